@@ -1,0 +1,183 @@
+//! Talking with the agent, which runs as the job user behind the switcher.
+
+use std::ffi::OsStr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::retry::Attempt;
+use super::switcher::{Running, Switcher};
+use crate::error::{Context as _, Error, Result};
+use crate::sys::{Dir, Name, process, socket};
+use crate::tree::build::Step;
+use crate::tree::{self, Builder};
+use crate::wire::frame::VERSION;
+use crate::wire::{Attributes, Broken, Channel, Frame};
+
+/// How messages name the other side.
+const WHO: &str = "the agent behind the switcher";
+
+/// After a conversation that went well, the switcher need not be waited for longer than this: its status decides nothing.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A switcher call whose agent has not answered yet.
+#[derive(Debug)]
+pub struct Called {
+    channel: Channel,
+    running: Running,
+}
+
+/// An agent that has answered.
+#[derive(Debug)]
+pub struct Agent {
+    channel: Channel,
+    running: Running,
+    /// The user that it runs as, as the kernel says: neither root nor the batch user.
+    pub uid: u32,
+    /// Whether sudo has stayed as a monitor above it.
+    pub monitored: bool,
+}
+
+impl Called {
+    /// Calls the agent for a sandbox.
+    pub fn new(switcher: &Switcher, sandbox: &OsStr) -> Result<Self> {
+        let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
+        socket::receive_credentials(&ours, true).at("prepare the socket for", switcher.program())?;
+        let running = switcher.start([OsStr::new("serve"), sandbox], Stdio::from(theirs))?;
+        let channel = Channel::new(ours);
+        channel.limit_waiting(switcher.limit()).map_err(broken)?;
+        Ok(Called { channel, running })
+    }
+
+    /// Waits for the agent's first word, and checks who it is.
+    pub fn hello(mut self) -> Result<Agent, Attempt> {
+        let (uid, monitored) = match self.channel.first() {
+            Ok((uid, Frame::Hello { version: VERSION, monitored })) => (uid, monitored),
+            Ok((_, Frame::Hello { version, .. })) => {
+                let why =
+                    format!("it speaks version {version}, not {VERSION}: helpers and agent must be installed together");
+                return Err(Error::refused("condor_glexec_agent", why).into());
+            }
+            Ok(_) => return Err(broken(Broken::Protocol("no greeting")).into()),
+            Err(cause) => return Err(lost(self.channel, self.running, cause)),
+        };
+        if uid == 0 || uid == process::user() {
+            let whom = if uid == 0 { "root" } else { "the calling user" };
+            return Err(Error::refused("switcher", format!("it runs commands as {whom}, not as a job user")).into());
+        }
+        Ok(Agent { channel: self.channel, running: self.running, uid, monitored })
+    }
+}
+
+impl Agent {
+    /// Has the agent build a copy of the tree below `top`, shown as `path`.
+    pub fn receive(&mut self, top: Dir, path: &OsStr) -> Result<()> {
+        self.channel.send(Frame::Receive).map_err(broken)?;
+        let sent = tree::send(top, path, None, &mut self.channel);
+        match sent {
+            Ok(_) => self.done(),
+            Err(Error::Connection { cause, .. }) => Err(self.last_word().unwrap_or(broken(cause))),
+            // The agent is told, too: what it has of the copy is of no use.
+            Err(error) => {
+                let _ = self.channel.send(Frame::Failed { text: error.to_string().as_bytes() });
+                Err(error)
+            }
+        }
+    }
+
+    /// Has the agent send the sandbox, without the entry `except`, to the builder; returns the top's own attributes.
+    pub fn give(&mut self, except: Name<'_>, builder: &mut Builder<'_>) -> Result<Attributes> {
+        self.channel.send(Frame::Give { except }).map_err(broken)?;
+        loop {
+            let frame = self.channel.next().map_err(broken)?;
+            if let Frame::Failed { text } = frame {
+                return Err(told(text));
+            }
+            if let Step::Complete(attributes) = builder.record(frame)? {
+                return self.done().map(|()| attributes);
+            }
+        }
+    }
+
+    /// Has the agent name its copy as the sandbox.
+    pub fn publish(&mut self) -> Result<()> {
+        self.ask(Frame::Publish)
+    }
+
+    /// Has the agent move away what has the sandbox's name.
+    pub fn retire(&mut self) -> Result<()> {
+        self.ask(Frame::Retire)
+    }
+
+    /// Has the agent delete what it moved away.
+    pub fn delete(&mut self) -> Result<()> {
+        self.ask(Frame::Delete)
+    }
+
+    /// Has the agent remove what earlier agents left beside the sandbox.
+    pub fn sweep(&mut self) -> Result<()> {
+        self.ask(Frame::Sweep)
+    }
+
+    /// Has the agent replace the job's proxy.
+    pub fn put_proxy(&mut self, name: Name<'_>, content: &[u8]) -> Result<()> {
+        self.ask(Frame::PutProxy { name, content })
+    }
+
+    /// Ends the conversation after everything went well.
+    pub fn farewell(self) {
+        drop(self.channel);
+        self.running.end_within(FAREWELL);
+    }
+
+    /// Ends the conversation after a failure, and tells whether it may pass.
+    pub fn fail(self, error: Error) -> Attempt {
+        match error {
+            Error::Connection { with: WHO, cause } => lost(self.channel, self.running, cause),
+            error => {
+                self.farewell();
+                Attempt::Hopeless(error)
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Frame<'_>) -> Result<()> {
+        match self.channel.send(request) {
+            Ok(()) => self.done(),
+            Err(cause) => Err(self.last_word().unwrap_or(broken(cause))),
+        }
+    }
+
+    fn done(&mut self) -> Result<()> {
+        match self.channel.next().map_err(broken)? {
+            Frame::Done => Ok(()),
+            Frame::Failed { text } => Err(told(text)),
+            _ => Err(broken(Broken::Protocol("an answer out of turn"))),
+        }
+    }
+
+    /// What an agent that has closed the connection said before it did.
+    fn last_word(&mut self) -> Option<Error> {
+        match self.channel.next() {
+            Ok(Frame::Failed { text }) => Some(told(text)),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of a call whose connection is lost: the switcher's status tells, if it ends.
+fn lost(channel: Channel, running: Running, cause: Broken) -> Attempt {
+    // Nobody but the agent may end the agent: a closed socket is what it goes by.
+    drop(channel);
+    match cause {
+        Broken::Closed => running.end().attempt(Some(broken(cause))),
+        cause => Attempt::Hopeless(broken(cause)),
+    }
+}
+
+fn broken(cause: Broken) -> Error {
+    Error::Connection { with: WHO, cause }
+}
+
+fn told(text: &[u8]) -> Error {
+    Error::Told { who: WHO, text: text.to_vec() }
+}

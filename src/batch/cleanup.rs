@@ -1,0 +1,147 @@
+//! After a job: brings its files back to the batch user, with the retained proxy in place of the job's.
+//!
+//! 1. tell the state of the sandbox;
+//! 2. build N, a copy of the sandbox as the agent sends it; the retained proxy last;
+//! 3. exchange N and `.condor`: now `.condor` is the data, unmarked, and complete;
+//! 4. the agent moves `<sandbox>` out of the way, to J;
+//! 5. `.condor` becomes `<sandbox>`;
+//! 6. the agent deletes J; then N, which is the retained directory by now, is deleted.
+//!
+//! Up to step 3 a failure changes nothing; after it, another cleanup goes on at step 4.
+
+use super::agent::{Agent, Called};
+use super::retry::{Attempt, Failure, Patience, retrying};
+use super::sandbox::{Found, Retained, Sandbox};
+use super::switcher::Switcher;
+use crate::error::{Error, Result};
+use crate::sys::OwnedName;
+use crate::tree::Builder;
+
+/// Brings the sandbox back. `notice` gets the lines for the caller that are no failures.
+///
+/// Running it twice is harmless, and so is running it after a setup that was killed.
+pub fn cleanup(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    patience: Patience,
+    notice: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let retained = sandbox.retained().map_err(Failure::BadInput)?;
+    let found = sandbox.found().map_err(Failure::BadInput)?;
+    sandbox.sweep();
+    let mut call = || retrying(patience, &mut *notice, || Called::new(switcher, sandbox.path().as_os_str())?.hello());
+    match (retained, found) {
+        (Retained::Absent, Found::Mine) => {}
+        (Retained::Absent, Found::Nothing) => {
+            return Err(Failure::BadInput(Error::refused(sandbox.path(), "there is no such directory")));
+        }
+        (Retained::Absent, Found::Theirs(uid) | Found::Other(uid)) => {
+            let why = format!("it is uid {uid}'s, and nothing of yours is at {}", shown(sandbox));
+            return Err(Failure::BadInput(Error::refused(sandbox.path(), why)));
+        }
+        (Retained::Data, Found::Mine) => {
+            let why =
+                format!("both this directory and {} are yours, and hold data: move one of them away", shown(sandbox));
+            return Err(Failure::BadInput(Error::refused(sandbox.path(), why)));
+        }
+        // A setup was killed before the sandbox changed hands, or a cleanup when it was all but done.
+        (Retained::Proxy, Found::Mine) => {
+            if sandbox.others_left_something()
+                && let Ok(mut agent) = call()
+            {
+                let _ = agent.sweep();
+                agent.farewell();
+            }
+            sandbox.remove_retained()?;
+        }
+        (Retained::Data, Found::Nothing) => sandbox.retained_to_sandbox()?,
+        (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, Some(call()?))?,
+        (Retained::Proxy, Found::Theirs(_)) => {
+            let (agent, name) = bring_back(sandbox, switcher, patience, notice)?;
+            sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
+            complete(sandbox, Some(agent))?;
+        }
+        (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
+            let agent = if found == Found::Nothing { None } else { Some(call()?) };
+            let (name, _) = with_proxy_only(sandbox)?;
+            sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
+            complete(sandbox, agent)?;
+            sandbox.sweep_all();
+            let why = "the job removed its directory; only the proxy could be put back";
+            return Err(Failure::Hopeless(Error::refused(sandbox.path(), why)));
+        }
+    }
+    sandbox.sweep_all();
+    Ok(())
+}
+
+/// Step 2, retries included: a complete copy under a temporary name, and the agent that sent it.
+fn bring_back(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    patience: Patience,
+    notice: &mut dyn FnMut(&str),
+) -> Result<(Agent, OwnedName), Failure> {
+    retrying(patience, notice, || {
+        let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+        check_owner(sandbox, agent.uid)?;
+        match receive(sandbox, &mut agent) {
+            Ok(name) => Ok((agent, name)),
+            Err(error) => Err(agent.fail(error)),
+        }
+    })
+}
+
+/// The switcher must lead to the user who has the sandbox.
+fn check_owner(sandbox: &Sandbox, uid: u32) -> Result<(), Attempt> {
+    match sandbox.found()? {
+        Found::Theirs(owner) | Found::Other(owner) if owner != uid => {
+            let why = format!("it belongs to uid {owner}, but the switcher runs commands as uid {uid}");
+            Err(Error::refused(sandbox.path(), why).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Step 2, once.
+fn receive(sandbox: &Sandbox, agent: &mut Agent) -> Result<OwnedName> {
+    let retained = sandbox.open_retained()?;
+    let proxy = sandbox.read_proxy(&retained, &sandbox.retained_path())?;
+    let (name, top) = sandbox.place.create_dir()?;
+    let built = (|| {
+        let mut builder = Builder::new(top, &sandbox.place, name.name())?;
+        let attributes = agent.give(sandbox.proxy.name(), &mut builder)?;
+        sandbox.write_proxy(builder.top()?, &sandbox.place.path_of(name.name()), &proxy)?;
+        builder.finish(attributes)
+    })();
+    built.inspect_err(|_| sandbox.forget(&name)).map(|()| name)
+}
+
+/// A directory under a temporary name that holds only the retained proxy.
+fn with_proxy_only(sandbox: &Sandbox) -> Result<(OwnedName, crate::sys::Dir)> {
+    let proxy = sandbox.read_proxy(&sandbox.open_retained()?, &sandbox.retained_path())?;
+    let (name, dir) = sandbox.place.create_dir()?;
+    let written = sandbox.write_proxy(&dir, &sandbox.place.path_of(name.name()), &proxy);
+    written.inspect_err(|_| sandbox.forget(&name)).map(|()| (name, dir))
+}
+
+/// Steps 4 to 6: the data is at `.condor`. What goes wrong here, another cleanup completes.
+fn complete(sandbox: &Sandbox, agent: Option<Agent>) -> Result<(), Failure> {
+    let later = |error: Error| {
+        let why = format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox));
+        Failure::Hopeless(error.and_then(Err(Error::refused(sandbox.path(), why))))
+    };
+    let Some(mut agent) = agent else {
+        return Ok(sandbox.retained_to_sandbox()?);
+    };
+    agent.retire().map_err(later)?;
+    sandbox.retained_to_sandbox()?;
+    // The files are back: what the agent can't delete is only left beside them.
+    let deleted = agent.delete();
+    agent.farewell();
+    deleted.map_err(Failure::Hopeless)
+}
+
+fn shown(sandbox: &Sandbox) -> String {
+    crate::shown::Shown::os(&sandbox.retained_path()).to_string()
+}

@@ -1,0 +1,20 @@
+//! What runs as the batch user: who owns the pilot, its credentials, and the sandboxes before and after a job.
+//!
+//! - [`setup`], [`run`], [`cleanup`], [`kill`], [`update_proxy`]: the commands;
+//! - [`sandbox`]: the state of a sandbox, told from what is on disk;
+//! - [`switcher`]: calling the identity switcher, and what becomes of the call;
+//! - [`agent`]: talking with the agent behind it;
+//! - [`retry`]: calling again after a transient failure.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod cleanup;
+pub mod kill;
+pub mod retry;
+pub mod run;
+pub mod sandbox;
+pub mod setup;
+pub mod switcher;
+pub mod update_proxy;
+
+pub use retry::{Failure, Patience};

@@ -1,0 +1,84 @@
+//! Calling the switcher again after a transient failure.
+
+use super::switcher::Ended;
+use crate::error::Error;
+
+/// How often, and how far apart, a failed call is repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// So many repetitions at most.
+    pub max_retries: u32,
+    /// The shortest pause, in seconds; the pauses grow at random up to a hundred times of it.
+    pub min_delay: u64,
+}
+
+/// Why one call failed.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The switcher says that it may work later.
+    Transient(Ended),
+    /// It will not.
+    Hopeless(Error),
+}
+
+impl From<Error> for Attempt {
+    fn from(error: Error) -> Self {
+        Attempt::Hopeless(error)
+    }
+}
+
+/// Why a command failed, as far as its caller has to know: each has an exit status of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What the caller asked for makes no sense, or its directory is not what it has to be; nothing was changed.
+    #[error("{0}")]
+    BadInput(Error),
+    /// It failed, and the same call would fail again.
+    #[error("{0}")]
+    Hopeless(Error),
+    /// The switcher failed each time with a status that says "later".
+    #[error("{0} (calls made: {1})")]
+    RetriesUsedUp(Error, u32),
+}
+
+impl Failure {
+    /// The failure, together with what failed while it was mended.
+    #[must_use]
+    pub fn and_then(self, mending: crate::Result<()>) -> Self {
+        match self {
+            Failure::BadInput(error) => Failure::BadInput(error.and_then(mending)),
+            Failure::Hopeless(error) => Failure::Hopeless(error.and_then(mending)),
+            Failure::RetriesUsedUp(error, calls) => Failure::RetriesUsedUp(error.and_then(mending), calls),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Hopeless(error)
+    }
+}
+
+/// Makes calls until one works, one fails for good, or more than `max_retries` have failed. Before each pause
+/// `notice` gets the line for the caller.
+pub fn retrying<T>(
+    patience: Patience,
+    notice: &mut dyn FnMut(&str),
+    mut call: impl FnMut() -> Result<T, Attempt>,
+) -> Result<T, Failure> {
+    let mut failures = 0;
+    loop {
+        let ended = match call() {
+            Ok(value) => return Ok(value),
+            Err(Attempt::Hopeless(error)) => return Err(Failure::Hopeless(error)),
+            Err(Attempt::Transient(ended)) => ended,
+        };
+        failures += 1;
+        if failures > patience.max_retries {
+            return Err(Failure::RetriesUsedUp(ended.error(), failures));
+        }
+        let seconds = patience.min_delay.saturating_mul(1 + u64::from(fastrand::u32(..failures.min(100))));
+        notice(&format!("Glexec exited with status {}; retrying in {seconds} seconds.", ended.code()));
+        std::thread::sleep(std::time::Duration::from_secs(seconds));
+    }
+}

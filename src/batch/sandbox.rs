@@ -1,0 +1,298 @@
+//! The state of a sandbox, told from what is on disk; no journal.
+//!
+//! A sandbox at `<sandbox>` has, while a job uses it, a directory `<sandbox>.condor` of the batch user's beside it that holds
+//! only the *retained proxy*. That directory is marked by its mode, 01700, which no sandbox has. An unmarked `.condor`
+//! of the batch user's holds a complete copy of the data, and wins.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context as _, Error, Result};
+use crate::sys::{Dir, Errno, Kind, Name, OwnedName, Rename, dir, process};
+use crate::tree;
+use crate::tree::beside::Place;
+
+/// The mode of the retained directory: nobody else enters it, and the sticky bit tells it from a sandbox.
+const MARK: u32 = 0o1700;
+
+/// A credential is smaller: at most what one message to the agent holds.
+pub const LONGEST_PROXY: u64 = crate::wire::frame::CHUNK as u64;
+
+/// The names of one sandbox, and who works on it.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// Where it is.
+    pub place: Place,
+    /// The file name of the proxy in it.
+    pub proxy: OwnedName,
+    retained: OwnedName,
+    /// The batch user.
+    user: u32,
+}
+
+/// What is found at `<sandbox>.condor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retained {
+    /// Nothing: the sandbox is the batch user's, before or after a job.
+    Absent,
+    /// The retained proxy: the sandbox is the data.
+    Proxy,
+    /// A complete copy of the data: a helper was killed, and this is what it had got to.
+    Data,
+}
+
+/// What is found at `<sandbox>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// The batch user's own directory.
+    Mine,
+    /// Another user's directory.
+    Theirs(u32),
+    /// Something else than a directory; whose.
+    Other(u32),
+}
+
+impl Sandbox {
+    /// The sandbox at an absolute path, with the name that its proxy has in it.
+    pub fn find(path: &Path, proxy: &OsStr) -> Result<Self> {
+        let proxy = OwnedName::new(proxy.as_bytes().to_vec()).ok_or_else(|| {
+            Error::refused(proxy, "the proxy is given as a file name inside the sandbox, without a directory")
+        })?;
+        let place = Place::find(path)?;
+        let retained = OwnedName::new([place.name.name().bytes(), b".condor"].concat())
+            .ok_or_else(|| Error::refused(path, "the sandbox's name is too long to make another one from it"))?;
+        Ok(Sandbox { place, proxy, retained, user: process::user() })
+    }
+
+    /// The sandbox's path.
+    pub fn path(&self) -> PathBuf {
+        self.place.path_of(self.place.name.name())
+    }
+
+    /// The path of the retained directory.
+    pub fn retained_path(&self) -> PathBuf {
+        self.place.path_of(self.retained.name())
+    }
+
+    /// The path of the retained proxy, which every call of the switcher gets as its credential.
+    pub fn credential(&self) -> PathBuf {
+        self.retained_path().join(self.proxy.name().os())
+    }
+
+    /// The value of the family mark: the path of the retained directory, with no link in it, so that every way to
+    /// name the sandbox gives the same.
+    pub fn family(&self) -> Result<OsString> {
+        let parent = self.place.path.canonicalize().at("find the real path of", &self.place.path)?;
+        Ok(parent.join(self.retained.name().os()).into_os_string())
+    }
+
+    /// What is at `<sandbox>` now.
+    pub fn found(&self) -> Result<Found> {
+        match self.place.parent.stat(self.place.name.name()) {
+            Err(Errno::ENOENT) => Ok(Found::Nothing),
+            stat => {
+                let stat = stat.at("examine", self.path())?;
+                Ok(match stat.kind() {
+                    Kind::Directory if stat.uid() == self.user => Found::Mine,
+                    Kind::Directory => Found::Theirs(stat.uid()),
+                    _ => Found::Other(stat.uid()),
+                })
+            }
+        }
+    }
+
+    /// What is at `<sandbox>.condor` now. A retained directory that lost its name, because a helper was killed
+    /// while it had none, gets it back first; one that the shell helpers made gets its mark.
+    ///
+    /// What is not a directory of the batch user's is an error, and is left alone.
+    pub fn retained(&self) -> Result<Retained> {
+        let parent = &self.place.parent;
+        let stat = match parent.stat(self.retained.name()) {
+            Err(Errno::ENOENT) => {
+                let marked = self.place.leftovers().into_iter().find(|(name, _)| self.is_marked(name.name()));
+                let Some((name, _)) = marked else {
+                    return Ok(Retained::Absent);
+                };
+                let back = parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
+                back.at("give its name back to", self.retained_path())?;
+                return Ok(Retained::Proxy);
+            }
+            stat => stat.at("examine", self.retained_path())?,
+        };
+        if stat.kind() != Kind::Directory || stat.uid() != self.user {
+            let whose = stat.uid();
+            return Err(Error::refused(
+                self.retained_path(),
+                format!("it is not a directory of yours but uid {whose}'s; it was left alone"),
+            ));
+        }
+        if stat.mode() == MARK {
+            return Ok(Retained::Proxy);
+        }
+        // The shell helpers did not mark: theirs holds the proxy and nothing else, and the sandbox is another user's.
+        if matches!(self.found()?, Found::Theirs(_)) {
+            let retained = self.open_retained()?;
+            let mut only_the_proxy = true;
+            let listed = retained.for_each(|name, _| {
+                only_the_proxy &= name == self.proxy.name();
+                Ok(())
+            });
+            listed.at("read the directory", self.retained_path())?;
+            if only_the_proxy {
+                retained.set_mode(MARK).at("mark", self.retained_path())?;
+                return Ok(Retained::Proxy);
+            }
+        }
+        Ok(Retained::Data)
+    }
+
+    /// Opens the retained directory.
+    pub fn open_retained(&self) -> Result<Dir> {
+        self.place.parent.open_dir(self.retained.name()).at("open", self.retained_path())
+    }
+
+    /// Opens the sandbox, which must be the batch user's own.
+    pub fn open(&self) -> Result<Dir> {
+        let dir = tree::open_dir(&self.place.parent, self.place.name.name(), self.path().as_os_str())?;
+        let owner = dir.stat_self().at("examine", self.path())?.uid();
+        if owner == self.user {
+            Ok(dir)
+        } else {
+            Err(Error::refused(self.path(), format!("it belongs to uid {owner}, not to you")))
+        }
+    }
+
+    /// Reads the proxy in a directory of the batch user's, shown as `path`.
+    pub fn read_proxy(&self, dir: &Dir, path: &Path) -> Result<Vec<u8>> {
+        let path = path.join(self.proxy.name().os());
+        let file = dir.open_file(self.proxy.name()).at("open the proxy", &path)?;
+        read_credential(file, &path)
+    }
+
+    /// Makes a marked directory that holds only the proxy, under a temporary name.
+    pub fn make_retained(&self, proxy: &[u8]) -> Result<OwnedName> {
+        let (name, dir) = self.place.create_dir()?;
+        let path = self.place.path_of(name.name());
+        let made = dir.set_mode(MARK).at("mark", &path).and_then(|()| self.write_proxy(&dir, &path, proxy));
+        made.inspect_err(|_| self.forget(&name)).map(|()| name)
+    }
+
+    /// Writes the proxy as a new file of a directory, 0600.
+    pub fn write_proxy(&self, dir: &Dir, path: &Path, proxy: &[u8]) -> Result<()> {
+        let path = path.join(self.proxy.name().os());
+        let mut file = dir.create_file(self.proxy.name()).at("create the proxy", &path)?;
+        file.write_all(proxy).at("write the proxy", &path)?;
+        crate::sys::fd::close(file.into()).at("write the proxy", &path)
+    }
+
+    /// Replaces the proxy in a directory of the batch user's: written beside the sandbox, then renamed.
+    pub fn replace_proxy(&self, dir: &Dir, path: &Path, proxy: &[u8]) -> Result<()> {
+        let (name, mut file) = self.place.create_file()?;
+        let written = file.write_all(proxy).at("write", self.place.path_of(name.name()));
+        let replaced = written.and_then(|()| {
+            let renamed = self.place.parent.rename_into(name.name(), dir, self.proxy.name(), Rename::Replace);
+            renamed.at("replace", path.join(self.proxy.name().os()))
+        });
+        replaced.inspect_err(|_| self.forget(&name))
+    }
+
+    /// Gives a temporary directory the retained name, which must be free.
+    pub fn retain(&self, name: &OwnedName) -> Result<()> {
+        let renamed = self.place.parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
+        renamed.at("create", self.retained_path())
+    }
+
+    /// Takes the retained name from its directory, which gets a temporary name.
+    pub fn unretain(&self, name: &OwnedName) -> Result<()> {
+        let renamed = self.place.parent.rename(self.retained.name(), name.name(), Rename::NoReplace);
+        renamed.at("rename", self.retained_path())
+    }
+
+    /// Gives the sandbox the retained name, which must be free.
+    pub fn sandbox_to_retained(&self) -> Result<()> {
+        let renamed = self.place.parent.rename(self.place.name.name(), self.retained.name(), Rename::NoReplace);
+        renamed.at("rename", self.path())
+    }
+
+    /// Gives what has the retained name the sandbox's, which must be free.
+    pub fn retained_to_sandbox(&self) -> Result<()> {
+        let renamed = self.place.parent.rename(self.retained.name(), self.place.name.name(), Rename::NoReplace);
+        renamed.map_err(|cause| {
+            let why = format!(
+                "the data can't be put there ({cause}); all of it is in {}",
+                crate::shown::Shown::os(&self.retained_path())
+            );
+            Error::refused(self.path(), why)
+        })
+    }
+
+    /// Exchanges the retained directory with the one of a temporary name: the moment that commits a setup or a cleanup.
+    ///
+    /// Where the file system can't exchange names, the retained one goes aside first; a helper killed in between
+    /// leaves a marked directory without its name, which [`Sandbox::retained`] finds.
+    pub fn exchange(&self, name: &OwnedName) -> Result<()> {
+        let parent = &self.place.parent;
+        match parent.rename(name.name(), self.retained.name(), Rename::Exchange) {
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
+            exchanged => {
+                return exchanged.at("exchange with its new content", self.retained_path());
+            }
+        }
+        let aside = self.place.free_name();
+        self.unretain(&aside)?;
+        if let Err(error) = self.retain(name) {
+            return Err(error.and_then(self.retain(&aside)));
+        }
+        parent.rename(aside.name(), name.name(), Rename::NoReplace).at("rename", self.place.path_of(aside.name()))
+    }
+
+    /// Removes what has a temporary name. What can't be removed is found by the next sweep.
+    pub fn forget(&self, name: &OwnedName) {
+        let _ = tree::remove(&self.place.parent, name.name(), &self.place.path);
+    }
+
+    /// Removes the retained directory.
+    pub fn remove_retained(&self) -> Result<()> {
+        tree::remove(&self.place.parent, self.retained.name(), &self.place.path)
+    }
+
+    /// Removes what earlier helpers left beside the sandbox; not the marked directory, which the next step may need.
+    pub fn sweep(&self) {
+        self.place.sweep(self.user, |name| self.is_marked(name));
+    }
+
+    /// Removes all that this user left beside the sandbox.
+    pub fn sweep_all(&self) {
+        self.place.sweep(self.user, |_| false);
+    }
+
+    /// Whether another user left something beside the sandbox.
+    pub fn others_left_something(&self) -> bool {
+        self.place.leftovers().iter().any(|(_, owner)| *owner != self.user)
+    }
+
+    fn is_marked(&self, name: Name<'_>) -> bool {
+        let stat = self.place.parent.stat(name);
+        stat.is_ok_and(|stat| stat.kind() == Kind::Directory && stat.uid() == self.user && stat.mode() == MARK)
+    }
+}
+
+/// Reads a credential: an open regular file, not empty, of a credential's size.
+pub fn read_credential(file: File, path: &Path) -> Result<Vec<u8>> {
+    let stat = dir::stat_file(&file).at("examine", path)?;
+    if stat.kind() != Kind::File {
+        return Err(Error::refused(path, "a proxy is a regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST_PROXY + 1).read_to_end(&mut content).at("read", path)?;
+    match content.len() as u64 {
+        0 => Err(Error::refused(path, "the proxy is empty")),
+        1..=LONGEST_PROXY => Ok(content),
+        _ => Err(Error::refused(path, format!("it is larger than {LONGEST_PROXY} bytes: that is no proxy"))),
+    }
+}

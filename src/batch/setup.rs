@@ -1,0 +1,124 @@
+//! Before a job: gives the sandbox to the job user, and retains the proxy.
+//!
+//! At every moment one complete copy of the data is at `<sandbox>` or `<sandbox>.condor`:
+//!
+//! 1. make the retained directory R, marked, with a copy of the proxy; name it `.condor`;
+//! 2. the agent builds a complete copy J of the sandbox;
+//! 3. `.condor` becomes R again;
+//! 4. `<sandbox>` becomes `.condor`: unmarked, so it is the data;
+//! 5. the agent names J `<sandbox>`;
+//! 6. R and `.condor` are exchanged: now `<sandbox>` is the data, and the job user's;
+//! 7. the old data is deleted.
+//!
+//! Up to step 6 a failure puts everything back; a helper that is killed leaves what cleanup understands.
+
+use super::agent::{Agent, Called};
+use super::retry::{Attempt, Failure, Patience, retrying};
+use super::sandbox::{Found, Retained, Sandbox};
+use super::switcher::Switcher;
+use crate::error::{Context as _, Error, Result};
+use crate::sys::{Dir, OwnedName};
+
+/// Hands the sandbox over. `notice` gets the lines for the caller that are no failures.
+pub fn setup(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    patience: Patience,
+    notice: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let (dir, proxy) = examine(sandbox).map_err(Failure::BadInput)?;
+    let retained = retain(sandbox, &proxy)?;
+    let agent = match retrying(patience, notice, || copy(sandbox, switcher, &dir)) {
+        Ok(agent) => agent,
+        Err(failure) => return Err(failure.and_then(sandbox.remove_retained())),
+    };
+    if agent.monitored {
+        notice(
+            "warning: sudo stays as a monitor above the job, so a suspended job may not continue: \
+             its rule needs !use_pty, !pam_session and !pam_setcred, and no logging of input or output",
+        );
+    }
+    hand_over(sandbox, agent, &dir, &retained)
+}
+
+/// Checks that there is a sandbox of ours to hand over, and reads its proxy. What a setup that was killed before it had
+/// copied anything left behind is removed.
+fn examine(sandbox: &Sandbox) -> Result<(Dir, Vec<u8>)> {
+    let retained = sandbox.retained()?;
+    match (sandbox.found()?, retained) {
+        (Found::Mine, Retained::Absent) => {}
+        (Found::Mine, Retained::Proxy) => sandbox.remove_retained()?,
+        (Found::Nothing, Retained::Absent) => {
+            return Err(Error::refused(sandbox.path(), "there is no such directory"));
+        }
+        (Found::Theirs(_), Retained::Proxy) => {
+            return Err(Error::refused(sandbox.path(), "it is set up already; clean it up first"));
+        }
+        (Found::Theirs(uid) | Found::Other(uid), Retained::Absent) => {
+            return Err(Error::refused(sandbox.path(), format!("it is not a directory of yours but uid {uid}'s")));
+        }
+        (_, Retained::Proxy | Retained::Data) => {
+            let why = "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
+            return Err(Error::refused(sandbox.retained_path(), why));
+        }
+    }
+    sandbox.sweep_all();
+    let dir = sandbox.open()?;
+    let proxy = sandbox.read_proxy(&dir, &sandbox.path())?;
+    Ok((dir, proxy))
+}
+
+/// Step 1. Returns the temporary name that the retained directory had, for step 3.
+fn retain(sandbox: &Sandbox, proxy: &[u8]) -> Result<OwnedName> {
+    let name = sandbox.make_retained(proxy)?;
+    sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name)).map(|()| name)
+}
+
+/// Step 2, once: the agent has a complete copy, or deletes what it has of one.
+fn copy(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir) -> Result<Agent, Attempt> {
+    let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+    let top = dir.again().at("open", sandbox.path())?;
+    match agent.receive(top, sandbox.path().as_os_str()) {
+        Ok(()) => Ok(agent),
+        Err(error) => Err(agent.fail(error)),
+    }
+}
+
+/// Steps 3 to 7. Each is undone if a later one fails.
+fn hand_over(sandbox: &Sandbox, mut agent: Agent, dir: &Dir, retained: &OwnedName) -> Result<(), Failure> {
+    if let Err(error) = sandbox.unretain(retained) {
+        return Err(Failure::Hopeless(error.and_then(sandbox.remove_retained())));
+    }
+    let forget = |failed: Error, put_back: Result<()>| {
+        if put_back.is_ok() {
+            sandbox.forget(retained);
+        }
+        Failure::Hopeless(failed.and_then(put_back))
+    };
+    let mode = match unmark(sandbox, dir).and_then(|mode| sandbox.sandbox_to_retained().map(|()| mode)) {
+        Ok(mode) => mode,
+        Err(error) => return Err(forget(error, Ok(()))),
+    };
+    let put_back =
+        || sandbox.retained_to_sandbox().and_then(|()| dir.set_mode(mode).at("set the mode of", sandbox.path()));
+    if let Err(error) = agent.publish() {
+        return Err(forget(error, put_back()));
+    }
+    if let Err(error) = sandbox.exchange(retained) {
+        let withdrawn = agent.retire();
+        return Err(forget(error, withdrawn.and_then(|()| put_back())));
+    }
+    agent.farewell();
+    sandbox.forget(retained);
+    Ok(())
+}
+
+/// A sandbox with the sticky bit would look like a retained directory once it has that name: it loses the bit, as its copy
+/// has. Returns the mode that it had.
+fn unmark(sandbox: &Sandbox, dir: &Dir) -> Result<u32> {
+    let mode = dir.stat_self().at("examine", sandbox.path())?.mode();
+    if mode & 0o1000 != 0 {
+        dir.set_mode(mode & !0o1000).at("set the mode of", sandbox.path())?;
+    }
+    Ok(mode)
+}

@@ -1,0 +1,159 @@
+//! Calling the identity switcher: `<glexec> <absolute command> [argument…]`, with the credential in its environment.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::retry::Attempt;
+use crate::error::{Context as _, Error, Result};
+use crate::shown::Shown;
+use crate::sys::fd;
+
+/// The program behind the switcher, installed beside the helpers.
+const AGENT: &str = "condor_glexec_agent";
+
+/// The most that is passed on of what the switcher said.
+const LONGEST_SAYING: usize = 1000;
+
+/// A switcher program, with the credential that says which user it switches to.
+#[derive(Clone, Debug)]
+pub struct Switcher {
+    program: PathBuf,
+    credential: PathBuf,
+    agent: PathBuf,
+    /// How long the other side may make no progress.
+    limit: Duration,
+}
+
+impl Switcher {
+    /// The switcher `program`, for the retained proxy at `credential`. A program without a slash is looked for in PATH.
+    /// `limit` is how long it may make no progress; zero is for ever.
+    pub fn new(program: &OsStr, credential: PathBuf, limit: Duration) -> Result<Self> {
+        let program = match program.as_bytes() {
+            [] => return Err(Error::refused(program, "the name of the switcher is empty")),
+            name if name.contains(&b'/') => std::path::absolute(program).at("find the switcher", program)?,
+            _ => PathBuf::from(program),
+        };
+        let here = std::env::current_exe().at("find the directory of", "this program")?;
+        Ok(Switcher { program, credential, agent: here.with_file_name(AGENT), limit })
+    }
+
+    /// How long the other side may make no progress; zero is for ever.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// The switcher's program, for messages.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// A call of the switcher for an errand of the agent's, from a directory that every user can be in.
+    pub fn command<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(&self.agent).args(errand).current_dir("/");
+        command.env("GLEXEC_CLIENT_CERT", &self.credential);
+        // Otherwise gLExec leaves a copy of the proxy in /tmp.
+        command.env("GLEXEC_TARGET_PROXY", "/dev/null");
+        command
+    }
+
+    /// Starts a call. The switcher gets `input` as its descriptor 0 and a pipe of ours as 1 and 2: nothing of the caller's.
+    pub fn start<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>, input: Stdio) -> Result<Running> {
+        let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
+        let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
+        let mut command = self.command(errand);
+        let started = command.stdin(input).stdout(writer).stderr(again).spawn();
+        let mut child = started.at("execute the switcher", &self.program)?;
+        drop(command); // and with it our copies of what the child got
+        let (sender, status) = mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait()));
+        Ok(Running { switcher: self.clone(), said, status })
+    }
+}
+
+/// A call of the switcher that has been started.
+#[derive(Debug)]
+pub struct Running {
+    switcher: Switcher,
+    said: File,
+    status: mpsc::Receiver<std::io::Result<ExitStatus>>,
+}
+
+impl Running {
+    /// Waits until the switcher has ended, at most as long as it may make no progress.
+    pub fn end(self) -> Ended {
+        let limit = self.switcher.limit;
+        let limit = if limit.is_zero() { Duration::from_secs(u64::MAX / 4) } else { limit };
+        self.end_within(limit)
+    }
+
+    /// As [`Running::end`], with a limit of its own.
+    pub fn end_within(mut self, limit: Duration) -> Ended {
+        let status = match self.status.recv_timeout(limit) {
+            Ok(Ok(status)) => Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let mut said = [0; LONGEST_SAYING];
+        let mut length = 0;
+        // Whoever outlives the switcher may hold the pipe: what is there is taken, and no end is waited for.
+        while let Ok(more @ 1..) = self.said.read(&mut said[length..]) {
+            length += more;
+        }
+        Ended { program: self.switcher.program, status, said: one_line(&said[..length]) }
+    }
+}
+
+/// A call of the switcher that is over.
+#[derive(Debug)]
+pub struct Ended {
+    program: PathBuf,
+    /// The exit status, 128 + N for signal N; none if the switcher did not end in time.
+    pub status: Option<i32>,
+    said: String,
+}
+
+impl Ended {
+    /// The status as a number, -1 if there is none.
+    pub fn code(&self) -> i32 {
+        self.status.unwrap_or(-1)
+    }
+
+    /// The failure that this end is.
+    pub fn error(self) -> Error {
+        let meaning = match self.status {
+            None => "it did not end within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)".to_owned(),
+            Some(0) => "it ended with status 0, but its command did not do its work".to_owned(),
+            Some(126) => "status 126: the command could not be executed".to_owned(),
+            Some(127) => "status 127: the command was not found".to_owned(),
+            Some(201) => "status 201: client error".to_owned(),
+            Some(202) => "status 202: internal error".to_owned(),
+            Some(203) => "status 203: authorization error".to_owned(),
+            Some(status) => format!("status {status}"),
+        };
+        let why = if self.said.is_empty() { meaning } else { format!("{meaning}: {}", self.said) };
+        Error::refused(self.program, format!("the switcher failed, {why}"))
+    }
+
+    /// Tells a failure that may pass from one that will not; `otherwise` is what the caller knows of the latter.
+    pub fn attempt(self, otherwise: Option<Error>) -> Attempt {
+        match (self.status, otherwise) {
+            (Some(202 | 203), _) => Attempt::Transient(self),
+            (Some(0) | None, Some(error)) if self.said.is_empty() => Attempt::Hopeless(error),
+            _ => Attempt::Hopeless(self.error()),
+        }
+    }
+}
+
+/// What was said, as one line: it becomes part of a message.
+fn one_line(said: &[u8]) -> String {
+    let lines = said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    lines.map(|line| Shown(line).to_string()).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,44 @@
+//! `condor_glexec_cleanup`
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use super::{Exit, Status};
+use crate::batch::cleanup;
+
+/// The command's definition.
+pub fn definition() -> clap::Command {
+    super::define(
+        "condor_glexec_cleanup",
+        "After a job: brings its files back to the batch user.",
+        "\
+Arguments:
+  <glexec>       the identity switcher that setup was called with
+  <proxy>        the file name of the credential inside the sandbox
+  <sandbox>      the absolute path of the directory
+  <max-retries>  repeat a call at most so often when the switcher says 202 or 203
+  <min-delay>    seconds before the first repetition
+
+Afterwards <sandbox> is yours again, with the proxy that was kept in
+<sandbox>.condor in place of whatever the job left under that name, and
+<sandbox>.condor is gone. If it fails, the job's files are where they were, and
+another cleanup completes. Running it twice is harmless; it also restores what
+an interrupted setup left.
+
+Exit status: 0; 1 for everything else.
+
+Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
+other side is given up (600; 0 is for ever).",
+        &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
+    )
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    super::command(definition(), |words| run(words).map_err(|exit| Exit { status: Status::BadInput, ..exit }))
+}
+
+fn run(words: Vec<OsString>) -> Result<(), Exit> {
+    let (sandbox, switcher, patience) = super::setup::arguments(&words)?;
+    Ok(cleanup::cleanup(&sandbox, &switcher, patience, &mut super::notice)?)
+}

@@ -1,0 +1,65 @@
+//! `condor_glexec_kill`
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use anyhow::{anyhow, bail};
+
+use super::Exit;
+use crate::batch::kill;
+use crate::batch::switcher::Switcher;
+use crate::shown::Shown;
+use crate::sys::signal;
+
+/// The command's definition.
+pub fn definition() -> clap::Command {
+    super::define(
+        "condor_glexec_kill",
+        "Sends a signal to a process of the job user's.",
+        "\
+Arguments:
+  <glexec>       the identity switcher
+  <proxy-path>   the path of the kept credential: <sandbox>.condor/<proxy>
+  <pid>          the process: a positive number
+  <signal>       a number, or a name with or without SIG
+  <max-retries>  repeat a call at most so often when the switcher says 202 or 203
+  <min-delay>    seconds before the first repetition
+
+Exit status: 0 the signal was sent; 1 usage or bad input; 2 failed (no such
+process, not the job user's); 3 all retries used up.
+
+Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
+other side is given up (600; 0 is for ever).",
+        &["glexec", "proxy-path", "pid", "signal", "max-retries", "min-delay"],
+    )
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    super::command(definition(), run)
+}
+
+fn run(words: Vec<OsString>) -> Result<(), Exit> {
+    let [glexec, proxy, pid, signal, max_retries, min_delay] = &words[..] else {
+        return Err(anyhow!("too few arguments").into());
+    };
+    let patience = super::patience(max_retries, min_delay)?;
+    let (pid, number) = (process(pid)?, signal_number(signal)?);
+    // The switcher is called from the root directory.
+    let proxy = std::path::absolute(proxy).map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(proxy)))?;
+    let switcher = Switcher::new(glexec, proxy, super::idle_limit()?)?;
+    Ok(kill::kill(&switcher, pid, number, patience, &mut super::notice)?)
+}
+
+/// One process: never a group, nor all processes, which 0 and negative numbers mean to kill(2).
+fn process(text: &OsStr) -> anyhow::Result<i32> {
+    match super::number("pid", text)? {
+        0 => bail!("<pid> 0 is not a process"),
+        pid => Ok(pid),
+    }
+}
+
+fn signal_number(text: &OsStr) -> anyhow::Result<i32> {
+    let number = text.to_str().and_then(signal::parse);
+    number.ok_or_else(|| anyhow!("<signal> is neither a signal's number nor its name: '{}'", Shown::os(text)))
+}

@@ -1,0 +1,248 @@
+//! The edge: arguments, help texts, exit statuses, and what a person reads.
+//!
+//! Arguments are bytes. Options stand before the first positional argument; nothing after that is ever parsed. A usage
+//! error is one line on standard error and exit status 1.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod cleanup;
+pub mod job_wrapper;
+pub mod kill;
+pub mod run;
+pub mod setup;
+pub mod update_proxy;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::builder::ValueParser;
+use clap::{Arg, Command};
+
+use crate::batch::{Failure, Patience, run as batch_run};
+use crate::shown::Shown;
+use crate::sys;
+
+/// The exit statuses of the helpers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// It is done.
+    Success = 0,
+    /// Usage or bad input; for cleanup, update_proxy and the job wrapper every failure.
+    BadInput = 1,
+    /// It failed, and trying again will not help.
+    Failed = 2,
+    /// The switcher failed each time with a status that says "later".
+    RetriesUsedUp = 3,
+    /// The switcher can't be executed.
+    NotExecutable = 126,
+    /// There is no such switcher.
+    NotFound = 127,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        ExitCode::from(status as u8)
+    }
+}
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub struct Exit {
+    status: Status,
+    error: anyhow::Error,
+}
+
+impl From<anyhow::Error> for Exit {
+    fn from(error: anyhow::Error) -> Self {
+        Exit { status: Status::BadInput, error }
+    }
+}
+
+impl From<crate::Error> for Exit {
+    fn from(error: crate::Error) -> Self {
+        Exit { status: Status::BadInput, error: error.into() }
+    }
+}
+
+impl From<Failure> for Exit {
+    fn from(failure: Failure) -> Self {
+        let status = match failure {
+            Failure::BadInput(_) => Status::BadInput,
+            Failure::Hopeless(_) => Status::Failed,
+            Failure::RetriesUsedUp(..) => Status::RetriesUsedUp,
+        };
+        Exit { status, error: failure.into() }
+    }
+}
+
+impl From<batch_run::Failure> for Exit {
+    fn from(failure: batch_run::Failure) -> Self {
+        let status = match failure {
+            batch_run::Failure::BadInput(_) => Status::BadInput,
+            batch_run::Failure::NotExecutable(_) => Status::NotExecutable,
+            batch_run::Failure::NotFound(_) => Status::NotFound,
+        };
+        Exit { status, error: failure.into() }
+    }
+}
+
+/// Runs a command of the batch user's: its arguments as words, its end as an exit status and at most one line.
+fn command(definition: Command, body: impl FnOnce(Vec<OsString>) -> Result<(), Exit>) -> ExitCode {
+    sys::signal::expect_children();
+    let name = definition.get_name().to_owned();
+    let words = match words(definition, std::env::args_os()) {
+        Ok(words) => words,
+        Err(status) => return status,
+    };
+    // What else the caller left open is neither ours nor the switcher's.
+    let sealed =
+        sys::fd::close_above_2_on_exec().context("cannot close the caller's other descriptors").map_err(Exit::from);
+    match sealed.and_then(|()| body(words)) {
+        Ok(()) => Status::Success.into(),
+        Err(exit) => {
+            say(&name, format_args!("{:#}", exit.error));
+            exit.status.into()
+        }
+    }
+}
+
+/// Defines a command that takes the positional arguments of these names.
+fn define(name: &'static str, about: &'static str, help: &'static str, positional: &[&'static str]) -> Command {
+    let values = Arg::new("words")
+        .value_names(positional.iter().copied())
+        .num_args(positional.len())
+        .required(true)
+        .trailing_var_arg(true)
+        .value_parser(ValueParser::os_string())
+        .hide(true);
+    let usage = positional.iter().map(|name| format!(" <{name}>")).collect::<String>();
+    Command::new(name)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .after_help(help)
+        .override_usage(format!("{name}{usage}"))
+        .arg(values)
+}
+
+/// As [`define`], for a command whose last argument can be followed by any others.
+fn define_with_rest(
+    name: &'static str,
+    about: &'static str,
+    help: &'static str,
+    positional: &[&'static str],
+) -> Command {
+    let usage = positional.iter().map(|name| format!(" <{name}>")).collect::<String>();
+    define(name, about, help, positional)
+        .mut_arg("words", |values| values.num_args(positional.len()..).value_name("word"))
+        .override_usage(format!("{name}{usage} [arg…]"))
+}
+
+/// The positional arguments, or the exit status after help, the version, or one line about a usage error.
+fn words(definition: Command, arguments: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, ExitCode> {
+    let name = definition.get_name().to_owned();
+    let usage = definition.clone().render_usage().to_string().replace("Usage: ", "usage: ");
+    match definition.try_get_matches_from(arguments) {
+        Ok(matches) => Ok(matches.get_many("words").unwrap_or_default().cloned().collect()),
+        Err(error) if !error.use_stderr() => {
+            let _ = write!(std::io::stdout(), "{error}");
+            Err(Status::Success.into())
+        }
+        Err(error) => {
+            use clap::error::ErrorKind;
+            let what = match error.kind() {
+                ErrorKind::MissingRequiredArgument | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
+                    "too few arguments"
+                }
+                ErrorKind::TooManyValues => "too many arguments",
+                ErrorKind::UnknownArgument => "unknown option, or too many arguments",
+                _ => "bad arguments",
+            };
+            say(&name, format_args!("{what}; {usage}"));
+            Err(Status::BadInput.into())
+        }
+    }
+}
+
+/// One line on standard error. A caller that does not listen is no reason to fail.
+fn say(name: &str, line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{name}: {line}");
+}
+
+/// The line for a caller that is no failure; it stands alone, as the starters know it.
+fn notice(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// `<max-retries>` and `<min-delay>`.
+fn patience(max_retries: &OsStr, min_delay: &OsStr) -> anyhow::Result<Patience> {
+    Ok(Patience { max_retries: number("max-retries", max_retries)?, min_delay: number("min-delay", min_delay)? })
+}
+
+/// A number without a sign.
+fn number<T: std::str::FromStr>(what: &str, text: &OsStr) -> anyhow::Result<T> {
+    let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse().ok()) {
+        Some(number) => Ok(number),
+        None => bail!("<{what}> is not a number of the right size: '{}'", Shown::os(text)),
+    }
+}
+
+/// `GLEXEC_HELPERS_IDLE_TIMEOUT`: seconds, 0 for ever.
+fn idle_limit() -> anyhow::Result<Duration> {
+    const NAME: &str = "GLEXEC_HELPERS_IDLE_TIMEOUT";
+    match std::env::var_os(NAME) {
+        None => Ok(Duration::from_secs(600)),
+        Some(text) => number(NAME, &text).map(Duration::from_secs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(definition: Command, arguments: &[&str]) -> Option<Vec<OsString>> {
+        words(definition, std::iter::once("x").chain(arguments.iter().copied()).map(OsString::from)).ok()
+    }
+
+    #[test]
+    fn definitions_are_consistent() {
+        for definition in [
+            setup::definition(),
+            cleanup::definition(),
+            run::definition(),
+            kill::definition(),
+            update_proxy::definition(),
+            job_wrapper::definition(),
+        ] {
+            definition.debug_assert();
+        }
+    }
+
+    #[test]
+    fn nothing_after_the_first_positional_argument_is_an_option() {
+        let call = ["/glexec", "--help", "-V", "--", "--x"];
+        assert_eq!(parsed(setup::definition(), &call), Some(call.map(OsString::from).to_vec()));
+        let call = ["/glexec", "p", "/s", "/w", "-", "-", "-", "cmd", "", "--help", "--", "-h"];
+        assert_eq!(parsed(run::definition(), &call), Some(call.map(OsString::from).to_vec()));
+    }
+
+    #[test]
+    fn a_wrong_number_of_arguments_or_an_unknown_option_is_a_usage_error() {
+        for call in [&[][..], &["/glexec"], &["/glexec", "p", "/s", "1", "1", "1"], &["--bogus", "p", "/s", "1", "1"]] {
+            assert_eq!(parsed(setup::definition(), call), None, "{call:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_no_sign_and_nothing_after_them() {
+        for text in ["", "-1", "+1", "1s", "1.5", " 1", "99999999999999999999"] {
+            assert!(number::<u32>("x", OsStr::new(text)).is_err(), "{text}");
+        }
+        assert_eq!(number::<u32>("x", OsStr::new("007")).ok(), Some(7));
+    }
+}

@@ -1,0 +1,60 @@
+//! `condor_glexec_setup`
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+
+use super::Exit;
+use crate::batch::sandbox::Sandbox;
+use crate::batch::setup;
+use crate::batch::switcher::Switcher;
+
+/// The command's definition.
+pub fn definition() -> clap::Command {
+    super::define(
+        "condor_glexec_setup",
+        "Before a job: hands a sandbox to the job user, and keeps its proxy for the batch user.",
+        "\
+Arguments:
+  <glexec>       the identity switcher: a program that runs a command as the user
+                 to whom the credential in GLEXEC_CLIENT_CERT is mapped
+  <proxy>        the file name of the credential inside the sandbox
+  <sandbox>      the absolute path of a directory of yours
+  <max-retries>  repeat a call at most so often when the switcher says 202 or 203
+  <min-delay>    seconds before the first repetition
+
+Afterwards <sandbox> belongs to the job user and holds everything, and
+<sandbox>.condor is yours and holds only the proxy. If it fails, everything is
+as it was.
+
+Exit status: 0; 1 usage or bad input; 2 failed, and trying again will not help;
+3 all retries used up.
+
+Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
+other side is given up (600; 0 is for ever).",
+        &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
+    )
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    super::command(definition(), run)
+}
+
+fn run(words: Vec<OsString>) -> Result<(), Exit> {
+    let (sandbox, switcher, patience) = arguments(&words)?;
+    Ok(setup::setup(&sandbox, &switcher, patience, &mut super::notice)?)
+}
+
+/// The arguments of setup, which are cleanup's, too.
+pub(super) fn arguments(words: &[OsString]) -> Result<(Sandbox, Switcher, crate::batch::Patience), Exit> {
+    let [glexec, proxy, sandbox, max_retries, min_delay] = words else {
+        return Err(anyhow!("too few arguments").into());
+    };
+    let patience = super::patience(max_retries, min_delay)?;
+    let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
+    let switcher = Switcher::new(glexec, sandbox.credential(), super::idle_limit()?)?;
+    Ok((sandbox, switcher, patience))
+}

@@ -1,0 +1,52 @@
+//! `condor_glexec_update_proxy`
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+
+use super::Exit;
+use crate::batch::sandbox::Sandbox;
+use crate::batch::switcher::Switcher;
+use crate::batch::update_proxy;
+
+/// The command's definition.
+pub fn definition() -> clap::Command {
+    super::define(
+        "condor_glexec_update_proxy",
+        "Renews the credential of a sandbox, also while its job runs.",
+        "\
+Arguments:
+  <glexec or ->     the identity switcher; - for none: then only the copy that you
+                    can reach yourself is replaced
+  <new-proxy-path>  the file with the new credential. It is removed, also when the
+                    renewal fails
+  <proxy>           the file name of the credential inside the sandbox
+  <sandbox>         the absolute path of the directory
+
+The job's copy is replaced first, then the kept one; each at once, so that a
+reader sees the old one or the new one. If the job's can't be replaced, the kept
+one still is.
+
+Exit status: 0; 1 for everything else.",
+        &["glexec or -", "new-proxy-path", "proxy", "sandbox"],
+    )
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    super::command(definition(), run)
+}
+
+fn run(words: Vec<OsString>) -> Result<(), Exit> {
+    let [glexec, new, proxy, sandbox] = &words[..] else {
+        return Err(anyhow!("too few arguments").into());
+    };
+    let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
+    let switcher = match glexec.to_str() {
+        Some("-") => None,
+        _ => Some(Switcher::new(glexec, sandbox.credential(), super::idle_limit()?)?),
+    };
+    Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), Path::new(new))?)
+}

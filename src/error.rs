@@ -1,0 +1,91 @@
+//! The library's error: what was being done, to which path, and why it failed, in one line.
+#![forbid(unsafe_code)]
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use crate::shown::Shown;
+use crate::sys::Errno;
+
+/// What the library's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A step that failed. `Display` gives one line, whatever bytes the path holds.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused a step.
+    #[error("cannot {step} {}: {cause}", Shown(path))]
+    System {
+        /// The step, as words that follow "cannot".
+        step: &'static str,
+        /// What the step was about.
+        path: Vec<u8>,
+        /// The kernel's answer.
+        cause: Errno,
+    },
+    /// What was found is not what it has to be; nothing was touched.
+    #[error("{}: {why}", Shown(path))]
+    Refused {
+        /// What was looked at.
+        path: Vec<u8>,
+        /// What is wrong with it, and where it helps, what to do.
+        why: String,
+    },
+    /// The two ends of a connection no longer understand each other, or one is gone.
+    #[error("{with}: {cause}")]
+    Connection {
+        /// The other end.
+        with: &'static str,
+        /// What happened.
+        cause: crate::wire::Broken,
+    },
+    /// The other end says that it failed. Its words are not trusted; they are only shown.
+    #[error("{who}: {}", Shown(text))]
+    Told {
+        /// Who says so.
+        who: &'static str,
+        /// Its message, bounded in length.
+        text: Vec<u8>,
+    },
+    /// A step failed, and so did putting things back; both are worth knowing.
+    #[error("{first}; and then: {then}")]
+    Both {
+        /// What failed first.
+        first: Box<Error>,
+        /// What failed while the first was mended.
+        then: Box<Error>,
+    },
+}
+
+impl Error {
+    /// Something is not what it has to be.
+    pub fn refused(path: impl AsRef<std::ffi::OsStr>, why: impl Into<String>) -> Self {
+        Error::Refused { path: path.as_ref().as_bytes().to_vec(), why: why.into() }
+    }
+
+    /// Joins the failure of the clean-up, if there was one, to this failure.
+    #[must_use]
+    pub fn and_then(self, cleaning_up: Result<()>) -> Self {
+        match cleaning_up {
+            Ok(()) => self,
+            Err(then) => Error::Both { first: Box::new(self), then: Box::new(then) },
+        }
+    }
+}
+
+/// Says at which step, and with which path, a system call failed.
+pub trait Context<T> {
+    /// `step` follows the word "cannot"; `path` is what it was about.
+    fn at(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Result<T>;
+}
+
+impl<T> Context<T> for std::result::Result<T, Errno> {
+    fn at(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Result<T> {
+        self.map_err(|cause| Error::System { step, path: path.as_ref().as_bytes().to_vec(), cause })
+    }
+}
+
+impl<T> Context<T> for std::io::Result<T> {
+    fn at(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Result<T> {
+        self.map_err(|error| crate::sys::errno(&error)).at(step, path)
+    }
+}

@@ -1,0 +1,39 @@
+//! The errand that puts the wrapper into the sandbox.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use super::environment::FAMILY;
+use crate::error::{Context as _, Error};
+use crate::sys::{dir, process, signal};
+
+/// Makes the sandbox the working directory and becomes the wrapper, with the family mark in its environment. Returns only the
+/// reason why it could not.
+///
+/// The sandbox must be the own one: a switcher that maps to another user than setup's, or to the batch user itself,
+/// is noticed here before the job runs.
+pub fn enter(sandbox: &Path, family: &OsString, wrapper: &OsString, arguments: &[OsString]) -> Error {
+    let entered = process::enter(sandbox).at("enter the sandbox", sandbox);
+    let examined = entered.and_then(|()| dir::stat_path(Path::new(".")).at("examine the sandbox", sandbox));
+    match examined {
+        Err(error) => return error,
+        Ok(stat) if stat.uid() != process::user() => {
+            let (owner, user) = (stat.uid(), process::user());
+            return Error::refused(
+                sandbox,
+                format!("it belongs to uid {owner}, but the switcher runs commands as uid {user}"),
+            );
+        }
+        Ok(_) => {}
+    }
+    if let Err(error) = signal::reset().at("reset the signals for", wrapper) {
+        return error;
+    }
+    let error = Command::new(wrapper).args(arguments).env(FAMILY, family).exec();
+    match Err::<(), _>(error).at("execute the job wrapper", wrapper) {
+        Err(error) => error,
+        Ok(()) => Error::refused(wrapper, "it was not executed"),
+    }
+}

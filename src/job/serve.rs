@@ -1,0 +1,180 @@
+//! The errand for a sandbox: the helper asks over the socket on descriptor 0, one request after the other.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::error::{Context as _, Error, Result};
+use crate::sys::{Dir, Name, OwnedName, Rename, fd, process, socket};
+use crate::tree::beside::Place;
+use crate::tree::build::Step;
+use crate::tree::{self, Builder};
+use crate::wire::frame::VERSION;
+use crate::wire::{Broken, Channel, Frame};
+
+/// Serves one connection, until the helper closes it. What was made and not yet published, or moved out of the way
+/// and not yet deleted, is deleted then: the helper has a complete copy at those moments.
+pub fn serve(sandbox: &Path) -> Result<()> {
+    let socket = fd::take_standard_input().at("use", "descriptor 0")?;
+    if !socket::is_local_stream(&socket) {
+        let why = "it is not the helper's socket: the switcher does not pass it on \
+            (sudo: the rule needs !use_pty, and no log_input)";
+        return Err(Error::refused("descriptor 0", why));
+    }
+    let mut channel = Channel::new(socket);
+    channel.send(Frame::Hello { version: VERSION, monitored: monitored() }).map_err(broken)?;
+    let place = match Place::find(sandbox) {
+        Ok(place) => place,
+        Err(error) => return give_up(&mut channel, error),
+    };
+    let mut server = Server { place: &place, aside: None };
+    let served = server.requests(&mut channel);
+    let deleted = server.delete();
+    match served {
+        Err(Error::Connection { cause: Broken::Closed, .. }) => deleted,
+        Err(error) => give_up(&mut channel, error),
+        Ok(never) => match never {},
+    }
+}
+
+/// Tells the helper why, if it still listens.
+fn give_up(channel: &mut Channel, error: Error) -> Result<()> {
+    // Who hears it on the socket need not hear it again through the switcher.
+    channel.send(Frame::Failed { text: error.to_string().as_bytes() }).map_err(|_| error)
+}
+
+/// A request with what it brings, taken off the channel.
+enum Request {
+    Receive,
+    Give(OwnedName),
+    Publish,
+    Retire,
+    Delete,
+    PutProxy(OwnedName, Vec<u8>),
+    Sweep,
+}
+
+struct Server<'a> {
+    place: &'a Place,
+    /// The name beside the sandbox of a copy that is not published, or of what was moved out of the way.
+    aside: Option<OwnedName>,
+}
+
+impl Server<'_> {
+    /// Carries out requests until one fails or the helper is gone.
+    fn requests(&mut self, channel: &mut Channel) -> Result<std::convert::Infallible> {
+        loop {
+            let request = match channel.next().map_err(broken)? {
+                Frame::Receive => Request::Receive,
+                Frame::Give { except } => Request::Give(except.into()),
+                Frame::Publish => Request::Publish,
+                Frame::Retire => Request::Retire,
+                Frame::Delete => Request::Delete,
+                Frame::PutProxy { name, content } => Request::PutProxy(name.into(), content.to_vec()),
+                Frame::Sweep => Request::Sweep,
+                _ => return Err(broken(Broken::Protocol("a request out of turn"))),
+            };
+            match request {
+                Request::Receive => self.receive(channel)?,
+                Request::Give(except) => {
+                    tree::send(
+                        self.sandbox()?,
+                        self.place.path_of(self.name()).as_os_str(),
+                        Some(except.name()),
+                        channel,
+                    )?;
+                }
+                Request::Publish => self.publish()?,
+                Request::Retire => self.retire()?,
+                Request::Delete => self.delete()?,
+                Request::PutProxy(name, content) => self.put_proxy(name.name(), &content)?,
+                Request::Sweep => self.place.sweep(process::user(), |_| false),
+            }
+            channel.send(Frame::Done).map_err(broken)?;
+        }
+    }
+
+    fn name(&self) -> Name<'_> {
+        self.place.name.name()
+    }
+
+    /// Opens the sandbox, which must be a directory of this user.
+    fn sandbox(&self) -> Result<Dir> {
+        let path = self.place.path_of(self.name());
+        let dir = tree::open_dir(&self.place.parent, self.name(), path.as_os_str())?;
+        match dir.stat_self().at("examine", &path)?.uid() {
+            owner if owner == process::user() => Ok(dir),
+            owner => Err(Error::refused(path, format!("it belongs to uid {owner}, not to uid {}", process::user()))),
+        }
+    }
+
+    /// Builds a copy of the tree that follows, beside the sandbox.
+    fn receive(&mut self, channel: &mut Channel) -> Result<()> {
+        if self.aside.is_some() {
+            return Err(broken(Broken::Protocol("a second copy")));
+        }
+        self.place.sweep(process::user(), |_| false);
+        let (name, top) = self.place.create_dir()?;
+        let name = self.aside.insert(name);
+        let mut builder = Builder::new(top, self.place, name.name())?;
+        loop {
+            let frame = channel.next().map_err(broken)?;
+            if let Step::Complete(attributes) = builder.record(frame)? {
+                return builder.finish(attributes);
+            }
+        }
+    }
+
+    /// Names the copy as the sandbox, if nobody has taken the name.
+    fn publish(&mut self) -> Result<()> {
+        let aside = self.aside.take().ok_or_else(|| broken(Broken::Protocol("nothing to publish")))?;
+        let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
+        if named.is_err() {
+            self.aside = Some(aside);
+        }
+        named.at("put the copy in place as", self.place.path_of(self.name()))
+    }
+
+    /// Moves whatever has the sandbox's name out of the way.
+    fn retire(&mut self) -> Result<()> {
+        if self.aside.is_some() {
+            return Err(broken(Broken::Protocol("two things to move out of the way")));
+        }
+        let aside = self.place.free_name();
+        let moved = self.place.parent.rename(self.name(), aside.name(), Rename::NoReplace);
+        moved.at("move out of the way", self.place.path_of(self.name()))?;
+        self.aside = Some(aside);
+        Ok(())
+    }
+
+    /// Deletes what is beside the sandbox.
+    fn delete(&mut self) -> Result<()> {
+        match self.aside.take() {
+            Some(aside) => tree::remove(&self.place.parent, aside.name(), &self.place.path),
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces the job's proxy: written beside the sandbox, renamed into it. A link under that name is replaced, not followed.
+    fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
+        let sandbox = self.sandbox()?;
+        let (beside, mut file) = self.place.create_file()?;
+        let written = file.write_all(content).at("write", self.place.path_of(beside.name()));
+        let placed = written.and_then(|()| {
+            let renamed = self.place.parent.rename_into(beside.name(), &sandbox, name, Rename::Replace);
+            renamed.at("replace", self.place.path_of(self.name()).join(name.os()))
+        });
+        if placed.is_err() {
+            let _ = self.place.parent.remove_file(beside.name());
+        }
+        placed
+    }
+}
+
+/// Whether sudo has stayed as this program's parent. It then stops when the job is stopped, and is not continued with it.
+fn monitored() -> bool {
+    std::fs::read(format!("/proc/{}/comm", process::parent())).is_ok_and(|name| name.trim_ascii() == b"sudo")
+}
+
+fn broken(cause: Broken) -> Error {
+    Error::Connection { with: "the helper", cause }
+}

@@ -1,0 +1,261 @@
+//! Directories by descriptor: every call takes one [`Name`] below an open directory, and none follows a link.
+
+use std::ffi::{CStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag};
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{LinkatFlags, UnlinkatFlags};
+
+use super::{Errno, Kind, Name, Result, Stat, Time, fd};
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+/// How a rename treats a file that has the new name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// The new name must be free: otherwise EEXIST, and nothing has changed.
+    NoReplace,
+    /// A file that has the name is replaced, atomically.
+    Replace,
+    /// The two names change places, atomically. EINVAL where the file system can't.
+    Exchange,
+}
+
+/// Set once the kernel has said that it has no openat2(2) (before Linux 5.6, or a seccomp filter).
+static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+impl Dir {
+    /// Opens a directory by a path that the caller trusts: links in it are followed.
+    pub fn open(path: &Path) -> Result<Dir> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        match nix::fcntl::open(path, flags | OFlag::O_RDONLY, Mode::empty()) {
+            // It may be searched but not listed: good for everything except entries().
+            Err(Errno::EACCES) => nix::fcntl::open(path, flags | OFlag::O_PATH, Mode::empty()),
+            opened => opened,
+        }
+        .map(Dir)
+    }
+
+    /// Opens a subdirectory. A link or another kind of file gives ENOTDIR or ELOOP, a mount point EXDEV.
+    pub fn open_dir(&self, name: Name<'_>) -> Result<Dir> {
+        self.open_beneath(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map(Dir)
+    }
+
+    /// Opens a file to read. A link gives ELOOP, a mount point EXDEV. It never waits: neither for the other end of a
+    /// FIFO nor for the holder of a lease (EAGAIN then, see fcntl(2)).
+    pub fn open_file(&self, name: Name<'_>) -> Result<File> {
+        self.open_beneath(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).map(File::from)
+    }
+
+    /// Creates a file, 0600, that must not exist yet.
+    pub fn create_file(&self, name: Name<'_>) -> Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        nix::fcntl::openat(self, name.os(), flags, Mode::from_bits_truncate(0o600)).map(File::from)
+    }
+
+    /// Creates a directory, 0700, that must not exist yet, and opens it.
+    pub fn create_dir(&self, name: Name<'_>) -> Result<Dir> {
+        nix::sys::stat::mkdirat(self, name.os(), Mode::S_IRWXU)?;
+        self.open_dir(name)
+    }
+
+    /// Creates a symbolic link to `target`, any bytes.
+    pub fn create_symlink(&self, name: Name<'_>, target: &[u8]) -> Result<()> {
+        nix::unistd::symlinkat(target, self, name.os())
+    }
+
+    /// Gives the file `name` of this directory (also a symbolic link itself) a second name in another.
+    pub fn link(&self, name: Name<'_>, to: &Dir, new_name: Name<'_>) -> Result<()> {
+        nix::unistd::linkat(self, name.os(), to, new_name.os(), LinkatFlags::empty())
+    }
+
+    /// Renames within this directory.
+    pub fn rename(&self, name: Name<'_>, new_name: Name<'_>, how: Rename) -> Result<()> {
+        self.rename_into(name, self, new_name, how)
+    }
+
+    /// Renames from this directory into another one.
+    pub fn rename_into(&self, name: Name<'_>, to: &Dir, new_name: Name<'_>, how: Rename) -> Result<()> {
+        let (old, new) = (name.os(), new_name.os());
+        match how {
+            Rename::Replace => nix::fcntl::renameat(self, old, to, new),
+            Rename::Exchange => nix::fcntl::renameat2(self, old, to, new, RenameFlags::RENAME_EXCHANGE),
+            Rename::NoReplace => {
+                match nix::fcntl::renameat2(self, old, to, new, RenameFlags::RENAME_NOREPLACE) {
+                    // The file system does not know the flag (rename(2)). We rename directories in this way: a plain
+                    // rename of one replaces at most an empty directory of ours, so looking first loses nothing.
+                    Err(Errno::EINVAL | Errno::ENOSYS) => match to.stat(new_name) {
+                        Ok(_) => Err(Errno::EEXIST),
+                        Err(Errno::ENOENT) => nix::fcntl::renameat(self, old, to, new),
+                        Err(cause) => Err(cause),
+                    },
+                    done => done,
+                }
+            }
+        }
+    }
+
+    /// Removes a name that is not a directory's.
+    pub fn remove_file(&self, name: Name<'_>) -> Result<()> {
+        nix::unistd::unlinkat(self, name.os(), UnlinkatFlags::NoRemoveDir)
+    }
+
+    /// Removes an empty directory.
+    pub fn remove_dir(&self, name: Name<'_>) -> Result<()> {
+        nix::unistd::unlinkat(self, name.os(), UnlinkatFlags::RemoveDir)
+    }
+
+    /// stat(2) of an entry; of a symbolic link itself.
+    pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
+        nix::sys::stat::fstatat(self, name.os(), AtFlags::AT_SYMLINK_NOFOLLOW).map(Stat)
+    }
+
+    /// stat(2) of the directory itself.
+    pub fn stat_self(&self) -> Result<Stat> {
+        nix::sys::stat::fstat(self).map(Stat)
+    }
+
+    /// Where a symbolic link points to.
+    pub fn read_link(&self, name: Name<'_>) -> Result<Vec<u8>> {
+        nix::fcntl::readlinkat(self, name.os()).map(OsString::into_vec)
+    }
+
+    /// Another descriptor of this directory.
+    pub fn again(&self) -> Result<Dir> {
+        self.0.try_clone().map(Dir).map_err(|error| super::errno(&error))
+    }
+
+    /// Opens the directory that this one is in now. Somebody may have moved it: the caller compares identities.
+    pub fn open_parent(&self) -> Result<Dir> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        nix::fcntl::openat(self, c"..", flags, Mode::empty()).map(Dir)
+    }
+
+    /// Sets the permission bits of the directory itself.
+    pub fn set_mode(&self, mode: u32) -> Result<()> {
+        nix::sys::stat::fchmod(self, Mode::from_bits_truncate(mode))
+    }
+
+    /// Sets when the directory's content last changed.
+    pub fn set_modified(&self, time: Time) -> Result<()> {
+        set_modified(self, time)
+    }
+
+    /// Sets when an entry's content last changed; of a symbolic link itself.
+    pub fn set_modified_at(&self, name: Name<'_>, time: Time) -> Result<()> {
+        let flag = UtimensatFlags::NoFollowSymlink;
+        nix::sys::stat::utimensat(self, name.os(), &TimeSpec::UTIME_OMIT, &spec(time), flag)
+    }
+
+    /// Gives the owner of a file or directory the `bits` (0o400, 0o700) that its mode withholds. Never through a link.
+    pub fn widen(&self, name: Name<'_>, bits: u32) -> Result<()> {
+        let entry = self.open_beneath(name, OFlag::O_PATH)?;
+        let stat = nix::sys::stat::fstat(&entry).map(Stat)?;
+        if !matches!(stat.kind(), Kind::File | Kind::Directory) {
+            return Err(Errno::EACCES);
+        }
+        // fchmod(2) refuses O_PATH descriptors; the kernel's own link to what is open is not one of the tree.
+        let mode = Mode::from_bits_truncate(stat.mode() | bits);
+        nix::sys::stat::fchmodat(AT_FDCWD, fd::proc_path(entry.as_fd()).as_str(), mode, FchmodatFlags::FollowSymlink)
+    }
+
+    /// Reads the entries, in the file system's order, without `.` and `..`; each with its kind where that is known
+    /// without another call.
+    pub fn for_each(&self, mut visit: impl FnMut(Name<'_>, Option<Kind>) -> Result<()>) -> Result<()> {
+        // A descriptor of its own: reading moves the position of an open directory.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut listing = nix::dir::Dir::openat(self, c".", flags, Mode::empty())?;
+        for entry in listing.iter() {
+            let entry = entry?;
+            if let Some(name) = Name::new(CStr::to_bytes(entry.file_name())) {
+                visit(name, entry.file_type().map(kind_of))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// openat(2) of one entry: never through a link, never onto another mount.
+    fn open_beneath(&self, name: Name<'_>, flags: OFlag) -> Result<OwnedFd> {
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        if !NO_OPENAT2.load(Ordering::Relaxed) {
+            let resolve =
+                ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
+            // With O_PATH|O_NOFOLLOW a link itself is opened, which RESOLVE_NO_SYMLINKS allows too.
+            match nix::fcntl::openat2(self, name.os(), OpenHow::new().flags(flags).resolve(resolve)) {
+                Err(Errno::ENOSYS | Errno::EPERM) => NO_OPENAT2.store(true, Ordering::Relaxed),
+                opened => return opened,
+            }
+        }
+        let opened = nix::fcntl::openat(self, name.os(), flags, Mode::empty())?;
+        if fd::mount_of(&opened) != fd::mount_of(self) {
+            return Err(Errno::EXDEV);
+        }
+        Ok(opened)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// stat(2) of an open file.
+pub fn stat_file(file: &File) -> Result<Stat> {
+    nix::sys::stat::fstat(file).map(Stat)
+}
+
+/// stat(2) by a path that the caller trusts, but of a symbolic link itself.
+pub fn stat_path(path: &Path) -> Result<Stat> {
+    nix::sys::stat::lstat(path).map(Stat)
+}
+
+/// Sets the permission bits of an open file.
+pub fn set_mode(file: &File, mode: u32) -> Result<()> {
+    nix::sys::stat::fchmod(file, Mode::from_bits_truncate(mode))
+}
+
+/// Sets when the content of an open file or directory last changed; when it was read stays as it is.
+pub fn set_modified(file: &impl AsFd, time: Time) -> Result<()> {
+    nix::sys::stat::futimens(file, &TimeSpec::UTIME_OMIT, &spec(time))
+}
+
+/// The start of the next data at or after `offset`, or none up to the end of the file (lseek(2), SEEK_DATA).
+pub fn next_data(file: &File, offset: u64) -> Result<Option<u64>> {
+    seek(file, offset, nix::unistd::Whence::SeekData)
+}
+
+/// The start of the next hole at or after `offset`: at the latest the end of the file (lseek(2), SEEK_HOLE).
+pub fn next_hole(file: &File, offset: u64) -> Result<Option<u64>> {
+    seek(file, offset, nix::unistd::Whence::SeekHole)
+}
+
+fn seek(file: &File, offset: u64, whence: nix::unistd::Whence) -> Result<Option<u64>> {
+    let offset = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+    match nix::unistd::lseek(file, offset, whence) {
+        Ok(found) => Ok(u64::try_from(found).ok()),
+        Err(Errno::ENXIO) => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
+fn spec(time: Time) -> TimeSpec {
+    TimeSpec::new(time.seconds, i64::from(time.nanoseconds))
+}
+
+fn kind_of(entry: nix::dir::Type) -> Kind {
+    match entry {
+        nix::dir::Type::File => Kind::File,
+        nix::dir::Type::Directory => Kind::Directory,
+        nix::dir::Type::Symlink => Kind::Symlink,
+        _ => Kind::Special,
+    }
+}

@@ -1,0 +1,81 @@
+//! Descriptors of this process.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+
+use super::{Errno, Result};
+
+/// Closes every descriptor above 2 at the next exec, whoever opened it: nothing of a caller's leaks to what we start.
+pub fn close_above_2_on_exec() -> Result<()> {
+    // SAFETY: marks descriptors close-on-exec and closes none; the arguments are plain numbers.
+    let status = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    match Errno::result(status) {
+        Ok(_) => Ok(()),
+        // Before Linux 5.11, or under a seccomp filter that does not know the call.
+        Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => close_listed_on_exec(),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// The same, descriptor by descriptor.
+fn close_listed_on_exec() -> Result<()> {
+    let listing = std::fs::read_dir("/proc/self/fd").map_err(|error| super::errno(&error))?;
+    let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2) {
+        // SAFETY: the number is only used for this call; one that was closed meanwhile gives EBADF.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
+
+/// Takes over descriptor 0, which a program behind a switcher got from its caller, and leaves it close-on-exec.
+///
+/// To be called once: two owners of one number would close each other's file.
+pub fn take_standard_input() -> Result<OwnedFd> {
+    // SAFETY: the standard library opens 0, 1 and 2 at start where they are closed, so 0 is open; nothing else in
+    // the programs that call this uses standard input.
+    let fd = unsafe { OwnedFd::from_raw_fd(0) };
+    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(fd)
+}
+
+/// Puts three files in the places of standard input, output and error, for the program to be executed next.
+pub fn place_standard(files: &[OwnedFd; 3]) -> Result<()> {
+    for (place, file) in files.iter().enumerate() {
+        // SAFETY: dup2 onto 0, 1 or 2. `files` were all opened while 0, 1 and 2 were, so none of them has such a number
+        // and none is overwritten before its turn.
+        let status = unsafe { libc::dup2(file.as_raw_fd(), place as libc::c_int) };
+        Errno::result(status)?;
+    }
+    Ok(())
+}
+
+/// A pipe whose writer is never made to wait: what does not fit is lost (its writer sees EAGAIN).
+///
+/// It is for what a switcher says. Nobody reads while the switcher works, so a talkative one must not get stuck.
+pub fn lossy_pipe() -> Result<(File, OwnedFd)> {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    Ok((File::from(reader), writer))
+}
+
+/// Closes a descriptor and reports the error that a file system may keep until then (a full disk on NFS, a quota).
+pub fn close(fd: OwnedFd) -> Result<()> {
+    match nix::unistd::close(fd) {
+        // Linux closes the descriptor also when it says EINTR (close(2)).
+        Err(Errno::EINTR) | Ok(()) => Ok(()),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// The path under which the kernel shows an open descriptor, to call by path what has no call by descriptor.
+pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// The number of the mount that a descriptor is on (proc_pid_fdinfo(5)), where the kernel tells.
+pub(super) fn mount_of(fd: &impl AsFd) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+}

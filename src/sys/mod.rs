@@ -1,0 +1,27 @@
+//! Thin safe wrappers over system calls: what the kernel offers, in our types. The only unsafe code of the project.
+//!
+//! Nothing here knows of sandboxes or switchers; nothing outside calls the kernel in another way.
+
+#![allow(unsafe_code)]
+
+pub mod attribute;
+pub mod dir;
+pub mod fd;
+pub mod name;
+pub mod process;
+pub mod signal;
+pub mod socket;
+pub mod stat;
+
+pub use dir::{Dir, Rename};
+pub use name::{Name, OwnedName};
+pub use nix::errno::Errno;
+pub use stat::{Kind, Stat, Time};
+
+/// What a system call returns.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// The error of a standard-library call as the kernel's number.
+pub(crate) fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}

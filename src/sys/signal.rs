@@ -1,0 +1,68 @@
+//! Signal dispositions and masks.
+
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+
+use super::{Errno, Result};
+
+/// Makes the death of children visible again: a caller that ignores SIGCHLD hands that down through exec, and then
+/// waitpid(2) fails with ECHILD.
+pub fn expect_children() {
+    set_default(libc::SIGCHLD);
+}
+
+/// Sets every signal to its default action and empties the mask, as a program expects to find them at its start.
+/// Starters ignore SIGPIPE, and an ignored signal stays ignored through execve(2).
+pub fn reset() -> Result<()> {
+    for number in 1..=libc::SIGRTMAX() {
+        set_default(number);
+    }
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+fn set_default(number: libc::c_int) {
+    // SAFETY: SIG_DFL installs no handler. The numbers that can't be set (SIGKILL, SIGSTOP and those that the C library
+    // keeps for itself) are refused by the call, which is harmless: they always have their default action.
+    unsafe { libc::signal(number, libc::SIG_DFL) };
+}
+
+/// Sends a signal to the process that a pidfd stands for; 0 only asks whether that would be allowed.
+pub fn send(process: &std::os::fd::OwnedFd, signal: i32) -> Result<()> {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: the descriptor is open for as long as it is borrowed; no siginfo is passed.
+    let status = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    Errno::result(status).map(drop)
+}
+
+/// The same by a process's number, which may be used again for another: only for kernels without pidfds. `pid` is positive: others are groups.
+pub fn send_by_number(pid: i32, signal: i32) -> Result<()> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// The number of a signal given as a number (0 to 64) or a name, with or without `SIG`, in any case of letters.
+pub fn parse(text: &str) -> Option<i32> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok().filter(|number| (0..=64).contains(number));
+    }
+    let upper = text.to_ascii_uppercase();
+    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    full.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_signal_is_a_number_or_a_name_with_or_without_sig() {
+        for text in ["9", "KILL", "SIGKILL", "kill"] {
+            assert_eq!(parse(text), Some(9), "{text}");
+        }
+        assert_eq!(parse("0"), Some(0));
+        for text in ["", "-9", "+9", "65", "SIG", "9x", "KILLL", "999999999999"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

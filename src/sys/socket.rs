@@ -1,0 +1,114 @@
+//! Stream sockets between two processes of this machine (unix(7)).
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::sys::socket::{
+    self, AddressFamily, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials, sockopt,
+};
+use nix::sys::time::TimeVal;
+
+use super::{Errno, Result};
+
+/// Two connected sockets, both close-on-exec.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    socket::socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+}
+
+/// Whether a descriptor is a stream socket of this machine.
+pub fn is_local_stream(fd: &impl AsFd) -> bool {
+    socket::getsockopt(fd, sockopt::SockType) == Ok(SockType::Stream)
+        && socket::getsockname::<socket::UnixAddr>(fd.as_fd().as_raw_fd()).is_ok()
+}
+
+/// Lets no call on the socket wait longer than this: it fails with EAGAIN then.
+pub fn limit_waiting(fd: &impl AsFd, limit: Duration) -> Result<()> {
+    let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+    let limit = TimeVal::new(seconds, i64::from(limit.subsec_micros()));
+    socket::setsockopt(fd, sockopt::ReceiveTimeout, &limit)?;
+    socket::setsockopt(fd, sockopt::SendTimeout, &limit)
+}
+
+/// Has the kernel attach the sender's credentials to what arrives from now on (SO_PASSCRED), or no longer.
+pub fn receive_credentials(fd: &impl AsFd, on: bool) -> Result<()> {
+    socket::setsockopt(fd, sockopt::PassCred, &on)
+}
+
+/// Sends all bytes. EPIPE, and no signal, if the other end is gone.
+pub fn send_all(fd: &impl AsFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match socket::send(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(Errno::EINTR) => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+    Ok(())
+}
+
+/// Receives at most as many bytes as fit; 0 at the end. An end that was closed without having read everything shows as
+/// ECONNRESET to its peer: that is an end, too.
+pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
+    loop {
+        match socket::recv(fd.as_fd().as_raw_fd(), bytes, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::ECONNRESET | Errno::EPIPE) => return Ok(0),
+            result => return result,
+        }
+    }
+}
+
+/// Says that nothing more will be sent; what the other end sends can still be received.
+pub fn finish_sending(fd: &impl AsFd) -> Result<()> {
+    socket::shutdown(fd.as_fd().as_raw_fd(), Shutdown::Write)
+}
+
+/// What came beside the bytes of one message.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// Descriptors (SCM_RIGHTS), close-on-exec; ours to close.
+    pub descriptors: Vec<OwnedFd>,
+    /// The user id of the sender as the kernel saw it (SCM_CREDENTIALS).
+    pub uid: Option<u32>,
+}
+
+/// As [`receive`], with what comes beside the bytes.
+pub fn receive_message(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Beside)> {
+    let raw: RawFd = fd.as_fd().as_raw_fd();
+    // Room for the credentials and a few descriptors; what does not fit is closed by the kernel (unix(7)).
+    let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; 4]);
+    loop {
+        let mut vector = [IoSliceMut::new(bytes)];
+        let received = socket::recvmsg::<()>(raw, &mut vector, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC);
+        let message = match received {
+            Err(Errno::EINTR) => continue,
+            Err(Errno::ECONNRESET | Errno::EPIPE) => return Ok((0, Beside::default())),
+            result => result?,
+        };
+        let mut beside = Beside::default();
+        for control in message.cmsgs()? {
+            match control {
+                ControlMessageOwned::ScmRights(numbers) => {
+                    beside.descriptors.extend(numbers.into_iter().map(|number| {
+                        // SAFETY: the kernel has just put this descriptor into our table, and nobody else knows of it.
+                        unsafe { OwnedFd::from_raw_fd(number) }
+                    }))
+                }
+                ControlMessageOwned::ScmCredentials(credentials) => beside.uid = Some(credentials.uid()),
+                _ => {}
+            }
+        }
+        return Ok((message.bytes, beside));
+    }
+}
+
+/// Sends bytes with one descriptor attached to the first of them.
+pub fn send_descriptor(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> Result<()> {
+    let numbers = [descriptor.as_fd().as_raw_fd()];
+    let control = [socket::ControlMessage::ScmRights(&numbers)];
+    let vector = [IoSlice::new(bytes)];
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    let sent = socket::sendmsg::<()>(fd.as_fd().as_raw_fd(), &vector, &control, flags, None)?;
+    send_all(fd, &bytes[sent..])
+}

@@ -1,0 +1,77 @@
+//! What the kernel tells of a file.
+
+use nix::sys::stat::FileStat;
+
+/// The kind of a directory entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A device, socket or FIFO.
+    Special,
+}
+
+/// A point in time as file systems keep it: seconds since 1970 and nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// Seconds since 1970; negative before.
+    pub seconds: i64,
+    /// 0 to 999,999,999.
+    pub nanoseconds: u32,
+}
+
+/// stat(2) of one file.
+#[derive(Clone, Copy)]
+pub struct Stat(pub(super) FileStat);
+
+impl Stat {
+    /// What kind of file it is.
+    pub fn kind(&self) -> Kind {
+        match self.0.st_mode & libc::S_IFMT {
+            libc::S_IFREG => Kind::File,
+            libc::S_IFDIR => Kind::Directory,
+            libc::S_IFLNK => Kind::Symlink,
+            _ => Kind::Special,
+        }
+    }
+
+    /// The permission bits with set-user-id, set-group-id and sticky: `0o7777` at most.
+    pub fn mode(&self) -> u32 {
+        self.0.st_mode & 0o7777
+    }
+
+    /// The owner.
+    pub fn uid(&self) -> u32 {
+        self.0.st_uid
+    }
+
+    /// Device and inode: the same for two names of the same file, and only for these.
+    pub fn identity(&self) -> (u64, u64) {
+        (self.0.st_dev, self.0.st_ino)
+    }
+
+    /// How many names the file has.
+    #[allow(clippy::useless_conversion)] // the field is 32 bits wide on some architectures
+    pub fn names(&self) -> u64 {
+        u64::from(self.0.st_nlink)
+    }
+
+    /// The length in bytes.
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.0.st_size).unwrap_or(0)
+    }
+
+    /// Whether fewer blocks are allocated than the length needs: there may be holes.
+    pub fn may_have_holes(&self) -> bool {
+        u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512) < self.size()
+    }
+
+    /// When the content last changed.
+    pub fn modified(&self) -> Time {
+        Time { seconds: self.0.st_mtime, nanoseconds: u32::try_from(self.0.st_mtime_nsec).unwrap_or(0) }
+    }
+}

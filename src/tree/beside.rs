@@ -1,0 +1,102 @@
+//! What is made beside a sandbox for a while: names `<sandbox>.gh.*`, by both users, in the sandbox's parent directory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::remove;
+use crate::error::{Context as _, Error, Result};
+use crate::sys::{Dir, Errno, Name, OwnedName};
+
+/// So many bytes a temporary name is longer than the sandbox's.
+pub const LONGER_BY: usize = 12;
+
+/// The directory that a sandbox is in, and the sandbox's name there.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory.
+    pub parent: Dir,
+    /// Its path, for messages.
+    pub path: PathBuf,
+    /// The sandbox's own name.
+    pub name: OwnedName,
+}
+
+impl Place {
+    /// Finds the place of an absolute path. Links on the way are followed: the path is the caller's word.
+    pub fn find(sandbox: &Path) -> Result<Place> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let (Some(path), Some(name), true) = (sandbox.parent(), sandbox.file_name(), sandbox.is_absolute()) else {
+            return Err(Error::refused(sandbox, "a sandbox is an absolute path of a directory below another"));
+        };
+        let name = OwnedName::new(name.as_bytes().to_vec())
+            .filter(|name| name.name().bytes().len() + LONGER_BY <= crate::sys::name::NAME_MAX)
+            .ok_or_else(|| Error::refused(sandbox, "the sandbox's name is too long to make another one from it"))?;
+        let parent = Dir::open(path).at("open the directory", path)?;
+        Ok(Place { parent, path: path.to_path_buf(), name })
+    }
+
+    /// The path of something at this place, for messages.
+    pub fn path_of(&self, name: Name<'_>) -> PathBuf {
+        self.path.join(name.os())
+    }
+
+    /// A name that is hardly taken. Not a secret: whatever gets it is created exclusively.
+    pub fn free_name(&self) -> OwnedName {
+        let mut bytes = self.prefix();
+        bytes.extend_from_slice(format!("{:08x}", fastrand::u32(..)).as_bytes());
+        // A valid name of at most 243 bytes with 12 more of ours stays one.
+        OwnedName::new(bytes).unwrap_or_else(|| self.name.clone())
+    }
+
+    /// Makes a directory with a free name, 0700.
+    pub fn create_dir(&self) -> Result<(OwnedName, Dir)> {
+        self.create(|name| self.parent.create_dir(name))
+    }
+
+    /// Makes a file with a free name, 0600, to write.
+    pub fn create_file(&self) -> Result<(OwnedName, File)> {
+        self.create(|name| self.parent.create_file(name))
+    }
+
+    /// The temporary names found here, each with its owner. None where the directory can't be read.
+    pub fn leftovers(&self) -> Vec<(OwnedName, u32)> {
+        let prefix = self.prefix();
+        let mut found = Vec::new();
+        let _ = self.parent.for_each(|name, _| {
+            if name.bytes().starts_with(&prefix)
+                && let Ok(stat) = self.parent.stat(name)
+            {
+                found.push((OwnedName::from(name), stat.uid()));
+            }
+            Ok(())
+        });
+        found
+    }
+
+    /// Removes the temporary names that belong to `user`, as far as that is possible.
+    pub fn sweep(&self, user: u32, spare: impl Fn(Name<'_>) -> bool) {
+        for (name, owner) in self.leftovers() {
+            if owner == user && !spare(name.name()) {
+                let _ = remove(&self.parent, name.name(), &self.path);
+            }
+        }
+    }
+
+    fn prefix(&self) -> Vec<u8> {
+        [self.name.name().bytes(), b".gh."].concat()
+    }
+
+    fn create<T>(&self, make: impl Fn(Name<'_>) -> crate::sys::Result<T>) -> Result<(OwnedName, T)> {
+        // A bystander may have taken some names, but not all.
+        let mut tries = 16;
+        loop {
+            let name = self.free_name();
+            match make(name.name()) {
+                Err(Errno::EEXIST) if tries > 0 => tries -= 1,
+                made => {
+                    return made.at("create", self.path_of(name.name())).map(|made| (name, made));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Directory trees by directory descriptor: never a path of several components, never through a link.
+//!
+//! - [`send`] walks a tree and turns it into records;
+//! - [`build`] makes a tree from records;
+//! - [`remove`] deletes one;
+//! - [`beside`] names what is made beside a sandbox, and sweeps what was left there;
+//! - [`descent`] keeps the way from the top to where a walk is.
+#![forbid(unsafe_code)]
+
+use crate::error::{Context as _, Error, Result};
+use crate::sys::{Dir, Errno, Name};
+
+pub mod beside;
+pub mod build;
+pub mod descent;
+pub mod remove;
+pub mod send;
+
+pub use build::Builder;
+pub use remove::remove;
+pub use send::{Dropped, send};
+
+/// The deepest level of a tree that is walked or built.
+pub const DEEPEST: usize = 4096;
+
+/// Opens a subdirectory to walk it; one that its owner can't read or search is opened up first, if it is the caller's.
+pub fn open_dir(parent: &Dir, name: Name<'_>, path: &std::ffi::OsStr) -> Result<Dir> {
+    opened(
+        parent.open_dir(name).or_else(|cause| match cause {
+            Errno::EACCES => parent.widen(name, 0o700).and_then(|()| parent.open_dir(name)),
+            cause => Err(cause),
+        }),
+        path,
+    )
+}
+
+/// Says of a mount point that it is one.
+fn opened<T>(result: crate::sys::Result<T>, path: &std::ffi::OsStr) -> Result<T> {
+    match result {
+        Err(Errno::EXDEV) => {
+            Err(Error::refused(path, "a mount point inside the sandbox is neither entered nor emptied"))
+        }
+        result => result.at("open", path),
+    }
+}

@@ -1,0 +1,143 @@
+//! The start of a job, between the starter and the job wrapper, over the stream socket on the wrapper's descriptor 0.
+//!
+//! Integers are native-endian, 4 bytes:
+//!
+//! 1. wrapper to starter: [`HELLO`]: the switcher worked;
+//! 2. starter to wrapper: a signed length above 0, then so many bytes: the job's environment and a final NUL;
+//! 3. for each standard stream that the starter passes: one zero byte that carries a descriptor;
+//! 4. one zero byte that carries a new socket, for errors from then on; its end of file says that the job was executed.
+//!
+//! Descriptors are attached to bytes, so each step reads exactly its own bytes.
+
+use std::os::fd::OwnedFd;
+
+use crate::sys::{Errno, socket};
+
+/// The first word of the wrapper.
+pub const HELLO: u32 = 0xdead_beef;
+
+/// The longest error message, its final NUL included.
+pub const LONGEST_MESSAGE: usize = 255;
+
+/// More than any kernel takes as an environment (a quarter of the stack limit, see execve(2)); a length above it is a lie.
+const LONGEST_ENVIRONMENT: usize = 64 << 20;
+
+/// Why the starter's part of the conversation could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Descriptor 0 is something else than the starter's socket.
+    #[error(
+        "descriptor 0 is not the starter's socket: the switcher does not pass it on (sudo: the rule needs !use_pty and no log_input)"
+    )]
+    NotASocket,
+    /// The starter closed its end before it had sent what belongs to a step.
+    #[error("the starter closed the connection before it sent {0}")]
+    Vanished(&'static str),
+    /// The length of the environment is not one.
+    #[error("the starter announced an environment of {0} bytes")]
+    BadLength(i32),
+    /// The environment does not end with a NUL, or has one inside.
+    #[error("the environment from the starter is not one string that ends with a NUL")]
+    NotAString,
+    /// A step's byte is not zero, or not with exactly one descriptor.
+    #[error("the starter sent a message without exactly one descriptor for {0}")]
+    NoDescriptor(&'static str),
+    /// The kernel refused.
+    #[error("cannot receive {0} from the starter: {1}")]
+    System(&'static str, Errno),
+}
+
+/// The wrapper's end of the first socket.
+#[derive(Debug)]
+pub struct Starter {
+    socket: OwnedFd,
+    /// How many messages with descriptors are still to come, the new socket included.
+    awaited: usize,
+}
+
+impl Starter {
+    /// Greets the starter, who will pass `streams` descriptors and then the new socket.
+    pub fn greet(socket: OwnedFd, streams: usize) -> Result<Self, Trouble> {
+        if !socket::is_local_stream(&socket) {
+            return Err(Trouble::NotASocket);
+        }
+        socket::send_all(&socket, &HELLO.to_ne_bytes()).map_err(|cause| match cause {
+            Errno::EPIPE | Errno::ECONNRESET => Trouble::Vanished("anything"),
+            cause => Trouble::System("anything", cause),
+        })?;
+        Ok(Starter { socket, awaited: streams + 1 })
+    }
+
+    /// Receives the environment's text, without its final NUL.
+    pub fn environment(&mut self) -> Result<Vec<u8>, Trouble> {
+        let mut word = [0; 4];
+        self.exactly(&mut word, "the length of the environment")?;
+        let announced = i32::from_ne_bytes(word);
+        let length = usize::try_from(announced).unwrap_or(0);
+        if length == 0 || length > LONGEST_ENVIRONMENT {
+            return Err(Trouble::BadLength(announced));
+        }
+        let mut text = vec![0; length];
+        self.exactly(&mut text, "all of the environment")?;
+        match text.pop() {
+            Some(0) if !text.contains(&0) => Ok(text),
+            _ => Err(Trouble::NotAString),
+        }
+    }
+
+    /// Receives the next descriptor, `what` it is for.
+    pub fn descriptor(&mut self, what: &'static str) -> Result<OwnedFd, Trouble> {
+        self.awaited = self.awaited.saturating_sub(1);
+        let mut byte = [0];
+        let received = socket::receive_message(&self.socket, &mut byte);
+        let (length, mut beside) = received.map_err(|cause| Trouble::System(what, cause))?;
+        match (length, byte, beside.descriptors.pop()) {
+            (0, ..) => Err(Trouble::Vanished(what)),
+            (_, [0], Some(descriptor)) if beside.descriptors.is_empty() => Ok(descriptor),
+            _ => Err(Trouble::NoDescriptor(what)),
+        }
+    }
+
+    /// Tells the starter of a failure on this socket, and again on the new one if that still arrives: a starter that
+    /// has sent the environment reads only the new one. What else it sends before is read and dropped.
+    pub fn fail(mut self, message: &str) {
+        report(&self.socket, message);
+        let mut bytes = vec![0; 64 * 1024];
+        while self.awaited > 0 {
+            match socket::receive_message(&self.socket, &mut bytes) {
+                Ok((1.., mut beside)) => {
+                    let arrived = beside.descriptors.len();
+                    self.awaited = self.awaited.saturating_sub(arrived);
+                    if let (0, Some(new)) = (self.awaited, beside.descriptors.pop()) {
+                        report(&new, message);
+                    }
+                }
+                Ok((0, _)) | Err(_) => return,
+            }
+        }
+    }
+
+    fn exactly(&mut self, bytes: &mut [u8], what: &'static str) -> Result<(), Trouble> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match socket::receive(&self.socket, &mut bytes[filled..]) {
+                Ok(0) => return Err(Trouble::Vanished(what)),
+                Ok(more) => filled += more,
+                Err(cause) => return Err(Trouble::System(what, cause)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends a message as the starter expects it: one string of at most 255 bytes with its NUL. A starter that is gone
+/// does not mind.
+pub fn report(socket: &OwnedFd, message: &str) {
+    let mut end = message.len().min(LONGEST_MESSAGE - 1);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut bytes = message.as_bytes()[..end].to_vec();
+    bytes.push(0);
+    let _ = socket::send_all(socket, &bytes);
+}

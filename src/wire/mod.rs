@@ -1,0 +1,15 @@
+//! What crosses between the two identities. Everything read here is hostile until it has been checked.
+//!
+//! - [`frame`]: the messages between a helper and its agent, and their bytes;
+//! - [`channel`]: sending and receiving them over a socket;
+//! - [`launch`]: the starter's side of a job's start, as the job wrapper speaks it;
+//! - [`v2`]: the syntax of a job's environment.
+#![forbid(unsafe_code)]
+
+pub mod channel;
+pub mod frame;
+pub mod launch;
+pub mod v2;
+
+pub use channel::{Broken, Channel};
+pub use frame::{Attributes, Frame, Totals};
