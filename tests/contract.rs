@@ -1,0 +1,69 @@
+//! Every sentence of the contract has a test.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The tests of the package: `<file>::<function>`, and `<module path>::tests::<function>` for those inside the library.
+fn tests() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![root.join("tests"), root.join("src")];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let file = path.strip_prefix(root).unwrap().with_extension("").display().to_string();
+                let file = file.trim_start_matches("tests/").trim_start_matches("src/").replace('/', "::");
+                let mut lines = text.lines().map(str::trim);
+                while let Some(line) = lines.next() {
+                    if line == "#[test]" {
+                        let function = lines.find_map(|line| line.strip_prefix("fn ")).unwrap();
+                        found.insert(format!("{file}::{}", function.split('(').next().unwrap()));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The names of the contract's sentences: every line of the document that starts one, and nothing in it that is none.
+fn sentences() -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/contract.md")).unwrap();
+    let (_, body) = text.split_once("\n## ").expect("sections");
+    let mut names = Vec::new();
+    for line in body.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with("## ") && !line.starts_with("  ")) {
+        let name = line.strip_prefix("- **").and_then(|rest| rest.split_once("** ")).map(|(name, _)| name);
+        names.push(name.unwrap_or_else(|| panic!("a sentence without a name: {line}")).to_owned());
+    }
+    names
+}
+
+#[test]
+fn every_sentence_of_the_contract_has_a_test() {
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract.map")).unwrap();
+    let tests = tests();
+    let mut mapped: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in map.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (name, list) = line.split_once(": ").unwrap_or_else(|| panic!("not '<name>: <test>, …': {line}"));
+        assert!(mapped.insert(name, list.split(", ").collect()).is_none(), "{name} is mapped twice");
+    }
+    let names = sentences();
+    let mut wrong = Vec::new();
+    for name in &names {
+        match mapped.remove(name.as_str()) {
+            None => wrong.push(format!("{name} has no test")),
+            Some(list) => {
+                let missing = list.into_iter().filter(|test| !tests.contains(*test));
+                wrong.extend(missing.map(|test| format!("{name}: there is no test {test}")));
+            }
+        }
+    }
+    wrong.extend(mapped.keys().map(|name| format!("{name} is no sentence of the contract")));
+    assert!(names.len() > 90 && wrong.is_empty(), "{} sentences:\n{}", names.len(), wrong.join("\n"));
+}

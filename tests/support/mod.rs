@@ -1,0 +1,243 @@
+//! What the tests share: real accounts, a site with a real switcher, a starter, and pictures of trees.
+//!
+//! Nothing here skips a test: where something is missing, the test fails and says what to do.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+pub mod picture;
+pub mod starter;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The name of the proxy in every sandbox of the tests.
+pub const PROXY: &str = "x509_proxy";
+
+/// The map that leads from the batch user to the job user; ci/provision writes it.
+pub const MAP: &str = "/etc/glexec-helpers-test.map";
+
+/// An account of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Account {
+    pub fn named(name: &str) -> Account {
+        let found = nix::unistd::User::from_name(name).expect("the account database can be read");
+        let user = found.unwrap_or_else(|| panic!("there is no account {name}: run ci/provision as root"));
+        Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() }
+    }
+
+    /// Whose the pilot is.
+    pub fn batch() -> Account {
+        Account::named("gh-batch")
+    }
+
+    /// Who runs the jobs.
+    pub fn job() -> Account {
+        Account::named("gh-job")
+    }
+
+    /// Who has nothing to do with them.
+    pub fn other() -> Account {
+        Account::named("gh-other")
+    }
+
+    /// A command that runs as this account, without supplementary groups, in the root directory.
+    pub fn command(self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.uid(self.uid).gid(self.gid).current_dir("/");
+        command
+    }
+
+    /// Makes the account the owner of a file, directory or link.
+    pub fn owns(self, path: impl AsRef<Path>) {
+        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).expect("root can change owners");
+    }
+}
+
+/// One of the project's programs, at a place that every user can reach.
+pub fn program(name: &str) -> PathBuf {
+    static PREPARED: Once = Once::new();
+    let directory = Path::new(env!("CARGO_BIN_EXE_condor_glexec_agent")).parent().expect("programs are in a directory");
+    PREPARED.call_once(|| {
+        for ancestor in directory.ancestors() {
+            let mode = fs::metadata(ancestor).expect("it can be examined").permissions().mode();
+            assert!(
+                mode & 0o001 != 0,
+                "{} is closed to other users: build with CARGO_TARGET_DIR at a place that the job user can reach, \
+                 as scripts/test does",
+                ancestor.display()
+            );
+        }
+        // As it is installed.
+        fs::set_permissions(directory.join("condor_glexec_agent"), Permissions::from_mode(0o711)).expect("it is ours");
+    });
+    directory.join(name)
+}
+
+/// A place with a directory for sandboxes, mode 1777, and the sudo adapter; removed at the end.
+pub struct Site {
+    directory: TempDir,
+}
+
+impl Site {
+    pub fn new() -> Site {
+        assert!(nix::unistd::geteuid().is_root(), "this test changes users: run it as root (scripts/test)");
+        assert!(Path::new(MAP).exists(), "{MAP} is missing: run ci/provision as root");
+        let directory = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").expect("a directory");
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let site = Site { directory };
+        fs::create_dir(site.execute()).unwrap();
+        fs::set_permissions(site.execute(), Permissions::from_mode(0o1777)).unwrap();
+        let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/glexec-sudo");
+        fs::copy(adapter, site.switcher()).unwrap();
+        fs::set_permissions(site.switcher(), Permissions::from_mode(0o755)).unwrap();
+        site
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The parent of the sandboxes.
+    pub fn execute(&self) -> PathBuf {
+        self.path().join("execute")
+    }
+
+    /// The real switcher: sudo behind its adapter.
+    pub fn switcher(&self) -> PathBuf {
+        self.path().join("glexec-sudo")
+    }
+
+    /// A switcher of the test's own: a script.
+    pub fn script(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// A directory that the batch user may write to.
+    pub fn scratch(&self) -> PathBuf {
+        let path = self.path().join("scratch");
+        if !path.exists() {
+            fs::create_dir(&path).unwrap();
+            Account::batch().owns(&path);
+        }
+        path
+    }
+
+    /// A new sandbox of the batch user's that holds only a proxy.
+    pub fn sandbox(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        let path = self.execute().join(name.as_ref());
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        write(path.join(PROXY), "the proxy\n", 0o600);
+        own(&path, Account::batch());
+        path
+    }
+
+    /// A helper, as the batch user.
+    pub fn helper(&self, name: &str) -> Command {
+        let mut command = Account::batch().command(program(name));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_SUDO_MAP", MAP).env("LC_ALL", "C");
+        command.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "30").stdin(Stdio::null());
+        command
+    }
+
+    /// setup or cleanup of a sandbox through a switcher, with at most two retries and no pause.
+    pub fn call(&self, name: &str, switcher: &Path, sandbox: &Path) -> Command {
+        let mut command = self.helper(name);
+        command.arg(switcher).arg(PROXY).arg(sandbox).args(["2", "0"]);
+        command
+    }
+
+    /// setup through the real switcher, which must succeed.
+    pub fn set_up(&self, sandbox: &Path) {
+        succeeded(&self.call("condor_glexec_setup", &self.switcher(), sandbox).output().unwrap());
+    }
+
+    /// cleanup through the real switcher, which must succeed.
+    pub fn clean_up(&self, sandbox: &Path) {
+        succeeded(&self.call("condor_glexec_cleanup", &self.switcher(), sandbox).output().unwrap());
+    }
+
+    /// What is in the parent of the sandboxes, sorted.
+    pub fn entries(&self) -> Vec<OsString> {
+        let mut names: Vec<_> = fs::read_dir(self.execute()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// `<sandbox>.condor`.
+pub fn retained(sandbox: &Path) -> PathBuf {
+    let mut path = sandbox.as_os_str().to_os_string();
+    path.push(".condor");
+    PathBuf::from(path)
+}
+
+/// Writes a file with these permission bits.
+pub fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>, mode: u32) {
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Makes an account the owner of a whole tree.
+pub fn own(path: &Path, account: Account) {
+    if fs::symlink_metadata(path).unwrap().is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            own(&entry.unwrap().path(), account);
+        }
+    }
+    account.owns(path);
+}
+
+/// The account that owns a file.
+pub fn owner(path: &Path) -> Account {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::symlink_metadata(path).unwrap();
+    Account { uid: found.uid(), gid: found.gid() }
+}
+
+/// What a helper said on standard error.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails unless the helper succeeded without a word.
+pub fn succeeded(output: &Output) {
+    assert_eq!((output.status.code(), said(output).as_str()), (Some(0), ""));
+}
+
+/// Fails unless the helper ended with this status and one line that holds all these words; returns the line.
+pub fn failed(output: &Output, status: i32, words: &[&str]) -> String {
+    let line = said(output);
+    assert_eq!(output.status.code(), Some(status), "{line}");
+    assert_eq!(line.lines().count(), 1, "one line: {line:?}");
+    assert!(line.ends_with('\n'), "a whole line: {line:?}");
+    for word in words {
+        assert!(line.contains(word), "{word:?} is not in {line:?}");
+    }
+    line
+}
+
+/// Waits until something is so; fails after ten seconds.
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !so() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
