@@ -88,7 +88,7 @@ impl Agent {
     pub fn give(&mut self, except: Name<'_>, builder: &mut Builder<'_>) -> Result<Attributes> {
         self.channel.send(Frame::Give { except }).map_err(broken)?;
         loop {
-            let frame = self.channel.next().map_err(broken)?;
+            let frame = self.channel.receive().map_err(broken)?;
             if let Frame::Failed { text } = frame {
                 return Err(told(text));
             }
@@ -148,7 +148,7 @@ impl Agent {
     }
 
     fn done(&mut self) -> Result<()> {
-        match self.channel.next().map_err(broken)? {
+        match self.channel.receive().map_err(broken)? {
             Frame::Done => Ok(()),
             Frame::Failed { text } => Err(told(text)),
             _ => Err(broken(Broken::Protocol("an answer out of turn"))),
@@ -157,7 +157,7 @@ impl Agent {
 
     /// What an agent that has closed the connection said before it did.
     fn last_word(&mut self) -> Option<Error> {
-        match self.channel.next() {
+        match self.channel.receive() {
             Ok(Frame::Failed { text }) => Some(told(text)),
             _ => None,
         }

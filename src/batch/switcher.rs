@@ -128,25 +128,25 @@ impl Ended {
 
     /// The failure that this end is.
     pub fn error(self) -> Error {
-        let meaning = match self.status {
-            None => "it did not end within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)".to_owned(),
-            Some(0) => "it ended with status 0, but its command did not do its work".to_owned(),
-            Some(126) => "status 126: the command could not be executed".to_owned(),
-            Some(127) => "status 127: the command was not found".to_owned(),
-            Some(201) => "status 201: client error".to_owned(),
-            Some(202) => "status 202: internal error".to_owned(),
-            Some(203) => "status 203: authorization error".to_owned(),
-            Some(status) => format!("status {status}"),
+        let what = match self.status {
+            None => "the switcher did not end within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)".to_owned(),
+            Some(0) => "the switcher ended with status 0, but its command did not do its work".to_owned(),
+            Some(126) => "the switcher failed, status 126: the command could not be executed".to_owned(),
+            Some(127) => "the switcher failed, status 127: the command was not found".to_owned(),
+            Some(201) => "the switcher failed, status 201: client error".to_owned(),
+            Some(202) => "the switcher failed, status 202: internal error".to_owned(),
+            Some(203) => "the switcher failed, status 203: authorization error".to_owned(),
+            Some(status) => format!("the command behind the switcher ended with status {status}"),
         };
-        let why = if self.said.is_empty() { meaning } else { format!("{meaning}: {}", self.said) };
-        Error::refused(self.program, format!("the switcher failed, {why}"))
+        let why = if self.said.is_empty() { what } else { format!("{what}: {}", self.said) };
+        Error::refused(self.program, why)
     }
 
     /// Tells a failure that may pass from one that will not; `otherwise` is what the caller knows of the latter.
     pub fn attempt(self, otherwise: Option<Error>) -> Attempt {
         match (self.status, otherwise) {
             (Some(202 | 203), _) => Attempt::Transient(self),
-            (Some(0) | None, Some(error)) if self.said.is_empty() => Attempt::Hopeless(error),
+            (None, Some(error)) if self.said.is_empty() => Attempt::Hopeless(error),
             _ => Attempt::Hopeless(self.error()),
         }
     }

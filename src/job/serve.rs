@@ -63,7 +63,7 @@ impl Server<'_> {
     /// Carries out requests until one fails or the helper is gone.
     fn requests(&mut self, channel: &mut Channel) -> Result<std::convert::Infallible> {
         loop {
-            let request = match channel.next().map_err(broken)? {
+            let request = match channel.receive().map_err(broken)? {
                 Frame::Receive => Request::Receive,
                 Frame::Give { except } => Request::Give(except.into()),
                 Frame::Publish => Request::Publish,
@@ -117,7 +117,7 @@ impl Server<'_> {
         let name = self.aside.insert(name);
         let mut builder = Builder::new(top, self.place, name.name())?;
         loop {
-            let frame = channel.next().map_err(broken)?;
+            let frame = channel.receive().map_err(broken)?;
             if let Step::Complete(attributes) = builder.record(frame)? {
                 return builder.finish(attributes);
             }

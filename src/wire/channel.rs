@@ -80,7 +80,7 @@ impl Channel {
     }
 
     /// Receives the next frame.
-    pub fn next(&mut self) -> Result<Frame<'_>, Broken> {
+    pub fn receive(&mut self) -> Result<Frame<'_>, Broken> {
         self.want(4)?;
         let header = &self.arrived[self.used..self.used + 4];
         let length = header.iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
@@ -105,7 +105,7 @@ impl Channel {
         socket::receive_credentials(&self.socket, false)?;
         let uid = beside.uid.ok_or(Broken::Protocol("a message without credentials"))?;
         self.arrived.extend_from_slice(&bytes[..length]);
-        Ok((uid, self.next()?))
+        Ok((uid, self.receive()?))
     }
 
     /// Waits until `length` bytes that are not used yet have arrived.
@@ -148,9 +148,9 @@ mod tests {
                 socket::send_all(&other, &[byte]).unwrap_or_else(|error| panic!("{error}"));
             }
         });
-        assert_eq!(channel.next(), Ok(Frame::Failed { text: b"one" }));
-        assert_eq!(channel.next(), Ok(Frame::Done));
-        assert_eq!(channel.next(), Err(Broken::Closed));
+        assert_eq!(channel.receive(), Ok(Frame::Failed { text: b"one" }));
+        assert_eq!(channel.receive(), Ok(Frame::Done));
+        assert_eq!(channel.receive(), Err(Broken::Closed));
         assert!(sender.join().is_ok());
     }
 
@@ -158,7 +158,7 @@ mod tests {
     fn an_oversized_frame_is_refused_before_memory_is_taken_for_it() {
         let (mut channel, other) = connected();
         assert_eq!(socket::send_all(&other, &[255; 8]), Ok(()));
-        assert_eq!(channel.next(), Err(Broken::Protocol("a message that is too long")));
+        assert_eq!(channel.receive(), Err(Broken::Protocol("a message that is too long")));
         assert!(channel.arrived.capacity() <= 2 * CHUNK);
     }
 
@@ -166,7 +166,7 @@ mod tests {
     fn silence_ends_at_the_idle_limit() {
         let (mut channel, _other) = connected();
         assert_eq!(channel.limit_waiting(Duration::from_millis(20)), Ok(()));
-        assert_eq!(channel.next(), Err(Broken::Idle));
+        assert_eq!(channel.receive(), Err(Broken::Idle));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! Descriptors are attached to bytes, so each step reads exactly its own bytes.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use crate::sys::{Errno, socket};
 
@@ -22,12 +23,15 @@ pub const LONGEST_MESSAGE: usize = 255;
 /// More than any kernel takes as an environment (a quarter of the stack limit, see execve(2)); a length above it is a lie.
 const LONGEST_ENVIRONMENT: usize = 64 << 20;
 
+/// How long a failed start waits for the new socket.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Why the starter's part of the conversation could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// Descriptor 0 is something else than the starter's socket.
     #[error(
-        "descriptor 0 is not the starter's socket: the switcher does not pass it on (sudo: the rule needs !use_pty and no log_input)"
+        "descriptor 0 is not the starter's socket: run was not started with one, or the switcher does not pass it on (sudo: the rule needs !use_pty, and no log_input)"
     )]
     NotASocket,
     /// The starter closed its end before it had sent what belongs to a step.
@@ -102,6 +106,8 @@ impl Starter {
     /// has sent the environment reads only the new one. What else it sends before is read and dropped.
     pub fn fail(mut self, message: &str) {
         report(&self.socket, message);
+        // One that heard the first message may send nothing more, and wait for our end with its socket open.
+        let _ = socket::limit_waiting(&self.socket, PATIENCE);
         let mut bytes = vec![0; 64 * 1024];
         while self.awaited > 0 {
             match socket::receive_message(&self.socket, &mut bytes) {

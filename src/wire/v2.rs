@@ -112,6 +112,28 @@ mod tests {
         assert_eq!(entries(b"=x"), Err(Invalid::NoName(b"=x".to_vec())));
     }
 
+    /// Texts as starters send them, in `testdata/v2`: NAME.v2 and NAME.environ, one entry a line, or NAME.error.
+    #[test]
+    fn the_samples_are_read_as_a_starter_means_them() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v2");
+        let read = |path: &std::path::Path| std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let mut samples = 0;
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}")).flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "v2") {
+                samples += 1;
+                match entries(&read(&path)) {
+                    Ok(parsed) => assert_eq!(parsed.join(&b'\n'), read(&path.with_extension("environ")), "{path:?}"),
+                    Err(error) => {
+                        let expected = String::from_utf8_lossy(&read(&path.with_extension("error"))).into_owned();
+                        assert_eq!(error.to_string(), expected.trim_end(), "{path:?}");
+                    }
+                }
+            }
+        }
+        assert!(samples >= 6, "{samples} samples");
+    }
+
     #[test]
     fn an_unbalanced_quote_is_an_error() {
         for text in [&b"A='"[..], b"A='x B=2", b"'''"] {
