@@ -1,5 +1,5 @@
 //! Every sentence of the contract has a test.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,7 +37,9 @@ fn sentences() -> Vec<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/contract.md")).unwrap();
     let (_, body) = text.split_once("\n## ").expect("sections");
     let mut names = Vec::new();
-    for line in body.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with("## ") && !line.starts_with("  ")) {
+    for line in
+        body.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with("## ") && !line.starts_with("  "))
+    {
         let name = line.strip_prefix("- **").and_then(|rest| rest.split_once("** ")).map(|(name, _)| name);
         names.push(name.unwrap_or_else(|| panic!("a sentence without a name: {line}")).to_owned());
     }

@@ -34,8 +34,9 @@ pub fn setup(
     };
     if agent.monitored {
         notice(
-            "warning: sudo stays as a monitor above the job, so a suspended job may not continue: \
-             its rule needs !use_pty, !pam_session and !pam_setcred, and no logging of input or output",
+            "warning: sudo stays as a monitor above the job, so a job that is suspended and continued does not end: \
+             its rule needs !use_pty, !pam_session and !pam_setcred, and no logging of input or output \
+             (sudo-rs always stays)",
         );
     }
     hand_over(sandbox, agent, &dir, &retained)
