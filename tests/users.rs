@@ -1,17 +1,134 @@
-//! Real accounts, the real switcher.
+//! Real accounts, the real switcher: a whole job as the job user, from its setup to its cleanup.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
 
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
 use support::picture::picture;
 use support::starter::Starter;
-use support::{Account, PROXY, Site, owner, program, retained};
+use support::{Account, PROXY, Site, failed, own, owner, program, retained, succeeded, wait_until, write};
+
+/// A sandbox that is set up.
+fn prepared(site: &Site) -> PathBuf {
+    let sandbox = site.sandbox("s");
+    site.set_up(&sandbox);
+    sandbox
+}
+
+/// The call of run that starts a job.
+fn run(site: &Site, switcher: &Path, sandbox: &Path, job: &[impl AsRef<OsStr>]) -> Command {
+    let mut run = site.helper("condor_glexec_run");
+    run.arg(switcher).arg(PROXY).arg(sandbox).arg(program("condor_glexec_job_wrapper")).args(["-", "-", "-"]).args(job);
+    run.stderr(Stdio::null());
+    run
+}
+
+/// A job that a test talks with.
+struct Job {
+    starter: Starter,
+    pid: u32,
+    /// The job's standard input and output.
+    stream: BufReader<UnixStream>,
+}
+
+impl Job {
+    /// Starts a shell script as a job in a sandbox that is set up.
+    fn start(site: &Site, sandbox: &Path, script: &str) -> Job {
+        let script = format!("echo $$; {script}");
+        let mut starter = Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", &script]));
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        assert_eq!(starter.launch(b"PATH=/bin", [&theirs, &theirs, &null]), b"");
+        let mut job = Job { starter, pid: 0, stream: BufReader::new(ours) };
+        job.pid = job.listen().parse().unwrap();
+        job
+    }
+
+    /// The next line that the job says.
+    fn listen(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.stream.get_mut(), "{line}").unwrap();
+    }
+
+    /// The letter for its state (proc_pid_stat(5)).
+    fn state(&self) -> char {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+    }
+
+    /// Waits for its end.
+    fn status(mut self) -> Option<i32> {
+        self.starter.wait().code()
+    }
+}
+
+/// A job from its start to its end: run's status, and what the job wrote.
+fn ran(site: &Site, sandbox: &Path, environment: &[u8], job: &[impl AsRef<OsStr>]) -> (Option<i32>, Vec<u8>) {
+    let mut starter = Starter::start(run(site, &site.switcher(), sandbox, job));
+    let path = site.path().join("output");
+    let (null, output) = (File::open("/dev/null").unwrap(), File::create(&path).unwrap());
+    let error = starter.launch(environment, [&null, &output, &output]);
+    assert_eq!(String::from_utf8_lossy(&error), "");
+    (starter.wait().code(), fs::read(path).unwrap())
+}
+
+/// kill of a process through a switcher.
+fn kill(site: &Site, switcher: &Path, sandbox: &Path, pid: u32, signal: &str) -> Output {
+    let mut kill = site.helper("condor_glexec_kill");
+    kill.arg(switcher).arg(retained(sandbox).join(PROXY)).arg(pid.to_string()).args([signal, "0", "0"]);
+    kill.output().unwrap()
+}
+
+/// Renews the proxy of a sandbox through the real switcher.
+fn refresh(site: &Site, sandbox: &Path, content: &str) {
+    let new = site.scratch().join("new");
+    write(&new, content, 0o600);
+    Account::batch().owns(&new);
+    let mut update = site.helper("condor_glexec_update_proxy");
+    succeeded(&update.arg(site.switcher()).arg(new).arg(PROXY).arg(sandbox).output().unwrap());
+}
+
+/// A map that leads the batch user to another account.
+fn map_to(site: &Site, account: &str) -> PathBuf {
+    let map = site.path().join("map");
+    write(&map, format!("gh-batch {account}\n"), 0o644);
+    map
+}
+
+/// Somebody's process.
+fn sleeping(account: Account) -> Child {
+    account.command("/bin/sleep").arg("60").spawn().unwrap()
+}
+
+/// Fails unless a run ends with status 1 and a line with these words, without a word to the starter.
+fn refused(mut run: Command, words: &[&str]) {
+    run.stderr(Stdio::piped());
+    let mut starter = Starter::start(run);
+    let mut heard = Vec::new();
+    starter.socket.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"", "the wrapper was started");
+    failed(&starter.child.wait_with_output().unwrap(), 1, words);
+}
 
 #[test]
 fn setup_gives_the_sandbox_to_the_job_user_and_keeps_only_the_proxy() {
     let site = Site::new();
-    let sandbox = site.sandbox("s");
-    site.set_up(&sandbox);
+    let sandbox = prepared(&site);
     assert_eq!(owner(&sandbox), Account::job());
     assert_eq!(owner(&retained(&sandbox)), Account::batch());
     assert_eq!(picture(&retained(&sandbox)).len(), 2);
@@ -20,15 +137,310 @@ fn setup_gives_the_sandbox_to_the_job_user_and_keeps_only_the_proxy() {
 }
 
 #[test]
-fn run_status() {
+fn the_job_runs_as_the_job_user_in_the_sandbox() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let script = "id -u; pwd -P; echo made > made";
+    let (status, output) = ran(&site, &sandbox, b"PATH=/bin:/usr/bin", &["/bin/sh", "-c", script]);
+    let expected = format!("{}\n{}\n", Account::job().uid, sandbox.display());
+    assert_eq!((status, String::from_utf8(output).unwrap()), (Some(0), expected));
+    site.clean_up(&sandbox);
+    assert_eq!(fs::read(sandbox.join("made")).unwrap(), b"made\n");
+}
+
+#[test]
+fn runs_status_is_the_jobs() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    // The switcher's word for a signal is 128 and its number, and 204 for a status that it uses itself.
+    for (script, status) in [("exit 7", 7), ("kill -9 $$", 137), ("kill $$", 143), ("exit 200", 200), ("exit 203", 204)]
+    {
+        assert_eq!(ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", script]).0, Some(status), "{script}");
+    }
+}
+
+#[test]
+fn run_keeps_its_process_id() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let job = Job::start(&site, &sandbox, "read end");
+    let command = fs::read(format!("/proc/{}/cmdline", job.starter.child.id())).unwrap();
+    let switcher = site.switcher();
+    assert!(command.split(|byte| *byte == 0).any(|word| word == switcher.as_os_str().as_bytes()), "{command:?}");
+}
+
+#[test]
+fn what_fails_behind_the_switcher_ends_with_1() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    // In the wrapper,
+    let mut starter = Starter::start(run(&site, &site.switcher(), &sandbox, &["/does/not/exist"]));
+    let null = File::open("/dev/null").unwrap();
+    assert_ne!(starter.launch(b"A=1", [&null, &null, &null]), b"");
+    assert_eq!(starter.wait().code(), Some(1));
+    // and before it.
+    fs::remove_dir_all(&sandbox).unwrap();
+    refused(run(&site, &site.switcher(), &sandbox, &["/bin/true"]), &["enter the sandbox", "ENOENT"]);
+}
+
+#[test]
+fn arguments_reach_the_job_as_they_are() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let words: [&[u8]; 8] =
+        [b"/bin/sh", b"-c", b"cat /proc/$$/cmdline", b"", b"--help", b"a\nb", b"\xff '$(id)\"", b""];
+    let job = words.map(OsStr::from_bytes);
+    let expected = words.iter().flat_map(|word| [word, &b"\0"[..]].concat()).collect::<Vec<u8>>();
+    assert_eq!(ran(&site, &sandbox, b"PATH=/bin", &job), (Some(0), expected));
+}
+
+/// The variables of a process as /proc tells them.
+fn variables(environ: &[u8]) -> Vec<&[u8]> {
+    let all = environ.strip_suffix(b"\0").expect("strings").split(|byte| *byte == 0);
+    all.filter(|entry| !entry.starts_with(b"SUDO_COMMAND=")).collect()
+}
+
+#[test]
+fn the_environment_is_the_switchers_and_the_starters_and_nothing_else() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let long = vec![b'x'; 100_000];
+    let sent: Vec<Vec<u8>> = vec![
+        b"EMPTY=".to_vec(),
+        b"QUOTES=it's \"so\"".to_vec(),
+        b"LINES=a\nb\n".to_vec(),
+        b"BYTES=\xff\x01=".to_vec(),
+        [b"A=", &long[..]].concat(),
+        [b"B=", &long[..]].concat(),
+        [b"C=", &long[..]].concat(),
+        [b"D=", &long[..]].concat(),
+    ];
+    let quoted = |entry: &Vec<u8>| {
+        let doubled = entry.iter().flat_map(|byte| if *byte == b'\'' { vec![b'\''; 2] } else { vec![*byte] });
+        [b"'", &doubled.collect::<Vec<_>>()[..], b"' "].concat()
+    };
+    let text = [
+        &b"CONDOR_PRIVATE_KEY=secret _GLEXEC_HELPERS_FAMILY=forged "[..],
+        &sent.iter().flat_map(quoted).collect::<Vec<_>>(),
+    ];
+    let print = ["/bin/cat", "/proc/self/environ"];
+    let (status, found) = ran(&site, &sandbox, &text.concat(), &print);
+
+    let mut alone = Account::batch().command(site.switcher());
+    alone.args(print).env_clear().env("GLEXEC_SUDO_MAP", support::MAP).env("LC_ALL", "C");
+    let given = alone.env("GLEXEC_CLIENT_CERT", retained(&sandbox).join(PROXY)).output().unwrap().stdout;
+    let mut expected = variables(&given);
+    expected.extend(sent.iter().map(|entry| &entry[..]));
+    expected.sort_unstable();
+    let mark = format!("_GLEXEC_HELPERS_FAMILY={}", retained(&sandbox).display());
+    let mut found = variables(&found);
+    assert_eq!((status, found.pop()), (Some(0), Some(mark.as_bytes())), "the mark comes last");
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_family_mark_is_the_real_path_of_the_retained_directory() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    symlink(site.execute(), site.path().join("detour")).unwrap();
+    let job = ["/bin/sh", "-c", "echo $_GLEXEC_HELPERS_FAMILY"];
+    let (status, output) = ran(&site, &site.path().join("detour/s"), b"A=1", &job);
+    assert_eq!((status, output), (Some(0), format!("{}\n", retained(&sandbox).display()).into_bytes()));
+}
+
+#[test]
+fn the_job_has_the_three_descriptors_and_no_other() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let script = "cat; echo to the error >&2; ls /proc/$$/fd";
+    let mut starter = Starter::start(run(&site, &site.switcher(), &sandbox, &["/bin/sh", "-c", script]));
+    let paths = ["input", "output", "error"].map(|name| site.path().join(name));
+    write(&paths[0], "from the input\n", 0o600);
+    let input = File::open(&paths[0]).unwrap();
+    let [output, error] = [&paths[1], &paths[2]].map(|path| File::create(path).unwrap());
+    assert_eq!(starter.launch(b"PATH=/bin", [&input, &output, &error]), b"");
+    assert_eq!(starter.wait().code(), Some(0));
+    let [output, error] = [&paths[1], &paths[2]].map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!((output.as_str(), error.as_str()), ("from the input\n0\n1\n2\n", "to the error\n"));
+}
+
+#[test]
+fn kill_ends_a_job() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    for (signal, status) in [("9", 137), ("TERM", 143), ("SIGINT", 130)] {
+        let job = Job::start(&site, &sandbox, "read end");
+        succeeded(&kill(&site, &site.switcher(), &sandbox, job.pid, signal));
+        assert_eq!(job.status(), Some(status), "{signal}");
+    }
+}
+
+#[test]
+fn a_job_that_is_stopped_goes_on_when_it_is_continued() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let mut job = Job::start(&site, &sandbox, "exec cat");
+    job.tell("before");
+    assert_eq!(job.listen(), "before");
+    succeeded(&kill(&site, &site.switcher(), &sandbox, job.pid, "STOP"));
+    wait_until("the job is stopped", || job.state() == 'T');
+    job.tell("after");
+    assert_eq!(job.state(), 'T');
+    succeeded(&kill(&site, &site.switcher(), &sandbox, job.pid, "CONT"));
+    assert_eq!(job.listen(), "after");
+    job.stream.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(job.status(), Some(0));
+}
+
+#[test]
+fn a_running_job_sees_the_new_proxy() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let mut job = Job::start(&site, &sandbox, &format!("read go; exec cat {PROXY}"));
+    refresh(&site, &sandbox, "the new proxy\n");
+    job.tell("go");
+    assert_eq!(job.listen(), "the new proxy");
+    assert_eq!(job.status(), Some(0));
+    site.clean_up(&sandbox);
+    assert_eq!(fs::read(sandbox.join(PROXY)).unwrap(), b"the new proxy\n");
+}
+
+#[test]
+fn a_switcher_that_leads_to_another_user_is_refused_before_the_job_runs() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let map = map_to(&site, "gh-job2");
+    let (owned, other) = (Account::job().uid.to_string(), Account::named("gh-job2").uid.to_string());
+    let mut run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
+    run.env("GLEXEC_SUDO_MAP", &map);
+    refused(run, &[&sandbox.display().to_string(), &owned, &other]);
+    let mut cleanup = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
+    failed(&cleanup.env("GLEXEC_SUDO_MAP", &map).output().unwrap(), 1, &[&owned, &other]);
+    assert_eq!(owner(&sandbox), Account::job());
+    site.clean_up(&sandbox);
+}
+
+#[test]
+fn a_switcher_that_switches_to_nobody_is_noticed() {
+    let site = Site::new();
+    let switcher = site.script("nobody", r#"exec "$@""#);
+    let sandbox = site.sandbox("s");
+    let before = picture(&sandbox);
+    let setup = site.call("condor_glexec_setup", &switcher, &sandbox).output().unwrap();
+    failed(&setup, 2, &["the calling user"]);
+    assert_eq!((picture(&sandbox), site.entries()), (before, vec!["s".into()]));
+    let mut own = sleeping(Account::batch());
+    failed(&kill(&site, &switcher, &sandbox, own.id(), "9"), 2, &["the calling user"]);
+    assert_eq!(own.try_wait().unwrap(), None, "it was not killed");
+    own.kill().unwrap();
+    own.wait().unwrap();
+    site.set_up(&sandbox);
+    let batch = Account::batch().uid.to_string();
+    refused(run(&site, &switcher, &sandbox, &["/bin/true"]), &["belongs to uid", &batch]);
+}
+
+#[test]
+fn the_agent_does_nothing_as_root() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let mut victim = sleeping(Account::job());
+    let (path, pid) = (sandbox.to_str().unwrap(), victim.id().to_string());
+    for errand in [&["serve", path][..], &["enter", path, "family", "/bin/true"], &["signal", "1", &pid, "9"], &[]] {
+        let output = Command::new(program("condor_glexec_agent")).args(errand).stdin(Stdio::null()).output().unwrap();
+        failed(&output, 1, &["runs commands as root"]);
+    }
+    assert_eq!(victim.try_wait().unwrap(), None, "it was not killed");
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+}
+
+#[test]
+fn a_sandbox_of_the_shell_helpers_is_carried_on_with() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
+    write(sandbox.join("input"), "input\n", 0o644);
+    own(&sandbox, Account::job());
+    fs::create_dir(retained(&sandbox)).unwrap();
+    fs::set_permissions(retained(&sandbox), Permissions::from_mode(0o700)).unwrap();
+    write(retained(&sandbox).join(PROXY), "the proxy\n", 0o600);
+    own(&retained(&sandbox), Account::batch());
+
+    let mut job = Job::start(&site, &sandbox, "cat input; read end");
+    assert_eq!(job.listen(), "input");
+    refresh(&site, &sandbox, "renewed\n");
+    assert_eq!(fs::read(sandbox.join(PROXY)).unwrap(), b"renewed\n");
+    succeeded(&kill(&site, &site.switcher(), &sandbox, job.pid, "9"));
+    assert_eq!(job.status(), Some(137));
+    site.clean_up(&sandbox);
+    assert_eq!((owner(&sandbox), site.entries()), (Account::batch(), vec!["s".into()]));
+    assert_eq!(fs::read(sandbox.join("input")).unwrap(), b"input\n");
+    assert_eq!(fs::read(sandbox.join(PROXY)).unwrap(), b"renewed\n");
+}
+
+/// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are touched.
+struct Installation<'a> {
+    site: &'a Site,
+    rule: PathBuf,
+}
+
+impl<'a> Installation<'a> {
+    fn with_sudo_setting(site: &'a Site, setting: &str) -> Self {
+        let programs = site.path().join("programs");
+        fs::create_dir(&programs).unwrap();
+        for name in ["setup", "run", "agent", "job_wrapper"].map(|name| format!("condor_glexec_{name}")) {
+            fs::copy(program(&name), programs.join(name)).unwrap();
+        }
+        // sudo passes over names with a dot: the rule is read once it is whole.
+        let unique = site.path().file_name().unwrap().to_str().unwrap();
+        let rule = Path::new("/etc/sudoers.d").join(unique);
+        let unread = rule.with_extension("new");
+        write(&unread, format!("Defaults!{} {setting}\n", programs.join("condor_glexec_agent").display()), 0o440);
+        fs::rename(unread, &rule).unwrap();
+        Installation { site, rule }
+    }
+
+    /// The call of a helper, by the one of this installation.
+    fn own(&self, call: &Command) -> Command {
+        let name = Path::new(call.get_program()).file_name().unwrap();
+        let mut command = Account::batch().command(self.site.path().join("programs").join(name));
+        command.args(call.get_args()).env_clear().stdin(Stdio::null());
+        command.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+}
+
+impl Drop for Installation<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.rule);
+    }
+}
+
+#[test]
+fn setup_warns_where_sudo_stays_as_a_monitor() {
+    for setting in ["pam_session", "use_pty"] {
+        let site = Site::new();
+        let installation = Installation::with_sudo_setting(&site, setting);
+        let sandbox = site.sandbox("s");
+        let setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
+        let output = installation.own(&setup).output().unwrap();
+        failed(&output, 0, &["warning", "!use_pty", "!pam_session", "!pam_setcred"]);
+        assert_eq!(owner(&sandbox), Account::job(), "{setting}");
+    }
+}
+
+#[test]
+fn an_error_names_the_settings_where_sudo_withholds_the_socket() {
+    let site = Site::new();
+    let logs = site.path().join("input");
+    let installation = Installation::with_sudo_setting(&site, &format!("log_input, iolog_dir={}", logs.display()));
+    let sandbox = site.sandbox("s");
+    let before = picture(&sandbox);
+    let setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
+    let output = installation.own(&setup).output().unwrap();
+    failed(&output, 2, &["use_pty", "log_input"]);
+    assert_eq!((picture(&sandbox), site.entries()), (before, vec!["s".into()]));
     site.set_up(&sandbox);
-    let mut run = site.helper("condor_glexec_run");
-    run.arg(site.switcher()).arg(PROXY).arg(&sandbox).arg(program("condor_glexec_job_wrapper"));
-    run.args(["-", "-", "-", "/bin/sh", "-c", "exit 7"]);
-    let mut starter = Starter::start(run);
-    let null = std::fs::File::open("/dev/null").unwrap();
-    assert_eq!(starter.launch(b"A=1", [&null, &null, &null]), b"");
-    assert_eq!(starter.wait().code(), Some(7));
+    let run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
+    refused(installation.own(&run), &["use_pty", "log_input"]);
 }

@@ -75,7 +75,7 @@ impl Agent {
         let sent = tree::send(top, path, None, &mut self.channel);
         match sent {
             Ok(_) => self.done(),
-            Err(Error::Connection { cause, .. }) => Err(self.last_word().unwrap_or(broken(cause))),
+            Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),
             // The agent is told, too: what it has of the copy is of no use.
             Err(error) => {
                 let _ = self.channel.send(Frame::Failed { text: error.to_string().as_bytes() });
@@ -143,7 +143,7 @@ impl Agent {
     fn ask(&mut self, request: Frame<'_>) -> Result<()> {
         match self.channel.send(request) {
             Ok(()) => self.done(),
-            Err(cause) => Err(self.last_word().unwrap_or(broken(cause))),
+            Err(cause) => Err(self.last_word(cause)),
         }
     }
 
@@ -155,12 +155,14 @@ impl Agent {
         }
     }
 
-    /// What an agent that has closed the connection said before it did.
-    fn last_word(&mut self) -> Option<Error> {
-        match self.channel.receive() {
-            Ok(Frame::Failed { text }) => Some(told(text)),
-            _ => None,
+    /// Why sending failed: an agent that has closed the connection may have said so before.
+    fn last_word(&mut self, cause: Broken) -> Error {
+        if cause == Broken::Closed
+            && let Ok(Frame::Failed { text }) = self.channel.receive()
+        {
+            return told(text);
         }
+        broken(cause)
     }
 }
 

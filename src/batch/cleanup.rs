@@ -28,8 +28,13 @@ pub fn cleanup(
 ) -> Result<(), Failure> {
     let retained = sandbox.retained().map_err(Failure::BadInput)?;
     let found = sandbox.found().map_err(Failure::BadInput)?;
-    sandbox.sweep();
-    let mut call = || retrying(patience, &mut *notice, || Called::new(switcher, sandbox.path().as_os_str())?.hello());
+    if found != Found::Nothing {
+        // Whatever is beside a sandbox that is gone may be worth a look by its owner.
+        sandbox.sweep();
+    }
+    let call = |notice: &mut dyn FnMut(&str)| {
+        retrying(patience, notice, || Called::new(switcher, sandbox.path().as_os_str())?.hello())
+    };
     match (retained, found) {
         (Retained::Absent, Found::Mine) => {}
         (Retained::Absent, Found::Nothing) => {
@@ -47,7 +52,7 @@ pub fn cleanup(
         // A setup was killed before the sandbox changed hands, or a cleanup when it was all but done.
         (Retained::Proxy, Found::Mine) => {
             if sandbox.others_left_something()
-                && let Ok(mut agent) = call()
+                && let Ok(mut agent) = call(notice)
             {
                 let _ = agent.sweep();
                 agent.farewell();
@@ -55,18 +60,21 @@ pub fn cleanup(
             sandbox.remove_retained()?;
         }
         (Retained::Data, Found::Nothing) => sandbox.retained_to_sandbox()?,
-        (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, Some(call()?))?,
+        (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, call(notice)?)?,
         (Retained::Proxy, Found::Theirs(_)) => {
             let (agent, name) = bring_back(sandbox, switcher, patience, notice)?;
             sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
-            complete(sandbox, Some(agent))?;
+            complete(sandbox, agent)?;
         }
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
-            let agent = if found == Found::Nothing { None } else { Some(call()?) };
-            let (name, _) = with_proxy_only(sandbox)?;
-            sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
-            complete(sandbox, agent)?;
-            sandbox.sweep_all();
+            let agent = if found == Found::Nothing { None } else { Some(call(notice)?) };
+            let name = with_proxy_only(sandbox)?;
+            let old = sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
+            match agent {
+                Some(agent) => complete(sandbox, agent)?,
+                None => sandbox.retained_to_sandbox()?,
+            }
+            sandbox.forget(&old);
             let why = "the job removed its directory; only the proxy could be put back";
             return Err(Failure::Hopeless(Error::refused(sandbox.path(), why)));
         }
@@ -112,34 +120,30 @@ fn receive(sandbox: &Sandbox, agent: &mut Agent) -> Result<OwnedName> {
         let mut builder = Builder::new(top, &sandbox.place, name.name())?;
         let attributes = agent.give(sandbox.proxy.name(), &mut builder)?;
         sandbox.write_proxy(builder.top()?, &sandbox.place.path_of(name.name()), &proxy)?;
-        builder.finish(attributes)
+        builder.finish_closed(attributes)
     })();
     built.inspect_err(|_| sandbox.forget(&name)).map(|()| name)
 }
 
 /// A directory under a temporary name that holds only the retained proxy.
-fn with_proxy_only(sandbox: &Sandbox) -> Result<(OwnedName, crate::sys::Dir)> {
+fn with_proxy_only(sandbox: &Sandbox) -> Result<OwnedName> {
     let proxy = sandbox.read_proxy(&sandbox.open_retained()?, &sandbox.retained_path())?;
     let (name, dir) = sandbox.place.create_dir()?;
     let written = sandbox.write_proxy(&dir, &sandbox.place.path_of(name.name()), &proxy);
-    written.inspect_err(|_| sandbox.forget(&name)).map(|()| (name, dir))
+    written.inspect_err(|_| sandbox.forget(&name)).map(|()| name)
 }
 
 /// Steps 4 to 6: the data is at `.condor`. What goes wrong here, another cleanup completes.
-fn complete(sandbox: &Sandbox, agent: Option<Agent>) -> Result<(), Failure> {
-    let later = |error: Error| {
-        let why = format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox));
-        Failure::Hopeless(error.and_then(Err(Error::refused(sandbox.path(), why))))
-    };
-    let Some(mut agent) = agent else {
-        return Ok(sandbox.retained_to_sandbox()?);
-    };
-    agent.retire().map_err(later)?;
+fn complete(sandbox: &Sandbox, mut agent: Agent) -> Result<()> {
+    let later = |error: Error, why: String| error.and_then(Err(Error::refused(sandbox.path(), why)));
+    agent.retire().map_err(|error| {
+        later(error, format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox)))
+    })?;
     sandbox.retained_to_sandbox()?;
-    // The files are back: what the agent can't delete is only left beside them.
     let deleted = agent.delete();
     agent.farewell();
-    deleted.map_err(Failure::Hopeless)
+    deleted
+        .map_err(|error| later(error, "the files are back; another cleanup sweeps what is left beside it".to_owned()))
 }
 
 fn shown(sandbox: &Sandbox) -> String {

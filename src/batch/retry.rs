@@ -21,6 +21,16 @@ pub enum Attempt {
     Hopeless(Error),
 }
 
+impl Attempt {
+    /// The failure of a call that is not repeated.
+    pub fn error(self) -> Error {
+        match self {
+            Attempt::Transient(ended) => ended.error(),
+            Attempt::Hopeless(error) => error,
+        }
+    }
+}
+
 impl From<Error> for Attempt {
     fn from(error: Error) -> Self {
         Attempt::Hopeless(error)

@@ -137,13 +137,13 @@ impl Sandbox {
         // The shell helpers did not mark: theirs holds the proxy and nothing else, and the sandbox is another user's.
         if matches!(self.found()?, Found::Theirs(_)) {
             let retained = self.open_retained()?;
-            let mut only_the_proxy = true;
+            let (mut proxies, mut others) = (0, 0);
             let listed = retained.for_each(|name, _| {
-                only_the_proxy &= name == self.proxy.name();
+                *(if name == self.proxy.name() { &mut proxies } else { &mut others }) += 1;
                 Ok(())
             });
             listed.at("read the directory", self.retained_path())?;
-            if only_the_proxy {
+            if (proxies, others) == (1, 0) {
                 retained.set_mode(MARK).at("mark", self.retained_path())?;
                 return Ok(Retained::Proxy);
             }
@@ -231,16 +231,18 @@ impl Sandbox {
         })
     }
 
-    /// Exchanges the retained directory with the one of a temporary name: the moment that commits a setup or a cleanup.
+    /// Gives the directory of a temporary name the retained name, and what had that a temporary name, which is
+    /// returned: the moment that commits a setup or a cleanup.
     ///
     /// Where the file system can't exchange names, the retained one goes aside first; a helper killed in between
     /// leaves a marked directory without its name, which [`Sandbox::retained`] finds.
-    pub fn exchange(&self, name: &OwnedName) -> Result<()> {
+    pub fn exchange(&self, name: &OwnedName) -> Result<OwnedName> {
         let parent = &self.place.parent;
         match parent.rename(name.name(), self.retained.name(), Rename::Exchange) {
             Err(Errno::EINVAL | Errno::ENOSYS) => {}
             exchanged => {
-                return exchanged.at("exchange with its new content", self.retained_path());
+                exchanged.at("exchange with its new content", self.retained_path())?;
+                return Ok(name.clone());
             }
         }
         let aside = self.place.free_name();
@@ -248,7 +250,13 @@ impl Sandbox {
         if let Err(error) = self.retain(name) {
             return Err(error.and_then(self.retain(&aside)));
         }
-        parent.rename(aside.name(), name.name(), Rename::NoReplace).at("rename", self.place.path_of(aside.name()))
+        Ok(aside)
+    }
+
+    /// Whether an open directory is the one that has the retained name now.
+    pub fn is_retained(&self, dir: &Dir) -> bool {
+        let (open, named) = (dir.stat_self(), self.place.parent.stat(self.retained.name()));
+        open.is_ok_and(|open| named.is_ok_and(|named| open.identity() == named.identity()))
     }
 
     /// Removes what has a temporary name. What can't be removed is found by the next sweep.

@@ -39,7 +39,7 @@ pub fn setup(
              (sudo-rs always stays)",
         );
     }
-    hand_over(sandbox, agent, &dir, &retained)
+    hand_over(sandbox, switcher, agent, &dir, &retained)
 }
 
 /// Checks that there is a sandbox of ours to hand over, and reads its proxy. What a setup that was killed before it had
@@ -86,32 +86,63 @@ fn copy(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir) -> Result<Agent, Atte
 }
 
 /// Steps 3 to 7. Each is undone if a later one fails.
-fn hand_over(sandbox: &Sandbox, mut agent: Agent, dir: &Dir, retained: &OwnedName) -> Result<(), Failure> {
+fn hand_over(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    mut agent: Agent,
+    dir: &Dir,
+    retained: &OwnedName,
+) -> Result<(), Failure> {
     if let Err(error) = sandbox.unretain(retained) {
         return Err(Failure::Hopeless(error.and_then(sandbox.remove_retained())));
     }
-    let forget = |failed: Error, put_back: Result<()>| {
-        if put_back.is_ok() {
-            sandbox.forget(retained);
-        }
-        Failure::Hopeless(failed.and_then(put_back))
-    };
-    let mode = match unmark(sandbox, dir).and_then(|mode| sandbox.sandbox_to_retained().map(|()| mode)) {
+    let mode = match unmark(sandbox, dir) {
         Ok(mode) => mode,
-        Err(error) => return Err(forget(error, Ok(()))),
+        Err(error) => {
+            sandbox.forget(retained);
+            return Err(error.into());
+        }
     };
-    let put_back =
-        || sandbox.retained_to_sandbox().and_then(|()| dir.set_mode(mode).at("set the mode of", sandbox.path()));
-    if let Err(error) = agent.publish() {
-        return Err(forget(error, put_back()));
-    }
-    if let Err(error) = sandbox.exchange(retained) {
-        let withdrawn = agent.retire();
-        return Err(forget(error, withdrawn.and_then(|()| put_back())));
-    }
+    let moved = sandbox.sandbox_to_retained();
+    let done = moved.and_then(|()| agent.publish()).and_then(|()| sandbox.exchange(retained));
+    let uid = agent.uid;
     agent.farewell();
-    sandbox.forget(retained);
-    Ok(())
+    match done {
+        Ok(old) => {
+            sandbox.forget(&old);
+            Ok(())
+        }
+        Err(error) => {
+            let put_back = put_back(sandbox, switcher, dir, uid)
+                .and_then(|()| dir.set_mode(mode).at("set the mode of", sandbox.path()));
+            if put_back.is_ok() {
+                sandbox.forget(retained);
+            }
+            Err(Failure::Hopeless(error.and_then(put_back)))
+        }
+    }
+}
+
+/// Undoes steps 4 and 5. The agent may have named its copy, and may be gone: another one takes the name back.
+fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Result<()> {
+    let found = sandbox.found()?;
+    if found == Found::Mine {
+        return Ok(());
+    }
+    if !sandbox.is_retained(dir) {
+        // Where names can't be exchanged, somebody can take the retained name in between.
+        let why =
+            "somebody took this name; the sandbox is the job user's complete copy: clean it up once the name is free";
+        return Err(Error::refused(sandbox.retained_path(), why));
+    }
+    if found == Found::Theirs(uid)
+        && let Ok(mut agent) = Called::new(switcher, sandbox.path().as_os_str())?.hello()
+    {
+        // If it can't, the name is still taken, and the next line says where the data is.
+        let _ = agent.retire();
+        agent.farewell();
+    }
+    sandbox.retained_to_sandbox()
 }
 
 /// A sandbox with the sticky bit would look like a retained directory once it has that name: it loses the bit, as its copy

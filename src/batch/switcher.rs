@@ -74,7 +74,8 @@ impl Switcher {
         let mut child = started.at("execute the switcher", &self.program)?;
         drop(command); // and with it our copies of what the child got
         let (sender, status) = mpsc::channel();
-        std::thread::spawn(move || sender.send(child.wait()));
+        let waiting = std::thread::Builder::new().spawn(move || sender.send(child.wait()));
+        waiting.at("start a thread to wait for", &self.program)?;
         Ok(Running { switcher: self.clone(), said, status })
     }
 }

@@ -76,7 +76,7 @@ fn replace_jobs(sandbox: &Sandbox, switcher: &Switcher, found: Found, content: &
         return Err(Error::refused(sandbox.path(), "the job has no directory of that name any more"));
     };
     let called = Called::new(switcher, sandbox.path().as_os_str())?;
-    let mut agent = called.hello().map_err(flattened)?;
+    let mut agent = called.hello().map_err(Attempt::error)?;
     if agent.uid != owner {
         let why = format!("it belongs to uid {owner}, but the switcher runs commands as uid {}", agent.uid);
         return Err(Error::refused(sandbox.path(), why));
@@ -86,14 +86,6 @@ fn replace_jobs(sandbox: &Sandbox, switcher: &Switcher, found: Found, content: &
             agent.farewell();
             Ok(())
         }
-        Err(error) => Err(flattened(agent.fail(error))),
-    }
-}
-
-/// This command does not repeat calls.
-fn flattened(attempt: Attempt) -> Error {
-    match attempt {
-        Attempt::Transient(ended) => ended.error(),
-        Attempt::Hopeless(error) => error,
+        Err(error) => Err(agent.fail(error).error()),
     }
 }

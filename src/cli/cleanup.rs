@@ -35,7 +35,7 @@ other side is given up (600; 0 is for ever).",
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::command(definition(), |words| run(words).map_err(|exit| Exit { status: Status::BadInput, ..exit }))
+    super::creating_command(definition(), |words| run(words).map_err(|exit| Exit { status: Status::BadInput, ..exit }))
 }
 
 fn run(words: Vec<OsString>) -> Result<(), Exit> {

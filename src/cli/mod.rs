@@ -111,6 +111,13 @@ fn command(definition: Command, body: impl FnOnce(Vec<OsString>) -> Result<(), E
     }
 }
 
+/// As [`command`], for one that creates files.
+fn creating_command(definition: Command, body: impl FnOnce(Vec<OsString>) -> Result<(), Exit>) -> ExitCode {
+    sys::process::create_privately();
+    sys::signal::survive_file_size_limit();
+    command(definition, body)
+}
+
 /// Defines a command that takes the positional arguments of these names.
 fn define(name: &'static str, about: &'static str, help: &'static str, positional: &[&'static str]) -> Command {
     let values = Arg::new("words")

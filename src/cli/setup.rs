@@ -40,7 +40,7 @@ other side is given up (600; 0 is for ever).",
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::command(definition(), run)
+    super::creating_command(definition(), run)
 }
 
 fn run(words: Vec<OsString>) -> Result<(), Exit> {

@@ -1,6 +1,6 @@
 //! `condor_glexec_update_proxy`
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,17 +36,24 @@ Exit status: 0; 1 for everything else.",
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::command(definition(), run)
+    super::creating_command(definition(), run)
 }
 
 fn run(words: Vec<OsString>) -> Result<(), Exit> {
-    let [glexec, new, proxy, sandbox] = &words[..] else {
-        return Err(anyhow!("too few arguments").into());
-    };
+    let [glexec, new, proxy, sandbox] = &words[..] else { return Err(anyhow!("too few arguments").into()) };
+    let new = Path::new(new);
+    let (sandbox, switcher) = prepare(glexec, proxy, sandbox).inspect_err(|_| {
+        // The caller counts on it: the new proxy is gone, whatever came of it.
+        let _ = std::fs::remove_file(new);
+    })?;
+    Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), new)?)
+}
+
+fn prepare(glexec: &OsStr, proxy: &OsStr, sandbox: &OsStr) -> Result<(Sandbox, Option<Switcher>), Exit> {
     let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
     let switcher = match glexec.to_str() {
         Some("-") => None,
         _ => Some(Switcher::new(glexec, sandbox.credential(), super::idle_limit()?)?),
     };
-    Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), Path::new(new))?)
+    Ok((sandbox, switcher))
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Name, OwnedName, Rename, fd, process, socket};
+use crate::sys::{Dir, Name, OwnedName, Rename, fd, process, signal, socket};
 use crate::tree::beside::Place;
 use crate::tree::build::Step;
 use crate::tree::{self, Builder};
@@ -14,6 +14,8 @@ use crate::wire::{Broken, Channel, Frame};
 /// Serves one connection, until the helper closes it. What was made and not yet published, or moved out of the way
 /// and not yet deleted, is deleted then: the helper has a complete copy at those moments.
 pub fn serve(sandbox: &Path) -> Result<()> {
+    process::create_privately();
+    signal::survive_file_size_limit();
     let socket = fd::take_standard_input().at("use", "descriptor 0")?;
     if !socket::is_local_stream(&socket) {
         let why = "it is not the helper's socket: the switcher does not pass it on \

@@ -9,13 +9,13 @@ use crate::sys::{Errno, process, signal};
 /// the kernel decides (kill(2)): this program runs without privilege.
 pub fn send(pid: i32, number: i32) -> Result<()> {
     let shown = format!("process {pid}");
-    let sent = process::open(pid).and_then(|held| signal::send(&held, number));
-    match sent {
-        // Linux before 5.3 has no pidfds.
-        Err(Errno::ENOSYS) => signal::send_by_number(pid, number),
-        sent => sent,
-    }
-    .map_or_else(
+    let sent = match process::open(pid) {
+        Ok(held) => signal::send(&held, number),
+        // Linux before 5.3 has no pidfds, and some filters of system calls forbid them.
+        Err(Errno::ENOSYS | Errno::EPERM) => signal::send_by_number(pid, number),
+        Err(cause) => Err(cause),
+    };
+    sent.map_or_else(
         |cause| match cause {
             Errno::ESRCH => Err(Error::refused(&shown, "there is no such process")),
             Errno::EPERM => Err(Error::refused(&shown, "it is not the job user's")),

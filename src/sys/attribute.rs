@@ -52,7 +52,8 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> isize) -> Result<
                 return Ok(());
             }
             Err(Errno::ERANGE) => {}
-            Err(Errno::ENOTSUP) => break,
+            // None here; or more than the kernel itself can list (xattr(7), BUGS): they can't be read at all.
+            Err(Errno::ENOTSUP | Errno::E2BIG) => break,
             Err(cause) => return Err(cause),
         }
     }

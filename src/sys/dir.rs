@@ -155,8 +155,9 @@ impl Dir {
         nix::sys::stat::utimensat(self, name.os(), &TimeSpec::UTIME_OMIT, &spec(time), flag)
     }
 
-    /// Gives the owner of a file or directory the `bits` (0o400, 0o700) that its mode withholds. Never through a link.
-    pub fn widen(&self, name: Name<'_>, bits: u32) -> Result<()> {
+    /// Gives the owner of a file or directory the `bits` (0o400, 0o700) that its mode withholds; returns the mode that it
+    /// had. Never through a link. EPERM if it is somebody else's.
+    pub fn widen(&self, name: Name<'_>, bits: u32) -> Result<u32> {
         let entry = self.open_beneath(name, OFlag::O_PATH)?;
         let stat = nix::sys::stat::fstat(&entry).map(Stat)?;
         if !matches!(stat.kind(), Kind::File | Kind::Directory) {
@@ -164,7 +165,9 @@ impl Dir {
         }
         // fchmod(2) refuses O_PATH descriptors; the kernel's own link to what is open is not one of the tree.
         let mode = Mode::from_bits_truncate(stat.mode() | bits);
-        nix::sys::stat::fchmodat(AT_FDCWD, fd::proc_path(entry.as_fd()).as_str(), mode, FchmodatFlags::FollowSymlink)
+        let path = fd::proc_path(entry.as_fd());
+        nix::sys::stat::fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)?;
+        Ok(stat.mode())
     }
 
     /// Reads the entries, in the file system's order, without `.` and `..`; each with its kind where that is known

@@ -10,6 +10,11 @@ pub fn user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// What this process creates is its user's alone, unless it says otherwise; whatever mask the caller had.
+pub fn create_privately() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
 /// The process that started this one, or that adopted it.
 pub fn parent() -> i32 {
     nix::unistd::getppid().as_raw()

@@ -10,6 +10,12 @@ pub fn expect_children() {
     set_default(libc::SIGCHLD);
 }
 
+/// Makes a write beyond the limit of a file's size fail (EFBIG) instead of ending this process.
+pub fn survive_file_size_limit() {
+    // SAFETY: SIG_IGN installs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Sets every signal to its default action and empties the mask, as a program expects to find them at its start.
 /// Starters ignore SIGPIPE, and an ignored signal stays ignored through execve(2).
 pub fn reset() -> Result<()> {

@@ -76,8 +76,9 @@ pub struct Beside {
 /// As [`receive`], with what comes beside the bytes.
 pub fn receive_message(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Beside)> {
     let raw: RawFd = fd.as_fd().as_raw_fd();
-    // Room for the credentials and a few descriptors; what does not fit is closed by the kernel (unix(7)).
-    let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; 4]);
+    // Room for the credentials and as many descriptors as one message can carry (SCM_MAX_FD, unix(7)): all are taken, so
+    // that all are closed.
+    let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; 253]);
     loop {
         let mut vector = [IoSliceMut::new(bytes)];
         let received = socket::recvmsg::<()>(raw, &mut vector, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC);

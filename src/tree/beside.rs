@@ -7,8 +7,11 @@ use super::remove;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Name, OwnedName};
 
+/// So many hexadecimal digits end a temporary name, and nothing else does: a sandbox may have `.gh.` in its own name.
+const TAG: usize = 8;
+
 /// So many bytes a temporary name is longer than the sandbox's.
-pub const LONGER_BY: usize = 12;
+const LONGER_BY: usize = ".gh.".len() + TAG;
 
 /// The directory that a sandbox is in, and the sandbox's name there.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl Place {
     /// A name that is hardly taken. Not a secret: whatever gets it is created exclusively.
     pub fn free_name(&self) -> OwnedName {
         let mut bytes = self.prefix();
-        bytes.extend_from_slice(format!("{:08x}", fastrand::u32(..)).as_bytes());
+        bytes.extend_from_slice(format!("{:0TAG$x}", fastrand::u32(..)).as_bytes());
         // A valid name of at most 243 bytes with 12 more of ours stays one.
         OwnedName::new(bytes).unwrap_or_else(|| self.name.clone())
     }
@@ -63,7 +66,7 @@ impl Place {
         let prefix = self.prefix();
         let mut found = Vec::new();
         let _ = self.parent.for_each(|name, _| {
-            if name.bytes().starts_with(&prefix)
+            if name.bytes().strip_prefix(&prefix[..]).is_some_and(is_tag)
                 && let Ok(stat) = self.parent.stat(name)
             {
                 found.push((OwnedName::from(name), stat.uid()));
@@ -99,4 +102,8 @@ impl Place {
             }
         }
     }
+}
+
+fn is_tag(end: &[u8]) -> bool {
+    end.len() == TAG && end.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

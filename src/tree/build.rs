@@ -9,7 +9,7 @@ use super::beside::Place;
 use super::descent::Descent;
 use super::remove;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{self, Dir, Errno, Name, OwnedName, attribute, dir};
+use crate::sys::{self, Dir, Errno, Name, OwnedName, Rename, attribute, dir};
 use crate::wire::{Attributes, Broken, Frame, Totals};
 
 /// Builds a tree from the records of a sender that is not trusted: whatever it sends, everything is created below the
@@ -18,6 +18,8 @@ pub struct Builder<'a> {
     walk: Descent,
     file: Option<Begun>,
     totals: Totals,
+    /// Whether others than the owner may write to a directory of the tree.
+    open_to_others: bool,
     /// Where files with further names are kept under their number, so that each is found again by a single component;
     /// beside the tree, made when first needed.
     numbered: Option<(OwnedName, Dir)>,
@@ -49,7 +51,7 @@ impl<'a> Builder<'a> {
             attribute::remove(&top, list).at("remove an access control list of", &path)?;
         }
         let walk = Descent::new(top, path)?;
-        Ok(Builder { walk, file: None, totals: Totals::default(), numbered: None, place })
+        Ok(Builder { walk, file: None, totals: Totals::default(), open_to_others: false, numbered: None, place })
     }
 
     /// Carries out one record.
@@ -59,6 +61,7 @@ impl<'a> Builder<'a> {
         }
         match frame {
             Frame::Directory { name } => {
+                self.walk.check_depth()?;
                 let made = self.walk.here()?.create_dir(name).at("create the directory", self.walk.path_of(name))?;
                 self.walk.enter(name, made)?;
                 self.totals.directories += 1;
@@ -69,6 +72,7 @@ impl<'a> Builder<'a> {
                 }
                 let path = self.walk.path().to_os_string();
                 // Left first: the way back up may lead through this directory, whose mode may forbid that later.
+                self.open_to_others |= attributes.mode & 0o022 != 0;
                 if let Some(complete) = self.walk.leave()? {
                     finish(&complete, &path, attributes, 0)?;
                 }
@@ -108,7 +112,13 @@ impl<'a> Builder<'a> {
             }
             Frame::Link { name, number } => {
                 let (_, numbered) = self.numbered.as_ref().ok_or_else(out_of_turn)?;
-                let linked = numbered.link(digits(number, &mut [0; 10])?, self.walk.here()?, name);
+                let (mut room, here) = ([0; 10], self.walk.here()?);
+                let number = digits(number, &mut room)?;
+                let linked = match numbered.link(number, here, name) {
+                    // The file has as many names as it can have, and the numbered one is not to be the last straw.
+                    Err(Errno::EMLINK) => numbered.rename_into(number, here, name, Rename::NoReplace),
+                    linked => linked,
+                };
                 linked.at("create the hard link", self.walk.path_of(name))?;
                 self.totals.links += 1;
             }
@@ -116,6 +126,7 @@ impl<'a> Builder<'a> {
                 if self.walk.depth() > 0 || totals != self.totals {
                     return Err(protocol("its totals are not what arrived"));
                 }
+                self.open_to_others |= attributes.mode & 0o022 != 0;
                 self.forget_numbers()?;
                 return Ok(Step::Complete(attributes));
             }
@@ -140,6 +151,15 @@ impl<'a> Builder<'a> {
     /// Gives the complete tree's top its attributes, with all rights for its owner.
     pub fn finish(self, attributes: Attributes) -> Result<()> {
         finish(self.walk.here()?, self.walk.path(), attributes, 0o700)
+    }
+
+    /// As [`Builder::finish`]; but if others may write to any directory of the tree, its top is closed to them. A
+    /// directory in its new owner's name is not to be changed by what its old owner left running.
+    pub fn finish_closed(self, mut attributes: Attributes) -> Result<()> {
+        if self.open_to_others {
+            attributes.mode &= 0o700;
+        }
+        self.finish(attributes)
     }
 
     /// Keeps a file that has further names under its number.

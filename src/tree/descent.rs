@@ -61,11 +61,16 @@ impl Descent {
         path
     }
 
+    /// Refuses a subdirectory that would be too deep to cross over. What is only removed may be deeper.
+    pub fn check_depth(&self) -> Result<()> {
+        if self.depth() < DEEPEST {
+            return Ok(());
+        }
+        Err(Error::refused(self.path(), format!("the directories below it are deeper than {DEEPEST} levels")))
+    }
+
     /// Goes down into an open subdirectory of this directory.
     pub fn enter(&mut self, name: Name<'_>, dir: Dir) -> Result<()> {
-        if self.depth() >= DEEPEST {
-            return Err(Error::refused(self.path(), format!("it is deeper than {DEEPEST} levels")));
-        }
         let length = self.path.len();
         if length < LONGEST_SHOWN {
             self.path.push(b'/');

@@ -25,13 +25,18 @@ pub const DEEPEST: usize = 4096;
 
 /// Opens a subdirectory to walk it; one that its owner can't read or search is opened up first, if it is the caller's.
 pub fn open_dir(parent: &Dir, name: Name<'_>, path: &std::ffi::OsStr) -> Result<Dir> {
-    opened(
-        parent.open_dir(name).or_else(|cause| match cause {
-            Errno::EACCES => parent.widen(name, 0o700).and_then(|()| parent.open_dir(name)),
-            cause => Err(cause),
-        }),
-        path,
-    )
+    open_dir_as_it_was(parent, name, path).map(|(dir, _)| dir)
+}
+
+/// As [`open_dir`], with the mode that it had if it was opened up.
+fn open_dir_as_it_was(parent: &Dir, name: Name<'_>, path: &std::ffi::OsStr) -> Result<(Dir, Option<u32>)> {
+    let result = match parent.open_dir(name) {
+        Err(Errno::EACCES) => {
+            parent.widen(name, 0o700).and_then(|mode| parent.open_dir(name).map(|dir| (dir, Some(mode))))
+        }
+        result => result.map(|dir| (dir, None)),
+    };
+    opened(result, path)
 }
 
 /// Says of a mount point that it is one.
@@ -41,5 +46,13 @@ fn opened<T>(result: crate::sys::Result<T>, path: &std::ffi::OsStr) -> Result<T>
             Err(Error::refused(path, "a mount point inside the sandbox is neither entered nor emptied"))
         }
         result => result.at("open", path),
+    }
+}
+
+/// None for a file that somebody removed, or replaced by another kind, since its name was read.
+fn vanished<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Err(Error::System { cause: Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO, .. }) => Ok(None),
+        found => found.map(Some),
     }
 }

@@ -4,16 +4,27 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::descent::Descent;
-use super::open_dir;
-use crate::error::{Context as _, Result};
+use super::{open_dir, vanished};
+use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Kind, Name, OwnedName};
 
 /// Deletes what has the name in `parent`: a tree, or any other kind of file. Nothing there is a success.
 ///
 /// Directories of the caller's that can't be read or written are opened up first. A mount point is an error that names
-/// it: what is mounted is not touched. `path` is that of `parent`, for messages.
+/// it: what is mounted is not touched. Somebody else may be removing the same tree. `path` is that of `parent`, for messages.
 pub fn remove(parent: &Dir, name: Name<'_>, path: impl AsRef<OsStr>) -> Result<()> {
-    let shown = Path::new(path.as_ref()).join(name.os());
+    // Somebody else may also be creating files in it, for a while.
+    let mut tries = 5;
+    loop {
+        match remove_once(parent, name, path.as_ref()) {
+            Err(Error::System { cause: Errno::ENOTEMPTY, .. }) if tries > 0 => tries -= 1,
+            removed => return removed,
+        }
+    }
+}
+
+fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr) -> Result<()> {
+    let shown = Path::new(path).join(name.os());
     match parent.remove_file(name) {
         Ok(()) | Err(Errno::ENOENT) => return Ok(()),
         Err(Errno::EISDIR) => {}
@@ -24,7 +35,9 @@ pub fn remove(parent: &Dir, name: Name<'_>, path: impl AsRef<OsStr>) -> Result<(
     let mut way = vec![Emptied { name: None, subdirectories: empty(&walk)? }];
     while let Some(here) = way.last_mut() {
         if let Some(next) = here.subdirectories.pop() {
-            let dir = open_dir(walk.here()?, next.name(), &walk.path_of(next.name()))?;
+            let Some(dir) = vanished(open_dir(walk.here()?, next.name(), &walk.path_of(next.name())))? else {
+                continue;
+            };
             walk.enter(next.name(), dir)?;
             let subdirectories = empty(&walk)?;
             way.push(Emptied { name: Some(next), subdirectories });
@@ -32,11 +45,11 @@ pub fn remove(parent: &Dir, name: Name<'_>, path: impl AsRef<OsStr>) -> Result<(
             walk.leave()?;
             if let Some(done) = done.name {
                 let path = walk.path_of(done.name());
-                walk.here()?.remove_dir(done.name()).at("remove the directory", path)?;
+                vanished(walk.here()?.remove_dir(done.name()).at("remove the directory", path))?;
             }
         }
     }
-    parent.remove_dir(name).at("remove the directory", shown)
+    vanished(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
 }
 
 /// A directory on the way whose files are gone.
@@ -62,11 +75,11 @@ fn empty(walk: &Descent) -> Result<Vec<OwnedName>> {
         }
         match here.remove_file(name) {
             Err(Errno::EISDIR) => subdirectories.push(OwnedName::from(name)),
+            Ok(()) | Err(Errno::ENOENT) => {}
             Err(cause) => {
                 failed = Err(cause).at("remove", walk.path_of(name));
                 return Err(cause);
             }
-            Ok(()) => {}
         }
         Ok(())
     });

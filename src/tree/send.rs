@@ -6,9 +6,9 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use super::descent::Descent;
-use super::{open_dir, opened};
+use super::{open_dir_as_it_was, opened, vanished};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Errno, Kind, Name, OwnedName, Stat, attribute, dir};
+use crate::sys::{Dir, Errno, Kind, Name, OwnedName, Stat, Time, attribute, dir};
 use crate::wire::frame::CHUNK;
 use crate::wire::{Attributes, Broken, Channel, Frame, Totals};
 
@@ -21,6 +21,8 @@ pub struct Dropped {
     pub bits: u64,
     /// Access control lists and other attributes that are not the user's.
     pub attributes: u64,
+    /// Files and directories of somebody else that the tree's owner can't read.
+    pub unreadable: u64,
 }
 
 /// Sends the tree below `top`, which is shown as `path`; the top-level entry named `except` is left out.
@@ -68,20 +70,20 @@ struct Sent {
 impl Sender<'_> {
     /// Sends everything below the top; returns the top's own attributes.
     fn tree(&mut self, except: Option<Name<'_>>) -> Result<Attributes> {
-        let mut way = vec![self.directory(except)?];
+        let mut way = vec![self.directory(except, None)?];
         loop {
             let Some(here) = way.last_mut() else {
                 return Err(Error::refused(self.walk.path(), "the walk has left its tree"));
             };
             if let Some(next) = here.subdirectories.pop() {
                 let name = next.name();
-                let Some(dir) = vanished(open_dir(self.walk.here()?, name, &self.walk.path_of(name)))? else {
-                    continue;
-                };
+                self.walk.check_depth()?;
+                let opened = open_dir_as_it_was(self.walk.here()?, name, &self.walk.path_of(name));
+                let Some((dir, mode)) = self.readable(opened)? else { continue };
                 self.put(Frame::Directory { name })?;
                 self.totals.directories += 1;
                 self.walk.enter(name, dir)?;
-                way.push(self.directory(None)?);
+                way.push(self.directory(None, mode)?);
             } else {
                 let attributes = here.attributes;
                 way.pop();
@@ -94,11 +96,12 @@ impl Sender<'_> {
         }
     }
 
-    /// Sends the directory's own attributes and all entries that are not directories.
-    fn directory(&mut self, except: Option<Name<'_>>) -> Result<Sent> {
+    /// Sends the directory's own attributes and all entries that are not directories. `mode` is the one that it had, if
+    /// it had to be opened up.
+    fn directory(&mut self, except: Option<Name<'_>>, mode: Option<u32>) -> Result<Sent> {
         let stat = self.walk.here()?.stat_self().at("examine", self.walk.path())?;
         let access = self.attributes_of_directory()?;
-        let attributes = self.attributes(&stat, access);
+        let attributes = self.attributes(mode.unwrap_or(stat.mode()), access, stat.modified());
         if stat.mode() & 0o500 != 0o500 {
             // Readable, or we would not be here, but not searchable: the entries could be listed and not opened.
             self.walk.here()?.set_mode(stat.mode() | 0o700).at("open up", self.walk.path())?;
@@ -140,16 +143,17 @@ impl Sender<'_> {
                 }
             }
             Kind::File => {
-                // Opened before it is numbered: what is sent is what the descriptor leads to, not what the name did.
-                let Some(file) = vanished(self.open(name))? else {
-                    return Ok(Kind::Special);
-                };
-                let stat = dir::stat_file(&file).at("examine", self.walk.path_of(name))?;
-                if stat.kind() != Kind::File {
+                // What is sent is what the descriptor leads to, not what the name did; but its mode is the one from before
+                // it was opened up.
+                let opened = self.open(name);
+                let Some(file) = self.readable(opened)? else { return Ok(Kind::Special) };
+                let open = dir::stat_file(&file).at("examine", self.walk.path_of(name))?;
+                let mode = if open.identity() == stat.identity() { stat.mode() } else { open.mode() };
+                if open.kind() != Kind::File {
                     self.dropped.specials += 1;
-                } else if let Some(number) = self.first_name(name, &stat)? {
+                } else if let Some(number) = self.first_name(name, &open)? {
                     self.put(Frame::File { name, number })?;
-                    self.file(name, &file, &stat)?;
+                    self.file(name, &file, &open, mode)?;
                 }
             }
         }
@@ -175,14 +179,14 @@ impl Sender<'_> {
     fn open(&self, name: Name<'_>) -> Result<File> {
         let here = self.walk.here()?;
         let file = here.open_file(name).or_else(|cause| match cause {
-            Errno::EACCES => here.widen(name, 0o400).and_then(|()| here.open_file(name)),
+            Errno::EACCES => here.widen(name, 0o400).and_then(|_| here.open_file(name)),
             cause => Err(cause),
         });
         opened(file, &self.walk.path_of(name))
     }
 
     /// Sends the content and the attributes of an open file.
-    fn file(&mut self, name: Name<'_>, file: &File, stat: &Stat) -> Result<()> {
+    fn file(&mut self, name: Name<'_>, file: &File, stat: &Stat, mode: u32) -> Result<()> {
         let shown = || self.walk.path_of(name);
         attribute::list(file, &mut self.names).at("list the attributes of", shown())?;
         let access = self.user_attributes(file, name.os())?;
@@ -199,7 +203,7 @@ impl Sender<'_> {
         } else {
             self.content(name, file, 0, stat.size())?
         };
-        let attributes = self.attributes(stat, access);
+        let attributes = self.attributes(mode, access, stat.modified());
         self.totals.files += 1;
         self.put(Frame::Close { size, attributes })
     }
@@ -266,26 +270,29 @@ impl Sender<'_> {
         Ok(group)
     }
 
-    /// The attributes that are sent. Where there was an access control list, the group bits of the mode were its mask.
-    fn attributes(&mut self, stat: &Stat, group: Option<u32>) -> Attributes {
-        if stat.mode() & 0o7000 != 0 {
+    /// The attributes that are sent. Where there was an access control list, the group bits of the mode were its mask: what
+    /// the group may do is what its own entry and the mask allow.
+    fn attributes(&mut self, mode: u32, group: Option<u32>, modified: Time) -> Attributes {
+        if mode & 0o7000 != 0 {
             self.dropped.bits += 1;
         }
-        let mode = stat.mode() & 0o777;
-        let mode = group.map_or(mode, |bits| mode & 0o707 | bits << 3);
-        Attributes { mode, modified: stat.modified() }
+        let allowed = group.map_or(0o777, |bits| 0o707 | bits << 3);
+        Attributes { mode: mode & 0o777 & allowed, modified }
+    }
+
+    /// None for what is gone by now, and for what is somebody else's and not readable: that is counted.
+    fn readable<T>(&mut self, opened: Result<T>) -> Result<Option<T>> {
+        match opened {
+            Err(Error::System { cause: Errno::EPERM, .. }) => {
+                self.dropped.unreadable += 1;
+                Ok(None)
+            }
+            opened => vanished(opened),
+        }
     }
 
     fn put(&mut self, frame: Frame<'_>) -> Result<()> {
         self.channel.queue(frame).map_err(broken)
-    }
-}
-
-/// None for a file that somebody removed since its name was read.
-fn vanished<T>(found: Result<T>) -> Result<Option<T>> {
-    match found {
-        Err(Error::System { cause: Errno::ENOENT, .. }) => Ok(None),
-        found => found.map(Some),
     }
 }
 

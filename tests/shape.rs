@@ -1,0 +1,330 @@
+//! What the programs ask of the kernel: promises about races and about old kernels that no outcome alone can show.
+//! strace(1), as root, follows the helpers through sudo.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use support::picture::{picture, set_attribute};
+use support::starter::Starter;
+use support::{Account, PROXY, Site, own, owner, program, retained, said, succeeded, wait_until, write};
+
+/// A command under strace, which follows every process that it starts and writes what it sees of each to a file in `log`.
+fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
+    let _ = fs::create_dir(log);
+    let mut command = Command::new("strace");
+    command.args(["-u", "gh-batch", "-ff", "-q", "-v", "-s", "4096", "-o"]).arg(log.join("pid"));
+    for expression in expressions {
+        command.args(["-e", expression]);
+    }
+    command.arg(call.get_program()).args(call.get_args()).current_dir("/").stdin(Stdio::null());
+    command.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+/// What one process did, line by line.
+fn traces(log: &Path) -> Vec<Vec<String>> {
+    let entries = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()).collect()
+}
+
+/// The program that a line of a trace executes.
+fn executed(line: &str) -> Option<&str> {
+    line.strip_suffix(" = 0")?.strip_prefix("execve(\"")?.split('"').next()
+}
+
+/// The programs that were executed in any process.
+fn all_executed(log: &Path) -> Vec<String> {
+    let lines = traces(log).into_iter().flatten();
+    let mut all: Vec<String> = lines.filter_map(|line| executed(&line).map(str::to_owned)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    path.as_ref().display().to_string()
+}
+
+fn agent() -> String {
+    text(program("condor_glexec_agent"))
+}
+
+fn wrapper() -> String {
+    text(program("condor_glexec_job_wrapper"))
+}
+
+/// run of a job in a sandbox that is set up.
+fn run(site: &Site, switcher: &Path, sandbox: &Path, job: &[&str]) -> Command {
+    let mut run = site.helper("condor_glexec_run");
+    run.arg(switcher).arg(PROXY).arg(sandbox).arg(wrapper()).args(["-", "-", "-"]).args(job);
+    run
+}
+
+/// kill of a process through the real switcher.
+fn kill(site: &Site, sandbox: &Path, pid: u32, signal: &str) -> Command {
+    let mut kill = site.helper("condor_glexec_kill");
+    kill.arg(site.switcher()).arg(retained(sandbox).join(PROXY)).arg(pid.to_string()).args([signal, "0", "0"]);
+    kill
+}
+
+/// Plays the starter until the job is executed.
+fn started(command: Command) -> Starter {
+    let mut starter = Starter::start(command);
+    let null = File::options().read(true).write(true).open("/dev/null").unwrap();
+    assert_eq!(starter.launch(b"A=1", [&null, &null, &null]), b"");
+    starter
+}
+
+/// A switcher that is not even a process of its own: it becomes sudo, which becomes the command.
+fn direct(site: &Site) -> PathBuf {
+    site.script("direct", r#"exec /usr/bin/sudo -n -u gh-job -- "$@""#)
+}
+
+/// A sandbox with every kind of entry that crosses over.
+fn furnished(site: &Site, name: &str) -> PathBuf {
+    let sandbox = site.sandbox(name);
+    fs::create_dir_all(sandbox.join("d/e/empty")).unwrap();
+    write(sandbox.join("d/data"), "data", 0o640);
+    set_attribute(&sandbox.join("d/data"), "user.note", "x");
+    fs::hard_link(sandbox.join("d/data"), sandbox.join("d/e/again")).unwrap();
+    symlink("/etc", sandbox.join("d/etc")).unwrap();
+    symlink("d", sandbox.join("link")).unwrap();
+    File::create(sandbox.join("hole")).unwrap().set_len(1 << 16).unwrap();
+    own(&sandbox, Account::batch());
+    sandbox
+}
+
+#[test]
+fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    site.set_up(&sandbox);
+    let (switcher, log) = (direct(&site), site.path().join("log"));
+    let call = run(&site, &switcher, &sandbox, &["/bin/true"]);
+    let mut starter = started(traced(&call, &log, &["trace=execve,clone,clone3,fork,vfork"]));
+    assert!(starter.wait().success());
+    let expected = [
+        format!("execve {}", text(program("condor_glexec_run"))),
+        format!("execve {}", text(&switcher)),
+        "execve /usr/bin/sudo".to_owned(),
+        format!("execve {}", agent()),
+        format!("execve {}", wrapper()),
+        "execve /bin/true".to_owned(),
+    ];
+    let all = traces(&log);
+    let ours = all.iter().find(|lines| lines.iter().any(|line| executed(line) == Some("/bin/true"))).unwrap();
+    // In one process, from the first to the last, and none is started on the way.
+    let steps = ours.iter().filter(|line| !line.starts_with("+++")).map(|line| match executed(line) {
+        Some(program) => format!("execve {program}"),
+        None => line.clone(),
+    });
+    assert_eq!(steps.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
+    let site = Site::new();
+    // A name that a shell would trip over.
+    let sandbox = site.sandbox("s '$(id)`id`; x* \\");
+    let mut victim = Account::job().command("/bin/sleep").arg("60").spawn().unwrap();
+    let new = site.scratch().join("new");
+    write(&new, "new\n", 0o600);
+    Account::batch().owns(&new);
+    let mut update = site.helper("condor_glexec_update_proxy");
+    update.arg(site.switcher()).arg(&new).arg(PROXY).arg(&sandbox);
+    let calls = [
+        site.call("condor_glexec_setup", &site.switcher(), &sandbox),
+        update,
+        kill(&site, &sandbox, victim.id(), "9"),
+        site.call("condor_glexec_cleanup", &site.switcher(), &sandbox),
+    ];
+    for (number, call) in calls.iter().enumerate() {
+        let log = site.path().join(format!("log{number}"));
+        succeeded(&traced(call, &log, &["trace=execve"]).output().unwrap());
+        let mut expected = vec![text(call.get_program()), text(site.switcher()), agent()];
+        // The adapter's own: it asks stat and id, and calls sudo.
+        expected.extend(["/usr/bin/stat", "/usr/bin/id", "/usr/bin/sudo"].map(str::to_owned));
+        expected.sort();
+        assert_eq!(all_executed(&log), expected);
+    }
+    victim.wait().unwrap();
+    // One argument, as it is: setup's call is the first log.
+    let lines = traces(&site.path().join("log0")).concat();
+    let quoted = text(&sandbox).replace('\\', "\\\\");
+    let call = format!("\", [\"{}\", \"serve\", \"{quoted}\"]", agent());
+    assert!(lines.iter().any(|line| line.starts_with("execve") && line.contains(&call)), "{call} in {lines:#?}");
+}
+
+#[test]
+fn the_agent_is_the_one_beside_the_running_helper() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let elsewhere = site.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::copy(program("condor_glexec_setup"), elsewhere.join("setup")).unwrap();
+    let switcher = site.script("tell", "echo \"$1\" >&2; exit 5");
+    let mut call = Account::batch().command(elsewhere.join("setup"));
+    let output = call.arg(switcher).arg(PROXY).arg(&sandbox).args(["0", "0"]).output().unwrap();
+    support::failed(&output, 2, &[&text(elsewhere.join("condor_glexec_agent"))]);
+}
+
+#[test]
+fn run_writes_nothing_to_descriptor_0() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let silent = site.script("silent", "exec >&- 2>&-; exit 9");
+    let usage = site.helper("condor_glexec_run");
+    let missing = run(&site, &site.path().join("missing"), &sandbox, &["/bin/true"]);
+    for (mut call, status) in [(usage, 1), (missing, 127), (run(&site, &silent, &sandbox, &["/bin/true"]), 9)] {
+        call.stderr(Stdio::piped());
+        let mut starter = Starter::start(call);
+        let mut bytes = Vec::new();
+        starter.socket.read_to_end(&mut bytes).unwrap();
+        assert_eq!((starter.wait().code(), bytes), (Some(status), Vec::new()));
+    }
+}
+
+#[test]
+fn setup_and_cleanup_work_where_two_names_cannot_be_exchanged() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    let before = picture(&sandbox);
+    let log = site.path().join("log");
+    for (helper, whose) in [("condor_glexec_setup", Account::job()), ("condor_glexec_cleanup", Account::batch())] {
+        let call = site.call(helper, &site.switcher(), &sandbox);
+        let plain = ["trace=renameat2", "inject=renameat2:error=EINVAL"];
+        succeeded(&traced(&call, &log, &plain).output().unwrap());
+        assert_eq!(owner(&sandbox), whose);
+        let mut after = picture(&sandbox);
+        after.get_mut(Path::new(PROXY)).unwrap().modified = before[Path::new(PROXY)].modified;
+        assert_eq!(after, before, "{helper}");
+        let beside: &[&str] = if whose == Account::job() { &["s", "s.condor"] } else { &["s"] };
+        assert_eq!(site.entries(), beside, "{helper}");
+    }
+    assert!(traces(&log).concat().iter().filter(|line| line.contains("RENAME_EXCHANGE")).count() >= 2);
+}
+
+/// What is wrong with a call of a helper or agent that walks trees below `execute`; none if nothing is.
+fn wrong(line: &str, execute: &str) -> Option<&'static str> {
+    let (name, rest) = line.split_once('(')?;
+    let arguments = rest.split(", ").collect::<Vec<_>>();
+    let (directory, path) = match name {
+        "symlinkat" => (arguments[1], arguments[2]),
+        _ if arguments[0].starts_with('"') => ("AT_FDCWD", arguments[0]),
+        _ => (arguments[0], *arguments.get(1)?),
+    };
+    let path = path.trim_end_matches(')').trim_matches('"');
+    if directory == "AT_FDCWD" {
+        let inside = path.strip_prefix(execute).is_some_and(|below| !below.is_empty());
+        return inside.then_some("a path into a sandbox");
+    }
+    if path.contains('/') {
+        return Some("a path of several components");
+    }
+    match name {
+        "openat2" if !(rest.contains("RESOLVE_NO_SYMLINKS") && rest.contains("RESOLVE_BENEATH")) => {
+            Some("follows links")
+        }
+        "openat" if path != "." && !rest.contains("O_NOFOLLOW") => Some("follows links"),
+        "newfstatat" if !rest.contains("AT_SYMLINK_NOFOLLOW") && !path.is_empty() => Some("follows links"),
+        "utimensat" if !rest.contains("AT_SYMLINK_NOFOLLOW") && path != "NULL" => Some("follows links"),
+        "linkat" if rest.contains("AT_SYMLINK_FOLLOW") || arguments[3].contains('/') => Some("links elsewhere"),
+        "renameat" | "renameat2" if arguments[3].contains('/') => Some("renames elsewhere"),
+        _ => None,
+    }
+}
+
+/// Traces setup and cleanup of a furnished sandbox and judges each call that takes a path, in the helpers and the agent.
+fn judged(expressions: &[&str]) {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    write(sandbox.join("unreadable"), "has to be opened up first", 0);
+    Account::batch().owns(sandbox.join("unreadable"));
+    let execute = text(site.execute());
+    let mut seen = 0;
+    for helper in ["condor_glexec_setup", "condor_glexec_cleanup"] {
+        let log = site.path().join(helper);
+        let call = site.call(helper, &site.switcher(), &sandbox);
+        succeeded(&traced(&call, &log, &[&["trace=%file"], expressions].concat()).output().unwrap());
+        for lines in traces(&log) {
+            let mut ours = false;
+            for line in &lines {
+                if let Some(program) = executed(line) {
+                    ours = program == text(call.get_program()) || program == agent();
+                } else if ours {
+                    assert_eq!(wrong(line, &execute), None, "{line}");
+                    seen += u32::from(line.starts_with("openat") || line.starts_with("unlinkat"));
+                }
+            }
+        }
+    }
+    assert!(seen > 60, "{seen} calls: is strace at work?");
+}
+
+#[test]
+fn trees_are_walked_by_single_names_and_no_link_is_followed() {
+    judged(&[]);
+}
+
+#[test]
+fn no_link_is_followed_on_a_kernel_without_openat2() {
+    judged(&["inject=openat2:error=ENOSYS"]);
+}
+
+/// An old kernel.
+const OLD: [&str; 2] = [
+    "trace=openat2,close_range,pidfd_open,pidfd_send_signal",
+    "inject=openat2,close_range,pidfd_open,pidfd_send_signal:error=ENOSYS",
+];
+
+#[test]
+fn everything_works_on_an_old_kernel() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    let before = picture(&sandbox);
+    let log = site.path().join("log");
+    let old = |call: Command| traced(&call, &log, &OLD);
+    succeeded(&old(site.call("condor_glexec_setup", &site.switcher(), &sandbox)).output().unwrap());
+    assert_eq!(owner(&sandbox), Account::job());
+    let job = ["/bin/sh", "-c", "echo $$ > pid; exec sleep 100"];
+    let mut starter = started(old(run(&site, &site.switcher(), &sandbox, &job)));
+    let mut pid = String::new();
+    wait_until("the job tells its number", || {
+        pid = fs::read_to_string(sandbox.join("pid")).unwrap_or_default();
+        pid.ends_with('\n')
+    });
+    succeeded(&old(kill(&site, &sandbox, pid.trim().parse().unwrap(), "TERM")).output().unwrap());
+    assert_eq!(starter.wait().code(), Some(128 + 15));
+    fs::remove_file(sandbox.join("pid")).unwrap();
+    succeeded(&old(site.call("condor_glexec_cleanup", &site.switcher(), &sandbox)).output().unwrap());
+    let mut after = picture(&sandbox);
+    for path in ["", PROXY] {
+        after.get_mut(Path::new(path)).unwrap().modified = before[Path::new(path)].modified;
+    }
+    assert_eq!(after, before);
+    let lines = traces(&log).concat();
+    for name in ["openat2", "close_range", "pidfd_open"] {
+        assert!(lines.iter().any(|line| line.starts_with(name)), "{name} was never asked for");
+    }
+}
+
+#[test]
+fn descriptors_are_closed_on_an_old_kernel_too() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let list = site.scratch().join("list");
+    let switcher = site.script("list", &format!("ls /proc/$$/fd > '{}'", list.display()));
+    let run = run(&site, &switcher, &sandbox, &["/bin/true"]);
+    let mut opened = Command::new("/bin/sh");
+    opened.args(["-c", r#"exec "$@" 7</dev/null"#, "sh"]).arg(run.get_program()).args(run.get_args());
+    let output = traced(&opened, &site.path().join("log"), &OLD).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let listed = fs::read_to_string(&list).unwrap();
+    assert!(listed.contains('2') && !listed.contains('7'), "{listed}");
+}
