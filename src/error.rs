@@ -3,7 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::shown::Shown;
+use crate::shown::{Shown, ShownPath};
 use crate::sys::Errno;
 
 /// What the library's functions return.
@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refused a step.
-    #[error("cannot {step} {}: {cause}", Shown(path))]
+    #[error("cannot {step} {}: {cause}", ShownPath(path))]
     System {
         /// The step, as words that follow "cannot".
         step: &'static str,
@@ -23,7 +23,7 @@ pub enum Error {
         cause: Errno,
     },
     /// What was found is not what it has to be; nothing was touched.
-    #[error("{}: {why}", Shown(path))]
+    #[error("{}: {why}", ShownPath(path))]
     Refused {
         /// What was looked at.
         path: Vec<u8>,

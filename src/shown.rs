@@ -16,6 +16,21 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// A path for a message: one line, and of a very long one only both ends, so that what follows it is still read.
+pub struct ShownPath<'a>(pub &'a [u8]);
+
+impl Display for ShownPath<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        const END: usize = 300;
+        match self.0 {
+            long if long.len() > 3 * END => {
+                write!(f, "{}[...]{}", Shown(&long[..END]), Shown(&long[long.len() - END..]))
+            }
+            path => Shown(path).fmt(f),
+        }
+    }
+}
+
 impl Display for Shown<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {

@@ -9,7 +9,7 @@ use super::switcher::{Running, Switcher};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Name, process, socket};
 use crate::tree::build::Step;
-use crate::tree::{self, Builder};
+use crate::tree::{self, Builder, Unreadable};
 use crate::wire::frame::VERSION;
 use crate::wire::{Attributes, Broken, Channel, Frame};
 
@@ -72,7 +72,7 @@ impl Agent {
     /// Has the agent build a copy of the tree below `top`, shown as `path`.
     pub fn receive(&mut self, top: Dir, path: &OsStr) -> Result<()> {
         self.channel.send(Frame::Receive).map_err(broken)?;
-        let sent = tree::send(top, path, None, &mut self.channel);
+        let sent = tree::send(top, path, None, Unreadable::Refuse, &mut self.channel);
         match sent {
             Ok(_) => self.done(),
             Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),

@@ -35,6 +35,15 @@ pub fn cleanup(
     let call = |notice: &mut dyn FnMut(&str)| {
         retrying(patience, notice, || Called::new(switcher, sandbox.path().as_os_str())?.hello())
     };
+    // That nobody can be called to sweep is no reason not to bring the files back.
+    let call_to_sweep = |notice: &mut dyn FnMut(&str)| {
+        if sandbox.others_left_something()
+            && let Ok(mut agent) = call(notice)
+        {
+            let _ = agent.sweep();
+            agent.farewell();
+        }
+    };
     match (retained, found) {
         (Retained::Absent, Found::Mine) => {}
         (Retained::Absent, Found::Nothing) => {
@@ -51,15 +60,13 @@ pub fn cleanup(
         }
         // A setup was killed before the sandbox changed hands, or a cleanup when it was all but done.
         (Retained::Proxy, Found::Mine) => {
-            if sandbox.others_left_something()
-                && let Ok(mut agent) = call(notice)
-            {
-                let _ = agent.sweep();
-                agent.farewell();
-            }
+            call_to_sweep(notice);
             sandbox.remove_retained()?;
         }
-        (Retained::Data, Found::Nothing) => sandbox.retained_to_sandbox()?,
+        (Retained::Data, Found::Nothing) => {
+            call_to_sweep(notice);
+            sandbox.retained_to_sandbox()?;
+        }
         (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, call(notice)?)?,
         (Retained::Proxy, Found::Theirs(_)) => {
             let (agent, name) = bring_back(sandbox, switcher, patience, notice)?;
@@ -135,6 +142,7 @@ fn with_proxy_only(sandbox: &Sandbox) -> Result<OwnedName> {
 
 /// Steps 4 to 6: the data is at `.condor`. What goes wrong here, another cleanup completes.
 fn complete(sandbox: &Sandbox, mut agent: Agent) -> Result<()> {
+    sweep_others(sandbox, &mut agent);
     let later = |error: Error, why: String| error.and_then(Err(Error::refused(sandbox.path(), why)));
     agent.retire().map_err(|error| {
         later(error, format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox)))
@@ -144,6 +152,13 @@ fn complete(sandbox: &Sandbox, mut agent: Agent) -> Result<()> {
     agent.farewell();
     deleted
         .map_err(|error| later(error, "the files are back; another cleanup sweeps what is left beside it".to_owned()))
+}
+
+/// Has the agent remove what the job user's side left beside the sandbox. What is a bystander's stays.
+fn sweep_others(sandbox: &Sandbox, agent: &mut Agent) {
+    if sandbox.others_left_something() {
+        let _ = agent.sweep();
+    }
 }
 
 fn shown(sandbox: &Sandbox) -> String {

@@ -7,7 +7,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Name, OwnedName, Rename, fd, process, signal, socket};
 use crate::tree::beside::Place;
 use crate::tree::build::Step;
-use crate::tree::{self, Builder};
+use crate::tree::{self, Builder, Unreadable};
 use crate::wire::frame::VERSION;
 use crate::wire::{Broken, Channel, Frame};
 
@@ -78,12 +78,9 @@ impl Server<'_> {
             match request {
                 Request::Receive => self.receive(channel)?,
                 Request::Give(except) => {
-                    tree::send(
-                        self.sandbox()?,
-                        self.place.path_of(self.name()).as_os_str(),
-                        Some(except.name()),
-                        channel,
-                    )?;
+                    let path = self.place.path_of(self.name());
+                    let sandbox = self.sandbox()?;
+                    tree::send(sandbox, path.as_os_str(), Some(except.name()), Unreadable::Drop, channel)?;
                 }
                 Request::Publish => self.publish()?,
                 Request::Retire => self.retire()?,

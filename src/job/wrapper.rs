@@ -142,20 +142,21 @@ fn become_job(job: &Job, environment: Vec<Vec<u8>>, streams: &[OwnedFd; 3]) -> F
         Ok((program, arguments, environment))
     })();
     match prepared {
-        Ok((program, arguments, environment)) => Failure::Execute {
-            cause: process::execute(&program, &arguments, &environment),
-            program: shortened(&job.program),
-        },
+        Ok((program, arguments, environment)) => {
+            let cause = process::execute(&program, &arguments, &environment);
+            signal::survive_broken_pipes();
+            Failure::Execute { cause, program: shortened(&job.program) }
+        }
         Err(failure) => failure,
     }
 }
 
 /// A path for a message of 255 bytes that must still hold the cause: of a long one only the end.
 fn shortened(path: &OsStr) -> String {
-    const KEPT: usize = 40;
-    let bytes = path.as_bytes();
-    match bytes.len().checked_sub(KEPT) {
-        None | Some(0) => Shown(bytes).to_string(),
-        Some(cut) => format!("...{}", Shown(&bytes[cut..])),
+    const KEPT: usize = 100;
+    let shown = Shown::os(path).to_string();
+    match shown.char_indices().rev().take_while(|(at, _)| shown.len() - at <= KEPT).last() {
+        Some((at, _)) if at > 0 => format!("...{}", &shown[at..]),
+        _ => shown,
     }
 }

@@ -16,19 +16,32 @@ pub fn survive_file_size_limit() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
+/// Makes a write to a pipe that nobody reads fail (EPIPE) instead of ending this process: undoes [`reset`] for a program
+/// that could not become another one and still has to say why.
+pub fn survive_broken_pipes() {
+    // SAFETY: SIG_IGN installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Sets every signal to its default action and empties the mask, as a program expects to find them at its start.
 /// Starters ignore SIGPIPE, and an ignored signal stays ignored through execve(2).
 pub fn reset() -> Result<()> {
-    for number in 1..=libc::SIGRTMAX() {
+    for number in 1..=64 {
         set_default(number);
     }
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }
 
 fn set_default(number: libc::c_int) {
-    // SAFETY: SIG_DFL installs no handler. The numbers that can't be set (SIGKILL, SIGSTOP and those that the C library
-    // keeps for itself) are refused by the call, which is harmless: they always have their default action.
-    unsafe { libc::signal(number, libc::SIG_DFL) };
+    // The kernel's own structure, all zero: SIG_DFL, no flags, an empty mask. The C library's call would refuse the two
+    // numbers that it keeps for itself, but a caller may have had them ignored.
+    let default = [0_u64; 8];
+    let mask_bytes = size_of::<u64>();
+    // SAFETY: `default` is longer than the structure on every architecture, and only read; SIG_DFL installs no handler.
+    // SIGKILL and SIGSTOP are refused, which is harmless.
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), mask_bytes);
+    }
 }
 
 /// Sends a signal to the process that a pidfd stands for; 0 only asks whether that would be allowed.

@@ -25,15 +25,31 @@ pub struct Dropped {
     pub unreadable: u64,
 }
 
+/// What becomes of files and directories that are somebody else's, and not readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Fail: whoever hands a tree over means all of it.
+    Refuse,
+    /// Leave them behind, counted: what others put into a job's directory must not keep its files from coming back.
+    Drop,
+}
+
 /// Sends the tree below `top`, which is shown as `path`; the top-level entry named `except` is left out.
 ///
 /// Returns what was sent and what was left behind. Errors name the file. A file that somebody still writes to is sent as
 /// long as it was when it was opened; the totals count what was sent.
-pub fn send(top: Dir, path: &OsStr, except: Option<Name<'_>>, channel: &mut Channel) -> Result<(Totals, Dropped)> {
+pub fn send(
+    top: Dir,
+    path: &OsStr,
+    except: Option<Name<'_>>,
+    unreadable: Unreadable,
+    channel: &mut Channel,
+) -> Result<(Totals, Dropped)> {
     let walk = Descent::new(top, path)?;
     let mut sender = Sender {
         walk,
         channel,
+        unreadable,
         totals: Totals::default(),
         dropped: Dropped::default(),
         numbers: HashMap::new(),
@@ -51,6 +67,7 @@ pub fn send(top: Dir, path: &OsStr, except: Option<Name<'_>>, channel: &mut Chan
 struct Sender<'a> {
     walk: Descent,
     channel: &'a mut Channel,
+    unreadable: Unreadable,
     totals: Totals,
     dropped: Dropped,
     /// The files with further names: device and inode, and their number.
@@ -280,10 +297,10 @@ impl Sender<'_> {
         Attributes { mode: mode & 0o777 & allowed, modified }
     }
 
-    /// None for what is gone by now, and for what is somebody else's and not readable: that is counted.
+    /// None for what is gone by now, and for what is left behind.
     fn readable<T>(&mut self, opened: Result<T>) -> Result<Option<T>> {
         match opened {
-            Err(Error::System { cause: Errno::EPERM, .. }) => {
+            Err(Error::System { cause: Errno::EPERM, .. }) if self.unreadable == Unreadable::Drop => {
                 self.dropped.unreadable += 1;
                 Ok(None)
             }

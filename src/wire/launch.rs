@@ -65,10 +65,11 @@ impl Starter {
         if !socket::is_local_stream(&socket) {
             return Err(Trouble::NotASocket);
         }
-        socket::send_all(&socket, &HELLO.to_ne_bytes()).map_err(|cause| match cause {
-            Errno::EPIPE | Errno::ECONNRESET => Trouble::Vanished("anything"),
-            cause => Trouble::System("anything", cause),
-        })?;
+        match socket::send_all(&socket, &HELLO.to_ne_bytes()) {
+            // A starter that is gone may have sent everything before: what is there to receive will tell.
+            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => {}
+            Err(cause) => return Err(Trouble::System("anything", cause)),
+        }
         Ok(Starter { socket, awaited: streams + 1 })
     }
 
