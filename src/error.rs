@@ -76,16 +76,27 @@ impl Error {
 pub trait Context<T> {
     /// `step` follows the word "cannot"; `path` is what it was about.
     fn at(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Result<T>;
+
+    /// As [`Context::at`], for a path that is put together only if it is needed.
+    fn at_entry(self, step: &'static str, path: impl FnOnce() -> std::ffi::OsString) -> Result<T>;
 }
 
 impl<T> Context<T> for std::result::Result<T, Errno> {
     fn at(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Result<T> {
         self.map_err(|cause| Error::System { step, path: path.as_ref().as_bytes().to_vec(), cause })
     }
+
+    fn at_entry(self, step: &'static str, path: impl FnOnce() -> std::ffi::OsString) -> Result<T> {
+        self.or_else(|cause| Err(cause).at(step, path()))
+    }
 }
 
 impl<T> Context<T> for std::io::Result<T> {
     fn at(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Result<T> {
         self.map_err(|error| crate::sys::errno(&error)).at(step, path)
+    }
+
+    fn at_entry(self, step: &'static str, path: impl FnOnce() -> std::ffi::OsString) -> Result<T> {
+        self.map_err(|error| crate::sys::errno(&error)).at_entry(step, path)
     }
 }

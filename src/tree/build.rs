@@ -62,7 +62,8 @@ impl<'a> Builder<'a> {
         match frame {
             Frame::Directory { name } => {
                 self.walk.check_depth()?;
-                let made = self.walk.here()?.create_dir(name).at("create the directory", self.walk.path_of(name))?;
+                let made =
+                    self.walk.here()?.create_dir(name).at_entry("create the directory", || self.walk.path_of(name))?;
                 self.walk.enter(name, made)?;
                 self.totals.directories += 1;
             }
@@ -78,7 +79,7 @@ impl<'a> Builder<'a> {
                 }
             }
             Frame::File { name, number } => {
-                let file = self.walk.here()?.create_file(name).at("create", self.walk.path_of(name))?;
+                let file = self.walk.here()?.create_file(name).at_entry("create", || self.walk.path_of(name))?;
                 self.file = Some(Begun { file, name: name.into(), written: 0 });
                 self.totals.files += 1;
                 self.keep(name, number)?;
@@ -86,7 +87,7 @@ impl<'a> Builder<'a> {
             Frame::Data { offset, bytes } => {
                 let begun = self.file.as_mut().ok_or_else(out_of_turn)?;
                 let end = offset.checked_add(bytes.len() as u64).ok_or_else(out_of_turn)?;
-                begun.file.write_all_at(bytes, offset).at("write", self.walk.path_of(begun.name.name()))?;
+                begun.file.write_all_at(bytes, offset).at_entry("write", || self.walk.path_of(begun.name.name()))?;
                 begun.written = begun.written.max(end);
                 self.totals.bytes += bytes.len() as u64;
             }
@@ -100,13 +101,13 @@ impl<'a> Builder<'a> {
             }
             Frame::Close { size, attributes } => {
                 let begun = self.file.take().ok_or_else(out_of_turn)?;
-                let path = self.walk.path_of(begun.name.name());
-                close(begun, size, attributes).at("complete", path)?;
+                let Begun { file, name, written } = begun;
+                close(file, written, size, attributes).at_entry("complete", || self.walk.path_of(name.name()))?;
             }
             Frame::Symlink { name, number, modified, target } => {
                 let here = self.walk.here()?;
                 let made = here.create_symlink(name, target).and_then(|()| here.set_modified_at(name, modified));
-                made.at("create the link", self.walk.path_of(name))?;
+                made.at_entry("create the link", || self.walk.path_of(name))?;
                 self.totals.symlinks += 1;
                 self.keep(name, number)?;
             }
@@ -119,7 +120,7 @@ impl<'a> Builder<'a> {
                     Err(Errno::EMLINK) => numbered.rename_into(number, here, name, Rename::NoReplace),
                     linked => linked,
                 };
-                linked.at("create the hard link", self.walk.path_of(name))?;
+                linked.at_entry("create the hard link", || self.walk.path_of(name))?;
                 self.totals.links += 1;
             }
             Frame::End { attributes, totals } => {
@@ -173,7 +174,7 @@ impl<'a> Builder<'a> {
         };
         let (_, dir) = self.numbered.insert(numbered);
         let kept = self.walk.here()?.link(name, dir, digits(number, &mut [0; 10])?);
-        kept.at("create a hard link to", self.walk.path_of(name))
+        kept.at_entry("create a hard link to", || self.walk.path_of(name))
     }
 
     /// Removes the directory of numbered files.
@@ -193,18 +194,18 @@ impl Drop for Builder<'_> {
 }
 
 /// The last steps for a file: its length, its mode (a write would clear bits of it), its time (a write would change it).
-fn close(begun: Begun, size: u64, attributes: Attributes) -> std::result::Result<(), Errno> {
-    if size < begun.written {
+fn close(file: File, written: u64, size: u64, attributes: Attributes) -> std::result::Result<(), Errno> {
+    if size < written {
         return Err(Errno::EPROTO);
     }
-    if size > begun.written {
-        begun.file.set_len(size).map_err(|error| sys::errno(&error))?;
+    if size > written {
+        file.set_len(size).map_err(|error| sys::errno(&error))?;
     }
     if attributes.mode != 0o600 {
-        dir::set_mode(&begun.file, attributes.mode)?;
+        dir::set_mode(&file, attributes.mode)?;
     }
-    dir::set_modified(&begun.file, attributes.modified)?;
-    sys::fd::close(OwnedFd::from(begun.file))
+    dir::set_modified(&file, attributes.modified)?;
+    sys::fd::close(OwnedFd::from(file))
 }
 
 /// The last steps for a directory: its mode, and its time, which every new entry has changed.

@@ -36,16 +36,16 @@ fn open_dir_as_it_was(parent: &Dir, name: Name<'_>, path: &std::ffi::OsStr) -> R
         }
         result => result.map(|dir| (dir, None)),
     };
-    opened(result, path)
+    opened(result, || path.to_os_string())
 }
 
 /// Says of a mount point that it is one.
-fn opened<T>(result: crate::sys::Result<T>, path: &std::ffi::OsStr) -> Result<T> {
+fn opened<T>(result: crate::sys::Result<T>, path: impl FnOnce() -> std::ffi::OsString) -> Result<T> {
     match result {
         Err(Errno::EXDEV) => {
-            Err(Error::refused(path, "a mount point inside the sandbox is neither entered nor emptied"))
+            Err(Error::refused(path(), "a mount point inside the sandbox is neither entered nor emptied"))
         }
-        result => result.at("open", path),
+        result => result.at_entry("open", path),
     }
 }
 

@@ -77,7 +77,7 @@ fn empty(walk: &Descent) -> Result<Vec<OwnedName>> {
             Err(Errno::EISDIR) => subdirectories.push(OwnedName::from(name)),
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(cause) => {
-                failed = Err(cause).at("remove", walk.path_of(name));
+                failed = Err(cause).at_entry("remove", || walk.path_of(name));
                 return Err(cause);
             }
         }

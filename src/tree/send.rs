@@ -145,7 +145,7 @@ impl Sender<'_> {
     /// Sends an entry, unless it is a directory after all; tells which kind it is. One that is gone by now is no error:
     /// a process that outlived the job may still be at work.
     fn entry(&mut self, name: Name<'_>) -> Result<Kind> {
-        let stat = self.walk.here()?.stat(name).at("examine", self.walk.path_of(name));
+        let stat = self.walk.here()?.stat(name).at_entry("examine", || self.walk.path_of(name));
         let Some(stat) = vanished(stat)? else {
             return Ok(Kind::Special);
         };
@@ -154,7 +154,8 @@ impl Sender<'_> {
             Kind::Special => self.dropped.specials += 1,
             Kind::Symlink => {
                 if let Some(number) = self.first_name(name, &stat)? {
-                    let target = self.walk.here()?.read_link(name).at("read the link", self.walk.path_of(name))?;
+                    let target =
+                        self.walk.here()?.read_link(name).at_entry("read the link", || self.walk.path_of(name))?;
                     self.put(Frame::Symlink { name, number, modified: stat.modified(), target: &target })?;
                     self.totals.symlinks += 1;
                 }
@@ -164,7 +165,7 @@ impl Sender<'_> {
                 // it was opened up.
                 let opened = self.open(name);
                 let Some(file) = self.readable(opened)? else { return Ok(Kind::Special) };
-                let open = dir::stat_file(&file).at("examine", self.walk.path_of(name))?;
+                let open = dir::stat_file(&file).at_entry("examine", || self.walk.path_of(name))?;
                 let mode = if open.identity() == stat.identity() { stat.mode() } else { open.mode() };
                 if open.kind() != Kind::File {
                     self.dropped.specials += 1;
@@ -199,18 +200,19 @@ impl Sender<'_> {
             Errno::EACCES => here.widen(name, 0o400).and_then(|_| here.open_file(name)),
             cause => Err(cause),
         });
-        opened(file, &self.walk.path_of(name))
+        opened(file, || self.walk.path_of(name))
     }
 
     /// Sends the content and the attributes of an open file.
     fn file(&mut self, name: Name<'_>, file: &File, stat: &Stat, mode: u32) -> Result<()> {
-        let shown = || self.walk.path_of(name);
-        attribute::list(file, &mut self.names).at("list the attributes of", shown())?;
+        let listed = attribute::list(file, &mut self.names);
+        listed.at_entry("list the attributes of", || self.walk.path_of(name))?;
         let access = self.user_attributes(file, name.os())?;
         let size = if stat.may_have_holes() {
             let mut offset = 0;
-            while let Some(start) = dir::next_data(file, offset).at("seek in", self.walk.path_of(name))? {
-                let end = dir::next_hole(file, start).at("seek in", self.walk.path_of(name))?.unwrap_or(stat.size());
+            while let Some(start) = dir::next_data(file, offset).at_entry("seek in", || self.walk.path_of(name))? {
+                let end =
+                    dir::next_hole(file, start).at_entry("seek in", || self.walk.path_of(name))?.unwrap_or(stat.size());
                 offset = self.content(name, file, start, end.min(stat.size()))?;
                 if offset < end {
                     break;
@@ -230,7 +232,7 @@ impl Sender<'_> {
         let mut offset = start;
         while offset < end {
             let room = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
-            let read = file.read_at(&mut self.chunk[..room], offset).at("read", self.walk.path_of(name))?;
+            let read = file.read_at(&mut self.chunk[..room], offset).at_entry("read", || self.walk.path_of(name))?;
             if read == 0 {
                 break;
             }

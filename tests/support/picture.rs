@@ -107,4 +107,3 @@ pub fn set_modified(path: &Path, seconds: i64, nanoseconds: i64) {
 pub fn make_fifo(path: &Path) {
     nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
 }
-
