@@ -1,0 +1,633 @@
+//! Arguments, exit statuses and calls of the switcher, which is a script here: what needs neither root nor accounts.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{PROXY, failed, program, retained, said, succeeded, write};
+use tempfile::TempDir;
+
+/// Every command with its positional arguments; the last one of two takes any others.
+const COMMANDS: [(&str, &str); 6] = [
+    ("condor_glexec_setup", "<glexec> <proxy> <sandbox> <max-retries> <min-delay>"),
+    ("condor_glexec_run", "<glexec> <proxy> <sandbox> <wrapper> <stdin> <stdout> <stderr> <cmd> [arg…]"),
+    ("condor_glexec_job_wrapper", "<stdin> <stdout> <stderr> <cmd> [arg…]"),
+    ("condor_glexec_cleanup", "<glexec> <proxy> <sandbox> <max-retries> <min-delay>"),
+    ("condor_glexec_kill", "<glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>"),
+    ("condor_glexec_update_proxy", "<glexec or -> <new-proxy-path> <proxy> <sandbox>"),
+];
+
+const SETUP: &str = COMMANDS[0].0;
+const RUN: &str = COMMANDS[1].0;
+const CLEANUP: &str = COMMANDS[3].0;
+const KILL: &str = COMMANDS[4].0;
+const UPDATE: &str = COMMANDS[5].0;
+
+/// The commands that can call a switcher here.
+const CALLERS: [&str; 4] = [SETUP, CLEANUP, KILL, RUN];
+
+/// Those that call it again, each with its statuses after a failure for good, and after the last retry.
+const RETRYING: [(&str, i32, i32); 3] = [(SETUP, 2, 3), (CLEANUP, 1, 1), (KILL, 2, 3)];
+
+/// A switcher that writes down how it was called.
+const RECORDS: &str = "cat /proc/$$/cmdline >$here/cmdline; cat /proc/$$/environ >$here/environ
+    ls /proc/self/fd >$here/descriptors; readlink /proc/$$/cwd >$here/directory; exit 5";
+
+/// A sandbox of the current user's, and a switcher that is a script.
+struct Bench {
+    directory: TempDir,
+    sandbox: PathBuf,
+    proxy: OsString,
+}
+
+impl Bench {
+    /// A switcher whose script counts its calls, and goes on so; its directory is `$here`.
+    fn new(script: &str) -> Bench {
+        Bench::with(script, "s", PROXY)
+    }
+
+    fn with(script: &str, sandbox: impl AsRef<OsStr>, proxy: impl AsRef<OsStr>) -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        let sandbox = directory.path().join(sandbox.as_ref());
+        fs::create_dir(&sandbox).unwrap();
+        write(sandbox.join(proxy.as_ref()), "the proxy\n", 0o600);
+        let bench = Bench { directory, sandbox, proxy: proxy.as_ref().to_owned() };
+        // Another process writes it: where a thread starts a program meanwhile, a file of ours is "busy" for a moment.
+        let mut install = Command::new("/bin/sh");
+        install.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(bench.switcher()).stdin(Stdio::piped());
+        let mut child = install.spawn().unwrap();
+        write!(child.stdin.take().unwrap(), "#!/bin/sh\nhere=${{0%/*}}\necho >>$here/calls\n{script}\n").unwrap();
+        assert!(child.wait().unwrap().success());
+        bench
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn switcher(&self) -> PathBuf {
+        self.file("switcher")
+    }
+
+    /// Where the retained proxy is, or would be.
+    fn credential(&self) -> PathBuf {
+        retained(&self.sandbox).join(&self.proxy)
+    }
+
+    /// How often the switcher was called.
+    fn calls(&self) -> usize {
+        fs::read(self.file("calls")).unwrap_or_default().len()
+    }
+
+    /// A file that the switcher has written, as strings that end with a byte each.
+    fn recorded(&self, name: &str, end: u8) -> Vec<Vec<u8>> {
+        let bytes = fs::read(self.file(name)).unwrap();
+        bytes.strip_suffix(&[end]).unwrap().split(|byte| *byte == end).map(<[u8]>::to_vec).collect()
+    }
+
+    /// A command with any arguments, in the directory of the bench.
+    fn command(&self, name: &str, words: &[impl AsRef<OsStr>]) -> Command {
+        let mut command = Command::new(program(name));
+        command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C");
+        command
+    }
+
+    fn call(&self, name: &str, words: &[impl AsRef<OsStr>]) -> Output {
+        self.command(name, words).output().unwrap()
+    }
+
+    /// The arguments of a command, without retries; for update_proxy those without a switcher.
+    fn words(&self, name: &str) -> Vec<OsString> {
+        let mut words = vec![self.switcher().into_os_string()];
+        match name {
+            KILL => {
+                words.push(self.credential().into_os_string());
+                words.extend([&std::process::id().to_string(), "TERM", "0", "0"].map(OsString::from));
+            }
+            RUN => {
+                words.extend([self.proxy.clone(), self.sandbox.clone().into_os_string()]);
+                words.extend(["/w", "-", "-", "-", "/job", "", "--help", "--", "a b"].map(OsString::from));
+                words.push(OsString::from_vec(b"\xff\n".to_vec()));
+            }
+            UPDATE => {
+                words = ["-", "new"].map(OsString::from).to_vec();
+                words.extend([self.proxy.clone(), self.sandbox.clone().into_os_string()]);
+            }
+            _ => {
+                words.extend([self.proxy.clone(), self.sandbox.clone().into_os_string()]);
+                words.extend(["0", "0"].map(OsString::from));
+            }
+        }
+        words
+    }
+
+    /// A call that reaches the switcher.
+    fn reaching(&self, name: &str) -> Command {
+        self.repeating(name, "0", "0")
+    }
+
+    /// A call that reaches the switcher, if need be again.
+    fn repeating(&self, name: &str, max_retries: &str, min_delay: &str) -> Command {
+        let mut words = self.words(name);
+        if name != RUN {
+            words.truncate(words.len() - 2);
+            words.extend([max_retries, min_delay].map(OsString::from));
+        }
+        if name == CLEANUP {
+            self.leave_a_file();
+        }
+        self.command(name, &words)
+    }
+
+    /// update_proxy without a switcher, and the new proxy.
+    fn update(&self) -> Command {
+        write(self.file("new"), "another proxy\n", 0o600);
+        self.command(UPDATE, &self.words(UPDATE))
+    }
+
+    /// As after a job that put a file in the place of its directory: cleanup needs the switcher for that.
+    fn leave_a_file(&self) {
+        fs::create_dir(retained(&self.sandbox)).unwrap();
+        fs::rename(self.sandbox.join(&self.proxy), self.credential()).unwrap();
+        fs::set_permissions(retained(&self.sandbox), fs::Permissions::from_mode(0o1700)).unwrap();
+        fs::remove_dir(&self.sandbox).unwrap();
+        fs::write(&self.sandbox, "").unwrap();
+    }
+}
+
+/// The same command, started by a shell that changes its descriptors.
+fn redirected(redirections: &str, command: &Command) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(format!("exec \"$@\" {redirections}")).arg("sh").arg(command.get_program());
+    shell.args(command.get_args()).current_dir(command.get_current_dir().unwrap()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
+}
+
+fn bytes(bytes: &[u8]) -> &OsStr {
+    OsStr::from_bytes(bytes)
+}
+
+/// As many arguments as a command needs.
+fn enough(arguments: &str) -> usize {
+    arguments.matches('<').count()
+}
+
+/// The lines about pauses on standard error, and the one after them.
+fn pauses(output: &Output) -> (Vec<String>, String) {
+    let mut lines: Vec<_> = said(output).lines().map(str::to_owned).collect();
+    let last = lines.pop().unwrap_or_default();
+    (lines, last)
+}
+
+// Usage.
+
+#[test]
+fn usage_error_is_one_line_of_usage_and_status_1() {
+    let bench = Bench::new("");
+    for (name, arguments) in COMMANDS {
+        let words = vec!["x"; enough(arguments) + 1];
+        let usage = format!("usage: {name} {arguments}");
+        let mut wrong = vec![&words[..0], &words[..1], &words[2..], &["--bogus"], &["--help=x"], &["-x", "x"]];
+        if !arguments.ends_with("[arg…]") {
+            wrong.push(&words);
+        }
+        for words in wrong {
+            let output = bench.call(name, words);
+            failed(&output, 1, &[name, &usage]);
+            assert_eq!(output.stdout, b"");
+        }
+    }
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn help_explains_arguments_and_exit_statuses() {
+    let bench = Bench::new("");
+    for (name, arguments) in COMMANDS {
+        for option in ["--help", "-h"] {
+            let output = bench.call(name, &[option]);
+            succeeded(&output);
+            let help = String::from_utf8(output.stdout).unwrap();
+            assert!(help.contains(&format!("{name} {arguments}\n")), "{help}");
+            let (_, explained) = help.split_once("\nArguments:\n").unwrap();
+            let (explained, statuses) = explained.split_once("\nExit status: ").unwrap();
+            for argument in arguments.split_inclusive('>').filter(|part| part.contains('<')) {
+                assert!(explained.contains(argument.trim()), "{argument}: {help}");
+            }
+            assert!(statuses.contains("; 1 "), "{help}");
+        }
+    }
+}
+
+#[test]
+fn version_is_named_with_status_0() {
+    let bench = Bench::new("");
+    for (name, _) in COMMANDS {
+        for option in ["--version", "-V"] {
+            let output = bench.call(name, &[option]);
+            succeeded(&output);
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
+        }
+    }
+}
+
+#[test]
+fn nothing_after_the_first_argument_is_an_option() {
+    for name in CALLERS {
+        let bench = Bench::with(RECORDS, "s", "--help");
+        let output = bench.reaching(name).output().unwrap();
+        assert_eq!((output.stdout.as_slice(), bench.calls()), (&b""[..], 1), "{name}: {}", said(&output));
+    }
+    let bench = Bench::new("");
+    let mut words = bench.words(KILL);
+    words[1] = "--help".into();
+    succeeded(&bench.call(KILL, &words));
+    let bench = Bench::with("", "s", "--version");
+    write(bench.file("--help"), "another proxy\n", 0o600);
+    let mut words = bench.words(UPDATE);
+    words[1] = "--help".into();
+    succeeded(&bench.call(UPDATE, &words));
+    assert_eq!(fs::read_to_string(bench.sandbox.join("--version")).unwrap(), "another proxy\n");
+}
+
+#[test]
+fn every_command_ends_in_the_same_way_with_descriptors_0_to_2_closed() {
+    let same = |status: i32, script: &str, call: &dyn Fn(&Bench) -> Command| {
+        for redirections in ["", "<&- >&- 2>&-", "<&-", ">&- 2>&-"] {
+            let bench = Bench::new(script);
+            let command = call(&bench);
+            let ended =
+                redirected(redirections, &command).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            assert_eq!(ended.code(), Some(status), "{command:?} {redirections}");
+        }
+    };
+    for (name, _) in COMMANDS {
+        same(0, "", &|bench| bench.command(name, &["--help"]));
+        same(1, "", &|bench| bench.command(name, &[""; 0]));
+    }
+    same(1, "", &|bench| bench.command("condor_glexec_job_wrapper", &["-"; 4]));
+    for (name, hopeless, used_up) in RETRYING {
+        same(hopeless, "echo said; exit 5", &|bench| bench.reaching(name));
+        same(used_up, "echo said; exit 202", &|bench| bench.repeating(name, "1", "0"));
+    }
+    same(0, "echo said", &|bench| bench.reaching(KILL));
+    same(77, "exit 77", &|bench| bench.reaching(RUN));
+    same(0, "", &|bench| bench.command(CLEANUP, &bench.words(CLEANUP)));
+    same(0, "", &|bench| bench.update());
+}
+
+// Bad arguments.
+
+#[test]
+fn proxy_is_a_single_component() {
+    let mut bench = Bench::new("");
+    fs::create_dir(bench.sandbox.join("sub")).unwrap();
+    fs::write(bench.sandbox.join("sub/proxy"), "x").unwrap();
+    for proxy in ["", ".", "..", "sub/proxy", "/etc/hostname", "sub/", "./x509_proxy"] {
+        bench.proxy = proxy.into();
+        for name in [SETUP, CLEANUP, RUN, UPDATE] {
+            failed(&bench.call(name, &bench.words(name)), 1, &[proxy, "file name"]);
+        }
+    }
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn sandbox_is_an_absolute_path() {
+    let mut bench = Bench::new("");
+    for sandbox in ["", "s", "./s", "/", "/tmp/.."] {
+        bench.sandbox = sandbox.into();
+        for name in [SETUP, CLEANUP, RUN, UPDATE] {
+            failed(&bench.call(name, &bench.words(name)), 1, &[sandbox, "absolute"]);
+        }
+    }
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn sandbox_is_a_directory() {
+    let mut bench = Bench::new("");
+    bench.sandbox = bench.file("file");
+    fs::write(&bench.sandbox, "").unwrap();
+    for name in [SETUP, CLEANUP] {
+        failed(&bench.call(name, &bench.words(name)), 1, &[bench.sandbox.to_str().unwrap()]);
+    }
+    failed(&bench.update().output().unwrap(), 1, &[bench.sandbox.to_str().unwrap()]);
+    assert!(bench.sandbox.is_file());
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn retries_and_delays_are_numbers_without_a_sign() {
+    for number in ["", "-1", "+1", "1s", "1.5", " 1", "x", "99999999999999999999"] {
+        for (name, ..) in RETRYING {
+            let bench = Bench::new("");
+            for (retries, delay, argument) in [(number, "0", "<max-retries>"), ("0", number, "<min-delay>")] {
+                let mut words = bench.words(name);
+                words.truncate(words.len() - 2);
+                words.extend([retries, delay].map(OsString::from));
+                failed(&bench.call(name, &words), 1, &[argument]);
+            }
+            assert_eq!(bench.calls(), 0);
+        }
+    }
+}
+
+#[test]
+fn kill_refuses_what_is_not_a_positive_decimal_number() {
+    let bench = Bench::new("exit 0");
+    for pid in ["0", "00", "-1", "+1", "", "1x", " 1", "0x1", "1.0", "4294967297", "--"] {
+        let mut words = bench.words(KILL);
+        words[2] = pid.into();
+        failed(&bench.call(KILL, &words), 1, &["<pid>"]);
+    }
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn kill_takes_a_signal_by_number_or_by_name_with_or_without_sig() {
+    let call = |signal: &str| {
+        let bench = Bench::new("cat /proc/$$/cmdline >$here/cmdline");
+        let mut words = bench.words(KILL);
+        words[3] = signal.into();
+        succeeded(&bench.call(KILL, &words));
+        bench.recorded("cmdline", 0).split_off(2)
+    };
+    for (number, name) in [("9", "KILL"), ("15", "TERM"), ("19", "STOP"), ("18", "CONT"), ("10", "USR1")] {
+        let by_number = call(number);
+        assert_eq!([call(name), call(&format!("SIG{name}"))], [by_number.clone(), by_number.clone()]);
+        assert_eq!(by_number.last().unwrap(), number.as_bytes());
+    }
+}
+
+#[test]
+fn kill_refuses_what_is_no_signal() {
+    let bench = Bench::new("exit 0");
+    for signal in ["", "-9", "+9", "65", "SIG", "NOSUCH", "9x", "SIGSIGTERM", "TERM "] {
+        let mut words = bench.words(KILL);
+        words[3] = signal.into();
+        failed(&bench.call(KILL, &words), 1, &["<signal>", signal]);
+    }
+    assert_eq!(bench.calls(), 0);
+}
+
+// Exit statuses.
+
+#[test]
+fn setup_ends_with_1_for_a_sandbox_that_is_none() {
+    let mut bench = Bench::new("");
+    bench.sandbox = bench.file("missing");
+    let path = bench.sandbox.to_str().unwrap();
+    failed(&bench.call(SETUP, &bench.words(SETUP)), 1, &[path, "no such directory"]);
+    fs::create_dir(path).unwrap();
+    failed(&bench.call(SETUP, &bench.words(SETUP)), 1, &["open the proxy", path, PROXY, "ENOENT"]);
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn setup_and_kill_end_with_2_when_the_switcher_cannot_be_executed() {
+    for name in [SETUP, KILL] {
+        let bench = Bench::new("");
+        write(bench.file("text"), "exit 0\n", 0o755);
+        for (switcher, cause) in [("none", "ENOENT"), ("text", "ENOEXEC")] {
+            let mut words = bench.words(name);
+            words[0] = bench.file(switcher).into();
+            failed(&bench.call(name, &words), 2, &["execute the switcher", switcher, cause]);
+        }
+    }
+}
+
+#[test]
+fn kill_ends_with_0_when_the_switcher_does_and_with_2_when_there_is_no_such_process() {
+    let bench = Bench::new("exit 0");
+    let mut words = bench.words(KILL);
+    succeeded(&bench.call(KILL, &words));
+    assert_eq!(bench.calls(), 1);
+    // No process has so large a number (proc(5), pid_max).
+    words[2] = "2147483647".into();
+    failed(&bench.call(KILL, &words), 2, &["process 2147483647", "no such process"]);
+    assert_eq!(bench.calls(), 1, "nobody is asked for it");
+}
+
+#[test]
+fn setup_ends_with_2_when_the_switcher_ends_well_without_having_done_its_work() {
+    let bench = Bench::new("exit 0");
+    failed(&bench.reaching(SETUP).output().unwrap(), 2, &["switcher", "status 0"]);
+}
+
+#[test]
+fn run_ends_with_the_status_of_the_switcher() {
+    for status in [0, 1, 42, 126, 127, 201, 202, 203, 204, 255] {
+        let bench = Bench::new(&format!("exit {status}"));
+        let output = bench.reaching(RUN).output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str(), bench.calls()), (Some(status), "", 1));
+    }
+}
+
+#[test]
+fn run_ends_with_1_when_the_wrapper_is_not_an_absolute_path() {
+    let bench = Bench::new("");
+    let mut words = bench.words(RUN);
+    words[3] = "bin/wrapper".into();
+    failed(&bench.call(RUN, &words), 1, &["bin/wrapper", "absolute"]);
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed() {
+    let bench = Bench::new("");
+    write(bench.file("closed"), "#!/bin/sh\n", 0o644);
+    // Not a program: no shell is called for it.
+    write(bench.file("text"), "exit 0\n", 0o755);
+    let cases =
+        [("none", 127, "ENOENT"), ("text/none", 127, "ENOTDIR"), ("closed", 126, "EACCES"), ("text", 126, "ENOEXEC")];
+    for (name, status, cause) in cases {
+        let mut words = bench.words(RUN);
+        let switcher = bench.file(name);
+        words[0] = switcher.clone().into();
+        failed(&bench.call(RUN, &words), status, &["execute the switcher", switcher.to_str().unwrap(), cause]);
+    }
+}
+
+#[test]
+fn cleanup_ends_with_0_when_there_is_nothing_to_do_and_with_1_when_it_fails() {
+    let bench = Bench::new("exit 202");
+    let words = bench.words(CLEANUP);
+    succeeded(&bench.call(CLEANUP, &words));
+    fs::remove_dir_all(&bench.sandbox).unwrap();
+    failed(&bench.call(CLEANUP, &words), 1, &[bench.sandbox.to_str().unwrap(), "no such directory"]);
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn update_ends_with_0_when_the_proxy_is_replaced_and_with_1_when_not() {
+    let bench = Bench::new("");
+    succeeded(&bench.update().output().unwrap());
+    assert_eq!(fs::read_to_string(bench.sandbox.join(PROXY)).unwrap(), "another proxy\n");
+    failed(&bench.call(UPDATE, &bench.words(UPDATE)), 1, &["open the new proxy", "new", "ENOENT"]);
+}
+
+// Failures are one line.
+
+#[test]
+fn what_the_switcher_says_becomes_one_line_without_control_characters() {
+    for (name, status, _) in RETRYING {
+        let bench = Bench::new("printf 'first\\n\\nsecond \\033[31m\\007\\r\\n\\377'; echo third >&2; exit 5");
+        let output = bench.reaching(name).output().unwrap();
+        let line = failed(&output, status, &["first", "second", "third", bench.switcher().to_str().unwrap()]);
+        assert!(!line.trim_end_matches('\n').contains(char::is_control), "{line:?}");
+    }
+}
+
+#[test]
+fn failure_names_the_path_on_one_line_whatever_bytes_it_holds() {
+    let odd = bytes(b"no\nsuch\x1b\xff");
+    let line = |output: &Output, status| {
+        let line = failed(output, status, &["no\\nsuch\\u{1b}\\xff"]);
+        assert!(!line.trim_end_matches('\n').contains(char::is_control), "{line:?}");
+    };
+    let bench = Bench::with("", "s", odd);
+    for (name, status) in [(SETUP, 2), (KILL, 2), (RUN, 127)] {
+        let mut words = bench.words(name);
+        words[0] = bench.directory.path().join(odd).into();
+        line(&bench.call(name, &words), status);
+    }
+    for name in [SETUP, CLEANUP] {
+        let mut words = bench.words(name);
+        words[2] = bench.directory.path().join(odd).into();
+        line(&bench.call(name, &words), 1);
+    }
+    fs::remove_dir_all(&bench.sandbox).unwrap();
+    fs::create_dir(&bench.sandbox).unwrap();
+    line(&bench.reaching(SETUP).output().unwrap(), 1);
+    let mut words = bench.words(UPDATE);
+    words[1] = odd.into();
+    line(&bench.call(UPDATE, &words), 1);
+}
+
+// Calling the switcher again.
+
+#[test]
+fn only_statuses_202_and_203_are_repeated() {
+    for (name, hopeless, _) in RETRYING {
+        for end in ["exit 1", "exit 126", "exit 127", "exit 201", "exit 204", "exit 255", "kill -KILL $$"] {
+            let bench = Bench::new(end);
+            failed(&bench.repeating(name, "3", "0").output().unwrap(), hopeless, &[]);
+            assert_eq!(bench.calls(), 1, "{name}: {end}");
+        }
+    }
+}
+
+#[test]
+fn retries_of_2_mean_three_calls_and_0_mean_one() {
+    for (name, _, used_up) in RETRYING {
+        for status in [202, 203] {
+            for retries in [0, 2] {
+                let bench = Bench::new(&format!("exit {status}"));
+                let output = bench.repeating(name, &retries.to_string(), "0").output().unwrap();
+                let (lines, last) = pauses(&output);
+                assert_eq!((output.status.code(), bench.calls()), (Some(used_up), retries + 1), "{name}: {last}");
+                let line = format!("Glexec exited with status {status}; retrying in 0 seconds.");
+                assert_eq!(lines, vec![line; retries]);
+                assert!(last.contains(&format!("status {status}")), "{last}");
+            }
+        }
+    }
+}
+
+#[test]
+fn call_that_works_at_last_is_a_success() {
+    let bench = Bench::new("[ $(wc -l <$here/calls) = 3 ] || exit 203");
+    let output = bench.repeating(KILL, "5", "0").output().unwrap();
+    assert_eq!((output.status.code(), bench.calls()), (Some(0), 3));
+    assert_eq!(said(&output), "Glexec exited with status 203; retrying in 0 seconds.\n".repeat(2));
+}
+
+#[test]
+fn first_pause_is_the_shortest_delay_and_the_second_at_most_twice_as_long() {
+    let bench = Bench::new("exit 202");
+    let mut child = bench.repeating(KILL, "9", "1").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = |seconds| format!("Glexec exited with status 202; retrying in {seconds} seconds.");
+    assert_eq!(lines.next().unwrap().unwrap(), line(1));
+    let begin = Instant::now();
+    let second = lines.next().unwrap().unwrap();
+    assert!(begin.elapsed() > Duration::from_millis(900), "it waits");
+    assert!([line(1), line(2)].contains(&second), "{second}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn pause_is_a_multiple_of_the_shortest_delay() {
+    let bench = Bench::new("exit 202");
+    let mut child = bench.repeating(SETUP, "9", "5000").stderr(Stdio::piped()).spawn().unwrap();
+    let line = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert_eq!(line, "Glexec exited with status 202; retrying in 5000 seconds.");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+// What the switcher gets.
+
+#[test]
+fn switcher_gets_the_absolute_path_of_the_agent_and_every_byte_of_the_arguments() {
+    for name in CALLERS {
+        let bench = Bench::with(RECORDS, bytes(b" s\n'\xff$x"), bytes(b"-p \xff\""));
+        bench.reaching(name).output().unwrap();
+        let words = bench.recorded("cmdline", 0).split_off(2);
+        assert_eq!(words[0], program("condor_glexec_agent").as_os_str().as_bytes(), "{name}");
+        if name != KILL {
+            assert!(words.contains(&bench.sandbox.as_os_str().as_bytes().to_vec()), "{name}: {words:?}");
+        }
+        if name == RUN {
+            let given = [&b"/w"[..], b"-", b"-", b"-", b"/job", b"", b"--help", b"--", b"a b", b"\xff\n"];
+            assert_eq!(words[words.len() - given.len()..], given);
+        }
+    }
+}
+
+#[test]
+fn switcher_gets_the_callers_environment_with_the_credential_and_no_target_proxy() {
+    for name in CALLERS {
+        let bench = Bench::with(RECORDS, bytes(b"s \xff"), PROXY);
+        let mut command = bench.reaching(name);
+        command.env("A", bytes(b"two\nlines \xff")).env("EMPTY", "").env("GLEXEC_TARGET_PROXY", "/tmp/proxy");
+        command.env("GLEXEC_CLIENT_CERT", "/tmp/other").output().unwrap();
+        let credential = [b"GLEXEC_CLIENT_CERT=", bench.credential().as_os_str().as_bytes()].concat();
+        let mut found = bench.recorded("environ", 0);
+        found.sort();
+        let rest = [&b"GLEXEC_TARGET_PROXY=/dev/null"[..], b"LC_ALL=C", b"PATH=/usr/bin:/bin"];
+        assert_eq!(found, [&[&b"A=two\nlines \xff"[..], b"EMPTY=", &credential], &rest[..]].concat(), "{name}");
+    }
+}
+
+#[test]
+fn switcher_gets_descriptors_0_1_and_2_only() {
+    for name in CALLERS {
+        let bench = Bench::new(RECORDS);
+        let command = bench.reaching(name);
+        redirected("5>/dev/null 7</dev/null 9>/dev/null", &command).output().unwrap();
+        // ls has the directory open itself.
+        assert_eq!(bench.recorded("descriptors", b'\n'), [b"0", b"1", b"2", b"3"], "{name}");
+    }
+}
+
+#[test]
+fn switcher_is_called_from_the_root_directory() {
+    for name in CALLERS {
+        let bench = Bench::new(RECORDS);
+        bench.reaching(name).output().unwrap();
+        assert_eq!(fs::read_to_string(bench.file("directory")).unwrap(), "/\n", "{name}");
+    }
+}

@@ -1,0 +1,157 @@
+//! What a hostile job or a strange caller leaves: the files come back all the same, or a line says why not.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::picture::picture;
+use support::{Account, PROXY, Site, failed, own, owner, retained, succeeded, write};
+
+const CLEANUP: &str = "condor_glexec_cleanup";
+
+/// A sandbox that is set up.
+fn handed_over(site: &Site) -> PathBuf {
+    let sandbox = site.sandbox("s");
+    site.set_up(&sandbox);
+    sandbox
+}
+
+/// A call with something done to its process first: the words of a command that executes the rest.
+fn under(call: &Command, first: &[&str]) -> Command {
+    let mut command = Account::batch().command(first[0]);
+    command.args(&first[1..]).arg(call.get_program()).args(call.get_args());
+    command.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+#[test]
+fn a_file_with_as_many_names_as_it_can_have_comes_back() {
+    let site = Site::new();
+    let sandbox = handed_over(&site);
+    let first = sandbox.join("0");
+    write(&first, "one file", 0o644);
+    let most = (1..).find(|number| fs::hard_link(&first, sandbox.join(number.to_string())).is_err()).unwrap();
+    assert!(most > 1000, "the file system allows {most} names only: nothing is tried");
+    own(&sandbox, Account::job());
+    site.clean_up(&sandbox);
+    let back = fs::metadata(&first).unwrap();
+    assert_eq!((back.nlink(), back.uid()), (most, Account::batch().uid));
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
+fn what_others_put_into_the_jobs_directory_does_not_keep_its_files() {
+    let site = Site::new();
+    let sandbox = handed_over(&site);
+    write(sandbox.join("result"), "result", 0o644);
+    own(&sandbox, Account::job());
+    write(sandbox.join("foreign"), "not the job's", 0o600);
+    Account::other().owns(sandbox.join("foreign"));
+    site.clean_up(&sandbox);
+    assert_eq!(fs::read_to_string(sandbox.join("result")).unwrap(), "result");
+    assert!(!sandbox.join("foreign").exists());
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
+fn only_the_helpers_own_temporary_names_are_swept() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    // A sandbox may have such a name itself.
+    let others =
+        ["s.gh.b", "s.gh.0123456", "s.gh.0123456789", "s.gh.0123456G", "s.gh.ABCDEF01"].map(|name| site.sandbox(name));
+    site.set_up(&sandbox);
+    site.clean_up(&sandbox);
+    for other in others {
+        assert_eq!(fs::read_to_string(other.join(PROXY)).unwrap(), "the proxy\n", "{}", other.display());
+    }
+}
+
+#[test]
+fn a_limit_of_the_file_size_is_an_error_and_no_death() {
+    let site = Site::new();
+    let sandbox = handed_over(&site);
+    fs::File::create(sandbox.join("large")).unwrap().set_len(1 << 30).unwrap();
+    own(&sandbox, Account::job());
+    let left = picture_without_content(&sandbox);
+    let call = site.call(CLEANUP, &site.switcher(), &sandbox);
+    let limited = under(&call, &["prlimit", "--fsize=1000000", "--"]).output().unwrap();
+    failed(&limited, 1, &["complete", "large", "EFBIG"]);
+    assert_eq!(picture_without_content(&sandbox), left);
+    site.clean_up(&sandbox);
+    assert_eq!(fs::metadata(sandbox.join("large")).unwrap().size(), 1 << 30);
+}
+
+#[test]
+fn a_caller_without_room_for_a_thread_gets_a_line_and_its_sandbox() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let before = picture(&sandbox);
+    let call = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
+    // No second process or thread of this user: not even the switcher starts.
+    let limited = under(&call, &["prlimit", "--nproc=1", "--"]).output().unwrap();
+    failed(&limited, 2, &["glexec-sudo", "EAGAIN"]);
+    assert_eq!(picture(&sandbox), before);
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
+fn the_callers_umask_changes_nothing() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    fs::create_dir_all(sandbox.join("a/b")).unwrap();
+    write(sandbox.join("a/b/file"), "content", 0o600);
+    own(&sandbox, Account::batch());
+    // The proxy that comes back is the retained one: a new file.
+    let data = || {
+        let mut all = picture(&sandbox);
+        all.remove(Path::new(PROXY)).map(|proxy| (proxy.mode, all))
+    };
+    let before = data();
+    for name in ["condor_glexec_setup", CLEANUP] {
+        let call = site.call(name, &site.switcher(), &sandbox);
+        succeeded(&under(&call, &["/bin/sh", "-c", "umask 777; exec \"$@\"", "sh"]).output().unwrap());
+        assert_eq!(data(), before);
+    }
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
+fn a_job_cannot_change_what_has_come_back() {
+    let site = Site::new();
+    let sandbox = handed_over(&site);
+    fs::create_dir(sandbox.join("open")).unwrap();
+    own(&sandbox, Account::job());
+    for open in [sandbox.clone(), sandbox.join("open")] {
+        fs::set_permissions(open, Permissions::from_mode(0o777)).unwrap();
+    }
+    site.clean_up(&sandbox);
+    for place in [sandbox.clone(), sandbox.join("open")] {
+        let planted = Account::job().command("/usr/bin/touch").arg(place.join("planted")).output().unwrap();
+        assert!(!planted.status.success() && !place.join("planted").exists(), "{}", place.display());
+    }
+}
+
+#[test]
+fn an_empty_condor_is_not_taken_for_a_retained_proxy() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    own(&sandbox, Account::job());
+    fs::create_dir(retained(&sandbox)).unwrap();
+    Account::batch().owns(retained(&sandbox));
+    let call = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
+    failed(&call, 1, &["GLEXEC_CLIENT_CERT"]);
+    assert_eq!((owner(&sandbox), fs::metadata(retained(&sandbox)).unwrap().mode() & 0o7777), (Account::job(), 0o755));
+}
+
+/// Sizes instead of contents, for files that are large.
+fn picture_without_content(sandbox: &Path) -> Vec<(PathBuf, u64, u32)> {
+    let entries = fs::read_dir(sandbox).unwrap().map(|entry| entry.unwrap());
+    let mut all: Vec<_> = entries.map(|entry| (entry.path(), entry.metadata().unwrap())).collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    all.into_iter().map(|(path, found)| (path, found.size(), found.uid())).collect()
+}
