@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -443,4 +444,28 @@ fn an_error_names_the_settings_where_sudo_withholds_the_socket() {
     site.set_up(&sandbox);
     let run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
     refused(installation.own(&run), &["use_pty", "log_input"]);
+}
+
+#[test]
+fn every_command_of_a_job_works_with_descriptors_0_to_2_closed() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let proxy = retained(&sandbox).join(PROXY);
+    let new = site.scratch().join("new");
+    write(&new, "another proxy\n", 0o600);
+    Account::batch().owns(&new);
+    let mut process = Account::job().command("/bin/sleep").arg("60").spawn().unwrap();
+    let done = |name: &str, words: &[&OsStr]| {
+        let mut shell = Account::batch().command("/bin/sh");
+        shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(program(name)).arg(site.switcher()).args(words);
+        assert_eq!(shell.env("GLEXEC_SUDO_MAP", support::MAP).status().unwrap().code(), Some(0), "{name}");
+    };
+    let [name, retries, pause] = [PROXY, "2", "0"].map(OsStr::new);
+    done("condor_glexec_setup", &[name, sandbox.as_os_str(), retries, pause]);
+    let pid = process.id().to_string();
+    done("condor_glexec_kill", &[proxy.as_os_str(), OsStr::new(&pid), OsStr::new("KILL"), retries, pause]);
+    assert_eq!(process.wait().unwrap().signal(), Some(9));
+    done("condor_glexec_update_proxy", &[new.as_os_str(), name, sandbox.as_os_str()]);
+    done("condor_glexec_cleanup", &[name, sandbox.as_os_str(), retries, pause]);
+    assert_eq!(fs::read_to_string(sandbox.join(PROXY)).unwrap(), "another proxy\n");
 }

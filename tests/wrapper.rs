@@ -19,7 +19,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use support::starter::{Starter, message, read_to_end};
-use support::{Account, PROXY, Site, failed, program, retained, wait_until, write};
+use support::{failed, program, wait_until, write};
 
 /// A job that must not be started: it would leave a file.
 const NEVER: [&str; 5] = ["-", "-", "-", "/usr/bin/touch", "ran"];
@@ -590,30 +590,4 @@ fn job_starts_with_default_signals_and_an_empty_mask() {
     for name in ["SigBlk", "SigIgn"] {
         assert!(status.contains(&format!("{name}:\t0000000000000000\n")), "{status}");
     }
-}
-
-// With accounts.
-
-#[test]
-fn every_command_of_a_job_works_with_descriptors_0_to_2_closed() {
-    let site = Site::new();
-    let sandbox = site.sandbox("s");
-    let proxy = retained(&sandbox).join(PROXY);
-    let new = site.scratch().join("new");
-    write(&new, "another proxy\n", 0o600);
-    Account::batch().owns(&new);
-    let mut process = Account::job().command("/bin/sleep").arg("60").spawn().unwrap();
-    let done = |name: &str, words: &[&OsStr]| {
-        let mut shell = Account::batch().command("/bin/sh");
-        shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(program(name)).arg(site.switcher()).args(words);
-        assert_eq!(shell.env("GLEXEC_SUDO_MAP", support::MAP).status().unwrap().code(), Some(0), "{name}");
-    };
-    let [name, retries, pause] = [PROXY, "2", "0"].map(OsStr::new);
-    done("condor_glexec_setup", &[name, sandbox.as_os_str(), retries, pause]);
-    let pid = process.id().to_string();
-    done("condor_glexec_kill", &[proxy.as_os_str(), OsStr::new(&pid), OsStr::new("KILL"), retries, pause]);
-    assert_eq!(process.wait().unwrap().signal(), Some(9));
-    done("condor_glexec_update_proxy", &[new.as_os_str(), name, sandbox.as_os_str()]);
-    done("condor_glexec_cleanup", &[name, sandbox.as_os_str(), retries, pause]);
-    assert_eq!(fs::read_to_string(sandbox.join(PROXY)).unwrap(), "another proxy\n");
 }
