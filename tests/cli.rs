@@ -5,14 +5,14 @@ mod support;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{PROXY, failed, program, retained, said, succeeded, write};
+use support::{PROXY, executable, failed, program, retained, said, succeeded, write};
 use tempfile::TempDir;
 
 /// Every command with its positional arguments; the last one of two takes any others.
@@ -60,12 +60,8 @@ impl Bench {
         fs::create_dir(&sandbox).unwrap();
         write(sandbox.join(proxy.as_ref()), "the proxy\n", 0o600);
         let bench = Bench { directory, sandbox, proxy: proxy.as_ref().to_owned() };
-        // Another process writes it: where a thread starts a program meanwhile, a file of ours is "busy" for a moment.
-        let mut install = Command::new("/bin/sh");
-        install.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(bench.switcher()).stdin(Stdio::piped());
-        let mut child = install.spawn().unwrap();
-        write!(child.stdin.take().unwrap(), "#!/bin/sh\nhere=${{0%/*}}\necho >>$here/calls\n{script}\n").unwrap();
-        assert!(child.wait().unwrap().success());
+        let text = format!("#!/bin/sh\nhere=${{0%/*}}\necho >>$here/calls\n{script}\n");
+        executable(&bench.switcher(), text.as_bytes());
         bench
     }
 
@@ -457,6 +453,16 @@ fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed(
         words[0] = switcher.clone().into();
         failed(&bench.call(RUN, &words), status, &["execute the switcher", switcher.to_str().unwrap(), cause]);
     }
+}
+
+#[test]
+fn a_switcher_without_a_slash_is_looked_for_in_path() {
+    let bench = Bench::new("exit 5");
+    let mut words = bench.words(RUN);
+    words[0] = "switcher".into();
+    failed(&bench.call(RUN, &words), 127, &["in PATH", "switcher", "ENOENT"]);
+    let path = format!("/nonexistent:{}", bench.directory.path().display());
+    assert_eq!(bench.command(RUN, &words).env("PATH", path).status().unwrap().code(), Some(5));
 }
 
 #[test]

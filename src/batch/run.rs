@@ -1,13 +1,13 @@
 //! Running a job: becomes the switcher, which becomes the agent, the wrapper, and at last the job.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::sandbox::Sandbox;
 use super::switcher::Switcher;
 use crate::error::{Error, Result};
-use crate::sys::{Errno, errno};
+use crate::sys::{Errno, process, signal};
 
 /// Why the switcher was not executed.
 #[derive(Debug, thiserror::Error)]
@@ -32,26 +32,29 @@ pub fn run(sandbox: &Sandbox, switcher: &Switcher, wrapper: &OsStr, arguments: &
     };
     let path = sandbox.path();
     let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper];
-    let mut command = switcher.command(fixed.into_iter().chain(arguments.iter().map(OsString::as_os_str)));
-    let cause = errno(&command.exec());
-    let error = Error::System { step: "execute the switcher", path: path_bytes(switcher.program()), cause };
-    match cause {
-        Errno::ENOENT | Errno::ENOTDIR => Failure::NotFound(error),
-        _ => Failure::NotExecutable(error),
+    let command = switcher.command(fixed.into_iter().chain(arguments.iter().map(OsString::as_os_str)));
+    signal::die_of_broken_pipes();
+    let cause = process::execute_command(&command);
+    signal::survive_broken_pipes();
+    let path = switcher.program().as_os_str().as_bytes().to_vec();
+    Failure::from_switcher(Error::System { step: "execute the switcher", path, cause })
+}
+
+impl Failure {
+    /// What a switcher that could not be found or executed means for the exit status.
+    pub fn from_switcher(error: Error) -> Self {
+        match error {
+            Error::System { cause: Errno::ENOENT | Errno::ENOTDIR, .. } => Failure::NotFound(error),
+            Error::System { .. } => Failure::NotExecutable(error),
+            error => Failure::BadInput(error),
+        }
     }
 }
 
 fn family(sandbox: &Sandbox, wrapper: &OsStr) -> Result<OsString> {
     if !Path::new(wrapper).is_absolute() {
-        return Err(Error::refused(
-            wrapper,
-            "the wrapper is given as an absolute path: it is executed in the job's sandbox",
-        ));
+        let why = "the wrapper is given as an absolute path: it is executed in the job's sandbox";
+        return Err(Error::refused(wrapper, why));
     }
     sandbox.family()
-}
-
-fn path_bytes(path: &Path) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt as _;
-    path.as_os_str().as_bytes().to_vec()
 }

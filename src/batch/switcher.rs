@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::retry::Attempt;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
-use crate::sys::fd;
+use crate::sys::{Errno, fd, process};
 
 /// The program behind the switcher, installed beside the helpers.
 const AGENT: &str = "condor_glexec_agent";
@@ -38,9 +38,11 @@ impl Switcher {
     pub fn new(program: &OsStr, credential: PathBuf, limit: Duration) -> Result<Self> {
         let program = match program.as_bytes() {
             [] => return Err(Error::refused(program, "the name of the switcher is empty")),
-            name if name.contains(&b'/') => std::path::absolute(program).at("find the switcher", program)?,
-            _ => PathBuf::from(program),
+            name if name.contains(&b'/') => PathBuf::from(program),
+            _ => search(program)?,
         };
+        // It is called from another directory.
+        let program = std::path::absolute(&program).at("find the switcher", &program)?;
         let here = std::env::current_exe().at("find the directory of", "this program")?;
         Ok(Switcher { program, credential, agent: here.with_file_name(AGENT), limit })
     }
@@ -78,6 +80,14 @@ impl Switcher {
         waiting.at("start a thread to wait for", &self.program)?;
         Ok(Running { switcher: self.clone(), said, status })
     }
+}
+
+/// Looks for a program in PATH, as a shell would have done.
+fn search(name: &OsStr) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| process::may_execute(path));
+    found.ok_or(Errno::ENOENT).at("find in PATH the switcher", name)
 }
 
 /// A call of the switcher that has been started.

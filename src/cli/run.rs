@@ -45,6 +45,7 @@ fn run(words: Vec<OsString>) -> Result<(), Exit> {
         return Err(anyhow!("too few arguments").into());
     };
     let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
-    let switcher = Switcher::new(glexec, sandbox.credential(), Duration::ZERO)?;
+    let switcher = Switcher::new(glexec, sandbox.credential(), Duration::ZERO);
+    let switcher = switcher.map_err(run::Failure::from_switcher)?;
     Err(run::run(&sandbox, &switcher, wrapper, arguments).into())
 }

@@ -1,7 +1,7 @@
 //! The errand that puts the wrapper into the sandbox.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -31,9 +31,7 @@ pub fn enter(sandbox: &Path, family: &OsString, wrapper: &OsString, arguments: &
     if let Err(error) = signal::reset().at("reset the signals for", wrapper) {
         return error;
     }
-    let error = Command::new(wrapper).args(arguments).env(FAMILY, family).exec();
-    match Err::<(), _>(error).at("execute the job wrapper", wrapper) {
-        Err(error) => error,
-        Ok(()) => Error::refused(wrapper, "it was not executed"),
-    }
+    let cause = process::execute_command(Command::new(wrapper).args(arguments).env(FAMILY, family));
+    signal::survive_broken_pipes();
+    Error::System { step: "execute the job wrapper", path: wrapper.as_bytes().to_vec(), cause }
 }

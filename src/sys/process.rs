@@ -1,7 +1,11 @@
 //! Processes: who we are, starting others, and signalling one without a race.
 
-use std::ffi::{CStr, CString};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::process::Command;
 
 use super::{Errno, Result};
 
@@ -28,8 +32,42 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
     }
 }
 
+/// As [`execute`], for a command as the standard library describes it: its program (a path, not looked for), arguments,
+/// variables and working directory. The standard library's own call would hand a file that is no program to a shell.
+pub fn execute_command(command: &Command) -> Errno {
+    let prepared = || -> Result<(CString, Vec<CString>, Vec<CString>)> {
+        let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
+        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => variables.insert(name.to_owned(), value.to_owned()),
+                None => variables.remove(name),
+            };
+        }
+        let program = c_string(command.get_program().as_bytes())?;
+        let words = command.get_args().map(|word| c_string(word.as_bytes()));
+        let arguments = std::iter::once(Ok(program.clone())).chain(words).collect::<Result<_>>()?;
+        let entries =
+            variables.iter().map(|(name, value)| c_string(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
+        let environment = entries.collect::<Result<_>>()?;
+        if let Some(directory) = command.get_current_dir() {
+            enter(directory)?;
+        }
+        Ok((program, arguments, environment))
+    };
+    match prepared() {
+        Ok((program, arguments, environment)) => execute(&program, &arguments, &environment),
+        Err(cause) => cause,
+    }
+}
+
+/// Whether this user may execute a file.
+pub fn may_execute(path: &Path) -> bool {
+    path.is_file() && nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
 /// Enters a directory: it becomes the working directory.
-pub fn enter(path: &std::path::Path) -> Result<()> {
+pub fn enter(path: &Path) -> Result<()> {
     nix::unistd::chdir(path)
 }
 

@@ -23,6 +23,11 @@ pub fn survive_broken_pipes() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
+/// The other way round: the default, for a program that takes over from this one and may count on it.
+pub fn die_of_broken_pipes() {
+    set_default(libc::SIGPIPE);
+}
+
 /// Sets every signal to its default action and empties the mask, as a program expects to find them at its start.
 /// Starters ignore SIGPIPE, and an ignored signal stays ignored through execve(2).
 pub fn reset() -> Result<()> {

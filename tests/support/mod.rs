@@ -8,6 +8,7 @@ pub mod starter;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -100,8 +101,7 @@ impl Site {
         fs::create_dir(site.execute()).unwrap();
         fs::set_permissions(site.execute(), Permissions::from_mode(0o1777)).unwrap();
         let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/glexec-sudo");
-        fs::copy(adapter, site.switcher()).unwrap();
-        fs::set_permissions(site.switcher(), Permissions::from_mode(0o755)).unwrap();
+        executable(&site.switcher(), &fs::read(adapter).unwrap());
         site
     }
 
@@ -122,8 +122,7 @@ impl Site {
     /// A switcher of the test's own: a script.
     pub fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        executable(&path, format!("#!/bin/sh\n{body}\n").as_bytes());
         path
     }
 
@@ -178,6 +177,16 @@ impl Site {
         names.sort();
         names
     }
+}
+
+/// Makes a file that can be executed at once. Another process writes it: if a thread of the tests forked while this one
+/// had it open for writing, it would be "busy" (ETXTBSY) until that child has executed its own program.
+pub fn executable(path: &Path, content: &[u8]) {
+    let mut install = Command::new("/bin/sh");
+    install.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut child = install.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(content).unwrap();
+    assert!(child.wait().unwrap().success(), "{}", path.display());
 }
 
 /// `<sandbox>.condor`.
