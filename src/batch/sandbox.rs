@@ -190,15 +190,9 @@ impl Sandbox {
         crate::sys::fd::close(file.into()).at("write the proxy", &path)
     }
 
-    /// Replaces the proxy in a directory of the batch user's: written beside the sandbox, then renamed.
+    /// Replaces the proxy in a directory of the batch user's, shown as `path`.
     pub fn replace_proxy(&self, dir: &Dir, path: &Path, proxy: &[u8]) -> Result<()> {
-        let (name, mut file) = self.place.create_file()?;
-        let written = file.write_all(proxy).at("write", self.place.path_of(name.name()));
-        let replaced = written.and_then(|()| {
-            let renamed = self.place.parent.rename_into(name.name(), dir, self.proxy.name(), Rename::Replace);
-            renamed.at("replace", path.join(self.proxy.name().os()))
-        });
-        replaced.inspect_err(|_| self.forget(&name))
+        self.place.replace(dir, path, self.proxy.name(), proxy)
     }
 
     /// Gives a temporary directory the retained name, which must be free.

@@ -36,6 +36,11 @@ pub fn update_proxy(sandbox: &Sandbox, switcher: Option<&Switcher>, new: &Path) 
     }
 }
 
+/// Removes the file with a new proxy that could not be used: its caller counts on it that it is gone, whatever came of it.
+pub fn consume(new: &Path) {
+    let _ = std::fs::remove_file(new);
+}
+
 /// A new proxy that is one of the files to be replaced would be removed after it was renewed.
 fn refuse_own(sandbox: &Sandbox, holder: &Dir, name: Name<'_>, new: &Path) -> Result<()> {
     let of_holder = holder.stat_self().at("examine the directory of", new)?.identity();

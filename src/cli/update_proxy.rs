@@ -43,8 +43,7 @@ fn run(words: Vec<OsString>) -> Result<(), Exit> {
     let [glexec, new, proxy, sandbox] = &words[..] else { return Err(anyhow!("too few arguments").into()) };
     let new = Path::new(new);
     let (sandbox, switcher) = prepare(glexec, proxy, sandbox).inspect_err(|_| {
-        // The caller counts on it: the new proxy is gone, whatever came of it.
-        let _ = std::fs::remove_file(new);
+        update_proxy::consume(new);
     })?;
     Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), new)?)
 }

@@ -1,6 +1,5 @@
 //! The errand for a sandbox: the helper asks over the socket on descriptor 0, one request after the other.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use crate::error::{Context as _, Error, Result};
@@ -155,23 +154,13 @@ impl Server<'_> {
 
     /// Replaces the job's proxy: written beside the sandbox, renamed into it. A link under that name is replaced, not followed.
     fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
-        let sandbox = self.sandbox()?;
-        let (beside, mut file) = self.place.create_file()?;
-        let written = file.write_all(content).at("write", self.place.path_of(beside.name()));
-        let placed = written.and_then(|()| {
-            let renamed = self.place.parent.rename_into(beside.name(), &sandbox, name, Rename::Replace);
-            renamed.at("replace", self.place.path_of(self.name()).join(name.os()))
-        });
-        if placed.is_err() {
-            let _ = self.place.parent.remove_file(beside.name());
-        }
-        placed
+        self.place.replace(&self.sandbox()?, &self.place.path_of(self.name()), name, content)
     }
 }
 
 /// Whether sudo has stayed as this program's parent. It then stops when the job is stopped, and is not continued with it.
 fn monitored() -> bool {
-    std::fs::read(format!("/proc/{}/comm", process::parent())).is_ok_and(|name| name.trim_ascii() == b"sudo")
+    process::name_of_parent().is_some_and(|name| name == b"sudo")
 }
 
 fn broken(cause: Broken) -> Error {

@@ -19,9 +19,10 @@ pub fn create_privately() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
-/// The process that started this one, or that adopted it.
-pub fn parent() -> i32 {
-    nix::unistd::getppid().as_raw()
+/// The name of the program that started this one, or adopted it (proc_pid_comm(5)), where the kernel tells.
+pub fn name_of_parent() -> Option<Vec<u8>> {
+    let name = std::fs::read(format!("/proc/{}/comm", nix::unistd::getppid())).ok()?;
+    Some(name.trim_ascii().to_vec())
 }
 
 /// Becomes another program, without looking for it in PATH. Returns only the reason why it could not.

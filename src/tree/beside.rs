@@ -1,11 +1,12 @@
 //! What is made beside a sandbox for a while: names `<sandbox>.gh.*`, by both users, in the sandbox's parent directory.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::remove;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Errno, Name, OwnedName};
+use crate::sys::{Dir, Errno, Name, OwnedName, Rename};
 
 /// So many hexadecimal digits end a temporary name, and nothing else does: a sandbox may have `.gh.` in its own name.
 const TAG: usize = 8;
@@ -59,6 +60,21 @@ impl Place {
     /// Makes a file with a free name, 0600, to write.
     pub fn create_file(&self) -> Result<(OwnedName, File)> {
         self.create(|name| self.parent.create_file(name))
+    }
+
+    /// Replaces a file in a directory on the same file system, shown as `path`, at one stroke: the new content is
+    /// complete under a temporary name, 0600, before it gets this one. A link of this name is replaced, not followed.
+    pub fn replace(&self, dir: &Dir, path: &Path, name: Name<'_>, content: &[u8]) -> Result<()> {
+        let (temporary, mut file) = self.create_file()?;
+        let written = file.write_all(content).at("write", self.path_of(temporary.name()));
+        let replaced = written.and_then(|()| {
+            let renamed = self.parent.rename_into(temporary.name(), dir, name, Rename::Replace);
+            renamed.at("replace", path.join(name.os()))
+        });
+        if replaced.is_err() {
+            let _ = self.parent.remove_file(temporary.name());
+        }
+        replaced
     }
 
     /// The temporary names found here, each with its owner. None where the directory can't be read.
