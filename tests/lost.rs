@@ -1,0 +1,657 @@
+//! Nothing is lost: failures, what killed helpers leave, names that somebody took, a job that removed its directory.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::ffi::OsString;
+use std::fs::{self};
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use support::handover::{
+    CLEANUP, Deed, SETUP, all_of, data, furnish, furnished, is_back, is_with_job, mode, new_proxy, run, set_mode, text,
+    update, with_job,
+};
+use support::picture::{make_fifo, picture, set_modified};
+use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, wait_until, write};
+
+// A job that removed its directory.
+
+#[test]
+fn cleanup_of_a_directory_that_the_job_removed_leaves_the_proxy_alone() {
+    let site = Site::new();
+    let precious = furnished(&site, "precious");
+    let before = picture(&precious);
+    let replace: [Deed; 4] = [
+        ("gone", &|_| ()),
+        ("file", &|path| write(path, "not a directory", 0o644)),
+        ("link", &|path| symlink(&precious, path).unwrap()),
+        ("fifo", &|path| make_fifo(path)),
+    ];
+    for (name, replace) in replace {
+        let sandbox = with_job(&site, name);
+        fs::remove_dir_all(&sandbox).unwrap();
+        replace(&sandbox);
+        if name != "gone" {
+            Account::job().owns(&sandbox);
+        }
+        let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
+        failed(&output, 1, &["the job removed its directory"]);
+        assert_eq!(picture(&sandbox).into_keys().collect::<Vec<_>>(), [Path::new(""), Path::new(PROXY)], "{name}");
+        assert_eq!(text(sandbox.join(PROXY)), "the proxy\n");
+        all_of(&sandbox, Account::batch());
+        assert_eq!(site.entries().len(), 2, "{name}: {:?}", site.entries());
+        site.clean_up(&sandbox);
+        fs::remove_dir_all(&sandbox).unwrap();
+    }
+    assert_eq!(picture(&precious), before);
+}
+
+#[test]
+fn cleanup_does_not_take_a_bystanders_directory_for_the_jobs() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    fs::remove_dir_all(&sandbox).unwrap();
+    fs::create_dir(&sandbox).unwrap();
+    write(sandbox.join("lure"), "lure", 0o644);
+    own(&sandbox, Account::other());
+    let before = (picture(&sandbox), picture(&retained(&sandbox)));
+    failed(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap(), 1, &["belongs to uid"]);
+    assert_eq!((picture(&sandbox), picture(&retained(&sandbox))), before);
+    assert_eq!(site.entries(), ["s", "s.condor"]);
+}
+
+#[test]
+fn what_the_job_made_unreadable_comes_back_at_most_wider_for_its_owner() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    site.set_up(&sandbox);
+    for (name, bits) in
+        [("closed", 0), ("unlisted", 0o300), ("unsearched", 0o600), ("read-only", 0o500), ("blind", 0o200)]
+    {
+        let directory = sandbox.join(name);
+        fs::create_dir_all(directory.join("deeper")).unwrap();
+        write(directory.join("file"), name, 0o044);
+        write(directory.join("deeper/file"), name, 0);
+        set_mode(directory.join("deeper"), bits);
+        set_mode(directory, bits);
+    }
+    write(sandbox.join("unreadable"), "content", 0);
+    own(&sandbox, Account::job());
+    set_mode(&sandbox, 0);
+    let before = data(&sandbox);
+    site.clean_up(&sandbox);
+    assert_eq!(site.entries(), ["s"]);
+    let mut after = data(&sandbox);
+    assert!(after.keys().eq(before.keys()));
+    for (path, entry) in &mut after {
+        let left = &before[path];
+        assert_eq!(entry.mode & !0o700, left.mode & !0o700, "{}", path.display());
+        assert_eq!(entry.mode & left.mode, left.mode, "{}", path.display());
+        entry.mode = left.mode;
+    }
+    assert_eq!(after, before);
+}
+
+// Nothing is lost.
+
+/// Switchers that fail: what they do, setup's exit status, and a word of its message.
+fn failing(site: &Site) -> Vec<(PathBuf, i32, &'static str)> {
+    let scripts = [
+        ("201", "exit 201", 2, "client error"),
+        ("202", "exit 202", 3, "internal error"),
+        ("203", "exit 203", 3, "authorization error"),
+        ("126", "exit 126", 2, "could not be executed"),
+        ("127", "exit 127", 2, "not found"),
+        ("killed", "kill -9 $$", 2, "137"),
+        ("hangs", "exec sleep 4", 2, "GLEXEC_HELPERS_IDLE_TIMEOUT"),
+        ("idles", "exit 0", 2, "status 0"),
+        ("same-user", r#"exec "$@""#, 2, "as the calling user"),
+        ("babbles", "echo babble >&0; sleep 1", 2, "protocol"),
+    ];
+    let made = scripts.map(|(name, body, status, word)| (site.script(name, body), status, word));
+    made.into_iter().chain([(site.path().join("missing"), 2, "missing")]).collect()
+}
+
+fn ended(output: &Output, status: i32, word: &str, what: &Path) {
+    let text = said(output);
+    assert_eq!(output.status.code(), Some(status), "{}: {text}", what.display());
+    assert!(text.lines().last().is_some_and(|line| line.contains(word)), "{}: {text}", what.display());
+}
+
+#[test]
+fn a_setup_that_fails_leaves_the_sandbox_as_it_was_and_nothing_beside_it() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    let before = picture(&sandbox);
+    for (switcher, status, word) in failing(&site) {
+        let mut call = site.call(SETUP, &switcher, &sandbox);
+        let output = call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap();
+        ended(&output, status, word, &switcher);
+        assert_eq!(picture(&sandbox), before, "{}", switcher.display());
+        assert_eq!(site.entries(), ["s"], "{}", switcher.display());
+        all_of(&sandbox, Account::batch());
+    }
+    site.set_up(&sandbox);
+}
+
+#[test]
+fn a_cleanup_that_fails_leaves_the_jobs_files_where_they_were_and_the_next_completes() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let (left, before) = (data(&sandbox), picture(&sandbox));
+    for (switcher, _, word) in failing(&site) {
+        let mut call = site.call(CLEANUP, &switcher, &sandbox);
+        let output = call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap();
+        ended(&output, 1, word, &switcher);
+        assert_eq!(picture(&sandbox), before, "{}", switcher.display());
+        is_with_job(&site, &sandbox, &switcher.to_string_lossy());
+    }
+    site.clean_up(&sandbox);
+    is_back(&site, &sandbox, &left, "after a cleanup that works");
+}
+
+#[test]
+fn a_setup_that_fails_early_has_not_touched_the_sandbox() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    // Met when most of the tree has been sent: the batch user can neither read it nor change its mode.
+    write(sandbox.join("below/root's"), "unreadable", 0o600);
+    let touched = || {
+        let found = fs::metadata(&sandbox).unwrap();
+        (found.ino(), found.ctime(), found.ctime_nsec(), picture(&sandbox))
+    };
+    let before = touched();
+    failed(&site.call(SETUP, &site.switcher(), &sandbox).output().unwrap(), 2, &["below/root's"]);
+    assert_eq!(touched(), before);
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
+fn cleaning_up_twice_is_harmless() {
+    let site = Site::new();
+    let (never, sandbox) = (furnished(&site, "never"), with_job(&site, "s"));
+    let (untouched, left) = (picture(&never), data(&sandbox));
+    site.clean_up(&sandbox);
+    let first = picture(&sandbox);
+    site.clean_up(&sandbox);
+    site.clean_up(&never);
+    assert_eq!((picture(&sandbox), data(&sandbox), picture(&never)), (first, left, untouched));
+    assert_eq!(site.entries(), ["never", "s"]);
+}
+
+// The states that a killed helper leaves, built by hand.
+
+/// What stands under a name, and whose it is.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The whole data.
+    Batch,
+    Job,
+    /// Some of it: begun or half deleted.
+    HalfBatch,
+    HalfJob,
+    /// The marked directory with the proxy.
+    Marked,
+    /// The same without the proxy: begun or half deleted.
+    MarkedEmpty,
+}
+use Part::{Batch, HalfBatch, HalfJob, Job, Marked, MarkedEmpty};
+
+const CONDOR: &str = ".condor";
+/// Temporary names: the retained directory's or the batch user's copy; the agent's copy; and one for an exchange.
+const A: &str = ".gh.0000000a";
+const B: &str = ".gh.0000000b";
+const C: &str = ".gh.0000000c";
+
+type State = (&'static str, &'static [(&'static str, Part)]);
+
+/// Builds a state of the sandbox `s` from a tree of the same data.
+fn lay(site: &Site, original: &Path, parts: &[(&str, Part)]) {
+    for (suffix, part) in parts {
+        let path = site.execute().join(format!("s{suffix}"));
+        let account = if matches!(part, Job | HalfJob) { Account::job() } else { Account::batch() };
+        match part {
+            Batch | Job => _ = run("cp", &["-a".as_ref(), original.as_os_str(), path.as_os_str()]),
+            _ => fs::create_dir(&path).unwrap(),
+        }
+        match part {
+            HalfBatch | HalfJob => furnish(&path),
+            Marked => write(path.join(PROXY), "the proxy\n", 0o600),
+            _ => {}
+        }
+        own(&path, account);
+        match part {
+            Marked | MarkedEmpty => set_mode(&path, 0o1700),
+            HalfBatch | HalfJob => set_mode(&path, 0o700),
+            _ => {}
+        }
+    }
+}
+
+/// Fails unless a cleanup brings everything back from each of the states, and leaves nothing beside it.
+fn restored(states: &[State]) {
+    let site = Site::new();
+    let original = site.path().join("original");
+    fs::rename(furnished(&site, "s"), &original).unwrap();
+    fs::create_dir(original.join("more")).unwrap();
+    write(original.join("more/data"), "that half a copy lacks", 0o640);
+    own(&original, Account::batch());
+    let expected = data(&original);
+    let sandbox = site.execute().join("s");
+    let mut wrong = Vec::new();
+    for (what, parts) in states {
+        lay(&site, &original, parts);
+        let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
+        let alone = output.status.success() && site.entries() == ["s"];
+        if !alone || data(&sandbox) != expected || text(sandbox.join(PROXY)) != "the proxy\n" {
+            wrong.push(format!("{what}: {:?} {}", site.entries(), said(&output)));
+        } else {
+            all_of(&sandbox, Account::batch());
+        }
+        for entry in site.entries() {
+            fs::remove_dir_all(site.execute().join(entry)).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "not restored:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn cleanup_restores_the_sandbox_after_a_setup_that_was_killed() {
+    restored(&[
+        ("in step 1, before the mark", &[("", Batch), (A, HalfBatch)]),
+        ("in step 1, before the proxy", &[("", Batch), (A, MarkedEmpty)]),
+        ("in step 1, before the name", &[("", Batch), (A, Marked)]),
+        ("after step 1", &[("", Batch), (CONDOR, Marked)]),
+        ("in step 2", &[("", Batch), (CONDOR, Marked), (B, HalfJob)]),
+        ("after step 2", &[("", Batch), (CONDOR, Marked), (B, Job)]),
+        ("after step 3", &[("", Batch), (A, Marked), (B, Job)]),
+        ("after step 4", &[(CONDOR, Batch), (A, Marked), (B, Job)]),
+        ("after step 4, its agent not", &[(CONDOR, Batch), (A, Marked)]),
+        ("after step 5", &[("", Job), (CONDOR, Batch), (A, Marked)]),
+        ("after step 6", &[("", Job), (CONDOR, Marked), (A, Batch)]),
+        ("in step 7", &[("", Job), (CONDOR, Marked), (A, HalfBatch)]),
+        ("after step 7", &[("", Job), (CONDOR, Marked)]),
+        ("while it was undone", &[("", Batch), (CONDOR, MarkedEmpty)]),
+    ]);
+}
+
+#[test]
+fn cleanup_restores_the_sandbox_after_a_setup_that_was_killed_in_the_middle_of_an_exchange() {
+    restored(&[
+        ("in step 6, no name", &[("", Job), (A, Marked), (C, Batch)]),
+        ("in step 6, both named", &[("", Job), (CONDOR, Marked), (C, Batch)]),
+    ]);
+}
+
+#[test]
+fn cleanup_completes_what_a_killed_cleanup_began() {
+    restored(&[
+        ("in step 2", &[("", Job), (CONDOR, Marked), (A, HalfBatch)]),
+        ("after step 2", &[("", Job), (CONDOR, Marked), (A, Batch)]),
+        ("after step 3", &[("", Job), (CONDOR, Batch), (A, Marked)]),
+        ("after step 4", &[(CONDOR, Batch), (A, Marked), (B, Job)]),
+        ("after step 4, its agent not", &[(CONDOR, Batch), (A, Marked)]),
+        ("after step 5", &[("", Batch), (A, Marked), (B, Job)]),
+        ("in step 6, the agent first", &[("", Batch), (A, Marked), (B, HalfJob)]),
+        ("in step 6", &[("", Batch), (A, Marked)]),
+        ("at its end", &[("", Batch), (A, MarkedEmpty)]),
+    ]);
+}
+
+#[test]
+fn cleanup_completes_what_a_killed_cleanup_began_in_the_middle_of_an_exchange() {
+    restored(&[
+        ("in step 3, no name", &[("", Job), (A, Batch), (C, Marked)]),
+        ("in step 3, one name", &[("", Job), (CONDOR, Batch), (C, Marked)]),
+        ("after step 4", &[(CONDOR, Batch), (C, Marked), (B, Job)]),
+        ("after step 5", &[("", Batch), (C, Marked), (B, Job)]),
+    ]);
+}
+
+#[test]
+fn the_mark_tells_the_retained_directory_from_a_sandbox_with_the_sticky_bit() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    set_mode(&sandbox, 0o1700);
+    let mut expected = data(&sandbox);
+    site.set_up(&sandbox);
+    assert_eq!((mode(&retained(&sandbox)), mode(&sandbox)), (0o1700, 0o700));
+    site.clean_up(&sandbox);
+    expected.get_mut(Path::new("")).unwrap().mode = 0o700;
+    is_back(&site, &sandbox, &expected, "there and back");
+}
+
+#[test]
+fn a_planted_condor_is_an_error_and_is_not_touched() {
+    let site = Site::new();
+    let precious = furnished(&site, "precious");
+    let plant: [(Deed, Account); 5] = [
+        (("own-file", &|path| write(path, "a file", 0o600)), Account::batch()),
+        (("job-file", &|path| write(path, "a file", 0o600)), Account::job()),
+        (("link", &|path| symlink(&precious, path).unwrap()), Account::batch()),
+        (("others-directory", &|path| fs::create_dir(path).unwrap()), Account::other()),
+        (("jobs-directory", &|path| fs::create_dir(path).unwrap()), Account::job()),
+    ];
+    for ((name, plant), account) in plant {
+        let sandbox = furnished(&site, name);
+        let planted = retained(&sandbox);
+        plant(&planted);
+        if name.ends_with("directory") {
+            write(planted.join(PROXY), "planted", 0o600);
+            set_mode(&planted, 0o1700);
+        }
+        if name == "link" {
+            account.owns(&planted)
+        } else {
+            own(&planted, account)
+        }
+        for whose in [Account::batch(), Account::job()] {
+            own(&sandbox, whose);
+            let before = (picture(&sandbox), picture(&planted), picture(&precious), site.entries());
+            for helper in [SETUP, CLEANUP] {
+                let output = site.call(helper, &site.switcher(), &sandbox).output().unwrap();
+                failed(&output, 1, &[&format!("{name}.condor")]);
+            }
+            let output = update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox).output().unwrap();
+            failed(&output, 1, &[&format!("{name}.condor")]);
+            assert_eq!((picture(&sandbox), picture(&planted), picture(&precious), site.entries()), before, "{name}");
+            assert_eq!((owner(&sandbox), owner(&planted)), (whose, account), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_unmarked_condor_of_the_batch_users_is_the_data_and_wins() {
+    let site = Site::new();
+    for left in [Some(Account::job()), None] {
+        let sandbox = furnished(&site, "s");
+        let expected = data(&sandbox);
+        fs::rename(&sandbox, retained(&sandbox)).unwrap();
+        if let Some(account) = left {
+            fs::create_dir(&sandbox).unwrap();
+            write(sandbox.join("input"), "not the data", 0o644);
+            own(&sandbox, account);
+        }
+        site.clean_up(&sandbox);
+        is_back(&site, &sandbox, &expected, "from .condor");
+        fs::remove_dir_all(&sandbox).unwrap();
+    }
+}
+
+#[test]
+fn a_condor_of_the_shell_helpers_is_retained() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let left = data(&sandbox);
+    set_mode(retained(&sandbox), 0o700);
+    succeeded(&update(&site, &site.switcher(), &new_proxy(&site, "the proxy\n"), &sandbox).output().unwrap());
+    is_with_job(&site, &sandbox, "after update_proxy");
+    set_mode(retained(&sandbox), 0o755);
+    fs::remove_file(sandbox.join(PROXY)).unwrap();
+    set_modified(&sandbox, left[Path::new("")].modified.0, left[Path::new("")].modified.1);
+    site.clean_up(&sandbox);
+    is_back(&site, &sandbox, &left, "after cleanup");
+}
+
+#[test]
+fn with_a_marked_condor_or_none_the_sandbox_is_the_data_whoever_owns_it() {
+    restored(&[
+        ("marked, the batch user's", &[("", Batch), (CONDOR, Marked)]),
+        ("marked, the job user's", &[("", Job), (CONDOR, Marked)]),
+        ("none, the batch user's", &[("", Batch)]),
+        ("none, and a copy begun", &[("", Batch), (A, HalfBatch)]),
+    ]);
+}
+
+fn is_temporary(name: &str) -> bool {
+    let digits = name.strip_prefix("s.gh.").unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[test]
+fn temporary_names_begin_with_the_sandboxs_and_none_is_inside_condor() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    fs::hard_link(sandbox.join("input"), sandbox.join("same")).unwrap();
+    own(&sandbox, Account::batch());
+    let new = new_proxy(&site, "renewed");
+    let log = site.path().join("log");
+    let calls = [
+        site.call(SETUP, &site.switcher(), &sandbox),
+        update(&site, &site.switcher(), &new, &sandbox),
+        site.call(CLEANUP, &site.switcher(), &sandbox),
+    ];
+    let mut made = 0;
+    for call in calls {
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-y", "-u", "gh-batch", "-e", "trace=%file", "-o"]).arg(&log).arg("--");
+        traced.arg(call.get_program()).args(call.get_args()).env_clear().current_dir("/").stdin(Stdio::null());
+        succeeded(&traced.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).output().unwrap());
+        let execute = format!("<{}", site.execute().display());
+        for line in text(&log).lines().filter(|line| !line.contains(") = -1 ")) {
+            if !["mkdir", "O_CREAT", "rename", "link", "mknod"].iter().any(|word| line.contains(word)) {
+                continue;
+            }
+            for part in line.split(&execute).skip(1) {
+                let Some((directory, rest)) = part.split_once(">, \"") else { continue };
+                let name = rest.split('"').next().unwrap();
+                let allowed = match directory {
+                    "" => ["s", "s.condor"].contains(&name) || is_temporary(name),
+                    "/s.condor" => name == PROXY,
+                    _ => true,
+                };
+                assert!(allowed, "{line}");
+                made += usize::from(is_temporary(name));
+            }
+        }
+    }
+    assert!(made >= 5, "temporary names are seen: {made}");
+}
+
+/// Leaves what killed helpers and agents left, and what only looks like it; returns the names of the latter.
+fn leave(site: &Site) -> [&'static str; 6] {
+    let left = [("s.gh.0000000a", Account::batch()), ("s.gh.0000000b", Account::job())];
+    let similar = [
+        ("s.gh.0000000c", Account::other()),
+        ("s.ghost", Account::batch()),
+        ("s.gh.mine", Account::batch()),
+        ("s.gh.0123456789", Account::job()),
+        ("s2.gh.0000000d", Account::batch()),
+        ("xs.gh.0000000e", Account::job()),
+    ];
+    for (name, account) in left.into_iter().chain(similar) {
+        let path = site.execute().join(name);
+        fs::create_dir(&path).unwrap();
+        furnish(&path);
+        own(&path, account);
+        set_mode(path.join("below"), 0);
+    }
+    similar.map(|(name, _)| name)
+}
+
+fn sorted(names: &[&str]) -> Vec<OsString> {
+    let mut names: Vec<_> = names.iter().map(OsString::from).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn setup_removes_what_killed_helpers_left_and_nothing_else() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    let similar = leave(&site);
+    site.set_up(&sandbox);
+    assert_eq!(site.entries(), sorted(&[&similar[..], &["s", "s.condor"]].concat()));
+}
+
+#[test]
+fn cleanup_removes_what_killed_helpers_left_and_nothing_else() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let similar = leave(&site);
+    site.clean_up(&sandbox);
+    assert_eq!(site.entries(), sorted(&[&similar[..], &["s"]].concat()));
+}
+
+// A process held at a system call.
+
+/// A switcher that waits, once called, until it may go on to the real one.
+struct Gate {
+    called: PathBuf,
+    open: PathBuf,
+    switcher: PathBuf,
+}
+
+impl Gate {
+    fn new(site: &Site) -> Gate {
+        let (called, open) = (site.scratch().join("called"), site.scratch().join("open"));
+        let body = format!(
+            "echo $$ > {called}.new; mv {called}.new {called}
+            until [ -e {open} ] || [ ! -e {called} ]; do sleep 0.01; done
+            exec {} \"$@\"",
+            site.switcher().display(),
+            called = called.display(),
+            open = open.display()
+        );
+        Gate { switcher: site.script("gate", &body), called, open }
+    }
+
+    /// The process that will be the switcher, and then the agent.
+    fn pid(&self) -> u32 {
+        wait_until("the switcher is called", || self.called.exists());
+        text(&self.called).trim().parse().unwrap()
+    }
+
+    fn open(&self) {
+        fs::write(&self.open, "").unwrap();
+    }
+}
+
+/// Holds a process, or what it becomes, before its `count`th system call of this name, for as long as this lives.
+struct Held(Child);
+
+impl Held {
+    fn at(call: &str, count: u32, pid: u32) -> Held {
+        let inject = format!("inject={call}:delay_enter=60000000:when={count}");
+        let mut tracer = Command::new("strace");
+        tracer.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
+        let held = Held(
+            tracer
+                .args(["-p", &pid.to_string()])
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("strace is installed: run ci/provision"),
+        );
+        let untraced = || text(format!("/proc/{pid}/status")).contains("TracerPid:\t0\n");
+        wait_until("strace holds the process", || !untraced());
+        held
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The kernel lets go what a tracer held that is gone.
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn piped(mut call: Command) -> Child {
+    call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Somebody else takes a name in the parent of the sandboxes.
+fn take(path: &Path) {
+    fs::create_dir(path).unwrap();
+    Account::other().owns(path);
+}
+
+#[test]
+fn a_name_taken_during_setup_leaves_the_data_in_condor_and_says_so() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
+    let before = picture(&sandbox);
+    let setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
+    let publish = Held::at("renameat2", 1, gate.pid());
+    gate.open();
+    wait_until("the sandbox has gone to .condor", || !sandbox.exists() && retained(&sandbox).join("input").exists());
+    take(&sandbox);
+    drop(publish);
+    failed(&setup.wait_with_output().unwrap(), 2, &["all of it is in", "s.condor"]);
+    assert_eq!(picture(&retained(&sandbox)), before);
+    assert_eq!((owner(&sandbox), picture(&sandbox).len()), (Account::other(), 1));
+    fs::remove_dir(&sandbox).unwrap();
+    let expected = data(&retained(&sandbox));
+    site.clean_up(&sandbox);
+    is_back(&site, &sandbox, &expected, "once the name is free");
+}
+
+#[test]
+fn a_sandbox_with_the_sticky_bit_is_not_taken_for_the_retained_directory_after_a_kill() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
+    set_mode(&sandbox, 0o1700);
+    let mut expected = data(&sandbox);
+    let mut setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
+    let publish = Held::at("renameat2", 1, gate.pid());
+    gate.open();
+    wait_until("the sandbox has gone to .condor", || retained(&sandbox).join("input").exists());
+    setup.kill().unwrap();
+    setup.wait().unwrap();
+    site.clean_up(&sandbox);
+    drop(publish);
+    expected.get_mut(Path::new("")).unwrap().mode = 0o700;
+    assert_eq!(data(&sandbox), expected);
+    all_of(&sandbox, Account::batch());
+}
+
+#[test]
+fn a_name_taken_during_cleanup_leaves_the_data_in_condor_and_says_so() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let expected = data(&sandbox);
+    let cleanup = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
+    gate.pid();
+    // The first is the exchange; the second would give the data its name.
+    let naming = Held::at("renameat2", 2, cleanup.id());
+    gate.open();
+    wait_until("the agent has moved the sandbox away", || !sandbox.exists());
+    take(&sandbox);
+    drop(naming);
+    failed(&cleanup.wait_with_output().unwrap(), 1, &["all of it is in", "s.condor"]);
+    assert_eq!(data(&retained(&sandbox)), expected);
+    assert_eq!((owner(&sandbox), picture(&sandbox).len()), (Account::other(), 1));
+    fs::remove_dir(&sandbox).unwrap();
+    wait_until("the agent has deleted what it moved away", || {
+        !site.entries().iter().any(|name| owner(&site.execute().join(name)) == Account::job())
+    });
+    site.clean_up(&sandbox);
+    is_back(&site, &sandbox, &expected, "once the name is free");
+}
+
+#[test]
+fn an_agent_whose_setup_is_gone_deletes_its_unfinished_copy_and_exits() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
+    let mut setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
+    let agent = gate.pid();
+    let copying = Held::at("symlinkat", 1, agent);
+    gate.open();
+    let copies = || {
+        let here = site.entries().into_iter().map(|name| site.execute().join(name));
+        here.filter(|path| path.exists() && owner(path) == Account::job()).count()
+    };
+    wait_until("the agent has begun its copy", || copies() > 0);
+    setup.kill().unwrap();
+    setup.wait().unwrap();
+    drop(copying);
+    wait_until("the copy is deleted", || copies() == 0);
+    // A dead process that nobody has waited for yet has no words either.
+    let words = || fs::read(format!("/proc/{agent}/cmdline")).unwrap_or_default();
+    wait_until("the agent is gone", || words().is_empty());
+    let expected = data(&sandbox);
+    site.clean_up(&sandbox);
+    is_back(&site, &sandbox, &expected, "after cleanup");
+}

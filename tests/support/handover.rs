@@ -1,0 +1,159 @@
+//! Sandboxes with something in them, and what must be so before and after they change hands.
+
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use super::picture::{Picture, picture};
+use super::{Account, PROXY, Site, own, owner, retained, said, write};
+
+pub const SETUP: &str = "condor_glexec_setup";
+pub const CLEANUP: &str = "condor_glexec_cleanup";
+pub const UPDATE: &str = "condor_glexec_update_proxy";
+pub const KILL: &str = "condor_glexec_kill";
+pub const AGENT: &str = "condor_glexec_agent";
+
+/// Something to do to a path, and what to call it.
+pub type Deed<'a> = (&'a str, &'a dyn Fn(&Path));
+
+/// Names that a shell, a parser of options or a decoder of text would trip over.
+pub const ODD: [&[u8]; 9] =
+    [b"-rf", b"two words", b"it's \"q\"", b"$(touch x)", b"new\nline", b"\xff", b"a;b|c&d", b"*", b"back\\slash"];
+
+/// What a sandbox must hold that no other entry tells: a file, a link and a directory with another file.
+pub fn furnish(top: &Path) {
+    write(top.join("input"), "the input", 0o644);
+    symlink("input", top.join("link")).unwrap();
+    fs::create_dir(top.join("below")).unwrap();
+    write(top.join("below/script"), "#!/bin/sh\n", 0o755);
+}
+
+/// A sandbox with that content.
+pub fn furnished(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
+    let sandbox = site.sandbox(name);
+    furnish(&sandbox);
+    own(&sandbox, Account::batch());
+    sandbox
+}
+
+/// One that is set up.
+pub fn with_job(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
+    let sandbox = furnished(site, name);
+    site.set_up(&sandbox);
+    sandbox
+}
+
+/// A picture without the proxy, which is written anew.
+pub fn data(sandbox: &Path) -> Picture {
+    let mut all = picture(sandbox);
+    all.remove(Path::new(PROXY));
+    all
+}
+
+pub fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+pub fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+pub fn text(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+pub fn run(program: &str, arguments: &[&OsStr]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("it is installed: run ci/provision");
+    assert!(output.status.success(), "{program} {arguments:?}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Fails unless every entry of the tree is the account's.
+pub fn all_of(path: &Path, account: Account) {
+    for below in picture(path).keys() {
+        assert_eq!(owner(&path.join(below)), account, "{}", below.display());
+    }
+}
+
+/// Fails unless the sandbox is back: the batch user's, with this data, the retained proxy, and nothing beside it.
+pub fn is_back(site: &Site, sandbox: &Path, expected: &Picture, what: &str) {
+    assert_eq!(site.entries(), [sandbox.file_name().unwrap()], "{what}");
+    assert_eq!(data(sandbox), *expected, "{what}");
+    assert_eq!(text(sandbox.join(PROXY)), "the proxy\n", "{what}");
+    all_of(sandbox, Account::batch());
+}
+
+/// Fails unless the sandbox is still set up.
+pub fn is_with_job(site: &Site, sandbox: &Path, what: &str) {
+    let name = sandbox.file_name().unwrap();
+    assert_eq!(site.entries(), [name, retained(sandbox).file_name().unwrap()], "{what}");
+    all_of(sandbox, Account::job());
+    all_of(&retained(sandbox), Account::batch());
+    assert_eq!(picture(&retained(sandbox)).into_keys().collect::<Vec<_>>(), [Path::new(""), Path::new(PROXY)]);
+}
+
+/// Takes what `furnish` makes through both directions: what setup found and made of it, and what the job left and
+/// cleanup made of that. `finish` does what a change of owner would undo.
+pub fn across_and(furnish: impl Fn(&Path), finish: impl Fn(&Path)) -> [(Picture, Picture); 2] {
+    let site = Site::new();
+    let make = |sandbox: &Path, account| {
+        furnish(sandbox);
+        own(sandbox, account);
+        finish(sandbox);
+    };
+    let (given, left) = (site.sandbox("given"), site.sandbox("left"));
+    make(&given, Account::batch());
+    let found = picture(&given);
+    site.set_up(&given);
+    site.set_up(&left);
+    make(&left, Account::job());
+    let of_job = data(&left);
+    site.clean_up(&left);
+    [(found, picture(&given)), (of_job, data(&left))]
+}
+
+pub fn across(furnish: impl Fn(&Path)) -> [(Picture, Picture); 2] {
+    across_and(furnish, |_| ())
+}
+
+/// Fails unless what `furnish` makes comes across in both directions, exactly.
+pub fn comes_across(furnish: impl Fn(&Path)) {
+    for (before, after) in across(furnish) {
+        assert_eq!(after, before);
+    }
+}
+
+/// A new proxy in a directory of the batch user's.
+pub fn new_proxy(site: &Site, content: &str) -> PathBuf {
+    let path = site.scratch().join("new proxy");
+    write(&path, content, 0o600);
+    own(&path, Account::batch());
+    path
+}
+
+pub fn update(site: &Site, switcher: &Path, new: &Path, sandbox: &Path) -> Command {
+    let mut command = site.helper(UPDATE);
+    command.arg(switcher).arg(new).arg(PROXY).arg(sandbox);
+    command
+}
+
+/// Fails unless this copy of the proxy is a file of the account's with this content, and 0600.
+pub fn holds(directory: &Path, content: &str, account: Account) {
+    let proxy = directory.join(PROXY);
+    assert!(fs::symlink_metadata(&proxy).unwrap().is_file());
+    assert_eq!((text(&proxy).as_str(), mode(&proxy), owner(&proxy)), (content, 0o600, account));
+}
+
+pub fn kill(site: &Site, switcher: &Path, sandbox: &Path, pid: u32, signal: &str) -> Command {
+    let mut command = site.helper(KILL);
+    command.arg(switcher).arg(retained(sandbox).join(PROXY)).args([&pid.to_string(), signal, "2", "0"]);
+    command
+}
+
+/// The signal that has killed a child, which is waited for.
+pub fn reap(mut child: Child) -> Option<i32> {
+    child.wait().unwrap().signal()
+}
