@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::picture::picture;
-use support::{Account, PROXY, Site, failed, own, owner, retained, succeeded, write};
+use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, write};
 
 const CLEANUP: &str = "condor_glexec_cleanup";
 
@@ -146,6 +146,73 @@ fn an_empty_condor_is_not_taken_for_a_retained_proxy() {
     let call = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
     failed(&call, 1, &["GLEXEC_CLIENT_CERT"]);
     assert_eq!((owner(&sandbox), fs::metadata(retained(&sandbox)).unwrap().mode() & 0o7777), (Account::job(), 0o755));
+}
+
+#[test]
+fn a_caller_that_ignores_its_children_changes_nothing() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let call = site.call("condor_glexec_setup", &site.script("refuses", "exit 203"), &sandbox);
+    let output = under(&call, &["/usr/bin/env", "--ignore-signal=CHLD"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let call = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
+    succeeded(&under(&call, &["/usr/bin/env", "--ignore-signal=CHLD"]).output().unwrap());
+}
+
+#[test]
+fn a_talkative_switcher_does_not_block() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let body = "yes 'blah blah' | head -c 300000 >&2 2>/dev/null; exec \"${0%/*}/glexec-sudo\" \"$@\"";
+    succeeded(&site.call("condor_glexec_setup", &site.script("talks", body), &sandbox).output().unwrap());
+}
+
+#[test]
+fn an_idle_limit_of_0_is_for_ever() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let slow = site.script("slow", "sleep 0.3; exec \"${0%/*}/glexec-sudo\" \"$@\"");
+    let refuses = site.script("refuses", "sleep 0.3; exit 203");
+    let mut call = site.call("condor_glexec_setup", &refuses, &sandbox);
+    assert_eq!(call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0").output().unwrap().status.code(), Some(3));
+    succeeded(
+        &site.call("condor_glexec_setup", &slow, &sandbox).env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0").output().unwrap(),
+    );
+}
+
+/// update_proxy with a new proxy at this path, which must be the batch user's.
+fn update(site: &Site, switcher: &Path, new: &Path, sandbox: &Path) -> Command {
+    let mut update = site.helper("condor_glexec_update_proxy");
+    update.arg(switcher).arg(new).arg(PROXY).arg(sandbox);
+    update
+}
+
+#[test]
+fn update_proxy_replaces_the_jobs_copy_before_the_retained_one() {
+    let site = Site::new();
+    let sandbox = handed_over(&site);
+    let new = site.scratch().join("new");
+    write(&new, "another proxy", 0o600);
+    Account::batch().owns(&new);
+    // When the real switcher has done its work, the job's copy is the new one and the retained one still the old.
+    let seen = site.scratch().join("seen");
+    let body = format!(
+        "\"${{0%/*}}/glexec-sudo\" \"$@\"; status=$?; cat \"$GLEXEC_CLIENT_CERT\" >{}; exit $status",
+        seen.display()
+    );
+    succeeded(&update(&site, &site.script("looks", &body), &new, &sandbox).output().unwrap());
+    assert_eq!(fs::read_to_string(sandbox.join(PROXY)).unwrap(), "another proxy");
+    assert_eq!(fs::read_to_string(retained(&sandbox).join(PROXY)).unwrap(), "another proxy");
+    assert_eq!(fs::read_to_string(seen).unwrap(), "the proxy\n");
+}
+
+#[test]
+fn a_new_proxy_that_is_the_one_to_be_replaced_is_left_alone() {
+    let site = Site::new();
+    let sandbox = handed_over(&site);
+    let own = retained(&sandbox).join(PROXY);
+    failed(&update(&site, &site.switcher(), &own, &sandbox).output().unwrap(), 1, &["the very file"]);
+    assert_eq!(fs::read_to_string(own).unwrap(), "the proxy\n");
 }
 
 /// Sizes instead of contents, for files that are large.

@@ -87,8 +87,28 @@ pub fn retrying<T>(
         if failures > patience.max_retries {
             return Err(Failure::RetriesUsedUp(ended.error(), failures));
         }
-        let seconds = patience.min_delay.saturating_mul(1 + u64::from(fastrand::u32(..failures.min(100))));
+        let seconds = pause(patience.min_delay, failures);
         notice(&format!("Glexec exited with status {}; retrying in {seconds} seconds.", ended.code()));
         std::thread::sleep(std::time::Duration::from_secs(seconds));
+    }
+}
+
+/// The next pause in seconds: the shortest one, times a random number from 1 to the failures so far, at most 100.
+fn pause(min_delay: u64, failures: u32) -> u64 {
+    min_delay.saturating_mul(u64::from(fastrand::u32(1..=failures.min(100))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::pause;
+
+    #[test]
+    fn pauses_are_random_multiples_up_to_the_failures_so_far_and_at_most_100() {
+        let pauses = |failures| (0..20_000).map(|_| pause(2, failures)).collect::<BTreeSet<_>>();
+        assert_eq!(pauses(1), BTreeSet::from([2]));
+        assert_eq!(pauses(3), BTreeSet::from([2, 4, 6]));
+        assert_eq!(pauses(1000), (1..=100).map(|factor| 2 * factor).collect());
     }
 }

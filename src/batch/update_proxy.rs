@@ -7,7 +7,7 @@ use super::retry::Attempt;
 use super::sandbox::{Found, Retained, Sandbox, read_credential};
 use super::switcher::Switcher;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Name};
+use crate::sys::{Dir, Errno, Name};
 
 /// Replaces the proxies of a sandbox by the file at `new`, which is removed, whatever comes of it.
 ///
@@ -29,7 +29,10 @@ pub fn update_proxy(sandbox: &Sandbox, switcher: Option<&Switcher>, new: &Path) 
         .at("open the new proxy", new)
         .and_then(|file| read_credential(file, new))
         .and_then(|content| replace(sandbox, switcher, &content));
-    let consumed = holder.remove_file(name).at("remove the new proxy", new);
+    let consumed = match holder.remove_file(name) {
+        Err(Errno::ENOENT) => Ok(()), // then it could not be opened either, and that is said
+        consumed => consumed.at("remove the new proxy", new),
+    };
     match replaced {
         Ok(()) => consumed,
         Err(error) => Err(error.and_then(consumed)),
@@ -57,8 +60,12 @@ fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Re
     match (sandbox.retained()?, sandbox.found()?) {
         (Retained::Absent, Found::Mine) => sandbox.replace_proxy(&sandbox.open()?, &sandbox.path(), content),
         (Retained::Proxy, found) => {
-            let of_job = switcher.map_or(Ok(()), |switcher| replace_jobs(sandbox, switcher, found, content));
             let retained = sandbox.open_retained()?;
+            if retained.stat(sandbox.proxy.name()).is_err() {
+                let why = "there is no proxy of this name: <proxy> is the name that setup was called with";
+                return Err(Error::refused(sandbox.credential(), why));
+            }
+            let of_job = switcher.map_or(Ok(()), |switcher| replace_jobs(sandbox, switcher, found, content));
             let of_batch = sandbox.replace_proxy(&retained, &sandbox.retained_path(), content);
             match of_job {
                 Ok(()) => of_batch,

@@ -16,8 +16,10 @@ Arguments:
   <glexec>       the identity switcher that setup was called with
   <proxy>        the file name of the credential inside the sandbox
   <sandbox>      the absolute path of the directory
-  <max-retries>  repeat a call at most so often when the switcher says 202 or 203
-  <min-delay>    seconds before the first repetition
+  <max-retries>  how many times to repeat a call when the switcher ends
+                 with 202 or 203
+  <min-delay>    seconds before the first repetition; later pauses are up to
+                 as many times longer as calls have failed
 
 Afterwards <sandbox> is yours again, with the proxy that was kept in
 <sandbox>.condor in place of whatever the job left under that name, and

@@ -22,8 +22,10 @@ Arguments:
   <proxy-path>   the path of the kept credential: <sandbox>.condor/<proxy>
   <pid>          the process: a positive number
   <signal>       a number, or a name with or without SIG
-  <max-retries>  repeat a call at most so often when the switcher says 202 or 203
-  <min-delay>    seconds before the first repetition
+  <max-retries>  how many times to repeat a call when the switcher ends
+                 with 202 or 203
+  <min-delay>    seconds before the first repetition; later pauses are up to
+                 as many times longer as calls have failed
 
 Exit status: 0 the signal was sent; 1 usage or bad input; 2 failed (no such
 process, not the job user's); 3 all retries used up.
@@ -53,9 +55,9 @@ fn run(words: Vec<OsString>) -> Result<(), Exit> {
 
 /// One process: never a group, nor all processes, which 0 and negative numbers mean to kill(2).
 fn process(text: &OsStr) -> anyhow::Result<i32> {
-    match super::number("pid", text)? {
-        0 => bail!("<pid> 0 is not a process"),
-        pid => Ok(pid),
+    match super::number("pid", text) {
+        Ok(pid @ 1..) => Ok(pid),
+        _ => bail!("<pid> is not a positive number: '{}'", Shown::os(text)),
     }
 }
 

@@ -160,7 +160,7 @@ fn words(definition: Command, arguments: impl Iterator<Item = OsString>) -> Resu
             Err(Status::Success.into())
         }
         Err(error) => {
-            use clap::error::ErrorKind;
+            use clap::error::{ContextKind, ContextValue, ErrorKind};
             let what = match error.kind() {
                 ErrorKind::MissingRequiredArgument | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
                     "too few arguments"
@@ -169,7 +169,13 @@ fn words(definition: Command, arguments: impl Iterator<Item = OsString>) -> Resu
                 ErrorKind::UnknownArgument => "unknown option, or too many arguments",
                 _ => "bad arguments",
             };
-            say(&name, format_args!("{what}; {usage}"));
+            let which = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::String(which)) if error.kind() == ErrorKind::UnknownArgument => {
+                    format!(" ({})", Shown(which.as_bytes()))
+                }
+                _ => String::new(),
+            };
+            say(&name, format_args!("{what}{which}; {usage}"));
             Err(Status::BadInput.into())
         }
     }

@@ -21,9 +21,11 @@ Arguments:
   <glexec>       the identity switcher: a program that runs a command as the user
                  to whom the credential in GLEXEC_CLIENT_CERT is mapped
   <proxy>        the file name of the credential inside the sandbox
-  <sandbox>      the absolute path of a directory of yours
-  <max-retries>  repeat a call at most so often when the switcher says 202 or 203
-  <min-delay>    seconds before the first repetition
+  <sandbox>      the absolute path of a directory that you own
+  <max-retries>  how many times to repeat a call when the switcher ends
+                 with 202 or 203
+  <min-delay>    seconds before the first repetition; later pauses are up to
+                 as many times longer as calls have failed
 
 Afterwards <sandbox> belongs to the job user and holds everything, and
 <sandbox>.condor is yours and holds only the proxy. If it fails, everything is

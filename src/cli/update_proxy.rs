@@ -21,15 +21,19 @@ Arguments:
   <glexec or ->     the identity switcher; - for none: then only the copy that you
                     can reach yourself is replaced
   <new-proxy-path>  the file with the new credential. It is removed, also when the
-                    renewal fails
+                    renewal fails, except after a usage error or if it is
+                    the very file to be replaced
   <proxy>           the file name of the credential inside the sandbox
   <sandbox>         the absolute path of the directory
 
-The job's copy is replaced first, then the kept one; each at once, so that a
+The job's copy is replaced first, then the kept one; each atomically, so that a
 reader sees the old one or the new one. If the job's can't be replaced, the kept
 one still is.
 
-Exit status: 0; 1 for everything else.",
+Exit status: 0; 1 for everything else.
+
+Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
+other side is given up (600; 0 is for ever).",
         &["glexec or -", "new-proxy-path", "proxy", "sandbox"],
     )
 }

@@ -15,10 +15,10 @@ const ERRANDS: &str = "condor_glexec_agent is called by the other programs of gl
 
 /// Carries out the errand that the arguments name. `enter` returns only if it failed.
 pub fn run(arguments: &[OsString]) -> Result<()> {
+    let (errand, rest) = arguments.split_first().ok_or_else(usage)?;
     if process::user() == 0 {
         return Err(Error::refused("switcher", "it runs commands as root; a job user must be an ordinary user"));
     }
-    let (errand, rest) = arguments.split_first().ok_or_else(usage)?;
     match (errand.to_str(), rest) {
         (Some("serve"), [sandbox]) => serve::serve(Path::new(sandbox)),
         (Some("enter"), [sandbox, family, wrapper, arguments @ ..]) => {

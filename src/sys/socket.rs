@@ -1,11 +1,11 @@
 //! Stream sockets between two processes of this machine (unix(7)).
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    self, AddressFamily, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials, sockopt,
+    self, AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -59,11 +59,6 @@ pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// Says that nothing more will be sent; what the other end sends can still be received.
-pub fn finish_sending(fd: &impl AsFd) -> Result<()> {
-    socket::shutdown(fd.as_fd().as_raw_fd(), Shutdown::Write)
-}
-
 /// What came beside the bytes of one message.
 #[derive(Debug, Default)]
 pub struct Beside {
@@ -102,14 +97,4 @@ pub fn receive_message(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Besid
         }
         return Ok((message.bytes, beside));
     }
-}
-
-/// Sends bytes with one descriptor attached to the first of them.
-pub fn send_descriptor(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> Result<()> {
-    let numbers = [descriptor.as_fd().as_raw_fd()];
-    let control = [socket::ControlMessage::ScmRights(&numbers)];
-    let vector = [IoSlice::new(bytes)];
-    let flags = MsgFlags::MSG_NOSIGNAL;
-    let sent = socket::sendmsg::<()>(fd.as_fd().as_raw_fd(), &vector, &control, flags, None)?;
-    send_all(fd, &bytes[sent..])
 }

@@ -112,6 +112,12 @@ impl Place {
             let name = self.free_name();
             match make(name.name()) {
                 Err(Errno::EEXIST) if tries > 0 => tries -= 1,
+                Err(cause @ (Errno::EACCES | Errno::EPERM)) => {
+                    let why = format!(
+                        "cannot create anything here ({cause}): both users must be able to (root's, mode 1777)"
+                    );
+                    return Err(Error::refused(&self.path, why));
+                }
                 made => {
                     return made.at("create", self.path_of(name.name())).map(|made| (name, made));
                 }

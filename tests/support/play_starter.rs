@@ -25,7 +25,12 @@ fn main() -> ExitCode {
     let mut command = Command::new(run);
     command.args(arguments);
     let mut starter = starter::Starter::start(command);
-    let failure = starter.launch(environment.as_bytes(), [&input, &output, &errors]);
+    if !starter.is_greeted() {
+        eprintln!("the wrapper was not reached; the lines above say why");
+        let status = starter.wait();
+        return ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1));
+    }
+    let failure = starter.hand_over(environment.as_bytes(), [&input, &output, &errors]);
     if !failure.is_empty() {
         eprintln!("the wrapper says: {}", starter::message(&failure));
     }

@@ -32,9 +32,13 @@ impl Starter {
 
     /// Receives the first word, which must be the right one.
     pub fn hello(&mut self) {
+        assert!(self.is_greeted(), "the wrapper greets");
+    }
+
+    /// Whether the first word arrives, and is the right one.
+    pub fn is_greeted(&mut self) -> bool {
         let mut word = [0; 4];
-        self.socket.read_exact(&mut word).expect("the wrapper greets");
-        assert_eq!(u32::from_ne_bytes(word), 0xdead_beef);
+        self.socket.read_exact(&mut word).is_ok() && u32::from_ne_bytes(word) == 0xdead_beef
     }
 
     /// Sends the environment: its length, the text and a NUL.
@@ -70,6 +74,11 @@ impl Starter {
     /// executed.
     pub fn launch(&mut self, environment: &[u8], streams: [&dyn AsFd; 3]) -> Vec<u8> {
         self.hello();
+        self.hand_over(environment, streams)
+    }
+
+    /// As [`Starter::launch`], once the wrapper has greeted.
+    pub fn hand_over(&mut self, environment: &[u8], streams: [&dyn AsFd; 3]) -> Vec<u8> {
         self.environment(environment);
         for stream in streams {
             self.pass(stream.as_fd());
