@@ -46,6 +46,35 @@ fn sentences() -> Vec<String> {
     names
 }
 
+/// The source files below a folder, with their text.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                found.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn only_sys_speaks_to_the_kernel_and_only_sys_is_unsafe() {
+    for (path, text) in sources("src").iter().filter(|(path, _)| !path.contains("/src/sys/")) {
+        let text = text.replace("unix::", "");
+        for word in ["nix::", "libc::", "unsafe {", "unsafe fn"] {
+            assert!(!text.contains(word), "{word} in {path}");
+        }
+        let whole = path.ends_with("/mod.rs") || path.contains("/src/bin/");
+        assert!(!whole || text.contains("#![forbid(unsafe_code)]"), "{path} does not forbid unsafe code");
+    }
+}
+
 #[test]
 fn every_sentence_of_the_contract_has_a_test() {
     let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract.map")).unwrap();

@@ -4,11 +4,12 @@
 mod support;
 
 use std::ffi::OsStr;
-use std::fs::{self};
+use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use support::handover::{
     AGENT, CLEANUP, Deed, ODD, SETUP, UPDATE, all_of, data, furnished, is_back, is_with_job, kill, mode, new_proxy,
@@ -316,4 +317,50 @@ fn the_agent_is_the_one_beside_the_helper() {
     call.env("GLEXEC_SUDO_MAP", MAP).env("GLEXEC_HELPERS_IDLE_TIMEOUT", "30");
     call.arg(&switcher).arg(PROXY).arg(&sandbox).args(["0", "0"]);
     failed(&call.output().unwrap(), 2, &[AGENT]);
+}
+
+// The log.
+
+/// The value of a field, up to the next comma or brace, as the log has it.
+fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name} in {line}"));
+    rest.split([',', '}']).next().unwrap()
+}
+
+#[test]
+fn the_log_tells_in_one_line_each_what_was_moved_and_what_was_dropped() {
+    let site = Site::new();
+    let log = site.scratch().join("log");
+    let sandbox = furnished(&site, "new\nline");
+    let logged = |mut call: Command| {
+        call.env("GLEXEC_HELPERS_LOG", &log);
+        call.output().unwrap()
+    };
+    succeeded(&logged(site.call(SETUP, &site.switcher(), &sandbox)));
+    make_fifo(&sandbox.join("fifo"));
+    write(sandbox.join("set-user-id"), "content", 0o755);
+    own(&sandbox, Account::job());
+    // A change of the owner would clear the bit.
+    set_mode(sandbox.join("set-user-id"), 0o4755);
+    let refused = logged(site.call(CLEANUP, &site.script("refuses", "exit 203"), &sandbox));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    succeeded(&logged(site.call(CLEANUP, &site.switcher(), &sandbox)));
+    let text = fs::read_to_string(&log).unwrap();
+    let [setup, refused, cleanup] = text.lines().collect::<Vec<_>>()[..] else { panic!("three lines: {text}") };
+    assert_eq!((field(setup, "helper"), field(setup, "outcome")), ("\"condor_glexec_setup\"", "\"ok\""));
+    assert_eq!((field(refused, "outcome"), field(refused, "status")), ("\"failed\"", "1"));
+    assert!(refused.contains("\"switcher_failures\":[203,203,203]"), "{refused}");
+    assert_eq!((field(cleanup, "specials"), field(cleanup, "mode_bits")), ("1", "1"));
+    let files = |line| field(line, "files").parse::<u32>().unwrap();
+    assert_eq!(files(cleanup), files(setup), "the proxy is not sent back, and one file is new");
+    assert_eq!(mode(&log), 0o600);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_no_failure() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let mut call = site.call(SETUP, &site.switcher(), &sandbox);
+    let output = call.env("GLEXEC_HELPERS_LOG", "/nonexistent/log").output().unwrap();
+    failed(&output, 0, &["warning", "/nonexistent/log"]);
 }

@@ -11,7 +11,7 @@ use crate::sys::{Dir, Name, process, socket};
 use crate::tree::build::Step;
 use crate::tree::{self, Builder, Unreadable};
 use crate::wire::frame::VERSION;
-use crate::wire::{Attributes, Broken, Channel, Frame};
+use crate::wire::{Attributes, Broken, Channel, Dropped, Frame, Totals};
 
 /// How messages name the other side.
 const WHO: &str = "the agent behind the switcher";
@@ -69,12 +69,12 @@ impl Called {
 }
 
 impl Agent {
-    /// Has the agent build a copy of the tree below `top`, shown as `path`.
-    pub fn receive(&mut self, top: Dir, path: &OsStr) -> Result<()> {
+    /// Has the agent build a copy of the tree below `top`, shown as `path`; returns what was moved and what was dropped.
+    pub fn receive(&mut self, top: Dir, path: &OsStr) -> Result<(Totals, Dropped)> {
         self.channel.send(Frame::Receive).map_err(broken)?;
         let sent = tree::send(top, path, None, Unreadable::Refuse, &mut self.channel);
         match sent {
-            Ok(_) => self.done(),
+            Ok(moved) => self.done().map(|()| moved),
             Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),
             // The agent is told, too: what it has of the copy is of no use.
             Err(error) => {
@@ -84,16 +84,17 @@ impl Agent {
         }
     }
 
-    /// Has the agent send the sandbox, without the entry `except`, to the builder; returns the top's own attributes.
-    pub fn give(&mut self, except: Name<'_>, builder: &mut Builder<'_>) -> Result<Attributes> {
+    /// Has the agent send the sandbox, without the entry `except`, to the builder; returns the top's own attributes, and
+    /// what it says that it dropped.
+    pub fn give(&mut self, except: Name<'_>, builder: &mut Builder<'_>) -> Result<(Attributes, Dropped)> {
         self.channel.send(Frame::Give { except }).map_err(broken)?;
         loop {
             let frame = self.channel.receive().map_err(broken)?;
             if let Frame::Failed { text } = frame {
                 return Err(told(text));
             }
-            if let Step::Complete(attributes) = builder.record(frame)? {
-                return self.done().map(|()| attributes);
+            if let Step::Complete(attributes, dropped) = builder.record(frame)? {
+                return self.done().map(|()| (attributes, dropped));
             }
         }
     }

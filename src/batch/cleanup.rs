@@ -10,21 +10,23 @@
 //! Up to step 3 a failure changes nothing; after it, another cleanup goes on at step 4.
 
 use super::agent::{Agent, Called};
+use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
 use super::switcher::Switcher;
 use crate::error::{Error, Result};
 use crate::sys::OwnedName;
 use crate::tree::Builder;
+use crate::wire::{Dropped, Totals};
 
-/// Brings the sandbox back. `notice` gets the lines for the caller that are no failures.
+/// Brings the sandbox back. `report` gets what the caller and the log want to know.
 ///
 /// Running it twice is harmless, and so is running it after a setup that was killed.
 pub fn cleanup(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
-    notice: &mut dyn FnMut(&str),
+    report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let retained = sandbox.retained().map_err(Failure::BadInput)?;
     let found = sandbox.found().map_err(Failure::BadInput)?;
@@ -32,13 +34,13 @@ pub fn cleanup(
         // Whatever is beside a sandbox that is gone may be worth a look by its owner.
         sandbox.sweep();
     }
-    let call = |notice: &mut dyn FnMut(&str)| {
-        retrying(patience, notice, || Called::new(switcher, sandbox.path().as_os_str())?.hello())
+    let call = |report: &mut Report<'_>| {
+        retrying(patience, report, || Called::new(switcher, sandbox.path().as_os_str())?.hello())
     };
     // That nobody can be called to sweep is no reason not to bring the files back.
-    let call_to_sweep = |notice: &mut dyn FnMut(&str)| {
+    let call_to_sweep = |report: &mut Report<'_>| {
         if sandbox.others_left_something()
-            && let Ok(mut agent) = call(notice)
+            && let Ok(mut agent) = call(report)
         {
             let _ = agent.sweep();
             agent.farewell();
@@ -60,21 +62,22 @@ pub fn cleanup(
         }
         // A setup was killed before the sandbox changed hands, or a cleanup when it was all but done.
         (Retained::Proxy, Found::Mine) => {
-            call_to_sweep(notice);
+            call_to_sweep(report);
             sandbox.remove_retained()?;
         }
         (Retained::Data, Found::Nothing) => {
-            call_to_sweep(notice);
+            call_to_sweep(report);
             sandbox.retained_to_sandbox()?;
         }
-        (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, call(notice)?)?,
+        (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, call(report)?)?,
         (Retained::Proxy, Found::Theirs(_)) => {
-            let (agent, name) = bring_back(sandbox, switcher, patience, notice)?;
+            let (agent, name, moved) = bring_back(sandbox, switcher, patience, report)?;
             sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
+            report.moved = Some(moved);
             complete(sandbox, agent)?;
         }
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
-            let agent = if found == Found::Nothing { None } else { Some(call(notice)?) };
+            let agent = if found == Found::Nothing { None } else { Some(call(report)?) };
             let name = with_proxy_only(sandbox)?;
             let old = sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
             match agent {
@@ -95,13 +98,13 @@ fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
-    notice: &mut dyn FnMut(&str),
-) -> Result<(Agent, OwnedName), Failure> {
-    retrying(patience, notice, || {
+    report: &mut Report<'_>,
+) -> Result<(Agent, OwnedName, (Totals, Dropped)), Failure> {
+    retrying(patience, report, || {
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
         match receive(sandbox, &mut agent) {
-            Ok(name) => Ok((agent, name)),
+            Ok((name, moved)) => Ok((agent, name, moved)),
             Err(error) => Err(agent.fail(error)),
         }
     })
@@ -119,17 +122,18 @@ fn check_owner(sandbox: &Sandbox, uid: u32) -> Result<(), Attempt> {
 }
 
 /// Step 2, once.
-fn receive(sandbox: &Sandbox, agent: &mut Agent) -> Result<OwnedName> {
+fn receive(sandbox: &Sandbox, agent: &mut Agent) -> Result<(OwnedName, (Totals, Dropped))> {
     let retained = sandbox.open_retained()?;
     let proxy = sandbox.read_proxy(&retained, &sandbox.retained_path())?;
     let (name, top) = sandbox.place.create_dir()?;
     let built = (|| {
         let mut builder = Builder::new(top, &sandbox.place, name.name())?;
-        let attributes = agent.give(sandbox.proxy.name(), &mut builder)?;
+        let (attributes, dropped) = agent.give(sandbox.proxy.name(), &mut builder)?;
         sandbox.write_proxy(builder.top()?, &sandbox.place.path_of(name.name()), &proxy)?;
-        builder.finish_closed(attributes)
+        let totals = builder.totals();
+        builder.finish_closed(attributes).map(|()| (totals, dropped))
     })();
-    built.inspect_err(|_| sandbox.forget(&name)).map(|()| name)
+    built.inspect_err(|_| sandbox.forget(&name)).map(|moved| (name, moved))
 }
 
 /// A directory under a temporary name that holds only the retained proxy.

@@ -3,20 +3,21 @@
 use std::ffi::OsStr;
 use std::process::Stdio;
 
+use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::switcher::Switcher;
 use crate::error::Error;
 use crate::sys::process;
 
-/// Sends signal `number` to `pid`, through the switcher. `notice` gets the lines for the caller that are no failures.
+/// Sends signal `number` to `pid`, through the switcher. `report` gets what the caller and the log want to know.
 pub fn kill(
     switcher: &Switcher,
     pid: i32,
     number: i32,
     patience: Patience,
-    notice: &mut dyn FnMut(&str),
+    report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    retrying(patience, notice, || {
+    retrying(patience, report, || {
         if !process::exists(pid) {
             return Err(Error::refused(format!("process {pid}"), "there is no such process").into());
         }

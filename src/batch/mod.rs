@@ -4,12 +4,14 @@
 //! - [`sandbox`]: the state of a sandbox, told from what is on disk;
 //! - [`switcher`]: calling the identity switcher, and what becomes of the call;
 //! - [`agent`]: talking with the agent behind it;
-//! - [`retry`]: calling again after a transient failure.
+//! - [`retry`]: calling again after a transient failure;
+//! - [`report`]: what a command tells besides its outcome.
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod cleanup;
 pub mod kill;
+pub mod report;
 pub mod retry;
 pub mod run;
 pub mod sandbox;
@@ -17,4 +19,5 @@ pub mod setup;
 pub mod switcher;
 pub mod update_proxy;
 
+pub use report::Report;
 pub use retry::{Failure, Patience};

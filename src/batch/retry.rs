@@ -1,5 +1,6 @@
 //! Calling the switcher again after a transient failure.
 
+use super::report::Report;
 use super::switcher::Ended;
 use crate::error::Error;
 
@@ -69,11 +70,11 @@ impl From<Error> for Failure {
     }
 }
 
-/// Makes calls until one works, one fails for good, or more than `max_retries` have failed. Before each pause
-/// `notice` gets the line for the caller.
+/// Makes calls until one works, one fails for good, or more than `max_retries` have failed. Before each pause the caller
+/// gets a line.
 pub fn retrying<T>(
     patience: Patience,
-    notice: &mut dyn FnMut(&str),
+    report: &mut Report<'_>,
     mut call: impl FnMut() -> Result<T, Attempt>,
 ) -> Result<T, Failure> {
     let mut failures = 0;
@@ -84,11 +85,12 @@ pub fn retrying<T>(
             Err(Attempt::Transient(ended)) => ended,
         };
         failures += 1;
+        report.statuses.push(ended.code());
         if failures > patience.max_retries {
             return Err(Failure::RetriesUsedUp(ended.error(), failures));
         }
         let seconds = pause(patience.min_delay, failures);
-        notice(&format!("Glexec exited with status {}; retrying in {seconds} seconds.", ended.code()));
+        report.notice(&format!("Glexec exited with status {}; retrying in {seconds} seconds.", ended.code()));
         std::thread::sleep(std::time::Duration::from_secs(seconds));
     }
 }

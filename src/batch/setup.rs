@@ -13,32 +13,35 @@
 //! Up to step 6 a failure puts everything back; a helper that is killed leaves what cleanup understands.
 
 use super::agent::{Agent, Called};
+use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
 use super::switcher::Switcher;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, OwnedName};
+use crate::wire::{Dropped, Totals};
 
-/// Hands the sandbox over. `notice` gets the lines for the caller that are no failures.
+/// Hands the sandbox over. `report` gets what the caller and the log want to know.
 pub fn setup(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
-    notice: &mut dyn FnMut(&str),
+    report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let (dir, proxy) = examine(sandbox).map_err(Failure::BadInput)?;
     let retained = retain(sandbox, &proxy)?;
-    let agent = match retrying(patience, notice, || copy(sandbox, switcher, &dir)) {
-        Ok(agent) => agent,
+    let (agent, moved) = match retrying(patience, report, || copy(sandbox, switcher, &dir)) {
+        Ok(copied) => copied,
         Err(failure) => return Err(failure.and_then(sandbox.remove_retained())),
     };
     if agent.monitored {
-        notice(
+        report.notice(
             "warning: sudo stays as a monitor above the job, so a job that is suspended and continued does not end: \
              its rule needs !use_pty, !pam_session and !pam_setcred, and no logging of input or output \
              (sudo-rs always stays)",
         );
     }
+    report.moved = Some(moved);
     hand_over(sandbox, switcher, agent, &dir, &retained)
 }
 
@@ -76,11 +79,11 @@ fn retain(sandbox: &Sandbox, proxy: &[u8]) -> Result<OwnedName> {
 }
 
 /// Step 2, once: the agent has a complete copy, or deletes what it has of one.
-fn copy(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir) -> Result<Agent, Attempt> {
+fn copy(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir) -> Result<(Agent, (Totals, Dropped)), Attempt> {
     let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
     let top = dir.again().at("open", sandbox.path())?;
     match agent.receive(top, sandbox.path().as_os_str()) {
-        Ok(()) => Ok(agent),
+        Ok(moved) => Ok((agent, moved)),
         Err(error) => Err(agent.fail(error)),
     }
 }

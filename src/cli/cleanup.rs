@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::{Exit, Status};
-use crate::batch::cleanup;
+use crate::batch::{Report, cleanup};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
@@ -30,17 +30,21 @@ an interrupted setup left.
 Exit status: 0; 1 for everything else.
 
 Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever).",
+other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LOG: a file,
+'syslog' or 'stderr', for a line of JSON about what was done.",
         &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
     )
 }
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::creating_command(definition(), |words| run(words).map_err(|exit| Exit { status: Status::BadInput, ..exit }))
+    super::creating_command(definition(), |words, report| {
+        run(words, report).map_err(|exit| Exit { status: Status::BadInput, ..exit })
+    })
 }
 
-fn run(words: Vec<OsString>) -> Result<(), Exit> {
+fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let (sandbox, switcher, patience) = super::setup::arguments(&words)?;
-    Ok(cleanup::cleanup(&sandbox, &switcher, patience, &mut super::notice)?)
+    report.about = sandbox.path();
+    Ok(cleanup::cleanup(&sandbox, &switcher, patience, report)?)
 }

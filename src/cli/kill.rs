@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{anyhow, bail};
 
 use super::Exit;
-use crate::batch::kill;
 use crate::batch::switcher::Switcher;
+use crate::batch::{Report, kill};
 use crate::shown::Shown;
 use crate::sys::signal;
 
@@ -31,7 +31,8 @@ Exit status: 0 the signal was sent; 1 usage or bad input; 2 failed (no such
 process, not the job user's); 3 all retries used up.
 
 Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever).",
+other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LOG: a file,
+'syslog' or 'stderr', for a line of JSON about what was done.",
         &["glexec", "proxy-path", "pid", "signal", "max-retries", "min-delay"],
     )
 }
@@ -41,7 +42,7 @@ pub fn main() -> ExitCode {
     super::command(definition(), run)
 }
 
-fn run(words: Vec<OsString>) -> Result<(), Exit> {
+fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let [glexec, proxy, pid, signal, max_retries, min_delay] = &words[..] else {
         return Err(anyhow!("too few arguments").into());
     };
@@ -49,8 +50,9 @@ fn run(words: Vec<OsString>) -> Result<(), Exit> {
     let (pid, number) = (process(pid)?, signal_number(signal)?);
     // The switcher is called from the root directory.
     let proxy = std::path::absolute(proxy).map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(proxy)))?;
+    report.about.clone_from(&proxy);
     let switcher = Switcher::new(glexec, proxy, super::idle_limit()?)?;
-    Ok(kill::kill(&switcher, pid, number, patience, &mut super::notice)?)
+    Ok(kill::kill(&switcher, pid, number, patience, report)?)
 }
 
 /// One process: never a group, nor all processes, which 0 and negative numbers mean to kill(2).

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod cleanup;
 pub mod job_wrapper;
 pub mod kill;
+mod log;
 pub mod run;
 pub mod setup;
 pub mod update_proxy;
@@ -16,13 +17,13 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::builder::ValueParser;
 use clap::{Arg, Command};
 
-use crate::batch::{Failure, Patience, run as batch_run};
+use crate::batch::{Failure, Patience, Report, run as batch_run};
 use crate::shown::Shown;
 use crate::sys;
 
@@ -92,27 +93,39 @@ impl From<batch_run::Failure> for Exit {
 }
 
 /// Runs a command of the batch user's: its arguments as words, its end as an exit status and at most one line.
-fn command(definition: Command, body: impl FnOnce(Vec<OsString>) -> Result<(), Exit>) -> ExitCode {
+fn command(definition: Command, body: impl FnOnce(Vec<OsString>, &mut Report<'_>) -> Result<(), Exit>) -> ExitCode {
     sys::signal::expect_children();
+    let started = Instant::now();
     let name = definition.get_name().to_owned();
     let words = match words(definition, std::env::args_os()) {
         Ok(words) => words,
         Err(status) => return status,
     };
     // What else the caller left open is neither ours nor the switcher's.
-    let sealed =
-        sys::fd::close_above_2_on_exec().context("cannot close the caller's other descriptors").map_err(Exit::from);
-    match sealed.and_then(|()| body(words)) {
-        Ok(()) => Status::Success.into(),
-        Err(exit) => {
-            say(&name, format_args!("{:#}", exit.error));
-            exit.status.into()
-        }
+    let sealed = sys::fd::close_above_2_on_exec().context("cannot close the caller's other descriptors");
+    let mut notice = notice;
+    let mut report = Report::new(&mut notice);
+    let ended = sealed.map_err(Exit::from).and_then(|()| body(words, &mut report));
+    let (status, error) = match ended {
+        Ok(()) => (Status::Success, None),
+        Err(exit) => (exit.status, Some(format!("{:#}", exit.error))),
+    };
+    if let Some(error) = &error {
+        say(&name, error);
     }
+    let took = started.elapsed();
+    let operation = log::Operation { helper: &name, report: &report, took, status: status as u8, error };
+    if let Err(warning) = log::write(&operation) {
+        say(&name, warning);
+    }
+    status.into()
 }
 
 /// As [`command`], for one that creates files.
-fn creating_command(definition: Command, body: impl FnOnce(Vec<OsString>) -> Result<(), Exit>) -> ExitCode {
+fn creating_command(
+    definition: Command,
+    body: impl FnOnce(Vec<OsString>, &mut Report<'_>) -> Result<(), Exit>,
+) -> ExitCode {
     sys::process::create_privately();
     sys::signal::survive_file_size_limit();
     command(definition, body)

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::Exit;
-use crate::batch::run;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
+use crate::batch::{Report, run};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
@@ -40,11 +40,12 @@ pub fn main() -> ExitCode {
     super::command(definition(), run)
 }
 
-fn run(words: Vec<OsString>) -> Result<(), Exit> {
+fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let [glexec, proxy, sandbox, wrapper, arguments @ ..] = &words[..] else {
         return Err(anyhow!("too few arguments").into());
     };
     let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
+    report.about = sandbox.path();
     let switcher = Switcher::new(glexec, sandbox.credential(), Duration::ZERO);
     let switcher = switcher.map_err(run::Failure::from_switcher)?;
     Err(run::run(&sandbox, &switcher, wrapper, arguments).into())

@@ -8,8 +8,8 @@ use anyhow::anyhow;
 
 use super::Exit;
 use crate::batch::sandbox::Sandbox;
-use crate::batch::setup;
 use crate::batch::switcher::Switcher;
+use crate::batch::{Report, setup};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
@@ -35,7 +35,8 @@ Exit status: 0; 1 usage or bad input; 2 failed, and trying again will not help;
 3 all retries used up.
 
 Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever).",
+other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LOG: a file,
+'syslog' or 'stderr', for a line of JSON about what was done.",
         &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
     )
 }
@@ -45,9 +46,10 @@ pub fn main() -> ExitCode {
     super::creating_command(definition(), run)
 }
 
-fn run(words: Vec<OsString>) -> Result<(), Exit> {
+fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let (sandbox, switcher, patience) = arguments(&words)?;
-    Ok(setup::setup(&sandbox, &switcher, patience, &mut super::notice)?)
+    report.about = sandbox.path();
+    Ok(setup::setup(&sandbox, &switcher, patience, report)?)
 }
 
 /// The arguments of setup, which are cleanup's, too.

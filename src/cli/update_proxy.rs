@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use super::Exit;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
-use crate::batch::update_proxy;
+use crate::batch::{Report, update_proxy};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
@@ -33,7 +33,8 @@ one still is.
 Exit status: 0; 1 for everything else.
 
 Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever).",
+other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LOG: a file,
+'syslog' or 'stderr', for a line of JSON about what was done.",
         &["glexec or -", "new-proxy-path", "proxy", "sandbox"],
     )
 }
@@ -43,12 +44,13 @@ pub fn main() -> ExitCode {
     super::creating_command(definition(), run)
 }
 
-fn run(words: Vec<OsString>) -> Result<(), Exit> {
+fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let [glexec, new, proxy, sandbox] = &words[..] else { return Err(anyhow!("too few arguments").into()) };
     let new = Path::new(new);
     let (sandbox, switcher) = prepare(glexec, proxy, sandbox).inspect_err(|_| {
         update_proxy::consume(new);
     })?;
+    report.about = sandbox.path();
     Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), new)?)
 }
 

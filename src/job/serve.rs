@@ -116,7 +116,7 @@ impl Server<'_> {
         let mut builder = Builder::new(top, self.place, name.name())?;
         loop {
             let frame = channel.receive().map_err(broken)?;
-            if let Step::Complete(attributes) = builder.record(frame)? {
+            if let Step::Complete(attributes, _) = builder.record(frame)? {
                 return builder.finish(attributes);
             }
         }

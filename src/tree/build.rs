@@ -10,7 +10,7 @@ use super::descent::Descent;
 use super::remove;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{self, Dir, Errno, Name, OwnedName, Rename, attribute, dir};
-use crate::wire::{Attributes, Broken, Frame, Totals};
+use crate::wire::{Attributes, Broken, Dropped, Frame, Totals};
 
 /// Builds a tree from the records of a sender that is not trusted: whatever it sends, everything is created below the
 /// top, exclusively, as the builder's own, and without any privilege bit.
@@ -38,8 +38,8 @@ struct Begun {
 pub enum Step {
     /// More records follow.
     More,
-    /// The tree is complete, except for the top's own attributes, which are these.
-    Complete(Attributes),
+    /// The tree is complete, except for the top's own attributes, which are these; and what its sender says it dropped.
+    Complete(Attributes, Dropped),
 }
 
 impl<'a> Builder<'a> {
@@ -123,13 +123,13 @@ impl<'a> Builder<'a> {
                 linked.at_entry("create the hard link", || self.walk.path_of(name))?;
                 self.totals.links += 1;
             }
-            Frame::End { attributes, totals } => {
+            Frame::End { attributes, totals, dropped } => {
                 if self.walk.depth() > 0 || totals != self.totals {
                     return Err(protocol("its totals are not what arrived"));
                 }
                 self.open_to_others |= attributes.mode & 0o022 != 0;
                 self.forget_numbers()?;
-                return Ok(Step::Complete(attributes));
+                return Ok(Step::Complete(attributes, dropped));
             }
             Frame::Failed { text } => {
                 return Err(Error::Told { who: "the sending side", text: text.to_vec() });

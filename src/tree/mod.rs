@@ -18,7 +18,7 @@ pub mod send;
 
 pub use build::Builder;
 pub use remove::remove;
-pub use send::{Dropped, Unreadable, send};
+pub use send::{Unreadable, send};
 
 /// The deepest level of a tree that is walked or built.
 pub const DEEPEST: usize = 4096;

@@ -10,20 +10,7 @@ use super::{open_dir_as_it_was, opened, vanished};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Kind, Name, OwnedName, Stat, Time, attribute, dir};
 use crate::wire::frame::CHUNK;
-use crate::wire::{Attributes, Broken, Channel, Frame, Totals};
-
-/// What was left behind, by design; counted for the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Devices, sockets and FIFOs.
-    pub specials: u64,
-    /// Files and directories that lost set-user-id, set-group-id or the sticky bit.
-    pub bits: u64,
-    /// Access control lists and other attributes that are not the user's.
-    pub attributes: u64,
-    /// Files and directories of somebody else that the tree's owner can't read.
-    pub unreadable: u64,
-}
+use crate::wire::{Attributes, Broken, Channel, Dropped, Frame, Totals};
 
 /// What becomes of files and directories that are somebody else's, and not readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +46,7 @@ pub fn send(
     };
     let attributes = sender.tree(except)?;
     let (totals, dropped) = (sender.totals, sender.dropped);
-    sender.put(Frame::End { attributes, totals })?;
+    sender.put(Frame::End { attributes, totals, dropped })?;
     sender.channel.flush().map_err(broken)?;
     Ok((totals, dropped))
 }

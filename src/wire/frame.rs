@@ -47,6 +47,19 @@ pub struct Totals {
     pub attributes: u64,
 }
 
+/// What was left behind, by design; counted for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Devices, sockets and FIFOs.
+    pub specials: u64,
+    /// Files and directories that lost set-user-id, set-group-id or the sticky bit.
+    pub bits: u64,
+    /// Access control lists and other attributes that are not the user's.
+    pub attributes: u64,
+    /// Files and directories of somebody else that the tree's owner can't read.
+    pub unreadable: u64,
+}
+
 /// One message. The helper asks; the agent answers; whoever has the tree sends its records.
 #[allow(missing_docs)] // the fields are what the variants' lines name
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +101,8 @@ pub enum Frame<'a> {
     Link { name: Name<'a>, number: u32 },
     /// Record: the directory is complete.
     Up { attributes: Attributes },
-    /// Record: the tree is complete; the attributes are those of its top.
-    End { attributes: Attributes, totals: Totals },
+    /// Record: the tree is complete; the attributes are those of its top. What was dropped is its sender's word alone.
+    End { attributes: Attributes, totals: Totals, dropped: Dropped },
 }
 
 /// Bytes that are no frame of ours.
@@ -138,10 +151,12 @@ impl<'a> Frame<'a> {
                 out.extend_from_slice(target);
             }
             Frame::Up { attributes } => put_attributes(out, attributes),
-            Frame::End { attributes, totals } => {
+            Frame::End { attributes, totals, dropped } => {
                 put_attributes(out, attributes);
                 let Totals { directories, files, symlinks, links, bytes, attributes } = totals;
-                for number in [directories, files, symlinks, links, bytes, attributes] {
+                let Dropped { specials, bits, attributes: others, unreadable } = dropped;
+                let moved = [directories, files, symlinks, links, bytes, attributes];
+                for number in moved.into_iter().chain([specials, bits, others, unreadable]) {
                     out.extend_from_slice(&number.to_le_bytes());
                 }
             }
@@ -178,7 +193,7 @@ impl<'a> Frame<'a> {
             },
             22 => Frame::Link { name: rest.name()?, number: rest.u32()? },
             23 => Frame::Up { attributes: rest.attributes()? },
-            24 => Frame::End { attributes: rest.attributes()?, totals: rest.totals()? },
+            24 => Frame::End { attributes: rest.attributes()?, totals: rest.totals()?, dropped: rest.dropped()? },
             _ => return Err(Malformed),
         };
         if rest.0.is_empty() { Ok(frame) } else { Err(Malformed) }
@@ -294,6 +309,10 @@ impl<'a> Fields<'a> {
         })
     }
 
+    fn dropped(&mut self) -> Result<Dropped, Malformed> {
+        Ok(Dropped { specials: self.u64()?, bits: self.u64()?, attributes: self.u64()?, unreadable: self.u64()? })
+    }
+
     fn at_most(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         if self.0.len() <= length { Ok(self.all()) } else { Err(Malformed) }
     }
@@ -322,6 +341,7 @@ mod tests {
         let modified = Time { seconds: -1, nanoseconds: 999_999_999 };
         let attributes = Attributes { mode: 0o640, modified };
         let totals = Totals { directories: 1, files: 2, symlinks: 3, links: 4, bytes: 1 << 40, attributes: 5 };
+        let dropped = Dropped { specials: 6, bits: 7, attributes: 8, unreadable: 9 };
         let frames = [
             Frame::Hello { version: VERSION, monitored: true },
             Frame::Receive,
@@ -341,7 +361,7 @@ mod tests {
             Frame::Symlink { name: name(b"l"), number: 0, modified, target: b"../\xff" },
             Frame::Link { name: name(b"m"), number: 7 },
             Frame::Up { attributes },
-            Frame::End { attributes, totals },
+            Frame::End { attributes, totals, dropped },
         ];
         for frame in frames {
             let bytes = bytes_of(frame);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use glexec_helpers::sys::{Name, Time, fd};
 use glexec_helpers::wire::frame::VERSION;
-use glexec_helpers::wire::{Attributes, Channel, Frame, Totals};
+use glexec_helpers::wire::{Attributes, Channel, Dropped, Frame, Totals};
 
 fn main() -> ExitCode {
     let way = std::env::args().nth(1).unwrap();
@@ -17,8 +17,9 @@ fn main() -> ExitCode {
     let name = Name::new(b"planted").unwrap();
     let file = Frame::File { name, number: 0 };
     let close = Frame::Close { size: 0, attributes };
-    let end = Frame::End { attributes, totals: Totals::default() };
-    let end_of_one = Frame::End { attributes, totals: Totals { files: 1, ..Totals::default() } };
+    let end = Frame::End { attributes, totals: Totals::default(), dropped: Dropped::default() };
+    let end_of_one =
+        Frame::End { attributes, totals: Totals { files: 1, ..Totals::default() }, dropped: Dropped::default() };
     let frames: &[Frame<'_>] = match way.as_str() {
         "wrong totals" => &[file, close, end, Frame::Done],
         "done at once" => &[Frame::Done],

@@ -1,0 +1,28 @@
+//! What a command does besides its work: lines for its caller, and facts for the log.
+
+use std::path::PathBuf;
+
+use crate::wire::{Dropped, Totals};
+
+/// Collected while a command works.
+pub struct Report<'a> {
+    notice: &'a mut dyn FnMut(&str),
+    /// The sandbox that the command is about, or the retained proxy.
+    pub about: PathBuf,
+    /// The statuses of the switcher's calls that failed in a way that may pass.
+    pub statuses: Vec<i32>,
+    /// What a transfer moved, and left behind.
+    pub moved: Option<(Totals, Dropped)>,
+}
+
+impl<'a> Report<'a> {
+    /// `notice` gets each line for the caller that is no failure.
+    pub fn new(notice: &'a mut dyn FnMut(&str)) -> Self {
+        Report { notice, about: PathBuf::new(), statuses: Vec::new(), moved: None }
+    }
+
+    /// Says something to the caller that is no failure.
+    pub fn notice(&mut self, line: &str) {
+        (self.notice)(line);
+    }
+}

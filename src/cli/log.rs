@@ -1,0 +1,82 @@
+//! The log: one JSON object a line for each operation, where `GLEXEC_HELPERS_LOG` says so.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::batch::Report;
+use crate::shown::Shown;
+use crate::wire::{Dropped, Totals};
+
+/// Where the log goes: the path of a file, `syslog`, or `stderr`.
+const NAME: &str = "GLEXEC_HELPERS_LOG";
+
+/// An operation that has ended.
+pub struct Operation<'a> {
+    /// The command.
+    pub helper: &'a str,
+    /// What it did.
+    pub report: &'a Report<'a>,
+    /// How long it took.
+    pub took: Duration,
+    /// Its exit status.
+    pub status: u8,
+    /// Its error message, if it failed.
+    pub error: Option<String>,
+}
+
+/// Writes the line, if a log is wanted. An operation does not fail for its log: what went wrong is returned to be said.
+pub fn write(operation: &Operation<'_>) -> Result<(), String> {
+    let Some(place) = std::env::var_os(NAME).filter(|place| !place.is_empty()) else { return Ok(()) };
+    let line = line(operation).to_string();
+    let written = match place.to_str() {
+        Some("stderr") => writeln!(std::io::stderr(), "{line}"),
+        Some("syslog") => syslog(operation.helper, &line),
+        _ => {
+            // One write of a whole line: helpers that run at the same time do not mix theirs.
+            let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&place);
+            opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+        }
+    };
+    written.map_err(|error| format!("warning: cannot write to the log {} ({NAME}): {error}", Shown::os(&place)))
+}
+
+fn line(operation: &Operation<'_>) -> Value {
+    let Operation { helper, report, took, status, error } = operation;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut line = json!({
+        "time": now.as_secs_f64(),
+        "helper": helper,
+        "pid": std::process::id(),
+        "sandbox": Shown::os(&report.about).to_string(),
+        "switcher_failures": report.statuses,
+        "milliseconds": took.as_secs_f64() * 1000.0,
+        "outcome": if *status == 0 { "ok" } else { "failed" },
+        "status": status,
+    });
+    if let Some(error) = error {
+        line["error"] = json!(error);
+    }
+    if let Some((totals, dropped)) = report.moved {
+        let Totals { directories, files, symlinks, links, bytes, attributes } = totals;
+        line["moved"] = json!({
+            "directories": directories, "files": files, "symlinks": symlinks, "hard_links": links, "bytes": bytes,
+            "attributes": attributes,
+        });
+        let Dropped { specials, bits, attributes, unreadable } = dropped;
+        line["dropped"] = json!({
+            "specials": specials, "mode_bits": bits, "attributes": attributes, "unreadable": unreadable,
+        });
+    }
+    line
+}
+
+/// One message to the local system log, facility user, severity informational (syslog(3), RFC 3164).
+fn syslog(helper: &str, line: &str) -> std::io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.send_to(format!("<14>{helper}[{}]: {line}", std::process::id()).as_bytes(), "/dev/log").map(drop)
+}
