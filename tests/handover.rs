@@ -266,9 +266,11 @@ fn nothing_that_outlives_a_helper_holds_its_callers_output() {
     let lingering = site.scratch().join("lingering");
     let body = format!("sleep 20 & echo $! > {}\nexec {} \"$@\"", lingering.display(), site.switcher().display());
     let switcher = site.script("lingers", &body);
+    let mut target = Account::job().command("/bin/sleep").arg("60").spawn().unwrap();
     let calls = [
         site.call(SETUP, &switcher, &sandbox),
         update(&site, &switcher, &new_proxy(&site, "renewed"), &sandbox),
+        kill(&site, &switcher, &sandbox, target.id(), "KILL"),
         site.call(CLEANUP, &switcher, &sandbox),
     ];
     for mut call in calls {
@@ -281,6 +283,7 @@ fn nothing_that_outlives_a_helper_holds_its_callers_output() {
         nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).expect("what lingers is still alive at the end of file");
         assert_eq!((all.as_str(), helper.wait().unwrap().code()), ("", Some(0)));
     }
+    target.wait().unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::handover::{CLEANUP, SETUP, furnished, with_job};
+use support::handover::{CLEANUP, SETUP, furnished, mode, set_mode, with_job};
 use support::picture::picture;
 use support::{Site, failed, program, retained};
 
@@ -56,6 +56,17 @@ fn an_agent_that_lies_changes_nothing() {
     let switcher = liar(&site, "gh-job", "wrong totals");
     lied_to(&site, SETUP, 2, &fresh, &switcher);
     site.clean_up(&used);
+}
+
+#[test]
+fn an_agent_that_does_not_publish_gets_the_sandbox_put_back_with_its_mode() {
+    let site = Site::new();
+    let fresh = furnished(&site, "fresh");
+    // With the sticky bit, which the sandbox must do without as long as it has the retained name.
+    set_mode(&fresh, 0o1755);
+    let line = lied_to(&site, SETUP, 2, &fresh, &liar(&site, "gh-job", "no publishing"));
+    assert!(line.contains("not today"), "{line}");
+    assert_eq!(mode(&fresh), 0o1755);
 }
 
 #[test]

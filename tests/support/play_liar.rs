@@ -39,6 +39,14 @@ fn main() -> ExitCode {
         "an end of the connection" => return ExitCode::SUCCESS,
         _ => &[],
     };
+    if way == "no publishing" {
+        // A good receiver, up to the moment that counts.
+        while !matches!(channel.receive().unwrap(), Frame::End { .. }) {}
+        channel.send(Frame::Done).unwrap();
+        let _ = channel.receive();
+        channel.send(Frame::Failed { text: b"not today" }).unwrap();
+        return ExitCode::SUCCESS;
+    }
     // Whatever was asked for, this is the answer; then nothing more, for as long as anybody listens.
     let mut asked = channel.receive().is_ok();
     for frame in frames {
