@@ -559,29 +559,31 @@ fn call_that_works_at_last_is_a_success() {
     assert_eq!(said(&output), "Glexec exited with status 203; retrying in 0 seconds.\n".repeat(2));
 }
 
+/// The first lines of a command about its pauses, each with the moment at which it came; the command ends with them.
+fn first_lines(mut command: Command, count: usize) -> Vec<(String, Instant)> {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let lines = lines.take(count).map(|line| (line.unwrap(), Instant::now())).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines
+}
+
 #[test]
 fn first_pause_is_the_shortest_delay_and_the_second_at_most_twice_as_long() {
     let bench = Bench::new("exit 202");
-    let mut child = bench.repeating(KILL, "9", "1").stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let lines = first_lines(bench.repeating(KILL, "9", "1"), 2);
     let line = |seconds| format!("Glexec exited with status 202; retrying in {seconds} seconds.");
-    assert_eq!(lines.next().unwrap().unwrap(), line(1));
-    let begin = Instant::now();
-    let second = lines.next().unwrap().unwrap();
-    assert!(begin.elapsed() > Duration::from_millis(900), "it waits");
-    assert!([line(1), line(2)].contains(&second), "{second}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    assert_eq!(lines[0].0, line(1));
+    assert!([line(1), line(2)].contains(&lines[1].0), "{lines:?}");
+    assert!(lines[1].1 - lines[0].1 > Duration::from_millis(900), "it waits: {lines:?}");
 }
 
 #[test]
 fn pause_is_a_multiple_of_the_shortest_delay() {
     let bench = Bench::new("exit 202");
-    let mut child = bench.repeating(SETUP, "9", "5000").stderr(Stdio::piped()).spawn().unwrap();
-    let line = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
-    assert_eq!(line, "Glexec exited with status 202; retrying in 5000 seconds.");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let lines = first_lines(bench.repeating(SETUP, "9", "5000"), 1);
+    assert_eq!(lines[0].0, "Glexec exited with status 202; retrying in 5000 seconds.");
 }
 
 // What the switcher gets.

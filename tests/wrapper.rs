@@ -327,6 +327,17 @@ fn job_starts_though_the_starter_was_gone_before_the_hello() {
 }
 
 #[test]
+fn connection_that_was_reset_reads_as_closed() {
+    let mut command = wrapper(Path::new("/"), &[], &NEVER);
+    command.stderr(Stdio::piped());
+    let Starter { child, socket } = Starter::start(command);
+    // Closed with the hello in it, unread.
+    recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK).unwrap();
+    drop(socket);
+    failed(&child.wait_with_output().unwrap(), 1, &["the starter closed the connection", "length"]);
+}
+
+#[test]
 fn error_reaches_the_new_socket_though_the_connection_was_reset() {
     let (status, arrived) = reset(&NEVER, b"A='");
     assert_eq!(status, Some(1));
