@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use support::handover::update;
 use support::picture::picture;
 use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, write};
 
@@ -178,13 +179,6 @@ fn an_idle_limit_of_0_is_for_ever() {
     succeeded(
         &site.call("condor_glexec_setup", &slow, &sandbox).env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0").output().unwrap(),
     );
-}
-
-/// update_proxy with a new proxy at this path, which must be the batch user's.
-fn update(site: &Site, switcher: &Path, new: &Path, sandbox: &Path) -> Command {
-    let mut update = site.helper("condor_glexec_update_proxy");
-    update.arg(switcher).arg(new).arg(PROXY).arg(sandbox);
-    update
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! On the wire a frame is its length (4 bytes), its kind (1 byte) and its fields; integers are little-endian, a name
 //! follows its length (1 byte), and the last field of a frame takes what is left. Decoding allocates nothing and accepts
-//! only what section "names" of [`Name`] and the bounds here allow.
+//! only names that [`Name`] takes and values within the bounds given here.
 
 use crate::sys::{Name, Time};
 
