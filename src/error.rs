@@ -1,6 +1,7 @@
 //! The library's error: what was being done, to which path, and why it failed, in one line.
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::shown::{Shown, ShownPath};
@@ -10,10 +11,9 @@ use crate::sys::Errno;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A step that failed. `Display` gives one line, whatever bytes the path holds.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Error {
     /// The kernel refused a step.
-    #[error("cannot {step} {}: {cause}", ShownPath(path))]
     System {
         /// The step, as words that follow "cannot".
         step: &'static str,
@@ -23,7 +23,6 @@ pub enum Error {
         cause: Errno,
     },
     /// What was found is not what it has to be; nothing was touched.
-    #[error("{}: {why}", ShownPath(path))]
     Refused {
         /// What was looked at.
         path: Vec<u8>,
@@ -31,7 +30,6 @@ pub enum Error {
         why: String,
     },
     /// The two ends of a connection no longer understand each other, or one is gone.
-    #[error("{with}: {cause}")]
     Connection {
         /// The other end.
         with: &'static str,
@@ -39,7 +37,6 @@ pub enum Error {
         cause: crate::wire::Broken,
     },
     /// The other end says that it failed. Its words are not trusted; they are only shown.
-    #[error("{who}: {}", Shown(text))]
     Told {
         /// Who says so.
         who: &'static str,
@@ -47,7 +44,6 @@ pub enum Error {
         text: Vec<u8>,
     },
     /// A step failed, and so did putting things back; both are worth knowing.
-    #[error("{first}; and then: {then}")]
     Both {
         /// What failed first.
         first: Box<Error>,
@@ -55,6 +51,20 @@ pub enum Error {
         then: Box<Error>,
     },
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::System { step, path, cause } => write!(f, "cannot {step} {}: {cause}", ShownPath(path)),
+            Error::Refused { path, why } => write!(f, "{}: {why}", ShownPath(path)),
+            Error::Connection { with, cause } => write!(f, "{with}: {cause}"),
+            Error::Told { who, text } => write!(f, "{who}: {}", Shown(text)),
+            Error::Both { first, then } => write!(f, "{first}; and then: {then}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
 
 impl Error {
     /// Something is not what it has to be.

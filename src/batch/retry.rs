@@ -3,6 +3,7 @@
 use super::report::Report;
 use super::switcher::Ended;
 use crate::error::Error;
+use std::fmt;
 
 /// How often, and how far apart, a failed call is repeated.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +40,27 @@ impl From<Error> for Attempt {
 }
 
 /// Why a command failed, as far as its caller has to know: each has an exit status of its own.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Failure {
     /// What the caller asked for makes no sense, or its directory is not what it has to be; nothing was changed.
-    #[error("{0}")]
     BadInput(Error),
     /// It failed, and the same call would fail again.
-    #[error("{0}")]
     Hopeless(Error),
     /// The switcher failed each time with a status that says "later".
-    #[error("{0} (calls made: {1})")]
     RetriesUsedUp(Error, u32),
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::BadInput(cause) => write!(f, "{cause}"),
+            Failure::Hopeless(cause) => write!(f, "{cause}"),
+            Failure::RetriesUsedUp(first, second) => write!(f, "{first} (calls made: {second})"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl Failure {
     /// The failure, together with what failed while it was mended.

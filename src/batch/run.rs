@@ -1,6 +1,7 @@
 //! Running a job: becomes the switcher, which becomes the agent, the wrapper, and at last the job.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -10,17 +11,32 @@ use crate::error::{Error, Result};
 use crate::sys::{Errno, process, signal};
 
 /// Why the switcher was not executed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Failure {
     /// The arguments make no sense.
-    #[error("{0}")]
-    BadInput(#[from] Error),
+    BadInput(Error),
     /// There is no such switcher.
-    #[error("{0}")]
     NotFound(Error),
     /// The switcher can't be executed.
-    #[error("{0}")]
     NotExecutable(Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::BadInput(cause) => write!(f, "{cause}"),
+            Failure::NotFound(cause) => write!(f, "{cause}"),
+            Failure::NotExecutable(cause) => write!(f, "{cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Error> for Failure {
+    fn from(cause: Error) -> Self {
+        Failure::BadInput(cause)
+    }
 }
 
 /// Executes the switcher in the place of this process. Descriptors 0, 1 and 2 are the job's business: nothing is read

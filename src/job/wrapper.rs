@@ -1,6 +1,7 @@
 //! The job wrapper: takes the job's environment and standard streams from the starter, and becomes the job.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -27,16 +28,13 @@ pub struct Job {
 }
 
 /// Why the job was not started.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Failure {
     /// The conversation with the starter broke.
-    #[error("{0}")]
-    Starter(#[from] Trouble),
+    Starter(Trouble),
     /// The environment is not in V2-raw syntax.
-    #[error("bad job environment: {0}")]
-    Environment(#[from] v2::Invalid),
+    Environment(v2::Invalid),
     /// A stream's file can't be opened.
-    #[error("cannot open {stream} {path}: {cause}")]
     Open {
         /// Which stream.
         stream: &'static str,
@@ -46,10 +44,8 @@ pub enum Failure {
         cause: Errno,
     },
     /// An argument or variable can't be handed over.
-    #[error("an argument or variable of the job holds a NUL")]
     Nul,
     /// The last steps before the job takes over failed.
-    #[error("cannot {step}: {cause}")]
     System {
         /// The step.
         step: &'static str,
@@ -57,13 +53,39 @@ pub enum Failure {
         cause: Errno,
     },
     /// The program can't be executed.
-    #[error("cannot execute {program}: {cause}")]
     Execute {
         /// The program, shortened.
         program: String,
         /// The kernel's answer.
         cause: Errno,
     },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Starter(cause) => write!(f, "{cause}"),
+            Failure::Environment(cause) => write!(f, "bad job environment: {cause}"),
+            Failure::Open { stream, path, cause } => write!(f, "cannot open {stream} {path}: {cause}"),
+            Failure::Nul => f.write_str("an argument or variable of the job holds a NUL"),
+            Failure::System { step, cause } => write!(f, "cannot {step}: {cause}"),
+            Failure::Execute { program, cause } => write!(f, "cannot execute {program}: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Trouble> for Failure {
+    fn from(cause: Trouble) -> Self {
+        Failure::Starter(cause)
+    }
+}
+
+impl From<v2::Invalid> for Failure {
+    fn from(cause: v2::Invalid) -> Self {
+        Failure::Environment(cause)
+    }
 }
 
 /// Becomes the job. Returns only the reason why it could not, after the starter has been told.

@@ -1,5 +1,6 @@
 //! Frames over a socket, in batches, with bounded memory and bounded patience.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -7,21 +8,30 @@ use super::frame::{CHUNK, Frame, LONGEST, Malformed};
 use crate::sys::{Errno, socket};
 
 /// Why a connection can't go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// The other end is gone.
-    #[error("it closed the connection")]
     Closed,
     /// The other end let the idle limit pass.
-    #[error("no progress within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)")]
     Idle,
     /// The other end sent something that it may not send, or not now.
-    #[error("it broke the protocol ({0})")]
     Protocol(&'static str),
     /// The kernel refused.
-    #[error("{0}")]
     System(Errno),
 }
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Closed => f.write_str("it closed the connection"),
+            Broken::Idle => f.write_str("no progress within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)"),
+            Broken::Protocol(cause) => write!(f, "it broke the protocol ({cause})"),
+            Broken::System(cause) => write!(f, "{cause}"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
 
 impl From<Malformed> for Broken {
     fn from(_: Malformed) -> Self {

@@ -9,6 +9,7 @@
 //!
 //! Descriptors are attached to bytes, so each step reads exactly its own bytes.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -27,29 +28,36 @@ const LONGEST_ENVIRONMENT: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the starter's part of the conversation could not be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// Descriptor 0 is something else than the starter's socket.
-    #[error(
-        "descriptor 0 is not the starter's socket: run was not started with one, or the switcher does not pass it on (sudo: the rule needs !use_pty, and no log_input)"
-    )]
     NotASocket,
     /// The starter closed its end before it had sent what belongs to a step.
-    #[error("the starter closed the connection before it sent {0}")]
     Vanished(&'static str),
     /// The length of the environment is not one.
-    #[error("the starter announced an environment of {0} bytes")]
     BadLength(i32),
     /// The environment does not end with a NUL, or has one inside.
-    #[error("the environment from the starter is not one string that ends with a NUL")]
     NotAString,
     /// A step's byte is not zero, or not with exactly one descriptor.
-    #[error("the starter sent a message without exactly one descriptor for {0}")]
     NoDescriptor(&'static str),
     /// The kernel refused.
-    #[error("cannot receive {0} from the starter: {1}")]
     System(&'static str, Errno),
 }
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::NotASocket => f.write_str("descriptor 0 is not the starter's socket: run was not started with one, or the switcher does not pass it on (sudo: the rule needs !use_pty, and no log_input)"),
+            Trouble::Vanished(cause) => write!(f, "the starter closed the connection before it sent {cause}"),
+            Trouble::BadLength(cause) => write!(f, "the starter announced an environment of {cause} bytes"),
+            Trouble::NotAString => f.write_str("the environment from the starter is not one string that ends with a NUL"),
+            Trouble::NoDescriptor(cause) => write!(f, "the starter sent a message without exactly one descriptor for {cause}"),
+            Trouble::System(first, second) => write!(f, "cannot receive {first} from the starter: {second}"),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
 
 /// The wrapper's end of the first socket.
 #[derive(Debug)]
