@@ -81,7 +81,7 @@ fn a_limit_of_the_file_size_is_an_error_and_no_death() {
     let left = picture_without_content(&sandbox);
     let call = site.call(CLEANUP, &site.switcher(), &sandbox);
     let limited = under(&call, &["prlimit", "--fsize=1000000", "--"]).output().unwrap();
-    failed(&limited, 1, &["complete", "large", "EFBIG"]);
+    failed(&limited, 1, &["copy", "large", "EFBIG"]);
     assert_eq!(picture_without_content(&sandbox), left);
     site.clean_up(&sandbox);
     assert_eq!(fs::metadata(sandbox.join("large")).unwrap().size(), 1 << 30);

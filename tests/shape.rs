@@ -93,7 +93,7 @@ fn furnished(site: &Site, name: &str) -> PathBuf {
     write(sandbox.join("d/data"), "data", 0o640);
     set_attribute(&sandbox.join("d/data"), "user.note", "x");
     fs::hard_link(sandbox.join("d/data"), sandbox.join("d/e/again")).unwrap();
-    symlink("/etc", sandbox.join("d/etc")).unwrap();
+    symlink("../hole", sandbox.join("d/to the hole")).unwrap();
     symlink("d", sandbox.join("link")).unwrap();
     File::create(sandbox.join("hole")).unwrap().set_len(1 << 16).unwrap();
     own(&sandbox, Account::batch());

@@ -8,10 +8,11 @@ use super::retry::Attempt;
 use super::switcher::{Running, Switcher};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Name, process, socket};
-use crate::tree::build::Step;
-use crate::tree::{self, Builder, Unreadable};
+use crate::tree::beside::Place;
+use crate::tree::build::Built;
+use crate::tree::{self, Builder, Progress, Way};
 use crate::wire::frame::VERSION;
-use crate::wire::{Attributes, Broken, Channel, Dropped, Frame, Totals};
+use crate::wire::{Broken, Channel, Dropped, Frame, Links, Needs, Totals};
 
 /// How messages name the other side.
 const WHO: &str = "the agent behind the switcher";
@@ -69,10 +70,12 @@ impl Called {
 }
 
 impl Agent {
-    /// Has the agent build a copy of the tree below `top`, shown as `path`; returns what was moved and what was dropped.
-    pub fn receive(&mut self, top: Dir, path: &OsStr) -> Result<(Totals, Dropped)> {
+    /// Has the agent build a copy of the tree below `top`, the sandbox of this place; returns what was moved and what was
+    /// dropped.
+    pub fn receive(&mut self, top: Dir, place: &Place, progress: Progress<'_>) -> Result<(Totals, Dropped)> {
+        let (path, way) = (place.path_of(place.name.name()), (Way::HandOver, place.device()?));
         self.channel.send(Frame::Receive).map_err(broken)?;
-        let sent = tree::send(top, path, None, Unreadable::Refuse, &mut self.channel);
+        let sent = tree::send(top, path.as_os_str(), None, way, &mut self.channel, progress);
         match sent {
             Ok(moved) => self.done().map(|()| moved),
             Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),
@@ -84,19 +87,33 @@ impl Agent {
         }
     }
 
-    /// Has the agent send the sandbox, without the entry `except`, to the builder; returns the top's own attributes, and
-    /// what it says that it dropped.
-    pub fn give(&mut self, except: Name<'_>, builder: &mut Builder<'_>) -> Result<(Attributes, Dropped)> {
-        self.channel.send(Frame::Give { except }).map_err(broken)?;
-        loop {
-            let frame = self.channel.receive().map_err(broken)?;
-            if let Frame::Failed { text } = frame {
-                return Err(told(text));
-            }
-            if let Step::Complete(attributes, dropped) = builder.record(frame)? {
-                return self.done().map(|()| (attributes, dropped));
-            }
+    /// Has the agent tell what a copy of the sandbox needs.
+    pub fn measure(&mut self) -> Result<Needs> {
+        self.channel.send(Frame::Measure).map_err(broken)?;
+        match self.channel.receive().map_err(broken)? {
+            Frame::Needed { needs } => Ok(needs),
+            Frame::Failed { text } => Err(told(text)),
+            _ => Err(out_of_turn()),
         }
+    }
+
+    /// Has the agent send the sandbox, without the entry `except`, to the builder.
+    pub fn give(
+        &mut self,
+        links: Links,
+        except: Name<'_>,
+        builder: &mut Builder<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Built> {
+        self.channel.accept_passed(true);
+        self.channel.send(Frame::Give { links, except }).map_err(broken)?;
+        let built = builder.receive(&mut self.channel, progress).map_err(|error| match error {
+            Error::Connection { cause, .. } => broken(cause),
+            Error::Told { text, .. } => Error::Told { who: WHO, text },
+            error => error,
+        })?;
+        self.channel.accept_passed(false);
+        self.done().map(|()| built)
     }
 
     /// Has the agent name its copy as the sandbox.
@@ -152,7 +169,7 @@ impl Agent {
         match self.channel.receive().map_err(broken)? {
             Frame::Done => Ok(()),
             Frame::Failed { text } => Err(told(text)),
-            _ => Err(broken(Broken::Protocol("an answer out of turn"))),
+            _ => Err(out_of_turn()),
         }
     }
 
@@ -179,6 +196,10 @@ fn lost(channel: Channel, running: Running, cause: Broken) -> Attempt {
 
 fn broken(cause: Broken) -> Error {
     Error::Connection { with: WHO, cause }
+}
+
+fn out_of_turn() -> Error {
+    broken(Broken::Protocol("an answer out of turn"))
 }
 
 fn told(text: &[u8]) -> Error {

@@ -13,19 +13,22 @@ use super::agent::{Agent, Called};
 use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
+use super::space;
 use super::switcher::Switcher;
 use crate::error::{Error, Result};
 use crate::sys::OwnedName;
-use crate::tree::Builder;
-use crate::wire::{Dropped, Totals};
+use crate::tree::build::Built;
+use crate::tree::{Builder, Progress};
+use crate::wire::Links;
 
-/// Brings the sandbox back. `report` gets what the caller and the log want to know.
+/// Brings the sandbox back, without links that leave it, if `links` says so. `report` gets what the caller and the log want to know.
 ///
 /// Running it twice is harmless, and so is running it after a setup that was killed.
 pub fn cleanup(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
+    links: Links,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let retained = sandbox.retained().map_err(Failure::BadInput)?;
@@ -35,7 +38,7 @@ pub fn cleanup(
         sandbox.sweep();
     }
     let call = |report: &mut Report<'_>| {
-        retrying(patience, report, || Called::new(switcher, sandbox.path().as_os_str())?.hello())
+        retrying(patience, report, |_| Called::new(switcher, sandbox.path().as_os_str())?.hello())
     };
     // That nobody can be called to sweep is no reason not to bring the files back.
     let call_to_sweep = |report: &mut Report<'_>| {
@@ -71,9 +74,9 @@ pub fn cleanup(
         }
         (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, call(report)?)?,
         (Retained::Proxy, Found::Theirs(_)) => {
-            let (agent, name, moved) = bring_back(sandbox, switcher, patience, report)?;
+            let (agent, name, built) = bring_back(sandbox, switcher, patience, links, report)?;
             sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
-            report.moved = Some(moved);
+            (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
             complete(sandbox, agent)?;
         }
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
@@ -98,13 +101,16 @@ fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
+    links: Links,
     report: &mut Report<'_>,
-) -> Result<(Agent, OwnedName, (Totals, Dropped)), Failure> {
-    retrying(patience, report, || {
+) -> Result<(Agent, OwnedName, Built), Failure> {
+    retrying(patience, report, |report| {
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
-        match receive(sandbox, &mut agent) {
-            Ok((name, moved)) => Ok((agent, name, moved)),
+        let received = space::check(&sandbox.place, || agent.measure())
+            .and_then(|()| receive(sandbox, &mut agent, links, &mut report.progress));
+        match received {
+            Ok((name, built)) => Ok((agent, name, built)),
             Err(error) => Err(agent.fail(error)),
         }
     })
@@ -122,18 +128,17 @@ fn check_owner(sandbox: &Sandbox, uid: u32) -> Result<(), Attempt> {
 }
 
 /// Step 2, once.
-fn receive(sandbox: &Sandbox, agent: &mut Agent) -> Result<(OwnedName, (Totals, Dropped))> {
+fn receive(sandbox: &Sandbox, agent: &mut Agent, links: Links, progress: Progress<'_>) -> Result<(OwnedName, Built)> {
     let retained = sandbox.open_retained()?;
     let proxy = sandbox.read_proxy(&retained, &sandbox.retained_path())?;
     let (name, top) = sandbox.place.create_dir()?;
     let built = (|| {
-        let mut builder = Builder::new(top, &sandbox.place, name.name())?;
-        let (attributes, dropped) = agent.give(sandbox.proxy.name(), &mut builder)?;
+        let mut builder = Builder::new(top, &sandbox.place, name.name(), links)?;
+        let built = agent.give(links, sandbox.proxy.name(), &mut builder, progress)?;
         sandbox.write_proxy(builder.top()?, &sandbox.place.path_of(name.name()), &proxy)?;
-        let totals = builder.totals();
-        builder.finish_closed(attributes).map(|()| (totals, dropped))
+        builder.finish_closed(built.attributes).map(|()| built)
     })();
-    built.inspect_err(|_| sandbox.forget(&name)).map(|moved| (name, moved))
+    built.inspect_err(|_| sandbox.forget(&name)).map(|built| (name, built))
 }
 
 /// A directory under a temporary name that holds only the retained proxy.

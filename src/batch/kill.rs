@@ -17,7 +17,7 @@ pub fn kill(
     patience: Patience,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    retrying(patience, report, || {
+    retrying(patience, report, |_| {
         if !process::exists(pid) {
             return Err(Error::refused(format!("process {pid}"), "there is no such process").into());
         }

@@ -4,6 +4,7 @@
 //! - [`sandbox`]: the state of a sandbox, told from what is on disk;
 //! - [`switcher`]: calling the identity switcher, and what becomes of the call;
 //! - [`agent`]: talking with the agent behind it;
+//! - `space`: whether there is room for a copy;
 //! - [`retry`]: calling again after a transient failure;
 //! - [`report`]: what a command tells besides its outcome.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod retry;
 pub mod run;
 pub mod sandbox;
 pub mod setup;
+mod space;
 pub mod switcher;
 pub mod update_proxy;
 

@@ -13,12 +13,23 @@ pub struct Report<'a> {
     pub statuses: Vec<i32>,
     /// What a transfer moved, and left behind.
     pub moved: Option<(Totals, Dropped)>,
+    /// The paths of some links that were left behind.
+    pub left: Vec<String>,
+    /// Called with what has been moved so far while a transfer goes on.
+    pub progress: Box<dyn FnMut(&Totals)>,
 }
 
 impl<'a> Report<'a> {
     /// `notice` gets each line for the caller that is no failure.
     pub fn new(notice: &'a mut dyn FnMut(&str)) -> Self {
-        Report { notice, about: PathBuf::new(), statuses: Vec::new(), moved: None }
+        Report {
+            notice,
+            about: PathBuf::new(),
+            statuses: Vec::new(),
+            moved: None,
+            left: Vec::new(),
+            progress: Box::new(|_| ()),
+        }
     }
 
     /// Says something to the caller that is no failure.

@@ -85,11 +85,11 @@ impl From<Error> for Failure {
 pub fn retrying<T>(
     patience: Patience,
     report: &mut Report<'_>,
-    mut call: impl FnMut() -> Result<T, Attempt>,
+    mut call: impl FnMut(&mut Report<'_>) -> Result<T, Attempt>,
 ) -> Result<T, Failure> {
     let mut failures = 0;
     loop {
-        let ended = match call() {
+        let ended = match call(report) {
             Ok(value) => return Ok(value),
             Err(Attempt::Hopeless(error)) => return Err(Failure::Hopeless(error)),
             Err(Attempt::Transient(ended)) => ended,

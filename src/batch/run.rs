@@ -50,7 +50,10 @@ pub fn run(sandbox: &Sandbox, switcher: &Switcher, wrapper: &OsStr, arguments: &
     let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper];
     let command = switcher.command(fixed.into_iter().chain(arguments.iter().map(OsString::as_os_str)));
     signal::die_of_broken_pipes();
-    let cause = process::execute_command(&command);
+    let cause = match process::enter(Path::new("/")) {
+        Ok(()) => process::execute_command(&command),
+        Err(cause) => cause,
+    };
     signal::survive_broken_pipes();
     let path = switcher.program().as_os_str().as_bytes().to_vec();
     Failure::from_switcher(Error::System { step: "execute the switcher", path, cause })

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Errno, Kind, Name, OwnedName, Rename, dir, process};
+use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, process};
 use crate::tree;
 use crate::tree::beside::Place;
 
@@ -140,9 +140,9 @@ impl Sandbox {
             let (mut proxies, mut others) = (0, 0);
             let listed = retained.for_each(|name, _| {
                 *(if name == self.proxy.name() { &mut proxies } else { &mut others }) += 1;
-                Ok(())
+                Ok::<_, Error>(())
             });
-            listed.at("read the directory", self.retained_path())?;
+            listed.at("read the directory", self.retained_path())??;
             if (proxies, others) == (1, 0) {
                 retained.set_mode(MARK).at("mark", self.retained_path())?;
                 return Ok(Retained::Proxy);
@@ -158,7 +158,7 @@ impl Sandbox {
 
     /// Opens the sandbox, which must be the batch user's own.
     pub fn open(&self) -> Result<Dir> {
-        let dir = tree::open_dir(&self.place.parent, self.place.name.name(), self.path().as_os_str())?;
+        let dir = tree::open_dir(&self.place.parent, self.place.name.name(), || self.path().into_os_string())?;
         let owner = dir.stat_self().at("examine", self.path())?.uid();
         if owner == self.user {
             Ok(dir)
@@ -265,12 +265,12 @@ impl Sandbox {
 
     /// Removes what earlier helpers left beside the sandbox; not the marked directory, which the next step may need.
     pub fn sweep(&self) {
-        self.place.sweep(self.user, |name| self.is_marked(name));
+        self.place.sweep(self.user, |name| self.is_marked(name), &mut || ());
     }
 
     /// Removes all that this user left beside the sandbox.
     pub fn sweep_all(&self) {
-        self.place.sweep(self.user, |_| false);
+        self.place.sweep(self.user, |_| false, &mut || ());
     }
 
     /// Whether another user left something beside the sandbox.
@@ -286,7 +286,7 @@ impl Sandbox {
 
 /// Reads a credential: an open regular file, not empty, of a credential's size.
 pub fn read_credential(file: File, path: &Path) -> Result<Vec<u8>> {
-    let stat = dir::stat_file(&file).at("examine", path)?;
+    let stat = sys::file::stat(&file).at("examine", path)?;
     if stat.kind() != Kind::File {
         return Err(Error::refused(path, "a proxy is a regular file"));
     }

@@ -8,7 +8,7 @@
 //! 4. `<sandbox>` becomes `.condor`: unmarked, so it is the data;
 //! 5. the agent names J `<sandbox>`;
 //! 6. R and `.condor` are exchanged: now `<sandbox>` is the data, and the job user's;
-//! 7. the old data is deleted.
+//! 7. the old data is deleted, in the background if it is much: a crash leaves a temporary name that the next helper sweeps.
 //!
 //! Up to step 6 a failure puts everything back; a helper that is killed leaves what cleanup understands.
 
@@ -16,10 +16,16 @@ use super::agent::{Agent, Called};
 use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
+use super::space;
 use super::switcher::Switcher;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, OwnedName};
+use crate::sys::{Dir, OwnedName, process};
+use crate::tree;
 use crate::wire::{Dropped, Totals};
+
+/// What is deleted faster than a process is started: so many entries, with so many bytes.
+const QUICK_ENTRIES: u64 = 100;
+const QUICK_BYTES: u64 = 16 << 20;
 
 /// Hands the sandbox over. `report` gets what the caller and the log want to know.
 pub fn setup(
@@ -29,8 +35,11 @@ pub fn setup(
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let (dir, proxy) = examine(sandbox).map_err(Failure::BadInput)?;
+    space::check(&sandbox.place, || {
+        tree::measure(dir.again().at("open", sandbox.path())?, sandbox.path().as_os_str(), &mut || ())
+    })?;
     let retained = retain(sandbox, &proxy)?;
-    let (agent, moved) = match retrying(patience, report, || copy(sandbox, switcher, &dir)) {
+    let (agent, moved) = match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
         Ok(copied) => copied,
         Err(failure) => return Err(failure.and_then(sandbox.remove_retained())),
     };
@@ -42,7 +51,9 @@ pub fn setup(
         );
     }
     report.moved = Some(moved);
-    hand_over(sandbox, switcher, agent, &dir, &retained)
+    let old = hand_over(sandbox, switcher, agent, &dir, &retained)?;
+    delete(sandbox, &old, moved.0);
+    Ok(())
 }
 
 /// Checks that there is a sandbox of ours to hand over, and reads its proxy. What a setup that was killed before it had
@@ -79,23 +90,28 @@ fn retain(sandbox: &Sandbox, proxy: &[u8]) -> Result<OwnedName> {
 }
 
 /// Step 2, once: the agent has a complete copy, or deletes what it has of one.
-fn copy(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir) -> Result<(Agent, (Totals, Dropped)), Attempt> {
+fn copy(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    dir: &Dir,
+    report: &mut Report<'_>,
+) -> Result<(Agent, (Totals, Dropped)), Attempt> {
     let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
     let top = dir.again().at("open", sandbox.path())?;
-    match agent.receive(top, sandbox.path().as_os_str()) {
+    match agent.receive(top, &sandbox.place, &mut report.progress) {
         Ok(moved) => Ok((agent, moved)),
         Err(error) => Err(agent.fail(error)),
     }
 }
 
-/// Steps 3 to 7. Each is undone if a later one fails.
+/// Steps 3 to 6. Each is undone if a later one fails. Returns the temporary name that the old data has then.
 fn hand_over(
     sandbox: &Sandbox,
     switcher: &Switcher,
     mut agent: Agent,
     dir: &Dir,
     retained: &OwnedName,
-) -> Result<(), Failure> {
+) -> Result<OwnedName, Failure> {
     if let Err(error) = sandbox.unretain(retained) {
         return Err(Failure::Hopeless(error.and_then(sandbox.remove_retained())));
     }
@@ -111,10 +127,7 @@ fn hand_over(
     let uid = agent.uid;
     agent.farewell();
     match done {
-        Ok(old) => {
-            sandbox.forget(&old);
-            Ok(())
-        }
+        Ok(old) => Ok(old),
         Err(error) => {
             let put_back = put_back(sandbox, switcher, dir, uid)
                 .and_then(|()| dir.set_mode(mode).at("set the mode of", sandbox.path()));
@@ -123,6 +136,15 @@ fn hand_over(
             }
             Err(Failure::Hopeless(error.and_then(put_back)))
         }
+    }
+}
+
+/// Step 7: deletes the old data. The caller waits for it only where that is no time at all.
+fn delete(sandbox: &Sandbox, old: &OwnedName, moved: Totals) {
+    let Totals { directories, files, symlinks, links, bytes, passed, attributes: _ } = moved;
+    let quick = directories + files + symlinks + links <= QUICK_ENTRIES && bytes.saturating_add(passed) <= QUICK_BYTES;
+    if quick || process::in_background(&sandbox.place.parent, || sandbox.forget(old)).is_err() {
+        sandbox.forget(old);
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::retry::Attempt;
@@ -57,10 +58,10 @@ impl Switcher {
         &self.program
     }
 
-    /// A call of the switcher for an errand of the agent's, from a directory that every user can be in.
+    /// A call of the switcher for an errand of the agent's; to be made from a directory that every user can be in.
     pub fn command<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg(&self.agent).args(errand).current_dir("/");
+        command.arg(&self.agent).args(errand);
         command.env("GLEXEC_CLIENT_CERT", &self.credential);
         // Otherwise gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");
@@ -72,13 +73,16 @@ impl Switcher {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(errand);
-        let started = command.stdin(input).stdout(writer).stderr(again).spawn();
+        let started = process::start_in_root(command.stdin(input).stdout(writer).stderr(again));
         let mut child = started.at("execute the switcher", &self.program)?;
         drop(command); // and with it our copies of what the child got
         let (sender, status) = mpsc::channel();
-        let waiting = std::thread::Builder::new().spawn(move || sender.send(child.wait()));
-        waiting.at("start a thread to wait for", &self.program)?;
-        Ok(Running { switcher: self.clone(), said, status })
+        let waiting = std::thread::Builder::new().spawn(move || {
+            // Nobody receives it if the call was given up.
+            let _ = sender.send(child.wait());
+        });
+        let waiting = waiting.at("start a thread to wait for", &self.program)?;
+        Ok(Running { switcher: self.clone(), said, status, waiting })
     }
 }
 
@@ -96,6 +100,7 @@ pub struct Running {
     switcher: Switcher,
     said: File,
     status: mpsc::Receiver<std::io::Result<ExitStatus>>,
+    waiting: JoinHandle<()>,
 }
 
 impl Running {
@@ -109,8 +114,12 @@ impl Running {
     /// As [`Running::end`], with a limit of its own.
     pub fn end_within(mut self, limit: Duration) -> Ended {
         let status = match self.status.recv_timeout(limit) {
-            Ok(Ok(status)) => Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))),
-            Ok(Err(_)) | Err(_) => None,
+            Ok(ended) => {
+                // It has nothing left to do, and a process with one thread can do more.
+                let _ = self.waiting.join();
+                ended.ok().map(|status| status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+            }
+            Err(_) => None,
         };
         let mut said = [0; LONGEST_SAYING];
         let mut length = 0;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use super::{Exit, Status};
 use crate::batch::{Report, cleanup};
+use crate::shown::Shown;
+use crate::wire::Links;
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
@@ -30,7 +32,10 @@ an interrupted setup left.
 Exit status: 0; 1 for everything else.
 
 Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LOG: a file,
+other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LINKS: what becomes
+of symbolic links that lead out of the sandbox: 'copy' (a copy of the regular
+file that they lead to, if the job can read it; the default), 'drop', or 'keep'
+(then do not follow them with your rights). GLEXEC_HELPERS_LOG: a file,
 'syslog' or 'stderr', for a line of JSON about what was done.",
         &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
     )
@@ -46,5 +51,17 @@ pub fn main() -> ExitCode {
 fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let (sandbox, switcher, patience) = super::setup::arguments(&words)?;
     report.about = sandbox.path();
-    Ok(cleanup::cleanup(&sandbox, &switcher, patience, report)?)
+    Ok(cleanup::cleanup(&sandbox, &switcher, patience, links()?, report)?)
+}
+
+/// `GLEXEC_HELPERS_LINKS`.
+fn links() -> anyhow::Result<Links> {
+    const NAME: &str = "GLEXEC_HELPERS_LINKS";
+    let Some(text) = std::env::var_os(NAME) else { return Ok(Links::Copy) };
+    match text.to_str() {
+        Some("copy" | "") => Ok(Links::Copy),
+        Some("keep") => Ok(Links::Keep),
+        Some("drop") => Ok(Links::Drop),
+        _ => anyhow::bail!("{NAME} is none of copy, keep and drop: '{}'", Shown::os(&text)),
+    }
 }

@@ -62,14 +62,15 @@ fn line(operation: &Operation<'_>) -> Value {
         line["error"] = json!(error);
     }
     if let Some((totals, dropped)) = report.moved {
-        let Totals { directories, files, symlinks, links, bytes, attributes } = totals;
+        let Totals { directories, files, symlinks, links, bytes, passed, attributes } = totals;
         line["moved"] = json!({
             "directories": directories, "files": files, "symlinks": symlinks, "hard_links": links, "bytes": bytes,
-            "attributes": attributes,
+            "passed_bytes": passed, "attributes": attributes,
         });
-        let Dropped { specials, bits, attributes, unreadable } = dropped;
+        let Dropped { specials, bits, attributes, unreadable, links } = dropped;
         line["dropped"] = json!({
             "specials": specials, "mode_bits": bits, "attributes": attributes, "unreadable": unreadable,
+            "links": links, "some_links": report.left,
         });
     }
     line

@@ -5,10 +5,9 @@ use std::path::Path;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Name, OwnedName, Rename, fd, process, signal, socket};
 use crate::tree::beside::Place;
-use crate::tree::build::Step;
-use crate::tree::{self, Builder, Unreadable};
+use crate::tree::{self, Builder, Way};
 use crate::wire::frame::VERSION;
-use crate::wire::{Broken, Channel, Frame};
+use crate::wire::{Broken, Channel, Frame, Links};
 
 /// Serves one connection, until the helper closes it. What was made and not yet published, or moved out of the way
 /// and not yet deleted, is deleted then: the helper has a complete copy at those moments.
@@ -22,6 +21,8 @@ pub fn serve(sandbox: &Path) -> Result<()> {
         return Err(Error::refused("descriptor 0", why));
     }
     let mut channel = Channel::new(socket);
+    // The helper sends its tree without waiting for an answer.
+    channel.accept_passed(true);
     channel.send(Frame::Hello { version: VERSION, monitored: monitored() }).map_err(broken)?;
     let place = match Place::find(sandbox) {
         Ok(place) => place,
@@ -29,7 +30,7 @@ pub fn serve(sandbox: &Path) -> Result<()> {
     };
     let mut server = Server { place: &place, aside: None };
     let served = server.requests(&mut channel);
-    let deleted = server.delete();
+    let deleted = server.delete(&mut || ());
     match served {
         Err(Error::Connection { cause: Broken::Closed, .. }) => deleted,
         Err(error) => give_up(&mut channel, error),
@@ -46,7 +47,8 @@ fn give_up(channel: &mut Channel, error: Error) -> Result<()> {
 /// A request with what it brings, taken off the channel.
 enum Request {
     Receive,
-    Give(OwnedName),
+    Measure,
+    Give(Links, OwnedName),
     Publish,
     Retire,
     Delete,
@@ -66,7 +68,8 @@ impl Server<'_> {
         loop {
             let request = match channel.receive().map_err(broken)? {
                 Frame::Receive => Request::Receive,
-                Frame::Give { except } => Request::Give(except.into()),
+                Frame::Measure => Request::Measure,
+                Frame::Give { links, except } => Request::Give(links, except.into()),
                 Frame::Publish => Request::Publish,
                 Frame::Retire => Request::Retire,
                 Frame::Delete => Request::Delete,
@@ -76,16 +79,23 @@ impl Server<'_> {
             };
             match request {
                 Request::Receive => self.receive(channel)?,
-                Request::Give(except) => {
+                Request::Measure => {
                     let path = self.place.path_of(self.name());
+                    let needs = tree::measure(self.sandbox()?, path.as_os_str(), &mut beat(channel))?;
+                    channel.send(Frame::Needed { needs }).map_err(broken)?;
+                    continue;
+                }
+                Request::Give(links, except) => {
+                    let path = self.place.path_of(self.name());
+                    let way = (Way::BringBack(links), self.place.device()?);
                     let sandbox = self.sandbox()?;
-                    tree::send(sandbox, path.as_os_str(), Some(except.name()), Unreadable::Drop, channel)?;
+                    tree::send(sandbox, path.as_os_str(), Some(except.name()), way, channel, &mut |_| ())?;
                 }
                 Request::Publish => self.publish()?,
                 Request::Retire => self.retire()?,
-                Request::Delete => self.delete()?,
+                Request::Delete => self.delete(&mut beat(channel))?,
                 Request::PutProxy(name, content) => self.put_proxy(name.name(), &content)?,
-                Request::Sweep => self.place.sweep(process::user(), |_| false),
+                Request::Sweep => self.place.sweep(process::user(), |_| false, &mut beat(channel)),
             }
             channel.send(Frame::Done).map_err(broken)?;
         }
@@ -98,7 +108,7 @@ impl Server<'_> {
     /// Opens the sandbox, which must be a directory of this user.
     fn sandbox(&self) -> Result<Dir> {
         let path = self.place.path_of(self.name());
-        let dir = tree::open_dir(&self.place.parent, self.name(), path.as_os_str())?;
+        let dir = tree::open_dir(&self.place.parent, self.name(), || path.clone().into_os_string())?;
         match dir.stat_self().at("examine", &path)?.uid() {
             owner if owner == process::user() => Ok(dir),
             owner => Err(Error::refused(path, format!("it belongs to uid {owner}, not to uid {}", process::user()))),
@@ -110,16 +120,12 @@ impl Server<'_> {
         if self.aside.is_some() {
             return Err(broken(Broken::Protocol("a second copy")));
         }
-        self.place.sweep(process::user(), |_| false);
+        self.place.sweep(process::user(), |_| false, &mut beat(channel));
         let (name, top) = self.place.create_dir()?;
         let name = self.aside.insert(name);
-        let mut builder = Builder::new(top, self.place, name.name())?;
-        loop {
-            let frame = channel.receive().map_err(broken)?;
-            if let Step::Complete(attributes, _) = builder.record(frame)? {
-                return builder.finish(attributes);
-            }
-        }
+        let mut builder = Builder::new(top, self.place, name.name(), Links::Keep)?;
+        let built = builder.receive(channel, &mut |_| ())?;
+        builder.finish(built.attributes)
     }
 
     /// Names the copy as the sandbox, if nobody has taken the name.
@@ -145,9 +151,9 @@ impl Server<'_> {
     }
 
     /// Deletes what is beside the sandbox.
-    fn delete(&mut self) -> Result<()> {
+    fn delete(&mut self, beat: &mut dyn FnMut()) -> Result<()> {
         match self.aside.take() {
-            Some(aside) => tree::remove(&self.place.parent, aside.name(), &self.place.path),
+            Some(aside) => tree::remove_with(&self.place.parent, aside.name(), &self.place.path, beat),
             None => Ok(()),
         }
     }
@@ -155,6 +161,13 @@ impl Server<'_> {
     /// Replaces the job's proxy: written beside the sandbox, renamed into it. A link under that name is replaced, not followed.
     fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
         self.place.replace(&self.sandbox()?, &self.place.path_of(self.name()), name, content)
+    }
+}
+
+/// Tells the helper now and then that a long task is still being worked on. A helper that is gone is noticed at its end.
+fn beat(channel: &mut Channel) -> impl FnMut() {
+    || {
+        let _ = channel.keep_alive();
     }
 }
 

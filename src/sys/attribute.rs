@@ -40,7 +40,7 @@ pub fn remove(file: &impl AsFd, name: &CStr) -> Result<()> {
 }
 
 /// The kernel's largest list and largest value (XATTR_LIST_MAX and XATTR_SIZE_MAX, limits.h of Linux).
-const LARGEST: usize = 65_536;
+pub const LARGEST: usize = 65_536;
 
 /// Calls with what room the buffer has, and once more with the largest that the kernel can need.
 fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> isize) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{LinkatFlags, UnlinkatFlags};
 
-use super::{Errno, Kind, Name, Result, Stat, Time, fd};
+use super::{Errno, Kind, Name, Result, Stat, Time, fd, file};
 
 /// An open directory.
 #[derive(Debug)]
@@ -146,13 +146,13 @@ impl Dir {
 
     /// Sets when the directory's content last changed.
     pub fn set_modified(&self, time: Time) -> Result<()> {
-        set_modified(self, time)
+        file::set_modified(self, time)
     }
 
     /// Sets when an entry's content last changed; of a symbolic link itself.
     pub fn set_modified_at(&self, name: Name<'_>, time: Time) -> Result<()> {
         let flag = UtimensatFlags::NoFollowSymlink;
-        nix::sys::stat::utimensat(self, name.os(), &TimeSpec::UTIME_OMIT, &spec(time), flag)
+        nix::sys::stat::utimensat(self, name.os(), &TimeSpec::UTIME_OMIT, &file::spec(time), flag)
     }
 
     /// Gives the owner of a file or directory the `bits` (0o400, 0o700) that its mode withholds; returns the mode that it
@@ -171,18 +171,67 @@ impl Dir {
     }
 
     /// Reads the entries, in the file system's order, without `.` and `..`; each with its kind where that is known
-    /// without another call.
-    pub fn for_each(&self, mut visit: impl FnMut(Name<'_>, Option<Kind>) -> Result<()>) -> Result<()> {
-        // A descriptor of its own: reading moves the position of an open directory.
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut listing = nix::dir::Dir::openat(self, c".", flags, Mode::empty())?;
-        for entry in listing.iter() {
-            let entry = entry?;
-            if let Some(name) = Name::new(CStr::to_bytes(entry.file_name())) {
-                visit(name, entry.file_type().map(kind_of))?;
+    /// without another call. Nothing is kept of them, so a directory may have any number.
+    ///
+    /// Only one reading at a time: it moves the position of the open directory. An error of `visit` ends it, and is what
+    /// is returned inside.
+    pub fn for_each<E>(
+        &self,
+        mut visit: impl FnMut(Name<'_>, Option<Kind>) -> std::result::Result<(), E>,
+    ) -> Result<std::result::Result<(), E>> {
+        nix::unistd::lseek(self, 0, nix::unistd::Whence::SeekSet)?;
+        let mut room = [0; 32 * 1024];
+        loop {
+            // SAFETY: writes at most the length of `room` to it.
+            let status =
+                unsafe { libc::syscall(libc::SYS_getdents64, self.0.as_raw_fd(), room.as_mut_ptr(), room.len()) };
+            let mut entries = &room[..Errno::result(status)?.unsigned_abs() as usize];
+            if entries.is_empty() {
+                return Ok(Ok(()));
+            }
+            // A record of getdents(2): inode and position (8 bytes each), its own length (2), the kind (1), the name
+            // and a NUL, and what aligns the next one.
+            while let Some(header) = entries.first_chunk::<19>() {
+                let length = usize::from(u16::from_ne_bytes([header[16], header[17]]));
+                let (entry, rest) = entries.split_at_checked(length).ok_or(Errno::EIO)?;
+                let name = entry.get(19..).and_then(|name| CStr::from_bytes_until_nul(name).ok()).ok_or(Errno::EIO)?;
+                if let Some(name) = Name::new(name.to_bytes())
+                    && let Err(error) = visit(name, kind_of(header[18]))
+                {
+                    return Ok(Err(error));
+                }
+                entries = rest;
             }
         }
-        Ok(())
+    }
+
+    /// Opens the file that a symbolic link leads to, wherever that is, with the rights of this process: only for one
+    /// that has no more rights than whoever made the link. It never waits, as [`Dir::open_file`].
+    pub fn open_through(&self, link: Name<'_>) -> Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        nix::fcntl::openat(self, link.os(), flags, Mode::empty()).map(File::from)
+    }
+
+    /// Whether a path below this directory, of any number of components, leads out of it if every link on the way is
+    /// followed. None if that can't be told: the kernel can't, or the way is not to be gone.
+    ///
+    /// Nothing is opened but a handle (O_PATH), which is closed at once.
+    pub fn leads_outside(&self, path: &[u8]) -> Option<bool> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+        match nix::fcntl::openat2(self, path, how) {
+            // A link that leads nowhere, or round in circles, leads nowhere outside.
+            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Some(false),
+            Err(Errno::EXDEV) => Some(true),
+            Err(_) => None,
+        }
+    }
+
+    /// Opens a directory below this one by a path of several components, none of which is a link.
+    pub fn open_below(&self, path: &[u8]) -> Result<Dir> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        nix::fcntl::openat2(self, path, OpenHow::new().flags(flags).resolve(resolve)).map(Dir)
     }
 
     /// openat(2) of one entry: never through a link, never onto another mount.
@@ -211,54 +260,18 @@ impl AsFd for Dir {
     }
 }
 
-/// stat(2) of an open file.
-pub fn stat_file(file: &File) -> Result<Stat> {
-    nix::sys::stat::fstat(file).map(Stat)
-}
-
 /// stat(2) by a path that the caller trusts, but of a symbolic link itself.
 pub fn stat_path(path: &Path) -> Result<Stat> {
     nix::sys::stat::lstat(path).map(Stat)
 }
 
-/// Sets the permission bits of an open file.
-pub fn set_mode(file: &File, mode: u32) -> Result<()> {
-    nix::sys::stat::fchmod(file, Mode::from_bits_truncate(mode))
-}
-
-/// Sets when the content of an open file or directory last changed; when it was read stays as it is.
-pub fn set_modified(file: &impl AsFd, time: Time) -> Result<()> {
-    nix::sys::stat::futimens(file, &TimeSpec::UTIME_OMIT, &spec(time))
-}
-
-/// The start of the next data at or after `offset`, or none up to the end of the file (lseek(2), SEEK_DATA).
-pub fn next_data(file: &File, offset: u64) -> Result<Option<u64>> {
-    seek(file, offset, nix::unistd::Whence::SeekData)
-}
-
-/// The start of the next hole at or after `offset`: at the latest the end of the file (lseek(2), SEEK_HOLE).
-pub fn next_hole(file: &File, offset: u64) -> Result<Option<u64>> {
-    seek(file, offset, nix::unistd::Whence::SeekHole)
-}
-
-fn seek(file: &File, offset: u64, whence: nix::unistd::Whence) -> Result<Option<u64>> {
-    let offset = i64::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
-    match nix::unistd::lseek(file, offset, whence) {
-        Ok(found) => Ok(u64::try_from(found).ok()),
-        Err(Errno::ENXIO) => Ok(None),
-        Err(cause) => Err(cause),
-    }
-}
-
-fn spec(time: Time) -> TimeSpec {
-    TimeSpec::new(time.seconds, i64::from(time.nanoseconds))
-}
-
-fn kind_of(entry: nix::dir::Type) -> Kind {
+/// The kind in a directory entry; none where the file system does not tell.
+fn kind_of(entry: u8) -> Option<Kind> {
     match entry {
-        nix::dir::Type::File => Kind::File,
-        nix::dir::Type::Directory => Kind::Directory,
-        nix::dir::Type::Symlink => Kind::Symlink,
-        _ => Kind::Special,
+        libc::DT_UNKNOWN => None,
+        libc::DT_REG => Some(Kind::File),
+        libc::DT_DIR => Some(Kind::Directory),
+        libc::DT_LNK => Some(Kind::Symlink),
+        _ => Some(Kind::Special),
     }
 }

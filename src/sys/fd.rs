@@ -30,6 +30,27 @@ fn close_listed_on_exec() -> Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor but one, and puts the null device in the places of standard input, output and error: for a child
+/// that must not keep anything of its parent's open.
+pub(super) fn close_all_but(keep: &impl AsFd) -> Result<()> {
+    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty())?;
+    for place in 0..=2 {
+        // SAFETY: dup2 onto 0, 1 or 2; `keep` was opened while these were, so it has another number.
+        Errno::result(unsafe { libc::dup2(null.as_raw_fd(), place) })?;
+    }
+    drop(null);
+    let keep = keep.as_fd().as_raw_fd();
+    let listing = std::fs::read_dir("/proc/self/fd").map_err(|error| super::errno(&error))?;
+    let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.collect::<Vec<_>>() {
+        if number > 2 && number != keep {
+            // SAFETY: whoever owned it is another process now; the owners in this one never run again.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
+}
+
 /// Takes over descriptor 0, which a program behind a switcher got from its caller, and leaves it close-on-exec.
 ///
 /// To be called once: two owners of one number would close each other's file.

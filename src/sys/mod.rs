@@ -7,15 +7,19 @@
 pub mod attribute;
 pub mod dir;
 pub mod fd;
+pub mod file;
 pub mod name;
+pub mod passed;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod space;
 pub mod stat;
 
 pub use dir::{Dir, Rename};
 pub use name::{Name, OwnedName};
 pub use nix::errno::Errno;
+pub use passed::Passed;
 pub use stat::{Kind, Stat, Time};
 
 /// What a system call returns.

@@ -45,6 +45,12 @@ impl OwnedName {
         Name::new(&bytes).is_some().then_some(OwnedName(bytes))
     }
 
+    /// Becomes another name, in the same room.
+    pub fn set(&mut self, name: Name<'_>) {
+        self.0.clear();
+        self.0.extend_from_slice(name.0);
+    }
+
     /// The name, for the calls that take one.
     pub fn name(&self) -> Name<'_> {
         Name(&self.0)

@@ -5,9 +5,13 @@ use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
-use super::{Errno, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::ForkResult;
+
+use super::{Dir, Errno, Result, fd};
 
 /// The user id that the kernel judges this process by.
 pub fn user() -> u32 {
@@ -33,8 +37,8 @@ pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -
     }
 }
 
-/// As [`execute`], for a command as the standard library describes it: its program (a path, not looked for), arguments,
-/// variables and working directory. The standard library's own call would hand a file that is no program to a shell.
+/// As [`execute`], for a command as the standard library describes it: its program (a path, not looked for), arguments
+/// and variables. The standard library's own call would hand a file that is no program to a shell.
 pub fn execute_command(command: &Command) -> Errno {
     let prepared = || -> Result<(CString, Vec<CString>, Vec<CString>)> {
         let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
@@ -51,15 +55,25 @@ pub fn execute_command(command: &Command) -> Errno {
         let entries =
             variables.iter().map(|(name, value)| c_string(&[name.as_bytes(), b"=", value.as_bytes()].concat()));
         let environment = entries.collect::<Result<_>>()?;
-        if let Some(directory) = command.get_current_dir() {
-            enter(directory)?;
-        }
         Ok((program, arguments, environment))
     };
     match prepared() {
         Ok((program, arguments, environment)) => execute(&program, &arguments, &environment),
         Err(cause) => cause,
     }
+}
+
+/// Starts a command in the root directory.
+///
+/// The standard library would change the directory in a forked child, at twice the cost, and then hand a file that is no
+/// program to a shell (execvp(3)); without a directory of its own, the child is started by posix_spawn(3).
+pub fn start_in_root(command: &mut Command) -> std::io::Result<Child> {
+    let here = nix::fcntl::open(".", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    enter(Path::new("/"))?;
+    let started = command.spawn();
+    // A directory that this user may not enter any more is of no use to us either.
+    let _ = nix::unistd::fchdir(here);
+    started
 }
 
 /// Whether this user may execute a file.
@@ -84,4 +98,22 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
         let number = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
         Ok(OwnedFd::from_raw_fd(number as libc::c_int))
     }
+}
+
+/// Carries on with `work` in a child that nobody waits for: in a session of its own, in the root directory, and with no descriptor
+/// of the caller's but `keep`. EBUSY if this process has another thread: the child would have only this one.
+pub fn in_background(keep: &Dir, work: impl FnOnce()) -> Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task").map_err(|error| super::errno(&error))?.count();
+    if threads != 1 {
+        return Err(Errno::EBUSY);
+    }
+    // SAFETY: there is no other thread, whose locks the child would find taken for ever.
+    if let ForkResult::Parent { .. } = unsafe { nix::unistd::fork() }? {
+        return Ok(());
+    }
+    if nix::unistd::setsid().is_ok() && enter(Path::new("/")).is_ok() && fd::close_all_but(keep).is_ok() {
+        work();
+    }
+    // SAFETY: ends the child without anything that the parent has prepared for its own end.
+    unsafe { libc::_exit(0) }
 }

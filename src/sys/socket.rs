@@ -1,15 +1,15 @@
 //! Stream sockets between two processes of this machine (unix(7)).
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    self, AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials, sockopt,
+    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials, sockopt,
 };
 use nix::sys::time::TimeVal;
 
-use super::{Errno, Result};
+use super::{Errno, Passed, Result, passed};
 
 /// Two connected sockets, both close-on-exec.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
@@ -47,6 +47,20 @@ pub fn send_all(fd: &impl AsFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// As [`send_all`], with a descriptor beside the first byte. ETOOMANYREFS if this user has too many on their way.
+pub fn send_with(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> Result<()> {
+    let beside = [descriptor.as_fd().as_raw_fd()];
+    loop {
+        let vector = [IoSlice::new(bytes)];
+        let control = [ControlMessage::ScmRights(&beside)];
+        match socket::sendmsg::<()>(fd.as_fd().as_raw_fd(), &vector, &control, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(sent) => return send_all(fd, &bytes[sent..]),
+            Err(Errno::EINTR) => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+}
+
 /// Receives at most as many bytes as fit; 0 at the end. An end that was closed without having read everything shows as
 /// ECONNRESET to its peer: that is an end, too.
 pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
@@ -59,31 +73,52 @@ pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// As [`receive`], with the descriptors that come beside the bytes: at most two, the kernel discards the others.
+pub fn receive_passed(fd: &impl AsFd, bytes: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize> {
+    let mut space = nix::cmsg_space!(RawFd);
+    let (length, beside) = receive_beside(fd, bytes, &mut space)?;
+    passed.extend(beside.descriptors.into_iter().map(Passed::new));
+    Ok(length)
+}
+
+/// As [`receive`], with the user id of the sender, which [`receive_credentials`] has asked for. Descriptors that come beside
+/// it are not let in: ENOBUFS.
+pub fn receive_from(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Option<u32>)> {
+    let mut space = nix::cmsg_space!(UnixCredentials);
+    let (length, beside) = receive_beside(fd, bytes, &mut space)?;
+    Ok((length, beside.uid))
+}
+
 /// What came beside the bytes of one message.
 #[derive(Debug, Default)]
 pub struct Beside {
     /// Descriptors (SCM_RIGHTS), close-on-exec; ours to close.
     pub descriptors: Vec<OwnedFd>,
     /// The user id of the sender as the kernel saw it (SCM_CREDENTIALS).
-    pub uid: Option<u32>,
+    uid: Option<u32>,
 }
 
 /// As [`receive`], with what comes beside the bytes.
 pub fn receive_message(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Beside)> {
+    // Room for as many descriptors as one message can carry (SCM_MAX_FD, unix(7)): all are taken, so that all are closed.
+    let mut space = nix::cmsg_space!([RawFd; 253]);
+    receive_beside(fd, bytes, &mut space)
+}
+
+fn receive_beside(fd: &impl AsFd, bytes: &mut [u8], space: &mut [u8]) -> Result<(usize, Beside)> {
     let raw: RawFd = fd.as_fd().as_raw_fd();
-    // Room for the credentials and as many descriptors as one message can carry (SCM_MAX_FD, unix(7)): all are taken, so
-    // that all are closed.
-    let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; 253]);
     loop {
         let mut vector = [IoSliceMut::new(bytes)];
-        let received = socket::recvmsg::<()>(raw, &mut vector, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC);
+        let received = socket::recvmsg::<()>(raw, &mut vector, Some(space), MsgFlags::MSG_CMSG_CLOEXEC);
         let message = match received {
             Err(Errno::EINTR) => continue,
             Err(Errno::ECONNRESET | Errno::EPIPE) => return Ok((0, Beside::default())),
             result => result?,
         };
         let mut beside = Beside::default();
-        for control in message.cmsgs()? {
+        // More than there was room for: what the kernel has let in all the same is nobody's, and must not delay our end.
+        let controls = message.cmsgs().inspect_err(|_| passed::close_after_death())?;
+        for control in controls {
             match control {
                 ControlMessageOwned::ScmRights(numbers) => {
                     beside.descriptors.extend(numbers.into_iter().map(|number| {

@@ -65,6 +65,11 @@ impl Stat {
         u64::try_from(self.0.st_size).unwrap_or(0)
     }
 
+    /// The bytes that its content takes, as far as it reaches: not those that a file system has set aside behind its end.
+    pub fn allocated(&self) -> u64 {
+        u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512).min(self.size())
+    }
+
     /// Whether fewer blocks are allocated than the length needs: there may be holes.
     pub fn may_have_holes(&self) -> bool {
         u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512) < self.size()

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::remove;
+use super::remove_with;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Name, OwnedName, Rename};
 
@@ -37,6 +37,11 @@ impl Place {
             .ok_or_else(|| Error::refused(sandbox, "the sandbox's name is too long to make another one from it"))?;
         let parent = Dir::open(path).at("open the directory", path)?;
         Ok(Place { parent, path: path.to_path_buf(), name })
+    }
+
+    /// The device that it is on.
+    pub fn device(&self) -> Result<u64> {
+        Ok(self.parent.stat_self().at("examine", &self.path)?.identity().0)
     }
 
     /// The path of something at this place, for messages.
@@ -87,16 +92,16 @@ impl Place {
             {
                 found.push((OwnedName::from(name), stat.uid()));
             }
-            Ok(())
+            Ok::<_, Error>(())
         });
         found
     }
 
-    /// Removes the temporary names that belong to `user`, as far as that is possible.
-    pub fn sweep(&self, user: u32, spare: impl Fn(Name<'_>) -> bool) {
+    /// Removes the temporary names that belong to `user`, as far as that is possible. `beat` is called now and then.
+    pub fn sweep(&self, user: u32, spare: impl Fn(Name<'_>) -> bool, beat: &mut dyn FnMut()) {
         for (name, owner) in self.leftovers() {
             if owner == user && !spare(name.name()) {
-                let _ = remove(&self.parent, name.name(), &self.path);
+                let _ = remove_with(&self.parent, name.name(), &self.path, beat);
             }
         }
     }

@@ -2,60 +2,104 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
 use super::beside::Place;
+use super::content::Copier;
 use super::descent::Descent;
-use super::remove;
+use super::guard::LinkGuard;
+use super::links::{self, Verdict};
+use super::{Progress, remove};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{self, Dir, Errno, Name, OwnedName, Rename, attribute, dir};
-use crate::wire::{Attributes, Broken, Dropped, Frame, Totals};
+use crate::sys::{self, Dir, Errno, Name, OwnedName, Passed, Rename, attribute, file};
+use crate::wire::{Attributes, Broken, Channel, Dropped, Frame, Links, Totals};
 
 /// Builds a tree from the records of a sender that is not trusted: whatever it sends, everything is created below the
 /// top, exclusively, as the builder's own, and without any privilege bit.
 pub struct Builder<'a> {
     walk: Descent,
+    place: &'a Place,
+    /// The device of the place: descriptors of other devices are not read.
+    device: u64,
+    guard: Option<LinkGuard>,
+    copier: Copier,
     file: Option<Begun>,
+    /// Its name; kept when it is complete, so that its room serves for the next.
+    name: OwnedName,
+    /// Bytes of the names of the attributes that the file or directory has by now.
+    attributes: usize,
     totals: Totals,
     /// Whether others than the owner may write to a directory of the tree.
     open_to_others: bool,
-    /// Where files with further names are kept under their number, so that each is found again by a single component;
-    /// beside the tree, made when first needed.
+    /// Where files that may have further names are kept under their number, so that each is found again by a single
+    /// component; beside the tree, made when first needed.
     numbered: Option<(OwnedName, Dir)>,
-    place: &'a Place,
 }
 
 /// A file whose content is arriving.
 struct Begun {
     file: File,
-    name: OwnedName,
+    /// Up to where it is written: content arrives from the beginning to the end.
     written: u64,
 }
 
-/// What a record led to.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// More records follow.
-    More,
-    /// The tree is complete, except for the top's own attributes, which are these; and what its sender says it dropped.
-    Complete(Attributes, Dropped),
+/// What became of a tree that has arrived.
+#[derive(Debug)]
+pub struct Built {
+    /// The attributes of its top, which it does not have yet.
+    pub attributes: Attributes,
+    /// What was moved.
+    pub totals: Totals,
+    /// What was left behind: links by our own count, everything else by its sender's word.
+    pub dropped: Dropped,
+    /// The paths of some of the links that were left behind.
+    pub left: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
-    /// Builds in the new and empty directory `top`, named `name` at its place.
-    pub fn new(top: Dir, place: &'a Place, name: Name<'_>) -> Result<Self> {
+    /// Builds in the new and empty directory `top`, named `name` at its place. With `links` other than `Keep`, none may lead out
+    /// of the tree.
+    pub fn new(top: Dir, place: &'a Place, name: Name<'_>, links: Links) -> Result<Self> {
         let path = place.path_of(name);
         // A default access control list of the parent would be handed down to every file of the tree.
         for list in [c"system.posix_acl_default", c"system.posix_acl_access"] {
             attribute::remove(&top, list).at("remove an access control list of", &path)?;
         }
-        let walk = Descent::new(top, path)?;
-        Ok(Builder { walk, file: None, totals: Totals::default(), open_to_others: false, numbered: None, place })
+        Ok(Builder {
+            walk: Descent::new(top, path),
+            place,
+            device: place.device()?,
+            guard: (links != Links::Keep).then(LinkGuard::default),
+            copier: Copier::default(),
+            file: None,
+            name: name.into(),
+            attributes: 0,
+            totals: Totals::default(),
+            open_to_others: false,
+            numbered: None,
+        })
+    }
+
+    /// Builds what arrives on the channel, which must accept descriptors by now, until the tree is complete but for its top's own attributes.
+    pub fn receive(&mut self, channel: &mut Channel, progress: Progress<'_>) -> Result<Built> {
+        loop {
+            match channel.receive().map_err(lost)? {
+                Frame::Content { size } => {
+                    let passed = channel.passed().map_err(lost)?;
+                    self.content(passed, size, channel, progress)?;
+                    channel.send(Frame::Taken).map_err(lost)?;
+                }
+                Frame::End { attributes, totals, dropped } => return self.end(attributes, totals, dropped),
+                record => self.record(record)?,
+            }
+            progress(&self.totals);
+        }
     }
 
     /// Carries out one record.
-    pub fn record(&mut self, frame: Frame<'_>) -> Result<Step> {
+    fn record(&mut self, frame: Frame<'_>) -> Result<()> {
         if self.file.is_some() && !matches!(frame, Frame::Data { .. } | Frame::Attribute { .. } | Frame::Close { .. }) {
             return Err(out_of_turn());
         }
@@ -65,6 +109,7 @@ impl<'a> Builder<'a> {
                 let made =
                     self.walk.here()?.create_dir(name).at_entry("create the directory", || self.walk.path_of(name))?;
                 self.walk.enter(name, made)?;
+                self.attributes = 0;
                 self.totals.directories += 1;
             }
             Frame::Up { attributes } => {
@@ -80,68 +125,117 @@ impl<'a> Builder<'a> {
             }
             Frame::File { name, number } => {
                 let file = self.walk.here()?.create_file(name).at_entry("create", || self.walk.path_of(name))?;
-                self.file = Some(Begun { file, name: name.into(), written: 0 });
+                self.attributes = 0;
+                self.file = Some(Begun { file, written: 0 });
+                self.name.set(name);
                 self.totals.files += 1;
                 self.keep(name, number)?;
             }
             Frame::Data { offset, bytes } => {
                 let begun = self.file.as_mut().ok_or_else(out_of_turn)?;
-                let end = offset.checked_add(bytes.len() as u64).ok_or_else(out_of_turn)?;
-                begun.file.write_all_at(bytes, offset).at_entry("write", || self.walk.path_of(begun.name.name()))?;
-                begun.written = begun.written.max(end);
+                // Only forwards, and never nothing: a sender without an end meets the end of the disk.
+                if offset < begun.written || bytes.is_empty() {
+                    return Err(out_of_turn());
+                }
+                begun.written = offset.checked_add(bytes.len() as u64).ok_or_else(out_of_turn)?;
+                begun.file.write_all_at(bytes, offset).at_entry("write", || self.walk.path_of(self.name.name()))?;
                 self.totals.bytes += bytes.len() as u64;
             }
             Frame::Attribute { name, value } => {
-                let (set, path) = match &self.file {
-                    Some(begun) => (attribute::set(&begun.file, name, value), self.walk.path_of(begun.name.name())),
-                    None => (attribute::set(self.walk.here()?, name, value), self.walk.path().to_os_string()),
-                };
-                set.at("set an attribute of", path)?;
+                // No file has more than the kernel can list (xattr(7)).
+                self.attributes += name.len() + 1;
+                if self.attributes > attribute::LARGEST {
+                    return Err(out_of_turn());
+                }
+                match &self.file {
+                    Some(begun) => attribute::set(&begun.file, name, value)
+                        .at_entry("set an attribute of", || self.walk.path_of(self.name.name())),
+                    None => attribute::set(self.walk.here()?, name, value).at("set an attribute of", self.walk.path()),
+                }?;
                 self.totals.attributes += 1;
             }
             Frame::Close { size, attributes } => {
                 let begun = self.file.take().ok_or_else(out_of_turn)?;
-                let Begun { file, name, written } = begun;
-                close(file, written, size, attributes).at_entry("complete", || self.walk.path_of(name.name()))?;
+                let Begun { file, written } = begun;
+                close(file, written, size, attributes).at_entry("complete", || self.walk.path_of(self.name.name()))?;
             }
             Frame::Symlink { name, number, modified, target } => {
-                let here = self.walk.here()?;
-                let made = here.create_symlink(name, target).and_then(|()| here.set_modified_at(name, modified));
-                made.at_entry("create the link", || self.walk.path_of(name))?;
                 self.totals.symlinks += 1;
-                self.keep(name, number)?;
+                let admitted = self.guard.as_mut().is_none_or(|guard| guard.admits(&self.walk, name, target));
+                if admitted {
+                    let here = self.walk.here()?;
+                    let made = here.create_symlink(name, target).and_then(|()| here.set_modified_at(name, modified));
+                    made.at_entry("create the link", || self.walk.path_of(name))?;
+                    self.keep(name, number)?;
+                } else if number != 0 {
+                    return Err(out_of_turn());
+                }
             }
             Frame::Link { name, number } => {
-                let (_, numbered) = self.numbered.as_ref().ok_or_else(out_of_turn)?;
-                let (mut room, here) = ([0; 10], self.walk.here()?);
-                let number = digits(number, &mut room)?;
-                let linked = match numbered.link(number, here, name) {
-                    // The file has as many names as it can have, and the numbered one is not to be the last straw.
-                    Err(Errno::EMLINK) => numbered.rename_into(number, here, name, Rename::NoReplace),
-                    linked => linked,
-                };
-                linked.at_entry("create the hard link", || self.walk.path_of(name))?;
                 self.totals.links += 1;
+                self.link(name, number)?;
             }
-            Frame::End { attributes, totals, dropped } => {
-                if self.walk.depth() > 0 || totals != self.totals {
-                    return Err(protocol("its totals are not what arrived"));
-                }
-                self.open_to_others |= attributes.mode & 0o022 != 0;
-                self.forget_numbers()?;
-                return Ok(Step::Complete(attributes, dropped));
-            }
+            Frame::Left { name } => match &mut self.guard {
+                Some(guard) => guard.left(|| self.walk.path_of(name)),
+                None => return Err(out_of_turn()),
+            },
             Frame::Failed { text } => {
                 return Err(Error::Told { who: "the sending side", text: text.to_vec() });
             }
             _ => return Err(out_of_turn()),
         }
-        Ok(Step::More)
+        Ok(())
     }
 
-    /// What has been built.
-    pub fn totals(&self) -> Totals {
-        self.totals
+    /// Fills the file begun last from a descriptor.
+    fn content(&mut self, passed: Passed, size: u64, channel: &mut Channel, progress: Progress<'_>) -> Result<()> {
+        let begun = self.file.as_mut().filter(|begun| begun.written == 0 && size > 0).ok_or_else(out_of_turn)?;
+        let from =
+            passed.regular_on(self.device).map_err(|_| protocol("a descriptor that is no file of the sandbox's"))?;
+        let before = self.totals;
+        let copied = self.copier.copy(&from, &begun.file, size, |more| {
+            self.totals.passed = self.totals.passed.saturating_add(more);
+            progress(&self.totals);
+            channel.keep_alive().map_err(|_| ErrorKind::BrokenPipe.into())
+        });
+        copied.at_entry("copy", || self.walk.path_of(self.name.name()))?;
+        begun.written = size;
+        self.totals.passed = before.passed.checked_add(size).ok_or_else(out_of_turn)?;
+        Ok(())
+    }
+
+    /// Makes one more name of a file that has arrived.
+    fn link(&mut self, name: Name<'_>, number: u32) -> Result<()> {
+        let (_, numbered) = self.numbered.as_ref().ok_or_else(out_of_turn)?;
+        let (mut room, here) = ([0; 10], self.walk.here()?);
+        let number = digits(number, &mut room)?;
+        // Where a link leads depends on where it is, and this is another place than the first.
+        if self.guard.is_some()
+            && let Ok(target) = numbered.read_link(number)
+            && links::judge(&target, self.walk.depth()) != Verdict::Stays
+        {
+            return Err(out_of_turn());
+        }
+        let linked = match numbered.link(number, here, name) {
+            // The file has as many names as it can have, and the numbered one is not to be the last straw.
+            Err(Errno::EMLINK) => numbered.rename_into(number, here, name, Rename::NoReplace),
+            linked => linked,
+        };
+        linked.at_entry("create the hard link", || self.walk.path_of(name))
+    }
+
+    /// Both sides agree on what has arrived; the rest is by our own judgement.
+    fn end(&mut self, attributes: Attributes, totals: Totals, dropped: Dropped) -> Result<Built> {
+        if self.walk.depth() > 0 || totals != self.totals {
+            return Err(protocol("its totals are not what arrived"));
+        }
+        self.open_to_others |= attributes.mode & 0o022 != 0;
+        self.forget_numbers()?;
+        let (links, left) = match self.guard.take() {
+            Some(guard) => guard.end(self.walk.here()?, self.walk.path())?,
+            None => (0, Vec::new()),
+        };
+        Ok(Built { attributes, totals, dropped: Dropped { links, ..dropped }, left })
     }
 
     /// The top directory, to add to it what the records don't hold.
@@ -194,7 +288,7 @@ impl Drop for Builder<'_> {
 }
 
 /// The last steps for a file: its length, its mode (a write would clear bits of it), its time (a write would change it).
-fn close(file: File, written: u64, size: u64, attributes: Attributes) -> std::result::Result<(), Errno> {
+fn close(file: File, written: u64, size: u64, attributes: Attributes) -> sys::Result<()> {
     if size < written {
         return Err(Errno::EPROTO);
     }
@@ -202,9 +296,9 @@ fn close(file: File, written: u64, size: u64, attributes: Attributes) -> std::re
         file.set_len(size).map_err(|error| sys::errno(&error))?;
     }
     if attributes.mode != 0o600 {
-        dir::set_mode(&file, attributes.mode)?;
+        file::set_mode(&file, attributes.mode)?;
     }
-    dir::set_modified(&file, attributes.modified)?;
+    file::set_modified(&file, attributes.modified)?;
     sys::fd::close(OwnedFd::from(file))
 }
 
@@ -227,5 +321,9 @@ fn out_of_turn() -> Error {
 }
 
 fn protocol(what: &'static str) -> Error {
-    Error::Connection { with: "the sending side", cause: Broken::Protocol(what) }
+    lost(Broken::Protocol(what))
+}
+
+fn lost(cause: Broken) -> Error {
+    Error::Connection { with: "the sending side", cause }
 }

@@ -1,46 +1,59 @@
 //! The way from the top of a tree down to where a walk is.
 
-use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Name};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::DEEPEST;
+use crate::error::{Context as _, Error, Result};
+use crate::sys::{Dir, Name};
 
-/// So many of the lowest directories stay open; those above are opened again on the way back. It keeps a walk of the deepest
-/// tree below the usual limit of 1,024 descriptors.
+/// So many of the lowest directories stay open, and the top; those between are opened again on the way back. It keeps a walk
+/// of the deepest tree below the usual limit of 1,024 descriptors.
 const KEPT_OPEN: usize = 256;
 
-/// The most bytes of a path that are kept for messages.
+/// The most bytes of a path that are kept.
 const LONGEST_SHOWN: usize = 4096;
 
 /// A stack of directories, each a subdirectory of the one below it in the stack.
 pub struct Descent {
     levels: Vec<Level>,
-    /// The path of the lowest directory, for messages; and its length at each level.
+    /// The path of the lowest directory, as far as it is kept.
     path: Vec<u8>,
 }
 
 struct Level {
-    /// None while the directory is closed because the walk is deep below it.
-    dir: Option<Dir>,
-    /// Device and inode: opening it again must lead to the same directory.
-    identity: (u64, u64),
+    dir: Open,
+    /// The length of its path.
     path_length: usize,
+}
+
+enum Open {
+    Yes(Dir),
+    /// Closed while the walk is deep below it. Opening it again must lead to the same device and inode.
+    No((u64, u64)),
 }
 
 impl Descent {
     /// Starts at an open directory, shown as `path` in messages.
-    pub fn new(top: Dir, path: impl AsRef<OsStr>) -> Result<Self> {
-        let mut descent = Descent { levels: Vec::new(), path: path.as_ref().as_bytes().to_vec() };
-        descent.push(top)?;
-        Ok(descent)
+    pub fn new(top: Dir, path: impl AsRef<OsStr>) -> Self {
+        let path = path.as_ref().as_bytes().to_vec();
+        Descent { levels: vec![Level { dir: Open::Yes(top), path_length: path.len() }], path }
     }
 
     /// The directory where the walk is.
     pub fn here(&self) -> Result<&Dir> {
-        let lowest = self.levels.last().and_then(|level| level.dir.as_ref());
-        lowest.ok_or_else(|| Error::refused(self.path(), "the walk has left its tree"))
+        match self.levels.last() {
+            Some(Level { dir: Open::Yes(dir), .. }) => Ok(dir),
+            _ => Err(self.lost()),
+        }
+    }
+
+    /// The directory where the walk began.
+    pub fn top(&self) -> Result<&Dir> {
+        match self.levels.first() {
+            Some(Level { dir: Open::Yes(dir), .. }) => Ok(dir),
+            _ => Err(self.lost()),
+        }
     }
 
     /// How many levels below the top the walk is.
@@ -48,17 +61,26 @@ impl Descent {
         self.levels.len().saturating_sub(1)
     }
 
-    /// The path of the directory where the walk is, for messages only.
+    /// The path of the directory where the walk is, for messages.
     pub fn path(&self) -> &OsStr {
         OsStr::from_bytes(&self.path)
     }
 
-    /// The path of an entry of this directory, for messages only.
-    pub fn path_of(&self, name: Name<'_>) -> std::ffi::OsString {
+    /// The path of an entry of this directory, for messages.
+    pub fn path_of(&self, name: Name<'_>) -> OsString {
         let mut path = self.path().to_os_string();
         path.push("/");
         path.push(name.os());
         path
+    }
+
+    /// The path of an entry of this directory from the top on; none if it is too long to be kept, or for the kernel.
+    pub fn below_top(&self, name: Name<'_>) -> Option<Vec<u8>> {
+        let here = self.path.get(self.levels.first()?.path_length..).filter(|_| self.path.len() < LONGEST_SHOWN)?;
+        Some(match here.strip_prefix(b"/") {
+            Some(here) => [here, b"/", name.bytes()].concat(),
+            None => name.bytes().to_vec(),
+        })
     }
 
     /// Refuses a subdirectory that would be too deep to cross over. What is only removed may be deeper.
@@ -71,43 +93,40 @@ impl Descent {
 
     /// Goes down into an open subdirectory of this directory.
     pub fn enter(&mut self, name: Name<'_>, dir: Dir) -> Result<()> {
-        let length = self.path.len();
-        if length < LONGEST_SHOWN {
+        if let Some(above) = self.levels.len().checked_sub(KEPT_OPEN).filter(|above| *above > 0)
+            && let Open::Yes(dir) = &self.levels[above].dir
+        {
+            let identity = dir.stat_self().at("examine a directory above", self.path())?.identity();
+            self.levels[above].dir = Open::No(identity);
+        }
+        if self.path.len() < LONGEST_SHOWN {
             self.path.push(b'/');
             self.path.extend_from_slice(name.bytes());
         }
-        if let Err(error) = self.push(dir) {
-            self.path.truncate(length);
-            return Err(error);
-        }
-        if let Some(above) = self.levels.len().checked_sub(KEPT_OPEN + 1) {
-            self.levels[above].dir = None;
-        }
+        self.levels.push(Level { dir: Open::Yes(dir), path_length: self.path.len() });
         Ok(())
     }
 
     /// Goes back up; the directory that was left is returned.
     pub fn leave(&mut self) -> Result<Option<Dir>> {
-        let Some(left) = self.levels.pop() else {
+        let Some(Level { dir: Open::Yes(left), .. }) = self.levels.pop() else {
             return Ok(None);
         };
         if let Some(above) = self.levels.last_mut() {
-            if let (None, Some(dir)) = (&above.dir, &left.dir) {
-                let parent = dir.open_parent().at("go back up from", OsStr::from_bytes(&self.path))?;
+            if let Open::No(identity) = above.dir {
+                let parent = left.open_parent().at("go back up from", OsStr::from_bytes(&self.path))?;
                 let found = parent.stat_self().at("examine the parent of", OsStr::from_bytes(&self.path))?;
-                if found.identity() != above.identity {
+                if found.identity() != identity {
                     return Err(Error::refused(self.path(), "somebody moved this directory while it was walked"));
                 }
-                above.dir = Some(parent);
+                above.dir = Open::Yes(parent);
             }
             self.path.truncate(above.path_length);
         }
-        Ok(left.dir)
+        Ok(Some(left))
     }
 
-    fn push(&mut self, dir: Dir) -> Result<()> {
-        let identity = dir.stat_self().at("examine", self.path())?.identity();
-        self.levels.push(Level { dir: Some(dir), identity, path_length: self.path.len() });
-        Ok(())
+    fn lost(&self) -> Error {
+        Error::refused(self.path(), "the walk has left its tree")
     }
 }

@@ -3,44 +3,61 @@
 //! - [`send`] walks a tree and turns it into records;
 //! - [`build`] makes a tree from records;
 //! - [`remove`] deletes one;
+//! - [`measure`] tells what a copy of one needs;
+//! - [`content`] copies a large file's content;
+//! - [`links`] tells where symbolic links lead;
+//! - `guard` keeps those out that leave a tree;
 //! - [`beside`] names what is made beside a sandbox, and sweeps what was left there;
-//! - [`descent`] keeps the way from the top to where a walk is.
+//! - [`descent`] keeps the way from the top to where a walk is; [`names`] keeps many names.
 #![forbid(unsafe_code)]
+
+use std::ffi::OsString;
 
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Name};
+use crate::wire::Totals;
 
 pub mod beside;
 pub mod build;
+pub mod content;
 pub mod descent;
+mod guard;
+pub mod links;
+pub mod measure;
+pub mod names;
 pub mod remove;
 pub mod send;
 
 pub use build::Builder;
-pub use remove::remove;
-pub use send::{Unreadable, send};
+pub use measure::measure;
+pub use remove::{remove, remove_with};
+pub use send::{Way, send};
+
+/// Who wants to know how far a transfer has come: called with what has been moved so far, after every entry and every piece
+/// of a large one. It only looks on, and can't end it.
+pub type Progress<'a> = &'a mut dyn FnMut(&Totals);
 
 /// The deepest level of a tree that is walked or built.
 pub const DEEPEST: usize = 4096;
 
 /// Opens a subdirectory to walk it; one that its owner can't read or search is opened up first, if it is the caller's.
-pub fn open_dir(parent: &Dir, name: Name<'_>, path: &std::ffi::OsStr) -> Result<Dir> {
+pub fn open_dir(parent: &Dir, name: Name<'_>, path: impl Fn() -> OsString) -> Result<Dir> {
     open_dir_as_it_was(parent, name, path).map(|(dir, _)| dir)
 }
 
 /// As [`open_dir`], with the mode that it had if it was opened up.
-fn open_dir_as_it_was(parent: &Dir, name: Name<'_>, path: &std::ffi::OsStr) -> Result<(Dir, Option<u32>)> {
+fn open_dir_as_it_was(parent: &Dir, name: Name<'_>, path: impl Fn() -> OsString) -> Result<(Dir, Option<u32>)> {
     let result = match parent.open_dir(name) {
         Err(Errno::EACCES) => {
             parent.widen(name, 0o700).and_then(|mode| parent.open_dir(name).map(|dir| (dir, Some(mode))))
         }
         result => result.map(|dir| (dir, None)),
     };
-    opened(result, || path.to_os_string())
+    opened(result, path)
 }
 
 /// Says of a mount point that it is one.
-fn opened<T>(result: crate::sys::Result<T>, path: impl FnOnce() -> std::ffi::OsString) -> Result<T> {
+fn opened<T>(result: crate::sys::Result<T>, path: impl FnOnce() -> OsString) -> Result<T> {
     match result {
         Err(Errno::EXDEV) => {
             Err(Error::refused(path(), "a mount point inside the sandbox is neither entered nor emptied"))

@@ -1,27 +1,35 @@
 //! Walking a tree and sending it as records.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::hash_map::Entry;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
 
+use super::content::{self, LARGE};
 use super::descent::Descent;
-use super::{open_dir_as_it_was, opened, vanished};
+use super::links::{self, Verdict};
+use super::names::Names;
+use super::{Progress, open_dir_as_it_was, opened, vanished};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Errno, Kind, Name, OwnedName, Stat, Time, attribute, dir};
+use crate::sys::{Dir, Errno, Kind, Name, Stat, Time, attribute, file};
 use crate::wire::frame::CHUNK;
-use crate::wire::{Attributes, Broken, Channel, Dropped, Frame, Totals};
+use crate::wire::{Attributes, Broken, Channel, Dropped, Frame, Links, Totals};
 
-/// What becomes of files and directories that are somebody else's, and not readable.
+/// In which direction a tree goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
-    /// Fail: whoever hands a tree over means all of it.
-    Refuse,
-    /// Leave them behind, counted: what others put into a job's directory must not keep its files from coming back.
-    Drop,
+pub enum Way {
+    /// The batch user hands it to the job user, and means all of it: what can't be read is an error. A file that others may
+    /// write to is not passed as a descriptor: the job user could open it again to write, before it has changed hands.
+    HandOver,
+    /// The job user gives it back. What others have put there and nobody else can read must not keep the rest, and is left
+    /// behind, counted; so are the links that leave it, as the policy says.
+    BringBack(Links),
 }
 
-/// Sends the tree below `top`, which is shown as `path`; the top-level entry named `except` is left out.
+/// Sends the tree below `top`, which is shown as `path`; the top-level entry named `except` is left out. `device` is that of
+/// the directory that the copy is made in: large files on it are passed as descriptors.
 ///
 /// Returns what was sent and what was left behind. Errors name the file. A file that somebody still writes to is sent as
 /// long as it was when it was opened; the totals count what was sent.
@@ -29,22 +37,24 @@ pub fn send(
     top: Dir,
     path: &OsStr,
     except: Option<Name<'_>>,
-    unreadable: Unreadable,
+    (way, device): (Way, u64),
     channel: &mut Channel,
+    progress: Progress<'_>,
 ) -> Result<(Totals, Dropped)> {
-    let walk = Descent::new(top, path)?;
+    let mut walk = Descent::new(top, path);
     let mut sender = Sender {
-        walk,
         channel,
-        unreadable,
+        progress,
+        way,
+        device,
         totals: Totals::default(),
         dropped: Dropped::default(),
-        numbers: HashMap::new(),
-        chunk: vec![0; CHUNK],
+        numbered: HashMap::new(),
+        last_number: 0,
         names: Vec::new(),
         value: Vec::new(),
     };
-    let attributes = sender.tree(except)?;
+    let attributes = sender.tree(&mut walk, except)?;
     let (totals, dropped) = (sender.totals, sender.dropped);
     sender.put(Frame::End { attributes, totals, dropped })?;
     sender.channel.flush().map_err(broken)?;
@@ -52,42 +62,55 @@ pub fn send(
 }
 
 struct Sender<'a> {
-    walk: Descent,
     channel: &'a mut Channel,
-    unreadable: Unreadable,
+    progress: Progress<'a>,
+    way: Way,
+    device: u64,
     totals: Totals,
     dropped: Dropped,
-    /// The files with further names: device and inode, and their number.
-    numbers: HashMap<(u64, u64), u32>,
-    /// Room for a piece of a file; for a list of attributes; and for the value of one.
-    chunk: Vec<u8>,
+    /// The files that may be met again, by device and inode.
+    numbered: HashMap<(u64, u64), Numbered>,
+    last_number: u32,
+    /// Room for a list of attributes, and for the value of one.
     names: Vec<u8>,
     value: Vec<u8>,
+}
+
+/// A file that has been sent.
+struct Numbered {
+    number: u32,
+    /// How many of its names have not been met: after the last one it is forgotten.
+    names_left: u64,
 }
 
 /// A directory on the way, whose files are sent.
 struct Sent {
     attributes: Attributes,
-    subdirectories: Vec<OwnedName>,
+    subdirectories: Names,
 }
 
 impl Sender<'_> {
     /// Sends everything below the top; returns the top's own attributes.
-    fn tree(&mut self, except: Option<Name<'_>>) -> Result<Attributes> {
-        let mut way = vec![self.directory(except, None)?];
+    fn tree(&mut self, walk: &mut Descent, except: Option<Name<'_>>) -> Result<Attributes> {
+        let mut way = vec![self.directory(walk, except, None)?];
         loop {
             let Some(here) = way.last_mut() else {
-                return Err(Error::refused(self.walk.path(), "the walk has left its tree"));
+                return Err(Error::refused(walk.path(), "the walk has left its tree"));
             };
-            if let Some(next) = here.subdirectories.pop() {
-                let name = next.name();
-                self.walk.check_depth()?;
-                let opened = open_dir_as_it_was(self.walk.here()?, name, &self.walk.path_of(name));
-                let Some((dir, mode)) = self.readable(opened)? else { continue };
-                self.put(Frame::Directory { name })?;
-                self.totals.directories += 1;
-                self.walk.enter(name, dir)?;
-                way.push(self.directory(None, mode)?);
+            if let Some(name) = here.subdirectories.last() {
+                walk.check_depth()?;
+                let opened = open_dir_as_it_was(walk.here()?, name, || walk.path_of(name));
+                let entered = match self.readable(opened)? {
+                    Some((dir, mode)) => {
+                        self.put(Frame::Directory { name })?;
+                        self.totals.directories += 1;
+                        walk.enter(name, dir)?;
+                        Some(self.directory(walk, None, mode)?)
+                    }
+                    None => None,
+                };
+                here.subdirectories.pop();
+                way.extend(entered);
             } else {
                 let attributes = here.attributes;
                 way.pop();
@@ -95,159 +118,194 @@ impl Sender<'_> {
                     return Ok(attributes);
                 }
                 self.put(Frame::Up { attributes })?;
-                self.walk.leave()?;
+                walk.leave()?;
             }
         }
     }
 
     /// Sends the directory's own attributes and all entries that are not directories. `mode` is the one that it had, if
     /// it had to be opened up.
-    fn directory(&mut self, except: Option<Name<'_>>, mode: Option<u32>) -> Result<Sent> {
-        let stat = self.walk.here()?.stat_self().at("examine", self.walk.path())?;
-        let access = self.attributes_of_directory()?;
+    fn directory(&mut self, walk: &Descent, except: Option<Name<'_>>, mode: Option<u32>) -> Result<Sent> {
+        let here = walk.here()?;
+        let stat = here.stat_self().at("examine", walk.path())?;
+        let access = self.attributes_of(here, || walk.path().to_os_string())?;
         let attributes = self.attributes(mode.unwrap_or(stat.mode()), access, stat.modified());
         if stat.mode() & 0o500 != 0o500 {
             // Readable, or we would not be here, but not searchable: the entries could be listed and not opened.
-            self.walk.here()?.set_mode(stat.mode() | 0o700).at("open up", self.walk.path())?;
+            here.set_mode(stat.mode() | 0o700).at("open up", walk.path())?;
         }
-        let mut subdirectories = Vec::new();
-        let mut others = Vec::new();
-        let here = self.walk.here()?;
+        let mut subdirectories = Names::default();
         let listed = here.for_each(|name, kind| {
-            if Some(name) != except {
-                let list = if kind == Some(Kind::Directory) { &mut subdirectories } else { &mut others };
-                list.push(OwnedName::from(name));
+            if Some(name) != except && self.entry(walk, name, kind)? == Kind::Directory {
+                subdirectories.push(name);
             }
             Ok(())
         });
-        listed.at("read the directory", self.walk.path())?;
-        for other in others {
-            if self.entry(other.name())? == Kind::Directory {
-                subdirectories.push(other);
-            }
-        }
+        listed.at("read the directory", walk.path())??;
         Ok(Sent { attributes, subdirectories })
     }
 
-    /// Sends an entry, unless it is a directory after all; tells which kind it is. One that is gone by now is no error:
+    /// Sends an entry, unless it is a directory; tells which kind it is. One that is gone by now is no error:
     /// a process that outlived the job may still be at work.
-    fn entry(&mut self, name: Name<'_>) -> Result<Kind> {
-        let stat = self.walk.here()?.stat(name).at_entry("examine", || self.walk.path_of(name));
-        let Some(stat) = vanished(stat)? else {
-            return Ok(Kind::Special);
-        };
-        match stat.kind() {
-            Kind::Directory => {}
-            Kind::Special => self.dropped.specials += 1,
-            Kind::Symlink => {
-                if let Some(number) = self.first_name(name, &stat)? {
-                    let target =
-                        self.walk.here()?.read_link(name).at_entry("read the link", || self.walk.path_of(name))?;
-                    self.put(Frame::Symlink { name, number, modified: stat.modified(), target: &target })?;
-                    self.totals.symlinks += 1;
-                }
+    fn entry(&mut self, walk: &Descent, name: Name<'_>, kind: Option<Kind>) -> Result<Kind> {
+        let kind = match kind {
+            Some(kind) => kind,
+            None => {
+                let stat = walk.here()?.stat(name).at_entry("examine", || walk.path_of(name));
+                vanished(stat)?.map_or(Kind::Special, |stat| stat.kind())
             }
+        };
+        match kind {
+            Kind::Directory => return Ok(kind),
+            Kind::Special => self.dropped.specials += 1,
+            Kind::Symlink => self.symlink(walk, name)?,
             Kind::File => {
-                // What is sent is what the descriptor leads to, not what the name did; but its mode is the one from before
-                // it was opened up.
-                let opened = self.open(name);
-                let Some(file) = self.readable(opened)? else { return Ok(Kind::Special) };
-                let open = dir::stat_file(&file).at_entry("examine", || self.walk.path_of(name))?;
-                let mode = if open.identity() == stat.identity() { stat.mode() } else { open.mode() };
-                if open.kind() != Kind::File {
-                    self.dropped.specials += 1;
-                } else if let Some(number) = self.first_name(name, &open)? {
-                    self.put(Frame::File { name, number })?;
-                    self.file(name, &file, &open, mode)?;
+                let opened = open_file(walk, name);
+                if let Some((file, mode)) = self.readable(opened)? {
+                    let stat = file::stat(&file).at_entry("examine", || walk.path_of(name))?;
+                    // What is sent is what the descriptor leads to, whatever the name has led to before.
+                    match stat.kind() {
+                        Kind::File => self.file(walk, name, &file, &stat, mode)?,
+                        _ => self.dropped.specials += 1,
+                    }
                 }
             }
         }
-        Ok(stat.kind())
+        (self.progress)(&self.totals);
+        Ok(kind)
     }
 
-    /// The number of a file with several names when its first is met (0: it has one name only). For a further name the
+    /// Sends a link, or what the policy wants in its place.
+    fn symlink(&mut self, walk: &Descent, name: Name<'_>) -> Result<()> {
+        let here = walk.here()?;
+        let stat = here.stat(name).at_entry("examine", || walk.path_of(name));
+        let target = here.read_link(name).map_err(|cause| match cause {
+            Errno::EINVAL => Errno::ENOENT, // it is another kind of file by now
+            cause => cause,
+        });
+        let target = target.at_entry("read the link", || walk.path_of(name));
+        let (Some(stat), Some(target)) = (vanished(stat)?, vanished(target)?) else { return Ok(()) };
+        let (policy, verdict) = match self.way {
+            Way::BringBack(policy @ (Links::Copy | Links::Drop)) => (policy, judge(walk, name, &target)?),
+            _ => (Links::Keep, Verdict::Stays),
+        };
+        if verdict != Verdict::Leaves {
+            // What the receiver judges later has to stand for itself.
+            let number = if verdict == Verdict::Unsure { Some(0) } else { self.first_name(name, &stat)? };
+            if let Some(number) = number {
+                self.put(Frame::Symlink { name, number, modified: stat.modified(), target: &target })?;
+                self.totals.symlinks += 1;
+            }
+            return Ok(());
+        }
+        if policy == Links::Copy
+            && let Ok(file) = here.open_through(name)
+            && let Ok(stat) = file::stat(&file)
+            && stat.kind() == Kind::File
+        {
+            return self.file(walk, name, &file, &stat, None);
+        }
+        self.dropped.links += 1;
+        self.put(Frame::Left { name })
+    }
+
+    /// The number of a file that may be met again when it is met first (0: it will not be). For a further name the
     /// link is sent instead.
+    ///
+    /// A large file has a number also if it has one name: a process that outlived the job may move it ahead of the walk,
+    /// again and again, and it is not to be copied each time.
     fn first_name(&mut self, name: Name<'_>, stat: &Stat) -> Result<Option<u32>> {
-        if stat.names() < 2 {
+        let large = stat.kind() == Kind::File && stat.size() >= LARGE;
+        if stat.names() < 2 && !large {
             return Ok(Some(0));
         }
-        let next = u32::try_from(self.numbers.len() + 1).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(stat.identity()).or_insert(next);
-        if number == next {
-            return Ok(Some(number));
-        }
-        self.totals.links += 1;
-        self.put(Frame::Link { name, number }).map(|()| None)
-    }
-
-    /// Opens a file to read it; one that its owner can't read is opened up first.
-    fn open(&self, name: Name<'_>) -> Result<File> {
-        let here = self.walk.here()?;
-        let file = here.open_file(name).or_else(|cause| match cause {
-            Errno::EACCES => here.widen(name, 0o400).and_then(|_| here.open_file(name)),
-            cause => Err(cause),
-        });
-        opened(file, || self.walk.path_of(name))
-    }
-
-    /// Sends the content and the attributes of an open file.
-    fn file(&mut self, name: Name<'_>, file: &File, stat: &Stat, mode: u32) -> Result<()> {
-        let listed = attribute::list(file, &mut self.names);
-        listed.at_entry("list the attributes of", || self.walk.path_of(name))?;
-        let access = self.user_attributes(file, name.os())?;
-        let size = if stat.may_have_holes() {
-            let mut offset = 0;
-            while let Some(start) = dir::next_data(file, offset).at_entry("seek in", || self.walk.path_of(name))? {
-                let end =
-                    dir::next_hole(file, start).at_entry("seek in", || self.walk.path_of(name))?.unwrap_or(stat.size());
-                offset = self.content(name, file, start, end.min(stat.size()))?;
-                if offset < end {
-                    break;
-                }
+        match self.numbered.entry(stat.identity()) {
+            Entry::Vacant(vacant) => {
+                self.last_number =
+                    self.last_number.checked_add(1).ok_or_else(|| Error::refused(name.os(), "too many files"))?;
+                let names_left = if large { u64::MAX } else { stat.names() - 1 };
+                vacant.insert(Numbered { number: self.last_number, names_left });
+                Ok(Some(self.last_number))
             }
+            Entry::Occupied(mut met) => {
+                let number = met.get().number;
+                met.get_mut().names_left -= 1;
+                if met.get().names_left == 0 {
+                    met.remove();
+                }
+                self.totals.links += 1;
+                self.put(Frame::Link { name, number }).map(|()| None)
+            }
+        }
+    }
+
+    /// Sends an open file; or, if that was sent before, one more name of it. `mode` is the one that it had, if it had to be
+    /// opened up.
+    fn file(&mut self, walk: &Descent, name: Name<'_>, file: &File, stat: &Stat, mode: Option<u32>) -> Result<()> {
+        let Some(number) = self.first_name(name, stat)? else { return Ok(()) };
+        self.put(Frame::File { name, number })?;
+        let access = self.attributes_of(file, || walk.path_of(name))?;
+        let size = if self.lends(stat) && self.pass(file, stat)? {
             stat.size()
         } else {
-            self.content(name, file, 0, stat.size())?
+            self.content(walk, name, file, stat)?
         };
-        let attributes = self.attributes(mode, access, stat.modified());
+        let attributes = self.attributes(mode.unwrap_or(stat.mode()), access, stat.modified());
         self.totals.files += 1;
         self.put(Frame::Close { size, attributes })
     }
 
-    /// Sends a file's bytes from `start` up to `end`, or as far as it goes by now; returns where that was.
-    fn content(&mut self, name: Name<'_>, file: &File, start: u64, end: u64) -> Result<u64> {
-        let mut offset = start;
-        while offset < end {
-            let room = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
-            let read = file.read_at(&mut self.chunk[..room], offset).at_entry("read", || self.walk.path_of(name))?;
-            if read == 0 {
-                break;
+    /// Whether a file is passed as a descriptor.
+    fn lends(&self, stat: &Stat) -> bool {
+        let written_by_others = self.way == Way::HandOver && stat.mode() & 0o022 != 0;
+        stat.size() >= LARGE && stat.identity().0 == self.device && !written_by_others
+    }
+
+    /// Passes an open file, and waits until its content has been taken. False if the kernel does not want to.
+    fn pass(&mut self, file: &File, stat: &Stat) -> Result<bool> {
+        let passed = self.channel.pass(Frame::Content { size: stat.size() }, file).map_err(broken)?;
+        if passed.is_none() {
+            return Ok(false);
+        }
+        match self.channel.receive().map_err(broken)? {
+            Frame::Taken => {}
+            Frame::Failed { text } => return Err(Error::Told { who: RECEIVER, text: text.to_vec() }),
+            _ => return Err(broken(Broken::Protocol("an answer out of turn"))),
+        }
+        self.totals.passed += stat.size();
+        Ok(true)
+    }
+
+    /// Sends a file's bytes, without its holes; returns how long it is by now, at most what it was when it was opened.
+    fn content(&mut self, walk: &Descent, name: Name<'_>, file: &File, stat: &Stat) -> Result<u64> {
+        let mut offset = 0;
+        loop {
+            let data = content::next_data(file, stat, offset..stat.size());
+            let Some(data) = data.at_entry("seek in", || walk.path_of(name))? else { return Ok(stat.size()) };
+            offset = data.start;
+            while offset < data.end {
+                let length = usize::try_from(data.end - offset).unwrap_or(CHUNK).min(CHUNK);
+                let read =
+                    self.channel.queue_data(offset, length, |room| file.read_at(room, offset)).map_err(broken)?;
+                let read = read.at_entry("read", || walk.path_of(name))? as u64;
+                if read == 0 {
+                    return Ok(offset);
+                }
+                offset += read;
+                self.totals.bytes += read;
+                (self.progress)(&self.totals);
             }
-            self.channel.queue(Frame::Data { offset, bytes: &self.chunk[..read] }).map_err(broken)?;
-            offset += read as u64;
-            self.totals.bytes += read as u64;
         }
-        Ok(offset)
     }
 
-    fn attributes_of_directory(&mut self) -> Result<Option<u32>> {
-        let path = self.walk.path().to_os_string();
-        let here = self.walk.here()?;
-        attribute::list(here, &mut self.names).at("list the attributes of", &path)?;
-        if self.names.is_empty() {
-            return Ok(None);
-        }
-        // The walk is borrowed for as long as its directory is; a second descriptor ends that.
-        let dir = here.again().at("open", &path)?;
-        self.user_attributes(&dir, &path)
-    }
-
-    /// Sends the user's attributes of those in `names`; returns the group bits of an access control list, if there is one.
-    fn user_attributes(&mut self, file: &impl std::os::fd::AsFd, shown: &OsStr) -> Result<Option<u32>> {
+    /// Sends the user's attributes of an open file or directory; returns the group bits of an access control list, if
+    /// there is one.
+    fn attributes_of(&mut self, file: &impl AsFd, path: impl Fn() -> std::ffi::OsString) -> Result<Option<u32>> {
+        attribute::list(file, &mut self.names).at_entry("list the attributes of", &path)?;
         let mut group = None;
         let names = std::mem::take(&mut self.names);
         for name in names.split_inclusive(|byte| *byte == 0) {
-            let Ok(with_nul) = std::ffi::CStr::from_bytes_with_nul(name) else {
+            let Ok(with_nul) = CStr::from_bytes_with_nul(name) else {
                 continue;
             };
             let user = with_nul.to_bytes().starts_with(b"user.");
@@ -261,11 +319,11 @@ impl Sender<'_> {
             match attribute::get(file, with_nul, &mut self.value) {
                 Err(Errno::ENODATA) => {} // removed meanwhile
                 got if list => {
-                    got.at("read an access control list of", shown)?;
+                    got.at_entry("read an access control list of", &path)?;
                     group = group_entry(&self.value);
                 }
                 got => {
-                    got.at("read an attribute of", shown)?;
+                    got.at_entry("read an attribute of", &path)?;
                     self.totals.attributes += 1;
                     let frame = Frame::Attribute { name: with_nul.to_bytes(), value: &self.value };
                     self.channel.queue(frame).map_err(broken)?;
@@ -289,7 +347,7 @@ impl Sender<'_> {
     /// None for what is gone by now, and for what is left behind.
     fn readable<T>(&mut self, opened: Result<T>) -> Result<Option<T>> {
         match opened {
-            Err(Error::System { cause: Errno::EPERM, .. }) if self.unreadable == Unreadable::Drop => {
+            Err(Error::System { cause: Errno::EPERM, .. }) if self.way != Way::HandOver => {
                 self.dropped.unreadable += 1;
                 Ok(None)
             }
@@ -302,8 +360,36 @@ impl Sender<'_> {
     }
 }
 
+/// Opens a file to read it; one that its owner can't read is opened up first, and the mode that it had is returned.
+fn open_file(walk: &Descent, name: Name<'_>) -> Result<(File, Option<u32>)> {
+    let here = walk.here()?;
+    let file = match here.open_file(name) {
+        Err(Errno::EACCES) => {
+            here.widen(name, 0o400).and_then(|mode| here.open_file(name).map(|file| (file, Some(mode))))
+        }
+        file => file.map(|file| (file, None)),
+    };
+    opened(file, || walk.path_of(name))
+}
+
+/// Whether a link leaves the tree: by its names, or where these don't tell, by what the kernel finds, and a doubt is a yes.
+fn judge(walk: &Descent, name: Name<'_>, target: &[u8]) -> Result<Verdict> {
+    let verdict = links::judge(target, walk.depth());
+    if verdict == Verdict::Unsure {
+        let path = walk.below_top(name);
+        let top = walk.top()?;
+        if path.is_none_or(|path| top.leads_outside(&path) != Some(false)) {
+            return Ok(Verdict::Leaves);
+        }
+    }
+    Ok(verdict)
+}
+
+/// How messages name the other side.
+const RECEIVER: &str = "the receiving side";
+
 fn broken(cause: Broken) -> Error {
-    Error::Connection { with: "the receiving side", cause }
+    Error::Connection { with: RECEIVER, cause }
 }
 
 /// The bits of the owning group's own entry of an access control list, as the kernel stores the list: a version (4

@@ -1,11 +1,13 @@
 //! Frames over a socket, in batches, with bounded memory and bounded patience.
 
 use std::fmt;
+use std::fs::File;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::frame::{CHUNK, Frame, LONGEST, Malformed};
-use crate::sys::{Errno, socket};
+use super::frame::{ALIVE, CHUNK, Frame, LONGEST, Malformed};
+use crate::sys::{Errno, Passed, socket};
 
 /// Why a connection can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,20 +51,33 @@ impl From<Errno> for Broken {
     }
 }
 
+/// How often a side that is busy says so, at most.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Room for the longest frame, and for what follows it in the same reading.
+const ROOM: usize = 4 + LONGEST + CHUNK;
+
 /// One end of a connection between a helper and its agent.
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,
     out: Vec<u8>,
-    arrived: Vec<u8>,
-    /// What of `arrived` has been used.
-    used: usize,
+    arrived: Box<[u8]>,
+    /// What of `arrived` holds bytes that are not used yet.
+    unused: Range<usize>,
+    /// Whether the other side may pass descriptors now; and those that it has passed, in their order.
+    passing: bool,
+    passed: Vec<Passed>,
+    /// When this side last said that it is alive.
+    beat: Instant,
 }
 
 impl Channel {
     /// Speaks over a connected stream socket.
     pub fn new(socket: OwnedFd) -> Self {
-        Channel { socket, out: Vec::new(), arrived: Vec::new(), used: 0 }
+        let arrived = vec![0; ROOM].into_boxed_slice();
+        let beat = Instant::now();
+        Channel { socket, out: Vec::new(), arrived, unused: 0..0, passing: false, passed: Vec::new(), beat }
     }
 
     /// No single wait takes longer than this.
@@ -76,10 +91,46 @@ impl Channel {
         if self.out.len() >= CHUNK { self.flush() } else { Ok(()) }
     }
 
+    /// Queues content of a file as [`Frame::encode_data`] does.
+    pub fn queue_data<E>(
+        &mut self,
+        offset: u64,
+        length: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Result<usize, E>, Broken> {
+        let read = Frame::encode_data(&mut self.out, offset, length, read);
+        if self.out.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(read)
+    }
+
     /// Sends a frame, and what was queued before it.
     pub fn send(&mut self, frame: Frame<'_>) -> Result<(), Broken> {
         self.queue(frame)?;
         self.flush()
+    }
+
+    /// Sends a frame with a descriptor beside it, and what was queued before it. None if the kernel has too many of this
+    /// user's descriptors on their way; then the frame is not sent.
+    pub fn pass(&mut self, frame: Frame<'_>, file: &File) -> Result<Option<()>, Broken> {
+        self.flush()?;
+        frame.encode(&mut self.out);
+        let sent = socket::send_with(&self.socket, &self.out, file);
+        self.out.clear();
+        match sent {
+            Err(Errno::ETOOMANYREFS) => Ok(None),
+            sent => Ok(sent.map(Some)?),
+        }
+    }
+
+    /// Says that this side is still at work, if it has not said so for a while.
+    pub fn keep_alive(&mut self) -> Result<(), Broken> {
+        if self.beat.elapsed() < BEAT {
+            return Ok(());
+        }
+        self.beat = Instant::now();
+        self.send(Frame::Alive)
     }
 
     /// Sends what is queued.
@@ -89,18 +140,36 @@ impl Channel {
         Ok(sent?)
     }
 
-    /// Receives the next frame.
+    /// Receives the next frame that says something.
     pub fn receive(&mut self) -> Result<Frame<'_>, Broken> {
-        self.want(4)?;
-        let header = &self.arrived[self.used..self.used + 4];
-        let length = header.iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
-        if length > LONGEST {
-            return Err(Broken::Protocol("a message that is too long"));
+        loop {
+            self.want(4)?;
+            let header = &self.arrived[self.unused.start..self.unused.start + 4];
+            let length = header.iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+            if length > LONGEST {
+                return Err(Broken::Protocol("a message that is too long"));
+            }
+            self.want(4 + length)?;
+            let start = self.unused.start + 4;
+            self.unused.start = start + length;
+            if self.arrived[start..start + length] != [ALIVE] {
+                return Ok(Frame::decode(&self.arrived[start..start + length])?);
+            }
         }
-        self.want(4 + length)?;
-        let start = self.used + 4;
-        self.used = start + length;
-        Ok(Frame::decode(&self.arrived[start..self.used])?)
+    }
+
+    /// Lets the other side pass descriptors from the next reading on, or no longer: the kernel discards them then.
+    pub fn accept_passed(&mut self, passing: bool) {
+        self.passing = passing;
+        self.passed.clear();
+    }
+
+    /// The descriptor that came with the frame received last.
+    pub fn passed(&mut self) -> Result<Passed, Broken> {
+        match self.passed.pop() {
+            Some(passed) if self.passed.is_empty() => Ok(passed),
+            _ => Err(Broken::Protocol("a message without exactly one descriptor")),
+        }
     }
 
     /// Receives the first frame together with the user id of the process that sent it.
@@ -108,30 +177,37 @@ impl Channel {
     /// The peer's credentials in SO_PEERCRED would be of no use: they name whoever made the pair, which is this side.
     pub fn first(&mut self) -> Result<(u32, Frame<'_>), Broken> {
         let mut bytes = [0; 64];
-        let (length, beside) = socket::receive_message(&self.socket, &mut bytes)?;
+        let (length, uid) = socket::receive_from(&self.socket, &mut bytes)?;
         if length == 0 {
             return Err(Broken::Closed);
         }
         socket::receive_credentials(&self.socket, false)?;
-        let uid = beside.uid.ok_or(Broken::Protocol("a message without credentials"))?;
-        self.arrived.extend_from_slice(&bytes[..length]);
+        let uid = uid.ok_or(Broken::Protocol("a message without credentials"))?;
+        self.arrived[..length].copy_from_slice(&bytes[..length]);
+        self.unused = 0..length;
         Ok((uid, self.receive()?))
     }
 
-    /// Waits until `length` bytes that are not used yet have arrived.
+    /// Waits until `length` bytes that are not used yet have arrived: at most those of the longest frame.
     fn want(&mut self, length: usize) -> Result<(), Broken> {
-        if self.arrived.len() - self.used >= length {
+        if self.unused.len() >= length {
             return Ok(());
         }
-        self.arrived.drain(..self.used);
-        self.used = 0;
-        while self.arrived.len() < length {
-            let have = self.arrived.len();
-            self.arrived.resize(have + CHUNK, 0);
-            let received = socket::receive(&self.socket, &mut self.arrived[have..]);
-            self.arrived.truncate(have + received.unwrap_or(0));
-            if received? == 0 {
-                return Err(Broken::Closed);
+        self.arrived.copy_within(self.unused.clone(), 0);
+        self.unused = 0..self.unused.len();
+        while self.unused.len() < length {
+            let room = &mut self.arrived[self.unused.end..];
+            let received = match self.passing {
+                true => socket::receive_passed(&self.socket, room, &mut self.passed)?,
+                false => socket::receive(&self.socket, room)?,
+            };
+            match received {
+                0 => return Err(Broken::Closed),
+                received => self.unused.end += received,
+            }
+            // No more than one is ever on its way; more are only meant to fill our table.
+            if self.passed.len() > 2 {
+                return Err(Broken::Protocol("descriptors that nobody asked for"));
             }
         }
         Ok(())
@@ -165,11 +241,38 @@ mod tests {
     }
 
     #[test]
-    fn an_oversized_frame_is_refused_before_memory_is_taken_for_it() {
+    fn an_oversized_frame_is_refused() {
         let (mut channel, other) = connected();
         assert_eq!(socket::send_all(&other, &[255; 8]), Ok(()));
         assert_eq!(channel.receive(), Err(Broken::Protocol("a message that is too long")));
-        assert!(channel.arrived.capacity() <= 2 * CHUNK);
+    }
+
+    #[test]
+    fn a_descriptor_arrives_with_its_frame_and_only_where_it_is_wanted() {
+        let (mut channel, other) = connected();
+        let mut sender = Channel::new(other);
+        let null = File::open("/dev/null").unwrap_or_else(|error| panic!("{error}"));
+        let frame = Frame::Content { size: 0 };
+        assert_eq!(sender.pass(frame, &null), Ok(Some(())));
+        assert_eq!(channel.receive(), Ok(frame));
+        assert!(channel.passed().is_err());
+        channel.accept_passed(true);
+        assert_eq!(sender.send(Frame::Done), Ok(()));
+        assert_eq!(sender.pass(frame, &null), Ok(Some(())));
+        assert_eq!(channel.receive(), Ok(Frame::Done));
+        assert_eq!(channel.receive(), Ok(frame));
+        // It has come, but a device is not let any further.
+        assert_eq!(channel.passed().map(|passed| passed.regular_on(0).is_err()), Ok(true));
+    }
+
+    #[test]
+    fn signs_of_life_are_passed_over() {
+        let (mut channel, other) = connected();
+        let mut sender = Channel::new(other);
+        for frame in [Frame::Alive, Frame::Alive, Frame::Done] {
+            assert_eq!(sender.send(frame), Ok(()));
+        }
+        assert_eq!(channel.receive(), Ok(Frame::Done));
     }
 
     #[test]

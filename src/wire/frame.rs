@@ -7,7 +7,7 @@
 use crate::sys::{Name, Time};
 
 /// Both ends must speak the same version: helper and agent are installed together.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The most bytes of a file in one frame.
 pub const CHUNK: usize = 256 * 1024;
@@ -17,6 +17,9 @@ pub const LONGEST: usize = CHUNK + 512;
 
 /// The longest message text that is passed on.
 pub const LONGEST_TEXT: usize = 2048;
+
+/// The kind of `Alive` on the wire, by which it is passed over.
+pub(super) const ALIVE: u8 = 12;
 
 /// The longest target of a symbolic link (PATH_MAX, limits.h(0p)).
 const LONGEST_TARGET: usize = 4096;
@@ -41,8 +44,10 @@ pub struct Totals {
     pub symlinks: u64,
     /// Further names of files and links counted already.
     pub links: u64,
-    /// Bytes of file content, holes not counted.
+    /// Bytes of file content that were sent; holes are not.
     pub bytes: u64,
+    /// Length of the files that were passed as descriptors instead.
+    pub passed: u64,
     /// Extended attributes.
     pub attributes: u64,
 }
@@ -58,6 +63,31 @@ pub struct Dropped {
     pub attributes: u64,
     /// Files and directories of somebody else that the tree's owner can't read.
     pub unreadable: u64,
+    /// Symbolic links that leave the sandbox.
+    pub links: u64,
+}
+
+/// What a tree needs where it is copied to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes of room for directories and for files that are sent; holes are not counted.
+    pub bytes: u64,
+    /// Bytes of room for files that are large enough to be shared instead, where the file system can.
+    pub large: u64,
+    /// Files, directories and links.
+    pub inodes: u64,
+}
+
+/// What becomes of symbolic links that leave a sandbox that comes back: whoever reads it with the batch user's rights would
+/// follow them to wherever the job likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// They come back as they are.
+    Keep,
+    /// As a copy of the regular file that they lead to, read with the job user's rights; or not at all.
+    Copy,
+    /// Not at all.
+    Drop,
 }
 
 /// One message. The helper asks; the agent answers; whoever has the tree sends its records.
@@ -68,8 +98,10 @@ pub enum Frame<'a> {
     Hello { version: u16, monitored: bool },
     /// Helper: build a copy of the tree that I send.
     Receive,
+    /// Helper: tell what the sandbox needs where it is copied to.
+    Measure,
     /// Helper: send the sandbox, without the top-level entry of this name.
-    Give { except: Name<'a> },
+    Give { links: Links, except: Name<'a> },
     /// Helper: name your copy as the sandbox.
     Publish,
     /// Helper: move what has the sandbox's name out of the way.
@@ -82,6 +114,10 @@ pub enum Frame<'a> {
     Sweep,
     /// Agent: what you asked for is done.
     Done,
+    /// Agent: that is what it needs.
+    Needed { needs: Needs },
+    /// Either: I am still at it. Never an answer.
+    Alive,
     /// Either: I failed, and why. The last frame of its sender.
     Failed { text: &'a [u8] },
 
@@ -91,6 +127,11 @@ pub enum Frame<'a> {
     File { name: Name<'a>, number: u32 },
     /// Record: content of the file begun last. What is not sent is a hole.
     Data { offset: u64, bytes: &'a [u8] },
+    /// Record: the content of the file begun last is that of the descriptor beside this frame, up to this length. Answered
+    /// by `Taken`: no more than one descriptor is on its way, since the kernel counts them (ETOOMANYREFS, sendmsg(2)).
+    Content { size: u64 },
+    /// Receiver: the descriptor's content has been taken.
+    Taken,
     /// Record: an attribute of the file begun last, or else of the directory.
     Attribute { name: &'a [u8], value: &'a [u8] },
     /// Record: the file is complete, and this long.
@@ -99,6 +140,8 @@ pub enum Frame<'a> {
     Symlink { name: Name<'a>, number: u32, modified: Time, target: &'a [u8] },
     /// Record: one more name of an earlier file or link.
     Link { name: Name<'a>, number: u32 },
+    /// Record: a link of this name was left behind, because it leaves the sandbox.
+    Left { name: Name<'a> },
     /// Record: the directory is complete.
     Up { attributes: Attributes },
     /// Record: the tree is complete; the attributes are those of its top. What was dropped is its sender's word alone.
@@ -120,8 +163,22 @@ impl<'a> Frame<'a> {
                 out.extend_from_slice(&version.to_le_bytes());
                 out.push(u8::from(monitored));
             }
-            Frame::Receive | Frame::Publish | Frame::Retire | Frame::Delete | Frame::Sweep | Frame::Done => {}
-            Frame::Give { except: name } | Frame::Directory { name } => put_name(out, name),
+            Frame::Receive
+            | Frame::Measure
+            | Frame::Publish
+            | Frame::Retire
+            | Frame::Delete
+            | Frame::Sweep
+            | Frame::Done
+            | Frame::Alive
+            | Frame::Taken => {}
+            Frame::Give { links, except } => {
+                out.push(links as u8);
+                put_name(out, except);
+            }
+            Frame::Needed { needs: Needs { bytes, large, inodes } } => put_numbers(out, &[bytes, large, inodes]),
+            Frame::Content { size } => put_numbers(out, &[size]),
+            Frame::Directory { name } | Frame::Left { name } => put_name(out, name),
             Frame::PutProxy { name, content } => {
                 put_name(out, name);
                 out.extend_from_slice(content);
@@ -153,26 +210,45 @@ impl<'a> Frame<'a> {
             Frame::Up { attributes } => put_attributes(out, attributes),
             Frame::End { attributes, totals, dropped } => {
                 put_attributes(out, attributes);
-                let Totals { directories, files, symlinks, links, bytes, attributes } = totals;
-                let Dropped { specials, bits, attributes: others, unreadable } = dropped;
-                let moved = [directories, files, symlinks, links, bytes, attributes];
-                for number in moved.into_iter().chain([specials, bits, others, unreadable]) {
-                    out.extend_from_slice(&number.to_le_bytes());
-                }
+                let Totals { directories, files, symlinks, links, bytes, passed, attributes } = totals;
+                put_numbers(out, &[directories, files, symlinks, links, bytes, passed, attributes]);
+                let Dropped { specials, bits, attributes, unreadable, links } = dropped;
+                put_numbers(out, &[specials, bits, attributes, unreadable, links]);
             }
         }
-        // No frame is longer than LONGEST, which fits; a longer one would be refused by its receiver.
-        let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
-        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        put_length(out, start);
+    }
+
+    /// Appends the bytes of a `Data` frame whose content `read` puts in place, at most `length` bytes of it: it returns how many.
+    /// Nothing is appended if these are none.
+    pub fn encode_data<E>(
+        out: &mut Vec<u8>,
+        offset: u64,
+        length: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let start = out.len();
+        Frame::Data { offset, bytes: &[] }.encode(out);
+        let content = out.len();
+        out.resize(content + length, 0);
+        let read = read(&mut out[content..]);
+        match read {
+            Ok(read @ 1..) => {
+                out.truncate(content + read);
+                put_length(out, start);
+            }
+            _ => out.truncate(start),
+        }
+        read
     }
 
     /// Reads a frame from its bytes after the length field: all of them, and nothing but a valid frame.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut rest = Fields(bytes);
         let frame = match rest.byte()? {
-            0 => Frame::Hello { version: rest.u16()?, monitored: rest.byte()? == 1 },
+            0 => Frame::Hello { version: rest.u16()?, monitored: rest.bool()? },
             1 => Frame::Receive,
-            2 => Frame::Give { except: rest.name()? },
+            2 => Frame::Give { links: rest.links()?, except: rest.name()? },
             3 => Frame::Publish,
             4 => Frame::Retire,
             5 => Frame::Delete,
@@ -180,6 +256,10 @@ impl<'a> Frame<'a> {
             7 => Frame::Done,
             8 => Frame::Failed { text: rest.at_most(LONGEST_TEXT)? },
             9 => Frame::Sweep,
+            10 => Frame::Measure,
+            11 => Frame::Needed { needs: Needs { bytes: rest.u64()?, large: rest.u64()?, inodes: rest.u64()? } },
+            ALIVE => Frame::Alive,
+            13 => Frame::Taken,
             16 => Frame::Directory { name: rest.name()? },
             17 => Frame::File { name: rest.name()?, number: rest.u32()? },
             18 => Frame::Data { offset: rest.u64()?, bytes: rest.all() },
@@ -194,6 +274,8 @@ impl<'a> Frame<'a> {
             22 => Frame::Link { name: rest.name()?, number: rest.u32()? },
             23 => Frame::Up { attributes: rest.attributes()? },
             24 => Frame::End { attributes: rest.attributes()?, totals: rest.totals()?, dropped: rest.dropped()? },
+            25 => Frame::Content { size: rest.u64()? },
+            26 => Frame::Left { name: rest.name()? },
             _ => return Err(Malformed),
         };
         if rest.0.is_empty() { Ok(frame) } else { Err(Malformed) }
@@ -212,6 +294,10 @@ impl<'a> Frame<'a> {
             Frame::Done => 7,
             Frame::Failed { .. } => 8,
             Frame::Sweep => 9,
+            Frame::Measure => 10,
+            Frame::Needed { .. } => 11,
+            Frame::Alive => ALIVE,
+            Frame::Taken => 13,
             Frame::Directory { .. } => 16,
             Frame::File { .. } => 17,
             Frame::Data { .. } => 18,
@@ -221,14 +307,27 @@ impl<'a> Frame<'a> {
             Frame::Link { .. } => 22,
             Frame::Up { .. } => 23,
             Frame::End { .. } => 24,
+            Frame::Content { .. } => 25,
+            Frame::Left { .. } => 26,
         }
     }
+}
+
+/// Puts the length of the frame that began at `start` in front of it.
+fn put_length(out: &mut [u8], start: usize) {
+    // No frame is longer than LONGEST, which fits; a longer one would be refused by its receiver.
+    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
 fn put_name(out: &mut Vec<u8>, name: Name<'_>) {
     // A name has at most 255 bytes.
     out.push(name.bytes().len() as u8);
     out.extend_from_slice(name.bytes());
+}
+
+fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {
+    out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
 
 fn put_time(out: &mut Vec<u8>, time: Time) {
@@ -257,6 +356,14 @@ impl<'a> Fields<'a> {
 
     fn byte(&mut self) -> Result<u8, Malformed> {
         Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
     }
 
     fn u16(&mut self) -> Result<u16, Malformed> {
@@ -305,12 +412,24 @@ impl<'a> Fields<'a> {
             symlinks: self.u64()?,
             links: self.u64()?,
             bytes: self.u64()?,
+            passed: self.u64()?,
             attributes: self.u64()?,
         })
     }
 
     fn dropped(&mut self) -> Result<Dropped, Malformed> {
-        Ok(Dropped { specials: self.u64()?, bits: self.u64()?, attributes: self.u64()?, unreadable: self.u64()? })
+        Ok(Dropped {
+            specials: self.u64()?,
+            bits: self.u64()?,
+            attributes: self.u64()?,
+            unreadable: self.u64()?,
+            links: self.u64()?,
+        })
+    }
+
+    fn links(&mut self) -> Result<Links, Malformed> {
+        let policies = [Links::Keep, Links::Copy, Links::Drop];
+        policies.get(usize::from(self.byte()?)).copied().ok_or(Malformed)
     }
 
     fn at_most(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
@@ -340,12 +459,19 @@ mod tests {
     fn every_frame_arrives_as_it_was_sent() {
         let modified = Time { seconds: -1, nanoseconds: 999_999_999 };
         let attributes = Attributes { mode: 0o640, modified };
-        let totals = Totals { directories: 1, files: 2, symlinks: 3, links: 4, bytes: 1 << 40, attributes: 5 };
-        let dropped = Dropped { specials: 6, bits: 7, attributes: 8, unreadable: 9 };
+        let totals =
+            Totals { directories: 1, files: 2, symlinks: 3, links: 4, bytes: 1 << 40, passed: 8, attributes: 5 };
+        let dropped = Dropped { specials: 6, bits: 7, attributes: 8, unreadable: 9, links: 10 };
         let frames = [
             Frame::Hello { version: VERSION, monitored: true },
             Frame::Receive,
-            Frame::Give { except: name(b"x509\xff") },
+            Frame::Give { links: Links::Drop, except: name(b"x509\xff") },
+            Frame::Measure,
+            Frame::Needed { needs: Needs { bytes: 1, large: 1 << 50, inodes: 3 } },
+            Frame::Alive,
+            Frame::Taken,
+            Frame::Content { size: 1 << 60 },
+            Frame::Left { name: name(b"gone") },
             Frame::Publish,
             Frame::Retire,
             Frame::Delete,

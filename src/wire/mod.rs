@@ -12,4 +12,4 @@ pub mod launch;
 pub mod v2;
 
 pub use channel::{Broken, Channel};
-pub use frame::{Attributes, Dropped, Frame, Totals};
+pub use frame::{Attributes, Dropped, Frame, Links, Needs, Totals};

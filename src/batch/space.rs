@@ -1,0 +1,28 @@
+//! Whether there is room for a second copy of a sandbox.
+
+use crate::error::{Context as _, Error, Result};
+use crate::sys::space::{Space, shares_content};
+use crate::tree::beside::Place;
+use crate::wire::Needs;
+
+/// Refuses a transfer that can't succeed, before anything of it is done. `needs` is asked only where it matters: a file system
+/// that is not half full has room for a second copy of everything on it.
+pub fn check(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
+    let Some(space) = Space::around(&place.parent).at("find the free space around", &place.path)? else {
+        return Ok(());
+    };
+    if space.free >= space.used && space.files_free >= space.files_used {
+        return Ok(());
+    }
+    let needs = needs()?;
+    let shared = needs.large > 0 && shares_content(&place.parent);
+    let bytes = needs.bytes.saturating_add(if shared { 0 } else { needs.large });
+    if bytes <= space.free && needs.inodes <= space.files_free {
+        return Ok(());
+    }
+    let why = format!(
+        "the file system has room for {} bytes and {} files more, but a copy of the sandbox needs {bytes} and {}",
+        space.free, space.files_free, needs.inodes
+    );
+    Err(Error::refused(&place.path, why))
+}

@@ -1,0 +1,81 @@
+//! Keeps symbolic links that leave the tree from being made in it, whatever their sender says of them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use super::descent::Descent;
+use super::links::{self, Verdict};
+use crate::error::{Context as _, Result};
+use crate::shown::Shown;
+use crate::sys::{Dir, Name};
+
+/// So many links may wait for the tree to be complete; what is unsure beyond that is left behind. No honest tree has as many.
+const MOST_UNSURE: usize = 10_000;
+
+/// So many links that were left behind are named.
+const MOST_NAMED: usize = 20;
+
+/// Judges every link of a tree that is being built.
+#[derive(Debug, Default)]
+pub struct LinkGuard {
+    /// The paths of the links that only the kernel can judge, from the top on.
+    unsure: Vec<Vec<u8>>,
+    count: u64,
+    named: Vec<String>,
+}
+
+impl LinkGuard {
+    /// Whether a link may be made where the walk is; one that may not is counted.
+    pub fn admits(&mut self, walk: &Descent, name: Name<'_>, target: &[u8]) -> bool {
+        match links::judge(target, walk.depth()) {
+            Verdict::Stays => return true,
+            Verdict::Unsure if self.unsure.len() < MOST_UNSURE => {
+                if let Some(path) = walk.below_top(name) {
+                    self.unsure.push(path);
+                    return true;
+                }
+            }
+            Verdict::Unsure | Verdict::Leaves => {}
+        }
+        self.left(|| walk.path_of(name));
+        false
+    }
+
+    /// Counts a link that is left behind.
+    pub fn left(&mut self, path: impl FnOnce() -> OsString) {
+        self.count += 1;
+        if self.named.len() < MOST_NAMED {
+            self.named.push(Shown::os(&path()).to_string());
+        }
+    }
+
+    /// Removes what turns out to leave the complete tree below `top`. Returns how many links were left behind, and the
+    /// paths of some.
+    ///
+    /// A link that is removed can only make another lead nowhere, so one round is enough.
+    pub fn end(mut self, top: &Dir, path: &OsStr) -> Result<(u64, Vec<String>)> {
+        for link in std::mem::take(&mut self.unsure) {
+            if top.leads_outside(&link) != Some(false) {
+                let shown = || [path, OsStr::from_bytes(&link)].join(OsStr::new("/"));
+                remove(top, &link).at_entry("remove the link", shown)?;
+                self.left(shown);
+            }
+        }
+        Ok((self.count, self.named))
+    }
+}
+
+/// Removes a link below `top` from a directory that is complete: it keeps its mode and its time.
+fn remove(top: &Dir, link: &[u8]) -> crate::sys::Result<()> {
+    let split = link.iter().rposition(|byte| *byte == b'/');
+    let (dir, name) = match split {
+        Some(slash) => (top.open_below(&link[..slash])?, &link[slash + 1..]),
+        None => (top.again()?, link),
+    };
+    let name = Name::new(name).ok_or(crate::sys::Errno::EINVAL)?;
+    let stat = dir.stat_self()?;
+    dir.set_mode(stat.mode() | 0o700)?;
+    dir.remove_file(name)?;
+    dir.set_mode(stat.mode())?;
+    dir.set_modified(stat.modified())
+}

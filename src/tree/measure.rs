@@ -1,0 +1,71 @@
+//! What a copy of a tree needs.
+
+use std::ffi::OsStr;
+
+use super::content::LARGE;
+use super::descent::Descent;
+use super::names::Names;
+use super::{opened, vanished};
+use crate::error::{Context as _, Result};
+use crate::sys::{Dir, Errno, Kind};
+use crate::wire::Needs;
+
+/// A directory needs at least this much.
+const DIRECTORY: u64 = 4096;
+
+/// Adds up what the files below `top` need, shown as `path`. What can't be read is left out: it is a lower bound, meant to
+/// tell early that there is no hope. `beat` is called for each directory.
+pub fn measure(top: Dir, path: &OsStr, beat: &mut dyn FnMut()) -> Result<Needs> {
+    let mut walk = Descent::new(top, path);
+    let mut needs = Needs::default();
+    let mut way = vec![directory(&walk, &mut needs)?];
+    while let Some(here) = way.last_mut() {
+        if let Some(name) = here.last() {
+            walk.check_depth()?;
+            let entered = match walk.here()?.open_dir(name) {
+                Err(Errno::EACCES | Errno::EPERM) => None,
+                dir => vanished(opened(dir, || walk.path_of(name)))?,
+            };
+            match entered {
+                Some(dir) => {
+                    walk.enter(name, dir)?;
+                    here.pop();
+                    way.push(directory(&walk, &mut needs)?);
+                    beat();
+                }
+                None => here.pop(),
+            }
+        } else {
+            way.pop();
+            walk.leave()?;
+        }
+    }
+    Ok(needs)
+}
+
+/// Adds up the entries of the directory where the walk is; returns the subdirectories.
+fn directory(walk: &Descent, needs: &mut Needs) -> Result<Names> {
+    let here = walk.here()?;
+    let mut subdirectories = Names::default();
+    needs.inodes += 1;
+    needs.bytes = needs.bytes.saturating_add(DIRECTORY);
+    let listed = here.for_each(|name, _| {
+        let Ok(stat) = here.stat(name) else { return Ok(()) };
+        match stat.kind() {
+            Kind::Directory => subdirectories.push(name),
+            Kind::Symlink => needs.inodes += 1,
+            // A file with several names is counted once for all of them.
+            Kind::File if stat.size() >= LARGE => {
+                needs.large = needs.large.saturating_add(stat.allocated() / stat.names().max(1));
+                needs.inodes += 1;
+            }
+            Kind::File => {
+                needs.bytes = needs.bytes.saturating_add(stat.allocated() / stat.names().max(1));
+                needs.inodes += 1;
+            }
+            Kind::Special => {}
+        }
+        Ok(())
+    });
+    listed.at("read the directory", walk.path())?.map(|()| subdirectories)
+}
