@@ -41,7 +41,13 @@ pub fn setup(
     let retained = retain(sandbox, &proxy)?;
     let (agent, moved) = match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
         Ok(copied) => copied,
-        Err(failure) => return Err(failure.and_then(sandbox.remove_retained())),
+        Err(failure) => {
+            // Retries that are used up are no reason to call once more.
+            if matches!(failure, Failure::Hopeless(_)) {
+                sweep_others(sandbox, switcher);
+            }
+            return Err(failure.and_then(sandbox.remove_retained()));
+        }
     };
     if agent.monitored {
         report.notice(
@@ -104,6 +110,18 @@ fn copy(
     }
 }
 
+/// What a killed agent left is the job user's. Later there is no credential to call another agent with, which could remove
+/// it: unless this sandbox is set up again, it would stay for ever.
+fn sweep_others(sandbox: &Sandbox, switcher: &Switcher) {
+    if sandbox.others_left_something()
+        && let Ok(called) = Called::new(switcher, sandbox.path().as_os_str())
+        && let Ok(mut agent) = called.hello()
+    {
+        let _ = agent.sweep();
+        agent.farewell();
+    }
+}
+
 /// Steps 3 to 6. Each is undone if a later one fails. Returns the temporary name that the old data has then.
 fn hand_over(
     sandbox: &Sandbox,
@@ -160,11 +178,17 @@ fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Resu
             "somebody took this name; the sandbox is the job user's complete copy: clean it up once the name is free";
         return Err(Error::refused(sandbox.retained_path(), why));
     }
-    if found == Found::Theirs(uid)
-        && let Ok(mut agent) = Called::new(switcher, sandbox.path().as_os_str())?.hello()
+    let published = found == Found::Theirs(uid);
+    if (published || sandbox.others_left_something())
+        && let Ok(called) = Called::new(switcher, sandbox.path().as_os_str())
+        && let Ok(mut agent) = called.hello()
     {
-        // If it can't, the name is still taken, and the next line says where the data is.
-        let _ = agent.retire();
+        // What a killed agent left can be removed only while there is a credential to call another one with.
+        let _ = agent.sweep();
+        if published {
+            // If it can't, the name is still taken, and the next line says where the data is.
+            let _ = agent.retire();
+        }
         agent.farewell();
     }
     sandbox.retained_to_sandbox()

@@ -28,9 +28,9 @@ pub fn serve(sandbox: &Path) -> Result<()> {
         Ok(place) => place,
         Err(error) => return give_up(&mut channel, error),
     };
-    let mut server = Server { place: &place, aside: None };
+    let mut server = Server { place: &place, aside: None, unheard: None };
     let served = server.requests(&mut channel);
-    let deleted = server.delete(&mut || ());
+    let deleted = server.take_back().and_then(|()| server.delete(&mut || ()));
     match served {
         Err(Error::Connection { cause: Broken::Closed, .. }) => deleted,
         Err(error) => give_up(&mut channel, error),
@@ -60,6 +60,18 @@ struct Server<'a> {
     place: &'a Place,
     /// The name beside the sandbox of a copy that is not published, or of what was moved out of the way.
     aside: Option<OwnedName>,
+    /// What was done last to the sandbox's name, until the helper has heard of it. One that does not hear has given this
+    /// agent up, or is long gone, and the sandbox may be another job's by now.
+    unheard: Option<Deed>,
+}
+
+/// What an agent does to the sandbox's name.
+#[derive(Clone, Copy)]
+enum Deed {
+    /// It named its copy, of this device and inode.
+    Published((u64, u64)),
+    /// It moved the sandbox out of the way.
+    Retired,
 }
 
 impl Server<'_> {
@@ -98,6 +110,7 @@ impl Server<'_> {
                 Request::Sweep => self.place.sweep(process::user(), |_| false, &mut beat(channel)),
             }
             channel.send(Frame::Done).map_err(broken)?;
+            self.unheard = None;
         }
     }
 
@@ -130,12 +143,12 @@ impl Server<'_> {
 
     /// Names the copy as the sandbox, if nobody has taken the name.
     fn publish(&mut self) -> Result<()> {
-        let aside = self.aside.take().ok_or_else(|| broken(Broken::Protocol("nothing to publish")))?;
+        let aside = self.aside.clone().ok_or_else(|| broken(Broken::Protocol("nothing to publish")))?;
+        let copy = self.place.parent.stat(aside.name()).at("examine the copy at", self.place.path_of(aside.name()))?;
         let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
-        if named.is_err() {
-            self.aside = Some(aside);
-        }
-        named.at("put the copy in place as", self.place.path_of(self.name()))
+        named.at("put the copy in place as", self.place.path_of(self.name()))?;
+        (self.aside, self.unheard) = (None, Some(Deed::Published(copy.identity())));
+        Ok(())
     }
 
     /// Moves whatever has the sandbox's name out of the way.
@@ -147,7 +160,28 @@ impl Server<'_> {
         let moved = self.place.parent.rename(self.name(), aside.name(), Rename::NoReplace);
         moved.at("move out of the way", self.place.path_of(self.name()))?;
         self.aside = Some(aside);
+        self.unheard = Some(Deed::Retired);
         Ok(())
+    }
+
+    /// Undoes what the helper has not heard of.
+    fn take_back(&mut self) -> Result<()> {
+        let path = self.place.path_of(self.name());
+        match (self.unheard.take(), self.aside.take()) {
+            // If somebody has the name by now, the next agent sweeps what was moved.
+            (Some(Deed::Retired), Some(aside)) => {
+                let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
+                named.at("put back", path)
+            }
+            (Some(Deed::Published(copy)), None) => {
+                let found = self.place.parent.stat(self.name());
+                if found.is_ok_and(|found| found.identity() == copy) { self.retire() } else { Ok(()) }
+            }
+            (_, aside) => {
+                self.aside = aside;
+                Ok(())
+            }
+        }
     }
 
     /// Deletes what is beside the sandbox.

@@ -3,9 +3,12 @@
 //! Nothing here skips a test: where something is missing, the test fails and says what to do.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+pub mod forest;
 pub mod handover;
+pub mod held;
 pub mod picture;
 pub mod starter;
+pub mod trial;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};

@@ -1,0 +1,29 @@
+#!/bin/bash
+# The bench's baseline: hands a sandbox over, and back, as shell helpers do.
+#
+# baseline.sh setup|cleanup <glexec> <proxy> <sandbox>, as the batch user. It checks nothing and undoes nothing, and calls
+# the switcher as seldom as it can: it is there to be fast.
+set -euo pipefail
+direction=$1 glexec=$2 proxy=$3 sandbox=$4
+retained=$sandbox.condor
+export GLEXEC_CLIENT_CERT=$retained/$proxy
+
+setup() {
+    mv "$sandbox" "$retained"
+    "$glexec" /bin/mkdir "$sandbox.tmp"
+    # shellcheck disable=SC2016  # $0 is for the other shell
+    tar -C "$retained" -c . | "$glexec" /bin/sh -c 'tar -C "$0.tmp" -x && mv "$0.tmp" "$0"' "$sandbox"
+    find "$retained" -mindepth 1 -maxdepth 1 ! -name "$proxy" -exec rm -rf {} \;
+}
+
+cleanup() {
+    mkdir "$sandbox.tmp"
+    "$glexec" /bin/tar -C "$sandbox" -c . | tar -C "$sandbox.tmp" -x
+    # shellcheck disable=SC2016  # $0 is for the other shell
+    "$glexec" /bin/sh -c 'find "$0" -mindepth 1 -maxdepth 1 -exec rm -rf {} \; && rmdir "$0"' "$sandbox"
+    mv -f "$retained/$proxy" "$sandbox.tmp/$proxy"
+    mv "$sandbox.tmp" "$sandbox"
+    rmdir "$retained"
+}
+
+"$direction"

@@ -1,0 +1,85 @@
+//! File systems, made for one run and mounted over the site's directory of sandboxes.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::support::{Site, succeeded};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    Ext4,
+    Xfs,
+    Tmpfs,
+}
+
+impl FileSystem {
+    pub const ALL: [FileSystem; 3] = [FileSystem::Ext4, FileSystem::Xfs, FileSystem::Tmpfs];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            FileSystem::Ext4 => "ext4",
+            FileSystem::Xfs => "xfs",
+            FileSystem::Tmpfs => "tmpfs",
+        }
+    }
+
+    /// How it is made in an image. Nothing is discarded, which would give back what fallocate reserved, and nothing is left
+    /// for the kernel to do later.
+    fn make(self) -> Option<&'static [&'static str]> {
+        match self {
+            FileSystem::Ext4 => Some(&["mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]),
+            FileSystem::Xfs => Some(&["mkfs.xfs", "-q", "-K", "-m", "reflink=1"]),
+            FileSystem::Tmpfs => None,
+        }
+    }
+}
+
+/// A mounted file system; unmounted at the end.
+pub struct Mounted {
+    point: PathBuf,
+}
+
+impl Mounted {
+    pub fn new(file_system: FileSystem, site: &Site, small: bool) -> Mounted {
+        // mkfs.xfs wants 300 MiB at least; the largest tree is there twice for a while.
+        let size = if small { "320M" } else { "6G" };
+        let point = site.execute();
+        match file_system.make() {
+            Some(make) => mount_image(make, size, &site.path().join("image"), &point),
+            None => {
+                run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&point))
+            }
+        }
+        let mounted = Mounted { point };
+        fs::set_permissions(&mounted.point, Permissions::from_mode(0o1777)).unwrap();
+        mounted
+    }
+
+    /// Its line in the table of mounts.
+    pub fn facts(&self) -> String {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let point = self.point.to_str().expect("a path of ours");
+        mounts.lines().find(|line| line.contains(point)).expect("it is mounted").to_owned()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Lazily: a process that was left in there does not keep it.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.point).status();
+    }
+}
+
+/// Once it is mounted the image needs no name: it goes with the mount, however this run ends.
+fn mount_image(make: &[&str], size: &str, image: &Path, point: &Path) {
+    run(Command::new("fallocate").args(["--length", size]).arg(image));
+    run(Command::new(make[0]).args(&make[1..]).arg(image));
+    run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(point));
+    fs::remove_file(image).unwrap();
+}
+
+fn run(command: &mut Command) {
+    succeeded(&command.output().expect("it is installed: run ci/provision"));
+}

@@ -1,0 +1,150 @@
+//! The sides: each takes a sandbox, moves it in its way, is timed and checked, and leaves nothing.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use fs_extra::dir::CopyOptions;
+use nix::unistd::sync;
+
+use super::support::handover::{CLEANUP, SETUP};
+use super::support::{Account, MAP, PROXY, Site, executable, succeeded};
+use super::tally::Tally;
+
+/// All times of each thing that is measured, in the order of the rounds.
+pub type Times = BTreeMap<&'static str, Vec<Duration>>;
+
+/// What one side took.
+type Taken = Vec<(&'static str, Duration)>;
+
+pub const SWITCHER: &str = "switcher";
+pub const HELPERS: [&str; 3] = ["setup", "setup, all gone", "cleanup"];
+pub const BASELINE: [&str; 2] = ["baseline setup", "baseline cleanup"];
+pub const CP: &str = "cp";
+pub const RSYNC: &str = "rsync";
+pub const FS_EXTRA: &str = "fs_extra";
+
+/// A way to move a sandbox of the batch user's, which is gone afterwards.
+pub type Side = fn(&Site, &Path) -> Taken;
+
+pub const SIDES: [Side; 6] = [switcher, helpers, baseline, cp, rsync, fs_extra];
+
+fn switcher(site: &Site, sandbox: &Path) -> Taken {
+    let mut command = as_batch(site.switcher());
+    command.arg("/bin/true").env("GLEXEC_CLIENT_CERT", sandbox.join(PROXY));
+    let taken = timed(|| run(&mut command));
+    fs::remove_dir_all(sandbox).unwrap();
+    vec![(SWITCHER, taken)]
+}
+
+fn helpers(site: &Site, sandbox: &Path) -> Taken {
+    let all = Tally::of(sandbox, Account::batch());
+    // However slow a disk is, it is not given up: as for a caller who says nothing.
+    let call = |name| run(site.call(name, &site.switcher(), sandbox).env_remove("GLEXEC_HELPERS_IDLE_TIMEOUT"));
+
+    let mut setup = Duration::ZERO;
+    let all_gone = timed(|| {
+        let started = Instant::now();
+        call(SETUP);
+        setup = started.elapsed();
+        wait_for_removal(site);
+    });
+    assert_eq!(Tally::of(sandbox, Account::job()), all, "setup");
+    let cleanup = timed(|| call(CLEANUP));
+    wait_for_removal(site);
+    assert_eq!(Tally::of(sandbox, Account::batch()), all, "cleanup");
+
+    fs::remove_dir_all(sandbox).unwrap();
+    HELPERS.into_iter().zip([setup, all_gone, cleanup]).collect()
+}
+
+fn baseline(site: &Site, sandbox: &Path) -> Taken {
+    let all = Tally::of(sandbox, Account::batch());
+    let script = site.path().join("baseline.sh");
+    executable(&script, include_bytes!("baseline.sh"));
+    let call = |direction| {
+        run(as_batch(&script).arg(direction).arg(site.switcher()).arg(PROXY).arg(sandbox));
+    };
+
+    let setup = timed(|| call("setup"));
+    assert_eq!(Tally::of(sandbox, Account::job()), all, "the baseline's setup");
+    let cleanup = timed(|| call("cleanup"));
+    assert_eq!(Tally::of(sandbox, Account::batch()), all, "the baseline's cleanup");
+
+    fs::remove_dir_all(sandbox).unwrap();
+    BASELINE.into_iter().zip([setup, cleanup]).collect()
+}
+
+fn cp(_: &Site, sandbox: &Path) -> Taken {
+    vec![(
+        CP,
+        moved(sandbox, Account::batch(), |copy| {
+            run(as_batch("cp").arg("-a").arg(sandbox).arg(copy));
+            run(as_batch("rm").arg("-rf").arg(sandbox));
+        }),
+    )]
+}
+
+fn rsync(_: &Site, sandbox: &Path) -> Taken {
+    vec![(
+        RSYNC,
+        moved(sandbox, Account::batch(), |copy| {
+            // With a slash at its end: the content of the sandbox.
+            run(as_batch("rsync").arg("-a").arg(sandbox.join("")).arg(copy));
+            run(as_batch("rm").arg("-rf").arg(sandbox));
+        }),
+    )]
+}
+
+fn fs_extra(_: &Site, sandbox: &Path) -> Taken {
+    vec![(
+        FS_EXTRA,
+        moved(sandbox, Account::named("root"), |copy| {
+            fs_extra::dir::copy(sandbox, copy, &CopyOptions::new().copy_inside(true)).unwrap();
+            fs::remove_dir_all(sandbox).unwrap();
+        }),
+    )]
+}
+
+/// Times a move to a copy beside the sandbox, which then is this account's.
+fn moved(sandbox: &Path, account: Account, deed: impl FnOnce(&Path)) -> Duration {
+    let all = Tally::of(sandbox, Account::batch());
+    let copy = sandbox.with_extension("copy");
+    let taken = timed(|| deed(&copy));
+    assert!(!sandbox.exists(), "the original is gone");
+    assert_eq!(Tally::of(&copy, account), all, "{}", copy.display());
+    fs::remove_dir_all(copy).unwrap();
+    taken
+}
+
+/// Nothing waits to be written when the time begins to run: neither the tree nor what an earlier side left.
+fn timed(deed: impl FnOnce()) -> Duration {
+    sync();
+    let started = Instant::now();
+    deed();
+    started.elapsed()
+}
+
+/// A command in the environment that the helpers have.
+fn as_batch(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Account::batch().command(program);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_SUDO_MAP", MAP).env("LC_ALL", "C");
+    command
+}
+
+fn run(command: &mut Command) {
+    succeeded(&command.output().expect("it is installed: run ci/provision"));
+}
+
+/// A helper may leave a process that goes on deleting when it has ended itself.
+fn wait_for_removal(site: &Site) {
+    let end = Instant::now() + Duration::from_secs(300);
+    while site.entries().iter().any(|name| name.to_string_lossy().contains(".gh.")) {
+        assert!(Instant::now() < end, "what the helpers no longer need is not deleted");
+        sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,178 @@
+//! A sandbox of very many files, and helpers or agents that are killed at places spread over its way.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::handover::{CLEANUP, SETUP};
+use super::trial::Victim;
+use super::{Account, PROXY, Site, own, owner, retained, said, succeeded, write};
+
+/// So many directories, with so many files each.
+const DIRECTORIES: usize = 100;
+const FILES: usize = 1000;
+
+/// What of a tree is compared: there are too many files to read all. By path below the top: mode, size and
+/// time in nanoseconds.
+type Sketch = BTreeMap<PathBuf, (u32, u64, i64)>;
+
+/// Where somebody is killed: when a copy has so many of the directories, or when something has only so many left.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    Growing(usize),
+    Shrinking(usize),
+}
+
+pub struct Forest {
+    site: Site,
+    /// Where the sandbox is: in memory, if possible, because a disk takes its time for so many files.
+    execute: TempDir,
+    sandbox: PathBuf,
+    original: Sketch,
+    quick: PathBuf,
+}
+
+impl Forest {
+    pub fn new() -> Forest {
+        let site = Site::new();
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() { memory.to_path_buf() } else { site.execute() };
+        let execute = tempfile::Builder::new().prefix("gh-test-").tempdir_in(place).unwrap();
+        fs::set_permissions(&execute, Permissions::from_mode(0o1777)).unwrap();
+        let sandbox = execute.path().join("s");
+        fs::create_dir(&sandbox).unwrap();
+        write(sandbox.join(PROXY), "the proxy\n", 0o600);
+        for directory in 0..DIRECTORIES {
+            let path = sandbox.join(format!("d{directory}"));
+            fs::create_dir(&path).unwrap();
+            for file in 0..FILES {
+                fs::write(path.join(format!("f{file}")), if file % 10 == 0 { "x".repeat(file) } else { String::new() })
+                    .unwrap();
+            }
+        }
+        own(&sandbox, Account::batch());
+        let original = sketch(&sandbox);
+        assert_eq!(original.len(), 1 + DIRECTORIES * (FILES + 1));
+        let quick = site.script("quick", r#"exec sudo -n -u gh-job -- "$@""#);
+        Forest { site, execute, sandbox, original, quick }
+    }
+
+    /// Kills the helper or its agent at one place; then another cleanup must bring everything back.
+    pub fn killed_at(&self, helper: &str, victim: Victim, place: Place) {
+        let what = format!("{helper}'s {victim:?} killed at {place:?}");
+        if helper == CLEANUP {
+            self.done(SETUP);
+        }
+        let before = self.entries();
+        let pid = self.site.scratch().join("agent.pid");
+        let _ = fs::remove_file(&pid);
+        // Only the first agent: a helper may call another one to put things back.
+        let sudo = "exec sudo -n -u gh-job -- \"$@\"";
+        let body = format!("[ ! -e {0} ] || {sudo}\necho $$ >{0}.new; mv {0}.new {0}\n{sudo}", pid.display());
+        let mut call = self.site.call(helper, &self.site.script("tells", &body), &self.sandbox);
+        let mut running = call.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(120);
+        let mut grown = false;
+        while running.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "waited in vain for {place:?}");
+            // Both copies hold directories; the retained directory does not.
+            let found: Vec<_> = self.entries().iter().filter_map(|name| self.directories(name)).collect();
+            let there: Vec<_> = found.into_iter().filter(|count| *count > 0).collect();
+            let whole = |least: usize| there.len() > 1 && there.iter().all(|count| *count >= least);
+            grown |= whole(DIRECTORIES);
+            let reached = match place {
+                Place::Growing(count) => whole(count),
+                Place::Shrinking(count) => grown && there.iter().any(|found| *found <= count),
+            };
+            if reached {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let victim_pid = match victim {
+            Victim::Helper => running.id(),
+            Victim::Agent => fs::read_to_string(&pid).unwrap().trim().parse().unwrap(),
+        };
+        // Who has ended by now has done all of its work: deleting may be quicker than looking.
+        let victim_pid = Pid::from_raw(i32::try_from(victim_pid).unwrap());
+        let hit = kill(victim_pid, Signal::SIGKILL).is_ok();
+        assert!(hit || matches!(place, Place::Shrinking(_)), "{what}: it was gone; before it there were {before:?}");
+        let output = running.wait_with_output().unwrap();
+        if victim == Victim::Agent {
+            assert_eq!(
+                said(&output).lines().count(),
+                usize::from(!output.status.success()),
+                "{what}: {}",
+                said(&output)
+            );
+        }
+        let mut copies = [retained(&self.sandbox), self.sandbox.clone()].into_iter();
+        assert!(copies.any(|path| path.exists() && sketch(&path) == self.original), "{what}: no complete copy");
+        self.done(CLEANUP);
+        assert_eq!(owner(&self.sandbox), Account::batch(), "{what}");
+        assert!(sketch(&self.sandbox) == self.original, "{what}: something else came back");
+        if victim == Victim::Helper {
+            self.alone(&what);
+        }
+    }
+
+    /// Nothing but the sandbox is left in the end. What killed agents left is the job user's: the next agent removes it.
+    pub fn finish(&self) {
+        self.done(SETUP);
+        self.done(CLEANUP);
+        self.alone("the last cleanup");
+    }
+
+    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had made.
+    fn alone(&self, what: &str) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.entries() != ["s"] {
+            assert!(Instant::now() < end, "{what}: {:?} are left", self.entries());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn entries(&self) -> Vec<OsString> {
+        let mut names: Vec<_> = fs::read_dir(&self.execute).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    fn done(&self, helper: &str) {
+        succeeded(&self.site.call(helper, &self.quick, &self.sandbox).output().unwrap());
+    }
+
+    /// How many directories are in a directory beside the sandbox, or in the sandbox; none if it is gone by now.
+    fn directories(&self, name: &OsString) -> Option<usize> {
+        let entries = fs::read_dir(self.execute.path().join(name)).ok()?;
+        Some(entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"d")).count())
+    }
+}
+
+fn sketch(top: &Path) -> Sketch {
+    let mut all = Sketch::new();
+    let mut waiting = vec![top.to_path_buf()];
+    while let Some(directory) = waiting.pop() {
+        // An agent that lost its helper may be busy with one that is not complete.
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            let path = entry.path();
+            let below = path.strip_prefix(top).unwrap().to_path_buf();
+            let time = if below == Path::new(PROXY) { 0 } else { found.mtime() * 1_000_000_000 + found.mtime_nsec() };
+            let size = if found.is_dir() { 0 } else { found.size() };
+            all.insert(below, (found.mode(), size, time));
+            if found.is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    all
+}

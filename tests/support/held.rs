@@ -1,0 +1,191 @@
+//! A helper and its agent that stand still at a named point, so that whoever is to be killed there is killed there.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::trial::{Call, Trial, Victim};
+use super::{succeeded, wait_until};
+
+/// How far a helper and its agent have got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The switcher is called, and has not executed the agent.
+    Called,
+    /// The agent has greeted.
+    Hello,
+    /// Some of the copy is made.
+    Copying,
+    /// The copy is complete, and the agent is about to name it (setup), or to move the job's out of the way (cleanup).
+    Complete,
+    /// The agent has done all that it was asked to, and is about to say so.
+    Done,
+    /// The helper has heard that, and is about to close the connection.
+    Farewell,
+}
+
+pub const POINTS: [Point; 6] =
+    [Point::Called, Point::Hello, Point::Copying, Point::Complete, Point::Done, Point::Farewell];
+
+/// What the switcher is to the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switching {
+    /// It becomes the agent, as sudo does: both are one process.
+    Becomes,
+    /// It is the parent, and waits, as glexec and scripts/glexec-sudo do.
+    Stays,
+}
+
+/// Where the points are, as system calls: found by looking at a run, because they may change.
+pub struct Points {
+    helper: &'static str,
+    of_helper: Vec<Call>,
+    of_agent: Vec<Call>,
+}
+
+/// What a copy is made or read with.
+const COPYING: [&str; 8] =
+    ["mkdirat", "openat", "openat2", "symlinkat", "linkat", "getdents64", "readlinkat", "utimensat"];
+
+impl Points {
+    /// Looks at one run of the helper. The sandbox is as before afterwards.
+    pub fn of(trial: &Trial, helper: &'static str) -> Points {
+        trial.before(helper);
+        // The agent's program can't be read, and so nor can its memory: that a descriptor is a socket is known of the helper.
+        succeeded(&trial.meddle(helper, &["trace=all", "decode-fds=path"], &["trace=all"]));
+        trial.clean_up();
+        let (of_helper, of_agent) = (trial.calls(Victim::Helper), trial.calls(Victim::Agent));
+        Points { helper, of_helper, of_agent }
+    }
+
+    /// The call before which whoever makes it stands still.
+    pub fn at(&self, point: Point) -> (Victim, &Call) {
+        let agents = &self.of_agent;
+        let sends = |call: &Call| call.name.starts_with("send");
+        let hello = agents.iter().position(sends).expect("the agent greets");
+        let moved = agents.iter().rposition(|call| call.name.starts_with("rename")).expect("the agent renames");
+        match point {
+            Point::Called => panic!("the switcher waits by itself"),
+            Point::Hello => {
+                let next = agents[hello..].iter().find(|call| call.name.starts_with("recv"));
+                (Victim::Agent, next.expect("the agent listens"))
+            }
+            Point::Copying => {
+                let all: Vec<_> =
+                    agents[hello..moved].iter().filter(|call| COPYING.contains(&call.name.as_str())).collect();
+                assert!(all.len() > 10, "a copy takes more than {} calls", all.len());
+                (Victim::Agent, all[all.len() / 2])
+            }
+            Point::Complete => (Victim::Agent, &agents[moved]),
+            Point::Done => (Victim::Agent, agents.iter().rfind(|call| sends(call)).expect("the agent answers")),
+            Point::Farewell => {
+                let closes = |call: &&Call| call.name == "close" && call.rest.contains("<socket:");
+                (Victim::Helper, self.of_helper.iter().rfind(closes).expect("the helper closes its socket"))
+            }
+        }
+    }
+}
+
+/// A helper, its switcher and its agent, of which one stands still.
+pub struct Held {
+    helper: Child,
+    switcher: i32,
+    agent: Option<i32>,
+}
+
+impl Held {
+    /// Starts the helper and waits until the point is reached. It has the patience of `seconds`.
+    pub fn at(trial: &Trial, points: &Points, point: Point, switching: Switching, seconds: &str) -> Held {
+        let [switcher, agent] = ["switcher.pid", "agent.pid"].map(|name| trial.logs.join(name));
+        for path in [&switcher, &agent, &trial.log(Victim::Agent), &trial.log(Victim::Helper)] {
+            let _ = fs::remove_file(path);
+        }
+        let (victim, traced, reached) = if point == Point::Called {
+            (None, Vec::new(), None)
+        } else {
+            let (victim, call) = points.at(point);
+            let hold = format!("inject={}:delay_enter=600000000:when={}", call.name, call.number);
+            let mut words = trial.strace(victim, &[&format!("trace={}", call.name), &hold]);
+            // Whom strace traces stays its caller's child, and keeps its process id.
+            words.insert(1, "-D".to_owned());
+            (Some(victim), words, Some(call))
+        };
+        let of = |whom| if victim == Some(whom) { traced.join(" ") } else { String::new() };
+        let tell = |path: &PathBuf| format!("echo $$ >{0}.new; mv {0}.new {0}", path.display());
+        let behind = trial.site.script("behind", &format!("{}\nexec {} \"$@\"", tell(&agent), of(Victim::Agent)));
+        let sudo = format!("sudo -n -u gh-job -- {} \"$@\"", behind.display());
+        let sudo = match switching {
+            Switching::Becomes => format!("exec {sudo}"),
+            Switching::Stays => format!("{sudo}; exit $?"),
+        };
+        let waits = if point == Point::Called { "exec sleep 600" } else { "" };
+        // Only the first call of the switcher is the test's; a helper may make another one to put things back.
+        let body = format!(
+            "[ ! -e {} ] || exec sudo -n -u gh-job -- \"$@\"\n{}\n{waits}\n{sudo}",
+            switcher.display(),
+            tell(&switcher)
+        );
+        let mut call = trial.site.call(points.helper, &trial.site.script("switching", &body), &trial.sandbox);
+        call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", seconds);
+        if victim == Some(Victim::Helper) {
+            call = trial.below(&traced, &call);
+        }
+        let helper = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until(&format!("{point:?} is reached"), || match (victim, reached) {
+            (Some(victim), Some(call)) => {
+                let line = format!("{}(", call.name);
+                let seen = trial.seen(victim);
+                seen.lines().filter(|seen| seen.starts_with(&line)).count() >= call.number as usize
+            }
+            _ => switcher.exists(),
+        });
+        let pid = |path: &PathBuf| fs::read_to_string(path).ok().map(|text| text.trim().parse().unwrap());
+        let held = Held { helper, switcher: pid(&switcher).unwrap(), agent: pid(&agent) };
+        let one = held.agent == Some(held.switcher);
+        assert_eq!(one, switching == Switching::Becomes && point != Point::Called, "who is whose process");
+        held
+    }
+
+    pub fn kill_switcher(&self) {
+        kill(Pid::from_raw(self.switcher), Signal::SIGKILL).expect("the switcher is alive");
+    }
+
+    /// Lets go who stands still: the kernel does when the tracer is gone.
+    pub fn release(&self) {
+        for pid in [self.agent, i32::try_from(self.helper.id()).ok()].into_iter().flatten() {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+            match tracer.map_or(0, |tracer| tracer.trim().parse().unwrap()) {
+                0 => {}
+                tracer => kill(Pid::from_raw(tracer), Signal::SIGKILL).unwrap(),
+            }
+        }
+    }
+
+    /// Waits until the agent is gone. A dead process that nobody has waited for yet has no words.
+    pub fn gone(&self) {
+        let words = || fs::read(format!("/proc/{}/cmdline", self.agent.unwrap())).unwrap_or_default();
+        wait_until("the agent is gone", || words().is_empty());
+    }
+
+    /// What the helper said in the end.
+    pub fn end(&mut self) -> Output {
+        let mut output = Output { status: self.helper.wait().unwrap(), stdout: Vec::new(), stderr: Vec::new() };
+        for (stream, all) in [
+            (self.helper.stdout.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read>), &mut output.stdout),
+            (self.helper.stderr.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read>), &mut output.stderr),
+        ] {
+            stream.unwrap().read_to_end(all).unwrap();
+        }
+        output
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

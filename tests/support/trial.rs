@@ -1,0 +1,271 @@
+//! A sandbox with which a helper is tried again and again, while strace(1) meddles with its system calls, or its agent's.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use super::handover::{CLEANUP, SETUP};
+use super::picture::{Picture, picture, set_attribute, set_modified};
+use super::{Account, PROXY, Site, own, owner, retained, said, succeeded, wait_until, write};
+
+/// The system calls that change something, or tell the other side to; openat only where it creates a file.
+pub const CHANGING: &str = "openat,mkdirat,symlinkat,linkat,renameat,renameat2,unlinkat,fchmod,fchmodat,utimensat,\
+    ftruncate,write,pwrite64,fsetxattr,fremovexattr,sendto,sendmsg";
+
+pub const KILLED: &str = "signal=SIGKILL";
+pub const FULL: &str = "error=ENOSPC";
+
+/// A file system that can't exchange two names, and knows no other flag of renameat2(2) either.
+pub const PLAIN: &[&str] = &["inject=renameat2:error=EINVAL"];
+
+/// Whose system calls are meddled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    Helper,
+    Agent,
+}
+
+/// A system call of a process.
+pub struct Call {
+    pub name: String,
+    /// The how many-th of that name it is.
+    pub number: u32,
+    /// What strace tells of it besides.
+    pub rest: String,
+}
+
+impl Call {
+    pub fn changes(&self) -> bool {
+        let named = CHANGING.split(',').any(|name| name == self.name);
+        named && (self.name != "openat" || self.rest.contains("O_CREAT"))
+    }
+}
+
+/// A sandbox with a bit of everything, which is brought back to what it was after each attempt.
+pub struct Trial {
+    pub site: Site,
+    pub sandbox: PathBuf,
+    pub original: Picture,
+    /// sudo without its adapter's checks: the trials are many.
+    pub quick: PathBuf,
+    /// A directory that everybody may write to.
+    pub logs: PathBuf,
+}
+
+impl Trial {
+    pub fn new() -> Trial {
+        let site = Site::new();
+        let sandbox = site.sandbox("s");
+        fs::create_dir_all(sandbox.join("d/empty")).unwrap();
+        write(sandbox.join("program"), "#!/bin/sh\n", 0o755);
+        write(sandbox.join("d/data"), vec![b'x'; 10_000], 0o640);
+        fs::hard_link(sandbox.join("d/data"), sandbox.join("again")).unwrap();
+        symlink("d/data", sandbox.join("link")).unwrap();
+        File::create(sandbox.join("d/hole")).unwrap().set_len(1 << 16).unwrap();
+        set_attribute(&sandbox.join("program"), "user.note", "of a user");
+        for name in ["program", "d/data", "link", "d/empty", "d", ""] {
+            set_modified(&sandbox.join(name), 1_000_000_000, 7);
+        }
+        own(&sandbox, Account::batch());
+        let original = data(&sandbox);
+        assert_eq!(original.len(), 9);
+        let quick = site.script("quick", r#"exec sudo -n -u gh-job -- "$@""#);
+        let logs = site.path().join("logs");
+        fs::create_dir(&logs).unwrap();
+        fs::set_permissions(&logs, Permissions::from_mode(0o777)).unwrap();
+        Trial { site, sandbox, original, quick, logs }
+    }
+
+    /// Where strace writes.
+    pub fn log(&self, victim: Victim) -> PathBuf {
+        self.logs.join(format!("{victim:?}"))
+    }
+
+    /// strace's words to trace the program that follows, with these expressions.
+    pub fn strace(&self, victim: Victim, expressions: &[&str]) -> Vec<String> {
+        let log = self.log(victim).display().to_string();
+        let words = ["strace", "-q", "-o", &log].map(str::to_owned);
+        words.into_iter().chain(expressions.iter().flat_map(|words| ["-e".to_owned(), (*words).to_owned()])).collect()
+    }
+
+    /// A helper below other words, strace's for example.
+    pub fn below(&self, words: &[String], call: &Command) -> Command {
+        let mut command = Account::batch().command(&words[0]);
+        command.args(&words[1..]).arg(call.get_program()).args(call.get_args()).stdin(Stdio::null());
+        let variables = call.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.env_clear().envs(variables);
+        command
+    }
+
+    /// Runs a helper while strace meddles with it, and with its agent; with the one that gets no expressions not at all.
+    pub fn meddle(&self, helper: &str, of_helper: &[&str], of_agent: &[&str]) -> Output {
+        for victim in [Victim::Helper, Victim::Agent] {
+            let _ = fs::remove_file(self.log(victim));
+        }
+        let switcher = if of_agent.is_empty() {
+            self.quick.clone()
+        } else {
+            // Only the first agent: a helper may call another one to make up for it.
+            let (log, strace) = (self.log(Victim::Agent), self.strace(Victim::Agent, of_agent).join(" "));
+            let agent = "exec sudo -n -u gh-job --";
+            let body = format!("[ -e {} ] || {agent} {strace} \"$@\"\n{agent} \"$@\"", log.display());
+            self.site.script("meddling", &body)
+        };
+        let mut call = self.site.call(helper, &switcher, &self.sandbox);
+        if of_helper.is_empty() {
+            call.output().unwrap()
+        } else {
+            self.below(&self.strace(Victim::Helper, of_helper), &call).output().unwrap()
+        }
+    }
+
+    /// As [`Trial::meddle`], with the victim in a `world` that the helper lives in, too.
+    fn meddle_with(&self, victim: Victim, helper: &str, expressions: &[&str], world: &[&str]) -> Output {
+        let expressions = [expressions, world].concat();
+        match victim {
+            Victim::Helper => self.meddle(helper, &expressions, &[]),
+            Victim::Agent => self.meddle(helper, world, &expressions),
+        }
+    }
+
+    /// What strace has seen of the victim.
+    pub fn seen(&self, victim: Victim) -> String {
+        fs::read_to_string(self.log(victim)).unwrap_or_default()
+    }
+
+    /// The calls that strace has seen of the victim, but for those that it made fail.
+    pub fn calls(&self, victim: Victim) -> Vec<Call> {
+        let mut seen = BTreeMap::new();
+        let log = self.seen(victim);
+        let lines = log.lines().filter_map(|line| line.split_once('('));
+        let calls = lines.map(|(name, rest)| {
+            let number = *seen.entry(name.to_owned()).and_modify(|number| *number += 1).or_insert(1);
+            Call { name: name.to_owned(), number, rest: rest.to_owned() }
+        });
+        calls.filter(|call| !call.rest.contains("INJECTED")).collect()
+    }
+
+    /// The changing calls of a helper or its agent, seen in a run of which nothing else is asked.
+    fn changing(&self, helper: &str, victim: Victim, world: &[&str]) -> Vec<Call> {
+        self.before(helper);
+        succeeded(&self.meddle_with(victim, helper, &[&format!("trace={CHANGING}")], world));
+        self.clean_up();
+        let calls: Vec<_> = self.calls(victim).into_iter().filter(Call::changes).collect();
+        assert!(calls.len() > 15, "only {} calls: is strace at work?", calls.len());
+        calls
+    }
+
+    /// Meddles with each changing call of the victim's in turn, each in a run of its own in the same `world`. `check` sees
+    /// what the helper said and left; afterwards a cleanup must bring everything back.
+    pub fn at_each_call(
+        &self,
+        helper: &str,
+        victim: Victim,
+        world: &[&str],
+        fault: &str,
+        check: impl Fn(&Trial, &str, &Output),
+    ) {
+        let trace = format!("trace={CHANGING}");
+        for Call { name, number, .. } in self.changing(helper, victim, world) {
+            let what = format!("{fault} at {name} {number} of {helper}'s {victim:?}");
+            self.before(helper);
+            let inject = format!("inject={name}:{fault}:when={number}");
+            let output = self.meddle_with(victim, helper, &[&trace, &inject], world);
+            self.one_copy(&what);
+            let hit = |line: &str| line.starts_with(&name) && line.contains("INJECTED") || line.contains("by SIGKILL");
+            wait_until(&format!("{what} is in strace's log"), || self.seen(victim).lines().any(hit));
+            check(self, &what, &output);
+            self.brought_back(&what);
+        }
+    }
+
+    /// Another cleanup brings everything back, and nothing is left beside it.
+    pub fn brought_back(&self, what: &str) {
+        let again = self.site.call(CLEANUP, &self.quick, &self.sandbox).output().unwrap();
+        assert_eq!((again.status.code(), said(&again)), (Some(0), String::new()), "cleanup after {what}");
+        self.back(what);
+        self.alone(what);
+    }
+
+    /// Makes the sandbox ready for the helper.
+    pub fn before(&self, helper: &str) {
+        if helper == CLEANUP {
+            self.set_up();
+        }
+    }
+
+    pub fn set_up(&self) {
+        succeeded(&self.site.call(SETUP, &self.quick, &self.sandbox).output().unwrap());
+    }
+
+    pub fn clean_up(&self) {
+        succeeded(&self.site.call(CLEANUP, &self.quick, &self.sandbox).output().unwrap());
+    }
+
+    /// One complete copy of the data is at one of the two names. The retained one is looked at first: while it is
+    /// complete, an agent that lost its helper may still be busy with the other.
+    pub fn one_copy(&self, what: &str) {
+        let mut found = [retained(&self.sandbox), self.sandbox.clone()].into_iter();
+        let complete = found.any(|path| path.exists() && data(&path) == self.original);
+        assert!(complete, "{what}: no complete copy; there are {:?}", self.site.entries());
+    }
+
+    /// The data is back at its place, and the batch user's.
+    pub fn back(&self, what: &str) {
+        assert_eq!(owner(&self.sandbox), Account::batch(), "{what}");
+        assert_eq!(data(&self.sandbox), self.original, "{what}");
+        assert!(!retained(&self.sandbox).exists(), "{what}");
+    }
+
+    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had made.
+    pub fn alone(&self, what: &str) {
+        wait_until(&format!("nothing is left after {what}"), || self.site.entries() == ["s"]);
+    }
+}
+
+/// The picture of a sandbox, except for the time of the proxy, which is a copy of the retained one in the end.
+fn data(sandbox: &Path) -> Picture {
+    let mut all = picture(sandbox);
+    if let Some(proxy) = all.get_mut(Path::new(PROXY)) {
+        proxy.modified = (0, 0);
+    }
+    all
+}
+
+/// The helper was killed.
+pub fn killed(_: &Trial, what: &str, output: &Output) {
+    assert_eq!(output.status.signal(), Some(9), "{what}");
+}
+
+/// The helper says in one line why it failed; or nothing, where it did not matter.
+fn told(what: &str, output: &Output, status: i32) {
+    let line = said(output);
+    match output.status.code() {
+        Some(0) => assert_eq!(line, "", "{what}"),
+        code => assert_eq!((code, line.lines().count()), (Some(status), 1), "{what}: {line:?}"),
+    }
+}
+
+/// A cleanup that failed says so.
+pub fn cleanup_told(_: &Trial, what: &str, output: &Output) {
+    told(what, output, 1);
+}
+
+/// A setup that failed says so, and has put everything back by then.
+pub fn setup_told_and_put_back(trial: &Trial, what: &str, output: &Output) {
+    told(what, output, 2);
+    if !output.status.success() {
+        trial.back(&format!("{what}: {}", said(output)));
+    }
+}
+
+/// What must be so after a helper that may have failed.
+pub fn told_and_put_back(trial: &Trial, what: &str, output: &Output, helper: &str) {
+    match helper {
+        SETUP => setup_told_and_put_back(trial, what, output),
+        _ => cleanup_told(trial, what, output),
+    }
+}
