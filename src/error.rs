@@ -31,6 +31,8 @@ pub enum Error {
     },
     /// The two ends of a connection no longer understand each other, or one is gone.
     Connection {
+        /// What was asked of it, as words that follow "cannot", and what that was about; where that is known.
+        during: Option<(&'static str, Vec<u8>)>,
         /// The other end.
         with: &'static str,
         /// What happened.
@@ -57,7 +59,10 @@ impl fmt::Display for Error {
         match self {
             Error::System { step, path, cause } => write!(f, "cannot {step} {}: {cause}", ShownPath(path)),
             Error::Refused { path, why } => write!(f, "{}: {why}", ShownPath(path)),
-            Error::Connection { with, cause } => write!(f, "{with}: {cause}"),
+            Error::Connection { during: None, with, cause } => write!(f, "{with}: {cause}"),
+            Error::Connection { during: Some((step, path)), with, cause } => {
+                write!(f, "cannot {step} {}: {with}: {cause}", ShownPath(path))
+            }
             Error::Told { who, text } => write!(f, "{who}: {}", Shown(text)),
             Error::Both { first, then } => write!(f, "{first}; and then: {then}"),
         }
@@ -70,6 +75,22 @@ impl Error {
     /// Something is not what it has to be.
     pub fn refused(path: impl AsRef<std::ffi::OsStr>, why: impl Into<String>) -> Self {
         Error::Refused { path: path.as_ref().as_bytes().to_vec(), why: why.into() }
+    }
+
+    /// A conversation broke.
+    pub fn connection(with: &'static str, cause: crate::wire::Broken) -> Self {
+        Error::Connection { during: None, with, cause }
+    }
+
+    /// Says what was asked of the other end of a conversation that broke; other errors tell their step themselves.
+    #[must_use]
+    pub fn during(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Self {
+        match self {
+            Error::Connection { with, cause, .. } => {
+                Error::Connection { during: Some((step, path.as_ref().as_bytes().to_vec())), with, cause }
+            }
+            error => error,
+        }
     }
 
     /// Joins the failure of the clean-up, if there was one, to this failure.

@@ -1,6 +1,6 @@
 //! Talking with the agent, which runs as the job user behind the switcher.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Called {
     channel: Channel,
     running: Running,
+    sandbox: OsString,
 }
 
 /// An agent that has answered.
@@ -36,6 +37,8 @@ pub struct Agent {
     pub uid: u32,
     /// Whether sudo has stayed as a monitor above it.
     pub monitored: bool,
+    /// The sandbox's path, for messages.
+    sandbox: OsString,
 }
 
 impl Called {
@@ -46,7 +49,7 @@ impl Called {
         let running = switcher.start([OsStr::new("serve"), sandbox], Stdio::from(theirs))?;
         let channel = Channel::new(ours);
         channel.limit_waiting(switcher.limit()).map_err(broken)?;
-        Ok(Called { channel, running })
+        Ok(Called { channel, running, sandbox: sandbox.to_owned() })
     }
 
     /// Waits for the agent's first word, and checks who it is.
@@ -59,13 +62,16 @@ impl Called {
                 return Err(Error::refused("condor_glexec_agent", why).into());
             }
             Ok(_) => return Err(broken(Broken::Protocol("no greeting")).into()),
-            Err(cause) => return Err(lost(self.channel, self.running, cause)),
+            Err(cause) => {
+                let error = broken(cause).during("begin to work on", &self.sandbox);
+                return Err(lost(self.channel, self.running, cause, error));
+            }
         };
         if uid == 0 || uid == process::user() {
             let whom = if uid == 0 { "root" } else { "the calling user" };
             return Err(Error::refused("switcher", format!("it runs commands as {whom}, not as a job user")).into());
         }
-        Ok(Agent { channel: self.channel, running: self.running, uid, monitored })
+        Ok(Agent { channel: self.channel, running: self.running, uid, monitored, sandbox: self.sandbox })
     }
 }
 
@@ -73,28 +79,31 @@ impl Agent {
     /// Has the agent build a copy of the tree below `top`, the sandbox of this place; returns what was moved and what was
     /// dropped.
     pub fn receive(&mut self, top: Dir, place: &Place, progress: Progress<'_>) -> Result<(Totals, Dropped)> {
-        let (path, way) = (place.path_of(place.name.name()), (Way::HandOver, place.device()?));
-        self.channel.send(Frame::Receive).map_err(broken)?;
-        let sent = tree::send(top, path.as_os_str(), None, way, &mut self.channel, progress);
-        match sent {
-            Ok(moved) => self.done().map(|()| moved),
-            Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),
-            // The agent is told, too: what it has of the copy is of no use.
-            Err(error) => {
-                let _ = self.channel.send(Frame::Failed { text: error.to_string().as_bytes() });
-                Err(error)
+        let device = place.device()?;
+        let received = self.channel.send(Frame::Receive).map_err(broken).and_then(|()| {
+            let sent = tree::send(top, &self.sandbox, None, (Way::HandOver, device), &mut self.channel, progress);
+            match sent {
+                Ok(moved) => self.done().map(|()| moved),
+                Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),
+                // The agent is told, too: what it has of the copy is of no use.
+                Err(error) => {
+                    let _ = self.channel.send(Frame::Failed { text: error.to_string().as_bytes() });
+                    Err(error)
+                }
             }
-        }
+        });
+        received.map_err(|error| error.during("copy", &self.sandbox))
     }
 
     /// Has the agent tell what a copy of the sandbox needs.
     pub fn measure(&mut self) -> Result<Needs> {
-        self.channel.send(Frame::Measure).map_err(broken)?;
-        match self.channel.receive().map_err(broken)? {
-            Frame::Needed { needs } => Ok(needs),
-            Frame::Failed { text } => Err(told(text)),
-            _ => Err(out_of_turn()),
-        }
+        let answer = match self.channel.send(Frame::Measure).and_then(|()| self.channel.receive()) {
+            Ok(Frame::Needed { needs }) => Ok(needs),
+            Ok(Frame::Failed { text }) => Err(told(text)),
+            Ok(_) => Err(out_of_turn()),
+            Err(cause) => Err(broken(cause)),
+        };
+        answer.map_err(|error| error.during("measure", &self.sandbox))
     }
 
     /// Has the agent send the sandbox, without the entry `except`, to the builder.
@@ -106,39 +115,43 @@ impl Agent {
         progress: Progress<'_>,
     ) -> Result<Built> {
         self.channel.accept_passed(true);
-        self.channel.send(Frame::Give { links, except }).map_err(broken)?;
-        let built = builder.receive(&mut self.channel, progress).map_err(|error| match error {
-            Error::Connection { cause, .. } => broken(cause),
-            Error::Told { text, .. } => Error::Told { who: WHO, text },
-            error => error,
-        })?;
-        self.channel.accept_passed(false);
-        self.done().map(|()| built)
+        let given = self.channel.send(Frame::Give { links, except }).map_err(broken).and_then(|()| {
+            let built = builder.receive(&mut self.channel, progress).map_err(|error| match error {
+                Error::Connection { cause, .. } => broken(cause),
+                Error::Told { text, .. } => Error::Told { who: WHO, text },
+                error => error,
+            })?;
+            self.channel.accept_passed(false);
+            self.done().map(|()| built)
+        });
+        given.map_err(|error| error.during("copy", &self.sandbox))
     }
 
     /// Has the agent name its copy as the sandbox.
     pub fn publish(&mut self) -> Result<()> {
-        self.ask(Frame::Publish)
+        self.ask(Frame::Publish).map_err(|error| error.during("have the copy put in place as", &self.sandbox))
     }
 
     /// Has the agent move away what has the sandbox's name.
     pub fn retire(&mut self) -> Result<()> {
-        self.ask(Frame::Retire)
+        self.ask(Frame::Retire).map_err(|error| error.during("have the job's directory moved away from", &self.sandbox))
     }
 
     /// Has the agent delete what it moved away.
     pub fn delete(&mut self) -> Result<()> {
         self.ask(Frame::Delete)
+            .map_err(|error| error.during("have the job's files deleted that were at", &self.sandbox))
     }
 
     /// Has the agent remove what earlier agents left beside the sandbox.
     pub fn sweep(&mut self) -> Result<()> {
-        self.ask(Frame::Sweep)
+        self.ask(Frame::Sweep).map_err(|error| error.during("have the leftovers removed beside", &self.sandbox))
     }
 
     /// Has the agent replace the job's proxy.
     pub fn put_proxy(&mut self, name: Name<'_>, content: &[u8]) -> Result<()> {
-        self.ask(Frame::PutProxy { name, content })
+        let put = self.ask(Frame::PutProxy { name, content });
+        put.map_err(|error| error.during("have the proxy replaced in", &self.sandbox))
     }
 
     /// Ends the conversation after everything went well.
@@ -150,7 +163,7 @@ impl Agent {
     /// Ends the conversation after a failure, and tells whether it may pass.
     pub fn fail(self, error: Error) -> Attempt {
         match error {
-            Error::Connection { with: WHO, cause } => lost(self.channel, self.running, cause),
+            Error::Connection { with: WHO, cause, .. } => lost(self.channel, self.running, cause, error),
             error => {
                 self.farewell();
                 Attempt::Hopeless(error)
@@ -185,17 +198,17 @@ impl Agent {
 }
 
 /// What becomes of a call whose connection is lost: the switcher's status tells, if it ends.
-fn lost(channel: Channel, running: Running, cause: Broken) -> Attempt {
+fn lost(channel: Channel, running: Running, cause: Broken, error: Error) -> Attempt {
     // Nobody but the agent may end the agent: a closed socket is what it goes by.
     drop(channel);
     match cause {
-        Broken::Closed => running.end().attempt(Some(broken(cause))),
-        cause => Attempt::Hopeless(broken(cause)),
+        Broken::Closed => running.end().attempt(Some(error)),
+        _ => Attempt::Hopeless(error),
     }
 }
 
 fn broken(cause: Broken) -> Error {
-    Error::Connection { with: WHO, cause }
+    Error::connection(WHO, cause)
 }
 
 fn out_of_turn() -> Error {

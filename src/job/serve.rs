@@ -211,5 +211,5 @@ fn monitored() -> bool {
 }
 
 fn broken(cause: Broken) -> Error {
-    Error::Connection { with: "the helper", cause }
+    Error::connection("the helper", cause)
 }

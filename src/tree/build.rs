@@ -325,5 +325,5 @@ fn protocol(what: &'static str) -> Error {
 }
 
 fn lost(cause: Broken) -> Error {
-    Error::Connection { with: "the sending side", cause }
+    Error::connection("the sending side", cause)
 }

@@ -4,26 +4,36 @@ use crate::sys::Name;
 
 /// A stack of names: the bytes of each, and then their number in one byte.
 #[derive(Debug, Default)]
-pub struct Names(Vec<u8>);
+pub struct Names {
+    bytes: Vec<u8>,
+    count: usize,
+}
 
 impl Names {
     /// Puts a name on top.
     pub fn push(&mut self, name: Name<'_>) {
-        self.0.extend_from_slice(name.bytes());
+        self.bytes.extend_from_slice(name.bytes());
         // A name has at most 255 bytes.
-        self.0.push(name.bytes().len() as u8);
+        self.bytes.push(name.bytes().len() as u8);
+        self.count += 1;
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// The name on top.
     pub fn last(&self) -> Option<Name<'_>> {
-        let (length, bytes) = self.0.split_last()?;
+        let (length, bytes) = self.bytes.split_last()?;
         Name::new(&bytes[bytes.len() - usize::from(*length)..])
     }
 
     /// Takes the name on top away.
     pub fn pop(&mut self) {
-        if let Some(length) = self.0.last() {
-            self.0.truncate(self.0.len() - 1 - usize::from(*length));
+        if let Some(length) = self.bytes.last() {
+            self.bytes.truncate(self.bytes.len() - 1 - usize::from(*length));
+            self.count -= 1;
         }
     }
 }
@@ -43,6 +53,6 @@ mod tests {
             assert_eq!(names.last().map(Name::bytes), Some(bytes));
             names.pop();
         }
-        assert_eq!(names.last(), None);
+        assert_eq!((names.last(), names.count()), (None, 0));
     }
 }

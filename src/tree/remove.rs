@@ -2,12 +2,16 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::Mutex;
 
 use super::descent::Descent;
 use super::names::Names;
 use super::{open_dir, vanished};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Errno, Kind, Name};
+use crate::sys::{Dir, Errno, Kind, Name, OwnedName};
+
+/// From so many subdirectories on a second thread is worth its start.
+const FOR_TWO: usize = 8;
 
 /// Deletes what has the name in `parent`: a tree, or any other kind of file. Nothing there is a success.
 ///
@@ -36,8 +40,44 @@ fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut(
         Err(Errno::EISDIR) => {}
         Err(cause) => return Err(cause).at("remove", shown),
     }
-    let mut walk = Descent::new(open_dir(parent, name, || shown.clone().into_os_string())?, &shown);
-    // For each directory from the top down to where the walk is: the subdirectories still to be removed. The last of
+    let top = Descent::new(open_dir(parent, name, || shown.clone().into_os_string())?, &shown);
+    let subdirectories = empty(&top)?;
+    let two = subdirectories.count() >= FOR_TWO;
+    let left = Mutex::new(subdirectories);
+    // One thread works while the other waits for the disk.
+    std::thread::scope(|scope| {
+        let other =
+            two.then(|| std::thread::Builder::new().spawn_scoped(scope, || remove_each(&top, &left, &mut || ())));
+        let removed = remove_each(&top, &left, beat);
+        match other {
+            Some(Ok(other)) => removed.and(other.join().unwrap_or(Ok(()))),
+            // Where there is no room for a second thread, the first one has done it all.
+            Some(Err(_)) | None => removed,
+        }
+    })?;
+    vanished(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
+}
+
+/// Removes one subdirectory of `top` after the other, as long as some are left.
+fn remove_each(top: &Descent, left: &Mutex<Names>, beat: &mut dyn FnMut()) -> Result<()> {
+    let next = || {
+        let mut left = left.lock().ok()?;
+        let name = OwnedName::from(left.last()?);
+        left.pop();
+        Some(name)
+    };
+    while let Some(name) = next() {
+        remove_subtree(top, name.name(), beat)?;
+    }
+    Ok(())
+}
+
+/// Removes a subdirectory of the directory where `above` is, and everything below it.
+fn remove_subtree(above: &Descent, name: Name<'_>, beat: &mut dyn FnMut()) -> Result<()> {
+    let parent = above.here()?;
+    let Some(dir) = vanished(open_dir(parent, name, || above.path_of(name)))? else { return Ok(()) };
+    let mut walk = Descent::new(dir, above.path_of(name));
+    // For each directory from there down to where the walk is: the subdirectories still to be removed. The last of
     // them is the one that the walk is in.
     let mut way = vec![empty(&walk)?];
     while let Some(here) = way.last_mut() {
@@ -46,22 +86,22 @@ fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut(
                 Some(dir) => {
                     walk.enter(next, dir)?;
                     way.push(empty(&walk)?);
-                    beat();
                 }
                 None => here.pop(),
             }
             continue;
         }
+        beat();
         way.pop();
         walk.leave()?;
-        if let Some(above) = way.last_mut() {
-            if let Some(done) = above.last() {
+        if let Some(here) = way.last_mut() {
+            if let Some(done) = here.last() {
                 vanished(walk.here()?.remove_dir(done).at_entry("remove the directory", || walk.path_of(done)))?;
             }
-            above.pop();
+            here.pop();
         }
     }
-    vanished(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
+    vanished(parent.remove_dir(name).at_entry("remove the directory", || above.path_of(name))).map(drop)
 }
 
 /// Removes all entries of the directory where the walk is, except the subdirectories, which it returns.

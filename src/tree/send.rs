@@ -389,7 +389,7 @@ fn judge(walk: &Descent, name: Name<'_>, target: &[u8]) -> Result<Verdict> {
 const RECEIVER: &str = "the receiving side";
 
 fn broken(cause: Broken) -> Error {
-    Error::Connection { with: RECEIVER, cause }
+    Error::connection(RECEIVER, cause)
 }
 
 /// The bits of the owning group's own entry of an access control list, as the kernel stores the list: a version (4
