@@ -18,6 +18,7 @@ use support::handover::{
     CLEANUP, ODD, SETUP, across, across_and, comes_across, data, furnished, is_back, mode, run, set_mode, text,
     with_job,
 };
+use support::mounts::{Mounts, in_memory};
 use support::picture::{make_fifo, picture, set_attribute, set_modified};
 use support::{Account, Site, failed, own, owner, succeeded, write};
 
@@ -129,15 +130,33 @@ fn holes_come_across_as_holes() {
         file.write_all(&[b'x'; 4096]).unwrap();
     }
     file.set_len(8 << 20).unwrap();
-    File::create(sandbox.join("hollow")).unwrap().set_len(1 << 30).unwrap();
+    File::create(sandbox.join("hollow")).unwrap().set_len(8 << 30).unwrap();
     own(&sandbox, Account::batch());
     let sizes = || ["sparse", "hollow"].map(|name| fs::metadata(sandbox.join(name)).unwrap().blocks());
     let (content, before) = (fs::read(sandbox.join("sparse")).unwrap(), sizes());
     for step in [Site::set_up, Site::clean_up] {
         step(&site, &sandbox);
         assert!(fs::read(sandbox.join("sparse")).unwrap() == content);
-        assert_eq!(fs::metadata(sandbox.join("hollow")).unwrap().len(), 1 << 30);
+        assert_eq!(fs::metadata(sandbox.join("hollow")).unwrap().len(), 8 << 30);
         assert_eq!(sizes(), before);
+    }
+}
+
+#[test]
+fn a_flat_directory_of_10000_files_comes_across() {
+    let site = Site::new();
+    let _mounts = in_memory(&site, "");
+    let sandbox = site.sandbox("s");
+    for number in 0..10_000 {
+        fs::write(sandbox.join(format!("file {number}")), number.to_string()).unwrap();
+    }
+    own(&sandbox, Account::batch());
+    for step in [Site::set_up, Site::clean_up] {
+        step(&site, &sandbox);
+        assert_eq!(fs::read_dir(&sandbox).unwrap().count(), 10_001);
+        for number in 0..10_000 {
+            assert_eq!(text(sandbox.join(format!("file {number}"))), number.to_string());
+        }
     }
 }
 
@@ -308,26 +327,6 @@ fn cleanup_closes_the_top_if_group_or_others_may_write_to_a_directory_in_it() {
 
 // Mount points.
 
-/// What is mounted below a directory until this is dropped, wherever a helper has moved it meanwhile.
-struct Mounts<'a>(&'a Path);
-
-impl Mounts<'_> {
-    fn add(&self, arguments: &[OsString], at: &Path) {
-        run("mount", &arguments.iter().map(OsString::as_os_str).chain([at.as_os_str()]).collect::<Vec<_>>());
-    }
-}
-
-impl Drop for Mounts<'_> {
-    fn drop(&mut self) {
-        for line in text("/proc/self/mounts").lines() {
-            let at = Path::new(line.split(' ').nth(1).unwrap());
-            if at.starts_with(self.0) {
-                Command::new("umount").arg("--lazy").arg(at).status().unwrap();
-            }
-        }
-    }
-}
-
 /// Mounts a memory file system, a directory of the same device, and a single file, in turn; each must be named by the
 /// failure of the helper, and must have kept its content.
 fn refuses_mounts(site: &Site, helper: &str, sandbox: &Path, status: i32) {
@@ -343,7 +342,7 @@ fn refuses_mounts(site: &Site, helper: &str, sandbox: &Path, status: i32) {
         ("input", bind(&outside.join("content"))),
     ];
     for (name, arguments) in mounts {
-        let mounts = Mounts(site.path());
+        let mounts = Mounts::below(site.path());
         mounts.add(&arguments, &sandbox.join(name));
         if name == "below" {
             write(sandbox.join("below/content"), "kept", 0o666);
@@ -400,14 +399,6 @@ fn depth(top: &Path) -> (usize, bool) {
     (levels, openat(&here, "bottom", OFlag::O_CLOEXEC, Mode::empty()).is_ok())
 }
 
-/// Puts the sandboxes of a site into memory: ext4 takes seconds for a deep tree where another was removed just now, and
-/// what unmounts it needs no path to its depths.
-fn in_memory(site: &Site) -> Mounts<'_> {
-    let mounts = Mounts(site.path());
-    mounts.add(&["-t", "tmpfs", "-o", "mode=1777", "none"].map(OsString::from), &site.execute());
-    mounts
-}
-
 /// The same call with the limit of open files that most machines have.
 fn limited(call: &Command) -> Command {
     let mut limited = Account::batch().command("prlimit");
@@ -419,7 +410,7 @@ fn limited(call: &Command) -> Command {
 #[test]
 fn a_tree_of_4096_levels_comes_across() {
     let site = Site::new();
-    let _mounted = in_memory(&site);
+    let _mounted = in_memory(&site, "");
     let deep = site.sandbox("s");
     dig(&deep, 4096, Account::batch());
     for (helper, account) in [(SETUP, Account::job()), (CLEANUP, Account::batch())] {
@@ -432,7 +423,7 @@ fn a_tree_of_4096_levels_comes_across() {
 #[test]
 fn a_tree_of_4097_levels_is_refused_and_stays_as_it_was() {
     let site = Site::new();
-    let _mounted = in_memory(&site);
+    let _mounted = in_memory(&site, "");
     let deep = site.sandbox("s");
     dig(&deep, 4097, Account::batch());
     failed(&site.call(SETUP, &site.switcher(), &deep).output().unwrap(), 2, &["4096 levels"]);
@@ -443,7 +434,7 @@ fn a_tree_of_4097_levels_is_refused_and_stays_as_it_was() {
 #[test]
 fn cleanup_refuses_4097_levels_and_leaves_them_where_they_were() {
     let site = Site::new();
-    let _mounted = in_memory(&site);
+    let _mounted = in_memory(&site, "");
     let deep = site.sandbox("s");
     site.set_up(&deep);
     dig(&deep, 4097, Account::job());

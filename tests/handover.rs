@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::Command;
 
 use support::handover::{
-    AGENT, CLEANUP, Deed, ODD, SETUP, UPDATE, all_of, data, furnished, is_back, is_with_job, kill, mode, new_proxy,
-    reap, set_mode, text, update, with_job,
+    AGENT, CLEANUP, Deed, ODD, SETUP, UPDATE, all_of, data, field, furnished, is_back, is_with_job, kill, mode,
+    new_proxy, reap, set_mode, text, update, with_job,
 };
 use support::picture::{make_fifo, picture};
 use support::{Account, MAP, PROXY, Site, failed, own, owner, program, retained, said, succeeded, write};
@@ -323,12 +323,6 @@ fn the_agent_is_the_one_beside_the_helper() {
 }
 
 // The log.
-
-/// The value of a field, up to the next comma or brace, as the log has it.
-fn field<'a>(line: &'a str, name: &str) -> &'a str {
-    let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name} in {line}"));
-    rest.split([',', '}']).next().unwrap()
-}
 
 #[test]
 fn the_log_tells_in_one_line_each_what_was_moved_and_what_was_dropped() {

@@ -14,11 +14,11 @@ use crate::wire::Needs;
 const DIRECTORY: u64 = 4096;
 
 /// Adds up what the files below `top` need, shown as `path`. What can't be read is left out: it is a lower bound, meant to
-/// tell early that there is no hope. `beat` is called for each directory.
+/// tell early that there is no hope. `beat` is called for each entry.
 pub fn measure(top: Dir, path: &OsStr, beat: &mut dyn FnMut()) -> Result<Needs> {
     let mut walk = Descent::new(top, path);
     let mut needs = Needs::default();
-    let mut way = vec![directory(&walk, &mut needs)?];
+    let mut way = vec![directory(&walk, &mut needs, beat)?];
     while let Some(here) = way.last_mut() {
         if let Some(name) = here.last() {
             walk.check_depth()?;
@@ -30,8 +30,7 @@ pub fn measure(top: Dir, path: &OsStr, beat: &mut dyn FnMut()) -> Result<Needs> 
                 Some(dir) => {
                     walk.enter(name, dir)?;
                     here.pop();
-                    way.push(directory(&walk, &mut needs)?);
-                    beat();
+                    way.push(directory(&walk, &mut needs, beat)?);
                 }
                 None => here.pop(),
             }
@@ -44,12 +43,13 @@ pub fn measure(top: Dir, path: &OsStr, beat: &mut dyn FnMut()) -> Result<Needs> 
 }
 
 /// Adds up the entries of the directory where the walk is; returns the subdirectories.
-fn directory(walk: &Descent, needs: &mut Needs) -> Result<Names> {
+fn directory(walk: &Descent, needs: &mut Needs, beat: &mut dyn FnMut()) -> Result<Names> {
     let here = walk.here()?;
     let mut subdirectories = Names::default();
     needs.inodes += 1;
     needs.bytes = needs.bytes.saturating_add(DIRECTORY);
     let listed = here.for_each(|name, _| {
+        beat();
         let Ok(stat) = here.stat(name) else { return Ok(()) };
         match stat.kind() {
             Kind::Directory => subdirectories.push(name),

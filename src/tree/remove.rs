@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::descent::Descent;
 use super::names::Names;
@@ -11,7 +13,10 @@ use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Kind, Name, OwnedName};
 
 /// From so many subdirectories on a second thread is worth its start.
-const FOR_TWO: usize = 8;
+const FOR_TWO: usize = 32;
+
+/// How long the first thread to end waits before it looks again whether the other one has.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Deletes what has the name in `parent`: a tree, or any other kind of file. Nothing there is a success.
 ///
@@ -21,7 +26,7 @@ pub fn remove(parent: &Dir, name: Name<'_>, path: impl AsRef<OsStr>) -> Result<(
     remove_with(parent, name, path, &mut || ())
 }
 
-/// As [`remove`]; `beat` is called for each directory.
+/// As [`remove`]; `beat` is called for each entry, or now and then.
 pub fn remove_with(parent: &Dir, name: Name<'_>, path: impl AsRef<OsStr>, beat: &mut dyn FnMut()) -> Result<()> {
     // Somebody else may also be creating files in it, for a while.
     let mut tries = 5;
@@ -41,19 +46,29 @@ fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut(
         Err(cause) => return Err(cause).at("remove", shown),
     }
     let top = Descent::new(open_dir(parent, name, || shown.clone().into_os_string())?, &shown);
-    let subdirectories = empty(&top)?;
+    let subdirectories = empty(&top, beat)?;
     let two = subdirectories.count() >= FOR_TWO;
     let left = Mutex::new(subdirectories);
     // One thread works while the other waits for the disk.
+    let done_by_other = AtomicU64::new(0);
+    let mut count = || {
+        done_by_other.fetch_add(1, Ordering::Relaxed);
+    };
     std::thread::scope(|scope| {
-        let other =
-            two.then(|| std::thread::Builder::new().spawn_scoped(scope, || remove_each(&top, &left, &mut || ())));
+        let second = std::thread::Builder::new();
+        let other = two.then(|| second.spawn_scoped(scope, || remove_each(&top, &left, &mut count)));
         let removed = remove_each(&top, &left, beat);
-        match other {
-            Some(Ok(other)) => removed.and(other.join().unwrap_or(Ok(()))),
-            // Where there is no room for a second thread, the first one has done it all.
-            Some(Err(_)) | None => removed,
+        // Where there is no room for a second thread, the first one has done it all.
+        let Some(Ok(other)) = other else { return removed };
+        let mut seen = 0;
+        while !other.is_finished() {
+            std::thread::sleep(MOMENT);
+            let done = done_by_other.load(Ordering::Relaxed);
+            if std::mem::replace(&mut seen, done) != done {
+                beat();
+            }
         }
+        removed.and(other.join().unwrap_or(Ok(())))
     })?;
     vanished(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
 }
@@ -79,19 +94,18 @@ fn remove_subtree(above: &Descent, name: Name<'_>, beat: &mut dyn FnMut()) -> Re
     let mut walk = Descent::new(dir, above.path_of(name));
     // For each directory from there down to where the walk is: the subdirectories still to be removed. The last of
     // them is the one that the walk is in.
-    let mut way = vec![empty(&walk)?];
+    let mut way = vec![empty(&walk, beat)?];
     while let Some(here) = way.last_mut() {
         if let Some(next) = here.last() {
             match vanished(open_dir(walk.here()?, next, || walk.path_of(next)))? {
                 Some(dir) => {
                     walk.enter(next, dir)?;
-                    way.push(empty(&walk)?);
+                    way.push(empty(&walk, beat)?);
                 }
                 None => here.pop(),
             }
             continue;
         }
-        beat();
         way.pop();
         walk.leave()?;
         if let Some(here) = way.last_mut() {
@@ -105,7 +119,7 @@ fn remove_subtree(above: &Descent, name: Name<'_>, beat: &mut dyn FnMut()) -> Re
 }
 
 /// Removes all entries of the directory where the walk is, except the subdirectories, which it returns.
-fn empty(walk: &Descent) -> Result<Names> {
+fn empty(walk: &Descent, beat: &mut dyn FnMut()) -> Result<Names> {
     let here = walk.here()?;
     let mode = here.stat_self().at("examine", walk.path())?.mode();
     if mode & 0o700 != 0o700 {
@@ -122,6 +136,7 @@ fn empty(walk: &Descent) -> Result<Names> {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(cause) => return Err(cause).at_entry("remove", || walk.path_of(name)),
         }
+        beat();
         Ok(())
     });
     listed.at("read the directory", walk.path())?.map(|()| subdirectories)

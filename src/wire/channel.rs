@@ -51,8 +51,8 @@ impl From<Errno> for Broken {
     }
 }
 
-/// How often a side that is busy says so, at most.
-const BEAT: Duration = Duration::from_secs(5);
+/// How often a side that is busy says so, at most: well within the shortest idle limit, which is a second.
+const BEAT: Duration = Duration::from_millis(200);
 
 /// Room for the longest frame, and for what follows it in the same reading.
 const ROOM: usize = 4 + LONGEST + CHUNK;

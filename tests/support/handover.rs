@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use super::picture::{Picture, picture};
-use super::{Account, PROXY, Site, own, owner, retained, said, write};
+use super::{Account, PROXY, Site, own, owner, retained, said, wait_until, write};
 
 pub const SETUP: &str = "condor_glexec_setup";
 pub const CLEANUP: &str = "condor_glexec_cleanup";
@@ -89,7 +89,10 @@ pub fn is_back(site: &Site, sandbox: &Path, expected: &Picture, what: &str) {
 /// Fails unless the sandbox is still set up.
 pub fn is_with_job(site: &Site, sandbox: &Path, what: &str) {
     let name = sandbox.file_name().unwrap();
-    assert_eq!(site.entries(), [name, retained(sandbox).file_name().unwrap()], "{what}");
+    // Setup may still be deleting the old data.
+    let kept = retained(sandbox);
+    let expected = [name, kept.file_name().unwrap()];
+    wait_until(&format!("the sandbox and what is retained stand alone: {what}"), || site.entries() == expected);
     all_of(sandbox, Account::job());
     all_of(&retained(sandbox), Account::batch());
     assert_eq!(picture(&retained(sandbox)).into_keys().collect::<Vec<_>>(), [Path::new(""), Path::new(PROXY)]);
@@ -156,4 +159,10 @@ pub fn kill(site: &Site, switcher: &Path, sandbox: &Path, pid: u32, signal: &str
 /// The signal that has killed a child, which is waited for.
 pub fn reap(mut child: Child) -> Option<i32> {
     child.wait().unwrap().signal()
+}
+
+/// The value of a field, up to the next comma or brace, as the log has it.
+pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name} in {line}"));
+    rest.split([',', '}']).next().unwrap()
 }

@@ -6,6 +6,7 @@
 pub mod forest;
 pub mod handover;
 pub mod held;
+pub mod mounts;
 pub mod picture;
 pub mod starter;
 pub mod trial;

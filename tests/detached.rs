@@ -1,0 +1,122 @@
+//! What setup leaves running: a child that deletes the old data, while its caller goes on.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use support::handover::{SETUP, is_with_job, text};
+use support::{Account, Site, own, said, wait_until, write};
+
+/// A sandbox whose deletion takes longer than the start of a process.
+fn large(site: &Site) -> PathBuf {
+    let sandbox = site.sandbox("s");
+    for number in 0..200 {
+        write(sandbox.join(format!("file {number}")), "content", 0o644);
+    }
+    own(&sandbox, Account::batch());
+    sandbox
+}
+
+/// A setup that is over, and whose child strace(1) has stopped as it was about to delete the first file.
+struct Stopped {
+    strace: Child,
+    child: PathBuf,
+}
+
+impl Stopped {
+    fn setup(site: &Site, sandbox: &Path) -> Stopped {
+        let pipe = site.scratch().join("pipe");
+        support::picture::make_fifo(&pipe);
+        Account::batch().owns(&pipe);
+        let call = site.call(SETUP, &site.switcher(), sandbox);
+        let log = site.scratch().join("log");
+        let mut strace = Command::new("strace");
+        strace.args(["-u", "gh-batch", "-f", "-qq", "-o"]).arg(&log).args(["-e", "trace=unlinkat"]);
+        // Only what is traced has the pipe, and another descriptor of its caller's: its end tells that nobody else has.
+        strace.args(["-e", "inject=unlinkat:signal=SIGSTOP:when=1", "sh", "-c"]);
+        strace.arg(r#"pipe=$0; exec "$@" >"$pipe" 2>&1 7<>"$pipe""#).arg(&pipe);
+        strace.arg(call.get_program()).args(call.get_args()).stdin(Stdio::null()).stderr(Stdio::piped());
+        strace.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut strace = strace.spawn().unwrap();
+        let mut output = String::new();
+        File::open(&pipe).unwrap().read_to_string(&mut output).unwrap();
+        if !output.is_empty() {
+            let _ = strace.kill();
+            panic!("{output}{}", said(&strace.wait_with_output().unwrap()));
+        }
+        let mut pid = String::new();
+        wait_until("the child is about to delete", || {
+            let log = text(&log);
+            let line = log.lines().find(|line| line.contains("unlinkat"));
+            pid = line.and_then(|line| line.split(' ').next()).unwrap_or_default().to_owned();
+            !pid.is_empty()
+                && fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| text.contains("State:\tt"))
+        });
+        Stopped { strace, child: PathBuf::from(format!("/proc/{pid}")) }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.file_name().unwrap();
+        assert!(Command::new("kill").arg(signal).arg(pid).status().unwrap().success());
+    }
+
+    fn end(mut self) {
+        assert!(self.strace.wait().unwrap().code().is_some());
+    }
+}
+
+#[test]
+fn what_setup_leaves_running_holds_nothing_of_its_callers() {
+    let site = Site::new();
+    let sandbox = large(&site);
+    // That this comes back shows that the caller's pipe is closed.
+    let stopped = Stopped::setup(&site, &sandbox);
+    let link = |name: &str| fs::read_link(stopped.child.join(name)).unwrap();
+    let mut open: Vec<_> =
+        fs::read_dir(stopped.child.join("fd")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    open.sort();
+    let [zero, one, two, parent] = &open[..] else { panic!("{open:?}") };
+    for standard in [zero, one, two] {
+        assert_eq!(link(&format!("fd/{}", standard.display())), Path::new("/dev/null"));
+    }
+    assert_eq!(link(&format!("fd/{}", parent.display())), site.execute());
+    assert_eq!(link("cwd"), Path::new("/"));
+    let status = text(stopped.child.join("stat"));
+    // The fields after the name: state, parent, process group, session.
+    let fields: Vec<_> = status.rsplit(')').next().unwrap().split_whitespace().collect();
+    assert_eq!(fields[3], stopped.child.file_name().unwrap().to_str().unwrap(), "a session of its own");
+    stopped.signal("-CONT");
+    stopped.end();
+    is_with_job(&site, &sandbox, "the child has ended");
+}
+
+#[test]
+fn if_it_is_killed_the_next_helper_for_the_sandbox_deletes_the_rest() {
+    let site = Site::new();
+    let sandbox = large(&site);
+    let stopped = Stopped::setup(&site, &sandbox);
+    stopped.signal("-KILL");
+    stopped.end();
+    let left = site.entries();
+    assert_eq!(left.len(), 3, "{left:?}");
+    assert!(left[2].to_str().unwrap().starts_with("s.gh."), "{left:?}");
+    site.clean_up(&sandbox);
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
+fn a_cleanup_that_meets_it_at_work_is_not_disturbed() {
+    let site = Site::new();
+    let sandbox = large(&site);
+    let stopped = Stopped::setup(&site, &sandbox);
+    site.clean_up(&sandbox);
+    assert_eq!(site.entries(), ["s"]);
+    stopped.signal("-CONT");
+    stopped.end();
+    assert_eq!(site.entries(), ["s"]);
+    assert_eq!(fs::read_dir(&sandbox).unwrap().count(), 201);
+}

@@ -1,0 +1,190 @@
+//! Symbolic links that a job leaves: none may lead whoever reads the returned sandbox to a place outside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use support::handover::{CLEANUP, field, furnished, mode, set_mode, text, with_job};
+use support::picture::{make_fifo, picture, set_modified};
+use support::{Account, Site, failed, own, owner, succeeded, write};
+
+/// Files outside every sandbox: one that everybody may read, one of the batch user's alone, a directory and a FIFO.
+fn outside(site: &Site) -> PathBuf {
+    let outside = site.path().join("outside");
+    fs::create_dir_all(outside.join("directory")).unwrap();
+    write(outside.join("open"), "open to all", 0o644);
+    set_modified(&outside.join("open"), 1_000_000_000, 7);
+    write(outside.join("secret"), "the batch user's own", 0o600);
+    Account::batch().owns(outside.join("secret"));
+    make_fifo(&outside.join("fifo"));
+    outside
+}
+
+fn cleanup(site: &Site, sandbox: &Path, policy: &str) -> Command {
+    let mut call = site.call(CLEANUP, &site.switcher(), sandbox);
+    call.env("GLEXEC_HELPERS_LINKS", policy);
+    call
+}
+
+/// Cleans up a sandbox in which the job has left links as `leave` makes them.
+fn returned(leave: impl Fn(&Path, &Path), policy: &str) -> (Site, PathBuf, String) {
+    let site = Site::new();
+    let (sandbox, outside, log) = (with_job(&site, "s"), outside(&site), site.scratch().join("log"));
+    leave(&sandbox, &outside);
+    own(&sandbox, Account::job());
+    succeeded(&cleanup(&site, &sandbox, policy).env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
+    let line = text(&log);
+    (site, sandbox, line)
+}
+
+fn is_link(path: &Path) -> bool {
+    path.is_symlink()
+}
+
+#[test]
+fn setup_hands_links_over_as_they_are() {
+    let site = Site::new();
+    let (sandbox, outside) = (furnished(&site, "s"), outside(&site));
+    for (name, target) in [("absolute", outside.join("open")), ("climbs", PathBuf::from("../../outside/secret"))] {
+        symlink(&target, sandbox.join(name)).unwrap();
+        Account::batch().owns(sandbox.join(name));
+    }
+    let before = picture(&sandbox);
+    site.set_up(&sandbox);
+    assert_eq!(picture(&sandbox), before);
+}
+
+#[test]
+fn a_link_that_leaves_comes_back_as_a_copy_of_the_file_it_leads_to() {
+    let leave = |sandbox: &Path, outside: &Path| {
+        symlink(outside.join("open"), sandbox.join("absolute")).unwrap();
+        symlink("../../outside/open", sandbox.join("climbs")).unwrap();
+        symlink("below/../../../outside/open", sandbox.join("goes down first")).unwrap();
+        symlink("../../../outside/open", sandbox.join("below/climbs")).unwrap();
+        // One that leads to the sandbox itself, but from without.
+        symlink(sandbox.join("input"), sandbox.join("from without")).unwrap();
+    };
+    let (_site, sandbox, line) = returned(leave, "copy");
+    for name in ["absolute", "climbs", "goes down first", "below/climbs"] {
+        let copy = sandbox.join(name);
+        assert!(!is_link(&copy), "{name}");
+        assert_eq!((text(&copy).as_str(), mode(&copy), owner(&copy)), ("open to all", 0o644, Account::batch()));
+        let seconds = std::os::unix::fs::MetadataExt::mtime(&fs::metadata(&copy).unwrap());
+        assert_eq!(seconds, 1_000_000_000, "{name}");
+    }
+    assert_eq!(text(sandbox.join("from without")), "the input");
+    assert!(!is_link(&sandbox.join("from without")));
+    assert!(line.contains(r#""links":0"#), "none was left behind: {line}");
+}
+
+#[test]
+fn a_link_that_leaves_to_anything_else_is_left_behind_counted_and_named() {
+    let leave = |sandbox: &Path, outside: &Path| {
+        for name in ["secret", "directory", "fifo", "nothing"] {
+            symlink(outside.join(name), sandbox.join(format!("to {name}"))).unwrap();
+        }
+        symlink("/dev/zero", sandbox.join("to a device")).unwrap();
+        symlink("..", sandbox.join("to the parent")).unwrap();
+    };
+    let (_site, sandbox, line) = returned(leave, "copy");
+    let names = ["secret", "directory", "fifo", "nothing", "a device", "the parent"].map(|name| format!("to {name}"));
+    for name in &names {
+        assert!(!is_link(&sandbox.join(name)) && !sandbox.join(name).exists(), "{name}");
+        assert!(line.contains(&format!("/{name}\"")), "{name} is not named: {line}");
+    }
+    assert_eq!(field(&line, "some_links").matches("/to ").count(), 1);
+    assert!(line.contains(r#""links":6"#), "{line}");
+}
+
+#[test]
+fn a_link_that_stays_comes_back_as_a_link() {
+    let leave = |sandbox: &Path, _: &Path| {
+        for (name, target) in [
+            ("here", "input"),
+            ("nowhere", "missing"),
+            ("round", "round"),
+            ("there and back", "below/../input"),
+            ("through a link", "inner/../input"),
+            ("inner", "below"),
+            ("below/up", "../input"),
+            ("below/top", ".."),
+        ] {
+            symlink(target, sandbox.join(name)).unwrap();
+        }
+        fs::hard_link(sandbox.join("here"), sandbox.join("here, too")).unwrap();
+    };
+    let (_site, sandbox, line) = returned(leave, "copy");
+    for name in
+        ["here", "here, too", "nowhere", "round", "there and back", "through a link", "inner", "below/up", "below/top"]
+    {
+        assert!(is_link(&sandbox.join(name)), "{name}");
+    }
+    for name in ["here", "there and back", "through a link", "below/up"] {
+        assert_eq!(text(sandbox.join(name)), "the input", "{name}");
+    }
+    assert!(line.contains(r#""links":0"#), "{line}");
+}
+
+#[test]
+fn a_link_that_leaves_only_because_another_is_a_link_does_not_come_back() {
+    let leave = |sandbox: &Path, _: &Path| {
+        // By its names it stays; but "self" is where it begins, so that it climbs.
+        symlink(".", sandbox.join("self")).unwrap();
+        symlink("self/../outside", sandbox.join("trick")).unwrap();
+        symlink("below/up/../../../outside", sandbox.join("second trick")).unwrap();
+        symlink("..", sandbox.join("below/up")).unwrap();
+        set_mode(sandbox.join("below"), 0o555);
+    };
+    for policy in ["copy", "drop"] {
+        let (_site, sandbox, line) = returned(leave, policy);
+        for name in ["trick", "second trick"] {
+            assert!(!is_link(&sandbox.join(name)) && !sandbox.join(name).exists(), "{policy}: {name}");
+        }
+        assert!(is_link(&sandbox.join("self")) && is_link(&sandbox.join("below/up")), "{policy}");
+        assert_eq!(mode(&sandbox.join("below")), 0o555);
+        assert!(line.contains(r#""links":2"#), "{line}");
+    }
+}
+
+#[test]
+fn one_link_with_two_names_is_judged_at_each() {
+    let leave = |sandbox: &Path, _: &Path| {
+        symlink("../input", sandbox.join("below/link")).unwrap();
+        // The same link one level higher leads to the neighbour of the sandbox.
+        fs::hard_link(sandbox.join("below/link"), sandbox.join("link, too")).unwrap();
+        write(sandbox.parent().unwrap().join("input"), "the neighbour's", 0o644);
+    };
+    let (_site, sandbox, _) = returned(leave, "copy");
+    assert!(is_link(&sandbox.join("below/link")));
+    assert!(!is_link(&sandbox.join("link, too")));
+    assert_eq!(text(sandbox.join("link, too")), "the neighbour's");
+}
+
+#[test]
+fn links_that_leave_are_dropped_or_kept_if_the_caller_says_so() {
+    let leave = |sandbox: &Path, outside: &Path| {
+        symlink(outside.join("open"), sandbox.join("leaves")).unwrap();
+        symlink("input", sandbox.join("stays")).unwrap();
+    };
+    let (_site, sandbox, line) = returned(leave, "drop");
+    assert!(!is_link(&sandbox.join("leaves")) && !sandbox.join("leaves").exists());
+    assert!(is_link(&sandbox.join("stays")));
+    assert!(line.contains(r#""links":1"#), "{line}");
+    let (site, sandbox, line) = returned(leave, "keep");
+    assert_eq!(fs::read_link(sandbox.join("leaves")).unwrap(), site.path().join("outside/open"));
+    assert!(line.contains(r#""links":0"#), "{line}");
+}
+
+#[test]
+fn an_unknown_policy_is_refused_before_anything_is_done() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let before = (picture(&sandbox), site.entries());
+    let output: Output = cleanup(&site, &sandbox, "follow").output().unwrap();
+    failed(&output, 1, &["GLEXEC_HELPERS_LINKS", "follow", "copy, keep and drop"]);
+    assert_eq!((picture(&sandbox), site.entries()), before);
+}
