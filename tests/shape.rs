@@ -268,6 +268,62 @@ fn judged(expressions: &[&str]) {
 }
 
 #[test]
+fn only_the_agent_follows_a_link_and_only_one_that_leaves() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    site.set_up(&sandbox);
+    let outside = site.path().join("outside");
+    write(&outside, "open to all", 0o644);
+    symlink(&outside, sandbox.join("d/leaves")).unwrap();
+    own(&sandbox, Account::job());
+    let log = site.path().join("log");
+    let call = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
+    succeeded(&traced(&call, &log, &["trace=%file"]).output().unwrap());
+    let execute = text(site.execute());
+    let mut followed = Vec::new();
+    for lines in traces(&log) {
+        let mut program = None;
+        for line in &lines {
+            program = executed(line).map(str::to_owned).or(program);
+            let ours = [text(call.get_program()), agent()].into_iter().find(|name| program.as_ref() == Some(name));
+            if let Some(ours) = ours.filter(|_| executed(line).is_none() && wrong(line, &execute).is_some()) {
+                followed.push((ours, line.split(" = ").next().unwrap().trim_end().to_owned()));
+            }
+        }
+    }
+    // With the job user's rights, by its single name, and without waiting for anybody.
+    let [(who, open)] = &followed[..] else { panic!("{followed:#?}") };
+    assert_eq!(*who, agent());
+    assert!(open.ends_with(r#", "leaves", O_RDONLY|O_NOCTTY|O_NONBLOCK|O_CLOEXEC)"#), "{open}");
+}
+
+/// A switcher under which each of these system calls of the agent takes some milliseconds.
+fn slow(site: &Site, call: &str, milliseconds: u32) -> PathBuf {
+    let strace = format!("strace -qq -o /dev/null -e trace={call} -e inject={call}:delay_enter={milliseconds}ms");
+    site.script("slow", &format!("exec /usr/bin/sudo -n -u gh-job -- {strace} \"$@\""))
+}
+
+#[test]
+fn an_agent_that_is_at_work_for_longer_than_the_idle_limit_is_not_given_up() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    write(sandbox.join("large"), vec![b'x'; 20 << 20], 0o644);
+    own(&sandbox, Account::batch());
+    // Each takes more than two seconds in all.
+    let copies = slow(&site, "pwrite64", 30);
+    let mut setup = site.call("condor_glexec_setup", &copies, &sandbox);
+    succeeded(&setup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap());
+    for number in 0..100 {
+        write(sandbox.join(format!("file {number}")), "", 0o644);
+    }
+    own(&sandbox, Account::job());
+    let deletes = slow(&site, "unlinkat", 25);
+    let mut cleanup = site.call("condor_glexec_cleanup", &deletes, &sandbox);
+    succeeded(&cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap());
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
 fn trees_are_walked_by_single_names_and_no_link_is_followed() {
     judged(&[]);
 }
