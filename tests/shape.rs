@@ -310,7 +310,7 @@ fn an_agent_that_is_at_work_for_longer_than_the_idle_limit_is_not_given_up() {
     write(sandbox.join("large"), vec![b'x'; 20 << 20], 0o644);
     own(&sandbox, Account::batch());
     // Each takes more than two seconds in all.
-    let copies = slow(&site, "pwrite64", 30);
+    let copies = slow(&site, "pwrite64", 80);
     let mut setup = site.call("condor_glexec_setup", &copies, &sandbox);
     succeeded(&setup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap());
     for number in 0..100 {

@@ -47,7 +47,7 @@ impl Called {
         let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
         socket::receive_credentials(&ours, true).at("prepare the socket for", switcher.program())?;
         let running = switcher.start([OsStr::new("serve"), sandbox], Stdio::from(theirs))?;
-        let channel = Channel::new(ours);
+        let mut channel = Channel::new(ours);
         channel.limit_waiting(switcher.limit()).map_err(broken)?;
         Ok(Called { channel, running, sandbox: sandbox.to_owned() })
     }

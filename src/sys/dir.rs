@@ -219,7 +219,14 @@ impl Dir {
     pub fn leads_outside(&self, path: &[u8]) -> Option<bool> {
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-        match nix::fcntl::openat2(self, path, how) {
+        // EAGAIN: somebody renamed something, anywhere, while `..` was resolved (openat2(2)).
+        let mut tries = 100;
+        let mut resolved = nix::fcntl::openat2(self, path, how);
+        while resolved.as_ref().is_err_and(|cause| *cause == Errno::EAGAIN) && tries > 0 {
+            resolved = nix::fcntl::openat2(self, path, how);
+            tries -= 1;
+        }
+        match resolved {
             // A link that leads nowhere, or round in circles, leads nowhere outside.
             Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Some(false),
             Err(Errno::EXDEV) => Some(true),

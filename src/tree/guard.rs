@@ -5,12 +5,15 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use super::descent::Descent;
 use super::links::{self, Verdict};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::{Dir, Name};
 
 /// So many links may wait for the tree to be complete; what is unsure beyond that is left behind. No honest tree has as many.
 const MOST_UNSURE: usize = 10_000;
+
+/// So many may be left behind: what leaves nothing on the disk would otherwise never meet an end.
+const MOST_LEFT: u64 = 1 << 24;
 
 /// So many links that were left behind are named.
 const MOST_NAMED: usize = 20;
@@ -26,27 +29,30 @@ pub struct LinkGuard {
 
 impl LinkGuard {
     /// Whether a link may be made where the walk is; one that may not is counted.
-    pub fn admits(&mut self, walk: &Descent, name: Name<'_>, target: &[u8]) -> bool {
+    pub fn admits(&mut self, walk: &Descent, name: Name<'_>, target: &[u8]) -> Result<bool> {
         match links::judge(target, walk.depth()) {
-            Verdict::Stays => return true,
+            Verdict::Stays => return Ok(true),
             Verdict::Unsure if self.unsure.len() < MOST_UNSURE => {
                 if let Some(path) = walk.below_top(name) {
                     self.unsure.push(path);
-                    return true;
+                    return Ok(true);
                 }
             }
             Verdict::Unsure | Verdict::Leaves => {}
         }
-        self.left(|| walk.path_of(name));
-        false
+        self.left(|| walk.path_of(name)).map(|()| false)
     }
 
     /// Counts a link that is left behind.
-    pub fn left(&mut self, path: impl FnOnce() -> OsString) {
+    pub fn left(&mut self, path: impl FnOnce() -> OsString) -> Result<()> {
         self.count += 1;
+        if self.count > MOST_LEFT {
+            return Err(Error::refused(path(), "too many links were left behind"));
+        }
         if self.named.len() < MOST_NAMED {
             self.named.push(Shown::os(&path()).to_string());
         }
+        Ok(())
     }
 
     /// Removes what turns out to leave the complete tree below `top`. Returns how many links were left behind, and the
@@ -58,7 +64,7 @@ impl LinkGuard {
             if top.leads_outside(&link) != Some(false) {
                 let shown = || [path, OsStr::from_bytes(&link)].join(OsStr::new("/"));
                 remove(top, &link).at_entry("remove the link", shown)?;
-                self.left(shown);
+                self.left(shown)?;
             }
         }
         Ok((self.count, self.named))

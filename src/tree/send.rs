@@ -215,7 +215,7 @@ impl Sender<'_> {
     /// A large file has a number also if it has one name: a process that outlived the job may move it ahead of the walk,
     /// again and again, and it is not to be copied each time.
     fn first_name(&mut self, name: Name<'_>, stat: &Stat) -> Result<Option<u32>> {
-        let large = stat.kind() == Kind::File && stat.size() >= LARGE;
+        let large = self.way != Way::HandOver && stat.kind() == Kind::File && stat.size() >= LARGE;
         if stat.names() < 2 && !large {
             return Ok(Some(0));
         }

@@ -54,6 +54,9 @@ impl From<Errno> for Broken {
 /// How often a side that is busy says so, at most: well within the shortest idle limit, which is a second.
 const BEAT: Duration = Duration::from_millis(200);
 
+/// A side that says nothing but that it is at work is given up after so many times the idle limit.
+const MOST_BEATS: u32 = 10;
+
 /// Room for the longest frame, and for what follows it in the same reading.
 const ROOM: usize = 4 + LONGEST + CHUNK;
 
@@ -70,6 +73,8 @@ pub struct Channel {
     passed: Vec<Passed>,
     /// When this side last said that it is alive.
     beat: Instant,
+    /// How long the other side may do nothing; zero is for ever.
+    limit: Duration,
 }
 
 impl Channel {
@@ -77,11 +82,21 @@ impl Channel {
     pub fn new(socket: OwnedFd) -> Self {
         let arrived = vec![0; ROOM].into_boxed_slice();
         let beat = Instant::now();
-        Channel { socket, out: Vec::new(), arrived, unused: 0..0, passing: false, passed: Vec::new(), beat }
+        Channel {
+            socket,
+            out: Vec::new(),
+            arrived,
+            unused: 0..0,
+            passing: false,
+            passed: Vec::new(),
+            beat,
+            limit: Duration::ZERO,
+        }
     }
 
-    /// No single wait takes longer than this.
-    pub fn limit_waiting(&self, limit: Duration) -> Result<(), Broken> {
+    /// No single wait takes longer than this; zero is for ever.
+    pub fn limit_waiting(&mut self, limit: Duration) -> Result<(), Broken> {
+        self.limit = limit;
         Ok(socket::limit_waiting(&self.socket, limit)?)
     }
 
@@ -142,6 +157,7 @@ impl Channel {
 
     /// Receives the next frame that says something.
     pub fn receive(&mut self) -> Result<Frame<'_>, Broken> {
+        let began = Instant::now();
         loop {
             self.want(4)?;
             let header = &self.arrived[self.unused.start..self.unused.start + 4];
@@ -154,6 +170,9 @@ impl Channel {
             self.unused.start = start + length;
             if self.arrived[start..start + length] != [ALIVE] {
                 return Ok(Frame::decode(&self.arrived[start..start + length])?);
+            }
+            if !self.limit.is_zero() && began.elapsed() > self.limit.saturating_mul(MOST_BEATS) {
+                return Err(Broken::Idle);
             }
         }
     }
@@ -273,6 +292,17 @@ mod tests {
             assert_eq!(sender.send(frame), Ok(()));
         }
         assert_eq!(channel.receive(), Ok(Frame::Done));
+    }
+
+    #[test]
+    fn nothing_but_signs_of_life_ends_at_ten_idle_limits() {
+        let (mut channel, other) = connected();
+        assert_eq!(channel.limit_waiting(Duration::from_millis(20)), Ok(()));
+        let mut sender = Channel::new(other);
+        let beating = std::thread::spawn(move || while sender.send(Frame::Alive).is_ok() {});
+        assert_eq!(channel.receive(), Err(Broken::Idle));
+        drop(channel);
+        assert!(beating.join().is_ok());
     }
 
     #[test]
