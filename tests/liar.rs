@@ -41,7 +41,7 @@ fn an_agent_that_lies_changes_nothing() {
         ("the same name twice", "EEXIST"),
         ("a file where a directory was", "EEXIST"),
         ("up above the top", "out of turn"),
-        ("a link to nothing", "out of turn"),
+        ("a link to nothing", "ENOENT"),
         ("data without a file", "out of turn"),
         ("data beyond all sizes", "out of turn"),
         ("a size below what was sent", "EPROTO"),

@@ -4,8 +4,17 @@
 
 mod support;
 
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use support::Site;
 use support::forest::{Forest, Place};
-use support::handover::{CLEANUP, SETUP};
+use support::handover::{CLEANUP, SETUP, run};
+use support::mounts::in_memory;
 use support::trial::{KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back};
 
 /// A quota, a broken disk, too many open files, no memory.
@@ -99,4 +108,78 @@ fn twenty_times_a_killed_cleanup_leaves_one_copy_that_the_next_brings_back() {
             Trial::new().at_each_call(CLEANUP, Victim::Agent, world, KILLED, cleanup_told);
         }
     }
+}
+
+/// The most memory in kilobytes that any program of ours has had, as the kernel tells while they run.
+struct Watch {
+    most: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+    looking: JoinHandle<()>,
+}
+
+impl Watch {
+    fn start() -> Watch {
+        let (most, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (seen, end) = (most.clone(), over.clone());
+        let looking = std::thread::spawn(move || {
+            while !end.load(Ordering::Relaxed) {
+                for entry in fs::read_dir("/proc").unwrap().flatten() {
+                    // It may have ended meanwhile.
+                    let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+                    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+                    if let Some(peak) = peak.filter(|_| status.starts_with("Name:\tcondor_glexec_")) {
+                        seen.fetch_max(peak.parse().unwrap(), Ordering::Relaxed);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Watch { most, over, looking }
+    }
+
+    fn end(self) -> u64 {
+        self.over.store(true, Ordering::Relaxed);
+        self.looking.join().unwrap();
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+/// Moves a million of something there and back, and looks how much memory that takes.
+fn with_a_million(make: impl Fn(&Path, u32)) {
+    let site = Site::new();
+    let _mounts = in_memory(&site, "size=90%,nr_inodes=4m");
+    let sandbox = site.sandbox("s");
+    for number in 0..1_000_000 {
+        make(&sandbox.join(format!("one of a million {number:07}")), number);
+    }
+    run("chown", &["-R".as_ref(), "gh-batch:gh-batch".as_ref(), sandbox.as_os_str()]);
+    for step in [Site::set_up, Site::clean_up] {
+        let watch = Watch::start();
+        step(&site, &sandbox);
+        let most = watch.end();
+        assert!((1000..64 * 1024).contains(&most), "{most} KiB");
+    }
+    assert!(fs::read_dir(&sandbox).unwrap().count() >= 1_000_000);
+}
+
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn a_million_files_take_no_more_than_64_mib_of_memory() {
+    with_a_million(|path, _| drop(File::create(path).unwrap()));
+}
+
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn a_million_directories_take_no_more_than_64_mib_of_memory() {
+    with_a_million(|path, _| fs::create_dir(path).unwrap());
+}
+
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn half_a_million_files_with_two_names_take_no_more_than_64_mib_of_memory() {
+    // The second names come long after the first.
+    with_a_million(|path, number| match number.checked_sub(500_000) {
+        None => drop(File::create(path).unwrap()),
+        Some(first) => fs::hard_link(path.with_file_name(format!("one of a million {first:07}")), path).unwrap(),
+    });
 }

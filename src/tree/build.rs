@@ -6,21 +6,21 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
+use super::Progress;
 use super::beside::Place;
 use super::content::Copier;
 use super::descent::Descent;
 use super::guard::LinkGuard;
 use super::links::{self, Verdict};
-use super::{Progress, remove};
+use super::numbered::Numbered;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{self, Dir, Errno, Name, OwnedName, Passed, Rename, attribute, file};
+use crate::sys::{self, Dir, Errno, Name, OwnedName, Passed, attribute, file};
 use crate::wire::{Attributes, Broken, Channel, Dropped, Frame, Links, Totals};
 
 /// Builds a tree from the records of a sender that is not trusted: whatever it sends, everything is created below the
 /// top, exclusively, as the builder's own, and without any privilege bit.
 pub struct Builder<'a> {
     walk: Descent,
-    place: &'a Place,
     /// The device of the place: descriptors of other devices are not read.
     device: u64,
     guard: Option<LinkGuard>,
@@ -33,9 +33,7 @@ pub struct Builder<'a> {
     totals: Totals,
     /// Whether others than the owner may write to a directory of the tree.
     open_to_others: bool,
-    /// Where files that may have further names are kept under their number, so that each is found again by a single
-    /// component; beside the tree, made when first needed.
-    numbered: Option<(OwnedName, Dir)>,
+    numbered: Numbered<'a>,
 }
 
 /// A file whose content is arriving.
@@ -69,7 +67,6 @@ impl<'a> Builder<'a> {
         }
         Ok(Builder {
             walk: Descent::new(top, path),
-            place,
             device: place.device()?,
             guard: (links != Links::Keep).then(LinkGuard::default),
             copier: Copier::default(),
@@ -78,7 +75,7 @@ impl<'a> Builder<'a> {
             attributes: 0,
             totals: Totals::default(),
             open_to_others: false,
-            numbered: None,
+            numbered: Numbered::new(place),
         })
     }
 
@@ -209,21 +206,14 @@ impl<'a> Builder<'a> {
 
     /// Makes one more name of a file that has arrived.
     fn link(&mut self, name: Name<'_>, number: u32) -> Result<()> {
-        let (_, numbered) = self.numbered.as_ref().ok_or_else(out_of_turn)?;
-        let (mut room, here) = ([0; 10], self.walk.here()?);
-        let number = digits(number, &mut room)?;
         // Where a link leads depends on where it is, and this is another place than the first.
         if self.guard.is_some()
-            && let Ok(target) = numbered.read_link(number)
+            && let Some(target) = self.numbered.target(number)
             && links::judge(&target, self.walk.depth()) != Verdict::Stays
         {
             return Err(out_of_turn());
         }
-        let linked = match numbered.link(number, here, name) {
-            // The file has as many names as it can have, and the numbered one is not to be the last straw.
-            Err(Errno::EMLINK) => numbered.rename_into(number, here, name, Rename::NoReplace),
-            linked => linked,
-        };
+        let linked = self.numbered.link(number, self.walk.here()?, name);
         linked.at_entry("create the hard link", || self.walk.path_of(name))
     }
 
@@ -233,7 +223,7 @@ impl<'a> Builder<'a> {
             return Err(protocol("its totals are not what arrived"));
         }
         self.open_to_others |= attributes.mode & 0o022 != 0;
-        self.forget_numbers()?;
+        self.numbered.forget()?;
         let (links, left) = match self.guard.take() {
             Some(guard) => guard.end(self.walk.here()?, self.walk.path())?,
             None => (0, Vec::new()),
@@ -260,37 +250,13 @@ impl<'a> Builder<'a> {
         self.finish(attributes)
     }
 
-    /// Keeps a file that has further names under its number.
+    /// Keeps a file that may have further names under its number; 0 is none.
     fn keep(&mut self, name: Name<'_>, number: u32) -> Result<()> {
         if number == 0 {
             return Ok(());
         }
-        let numbered = match self.numbered.take() {
-            Some(numbered) => numbered,
-            None => self.place.create_dir()?,
-        };
-        let (_, dir) = self.numbered.insert(numbered);
-        let kept = match self.walk.here()?.link(name, dir, digits(number, &mut [0; 10])?) {
-            // The file system has no such links: then no file of this tree had two names.
-            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::EXDEV | Errno::ENOSYS) => Ok(()),
-            kept => kept,
-        };
+        let kept = self.numbered.keep(self.walk.here()?, name, number)?;
         kept.at_entry("create a hard link to", || self.walk.path_of(name))
-    }
-
-    /// Removes the directory of numbered files.
-    fn forget_numbers(&mut self) -> Result<()> {
-        match self.numbered.take() {
-            Some((name, _)) => remove(&self.place.parent, name.name(), &self.place.path),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Builder<'_> {
-    fn drop(&mut self) {
-        // A tree that was given up: what remains is only a name beside it, which the next sweep would find, too.
-        let _ = self.forget_numbers();
     }
 }
 
@@ -313,14 +279,6 @@ fn close(file: File, written: u64, size: u64, attributes: Attributes) -> sys::Re
 fn finish(dir: &Dir, path: &OsStr, attributes: Attributes, and: u32) -> Result<()> {
     dir.set_mode(attributes.mode | and).at("set the mode of", path)?;
     dir.set_modified(attributes.modified).at("set the time of", path)
-}
-
-/// A number as a name.
-fn digits(number: u32, room: &mut [u8; 10]) -> Result<Name<'_>> {
-    use std::io::Write as _;
-    let mut rest = &mut room[..];
-    let written = write!(rest, "{number}").map(|()| 10 - rest.len());
-    written.ok().and_then(|length| Name::new(&room[..length])).ok_or_else(out_of_turn)
 }
 
 fn out_of_turn() -> Error {

@@ -6,6 +6,7 @@
 //! - [`measure`] tells what a copy of one needs;
 //! - [`content`] copies a large file's content;
 //! - [`links`] tells where symbolic links lead;
+//! - `numbered` finds a file again for its further names;
 //! - `guard` keeps those out that leave a tree;
 //! - [`beside`] names what is made beside a sandbox, and sweeps what was left there;
 //! - [`descent`] keeps the way from the top to where a walk is; [`names`] keeps many names.
@@ -25,6 +26,7 @@ mod guard;
 pub mod links;
 pub mod measure;
 pub mod names;
+mod numbered;
 pub mod remove;
 pub mod send;
 
@@ -71,5 +73,52 @@ fn vanished<T>(found: Result<T>) -> Result<Option<T>> {
     match found {
         Err(Error::System { cause: Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO, .. }) => Ok(None),
         found => found.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::sys::socket;
+    use crate::wire::{Channel, Links};
+    use beside::Place;
+
+    /// A tree with a small file, a large one and a directory.
+    fn furnish(top: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(top.join("directory"))?;
+        std::fs::write(top.join("directory/small"), "content")?;
+        std::fs::write(top.join("large"), vec![b'x'; 3 << 20])
+    }
+
+    #[test]
+    fn who_looks_on_sees_a_transfer_come_to_its_totals_on_both_sides() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        furnish(&from)?;
+        let place = Place::find(&to)?;
+        let (one, other) = socket::pair()?;
+        let (mut sending, mut receiving) = (Channel::new(one), Channel::new(other));
+        receiving.accept_passed(true);
+        let (top, way) = (Dir::open(&from)?, (Way::BringBack(Links::Copy), place.device()?));
+        let path = from.as_os_str();
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
+        let (totals, built) = std::thread::scope(|scope| {
+            let sender =
+                scope.spawn(|| send(top, path, None, way, &mut sending, &mut |totals: &Totals| sent.push(*totals)));
+            let (name, top) = place.create_dir()?;
+            let mut builder = Builder::new(top, &place, name.name(), Links::Copy)?;
+            let built = builder.receive(&mut receiving, &mut |totals: &Totals| received.push(*totals))?;
+            let sent = sender.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+            anyhow::Ok((sent.0, built))
+        })?;
+        assert_eq!(built.totals, totals);
+        for seen in [&sent, &received] {
+            assert_eq!(seen.last(), Some(&totals));
+            assert!(seen.is_sorted_by_key(|totals| (totals.files, totals.bytes, totals.passed)), "{seen:?}");
+        }
+        assert_eq!((totals.files, totals.bytes, totals.passed), (2, 7, 3 << 20));
+        Ok(())
     }
 }

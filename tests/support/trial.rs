@@ -62,16 +62,18 @@ impl Trial {
         fs::create_dir_all(sandbox.join("d/empty")).unwrap();
         write(sandbox.join("program"), "#!/bin/sh\n", 0o755);
         write(sandbox.join("d/data"), vec![b'x'; 10_000], 0o640);
+        // One that crosses as a descriptor.
+        write(sandbox.join("d/large"), vec![b'y'; (1 << 20) + 3], 0o644);
         fs::hard_link(sandbox.join("d/data"), sandbox.join("again")).unwrap();
         symlink("d/data", sandbox.join("link")).unwrap();
         File::create(sandbox.join("d/hole")).unwrap().set_len(1 << 16).unwrap();
         set_attribute(&sandbox.join("program"), "user.note", "of a user");
-        for name in ["program", "d/data", "link", "d/empty", "d", ""] {
+        for name in ["program", "d/data", "d/large", "link", "d/empty", "d", ""] {
             set_modified(&sandbox.join(name), 1_000_000_000, 7);
         }
         own(&sandbox, Account::batch());
         let original = data(&sandbox);
-        assert_eq!(original.len(), 9);
+        assert_eq!(original.len(), 10);
         let quick = site.script("quick", r#"exec sudo -n -u gh-job -- "$@""#);
         let logs = site.path().join("logs");
         fs::create_dir(&logs).unwrap();
