@@ -2,6 +2,7 @@
 //!
 //! - [`frame`]: the messages between a helper and its agent, and their bytes;
 //! - [`channel`]: sending and receiving them over a socket;
+//! - [`tally`]: what both sides say of a tree;
 //! - [`launch`]: the starter's side of a job's start, as the job wrapper speaks it;
 //! - [`v2`]: the syntax of a job's environment.
 #![forbid(unsafe_code)]
@@ -9,7 +10,9 @@
 pub mod channel;
 pub mod frame;
 pub mod launch;
+pub mod tally;
 pub mod v2;
 
 pub use channel::{Broken, Channel};
-pub use frame::{Attributes, Dropped, Frame, Links, Needs, Totals};
+pub use frame::Frame;
+pub use tally::{Attributes, Dropped, Links, Needs, Totals};
