@@ -1,6 +1,7 @@
 //! File systems, made for one run and mounted over the site's directory of sandboxes.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +26,7 @@ impl FileSystem {
         }
     }
 
-    /// How it is made in an image. Nothing is discarded, which would give back what fallocate reserved, and nothing is left
+    /// How it is made in an image. Nothing is discarded, which would give back what was written there, and nothing is left
     /// for the kernel to do later.
     fn make(self) -> Option<&'static [&'static str]> {
         match self {
@@ -44,13 +45,13 @@ pub struct Mounted {
 impl Mounted {
     pub fn new(file_system: FileSystem, site: &Site, small: bool) -> Mounted {
         // mkfs.xfs wants 300 MiB at least; the largest tree is there twice for a while.
-        let size = if small { "320M" } else { "6G" };
+        let megabytes = if small { 320 } else { 6 << 10 };
         let point = site.execute();
         match file_system.make() {
-            Some(make) => mount_image(make, size, &site.path().join("image"), &point),
-            None => {
-                run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&point))
-            }
+            Some(make) => mount_image(make, megabytes, &site.path().join("image"), &point),
+            None => run(Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
+                .arg(&point)),
         }
         let mounted = Mounted { point };
         fs::set_permissions(&mounted.point, Permissions::from_mode(0o1777)).unwrap();
@@ -72,9 +73,15 @@ impl Drop for Mounted {
     }
 }
 
-/// Once it is mounted the image needs no name: it goes with the mount, however this run ends.
-fn mount_image(make: &[&str], size: &str, image: &Path, point: &Path) {
-    run(Command::new("fallocate").args(["--length", size]).arg(image));
+/// The image is written to its end: where a file is only reserved, its own file system does work for every block that is
+/// written first, and that shall be none of the sides. Once it is mounted the image needs no name: it goes with the mount, however this run ends.
+fn mount_image(make: &[&str], megabytes: usize, image: &Path, point: &Path) {
+    let mut written = File::create(image).unwrap();
+    let piece = vec![0; 1 << 20];
+    for _ in 0..megabytes {
+        written.write_all(&piece).unwrap();
+    }
+    drop(written);
     run(Command::new(make[0]).args(&make[1..]).arg(image));
     run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(point));
     fs::remove_file(image).unwrap();

@@ -1,0 +1,13 @@
+//! Any bytes are refused as a frame, or are the only encoding of one. Bytes that fail belong into testdata/frames.
+#![no_main]
+
+#[path = "../../tests/support/canonical.rs"]
+mod canonical;
+
+use glexec_helpers::wire::Frame;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(frame) = Frame::decode(bytes) {
+        canonical::check(bytes, frame);
+    }
+});
