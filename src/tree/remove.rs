@@ -15,6 +15,9 @@ use crate::sys::{Dir, Errno, Kind, Name, OwnedName};
 /// From so many subdirectories on a second thread is worth its start.
 const FOR_TWO: usize = 32;
 
+/// From so many entries on the files of one directory are worth a second thread.
+const MANY: usize = 1000;
+
 /// How long the first thread to end waits before it looks again whether the other one has.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -125,19 +128,59 @@ fn empty(walk: &Descent, beat: &mut dyn FnMut()) -> Result<Names> {
     if mode & 0o700 != 0o700 {
         here.set_mode(mode | 0o700).at("open up", walk.path())?;
     }
-    let mut subdirectories = Names::default();
-    let listed = here.for_each(|name, kind| {
-        let removed = match kind {
-            Some(Kind::Directory) => Err(Errno::EISDIR),
-            _ => here.remove_file(name),
+    let (mut subdirectories, mut seen) = (Names::default(), 0);
+    std::thread::scope(|scope| {
+        let mut other = None;
+        let listed = here.for_each(|name, kind| {
+            seen += 1;
+            if seen == MANY && here.gains_by_two() {
+                // From here on the other thread has every second name, wherever in the directory it is.
+                let second = here.reopen().at("open", walk.path())?;
+                let rest = move || remove_every_second(walk, &second);
+                other = std::thread::Builder::new().spawn_scoped(scope, rest).ok();
+            }
+            // Where the kind is not known, both try.
+            if other.is_some() && is_second(name) && kind.is_some_and(|kind| kind != Kind::Directory) {
+                return Ok(());
+            }
+            beat();
+            if remove_file(walk, here, name, kind)? == Kind::Directory {
+                subdirectories.push(name);
+            }
+            Ok(())
+        });
+        let removed = match other.map(std::thread::ScopedJoinHandle::join) {
+            Some(Ok(removed)) => removed,
+            Some(Err(_)) | None => Ok(()),
         };
-        match removed {
-            Err(Errno::EISDIR) => subdirectories.push(name),
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(cause) => return Err(cause).at_entry("remove", || walk.path_of(name)),
-        }
-        beat();
-        Ok(())
+        listed.at("read the directory", walk.path())?.and(removed)
+    })?;
+    Ok(subdirectories)
+}
+
+/// Removes every second file of the directory where the walk is, open once more as `here`.
+fn remove_every_second(walk: &Descent, here: &Dir) -> Result<()> {
+    let listed = here.for_each(|name, kind| match kind {
+        Some(Kind::Directory) => Ok(()),
+        _ if !is_second(name) => Ok(()),
+        kind => remove_file(walk, here, name, kind).map(drop),
     });
-    listed.at("read the directory", walk.path())?.map(|()| subdirectories)
+    listed.at("read the directory", walk.path())?
+}
+
+/// Divides names into two halves, in any order.
+fn is_second(name: Name<'_>) -> bool {
+    name.bytes().iter().fold(0, |sum, byte| sum ^ byte) & 1 == 1
+}
+
+/// Removes an entry, unless it is a directory; tells whether it is one.
+fn remove_file(walk: &Descent, here: &Dir, name: Name<'_>, kind: Option<Kind>) -> Result<Kind> {
+    if kind == Some(Kind::Directory) {
+        return Ok(Kind::Directory);
+    }
+    match here.remove_file(name) {
+        Err(Errno::EISDIR) => Ok(Kind::Directory),
+        Ok(()) | Err(Errno::ENOENT) => Ok(Kind::File),
+        Err(cause) => Err(cause).at_entry("remove", || walk.path_of(name)),
+    }
 }
