@@ -3,40 +3,45 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use glexec_helpers::sys::{Name, Time};
+use glexec_helpers::wire::frame::{CHUNK, LONGEST};
+use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Needs, Totals};
+use support::handover::{CLEANUP, SETUP, mode, set_mode};
+use support::lied::{Scene, liar};
+use support::{Account, PROXY, failed};
 
-use support::handover::{CLEANUP, SETUP, furnished, mode, set_mode, with_job};
-use support::picture::picture;
-use support::{Site, failed, program, retained};
+const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
+const END: Frame<'_> = Frame::End {
+    attributes: ATTRIBUTES,
+    totals: Totals { directories: 0, files: 0, symlinks: 0, links: 0, bytes: 0, passed: 0, attributes: 0 },
+    dropped: Dropped { specials: 0, bits: 0, attributes: 0, unreadable: 0, links: 0 },
+};
 
-/// A switcher that runs the liar as a user, in place of the command that it is given.
-fn liar(site: &Site, user: &str, way: &str) -> PathBuf {
-    let liar = program("examples").join("liar");
-    assert!(liar.exists(), "the liar is not built: cargo build --example liar, or cargo test without --test");
-    site.script("liar", &format!("exec /usr/bin/sudo -n -u {user} -- '{}' '{way}'", liar.display()))
+fn name(bytes: &[u8]) -> Name<'_> {
+    Name::new(bytes).unwrap()
 }
 
-/// What must be the same after a lie as before it.
-fn all(site: &Site, sandbox: &Path) -> impl PartialEq + std::fmt::Debug + use<> {
-    let kept = retained(sandbox);
-    (site.entries(), picture(sandbox), kept.exists().then(|| picture(&kept)))
+fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for frame in frames {
+        frame.encode(&mut bytes);
+    }
+    bytes
 }
 
-/// Calls a helper with a liar behind the switcher; returns its line.
-fn lied_to(site: &Site, helper: &str, status: i32, sandbox: &Path, switcher: &Path) -> String {
-    let before = all(site, sandbox);
-    let mut call = site.call(helper, switcher, sandbox);
-    let line = failed(&call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(), status, &[]);
-    assert_eq!(all(site, sandbox), before, "{line}");
-    line
+/// A frame of this kind with these bytes, which no frame of ours would hold.
+fn raw(kind: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let fields = fields.concat();
+    let length = u32::try_from(fields.len() + 1).unwrap().to_le_bytes();
+    [&length[..], &[kind], &fields].concat()
 }
 
 #[test]
 fn an_agent_that_lies_changes_nothing() {
-    let site = Site::new();
-    let (fresh, used) = (furnished(&site, "fresh"), with_job(&site, "used"));
+    let scene = Scene::new();
     for (way, word) in [
         ("another version", "version"),
+        ("no greeting", "no greeting"),
         ("wrong totals", "totals"),
         ("the same name twice", "EEXIST"),
         ("a file where a directory was", "EEXIST"),
@@ -49,50 +54,190 @@ fn an_agent_that_lies_changes_nothing() {
         ("an end in the middle", "totals"),
         ("done at once", "out of turn"),
     ] {
-        let switcher = liar(&site, "gh-job", way);
-        let line = lied_to(&site, CLEANUP, 1, &used, &switcher);
-        assert!(line.contains(word), "{way}: {line}");
+        scene.lie_to(CLEANUP, way, None, word);
     }
-    let switcher = liar(&site, "gh-job", "wrong totals");
-    lied_to(&site, SETUP, 2, &fresh, &switcher);
-    site.clean_up(&used);
+    for way in ["another version", "no greeting", "wrong totals"] {
+        scene.lie_to(SETUP, way, None, "");
+    }
+    scene.end();
+}
+
+#[test]
+fn no_name_leads_out_of_the_copy() {
+    let scene = Scene::new();
+    let number = 0u32.to_le_bytes();
+    let long = [b'n'; 255];
+    for bad in [&b""[..], b".", b"..", b"/", b"/etc/planted", b"../planted", b"below/planted", b"planted\0"] {
+        let bad = [&[u8::try_from(bad.len()).unwrap()], bad].concat();
+        for (kind, rest) in [(16, &[][..]), (17, &number), (21, &[0; 20]), (22, &number), (26, &[])] {
+            scene.say(&format!("{kind} {bad:?}"), &raw(kind, &[&bad, rest]), "malformed");
+        }
+    }
+    // A name that says to be longer than its frame.
+    scene.say("a name that ends early", &raw(16, &[&[200], b"short"]), "malformed");
+    // The longest is one.
+    scene.say("a long name", &bytes_of(&[Frame::Directory { name: name(&long) }, END]), "totals");
+    scene.end();
+}
+
+#[test]
+fn frames_that_are_too_long_or_none_are_refused_unread() {
+    let scene = Scene::new();
+    for length in [LONGEST + 1, 1 << 30, 0x7fff_ffff, 0xffff_ffff] {
+        let bytes = [&u32::try_from(length).unwrap().to_le_bytes()[..], &[18]].concat();
+        scene.say(&format!("{length} bytes"), &bytes, "too long");
+    }
+    scene.say("no byte", &0u32.to_le_bytes(), "malformed");
+    for kind in [14, 15, 27, 200, 255] {
+        scene.say(&format!("kind {kind}"), &raw(kind, &[]), "malformed");
+    }
+    scene.say("bytes behind a frame's last field", &raw(7, &[b"x"]), "malformed");
+    scene.end();
+}
+
+#[test]
+fn values_that_are_none_are_refused() {
+    let scene = Scene::new();
+    let file = Frame::File { name: name(b"planted"), number: 0 };
+    let up =
+        |mode, nanoseconds| Frame::Up { attributes: Attributes { mode, modified: Time { seconds: 0, nanoseconds } } };
+    let directory = Frame::Directory { name: name(b"planted") };
+    let (long, large) = (vec![b'x'; 4097], vec![b'x'; 65_537]);
+    let link = |target| Frame::Symlink { name: name(b"planted"), number: 0, modified: ATTRIBUTES.modified, target };
+    let close = |size| Frame::Close { size, attributes: ATTRIBUTES };
+    for (what, frames, word) in [
+        ("set-user-id", &[directory, up(0o4755, 0)][..], "malformed"),
+        ("the sticky bit", &[directory, up(0o1777, 0)], "malformed"),
+        ("all bits", &[directory, up(u32::MAX, 0)], "malformed"),
+        ("too many nanoseconds", &[directory, up(0o755, 1_000_000_000)], "malformed"),
+        ("a capability", &[file, Frame::Attribute { name: b"security.capability", value: b"x" }], "malformed"),
+        ("a list", &[file, Frame::Attribute { name: b"system.posix_acl_access", value: b"x" }], "malformed"),
+        ("root's", &[directory, Frame::Attribute { name: b"trusted.overlay.opaque", value: b"y" }], "malformed"),
+        ("no attribute's name", &[file, Frame::Attribute { name: b"user.", value: b"" }], "EINVAL"),
+        ("too large a value", &[file, Frame::Attribute { name: b"user.a", value: &large }], "malformed"),
+        ("a link to nowhere", &[link(b"")], "malformed"),
+        ("too long a target", &[link(&long)], "malformed"),
+        ("a NUL in a target", &[link(b"a\0b")], "malformed"),
+        ("too large a hole", &[file, close(i64::MAX as u64)], "complete"),
+        ("a size that is none", &[file, close(u64::MAX)], "complete"),
+        ("data at the end of all files", &[file, Frame::Data { offset: i64::MAX as u64 - 1, bytes: b"x" }], "write"),
+        (
+            "data backwards",
+            &[file, Frame::Data { offset: 9, bytes: b"x" }, Frame::Data { offset: 8, bytes: b"x" }],
+            "turn",
+        ),
+        ("empty data", &[file, Frame::Data { offset: 0, bytes: b"" }], "turn"),
+    ] {
+        scene.say(what, &bytes_of(frames), word);
+    }
+    scene.end();
+}
+
+#[test]
+fn records_and_requests_out_of_turn_are_refused() {
+    let scene = Scene::new();
+    let (planted, proxy) = (name(b"planted"), name(PROXY.as_bytes()));
+    let modified = ATTRIBUTES.modified;
+    let file = |number| Frame::File { name: planted, number };
+    let close = Frame::Close { size: 0, attributes: ATTRIBUTES };
+    for frame in [
+        Frame::Hello { version: 2, monitored: false },
+        Frame::Receive,
+        Frame::Measure,
+        Frame::Give { links: Links::Keep, except: planted },
+        Frame::Publish,
+        Frame::Retire,
+        Frame::Delete,
+        Frame::Sweep,
+        Frame::PutProxy { name: proxy, content: b"planted" },
+        Frame::Done,
+        Frame::Needed { needs: Needs::default() },
+        Frame::Taken,
+        close,
+        Frame::Attribute { name: b"system", value: b"" },
+    ] {
+        let word = if matches!(frame, Frame::Attribute { .. }) { "malformed" } else { "out of turn" };
+        scene.say(&format!("{frame:?}"), &bytes_of(&[frame]), word);
+    }
+    for frame in [file(0), Frame::Directory { name: planted }, Frame::Up { attributes: ATTRIBUTES }, Frame::Done] {
+        scene.say(&format!("{frame:?} within a file"), &bytes_of(&[file(0), frame]), "out of turn");
+    }
+    scene.say("an end within a file", &bytes_of(&[file(0), END]), "totals");
+    let two = [file(7), close, Frame::File { name: name(b"another"), number: 7 }];
+    scene.say("a number twice", &bytes_of(&two), "EEXIST");
+    let taken = [file(7), close, Frame::Link { name: planted, number: 7 }];
+    scene.say("a link of a taken name", &bytes_of(&taken), "EEXIST");
+    let link = Frame::Symlink { name: proxy, number: 0, modified, target: b"/etc/passwd" };
+    scene.say("a link with the proxy's name", &bytes_of(&[link, END]), "totals");
+    scene.end();
+}
+
+#[test]
+fn what_an_agent_says_of_itself_is_one_line_without_a_control_byte() {
+    let scene = Scene::new();
+    let text = [b"two\nlines \x1b[2J\r\0 and \xff", &[b'x'; 2000][..]].concat();
+    let line = scene.say("odd words", &bytes_of(&[Frame::Failed { text: &text }]), "two");
+    assert!(line.trim_end().bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{line:?}");
+    scene.say("too many words", &raw(8, &[&[b'x'; 2049]]), "malformed");
+    scene.say("as many as a frame can hold", &raw(8, &[&vec![b'x'; CHUNK / 4]]), "malformed");
+    scene.end();
 }
 
 #[test]
 fn an_agent_that_does_not_publish_gets_the_sandbox_put_back_with_its_mode() {
-    let site = Site::new();
-    let fresh = furnished(&site, "fresh");
+    let mut scene = Scene::new();
     // With the sticky bit, which the sandbox must do without as long as it has the retained name.
-    set_mode(&fresh, 0o1755);
-    let line = lied_to(&site, SETUP, 2, &fresh, &liar(&site, "gh-job", "no publishing"));
-    assert!(line.contains("not today"), "{line}");
-    assert_eq!(mode(&fresh), 0o1755);
+    set_mode(&scene.fresh, 0o1755);
+    scene.look_again();
+    scene.lie_to(SETUP, "no publishing", None, "not today");
+    assert_eq!(mode(&scene.fresh), 0o1755);
 }
 
 #[test]
 fn an_agent_that_falls_silent_is_given_up() {
-    let site = Site::new();
-    let (fresh, used) = (furnished(&site, "fresh"), with_job(&site, "used"));
-    let silent = liar(&site, "gh-job", "silence");
-    for line in [lied_to(&site, SETUP, 2, &fresh, &silent), lied_to(&site, CLEANUP, 1, &used, &silent)] {
-        assert!(line.contains("GLEXEC_HELPERS_IDLE_TIMEOUT"), "{line}");
+    let scene = Scene::new();
+    for helper in [SETUP, CLEANUP] {
+        scene.lie_to(helper, "silence", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+        scene.lie_to(helper, "an end of the connection", None, "status 0");
     }
-    let gone = liar(&site, "gh-job", "an end of the connection");
-    lied_to(&site, SETUP, 2, &fresh, &gone);
-    lied_to(&site, CLEANUP, 1, &used, &gone);
+    for way in ["silence after a directory", "silence within a file", "silence after the tree"] {
+        scene.lie_to(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+    }
+    scene.end();
 }
 
 #[test]
 fn an_agent_of_another_user_gets_nothing() {
-    let site = Site::new();
-    let used = with_job(&site, "used");
-    let other = liar(&site, "gh-job2", "wrong totals");
-    let line = lied_to(&site, CLEANUP, 1, &used, &other);
+    let scene = Scene::new();
+    let (site, used) = (&scene.site, &scene.used);
+    let other = liar(site, "gh-job2", "wrong totals", None);
+    let line = scene.changes_nothing(CLEANUP, "another user's", site.call(CLEANUP, &other, used));
     assert!(line.contains("belongs to uid"), "{line}");
     let new = site.scratch().join("new");
     support::write(&new, "another", 0o600);
-    support::Account::batch().owns(&new);
+    Account::batch().owns(&new);
     let mut update = site.helper("condor_glexec_update_proxy");
-    let output = update.arg(other).arg(&new).arg(support::PROXY).arg(&used).output().unwrap();
+    let output = update.arg(other).arg(&new).arg(support::PROXY).arg(used).output().unwrap();
     failed(&output, 1, &["belongs to uid"]);
+    scene.end();
+}
+
+#[test]
+fn an_agent_of_roots_or_of_the_batch_users_own_gets_nothing() {
+    let scene = Scene::new();
+    let liar = support::program("examples").join("liar");
+    let own = scene.site.script("own", &format!("exec '{}' 'wrong totals'", liar.display()));
+    // A copy that becomes root, for the batch user only.
+    let copy = scene.site.path().join("roots");
+    std::fs::copy(&liar, &copy).unwrap();
+    std::os::unix::fs::chown(&copy, Some(0), Some(Account::batch().gid)).unwrap();
+    set_mode(&copy, 0o4750);
+    let roots = scene.site.script("root", &format!("exec '{}' 'as root: wrong totals'", copy.display()));
+    for (switcher, whom) in [(own, "as the calling user"), (roots, "as root")] {
+        for (helper, sandbox) in [(SETUP, &scene.fresh), (CLEANUP, &scene.used)] {
+            let line = scene.changes_nothing(helper, whom, scene.site.call(helper, &switcher, sandbox));
+            assert!(line.contains(whom), "{line}");
+        }
+    }
+    scene.end();
 }

@@ -248,13 +248,6 @@ impl Dir {
         }
     }
 
-    /// Opens a directory below this one by a path of several components, none of which is a link.
-    pub fn open_below(&self, path: &[u8]) -> Result<Dir> {
-        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        nix::fcntl::openat2(self, path, OpenHow::new().flags(flags).resolve(resolve)).map(Dir)
-    }
-
     /// openat(2) of one entry: never through a link, never onto another mount.
     fn open_beneath(&self, name: Name<'_>, flags: OFlag) -> Result<OwnedFd> {
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

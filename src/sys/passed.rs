@@ -57,28 +57,33 @@ fn kind_and_device(descriptor: &OwnedFd) -> Option<(u32, u64)> {
 /// Whether a process is waiting for our end already.
 static HEIR: AtomicBool = AtomicBool::new(false);
 
+/// The descriptors that are closed one by one after our death. Those with higher numbers are the rest.
+const ONE_BY_ONE: libc::c_int = 1024;
+
 /// Lets this process end although closing one of its descriptors may take for ever: a child that shares the table of
 /// descriptors closes them after our death, the caller's 0, 1 and 2 first of all. If there can't be a child, the descriptors are
 /// closed by our own end.
+///
+/// The child must not simply die with us. A dying process lets go of its files only after it has gone through all of them, and
+/// one that hangs would keep the others, and with them whoever reads the caller's pipe to its end.
 pub(super) fn close_after_death() {
     if HEIR.swap(true, Ordering::Relaxed) {
         return;
     }
     let parent = nix::unistd::getpid();
-    // SAFETY: without CLONE_VM the child has a copy of the memory, and calls nothing but system calls until it dies.
+    // SAFETY: without CLONE_VM the child has a copy of the memory, and calls nothing but system calls until it dies. A set of
+    // signals is 8 bytes for the kernel; no time and no place for details are given.
     unsafe {
         if libc::syscall(libc::SYS_clone, libc::CLONE_FILES | libc::SIGCHLD, 0, 0, 0, 0) == 0 {
+            let all = u64::MAX;
             libc::syscall(libc::SYS_setsid);
-            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0);
             while nix::unistd::getppid() == parent {
-                libc::syscall(
-                    libc::SYS_ppoll,
-                    std::ptr::null::<libc::pollfd>(),
-                    0,
-                    std::ptr::null::<libc::timespec>(),
-                    0,
-                    0,
-                );
+                libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, 0, 0, 8);
+            }
+            for number in 0..ONE_BY_ONE {
+                libc::syscall(libc::SYS_close, number);
             }
             libc::syscall(libc::SYS_exit_group, 0);
         }

@@ -1,11 +1,13 @@
 //! Stream sockets between two processes of this machine (unix(7)).
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials, sockopt,
+    self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials,
+    sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -73,21 +75,72 @@ pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// As [`receive`], with the descriptors that come beside the bytes: at most two, the kernel discards the others.
-pub fn receive_passed(fd: &impl AsFd, bytes: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize> {
-    let mut space = nix::cmsg_space!(RawFd);
-    let (length, beside) = receive_beside(fd, bytes, &mut space)?;
+/// As [`receive`], with all descriptors that come beside the bytes. None is left to the kernel: what it discards it closes
+/// on our time, and that can take as long as the sender likes (see [`Passed`]).
+pub fn receive_passed(
+    fd: &impl AsFd,
+    bytes: &mut [u8],
+    passed: &mut Vec<Passed>,
+    room: &mut RoomForPassed,
+) -> Result<usize> {
+    let (length, beside) = receive_beside(fd, bytes, &mut room.0)?;
     passed.extend(beside.descriptors.into_iter().map(Passed::new));
     Ok(length)
 }
 
-/// As [`receive`], with the user id of the sender, which [`receive_credentials`] has asked for. Descriptors that come beside
-/// it are not let in: ENOBUFS.
-pub fn receive_from(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Option<u32>)> {
-    let mut space = nix::cmsg_space!(UnixCredentials);
+/// Room for what comes beside the bytes of one message, to be used again.
+#[derive(Debug)]
+pub struct RoomForPassed(Vec<u8>);
+
+impl RoomForPassed {
+    /// As much as one message can carry.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        RoomForPassed(nix::cmsg_space!([RawFd; MOST_PASSED]))
+    }
+}
+
+/// As [`receive_passed`], with the user id of the sender, which [`receive_credentials`] has asked for.
+pub fn receive_from(fd: &impl AsFd, bytes: &mut [u8], passed: &mut Vec<Passed>) -> Result<(usize, Option<u32>)> {
+    let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; MOST_PASSED]);
     let (length, beside) = receive_beside(fd, bytes, &mut space)?;
+    passed.extend(beside.descriptors.into_iter().map(Passed::new));
     Ok((length, beside.uid))
 }
+
+/// One end of a connection. When it is dropped the other end sees it closed; but if something has arrived that was not read,
+/// descriptors may be with it, and closing the socket would close them: then it stays open until this process has ended
+/// (see [`Passed`]).
+#[derive(Debug)]
+pub struct Connected(ManuallyDrop<OwnedFd>);
+
+impl Connected {
+    /// Takes over a connected socket.
+    pub fn new(socket: OwnedFd) -> Self {
+        Connected(ManuallyDrop::new(socket))
+    }
+}
+
+impl AsFd for Connected {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        // Nothing more arrives after this.
+        let _ = socket::shutdown(self.0.as_raw_fd(), Shutdown::Both);
+        match socket::recv(self.0.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            Ok(1..) => passed::close_after_death(),
+            // SAFETY: it is not used after this.
+            _ => drop(unsafe { ManuallyDrop::take(&mut self.0) }),
+        }
+    }
+}
+
+/// The most descriptors that one message can carry (SCM_MAX_FD, unix(7)).
+const MOST_PASSED: usize = 253;
 
 /// What came beside the bytes of one message.
 #[derive(Debug, Default)]
@@ -100,8 +153,8 @@ pub struct Beside {
 
 /// As [`receive`], with what comes beside the bytes.
 pub fn receive_message(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Beside)> {
-    // Room for as many descriptors as one message can carry (SCM_MAX_FD, unix(7)): all are taken, so that all are closed.
-    let mut space = nix::cmsg_space!([RawFd; 253]);
+    // Room for all of them, so that all are closed.
+    let mut space = nix::cmsg_space!([RawFd; MOST_PASSED]);
     receive_beside(fd, bytes, &mut space)
 }
 

@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use super::descent::Descent;
 use super::links::{self, Verdict};
+use super::open_dir;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
-use crate::sys::{Dir, Name};
+use crate::sys::{Dir, Errno, Name};
 
 /// So many links may wait for the tree to be complete; what is unsure beyond that is left behind. No honest tree has as many.
 const MOST_UNSURE: usize = 10_000;
@@ -61,9 +62,15 @@ impl LinkGuard {
     /// A link that is removed can only make another lead nowhere, so one round is enough.
     pub fn end(mut self, top: &Dir, path: &OsStr) -> Result<(u64, Vec<String>)> {
         for link in std::mem::take(&mut self.unsure) {
-            if top.leads_outside(&link) != Some(false) {
-                let shown = || [path, OsStr::from_bytes(&link)].join(OsStr::new("/"));
-                remove(top, &link).at_entry("remove the link", shown)?;
+            let shown = || [path, OsStr::from_bytes(&link)].join(OsStr::new("/"));
+            let mut outside = top.leads_outside(&link);
+            if outside.is_none() {
+                // Its directory has its own mode by now, which may keep us out.
+                open_up(top, &link, shown)?;
+                outside = top.leads_outside(&link);
+            }
+            if outside != Some(false) {
+                remove(top, &link, shown)?;
                 self.left(shown)?;
             }
         }
@@ -71,17 +78,27 @@ impl LinkGuard {
     }
 }
 
-/// Removes a link below `top` from a directory that is complete: it keeps its mode and its time.
-fn remove(top: &Dir, link: &[u8]) -> crate::sys::Result<()> {
-    let split = link.iter().rposition(|byte| *byte == b'/');
-    let (dir, name) = match split {
-        Some(slash) => (top.open_below(&link[..slash])?, &link[slash + 1..]),
-        None => (top.again()?, link),
-    };
-    let name = Name::new(name).ok_or(crate::sys::Errno::EINVAL)?;
-    let stat = dir.stat_self()?;
-    dir.set_mode(stat.mode() | 0o700)?;
-    dir.remove_file(name)?;
-    dir.set_mode(stat.mode())?;
-    dir.set_modified(stat.modified())
+/// Removes a link below `top` from a directory that is complete: it keeps its time, and its mode but for what its owner may.
+fn remove(top: &Dir, link: &[u8], shown: impl Fn() -> OsString) -> Result<()> {
+    let (dir, name) = open_up(top, link, &shown)?;
+    let modified = dir.stat_self().at_entry("examine the directory of", &shown)?.modified();
+    dir.remove_file(name).at_entry("remove the link", &shown)?;
+    dir.set_modified(modified).at_entry("set the time of the directory of", &shown)
+}
+
+/// Opens the directory of a link below `top`, and gives its owner all rights to it, and to all on the way. Returns it with the
+/// link's name.
+fn open_up<'a>(top: &Dir, link: &'a [u8], shown: impl Fn() -> OsString) -> Result<(Dir, Name<'a>)> {
+    let invalid = || Errno::EINVAL;
+    let mut names = link.split(|byte| *byte == b'/').map(|name| Name::new(name).ok_or_else(invalid));
+    let last = names.next_back().ok_or_else(invalid).and_then(|last| last).at_entry("find the directory of", &shown)?;
+    let mut here = top.again().at_entry("find the directory of", &shown)?;
+    for name in names {
+        here = open_dir(&here, name.at_entry("find the directory of", &shown)?, &shown)?;
+        let mode = here.stat_self().at_entry("examine the directory of", &shown)?.mode();
+        if mode & 0o700 != 0o700 {
+            here.set_mode(mode | 0o700).at_entry("open up the directory of", &shown)?;
+        }
+    }
+    Ok((here, last))
 }

@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::frame::{ALIVE, CHUNK, Frame, LONGEST, Malformed};
-use crate::sys::{Errno, Passed, socket};
+use crate::sys::socket::{self, Connected, RoomForPassed};
+use crate::sys::{Errno, Passed};
 
 /// Why a connection can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ const ROOM: usize = 4 + LONGEST + CHUNK;
 /// One end of a connection between a helper and its agent.
 #[derive(Debug)]
 pub struct Channel {
-    socket: OwnedFd,
+    socket: Connected,
     out: Vec<u8>,
     arrived: Box<[u8]>,
     /// What of `arrived` holds bytes that are not used yet.
@@ -71,6 +72,7 @@ pub struct Channel {
     /// Whether the other side may pass descriptors now; and those that it has passed, in their order.
     passing: bool,
     passed: Vec<Passed>,
+    room_for_passed: RoomForPassed,
     /// When this side last said that it is alive.
     beat: Instant,
     /// How long the other side may do nothing; zero is for ever.
@@ -82,6 +84,7 @@ impl Channel {
     pub fn new(socket: OwnedFd) -> Self {
         let arrived = vec![0; ROOM].into_boxed_slice();
         let beat = Instant::now();
+        let socket = Connected::new(socket);
         Channel {
             socket,
             out: Vec::new(),
@@ -89,6 +92,7 @@ impl Channel {
             unused: 0..0,
             passing: false,
             passed: Vec::new(),
+            room_for_passed: RoomForPassed::new(),
             beat,
             limit: Duration::ZERO,
         }
@@ -177,7 +181,7 @@ impl Channel {
         }
     }
 
-    /// Lets the other side pass descriptors from the next reading on, or no longer: the kernel discards them then.
+    /// Lets the other side pass descriptors from the next reading on, or no longer: then they break the protocol.
     pub fn accept_passed(&mut self, passing: bool) {
         self.passing = passing;
         self.passed.clear();
@@ -196,10 +200,11 @@ impl Channel {
     /// The peer's credentials in SO_PEERCRED would be of no use: they name whoever made the pair, which is this side.
     pub fn first(&mut self) -> Result<(u32, Frame<'_>), Broken> {
         let mut bytes = [0; 64];
-        let (length, uid) = socket::receive_from(&self.socket, &mut bytes)?;
+        let (length, uid) = socket::receive_from(&self.socket, &mut bytes, &mut self.passed)?;
         if length == 0 {
             return Err(Broken::Closed);
         }
+        self.check_passed()?;
         socket::receive_credentials(&self.socket, false)?;
         let uid = uid.ok_or(Broken::Protocol("a message without credentials"))?;
         self.arrived[..length].copy_from_slice(&bytes[..length]);
@@ -216,18 +221,20 @@ impl Channel {
         self.unused = 0..self.unused.len();
         while self.unused.len() < length {
             let room = &mut self.arrived[self.unused.end..];
-            let received = match self.passing {
-                true => socket::receive_passed(&self.socket, room, &mut self.passed)?,
-                false => socket::receive(&self.socket, room)?,
-            };
-            match received {
+            match socket::receive_passed(&self.socket, room, &mut self.passed, &mut self.room_for_passed)? {
                 0 => return Err(Broken::Closed),
                 received => self.unused.end += received,
             }
-            // No more than one is ever on its way; more are only meant to fill our table.
-            if self.passed.len() > 2 {
-                return Err(Broken::Protocol("descriptors that nobody asked for"));
-            }
+            self.check_passed()?;
+        }
+        Ok(())
+    }
+
+    /// No more than one is ever on its way, and one more may have come beside a wrong frame; more are only meant to fill our
+    /// table.
+    fn check_passed(&self) -> Result<(), Broken> {
+        if self.passed.len() > if self.passing { 2 } else { 0 } {
+            return Err(Broken::Protocol("descriptors that nobody asked for"));
         }
         Ok(())
     }
@@ -273,8 +280,10 @@ mod tests {
         let null = File::open("/dev/null").unwrap_or_else(|error| panic!("{error}"));
         let frame = Frame::Content { size: 0 };
         assert_eq!(sender.pass(frame, &null), Ok(Some(())));
-        assert_eq!(channel.receive(), Ok(frame));
-        assert!(channel.passed().is_err());
+        assert_eq!(channel.receive(), Err(Broken::Protocol("descriptors that nobody asked for")));
+
+        let (mut channel, other) = connected();
+        let mut sender = Channel::new(other);
         channel.accept_passed(true);
         assert_eq!(sender.send(Frame::Done), Ok(()));
         assert_eq!(sender.pass(frame, &null), Ok(Some(())));

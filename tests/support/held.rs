@@ -82,8 +82,9 @@ impl Points {
             Point::Complete => (Victim::Agent, &agents[moved]),
             Point::Done => (Victim::Agent, agents.iter().rfind(|call| sends(call)).expect("the agent answers")),
             Point::Farewell => {
-                let closes = |call: &&Call| call.name == "close" && call.rest.contains("<socket:");
-                (Victim::Helper, self.of_helper.iter().rfind(closes).expect("the helper closes its socket"))
+                // It ends the connection before it closes its descriptor.
+                let closes = |call: &&Call| call.name == "shutdown" && call.rest.contains("<socket:");
+                (Victim::Helper, self.of_helper.iter().rfind(closes).expect("the helper ends its connection"))
             }
         }
     }

@@ -5,7 +5,9 @@
 
 pub mod forest;
 pub mod handover;
+pub mod hanging;
 pub mod held;
+pub mod lied;
 pub mod mounts;
 pub mod picture;
 pub mod starter;

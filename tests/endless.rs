@@ -1,0 +1,82 @@
+//! Trees and answers without an end: the disk, a limit of the tree or the helper's patience ends them, its memory never does.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::process::Command;
+
+use support::Site;
+use support::handover::CLEANUP;
+use support::lied::Scene;
+
+/// A file system with so little room that what has no end meets it soon.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn at(site: &Site) -> Small {
+        let execute = site.execute();
+        let options = "mode=1777,size=12m,nr_inodes=6000";
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&execute).status();
+        assert!(mounted.unwrap().success());
+        Small(execute)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        assert!(Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap().success());
+    }
+}
+
+#[test]
+fn a_tree_without_an_end_meets_the_end_of_the_disk_and_everything_is_put_back() {
+    let site = Site::new();
+    let small = Small::at(&site);
+    let scene = Scene::at(site);
+    for (way, word) in [
+        ("directories, deeper and deeper", "deeper than 4096"),
+        ("directories, side by side", "ENOSPC"),
+        ("files with a number", "ENOSPC"),
+        ("names of one file", "ENOSPC"),
+        ("data", "ENOSPC"),
+        ("empty data", "out of turn"),
+    ] {
+        scene.lie_to(CLEANUP, way, None, word);
+    }
+    scene.end_on(small);
+}
+
+#[test]
+fn attributes_without_an_end_meet_a_limit() {
+    let scene = Scene::new();
+    // The file system's, or ours.
+    let line = scene.lie_to(CLEANUP, "attributes", None, "");
+    assert!(["ENOSPC", "E2BIG", "out of turn"].iter().any(|word| line.contains(word)), "{line}");
+    scene.lie_to(CLEANUP, "attributes that are set again", None, "out of turn");
+    scene.end();
+}
+
+#[test]
+fn what_leaves_no_trace_takes_no_memory_either() {
+    let scene = Scene::new();
+    for way in ["many links that were left behind", "many links that leave"] {
+        scene.lie_to(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+    }
+    scene.end();
+}
+
+#[test]
+fn links_that_only_the_kernel_can_judge_take_a_bounded_memory() {
+    let scene = Scene::new();
+    scene.lie_to(CLEANUP, "many links that only the kernel can judge", None, "totals");
+    scene.end();
+}
+
+#[test]
+fn a_sign_of_life_is_no_answer_but_the_helper_waits_on() {
+    let scene = Scene::new();
+    // For longer than the limit: it is the wrong answer that ends it.
+    scene.lie_to(CLEANUP, "a sign of life now and then", None, "out of turn");
+    scene.lie_to(CLEANUP, "a frame in dribs and drabs", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+    scene.end();
+}

@@ -1,0 +1,246 @@
+//! A helper that lies to the real agent: what the job user has beside its sandbox is as it was, nothing is left beside the
+//! sandbox, and the agent ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::{IoSlice, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use glexec_helpers::sys::{Name, Time};
+use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Totals};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use support::handover::{AGENT, furnished, with_job};
+use support::picture::{Picture, picture};
+use support::{Account, PROXY, Site, own, program, said, wait_until, write};
+
+const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
+
+fn name(bytes: &[u8]) -> Name<'_> {
+    Name::new(bytes).unwrap()
+}
+
+fn planted() -> Frame<'static> {
+    Frame::File { name: name(b"planted"), number: 0 }
+}
+
+fn close() -> Frame<'static> {
+    Frame::Close { size: 0, attributes: ATTRIBUTES }
+}
+
+fn end(files: u64) -> Frame<'static> {
+    let totals = Totals { files, ..Totals::default() };
+    Frame::End { attributes: ATTRIBUTES, totals, dropped: Dropped::default() }
+}
+
+fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for frame in frames {
+        frame.encode(&mut bytes);
+    }
+    bytes
+}
+
+/// How the helper ends the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It says nothing more, and hears the agent out.
+    Hears,
+    /// It is gone, and has not heard an answer.
+    Gone,
+}
+
+/// A sandbox with the job, one of the batch user's, and other files of the job user's beside them.
+struct Scene {
+    site: Site,
+    used: PathBuf,
+    fresh: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let site = Site::new();
+        let (used, fresh) = (with_job(&site, "used"), furnished(&site, "fresh"));
+        let precious = site.execute().join("precious");
+        fs::create_dir(&precious).unwrap();
+        write(precious.join("file"), "the job user's", 0o600);
+        symlink(precious.join("file"), used.join("planted link")).unwrap();
+        fs::create_dir(used.join("planted directory")).unwrap();
+        own(&precious, Account::job());
+        own(&used, Account::job());
+        Scene { site, used, fresh }
+    }
+
+    fn all(&self) -> Picture {
+        let mut all = picture(&self.site.execute());
+        all.remove(Path::new(""));
+        all
+    }
+
+    /// Talks with an agent for the sandbox, at once; returns what it answered after its greeting, once it has ended.
+    fn told(&self, sandbox: &Path, words: &[u8], beside: &[RawFd], end: End) -> Vec<u8> {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        // All of it is in the agent's queue before the agent is.
+        let (control, none) = ([ControlMessage::ScmRights(beside)], []);
+        let control = if beside.is_empty() { &none[..] } else { &control[..] };
+        let sent = sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(words)], control, MsgFlags::empty(), None);
+        assert_eq!(sent, Ok(words.len()));
+        if end == End::Gone {
+            drop(ours);
+            ours = UnixStream::pair().unwrap().0;
+        } else {
+            ours.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        let mut agent = Account::job().command(program(AGENT));
+        agent.arg("serve").arg(sandbox).stdin(OwnedFd::from(theirs)).stderr(Stdio::piped());
+        let mut agent = agent.spawn().unwrap();
+        let mut answers = Vec::new();
+        if end == End::Hears {
+            ours.read_to_end(&mut answers).unwrap();
+            answers = answers.split_off(bytes_of(&[Frame::Hello { version: 0, monitored: false }]).len());
+        }
+        wait_until("the agent has ended", || agent.try_wait().unwrap().is_some());
+        let output = agent.wait_with_output().unwrap();
+        assert!(said(&output).lines().count() <= 1, "{}", said(&output));
+        answers
+    }
+
+    /// As `told`; everything must be as it was. The answer must hold the word, if there is one.
+    fn in_vain(&self, what: &str, sandbox: &Path, words: &[u8], beside: &[RawFd], word: &str) {
+        let before = self.all();
+        for how in [End::Hears, End::Gone] {
+            let answers = self.told(sandbox, words, beside, how);
+            let text = answers.escape_ascii().to_string();
+            assert!(how == End::Gone || text.contains(word), "{what}: {word:?} is not in {text:?}");
+            assert_eq!(self.all(), before, "{what}, and the helper {how:?}");
+        }
+    }
+}
+
+#[test]
+fn requests_out_of_order_change_nothing() {
+    let scene = Scene::new();
+    let receive = [Frame::Receive, planted(), close(), end(1)];
+    let two = [&receive[..], &[Frame::Receive]].concat();
+    let retire = [&receive[..], &[Frame::Retire]].concat();
+    for (what, frames, word) in [
+        ("nothing to name", &[Frame::Publish][..], "nothing to publish"),
+        ("nothing to delete", &[Frame::Delete, Frame::Publish], "nothing to publish"),
+        ("two copies", &two, "a second copy"),
+        ("a copy and a sandbox", &retire, "two things"),
+        ("an answer", &[Frame::Done], "out of turn"),
+        ("a record", &[planted()], "out of turn"),
+        ("a greeting", &[Frame::Hello { version: 2, monitored: false }], "out of turn"),
+        ("a failure", &[Frame::Failed { text: b"no" }], "out of turn"),
+        ("a descriptor's content", &[Frame::Content { size: 1 }], "out of turn"),
+    ] {
+        scene.in_vain(what, &scene.used, &bytes_of(frames), &[], word);
+    }
+    // The name is taken: by the sandbox itself.
+    let publish = [&receive[..], &[Frame::Publish]].concat();
+    scene.in_vain("a second sandbox", &scene.used, &bytes_of(&publish), &[], "EEXIST");
+}
+
+#[test]
+fn a_proxy_is_put_into_the_sandbox_and_nowhere_else() {
+    let scene = Scene::new();
+    let put = |name: &'static [u8]| bytes_of(&[Frame::PutProxy { name: Name::new(name).unwrap(), content: b"new" }]);
+    let before = scene.all();
+    scene.told(&scene.used, &put(b"planted link"), &[], End::Hears);
+    let mut after = scene.all();
+    assert_eq!(fs::read(scene.used.join("planted link")).unwrap(), b"new");
+    // The link is gone, and the file that it led to is as it was.
+    for path in ["used", "used/planted link"] {
+        after.insert(path.into(), before[Path::new(path)].clone());
+    }
+    assert_eq!(after, before);
+    scene.in_vain("a directory", &scene.used, &put(b"planted directory"), &[], "EISDIR");
+    for bad in [&b"\x02.."[..], b"\x10/etc/passwd", b"\x0d../fresh/input", b"\x00"] {
+        let length = u32::try_from(bad.len() + 1).unwrap().to_le_bytes();
+        scene.in_vain("a path", &scene.used, &[&length[..], &[6], bad].concat(), &[], "malformed");
+    }
+}
+
+#[test]
+fn a_sandbox_of_somebody_elses_is_neither_read_nor_moved_nor_written_to() {
+    let scene = Scene::new();
+    let give = Frame::Give { links: Links::Keep, except: name(b"none") };
+    let put = Frame::PutProxy { name: name(PROXY.as_bytes()), content: b"new" };
+    for (frame, word) in [(give, "belongs to uid"), (Frame::Measure, "belongs to uid"), (put, "belongs to uid")] {
+        scene.in_vain(&format!("{frame:?}"), &scene.fresh, &bytes_of(&[frame]), &[], word);
+    }
+    scene.in_vain("moving", &scene.fresh, &bytes_of(&[Frame::Retire, Frame::Delete]), &[], "EPERM");
+    let link = scene.site.execute().join("planted");
+    symlink(&scene.used, &link).unwrap();
+    Account::other().owns(&link);
+    scene.in_vain("a link", &link, &bytes_of(&[give]), &[], "ENOTDIR");
+}
+
+#[test]
+fn a_tree_that_is_none_leaves_nothing_beside_the_sandbox() {
+    let scene = Scene::new();
+    let words = |frames: &[Frame<'_>]| bytes_of(&[&[Frame::Receive], frames].concat());
+    let up = Frame::Up { attributes: ATTRIBUTES };
+    let kept = Frame::File { name: name(b"planted"), number: 7 };
+    let climbing = [&words(&[])[..], &[4, 0, 0, 0, 16, 2, b'.', b'.']].concat();
+    for (what, bytes, word) in [
+        ("wrong totals", words(&[planted(), close(), end(2)]), "totals"),
+        ("the same name twice", words(&[planted(), close(), planted()]), "EEXIST"),
+        ("up above the top", words(&[up]), "out of turn"),
+        ("a link to nothing", words(&[kept, close(), Frame::Link { name: name(b"b"), number: 8 }]), "ENOENT"),
+        ("a name that climbs", climbing, "malformed"),
+        ("a link that was left behind", words(&[Frame::Left { name: name(b"planted") }]), "out of turn"),
+        ("too long a frame", [&words(&[])[..], &[255; 8]].concat(), "too long"),
+        ("an end of the helper's own", words(&[planted(), Frame::Failed { text: b"no" }]), ""),
+    ] {
+        scene.in_vain(what, &scene.used, &bytes, &[], word);
+    }
+    // A connection that ends at any moment.
+    let frames = [Frame::Receive, kept, Frame::Data { offset: 0, bytes: b"x" }, up, end(1)];
+    for (count, _) in frames.iter().enumerate() {
+        let bytes = bytes_of(&frames[..=count]);
+        scene.in_vain("an end", &scene.used, &bytes, &[], "");
+        scene.in_vain("an end within a frame", &scene.used, &bytes[..bytes.len() - 1], &[], "");
+    }
+    let whole = bytes_of(&[Frame::Receive, planted(), close(), end(1)]);
+    scene.in_vain("a copy that is never named", &scene.used, &whole, &[], "");
+}
+
+#[test]
+fn descriptors_that_are_no_files_of_the_sandboxs_are_not_read_by_the_agent_either() {
+    let scene = Scene::new();
+    let words = bytes_of(&[Frame::Receive, planted(), Frame::Content { size: 1 << 20 }]);
+    let (reader, _writer) = nix::unistd::pipe().unwrap();
+    let (socket, _other) = UnixStream::pair().unwrap();
+    let memory = tempfile::tempfile_in("/dev/shm").unwrap();
+    memory.set_len(1 << 20).unwrap();
+    let open = |path: &str| OwnedFd::from(File::open(path).unwrap());
+    for passed in
+        [open("/dev/zero"), open("/dev/null"), open("/"), reader, OwnedFd::from(socket), OwnedFd::from(memory)]
+    {
+        scene.in_vain("a descriptor", &scene.used, &words, &[passed.as_raw_fd()], "no file of the sandbox");
+    }
+    scene.in_vain("none", &scene.used, &words, &[], "without exactly one descriptor");
+    let null = open("/dev/null");
+    scene.in_vain("two", &scene.used, &words, &[null.as_raw_fd(); 2], "without exactly one descriptor");
+    scene.in_vain("as many as there can be", &scene.used, &words, &[null.as_raw_fd(); 253], "nobody asked for");
+}
+
+#[test]
+fn what_a_helper_that_is_gone_has_not_heard_of_is_undone() {
+    let scene = Scene::new();
+    let before = scene.all();
+    for frames in [&[Frame::Retire][..], &[Frame::Retire, Frame::Delete]] {
+        scene.told(&scene.used, &bytes_of(frames), &[], End::Gone);
+        assert_eq!(scene.all(), before, "{frames:?}");
+    }
+    let free = scene.site.execute().join("free");
+    let named = [Frame::Receive, planted(), close(), end(1), Frame::Publish];
+    scene.told(&free, &bytes_of(&named), &[], End::Gone);
+    assert_eq!(scene.all(), before);
+}

@@ -1,0 +1,198 @@
+//! Descriptors that no honest agent passes, and files that change or hang: nothing of them is taken that is not the
+//! sandbox's, and none keeps a helper from its end.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use support::handover::{CLEANUP, SETUP, text, with_job};
+use support::hanging::Hanging;
+use support::lied::{Leftover, Scene, ended, liar};
+use support::{Account, Site, failed, owner, write};
+
+/// What the helper says of a descriptor that it does not let in, or one too many, or none.
+const NONE_OF_THE_SANDBOXS: &str = "no file of the sandbox";
+const UNASKED: &str = "nobody asked for";
+const NOT_ONE: &str = "without exactly one descriptor";
+
+/// A scene whose sandbox with the job has a large file.
+fn with_large_file() -> Scene {
+    let mut scene = Scene::new();
+    write(scene.used.join("large"), vec![b'x'; 1 << 20], 0o644);
+    Account::job().owns(scene.used.join("large"));
+    scene.look_again();
+    scene
+}
+
+#[test]
+fn what_is_no_file_of_the_sandboxs_device_is_not_read() {
+    let scene = with_large_file();
+    for what in [
+        "the null device",
+        "endless zeros",
+        "a directory",
+        "a FIFO",
+        "the reading end of a pipe",
+        "the writing end of a pipe",
+        "its own end of the connection",
+        "a socket of its own",
+        "a file in memory",
+        "a file of the kernel's",
+        "a file of another device",
+    ] {
+        scene.lie_to(CLEANUP, &format!("as content: {what}"), Some(&scene.used), NONE_OF_THE_SANDBOXS);
+    }
+    scene.end();
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_that_names_the_copy() {
+    let scene = with_large_file();
+    for what in ["a handle", "a file to write"] {
+        let line = scene.lie_to(CLEANUP, &format!("as content: {what}"), Some(&scene.used), "EBADF");
+        assert!(line.contains("planted"), "{line}");
+    }
+    scene.end();
+}
+
+#[test]
+fn a_message_has_the_one_descriptor_that_it_wants_or_none() {
+    let scene = with_large_file();
+    for (helper, way, word) in [
+        (CLEANUP, "as content: none", NOT_ONE),
+        (CLEANUP, "as content: 2 times a file", NOT_ONE),
+        (CLEANUP, "as content: 253 times a file", UNASKED),
+        (CLEANUP, "beside a name: a file", NOT_ONE),
+        (CLEANUP, "with the greeting: a file", UNASKED),
+        (SETUP, "with the greeting: a file", UNASKED),
+        (SETUP, "unasked: a file", UNASKED),
+        (SETUP, "unasked: 253 times a file", UNASKED),
+    ] {
+        scene.lie_to(helper, way, Some(&scene.used), word);
+    }
+    scene.end();
+}
+
+/// Where a descriptor can be that must not even be closed before the helper has ended.
+const MOMENTS: [(&str, &str); 8] = [
+    (CLEANUP, "as content: "),
+    (CLEANUP, "as content: 253 times "),
+    (CLEANUP, "with the greeting: "),
+    (CLEANUP, "unasked: "),
+    (CLEANUP, "unread: "),
+    (SETUP, "with the greeting: "),
+    (SETUP, "unasked: "),
+    (SETUP, "unasked: 253 times "),
+];
+
+/// A path that exists until this is dropped: as long as it does, a liar stays.
+struct Stay(PathBuf);
+
+impl Stay {
+    fn new(site: &Site) -> Stay {
+        let path = site.path().join("stay");
+        File::create(&path).unwrap();
+        Stay(path)
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_socket_that_takes_minutes_to_close_keeps_no_helper_from_its_end() {
+    let scene = Scene::new();
+    let stay = Stay::new(&scene.site);
+    for (helper, moment) in MOMENTS {
+        scene.lie_to(helper, &format!("{moment}a socket that lingers"), Some(&stay.0), "it broke the protocol");
+    }
+    drop(stay);
+    scene.end();
+}
+
+#[test]
+fn a_file_of_a_mount_that_hangs_keeps_no_helper_from_its_end() {
+    let scene = Scene::new();
+    for (helper, moment) in MOMENTS {
+        for what in ["a file of a mount that hangs", "a written file of a mount that hangs"] {
+            let hanging = Hanging::new(&scene.site);
+            scene.lie_to(helper, &format!("{moment}{what}"), Some(&hanging.path), "it broke the protocol");
+            hanging.is_silent();
+        }
+    }
+    scene.end();
+}
+
+#[test]
+fn a_mount_that_hangs_in_the_sandbox_or_over_it_is_an_error_at_once() {
+    for (below, word) in [("below", "a mount point inside the sandbox"), ("", "EACCES")] {
+        let site = Site::new();
+        let sandbox = with_job(&site, "s");
+        let hanging = Hanging::over(&sandbox.join(below));
+        hanging.silence();
+        let (output, _) = ended(site.call(CLEANUP, &site.switcher(), &sandbox));
+        failed(&output, 1, &[word]);
+        drop(hanging);
+        site.clean_up(&sandbox);
+        assert_eq!(site.entries(), ["s"]);
+    }
+}
+
+#[test]
+fn a_passed_file_comes_back_as_long_as_it_was_said_to_be_whatever_becomes_of_it() {
+    let site = Site::new();
+    for (way, size) in [("is a lie: 4096", 4096), ("is a lie: 3000000", 3_000_000), ("changes: 50000000", 50_000_000)] {
+        let sandbox = with_job(&site, "s");
+        let large = site.path().join("large");
+        write(&large, vec![b'x'; 1 << 20], 0o644);
+        Account::job().owns(&large);
+        let switcher = liar(&site, "gh-job", &format!("as a size that {way}"), Some(&large));
+        let (output, _) = ended(site.call(CLEANUP, &switcher, &sandbox));
+        // The copy was complete; that the agent did not move the job's out of the way is for another cleanup.
+        failed(&output, 1, &["not today", "the data is complete at", "s.condor"]);
+        site.clean_up(&sandbox);
+        let planted = fs::metadata(sandbox.join("planted")).unwrap();
+        assert_eq!((planted.len(), planted.uid()), (size, Account::batch().uid), "{way}");
+        if way.starts_with("is a lie") {
+            let kept = usize::try_from(size).unwrap().min(1 << 20);
+            let content = fs::read(sandbox.join("planted")).unwrap();
+            assert!(content[..kept].iter().all(|byte| *byte == b'x'), "{way}");
+            assert!(content[kept..].iter().all(|byte| *byte == 0), "{way}");
+        }
+        fs::remove_dir_all(&sandbox).unwrap();
+    }
+}
+
+#[test]
+fn a_size_beyond_all_files_is_an_error() {
+    let mut scene = Scene::new();
+    let large = scene.used.join("large");
+    write(&large, vec![b'x'; 1 << 20], 0o644);
+    Account::job().owns(&large);
+    scene.look_again();
+    for size in [i64::MAX as u64, u64::MAX] {
+        scene.lie_to(CLEANUP, &format!("as a size that is a lie: {size}"), Some(&large), "copy");
+    }
+    scene.end();
+}
+
+#[test]
+fn cleanup_names_a_file_that_a_left_over_process_holds_a_lease_on_and_does_not_wait_for_it() {
+    let scene = Scene::new();
+    let leased = scene.used.join("leased");
+    write(&leased, "content", 0o644);
+    Account::job().owns(&leased);
+    let holder = Leftover::new(Account::job(), "holds a lease on a file", &[&leased]);
+    let (output, _) = ended(scene.site.call(CLEANUP, &scene.site.switcher(), &scene.used));
+    failed(&output, 1, &["used/leased", "EAGAIN"]);
+    // Not earlier: whoever reads the file in the usual way does wait.
+    drop(holder);
+    assert_eq!((owner(&leased), text(&leased)), (Account::job(), "content".to_owned()));
+    scene.end();
+}

@@ -1,0 +1,168 @@
+//! What a job or a bystander does to names while a helper works: again and again, as fast as it can. Whoever wins each time,
+//! nothing from outside comes in, nothing outside is touched, and one complete copy of the data is left.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use support::handover::{CLEANUP, SETUP, data, furnished, is_back, set_mode, with_job};
+use support::lied::{Leftover, ended};
+use support::picture::{Picture, picture};
+use support::{Account, Site, own, owner, retained, said, write};
+
+/// So many rounds each: the races are won and lost in every one of them.
+const ROUNDS: usize = 30;
+
+const SECRET: &[u8] = b"the batch user's alone";
+
+/// A directory of the batch user's that nobody else can enter, beside the sandboxes.
+fn secret(site: &Site) -> PathBuf {
+    let secret = site.execute().join("secret");
+    fs::create_dir(&secret).unwrap();
+    write(secret.join("file"), SECRET, 0o600);
+    own(&secret, Account::batch());
+    set_mode(&secret, 0o700);
+    secret
+}
+
+/// Fails unless a helper that may have lost a race ended with success, or with a line; tells which.
+fn succeeded_or_told(output: &Output) -> bool {
+    let lines = said(output).lines().count();
+    match output.status.code() {
+        Some(0) => assert_eq!(lines, 0, "{}", said(output)),
+        Some(1 | 2) => assert_eq!(lines, 1, "{}", said(output)),
+        code => panic!("{code:?}: {}", said(output)),
+    }
+    output.status.success()
+}
+
+/// Fails if anything of the batch user's own, or of a directory that a link leads to, is in what came back.
+fn nothing_from_outside(back: &Picture, what: &str) {
+    for (path, entry) in back {
+        assert_ne!(entry.content, SECRET, "{what}: {}", path.display());
+        assert!(!path.ends_with("passwd") && !path.ends_with("secret"), "{what}: {}", path.display());
+    }
+}
+
+#[test]
+fn directories_that_a_left_over_process_swaps_for_links_let_nothing_in_and_nothing_out() {
+    let site = Site::new();
+    let (secret, sandbox) = (secret(&site), furnished(&site, "s"));
+    for name in ["a", "b", "c", "d"] {
+        fs::create_dir_all(sandbox.join(name).join("inner")).unwrap();
+        write(sandbox.join(name).join("inner/file"), "content", 0o644);
+    }
+    own(&sandbox, Account::batch());
+    let (outside, steady) = (picture(&secret), ["input", "link", "below/script"]);
+    let before = picture(&sandbox);
+    let of_job = Account::job();
+    let swap = "swaps a directory for a link";
+    let _left = [
+        Leftover::new(of_job, swap, &[&sandbox.join("a"), &secret]),
+        Leftover::new(of_job, swap, &[&sandbox.join("b/inner"), Path::new("/etc")]),
+        Leftover::new(of_job, "moves directories", &[&sandbox.join("c"), &sandbox.join("d")]),
+    ];
+    for round in 0..ROUNDS {
+        let what = format!("round {round}");
+        site.set_up(&sandbox);
+        let mut cleanup = site.call(CLEANUP, &site.switcher(), &sandbox);
+        let (output, _) = ended(cleanup_with_links(&mut cleanup, round));
+        if !succeeded_or_told(&output) {
+            // Only deleting can fail, or a directory that is not where it was: another cleanup completes.
+            site.clean_up(&sandbox);
+        }
+        let back = picture(&sandbox);
+        nothing_from_outside(&back, &what);
+        for name in steady {
+            assert_eq!(back[Path::new(name)], before[Path::new(name)], "{what}: {name}");
+        }
+        assert_eq!(owner(&sandbox), Account::batch());
+        assert_eq!(picture(&secret), outside, "{what}");
+        // What was on its way when the walk came by may be missing; the next round has it again.
+        remake(&sandbox);
+    }
+}
+
+/// Each policy in turn.
+fn cleanup_with_links(call: &mut std::process::Command, round: usize) -> std::process::Command {
+    let policy = ["copy", "drop", "keep"][round % 3];
+    let mut again = Account::batch().command(call.get_program());
+    again.args(call.get_args()).env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    again.env("GLEXEC_HELPERS_LINKS", policy).stdin(std::process::Stdio::null());
+    again
+}
+
+/// Puts the directories that are swapped and moved where they were at first.
+fn remake(sandbox: &Path) {
+    for name in ["a", "b", "c", "d"] {
+        for path in [sandbox.join(name), sandbox.join(name).with_extension("aside")] {
+            match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_dir() => fs::remove_dir_all(&path).unwrap(),
+                Ok(_) => fs::remove_file(&path).unwrap(),
+                Err(_) => {}
+            }
+        }
+        fs::create_dir_all(sandbox.join(name).join("inner")).unwrap();
+        write(sandbox.join(name).join("inner/file"), "content", 0o644);
+    }
+    own(sandbox, Account::batch());
+}
+
+#[test]
+fn a_sandbox_that_a_left_over_process_swaps_for_a_link_harms_nobody_else() {
+    let site = Site::new();
+    let secret = secret(&site);
+    let outside = picture(&secret);
+    for round in 0..ROUNDS {
+        let name = format!("s{round}");
+        let sandbox = with_job(&site, &name);
+        let left = Leftover::new(Account::job(), "swaps a directory for a link", &[&sandbox, &secret]);
+        let (output, _) = ended(site.call(CLEANUP, &site.switcher(), &sandbox));
+        succeeded_or_told(&output);
+        drop(left);
+        assert_eq!(picture(&secret), outside, "round {round}");
+        // Whatever has the name now, another cleanup leaves a sandbox of the batch user's there, if with only the proxy.
+        for _ in 0..2 {
+            succeeded_or_told(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap());
+        }
+        assert_eq!(owner(&sandbox), Account::batch(), "round {round}: {}", said(&output));
+        nothing_from_outside(&picture(&sandbox), &name);
+        assert!(!retained(&sandbox).exists(), "round {round}");
+        assert_eq!(picture(&secret), outside, "round {round}");
+    }
+}
+
+#[test]
+fn names_that_bystanders_take_whenever_they_are_free_cost_no_data() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    let expected = data(&sandbox);
+    let (mut failures, mut successes) = (0, 0);
+    for round in 0..ROUNDS {
+        let what = format!("round {round}");
+        let taken: [&Path; 2] = [&retained(&sandbox), &sandbox];
+        // Each of both, in turn: they also keep each other from having a name.
+        let whose = if round % 2 == 0 { Account::other() } else { Account::job() };
+        let bystander = Leftover::new(whose, "takes names", &taken);
+        for helper in [SETUP, CLEANUP] {
+            let (output, _) = ended(site.call(helper, &site.switcher(), &sandbox));
+            if succeeded_or_told(&output) { successes += 1 } else { failures += 1 }
+        }
+        drop(bystander);
+        let complete = taken.into_iter().any(|path| path.is_dir() && same_data(path, &expected));
+        assert!(complete, "{what}: no complete copy in {:?}", site.entries());
+        site.clean_up(&sandbox);
+        is_back(&site, &sandbox, &expected, &what);
+    }
+    assert!(failures + successes == 2 * ROUNDS && failures > 0, "{failures} of {ROUNDS} rounds were disturbed");
+}
+
+/// Whether a directory holds this data; the top's own mode is another one for a while.
+fn same_data(path: &Path, expected: &Picture) -> bool {
+    let found = data(path);
+    found.len() == expected.len()
+        && found.iter().all(|(below, entry)| below == Path::new("") || expected[below] == *entry)
+}

@@ -1,0 +1,93 @@
+//! An agent that lies: greets as the real one does, and then breaks the rules in the way that its first argument names.
+//! A switcher of the tests executes it, as the job user, in the real agent's place. The second argument, if there is
+//! one, is a path: as long as it exists the liar stays, whatever becomes of its connection.
+//!
+//! Its words go out by system calls of its own, not through the code under test.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod endless;
+mod passing;
+mod words;
+
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use glexec_helpers::sys::{Time, fd};
+use glexec_helpers::wire::frame::VERSION;
+use glexec_helpers::wire::{Attributes, Dropped, Frame, Totals};
+use nix::errno::Errno;
+use nix::sys::socket::{self, ControlMessage, MsgFlags};
+
+/// What all that is planted gets.
+const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
+
+/// The end of a tree, with these totals.
+fn end(totals: Totals) -> Frame<'static> {
+    Frame::End { attributes: ATTRIBUTES, totals, dropped: Dropped::default() }
+}
+
+fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for frame in frames {
+        frame.encode(&mut bytes);
+    }
+    bytes
+}
+
+/// The liar's end of the connection.
+struct Liar {
+    socket: OwnedFd,
+    /// Its second argument.
+    path: Option<PathBuf>,
+}
+
+impl Liar {
+    /// Sends bytes with descriptors beside the first one. False once nobody listens any more.
+    fn pass(&self, bytes: &[u8], beside: &[RawFd]) -> bool {
+        let vector = [std::io::IoSlice::new(bytes)];
+        let control = [ControlMessage::ScmRights(beside)];
+        let control = if beside.is_empty() { &control[..0] } else { &control[..] };
+        match socket::sendmsg::<()>(self.socket.as_raw_fd(), &vector, control, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(sent) => sent == bytes.len() || self.pass(&bytes[sent..], &[]),
+            Err(Errno::EPIPE | Errno::ECONNRESET) => false,
+            Err(cause) => panic!("it can't be sent: {cause}"),
+        }
+    }
+
+    fn tell(&self, frames: &[Frame<'_>]) -> bool {
+        self.pass(&bytes_of(frames), &[])
+    }
+
+    fn greet(&self) {
+        assert!(self.tell(&[Frame::Hello { version: VERSION, monitored: false }]));
+    }
+
+    /// Waits for what the helper says next, whatever that is. False at the end.
+    fn hear(&self) -> bool {
+        let mut heard = [0; 65536];
+        matches!(socket::recv(self.socket.as_raw_fd(), &mut heard, MsgFlags::empty()), Ok(1..))
+    }
+
+    /// Says nothing more, and stays for as long as anybody listens, or the path exists.
+    fn stay(&self) {
+        while self.hear() {}
+        while self.path.as_ref().is_some_and(|path| path.exists()) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args_os().skip(1);
+    let mut way = arguments.next().unwrap().into_string().unwrap();
+    if let Some(rest) = way.strip_prefix("as root: ") {
+        // In a set-user-id copy; what the kernel tells of a sender is its real user.
+        let root = nix::unistd::ROOT;
+        nix::unistd::setresuid(root, root, root).unwrap();
+        way = rest.to_owned();
+    }
+    let liar = Liar { socket: fd::take_standard_input().unwrap(), path: arguments.next().map(PathBuf::from) };
+    let known = words::play(&liar, &way) || endless::play(&liar, &way) || passing::play(&liar, &way);
+    assert!(known, "the liar does not know how to lie with {way:?}");
+}

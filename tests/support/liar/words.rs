@@ -1,0 +1,83 @@
+//! Lies of a few words.
+
+use glexec_helpers::sys::Name;
+use glexec_helpers::wire::frame::VERSION;
+use glexec_helpers::wire::{Channel, Frame, Totals};
+
+use super::{ATTRIBUTES, Liar, end};
+
+/// Plays this way of lying, if it is one of these.
+pub fn play(liar: &Liar, way: &str) -> bool {
+    let attributes = ATTRIBUTES;
+    let name = Name::new(b"planted").unwrap();
+    let file = Frame::File { name, number: 0 };
+    let close = Frame::Close { size: 0, attributes };
+    let nothing = end(Totals::default());
+    let one = end(Totals { files: 1, ..Totals::default() });
+    let frames: &[Frame<'_>] = match way {
+        "another version" => {
+            liar.tell(&[Frame::Hello { version: VERSION + 1, monitored: false }]);
+            liar.stay();
+            return true;
+        }
+        "no greeting" => {
+            liar.tell(&[Frame::Done]);
+            liar.stay();
+            return true;
+        }
+        "no publishing" => {
+            no_publishing(liar);
+            return true;
+        }
+        "an end of the connection" => {
+            liar.greet();
+            return true;
+        }
+        // The test's, from a file.
+        "these bytes" => {
+            let bytes = std::fs::read(liar.path.as_ref().unwrap()).unwrap();
+            liar.greet();
+            liar.hear();
+            liar.pass(&bytes, &[]);
+            while liar.hear() {}
+            return true;
+        }
+        "wrong totals" => &[file, close, nothing, Frame::Done],
+        "done at once" => &[Frame::Done],
+        "the same name twice" => &[file, close, file, close],
+        "a file where a directory was" => &[Frame::Directory { name }, Frame::Up { attributes }, file],
+        "up above the top" => &[Frame::Up { attributes }],
+        "a link to nothing" => &[Frame::Link { name, number: 7 }],
+        "data without a file" => &[Frame::Data { offset: 0, bytes: b"x" }],
+        "data beyond all sizes" => &[file, Frame::Data { offset: u64::MAX, bytes: b"x" }],
+        "a size below what was sent" => {
+            &[file, Frame::Data { offset: 0, bytes: b"xy" }, Frame::Close { size: 1, attributes }]
+        }
+        "the name of the proxy" => {
+            &[Frame::File { name: Name::new(b"x509_proxy").unwrap(), number: 0 }, close, one, Frame::Done]
+        }
+        "an end in the middle" => &[Frame::Directory { name }, nothing],
+        "silence" => &[],
+        "silence after a directory" => &[Frame::Directory { name }],
+        "silence within a file" => &[file, Frame::Data { offset: 0, bytes: b"x" }],
+        "silence after the tree" => &[file, close, one],
+        "no moving away" => &[file, close, one, Frame::Done, Frame::Failed { text: b"not today" }],
+        _ => return false,
+    };
+    // Whatever was asked for, this is the answer; then nothing more, for as long as anybody listens.
+    liar.greet();
+    liar.hear();
+    liar.tell(frames);
+    liar.stay();
+    true
+}
+
+/// A good receiver, up to the moment that counts.
+fn no_publishing(liar: &Liar) {
+    liar.greet();
+    let mut channel = Channel::new(liar.socket.try_clone().unwrap());
+    while !matches!(channel.receive().unwrap(), Frame::End { .. }) {}
+    channel.send(Frame::Done).unwrap();
+    let _ = channel.receive();
+    channel.send(Frame::Failed { text: b"not today" }).unwrap();
+}
