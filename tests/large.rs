@@ -171,6 +171,26 @@ fn a_transfer_with_more_files_than_there_may_be_is_not_begun() {
 }
 
 #[test]
+fn what_a_killed_agent_has_left_does_not_take_the_room_of_the_next_copy() {
+    let site = Site::new();
+    let _mounts = in_memory(&site, "size=16m");
+    let sandbox = furnished(&site, "s");
+    write_large(&sandbox.join("large"), 4 * MIB);
+    own(&sandbox, Account::batch());
+    let leave = || {
+        let left = site.execute().join("s.gh.01234567");
+        fs::create_dir(&left).unwrap();
+        write_large(&left.join("large"), 10 * MIB);
+        own(&left, Account::job());
+    };
+    for step in [Site::set_up, Site::clean_up] {
+        leave();
+        step(&site, &sandbox);
+    }
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
 fn holes_and_further_names_need_no_room() {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=32m");

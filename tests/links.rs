@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use support::handover::{CLEANUP, field, furnished, mode, set_mode, text, with_job};
+use support::hanging::Hanging;
 use support::picture::{make_fifo, picture, set_modified};
 use support::{Account, Site, failed, own, owner, succeeded, write};
 
@@ -187,4 +188,51 @@ fn an_unknown_policy_is_refused_before_anything_is_done() {
     let output: Output = cleanup(&site, &sandbox, "follow").output().unwrap();
     failed(&output, 1, &["GLEXEC_HELPERS_LINKS", "follow", "copy, keep and drop"]);
     assert_eq!((picture(&sandbox), site.entries()), before);
+}
+
+#[test]
+fn many_links_to_one_file_are_one_copy() {
+    let leave = |sandbox: &Path, outside: &Path| {
+        for number in 0..10 {
+            symlink(outside.join("open"), sandbox.join(format!("link {number}"))).unwrap();
+        }
+        // Two names of one file, and a link to it from without: three files would be two too many, but it may be one more.
+        fs::hard_link(sandbox.join("input"), sandbox.join("input, too")).unwrap();
+        symlink(sandbox.join("input"), sandbox.join("from without")).unwrap();
+    };
+    let (_site, sandbox, _) = returned(leave, "copy");
+    let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&fs::symlink_metadata(sandbox.join(name)).unwrap());
+    for number in 1..10 {
+        assert_eq!(inode(&format!("link {number}")), inode("link 0"));
+    }
+    assert_eq!(inode("input"), inode("input, too"));
+    assert_eq!(text(sandbox.join("from without")), "the input");
+}
+
+#[test]
+fn what_a_link_leads_to_brings_no_attributes_and_what_cannot_be_read_is_left_behind() {
+    let leave = |sandbox: &Path, outside: &Path| {
+        support::picture::set_attribute(&outside.join("open"), "user.note", "of another file system, perhaps");
+        symlink(outside.join("open"), sandbox.join("noted")).unwrap();
+        // It can be opened by everybody, and read by nobody.
+        symlink("/proc/self/mem", sandbox.join("unreadable")).unwrap();
+    };
+    let (_site, sandbox, line) = returned(leave, "copy");
+    assert_eq!(text(sandbox.join("noted")), "open to all");
+    assert_eq!(picture(&sandbox)[Path::new("noted")].attributes.len(), 0);
+    assert!(!is_link(&sandbox.join("unreadable")) && !sandbox.join("unreadable").exists());
+    assert!(line.contains(r#""links":1"#), "{line}");
+}
+
+#[test]
+fn a_link_to_a_file_system_that_does_not_answer_is_left_behind() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let hanging = Hanging::new(&site);
+    symlink(hanging.path.join("file"), sandbox.join("hangs")).unwrap();
+    own(&sandbox, Account::job());
+    hanging.silence();
+    succeeded(&cleanup(&site, &sandbox, "copy").env("GLEXEC_HELPERS_IDLE_TIMEOUT", "2").output().unwrap());
+    assert!(!is_link(&sandbox.join("hangs")));
+    assert_eq!((text(sandbox.join("input")).as_str(), owner(&sandbox)), ("the input", Account::batch()));
 }

@@ -8,7 +8,9 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use support::handover::{UPDATE, furnished, holds, is_with_job, kill, new_proxy, reap, text, update, with_job};
+use support::handover::{
+    UPDATE, furnished, holds, is_with_job, kill, new_proxy, reap, set_mode, text, update, with_job,
+};
 use support::picture::picture;
 use support::{Account, PROXY, Site, failed, own, retained, said, succeeded, write};
 
@@ -162,4 +164,23 @@ fn kill_ends_with_1_2_or_3_when_no_signal_was_sent() {
     assert_eq!(status(&site.script("203", "exit 203"), "KILL"), Some(3));
     assert_eq!(status(&site.switcher(), "KILL"), Some(0));
     assert_eq!(reap(target), Some(9));
+}
+
+#[test]
+fn a_proxy_renewed_between_a_killed_helper_and_the_next_is_not_lost() {
+    let site = Site::new();
+    for switcher in [Path::new("-"), &site.switcher()] {
+        let sandbox = furnished(&site, "s");
+        // As a setup leaves it that was killed while it copied.
+        let kept = retained(&sandbox);
+        fs::create_dir(&kept).unwrap();
+        fs::copy(sandbox.join(PROXY), kept.join(PROXY)).unwrap();
+        own(&kept, Account::batch());
+        set_mode(&kept, 0o1700);
+        let new = new_proxy(&site, "a new one");
+        succeeded(&update(&site, switcher, &new, &sandbox).output().unwrap());
+        site.clean_up(&sandbox);
+        holds(&sandbox, "a new one", Account::batch());
+        fs::remove_dir_all(&sandbox).unwrap();
+    }
 }

@@ -107,7 +107,7 @@ fn bring_back(
     retrying(patience, report, |report| {
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
-        let received = space::check(&sandbox.place, || agent.measure())
+        let received = space::check(sandbox, &mut agent, Agent::measure)
             .and_then(|()| receive(sandbox, &mut agent, links, &mut report.progress));
         match received {
             Ok((name, built)) => Ok((agent, name, built)),

@@ -35,9 +35,6 @@ pub fn setup(
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     let (dir, proxy) = examine(sandbox).map_err(Failure::BadInput)?;
-    space::check(&sandbox.place, || {
-        tree::measure(dir.again().at("open", sandbox.path())?, sandbox.path().as_os_str(), &mut || ())
-    })?;
     let retained = retain(sandbox, &proxy)?;
     let (agent, moved) = match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
         Ok(copied) => copied,
@@ -103,8 +100,10 @@ fn copy(
     report: &mut Report<'_>,
 ) -> Result<(Agent, (Totals, Dropped)), Attempt> {
     let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
-    let top = dir.again().at("open", sandbox.path())?;
-    match agent.receive(top, &sandbox.place, &mut report.progress) {
+    let top = || dir.again().at("open", sandbox.path());
+    let room = space::check(sandbox, &mut agent, |_| tree::measure(top()?, sandbox.path().as_os_str(), &mut || ()));
+    let received = room.and_then(|()| top()).and_then(|top| agent.receive(top, &sandbox.place, &mut report.progress));
+    match received {
         Ok(moved) => Ok((agent, moved)),
         Err(error) => Err(agent.fail(error)),
     }

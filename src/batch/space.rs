@@ -1,13 +1,25 @@
 //! Whether there is room for a second copy of a sandbox.
 
+use super::agent::Agent;
+use super::sandbox::Sandbox;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::space::{Space, shares_content};
 use crate::tree::beside::Place;
 use crate::wire::Needs;
 
-/// Refuses a transfer that can't succeed, before anything of it is done. `needs` is asked only where it matters: a file system
-/// that is not half full has room for a second copy of everything on it.
-pub fn check(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
+/// Refuses a transfer that can't succeed, before anything of it is done; but first what an earlier agent has left is removed.
+/// `needs` is asked only where it matters: a file system that is not half full has room for a second copy of everything on it.
+pub fn check(sandbox: &Sandbox, agent: &mut Agent, needs: impl Fn(&mut Agent) -> Result<Needs>) -> Result<()> {
+    match judge(&sandbox.place, || needs(agent)) {
+        Err(_) if sandbox.others_left_something() => {
+            agent.sweep()?;
+            judge(&sandbox.place, || needs(agent))
+        }
+        judged => judged,
+    }
+}
+
+fn judge(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
     let Some(space) = Space::around(&place.parent).at("find the free space around", &place.path)? else {
         return Ok(());
     };

@@ -65,7 +65,15 @@ fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Re
                 let why = "there is no proxy of this name: <proxy> is the name that setup was called with";
                 return Err(Error::refused(sandbox.credential(), why));
             }
-            let of_job = switcher.map_or(Ok(()), |switcher| replace_jobs(sandbox, switcher, found, content));
+            let of_job = match (found, switcher) {
+                // A setup was killed before the sandbox changed hands, or a cleanup when it was all but done: the next
+                // one takes this copy.
+                (Found::Mine, _) => {
+                    sandbox.open().and_then(|dir| sandbox.replace_proxy(&dir, &sandbox.path(), content))
+                }
+                (_, Some(switcher)) => replace_jobs(sandbox, switcher, found, content),
+                (_, None) => Ok(()),
+            };
             let of_batch = sandbox.replace_proxy(&retained, &sandbox.retained_path(), content);
             match of_job {
                 Ok(()) => of_batch,

@@ -89,6 +89,11 @@ impl Server<'_> {
                 Frame::Sweep => Request::Sweep,
                 _ => return Err(broken(Broken::Protocol("a request out of turn"))),
             };
+            // One that was held up for so long that its helper has given it up must not begin any more: the sandbox may
+            // be another job's by now.
+            if matches!(request, Request::Publish | Request::Retire) && channel.is_closed() {
+                return Err(broken(Broken::Closed));
+            }
             match request {
                 Request::Receive => self.receive(channel)?,
                 Request::Measure => {

@@ -220,7 +220,8 @@ impl Dir {
     }
 
     /// Opens the file that a symbolic link leads to, wherever that is, with the rights of this process: only for one
-    /// that has no more rights than whoever made the link. It never waits, as [`Dir::open_file`].
+    /// that has no more rights than whoever made the link. It waits for no FIFO and no lease, as [`Dir::open_file`]; but the
+    /// file system that the link leads to may take as long as it likes.
     pub fn open_through(&self, link: Name<'_>) -> Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         nix::fcntl::openat(self, link.os(), flags, Mode::empty()).map(File::from)

@@ -48,8 +48,15 @@ fn kind_and_device(descriptor: &OwnedFd) -> Option<(u32, u64)> {
     // SAFETY: the path is an empty string; writes one structure to `found`, of which all-zero is a valid value.
     let found = unsafe {
         let status = libc::statx(descriptor.as_raw_fd(), c"".as_ptr(), flags, libc::STATX_TYPE, found.as_mut_ptr());
-        Errno::result(status).ok()?;
-        found.assume_init()
+        match Errno::result(status) {
+            Ok(_) => found.assume_init(),
+            // Before Linux 4.11, or under a seccomp filter that does not know the call.
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                let stat = nix::sys::stat::fstat(descriptor).ok()?;
+                return Some((stat.st_mode & libc::S_IFMT, stat.st_dev));
+            }
+            Err(_) => return None,
+        }
     };
     Some((u32::from(found.stx_mode) & libc::S_IFMT, libc::makedev(found.stx_dev_major, found.stx_dev_minor)))
 }

@@ -103,9 +103,14 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
 /// Carries on with `work` in a child that nobody waits for: in a session of its own, in the root directory, and with no descriptor
 /// of the caller's but `keep`. EBUSY if this process has another thread: the child would have only this one.
 pub fn in_background(keep: &Dir, work: impl FnOnce()) -> Result<()> {
-    let threads = std::fs::read_dir("/proc/self/task").map_err(|error| super::errno(&error))?.count();
-    if threads != 1 {
-        return Err(Errno::EBUSY);
+    let mut tries = 10;
+    while std::fs::read_dir("/proc/self/task").map_err(|error| super::errno(&error))?.count() != 1 {
+        // One that has been waited for is listed for a moment longer.
+        if tries == 0 {
+            return Err(Errno::EBUSY);
+        }
+        tries -= 1;
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
     // SAFETY: there is no other thread, whose locks the child would find taken for ever.
     if let ForkResult::Parent { .. } = unsafe { nix::unistd::fork() }? {

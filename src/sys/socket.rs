@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, UnixCredentials,
     sockopt,
@@ -47,6 +48,22 @@ pub fn send_all(fd: &impl AsFd, mut bytes: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sends a few bytes, or none where that would have to wait.
+pub fn try_send(fd: &impl AsFd, bytes: &[u8]) -> Result<()> {
+    match socket::send(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Whether the other end neither sends nor hears anything any more.
+pub fn is_closed(fd: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(fd.as_fd(), PollFlags::empty())];
+    // POLLHUP is always told (poll(2)); a failure tells nothing.
+    let told = nix::poll::poll(&mut polled, PollTimeout::ZERO);
+    told.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
 /// As [`send_all`], with a descriptor beside the first byte. ETOOMANYREFS if this user has too many on their way.

@@ -16,7 +16,7 @@ pub enum Kind {
 }
 
 /// A point in time as file systems keep it: seconds since 1970 and nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Time {
     /// Seconds since 1970; negative before.
     pub seconds: i64,

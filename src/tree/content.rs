@@ -29,6 +29,10 @@ impl Copier {
     /// Copies the first `size` bytes of `from` to the new file `to`, which is that long afterwards: holes as holes, and what
     /// the file has lost meanwhile as a hole. `beat` is called now and then with the bytes copied since; its error ends it.
     pub fn copy(&mut self, from: &File, to: &File, size: u64, mut beat: impl FnMut(u64) -> Result<()>) -> Result<()> {
+        // No file is longer, and the arithmetic here counts on it.
+        if i64::try_from(size).is_err() {
+            return Err(Errno::EFBIG.into());
+        }
         if !self.copies_only && self.share(from, to)? {
             beat(size)?;
         } else {

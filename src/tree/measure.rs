@@ -10,9 +10,6 @@ use crate::error::{Context as _, Result};
 use crate::sys::{Dir, Errno, Kind};
 use crate::wire::Needs;
 
-/// A directory needs at least this much.
-const DIRECTORY: u64 = 4096;
-
 /// Adds up what the files below `top` need, shown as `path`. What can't be read is left out: it is a lower bound, meant to
 /// tell early that there is no hope. `beat` is called for each entry.
 pub fn measure(top: Dir, path: &OsStr, beat: &mut dyn FnMut()) -> Result<Needs> {
@@ -46,22 +43,21 @@ pub fn measure(top: Dir, path: &OsStr, beat: &mut dyn FnMut()) -> Result<Needs> 
 fn directory(walk: &Descent, needs: &mut Needs, beat: &mut dyn FnMut()) -> Result<Names> {
     let here = walk.here()?;
     let mut subdirectories = Names::default();
+    let own = here.stat_self().at("examine", walk.path())?;
     needs.inodes += 1;
-    needs.bytes = needs.bytes.saturating_add(DIRECTORY);
+    needs.bytes = needs.bytes.saturating_add(own.allocated());
     let listed = here.for_each(|name, _| {
         beat();
         let Ok(stat) = here.stat(name) else { return Ok(()) };
         match stat.kind() {
             Kind::Directory => subdirectories.push(name),
             Kind::Symlink => needs.inodes += 1,
-            // A file with several names is counted once for all of them.
-            Kind::File if stat.size() >= LARGE => {
-                needs.large = needs.large.saturating_add(stat.allocated() / stat.names().max(1));
-                needs.inodes += 1;
-            }
             Kind::File => {
-                needs.bytes = needs.bytes.saturating_add(stat.allocated() / stat.names().max(1));
-                needs.inodes += 1;
+                // A file with several names is counted in parts; and as no file, since some names may be elsewhere.
+                let part = stat.allocated() / stat.names().max(1);
+                let room = if stat.size() >= LARGE { &mut needs.large } else { &mut needs.bytes };
+                *room = room.saturating_add(part);
+                needs.inodes += u64::from(stat.names() < 2);
             }
             Kind::Special => {}
         }

@@ -6,6 +6,7 @@
 //! - [`measure`] tells what a copy of one needs;
 //! - [`content`] copies a large file's content;
 //! - [`links`] tells where symbolic links lead;
+//! - `target` opens the file that a link leads to;
 //! - `numbered` finds a file again for its further names;
 //! - `guard` keeps those out that leave a tree;
 //! - [`beside`] names what is made beside a sandbox, and sweeps what was left there;
@@ -29,6 +30,7 @@ pub mod names;
 mod numbered;
 pub mod remove;
 pub mod send;
+mod target;
 
 pub use build::Builder;
 pub use measure::measure;

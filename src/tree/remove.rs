@@ -133,17 +133,19 @@ fn empty(walk: &Descent, beat: &mut dyn FnMut()) -> Result<Names> {
         let mut other = None;
         let listed = here.for_each(|name, kind| {
             seen += 1;
-            if seen == MANY && here.gains_by_two() {
+            if seen == MANY
+                && here.gains_by_two()
+                && let Ok(second) = here.reopen()
+            {
                 // From here on the other thread has every second name, wherever in the directory it is.
-                let second = here.reopen().at("open", walk.path())?;
                 let rest = move || remove_every_second(walk, &second);
                 other = std::thread::Builder::new().spawn_scoped(scope, rest).ok();
             }
+            beat();
             // Where the kind is not known, both try.
             if other.is_some() && is_second(name) && kind.is_some_and(|kind| kind != Kind::Directory) {
                 return Ok(());
             }
-            beat();
             if remove_file(walk, here, name, kind)? == Kind::Directory {
                 subdirectories.push(name);
             }

@@ -6,11 +6,13 @@ use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use super::content::{self, LARGE};
 use super::descent::Descent;
 use super::links::{self, Verdict};
 use super::names::Names;
+use super::target::{self, Target};
 use super::{Progress, open_dir_as_it_was, opened, vanished};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Kind, Name, Stat, Time, attribute, file};
@@ -51,6 +53,7 @@ pub fn send(
         dropped: Dropped::default(),
         numbered: HashMap::new(),
         last_number: 0,
+        silent: false,
         names: Vec::new(),
         value: Vec::new(),
     };
@@ -68,12 +71,25 @@ struct Sender<'a> {
     device: u64,
     totals: Totals,
     dropped: Dropped,
-    /// The files that may be met again, by device and inode.
-    numbered: HashMap<(u64, u64), Numbered>,
+    /// The files that may be met again.
+    numbered: HashMap<Identity, Numbered>,
     last_number: u32,
+    /// A link has led to a file system that does not answer: no other is followed.
+    silent: bool,
     /// Room for a list of attributes, and for the value of one.
     names: Vec<u8>,
     value: Vec<u8>,
+}
+
+/// By what a file is known when it is met again.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    /// Device and inode: it has several names.
+    Names((u64, u64)),
+    /// The same, with what changes when the inode is used for another file: it has one name, which may be a new one.
+    Large((u64, u64), u64, Time),
+    /// Device and inode of what a link leads to, of which there is a copy.
+    Target((u64, u64)),
 }
 
 /// A file that has been sent.
@@ -198,15 +214,31 @@ impl Sender<'_> {
             }
             return Ok(());
         }
-        if policy == Links::Copy
-            && let Ok(file) = here.open_through(name)
-            && let Ok(stat) = file::stat(&file)
-            && stat.kind() == Kind::File
-        {
-            return self.file(walk, name, &file, &stat, None);
+        if policy == Links::Copy && !self.silent {
+            let channel = &mut *self.channel;
+            let mut beat = || {
+                // A helper that is gone is noticed when the next record is sent.
+                let _ = channel.keep_alive();
+            };
+            match target::open(here, name, &mut beat) {
+                Target::File(file, stat) => return self.copy_of_target(walk, name, &file, &stat),
+                Target::Other => {}
+                Target::Silent => self.silent = true,
+            }
         }
         self.dropped.links += 1;
         self.put(Frame::Left { name })
+    }
+
+    /// Sends a copy of the file that a link leads to. Many links may lead to one file: it is copied once, and its attributes,
+    /// which may be anything where it comes from, are not.
+    fn copy_of_target(&mut self, walk: &Descent, name: Name<'_>, file: &File, stat: &Stat) -> Result<()> {
+        let Some(number) = self.number(name, Identity::Target(stat.identity()), u64::MAX)? else { return Ok(()) };
+        self.put(Frame::File { name, number })?;
+        let size = self.content(walk, name, file, stat)?;
+        let attributes = self.attributes(stat.mode(), None, stat.modified());
+        self.totals.files += 1;
+        self.put(Frame::Close { size, attributes })
     }
 
     /// The number of a file that may be met again when it is met first (0: it will not be). For a further name the
@@ -216,14 +248,22 @@ impl Sender<'_> {
     /// again and again, and it is not to be copied each time.
     fn first_name(&mut self, name: Name<'_>, stat: &Stat) -> Result<Option<u32>> {
         let large = self.way != Way::HandOver && stat.kind() == Kind::File && stat.size() >= LARGE;
-        if stat.names() < 2 && !large {
-            return Ok(Some(0));
+        match stat.names() {
+            0 | 1 if large => {
+                self.number(name, Identity::Large(stat.identity(), stat.size(), stat.modified()), u64::MAX)
+            }
+            0 | 1 => Ok(Some(0)),
+            names => self.number(name, Identity::Names(stat.identity()), names - 1),
         }
-        match self.numbered.entry(stat.identity()) {
+    }
+
+    /// The number of a file that is met first, with so many names still to be met. For one that was met before, a link is sent
+    /// instead.
+    fn number(&mut self, name: Name<'_>, identity: Identity, names_left: u64) -> Result<Option<u32>> {
+        match self.numbered.entry(identity) {
             Entry::Vacant(vacant) => {
                 self.last_number =
                     self.last_number.checked_add(1).ok_or_else(|| Error::refused(name.os(), "too many files"))?;
-                let names_left = if large { u64::MAX } else { stat.names() - 1 };
                 vacant.insert(Numbered { number: self.last_number, names_left });
                 Ok(Some(self.last_number))
             }
@@ -245,11 +285,7 @@ impl Sender<'_> {
         let Some(number) = self.first_name(name, stat)? else { return Ok(()) };
         self.put(Frame::File { name, number })?;
         let access = self.attributes_of(file, || walk.path_of(name))?;
-        let size = if self.lends(stat) && self.pass(file, stat)? {
-            stat.size()
-        } else {
-            self.content(walk, name, file, stat)?
-        };
+        let size = self.content(walk, name, file, stat)?;
         let attributes = self.attributes(mode.unwrap_or(stat.mode()), access, stat.modified());
         self.totals.files += 1;
         self.put(Frame::Close { size, attributes })
@@ -267,7 +303,9 @@ impl Sender<'_> {
         if passed.is_none() {
             return Ok(false);
         }
-        match self.channel.receive().map_err(broken)? {
+        // It is copied faster than a mebibyte a second, or it is not copied at all.
+        let work = Duration::from_secs(stat.size() >> 20);
+        match self.channel.receive_after(work).map_err(broken)? {
             Frame::Taken => {}
             Frame::Failed { text } => return Err(Error::Told { who: RECEIVER, text: text.to_vec() }),
             _ => return Err(broken(Broken::Protocol("an answer out of turn"))),
@@ -276,8 +314,16 @@ impl Sender<'_> {
         Ok(true)
     }
 
-    /// Sends a file's bytes, without its holes; returns how long it is by now, at most what it was when it was opened.
+    /// Sends a file's content; returns how long it is by now, at most what it was when it was opened.
     fn content(&mut self, walk: &Descent, name: Name<'_>, file: &File, stat: &Stat) -> Result<u64> {
+        if self.lends(stat) && self.pass(file, stat)? {
+            return Ok(stat.size());
+        }
+        self.bytes(walk, name, file, stat)
+    }
+
+    /// Sends a file's bytes, without its holes; returns as [`Sender::content`].
+    fn bytes(&mut self, walk: &Descent, name: Name<'_>, file: &File, stat: &Stat) -> Result<u64> {
         let mut offset = 0;
         loop {
             let data = content::next_data(file, stat, offset..stat.size());

@@ -55,7 +55,7 @@ impl From<Errno> for Broken {
 /// How often a side that is busy says so, at most: well within the shortest idle limit, which is a second.
 const BEAT: Duration = Duration::from_millis(200);
 
-/// A side that says nothing but that it is at work is given up after so many times the idle limit.
+/// A side that says nothing but that it is at work, or dribbles, is given up after so many times the idle limit.
 const MOST_BEATS: u32 = 10;
 
 /// Room for the longest frame, and for what follows it in the same reading.
@@ -143,13 +143,20 @@ impl Channel {
         }
     }
 
-    /// Says that this side is still at work, if it has not said so for a while.
+    /// Says that this side is still at work, if it has not said so for a while. It does not wait until the other side, which
+    /// may be busy with sending, has heard of it.
     pub fn keep_alive(&mut self) -> Result<(), Broken> {
         if self.beat.elapsed() < BEAT {
             return Ok(());
         }
         self.beat = Instant::now();
-        self.send(Frame::Alive)
+        if !self.out.is_empty() {
+            return self.flush();
+        }
+        Frame::Alive.encode(&mut self.out);
+        let sent = socket::try_send(&self.socket, &self.out);
+        self.out.clear();
+        Ok(sent?)
     }
 
     /// Sends what is queued.
@@ -161,24 +168,35 @@ impl Channel {
 
     /// Receives the next frame that says something.
     pub fn receive(&mut self) -> Result<Frame<'_>, Broken> {
-        let began = Instant::now();
+        self.receive_after(Duration::ZERO)
+    }
+
+    /// The same where the other side may be at work for so long before it answers.
+    pub fn receive_after(&mut self, work: Duration) -> Result<Frame<'_>, Broken> {
+        let deadline = match self.limit {
+            Duration::ZERO => None,
+            limit => Instant::now().checked_add(limit.saturating_mul(MOST_BEATS).saturating_add(work)),
+        };
         loop {
-            self.want(4)?;
+            self.want(4, deadline)?;
             let header = &self.arrived[self.unused.start..self.unused.start + 4];
             let length = header.iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
             if length > LONGEST {
                 return Err(Broken::Protocol("a message that is too long"));
             }
-            self.want(4 + length)?;
+            self.want(4 + length, deadline)?;
             let start = self.unused.start + 4;
             self.unused.start = start + length;
             if self.arrived[start..start + length] != [ALIVE] {
                 return Ok(Frame::decode(&self.arrived[start..start + length])?);
             }
-            if !self.limit.is_zero() && began.elapsed() > self.limit.saturating_mul(MOST_BEATS) {
-                return Err(Broken::Idle);
-            }
+            check(deadline)?;
         }
+    }
+
+    /// Whether the other end neither sends nor hears anything any more.
+    pub fn is_closed(&self) -> bool {
+        socket::is_closed(&self.socket)
     }
 
     /// Lets the other side pass descriptors from the next reading on, or no longer: then they break the protocol.
@@ -213,7 +231,7 @@ impl Channel {
     }
 
     /// Waits until `length` bytes that are not used yet have arrived: at most those of the longest frame.
-    fn want(&mut self, length: usize) -> Result<(), Broken> {
+    fn want(&mut self, length: usize, deadline: Option<Instant>) -> Result<(), Broken> {
         if self.unused.len() >= length {
             return Ok(());
         }
@@ -226,6 +244,7 @@ impl Channel {
                 received => self.unused.end += received,
             }
             self.check_passed()?;
+            check(deadline)?;
         }
         Ok(())
     }
@@ -237,6 +256,14 @@ impl Channel {
             return Err(Broken::Protocol("descriptors that nobody asked for"));
         }
         Ok(())
+    }
+}
+
+/// Whether there is still time: a side that dribbles is as idle as one that says nothing.
+fn check(deadline: Option<Instant>) -> Result<(), Broken> {
+    match deadline {
+        Some(deadline) if Instant::now() > deadline => Err(Broken::Idle),
+        _ => Ok(()),
     }
 }
 
