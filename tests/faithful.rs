@@ -374,6 +374,27 @@ fn a_mount_point_is_an_error_of_cleanup_that_names_it_and_is_not_emptied() {
     is_back(&site, &sandbox, &left, "without mounts");
 }
 
+#[test]
+fn what_is_mounted_on_the_sandbox_is_not_taken_for_it() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    // Mounted, it looks like a sandbox that cleanup need only remove the retained proxy of.
+    let outside = site.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    own(&outside, Account::batch());
+    let mounts = Mounts::below(site.path());
+    mounts.add(&["--bind".as_ref(), outside.as_os_str()], &sandbox);
+    let before = (picture(&sandbox), site.entries());
+    for (helper, status) in [(CLEANUP, 1), (SETUP, 1)] {
+        failed(&site.call(helper, &site.switcher(), &sandbox).output().unwrap(), status, &["mounted on it"]);
+        assert_eq!((picture(&sandbox), site.entries()), before);
+    }
+    drop(mounts);
+    let left = data(&sandbox);
+    site.clean_up(&sandbox);
+    is_back(&site, &sandbox, &left, "without the mount");
+}
+
 // Limits.
 
 /// Makes so many levels of directories below a directory, and a file in the lowest.

@@ -43,7 +43,6 @@ fn main() -> ExitCode {
 }
 
 fn measure_all(options: Options) {
-    memory::touch_and_free(if options.small { 32 << 20 } else { 3 << 30 });
     let mut outcomes = Vec::new();
     for file_system in &options.file_systems {
         let here = measure(*file_system, &options);
@@ -76,6 +75,8 @@ fn rounds(site: &Site, tree: &Tree, options: &Options) -> Times {
     for _ in 0..rounds {
         fastrand::shuffle(&mut sides);
         for side in sides {
+            // Room for the tree, its copy, and what the file system below keeps of both.
+            memory::touch_and_free(4 * tree.bytes(options.small));
             let sandbox = site.sandbox("sandbox");
             tree.plant(&sandbox, options.small);
             for (name, time) in side(site, &sandbox) {

@@ -16,24 +16,39 @@ const MIB: usize = 1 << 20;
 #[derive(Clone, Copy)]
 pub struct Tree {
     pub name: &'static str,
+    /// How much of it there is, about.
+    bytes: u64,
     /// Writes it below a directory, with a share of one part in so many of its files.
     write: fn(&Path, usize),
 }
 
 pub const TREES: [Tree; 5] = [
-    Tree { name: "tiny", write: tiny },
-    Tree { name: "small", write: |top, part| many(part, |number| top.join(format!("directory-{}", number / 100))) },
-    Tree { name: "flat", write: |top, part| many(part, |_| top.to_path_buf()) },
-    Tree { name: "mixed", write: mixed },
-    Tree { name: "large", write: large },
+    Tree { name: "tiny", bytes: 1 << 10, write: tiny },
+    Tree {
+        name: "small",
+        bytes: 40 << 20,
+        write: |top, part| many(part, |number| top.join(format!("directory-{}", number / 100))),
+    },
+    Tree { name: "flat", bytes: 40 << 20, write: |top, part| many(part, |_| top.to_path_buf()) },
+    Tree { name: "mixed", bytes: 64 << 20, write: mixed },
+    Tree { name: "large", bytes: 1 << 30, write: large },
 ];
 
 impl Tree {
+    pub fn bytes(&self, small: bool) -> u64 {
+        self.bytes / part(small) as u64
+    }
+
     /// Fills a sandbox of the batch user's.
     pub fn plant(&self, sandbox: &Path, small: bool) {
-        (self.write)(sandbox, if small { 100 } else { 1 });
+        (self.write)(sandbox, part(small));
         own(sandbox, Account::batch());
     }
+}
+
+/// One part in so many is written.
+fn part(small: bool) -> usize {
+    if small { 100 } else { 1 }
 }
 
 fn tiny(top: &Path, _: usize) {

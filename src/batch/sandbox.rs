@@ -93,8 +93,10 @@ impl Sandbox {
 
     /// What is at `<sandbox>` now.
     pub fn found(&self) -> Result<Found> {
-        match self.place.parent.stat(self.place.name.name()) {
+        match self.place.parent.stat_unmounted(self.place.name.name()) {
             Err(Errno::ENOENT) => Ok(Found::Nothing),
+            // Whose it seems to be is the word of whoever mounted it.
+            Err(Errno::EXDEV) => Err(Error::refused(self.path(), "something is mounted on it; it was left alone")),
             stat => {
                 let stat = stat.at("examine", self.path())?;
                 Ok(match stat.kind() {
@@ -112,7 +114,7 @@ impl Sandbox {
     /// What is not a directory of the batch user's is an error, and is left alone.
     pub fn retained(&self) -> Result<Retained> {
         let parent = &self.place.parent;
-        let stat = match parent.stat(self.retained.name()) {
+        let stat = match parent.stat_unmounted(self.retained.name()) {
             Err(Errno::ENOENT) => {
                 let marked = self.place.leftovers().into_iter().find(|(name, _)| self.is_marked(name.name()));
                 let Some((name, _)) = marked else {
@@ -279,7 +281,7 @@ impl Sandbox {
     }
 
     fn is_marked(&self, name: Name<'_>) -> bool {
-        let stat = self.place.parent.stat(name);
+        let stat = self.place.parent.stat_unmounted(name);
         stat.is_ok_and(|stat| stat.kind() == Kind::Directory && stat.uid() == self.user && stat.mode() == MARK)
     }
 }

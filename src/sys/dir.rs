@@ -1,6 +1,6 @@
 //! Directories by descriptor: every call takes one [`Name`] below an open directory, and none follows a link.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
@@ -117,6 +117,29 @@ impl Dir {
     /// stat(2) of an entry; of a symbolic link itself.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
         nix::sys::stat::fstatat(self, name.os(), AtFlags::AT_SYMLINK_NOFOLLOW).map(Stat)
+    }
+
+    /// As [`Dir::stat`], for an entry that somebody else may have mounted something on: EXDEV if so, where the kernel can tell
+    /// (Linux 5.8). A file system that does not answer is not asked.
+    pub fn stat_unmounted(&self, name: Name<'_>) -> Result<Stat> {
+        let path = CString::new(name.bytes()).map_err(|_| Errno::EINVAL)?;
+        let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
+        let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: the path ends with a NUL; writes one structure to `found`, of which all-zero is a valid value.
+        let found = unsafe {
+            let mask = libc::STATX_BASIC_STATS;
+            match Errno::result(libc::statx(self.0.as_raw_fd(), path.as_ptr(), flags, mask, found.as_mut_ptr())) {
+                Ok(_) => found.assume_init(),
+                // Before Linux 4.11, or under a seccomp filter that does not know the call.
+                Err(Errno::ENOSYS | Errno::EPERM) => return self.stat(name),
+                Err(cause) => return Err(cause),
+            }
+        };
+        // STATX_ATTR_MOUNT_ROOT is a bit that fits.
+        if found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0 {
+            return Err(Errno::EXDEV);
+        }
+        Ok(Stat::from(found))
     }
 
     /// stat(2) of the directory itself.

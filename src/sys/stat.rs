@@ -80,3 +80,22 @@ impl Stat {
         Time { seconds: self.0.st_mtime, nanoseconds: u32::try_from(self.0.st_mtime_nsec).unwrap_or(0) }
     }
 }
+
+impl From<libc::statx> for Stat {
+    /// What this type tells of it.
+    #[allow(clippy::useless_conversion)] // the fields are of other widths on some architectures
+    fn from(found: libc::statx) -> Self {
+        // SAFETY: all-zero is a valid value of this structure of numbers.
+        let mut stat: FileStat = unsafe { std::mem::zeroed() };
+        stat.st_dev = libc::makedev(found.stx_dev_major, found.stx_dev_minor);
+        stat.st_ino = found.stx_ino;
+        stat.st_mode = u32::from(found.stx_mode);
+        stat.st_nlink = found.stx_nlink.into();
+        stat.st_uid = found.stx_uid;
+        stat.st_size = i64::try_from(found.stx_size).unwrap_or(i64::MAX);
+        stat.st_blocks = i64::try_from(found.stx_blocks).unwrap_or(i64::MAX);
+        stat.st_mtime = found.stx_mtime.tv_sec;
+        stat.st_mtime_nsec = found.stx_mtime.tv_nsec.into();
+        Stat(stat)
+    }
+}

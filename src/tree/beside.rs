@@ -88,7 +88,7 @@ impl Place {
         let mut found = Vec::new();
         let _ = self.parent.for_each(|name, _| {
             if name.bytes().strip_prefix(&prefix[..]).is_some_and(is_tag)
-                && let Ok(stat) = self.parent.stat(name)
+                && let Ok(stat) = self.parent.stat_unmounted(name)
             {
                 found.push((OwnedName::from(name), stat.uid()));
             }

@@ -51,7 +51,8 @@ pub fn send(
         device,
         totals: Totals::default(),
         dropped: Dropped::default(),
-        numbered: HashMap::new(),
+        several: HashMap::new(),
+        once: HashMap::new(),
         last_number: 0,
         silent: false,
         names: Vec::new(),
@@ -71,8 +72,10 @@ struct Sender<'a> {
     device: u64,
     totals: Totals,
     dropped: Dropped,
-    /// The files that may be met again.
-    numbered: HashMap<Identity, Numbered>,
+    /// The files with names that have not been met yet, by device and inode.
+    several: HashMap<(u64, u64), Numbered>,
+    /// The files of which there is one copy, however often they are met.
+    once: HashMap<Once, u32>,
     last_number: u32,
     /// A link has led to a file system that does not answer: no other is followed.
     silent: bool,
@@ -81,22 +84,20 @@ struct Sender<'a> {
     value: Vec<u8>,
 }
 
-/// By what a file is known when it is met again.
-#[derive(PartialEq, Eq, Hash)]
-enum Identity {
-    /// Device and inode: it has several names.
-    Names((u64, u64)),
-    /// The same, with what changes when the inode is used for another file: it has one name, which may be a new one.
-    Large((u64, u64), u64, Time),
-    /// Device and inode of what a link leads to, of which there is a copy.
-    Target((u64, u64)),
-}
-
-/// A file that has been sent.
+/// A file with several names that has been sent.
 struct Numbered {
     number: u32,
     /// How many of its names have not been met: after the last one it is forgotten.
-    names_left: u64,
+    names_left: u32,
+}
+
+/// By what a file is known when it is met again that is not known by its names.
+#[derive(PartialEq, Eq, Hash)]
+enum Once {
+    /// Device and inode, and what changes when the inode is used for another file: it has one name, which may be a new one.
+    Large((u64, u64), u64, Time),
+    /// Device and inode of what a link leads to.
+    Target((u64, u64)),
 }
 
 /// A directory on the way, whose files are sent.
@@ -233,7 +234,7 @@ impl Sender<'_> {
     /// Sends a copy of the file that a link leads to. Many links may lead to one file: it is copied once, and its attributes,
     /// which may be anything where it comes from, are not.
     fn copy_of_target(&mut self, walk: &Descent, name: Name<'_>, file: &File, stat: &Stat) -> Result<()> {
-        let Some(number) = self.number(name, Identity::Target(stat.identity()), u64::MAX)? else { return Ok(()) };
+        let Some(number) = self.once(name, Once::Target(stat.identity()))? else { return Ok(()) };
         self.put(Frame::File { name, number })?;
         let size = self.content(walk, name, file, stat)?;
         let attributes = self.attributes(stat.mode(), None, stat.modified());
@@ -248,35 +249,39 @@ impl Sender<'_> {
     /// again and again, and it is not to be copied each time.
     fn first_name(&mut self, name: Name<'_>, stat: &Stat) -> Result<Option<u32>> {
         let large = self.way != Way::HandOver && stat.kind() == Kind::File && stat.size() >= LARGE;
-        match stat.names() {
-            0 | 1 if large => {
-                self.number(name, Identity::Large(stat.identity(), stat.size(), stat.modified()), u64::MAX)
+        if stat.names() < 2 {
+            let known = Once::Large(stat.identity(), stat.size(), stat.modified());
+            return if large { self.once(name, known) } else { Ok(Some(0)) };
+        }
+        let number = match self.several.entry(stat.identity()) {
+            Entry::Vacant(vacant) => {
+                let number = next(&mut self.last_number)?;
+                let names_left = u32::try_from(stat.names() - 1).unwrap_or(u32::MAX);
+                vacant.insert(Numbered { number, names_left });
+                return Ok(Some(number));
             }
-            0 | 1 => Ok(Some(0)),
-            names => self.number(name, Identity::Names(stat.identity()), names - 1),
+            Entry::Occupied(mut met) => {
+                met.get_mut().names_left -= 1;
+                if met.get().names_left == 0 { met.remove().number } else { met.get().number }
+            }
+        };
+        self.link(name, number).map(|()| None)
+    }
+
+    /// As [`Sender::first_name`], for a file that there is one copy of, however often it is met.
+    fn once(&mut self, name: Name<'_>, known: Once) -> Result<Option<u32>> {
+        match self.once.entry(known) {
+            Entry::Vacant(vacant) => Ok(Some(*vacant.insert(next(&mut self.last_number)?))),
+            Entry::Occupied(met) => {
+                let number = *met.get();
+                self.link(name, number).map(|()| None)
+            }
         }
     }
 
-    /// The number of a file that is met first, with so many names still to be met. For one that was met before, a link is sent
-    /// instead.
-    fn number(&mut self, name: Name<'_>, identity: Identity, names_left: u64) -> Result<Option<u32>> {
-        match self.numbered.entry(identity) {
-            Entry::Vacant(vacant) => {
-                self.last_number =
-                    self.last_number.checked_add(1).ok_or_else(|| Error::refused(name.os(), "too many files"))?;
-                vacant.insert(Numbered { number: self.last_number, names_left });
-                Ok(Some(self.last_number))
-            }
-            Entry::Occupied(mut met) => {
-                let number = met.get().number;
-                met.get_mut().names_left -= 1;
-                if met.get().names_left == 0 {
-                    met.remove();
-                }
-                self.totals.links += 1;
-                self.put(Frame::Link { name, number }).map(|()| None)
-            }
-        }
+    fn link(&mut self, name: Name<'_>, number: u32) -> Result<()> {
+        self.totals.links += 1;
+        self.put(Frame::Link { name, number })
     }
 
     /// Sends an open file; or, if that was sent before, one more name of it. `mode` is the one that it had, if it had to be
@@ -404,6 +409,12 @@ impl Sender<'_> {
     fn put(&mut self, frame: Frame<'_>) -> Result<()> {
         self.channel.queue(frame).map_err(broken)
     }
+}
+
+/// The number after the last one.
+fn next(last: &mut u32) -> Result<u32> {
+    *last = last.checked_add(1).ok_or_else(|| Error::refused("the sandbox", "too many files to tell them apart"))?;
+    Ok(*last)
 }
 
 /// Opens a file to read it; one that its owner can't read is opened up first, and the mode that it had is returned.
