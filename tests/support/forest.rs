@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::handover::{CLEANUP, SETUP};
 use super::trial::Victim;
-use super::{Account, PROXY, Site, own, owner, retained, said, succeeded, write};
+use super::{Account, PROXY, Site, own, owner, retained, said, succeeded, wait_until, write};
 
 /// So many directories, with so many files each.
 const DIRECTORIES: usize = 100;
@@ -148,6 +148,8 @@ impl Forest {
 
     fn done(&self, helper: &str) {
         succeeded(&self.site.call(helper, &self.quick, &self.sandbox).output().unwrap());
+        // Setup's child may still be deleting the old data, which would be taken for a copy.
+        wait_until("nothing but the sandbox and what is retained is there", || self.entries().len() <= 2);
     }
 
     /// How many directories are in a directory beside the sandbox, or in the sandbox; none if it is gone by now.
