@@ -1,4 +1,6 @@
-//! Directory trees by directory descriptor: never a path of several components, never through a link.
+//! Directory trees by directory descriptor: never a path of several components, never through a link. Two calls are made
+//! for links' sake alone: the agent opens what one leads to with the job user's rights, and the kernel is asked, beneath
+//! the top, whether one leaves; what it finds is not used otherwise.
 //!
 //! - [`send`] walks a tree and turns it into records;
 //! - [`build`] makes a tree from records;
