@@ -3,16 +3,17 @@
 
 mod support;
 
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{PROXY, executable, failed, program, retained, said, succeeded, write};
+use support::{PROXY, executable, failed, program, retained, said, succeeded, wait_until, write};
 use tempfile::TempDir;
 
 /// Every command with its positional arguments; the last one of two takes any others.
@@ -21,7 +22,7 @@ const COMMANDS: [(&str, &str); 6] = [
     ("condor_glexec_run", "<glexec> <proxy> <sandbox> <wrapper> <stdin> <stdout> <stderr> <cmd> [arg…]"),
     ("condor_glexec_job_wrapper", "<stdin> <stdout> <stderr> <cmd> [arg…]"),
     ("condor_glexec_cleanup", "<glexec> <proxy> <sandbox> <max-retries> <min-delay>"),
-    ("condor_glexec_kill", "<glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>"),
+    ("condor_glexec_kill", "[options] <glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>"),
     ("condor_glexec_update_proxy", "<glexec or -> <new-proxy-path> <proxy> <sandbox>"),
 ];
 
@@ -46,6 +47,16 @@ struct Bench {
     directory: TempDir,
     sandbox: PathBuf,
     proxy: OsString,
+    target: OnceCell<Child>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(target) = self.target.get_mut() {
+            let _ = target.kill();
+            let _ = target.wait();
+        }
+    }
 }
 
 impl Bench {
@@ -59,7 +70,7 @@ impl Bench {
         let sandbox = directory.path().join(sandbox.as_ref());
         fs::create_dir(&sandbox).unwrap();
         write(sandbox.join(proxy.as_ref()), "the proxy\n", 0o600);
-        let bench = Bench { directory, sandbox, proxy: proxy.as_ref().to_owned() };
+        let bench = Bench { directory, sandbox, proxy: proxy.as_ref().to_owned(), target: OnceCell::new() };
         let text = format!("#!/bin/sh\nhere=${{0%/*}}\necho >>$here/calls\n{script}\n");
         executable(&bench.switcher(), text.as_bytes());
         bench
@@ -76,6 +87,17 @@ impl Bench {
     /// Where the retained proxy is, or would be.
     fn credential(&self) -> PathBuf {
         retained(&self.sandbox).join(&self.proxy)
+    }
+
+    /// A process that only the switcher can tell whose it is: one in a user namespace of its own.
+    fn target(&self) -> u32 {
+        let start = || {
+            let child = Command::new("unshare").args(["--user", "sleep", "300"]).spawn().unwrap();
+            let map = |pid: &str| fs::read(format!("/proc/{pid}/uid_map")).unwrap();
+            wait_until("unshare --user works here", || map(&child.id().to_string()) != map("self"));
+            child
+        };
+        self.target.get_or_init(start).id()
     }
 
     /// How often the switcher was called.
@@ -107,7 +129,7 @@ impl Bench {
         match name {
             KILL => {
                 words.push(self.credential().into_os_string());
-                words.extend([&std::process::id().to_string(), "TERM", "0", "0"].map(OsString::from));
+                words.extend([&self.target().to_string(), "TERM", "0", "0"].map(OsString::from));
             }
             RUN => {
                 words.extend([self.proxy.clone(), self.sandbox.clone().into_os_string()]);
@@ -217,8 +239,9 @@ fn help_explains_arguments_and_exit_statuses() {
             assert!(help.contains(&format!("{name} {arguments}\n")), "{help}");
             let (_, explained) = help.split_once("\nArguments:\n").unwrap();
             let (explained, statuses) = explained.split_once("\nExit status: ").unwrap();
-            for argument in arguments.split_inclusive('>').filter(|part| part.contains('<')) {
-                assert!(explained.contains(argument.trim()), "{argument}: {help}");
+            for argument in arguments.split_inclusive('>').filter_map(|part| part.find('<').map(|start| &part[start..]))
+            {
+                assert!(explained.contains(argument), "{argument}: {help}");
             }
             assert!(statuses.contains("; 1 "), "{help}");
         }
@@ -352,8 +375,8 @@ fn kill_refuses_what_is_not_a_positive_decimal_number() {
 
 #[test]
 fn kill_takes_a_signal_by_number_or_by_name_with_or_without_sig() {
+    let bench = Bench::new("cat /proc/$$/cmdline >$here/cmdline");
     let call = |signal: &str| {
-        let bench = Bench::new("cat /proc/$$/cmdline >$here/cmdline");
         let mut words = bench.words(KILL);
         words[3] = signal.into();
         succeeded(&bench.call(KILL, &words));
@@ -364,6 +387,37 @@ fn kill_takes_a_signal_by_number_or_by_name_with_or_without_sig() {
         assert_eq!([call(name), call(&format!("SIG{name}"))], [by_number.clone(), by_number.clone()]);
         assert_eq!(by_number.last().unwrap(), number.as_bytes());
     }
+}
+
+#[test]
+fn kill_refuses_options_that_do_not_go_together() {
+    let bench = Bench::new("");
+    let pid = bench.target().to_string();
+    for (options, pid, signal, why) in [
+        (&["--family", "--sandbox"][..], "-", "KILL", "exclude each other"),
+        (&["--family", "--account"], "-", "KILL", "exclude each other"),
+        (&["--sandbox", "--account"], "-", "KILL", "exclude each other"),
+        (&["--family"], "-", "KILL", "<pid>"),
+        (&["--sandbox"], &pid, "KILL", "<pid>"),
+        (&["--account"], &pid, "KILL", "<pid>"),
+        (&[], "-", "KILL", "<pid>"),
+        (&["--clean"], &pid, "KILL", "too few arguments"),
+        (&["--clean", "--account"], "-", "TERM", "KILL"),
+        (&["--grace", "1", "--family"], &pid, "TERM", "KILL"),
+        (&["--grace", "1"], &pid, "KILL", "--family"),
+        (&["--grace=-1", "--family"], &pid, "KILL", "SECONDS"),
+        (&["--grace", "x", "--family"], &pid, "KILL", "SECONDS"),
+        (&["--json"], &pid, "KILL", "--family"),
+    ] {
+        let mut words: Vec<OsString> = options.iter().map(OsString::from).collect();
+        words.extend([bench.switcher().into_os_string(), bench.credential().into_os_string()]);
+        words.extend([pid, signal, "0", "0"].map(OsString::from));
+        failed(&bench.call(KILL, &words), 1, &[why]);
+    }
+    let mut plain = bench.command(KILL, &bench.words(KILL)[..3]);
+    plain.args(["KILL", "0", "0"]).env("GLEXEC_HELPERS_KILL", "everything");
+    failed(&plain.output().unwrap(), 1, &["GLEXEC_HELPERS_KILL", "everything"]);
+    assert_eq!(bench.calls(), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod support;
 
 use glexec_helpers::sys::{Name, Time};
-use glexec_helpers::wire::frame::{CHUNK, LONGEST};
+use glexec_helpers::wire::frame::{CHUNK, LONGEST, VERSION};
 use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Needs, Totals};
 use support::handover::{CLEANUP, SETUP, mode, set_mode};
 use support::lied::{Scene, liar};
@@ -141,7 +141,7 @@ fn records_and_requests_out_of_turn_are_refused() {
     let file = |number| Frame::File { name: planted, number };
     let close = Frame::Close { size: 0, attributes: ATTRIBUTES };
     for frame in [
-        Frame::Hello { version: 2, monitored: false },
+        Frame::Hello { version: VERSION },
         Frame::Receive,
         Frame::Measure,
         Frame::Give { links: Links::Keep, except: planted },

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use support::Site;
 use support::forest::{Forest, Place};
-use support::handover::{CLEANUP, SETUP, run};
+use support::handover::{CLEANUP, SETUP, run, with_job};
+use support::kinsfolk::{Kin, hunt, marked_with, report};
 use support::mounts::in_memory;
 use support::trial::{KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back};
 
@@ -182,4 +183,18 @@ fn half_a_million_files_with_two_names_take_no_more_than_64_mib_of_memory() {
         None => drop(File::create(path).unwrap()),
         Some(first) => fs::hard_link(path.with_file_name(format!("one of a million {first:07}")), path).unwrap(),
     });
+}
+
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn a_fork_bomb_of_sessions_is_ended() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    // Each session has as much of the processors as the one that the helper is in: nearly all the time it waits to be started.
+    for _ in 0..3 {
+        let kin = Kin::of(&sandbox, "scattering bomb,500", 1);
+        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+        assert!(report(&output).ends_with(" 0 left"));
+        assert_eq!(marked_with(&sandbox), [0; 0]);
+    }
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use glexec_helpers::sys::{Name, Time};
+use glexec_helpers::wire::frame::VERSION;
 use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Totals};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use support::handover::{AGENT, furnished, with_job};
@@ -102,7 +103,7 @@ impl Scene {
         let mut answers = Vec::new();
         if end == End::Hears {
             ours.read_to_end(&mut answers).unwrap();
-            answers = answers.split_off(bytes_of(&[Frame::Hello { version: 0, monitored: false }]).len());
+            answers = answers.split_off(bytes_of(&[Frame::Hello { version: 0 }]).len());
         }
         wait_until("the agent has ended", || agent.try_wait().unwrap().is_some());
         let output = agent.wait_with_output().unwrap();
@@ -135,7 +136,7 @@ fn requests_out_of_order_change_nothing() {
         ("a copy and a sandbox", &retire, "two things"),
         ("an answer", &[Frame::Done], "out of turn"),
         ("a record", &[planted()], "out of turn"),
-        ("a greeting", &[Frame::Hello { version: 2, monitored: false }], "out of turn"),
+        ("a greeting", &[Frame::Hello { version: VERSION }], "out of turn"),
         ("a failure", &[Frame::Failed { text: b"no" }], "out of turn"),
         ("a descriptor's content", &[Frame::Content { size: 1 }], "out of turn"),
     ] {

@@ -365,6 +365,45 @@ fn everything_works_on_an_old_kernel() {
 }
 
 #[test]
+fn kill_holds_a_process_and_asks_whose_it_is_before_it_sends_the_signal() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    site.set_up(&sandbox);
+    let log = site.path().join("log");
+    let mut target = Account::job().command("sleep").arg("60").spawn().unwrap();
+    let call = kill(&site, &sandbox, target.id(), "TERM");
+    succeeded(&traced(&call, &log, &["trace=execve,kill,pidfd_open,pidfd_send_signal"]).output().unwrap());
+    target.wait().unwrap();
+    let all = traces(&log);
+    let of_agent = all.iter().find(|lines| lines.iter().any(|line| executed(line) == Some(&agent()))).unwrap();
+    let start = of_agent.iter().position(|line| executed(line) == Some(&agent())).unwrap();
+    let (opened, sent) = (format!("pidfd_open({}, 0)", target.id()), "pidfd_send_signal(");
+    let calls: Vec<&str> =
+        of_agent[start + 1..].iter().map(String::as_str).filter(|line| !line.starts_with("---")).collect();
+    let [open, asked, signalled, ..] = calls[..] else { panic!("{calls:?}") };
+    assert!(open.starts_with(&opened), "{calls:?}");
+    let held = open.rsplit("= ").next().unwrap();
+    assert!(asked.starts_with(&format!("{sent}{held}, 0, ")) && asked.ends_with("= 0"), "{calls:?}");
+    assert!(signalled.starts_with(&format!("{sent}{held}, SIGTERM, ")) && signalled.ends_with("= 0"), "{calls:?}");
+}
+
+#[test]
+fn a_family_is_refused_on_a_kernel_without_descriptors_of_processes() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    site.set_up(&sandbox);
+    let mut target = Account::job().command("sleep").arg("60").spawn().unwrap();
+    let mut call = site.helper("condor_glexec_kill");
+    call.arg("--family").arg(site.switcher()).arg(retained(&sandbox).join(PROXY));
+    call.args([&target.id().to_string(), "KILL", "0", "0"]);
+    let output = traced(&call, &site.path().join("log"), &OLD).output().unwrap();
+    assert_eq!(target.try_wait().unwrap(), None);
+    target.kill().unwrap();
+    target.wait().unwrap();
+    support::failed(&output, 2, &["hold by a descriptor", "ENOSYS"]);
+}
+
+#[test]
 fn descriptors_are_closed_on_an_old_kernel_too() {
     let site = Site::new();
     let sandbox = site.sandbox("s");

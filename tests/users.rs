@@ -5,78 +5,18 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
+use support::installation::Installation;
+use support::job::{Job, prepared, run};
 use support::picture::picture;
 use support::starter::Starter;
 use support::{Account, PROXY, Site, failed, own, owner, program, retained, succeeded, wait_until, write};
-
-/// A sandbox that is set up.
-fn prepared(site: &Site) -> PathBuf {
-    let sandbox = site.sandbox("s");
-    site.set_up(&sandbox);
-    sandbox
-}
-
-/// The call of run that starts a job.
-fn run(site: &Site, switcher: &Path, sandbox: &Path, job: &[impl AsRef<OsStr>]) -> Command {
-    let mut run = site.helper("condor_glexec_run");
-    run.arg(switcher).arg(PROXY).arg(sandbox).arg(program("condor_glexec_job_wrapper")).args(["-", "-", "-"]).args(job);
-    run.stderr(Stdio::null());
-    run
-}
-
-/// A job that a test talks with.
-struct Job {
-    starter: Starter,
-    pid: u32,
-    /// The job's standard input and output.
-    stream: BufReader<UnixStream>,
-}
-
-impl Job {
-    /// Starts a shell script as a job in a sandbox that is set up.
-    fn start(site: &Site, sandbox: &Path, script: &str) -> Job {
-        let script = format!("echo $$; {script}");
-        let mut starter = Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", &script]));
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let null = File::options().write(true).open("/dev/null").unwrap();
-        assert_eq!(starter.launch(b"PATH=/bin", [&theirs, &theirs, &null]), b"");
-        let mut job = Job { starter, pid: 0, stream: BufReader::new(ours) };
-        job.pid = job.listen().parse().unwrap();
-        job
-    }
-
-    /// The next line that the job says.
-    fn listen(&mut self) -> String {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn tell(&mut self, line: &str) {
-        writeln!(self.stream.get_mut(), "{line}").unwrap();
-    }
-
-    /// The letter for its state (proc_pid_stat(5)).
-    fn state(&self) -> char {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
-        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
-    }
-
-    /// Waits for its end.
-    fn status(mut self) -> Option<i32> {
-        self.starter.wait().code()
-    }
-}
 
 /// A job from its start to its end: run's status, and what the job wrote.
 fn ran(site: &Site, sandbox: &Path, environment: &[u8], job: &[impl AsRef<OsStr>]) -> (Option<i32>, Vec<u8>) {
@@ -331,11 +271,11 @@ fn a_switcher_that_switches_to_nobody_is_noticed() {
     let setup = site.call("condor_glexec_setup", &switcher, &sandbox).output().unwrap();
     failed(&setup, 2, &["the calling user"]);
     assert_eq!((picture(&sandbox), site.entries()), (before, vec!["s".into()]));
-    let mut own = sleeping(Account::batch());
-    failed(&kill(&site, &switcher, &sandbox, own.id(), "9"), 2, &["the calling user"]);
-    assert_eq!(own.try_wait().unwrap(), None, "it was not killed");
-    own.kill().unwrap();
-    own.wait().unwrap();
+    let mut other = sleeping(Account::job());
+    failed(&kill(&site, &switcher, &sandbox, other.id(), "9"), 2, &["the calling user"]);
+    assert_eq!(other.try_wait().unwrap(), None, "it was not killed");
+    other.kill().unwrap();
+    other.wait().unwrap();
     site.set_up(&sandbox);
     let batch = Account::batch().uid.to_string();
     refused(run(&site, &switcher, &sandbox, &["/bin/true"]), &["belongs to uid", &batch]);
@@ -347,7 +287,13 @@ fn the_agent_does_nothing_as_root() {
     let sandbox = prepared(&site);
     let mut victim = sleeping(Account::job());
     let (path, pid) = (sandbox.to_str().unwrap(), victim.id().to_string());
-    for errand in [&["serve", path][..], &["enter", path, "family", "/bin/true"], &["signal", "1", &pid, "9"]] {
+    for errand in [
+        &["serve", path][..],
+        &["enter", path, "family", "/bin/true"],
+        &["signal", "1", &pid, "9"],
+        &["hunt", "1", &pid, "9", "0", "mark"],
+        &["hunt-account", "1", "9", "0", "ignore"],
+    ] {
         let output = Command::new(program("condor_glexec_agent")).args(errand).stdin(Stdio::null()).output().unwrap();
         failed(&output, 1, &["runs commands as root"]);
     }
@@ -377,57 +323,6 @@ fn a_sandbox_of_the_shell_helpers_is_carried_on_with() {
     assert_eq!((owner(&sandbox), site.entries()), (Account::batch(), vec!["s".into()]));
     assert_eq!(fs::read(sandbox.join("input")).unwrap(), b"input\n");
     assert_eq!(fs::read(sandbox.join(PROXY)).unwrap(), b"renewed\n");
-}
-
-/// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are touched.
-struct Installation<'a> {
-    site: &'a Site,
-    rule: PathBuf,
-}
-
-impl<'a> Installation<'a> {
-    fn with_sudo_setting(site: &'a Site, setting: &str) -> Self {
-        let programs = site.path().join("programs");
-        fs::create_dir(&programs).unwrap();
-        for name in ["setup", "run", "agent", "job_wrapper"].map(|name| format!("condor_glexec_{name}")) {
-            fs::copy(program(&name), programs.join(name)).unwrap();
-        }
-        // sudo passes over names with a dot: the rule is read once it is whole.
-        let unique = site.path().file_name().unwrap().to_str().unwrap();
-        let rule = Path::new("/etc/sudoers.d").join(unique);
-        let unread = rule.with_extension("new");
-        write(&unread, format!("Defaults!{} {setting}\n", programs.join("condor_glexec_agent").display()), 0o440);
-        fs::rename(unread, &rule).unwrap();
-        Installation { site, rule }
-    }
-
-    /// The call of a helper, by the one of this installation.
-    fn own(&self, call: &Command) -> Command {
-        let name = Path::new(call.get_program()).file_name().unwrap();
-        let mut command = Account::batch().command(self.site.path().join("programs").join(name));
-        command.args(call.get_args()).env_clear().stdin(Stdio::null());
-        command.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command
-    }
-}
-
-impl Drop for Installation<'_> {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.rule);
-    }
-}
-
-#[test]
-fn setup_warns_where_sudo_stays_as_a_monitor() {
-    for setting in ["pam_session", "use_pty"] {
-        let site = Site::new();
-        let installation = Installation::with_sudo_setting(&site, setting);
-        let sandbox = site.sandbox("s");
-        let setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
-        let output = installation.own(&setup).output().unwrap();
-        failed(&output, 0, &["warning", "!use_pty", "!pam_session", "!pam_setcred"]);
-        assert_eq!(owner(&sandbox), Account::job(), "{setting}");
-    }
 }
 
 #[test]

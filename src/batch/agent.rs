@@ -4,9 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
+use super::report::Hunted;
 use super::retry::Attempt;
 use super::switcher::{Running, Switcher};
 use crate::error::{Context as _, Error, Result};
+use crate::shown::Shown;
 use crate::sys::{Dir, Name, process, socket};
 use crate::tree::beside::Place;
 use crate::tree::build::Built;
@@ -35,28 +37,33 @@ pub struct Agent {
     running: Running,
     /// The user that it runs as, as the kernel says: neither root nor the batch user.
     pub uid: u32,
-    /// Whether sudo has stayed as a monitor above it.
-    pub monitored: bool,
-    /// The sandbox's path, for messages.
+    /// What it works on, for messages.
     sandbox: OsString,
 }
 
 impl Called {
     /// Calls the agent for a sandbox.
     pub fn new(switcher: &Switcher, sandbox: &OsStr) -> Result<Self> {
+        Called::with(switcher, &[OsStr::new("serve"), sandbox], sandbox, Duration::ZERO)
+    }
+
+    /// Calls the agent for an errand about `sandbox` that may take so long before it says anything.
+    pub fn with(switcher: &Switcher, errand: &[&OsStr], sandbox: &OsStr, work: Duration) -> Result<Self> {
         let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
         socket::receive_credentials(&ours, true).at("prepare the socket for", switcher.program())?;
-        let running = switcher.start([OsStr::new("serve"), sandbox], Stdio::from(theirs))?;
+        let running = switcher.start(errand.iter().copied(), Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
-        channel.limit_waiting(switcher.limit()).map_err(broken)?;
+        let limit = switcher.limit();
+        let limit = if limit.is_zero() { limit } else { limit.saturating_add(work) };
+        channel.limit_waiting(limit).map_err(broken)?;
         Ok(Called { channel, running, sandbox: sandbox.to_owned() })
     }
 
     /// Waits for the agent's first word, and checks who it is.
     pub fn hello(mut self) -> Result<Agent, Attempt> {
-        let (uid, monitored) = match self.channel.first() {
-            Ok((uid, Frame::Hello { version: VERSION, monitored })) => (uid, monitored),
-            Ok((_, Frame::Hello { version, .. })) => {
+        let uid = match self.channel.first() {
+            Ok((uid, Frame::Hello { version: VERSION })) => uid,
+            Ok((_, Frame::Hello { version })) => {
                 let why =
                     format!("it speaks version {version}, not {VERSION}: helpers and agent must be installed together");
                 return Err(Error::refused("condor_glexec_agent", why).into());
@@ -71,7 +78,7 @@ impl Called {
             let whom = if uid == 0 { "root" } else { "the calling user" };
             return Err(Error::refused("switcher", format!("it runs commands as {whom}, not as a job user")).into());
         }
-        Ok(Agent { channel: self.channel, running: self.running, uid, monitored, sandbox: self.sandbox })
+        Ok(Agent { channel: self.channel, running: self.running, uid, sandbox: self.sandbox })
     }
 }
 
@@ -154,6 +161,23 @@ impl Agent {
         put.map_err(|error| error.during("have the proxy replaced in", &self.sandbox))
     }
 
+    /// Hears what became of a hunt.
+    pub fn hunted(&mut self) -> Result<Hunted> {
+        let mut hunted = Hunted::default();
+        loop {
+            match self.channel.receive().map_err(broken)? {
+                Frame::Survivor { pid, text } => name(&mut hunted.survivors, (pid, Shown(text).to_string()))?,
+                Frame::Remains { text } => name(&mut hunted.remains, Shown(text).to_string())?,
+                Frame::Hunted { hunt } => {
+                    hunted.hunt = hunt;
+                    return Ok(hunted);
+                }
+                Frame::Failed { text } => return Err(told(text)),
+                _ => return Err(out_of_turn()),
+            }
+        }
+    }
+
     /// Ends the conversation after everything went well.
     pub fn farewell(self) {
         drop(self.channel);
@@ -205,6 +229,16 @@ fn lost(channel: Channel, running: Running, cause: Broken, error: Error) -> Atte
         Broken::Closed => running.end().attempt(Some(error)),
         _ => Attempt::Hopeless(error),
     }
+}
+
+/// Keeps what the agent names, as long as that is within reason.
+fn name<T>(names: &mut Vec<T>, one: T) -> Result<()> {
+    const MOST: usize = 100;
+    if names.len() == MOST {
+        return Err(broken(Broken::Protocol("more names than anybody reads")));
+    }
+    names.push(one);
+    Ok(())
 }
 
 fn broken(cause: Broken) -> Error {

@@ -1,32 +1,137 @@
-//! Sending a signal to a process of the job user's.
+//! Sending a signal to a process of the job user's, or to a whole family of them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
-use super::report::Report;
+use super::agent::Called;
+use super::report::{Hunted, Report};
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::switcher::Switcher;
-use crate::error::Error;
-use crate::sys::process;
+use crate::error::{Error, Result};
+use crate::sys::{Errno, proc, process, signal};
 
-/// Sends signal `number` to `pid`, through the switcher. `report` gets what the caller and the log want to know.
+/// Who is to get a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// One process.
+    Process(i32),
+    /// A process of a job, or one above it that the switcher left there, and all that was started for the job.
+    Family(i32),
+    /// All that was started for the job whose retained proxy this is.
+    Sandbox,
+    /// All processes of the job user.
+    Account,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// Who is to get it.
+    pub whom: Whom,
+    /// The signal's number.
+    pub signal: i32,
+    /// How many seconds those that are to be killed may take to end by themselves, after SIGTERM.
+    pub grace: u64,
+    /// Whether what the account leaves behind is to be removed.
+    pub clean: bool,
+}
+
+/// Carries out an order, through one call of the switcher as `retained_proxy` says. `report` gets what the caller and the log want to
+/// know; for a family also, in `hunted`, what became of it. It is a failure if somebody is left.
 pub fn kill(
     switcher: &Switcher,
-    pid: i32,
-    number: i32,
+    retained_proxy: &Path,
+    order: Order,
     patience: Patience,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    retrying(patience, report, |_| {
-        if !process::exists(pid) {
-            return Err(Error::refused(format!("process {pid}"), "there is no such process").into());
+    if let Whom::Process(pid) = order.whom {
+        return retrying(patience, report, |_| send(switcher, pid, order.signal));
+    }
+    let errand = errand(retained_proxy, order).map_err(Failure::BadInput)?;
+    let hunted = retrying(patience, report, |_| hunt(switcher, &errand, retained_proxy, order))?;
+    let Hunted { hunt, survivors, .. } = report.hunted.insert(hunted);
+    if hunt.left == 0 {
+        return Ok(());
+    }
+    let mut named: Vec<&str> = survivors.iter().map(|(_, text)| text.as_str()).collect();
+    if hunt.left > named.len() as u64 {
+        named.push("and others");
+    }
+    let who = if hunt.left == 1 { "process is" } else { "processes are" };
+    Err(Error::refused("signal", format!("{} {who} left: {}", hunt.left, named.join("; "))).into())
+}
+
+/// Sends the signal to one process.
+fn send(switcher: &Switcher, pid: i32, number: i32) -> Result<(), Attempt> {
+    refuse_what_is_known(pid)?;
+    let [user, pid, number] = [process::user().to_string(), pid.to_string(), number.to_string()];
+    let errand = ["signal", &user, &pid, &number].map(OsStr::new);
+    let ended = switcher.start(errand, Stdio::null())?.end();
+    match ended.status {
+        Some(0) => Ok(()),
+        _ => Err(ended.attempt(None)),
+    }
+}
+
+/// Refuses a process that is gone, or that this side can see not to be the job user's: no switcher is needed for that.
+pub fn refuse_what_is_known(pid: i32) -> Result<()> {
+    let gone = || Error::refused(format!("process {pid}"), "there is no such process");
+    // Held, so that what is read is this one's; a kernel without pidfds still knows whether there is one.
+    let held = match process::open(pid) {
+        Ok(held) => Some(held),
+        Err(Errno::ESRCH) => return Err(gone()),
+        Err(_) if !process::exists(pid) => return Err(gone()),
+        Err(_) => None,
+    };
+    // What the job user may do in a user namespace of its own does not show in ids.
+    let owners = proc::owners(pid).filter(|_| proc::is_in_own_user_namespace(pid));
+    if held.is_some_and(|held| signal::send(&held, 0) == Err(Errno::ESRCH)) {
+        return Err(gone());
+    }
+    // Whoever else's it is, only the switcher knows whether that is the job user: the sandbox's owner is what the job made of it.
+    match owners {
+        Some([real, saved]) if [real, saved].iter().all(|uid| *uid == 0 || *uid == process::user()) => {
+            Err(Error::refused(format!("process {pid}"), format!("it is uid {real}'s, not the job user's")))
         }
-        let [user, pid, number] = [process::user().to_string(), pid.to_string(), number.to_string()];
-        let errand = ["signal", &user, &pid, &number].map(OsStr::new);
-        let ended = switcher.start(errand, Stdio::null())?.end();
-        match ended.status {
-            Some(0) => Ok(()),
-            _ => Err::<(), Attempt>(ended.attempt(None)),
+        _ => Ok(()),
+    }
+}
+
+/// The agent's words for an order about more than one process.
+fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
+    let user = process::user().to_string();
+    let (number, grace) = (order.signal.to_string(), order.grace.to_string());
+    let remains = match order.signal {
+        signal::SIGKILL if order.clean => "remove",
+        signal::SIGKILL => "name",
+        _ => "ignore",
+    };
+    let root = match order.whom {
+        Whom::Account => return Ok(["hunt-account", &user, &number, &grace, remains].map(OsString::from).to_vec()),
+        Whom::Process(root) | Whom::Family(root) => root.to_string(),
+        Whom::Sandbox => "-".to_owned(),
+    };
+    let mut errand = ["hunt", &user, &root, &number, &grace].map(OsString::from).to_vec();
+    errand.push(super::sandbox::family_of(retained_proxy.parent().unwrap_or(retained_proxy))?);
+    Ok(errand)
+}
+
+/// One call of the switcher for it.
+fn hunt(switcher: &Switcher, errand: &[OsString], retained_proxy: &Path, order: Order) -> Result<Hunted, Attempt> {
+    let errand: Vec<&OsStr> = errand.iter().map(OsString::as_os_str).collect();
+    let grace = Duration::from_secs(order.grace);
+    let mut agent = Called::with(switcher, &errand, retained_proxy.as_os_str(), grace)?.hello()?;
+    match agent.hunted() {
+        Ok(hunted) => {
+            agent.farewell();
+            Ok(Hunted { signal: order.signal, account: order.whom == Whom::Account, ..hunted })
         }
-    })
+        Err(error) => {
+            let error = error.during("hunt the family of", retained_proxy);
+            Err(agent.fail(error))
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::wire::{Dropped, Totals};
+use crate::wire::{Dropped, Hunt, Totals};
 
 /// Collected while a command works.
 pub struct Report<'a> {
@@ -15,6 +15,8 @@ pub struct Report<'a> {
     pub moved: Option<(Totals, Dropped)>,
     /// The paths of some links that were left behind.
     pub left: Vec<String>,
+    /// What became of a family that got a signal.
+    pub hunted: Option<Hunted>,
     /// Called with what has been moved so far while a transfer goes on.
     pub progress: Box<dyn FnMut(&Totals)>,
 }
@@ -28,6 +30,7 @@ impl<'a> Report<'a> {
             statuses: Vec::new(),
             moved: None,
             left: Vec::new(),
+            hunted: None,
             progress: Box::new(|_| ()),
         }
     }
@@ -36,4 +39,19 @@ impl<'a> Report<'a> {
     pub fn notice(&mut self, line: &str) {
         (self.notice)(line);
     }
+}
+
+/// What the agent says of a hunt. Its words are only shown.
+#[derive(Debug, Default)]
+pub struct Hunted {
+    /// The signal.
+    pub signal: i32,
+    /// Whether all processes of the job user were meant.
+    pub account: bool,
+    /// How many, and how often they were looked for.
+    pub hunt: Hunt,
+    /// Some of those who are not as the signal wants them, and why.
+    pub survivors: Vec<(u32, String)>,
+    /// Some of what the account left behind.
+    pub remains: Vec<String>,
 }

@@ -84,11 +84,9 @@ impl Sandbox {
         self.retained_path().join(self.proxy.name().os())
     }
 
-    /// The value of the family mark: the path of the retained directory, with no link in it, so that every way to
-    /// name the sandbox gives the same.
+    /// The value of the family mark for this sandbox's job.
     pub fn family(&self) -> Result<OsString> {
-        let parent = self.place.path.canonicalize().at("find the real path of", &self.place.path)?;
-        Ok(parent.join(self.retained.name().os()).into_os_string())
+        family_of(&self.retained_path())
     }
 
     /// What is at `<sandbox>` now.
@@ -284,6 +282,16 @@ impl Sandbox {
         let stat = self.place.parent.stat_unmounted(name);
         stat.is_ok_and(|stat| stat.kind() == Kind::Directory && stat.uid() == self.user && stat.mode() == MARK)
     }
+}
+
+/// The value of the mark that every process of a job carries: the path of the retained directory, with no link in it, so that
+/// every way to name the sandbox gives the same. The directory itself may be gone.
+pub fn family_of(retained: &Path) -> Result<OsString> {
+    let (Some(parent), Some(name)) = (retained.parent(), retained.file_name()) else {
+        return Err(Error::refused(retained, "the retained proxy is in a directory of its own"));
+    };
+    let parent = parent.canonicalize().at("find the real path of", parent)?;
+    Ok(parent.join(name).into_os_string())
 }
 
 /// Reads a credential: an open regular file, not empty, of a credential's size.

@@ -46,13 +46,6 @@ pub fn setup(
             return Err(failure.and_then(sandbox.remove_retained()));
         }
     };
-    if agent.monitored {
-        report.notice(
-            "warning: sudo stays as a monitor above the job, so a job that is suspended and continued does not end: \
-             its rule needs !use_pty, !pam_session and !pam_setcred, and no logging of input or output \
-             (sudo-rs always stays)",
-        );
-    }
     report.moved = Some(moved);
     let old = hand_over(sandbox, switcher, agent, &dir, &retained)?;
     delete(sandbox, &old, moved.0);

@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.len() < 4 {
         let definition = definition();
-        return match super::words(definition, std::env::args_os()) {
+        return match super::parse(definition, std::env::args_os()) {
             Ok(_) => Status::BadInput.into(),
             Err(status) => status,
         };

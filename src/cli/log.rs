@@ -61,6 +61,9 @@ fn line(operation: &Operation<'_>) -> Value {
     if let Some(error) = error {
         line["error"] = json!(error);
     }
+    if let Some(hunted) = &report.hunted {
+        line["hunted"] = super::kill::json(hunted);
+    }
     if let Some((totals, dropped)) = report.moved {
         let Totals { directories, files, symlinks, links, bytes, passed, attributes } = totals;
         line["moved"] = json!({

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::builder::ValueParser;
-use clap::{Arg, Command};
+use clap::{Arg, ArgMatches, Command};
 
 use crate::batch::{Failure, Patience, Report, run as batch_run};
 use crate::shown::Shown;
@@ -94,18 +94,26 @@ impl From<batch_run::Failure> for Exit {
 
 /// Runs a command of the batch user's: its arguments as words, its end as an exit status and at most one line.
 fn command(definition: Command, body: impl FnOnce(Vec<OsString>, &mut Report<'_>) -> Result<(), Exit>) -> ExitCode {
+    command_with_options(definition, |matches, report| body(words(&matches), report))
+}
+
+/// As [`command`], for one that has options, too.
+fn command_with_options(
+    definition: Command,
+    body: impl FnOnce(ArgMatches, &mut Report<'_>) -> Result<(), Exit>,
+) -> ExitCode {
     sys::signal::expect_children();
     let started = Instant::now();
     let name = definition.get_name().to_owned();
-    let words = match words(definition, std::env::args_os()) {
-        Ok(words) => words,
+    let matches = match parse(definition, std::env::args_os()) {
+        Ok(matches) => matches,
         Err(status) => return status,
     };
     // What else the caller left open is neither ours nor the switcher's.
     let sealed = sys::fd::close_above_2_on_exec().context("cannot close the caller's other descriptors");
     let mut notice = notice;
     let mut report = Report::new(&mut notice);
-    let ended = sealed.map_err(Exit::from).and_then(|()| body(words, &mut report));
+    let ended = sealed.map_err(Exit::from).and_then(|()| body(matches, &mut report));
     let (status, error) = match ended {
         Ok(()) => (Status::Success, None),
         Err(exit) => (exit.status, Some(format!("{:#}", exit.error))),
@@ -162,12 +170,17 @@ fn define_with_rest(
         .override_usage(format!("{name}{usage} [arg…]"))
 }
 
-/// The positional arguments, or the exit status after help, the version, or one line about a usage error.
-fn words(definition: Command, arguments: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, ExitCode> {
+/// The positional arguments.
+fn words(matches: &ArgMatches) -> Vec<OsString> {
+    matches.get_many("words").unwrap_or_default().cloned().collect()
+}
+
+/// What the arguments say, or the exit status after help, the version, or one line about a usage error.
+fn parse(definition: Command, arguments: impl Iterator<Item = OsString>) -> Result<ArgMatches, ExitCode> {
     let name = definition.get_name().to_owned();
     let usage = definition.clone().render_usage().to_string().replace("Usage: ", "usage: ");
     match definition.try_get_matches_from(arguments) {
-        Ok(matches) => Ok(matches.get_many("words").unwrap_or_default().cloned().collect()),
+        Ok(matches) => Ok(matches),
         Err(error) if !error.use_stderr() => {
             let _ = write!(std::io::stdout(), "{error}");
             Err(Status::Success.into())
@@ -180,6 +193,8 @@ fn words(definition: Command, arguments: impl Iterator<Item = OsString>) -> Resu
                 }
                 ErrorKind::TooManyValues => "too many arguments",
                 ErrorKind::UnknownArgument => "unknown option, or too many arguments",
+                ErrorKind::ArgumentConflict => "options that exclude each other",
+                ErrorKind::InvalidValue => "an option without its value",
                 _ => "bad arguments",
             };
             let which = match error.get(ContextKind::InvalidArg) {
@@ -232,7 +247,8 @@ mod tests {
     use super::*;
 
     fn parsed(definition: Command, arguments: &[&str]) -> Option<Vec<OsString>> {
-        words(definition, std::iter::once("x").chain(arguments.iter().copied()).map(OsString::from)).ok()
+        let arguments = std::iter::once("x").chain(arguments.iter().copied()).map(OsString::from);
+        parse(definition, arguments).ok().map(|matches| words(&matches))
     }
 
     #[test]

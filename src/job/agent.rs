@@ -4,14 +4,20 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
-use super::{enter, serve, signal};
+use super::family::Whom;
+use super::hunt::Order;
+use super::remains::Remains;
+use super::{enter, kill, serve};
 use crate::error::{Error, Result};
 use crate::sys::process;
 
 /// What a helper can ask for.
 const ERRANDS: &str = "condor_glexec_agent is called by the other programs of glexec-helpers, through the switcher: \
-    serve <sandbox> | enter <sandbox> <family> <wrapper> [arg…] | signal <caller's uid> <pid> <number>";
+    serve <sandbox> | enter <sandbox> <family> <wrapper> [arg…] | signal <caller's uid> <pid> <number> | \
+    hunt <caller's uid> <pid or -> <number> <seconds of grace> <mark> | \
+    hunt-account <caller's uid> <number> <seconds of grace> ignore|name|remove";
 
 /// Carries out the errand that the arguments name. `enter` returns only if it failed.
 pub fn run(arguments: &[OsString]) -> Result<()> {
@@ -25,19 +31,45 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
             Err(enter::enter(Path::new(sandbox), family, wrapper, arguments))
         }
         (Some("signal"), [caller, pid, number]) => {
-            let caller: u32 = number_of(caller).ok_or_else(usage)?;
-            if caller == process::user() {
-                return Err(Error::refused("switcher", "it runs commands as the calling user, not as a job user"));
-            }
-            let pid = number_of(pid).filter(|pid| *pid > 0).ok_or_else(usage)?;
-            signal::send(pid, number_of(number).ok_or_else(usage)?)
+            refuse_caller(caller)?;
+            kill::send(positive(pid)?, number_of(number)?)
+        }
+        (Some("hunt"), [caller, root, number, grace, mark]) => {
+            refuse_caller(caller)?;
+            let root = if root == "-" { None } else { Some(positive(root)?) };
+            let grace = Duration::from_secs(number_of(grace)?);
+            let order = Order { whom: Whom::Family { root, mark }, signal: number_of(number)?, grace };
+            kill::hunt(&order, Remains::Ignored)
+        }
+        (Some("hunt-account"), [caller, number, grace, remains]) => {
+            refuse_caller(caller)?;
+            let remains = match remains.to_str() {
+                Some("ignore") => Remains::Ignored,
+                Some("name") => Remains::Named,
+                Some("remove") => Remains::Removed,
+                _ => return Err(usage()),
+            };
+            let grace = Duration::from_secs(number_of(grace)?);
+            kill::hunt(&Order { whom: Whom::Account, signal: number_of(number)?, grace }, remains)
         }
         _ => Err(usage()),
     }
 }
 
-fn number_of<T: std::str::FromStr>(text: &OsString) -> Option<T> {
-    text.to_str()?.parse().ok()
+/// Before any signal: a switcher that leads to the caller itself would have it hunt its own processes.
+fn refuse_caller(caller: &OsString) -> Result<()> {
+    if number_of::<u32>(caller)? == process::user() {
+        return Err(Error::refused("switcher", "it runs commands as the calling user, not as a job user"));
+    }
+    Ok(())
+}
+
+fn positive(pid: &OsString) -> Result<i32> {
+    number_of(pid).and_then(|pid| if pid > 0 { Ok(pid) } else { Err(usage()) })
+}
+
+fn number_of<T: std::str::FromStr>(text: &OsString) -> Result<T> {
+    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(usage)
 }
 
 fn usage() -> Error {

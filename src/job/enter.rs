@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::environment::FAMILY;
+use super::monitor;
 use crate::error::{Context as _, Error};
 use crate::sys::{dir, process, signal};
 
@@ -29,6 +30,11 @@ pub fn enter(sandbox: &Path, family: &OsString, wrapper: &OsString, arguments: &
         Ok(_) => {}
     }
     if let Err(error) = signal::reset().at("reset the signals for", wrapper) {
+        return error;
+    }
+    if monitor::is_below(process::own_number())
+        && let Err(error) = process::carry_on_in_child().at("start a child for", wrapper)
+    {
         return error;
     }
     let cause = process::execute_command(Command::new(wrapper).args(arguments).env(FAMILY, family));

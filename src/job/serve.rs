@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use super::helper;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Name, OwnedName, Rename, fd, process, signal, socket};
+use crate::sys::{Dir, Name, OwnedName, Rename, process, signal};
 use crate::tree::beside::Place;
 use crate::tree::{self, Builder, Way};
-use crate::wire::frame::VERSION;
 use crate::wire::{Broken, Channel, Frame, Links};
 
 /// Serves one connection, until the helper closes it. What was made and not yet published, or moved out of the way
@@ -14,34 +14,22 @@ use crate::wire::{Broken, Channel, Frame, Links};
 pub fn serve(sandbox: &Path) -> Result<()> {
     process::create_privately();
     signal::survive_file_size_limit();
-    let socket = fd::take_standard_input().at("use", "descriptor 0")?;
-    if !socket::is_local_stream(&socket) {
-        let why = "it is not the helper's socket: the switcher does not pass it on \
-            (sudo: the rule needs !use_pty, and no log_input)";
-        return Err(Error::refused("descriptor 0", why));
-    }
-    let mut channel = Channel::new(socket);
+    let mut channel = helper::take_socket()?;
     // The helper sends its tree without waiting for an answer.
     channel.accept_passed(true);
-    channel.send(Frame::Hello { version: VERSION, monitored: monitored() }).map_err(broken)?;
+    helper::greet(&mut channel)?;
     let place = match Place::find(sandbox) {
         Ok(place) => place,
-        Err(error) => return give_up(&mut channel, error),
+        Err(error) => return helper::give_up(&mut channel, error),
     };
     let mut server = Server { place: &place, aside: None, unheard: None };
     let served = server.requests(&mut channel);
     let deleted = server.take_back().and_then(|()| server.delete(&mut || ()));
     match served {
         Err(Error::Connection { cause: Broken::Closed, .. }) => deleted,
-        Err(error) => give_up(&mut channel, error),
+        Err(error) => helper::give_up(&mut channel, error),
         Ok(never) => match never {},
     }
-}
-
-/// Tells the helper why, if it still listens.
-fn give_up(channel: &mut Channel, error: Error) -> Result<()> {
-    // Who hears it on the socket need not hear it again through the switcher.
-    channel.send(Frame::Failed { text: error.to_string().as_bytes() }).map_err(|_| error)
 }
 
 /// A request with what it brings, taken off the channel.
@@ -78,7 +66,7 @@ impl Server<'_> {
     /// Carries out requests until one fails or the helper is gone.
     fn requests(&mut self, channel: &mut Channel) -> Result<std::convert::Infallible> {
         loop {
-            let request = match channel.receive().map_err(broken)? {
+            let request = match channel.receive().map_err(helper::broken)? {
                 Frame::Receive => Request::Receive,
                 Frame::Measure => Request::Measure,
                 Frame::Give { links, except } => Request::Give(links, except.into()),
@@ -87,19 +75,19 @@ impl Server<'_> {
                 Frame::Delete => Request::Delete,
                 Frame::PutProxy { name, content } => Request::PutProxy(name.into(), content.to_vec()),
                 Frame::Sweep => Request::Sweep,
-                _ => return Err(broken(Broken::Protocol("a request out of turn"))),
+                _ => return Err(helper::broken(Broken::Protocol("a request out of turn"))),
             };
             // One that was held up for so long that its helper has given it up must not begin any more: the sandbox may
             // be another job's by now.
             if matches!(request, Request::Publish | Request::Retire) && channel.is_closed() {
-                return Err(broken(Broken::Closed));
+                return Err(helper::broken(Broken::Closed));
             }
             match request {
                 Request::Receive => self.receive(channel)?,
                 Request::Measure => {
                     let path = self.place.path_of(self.name());
                     let needs = tree::measure(self.sandbox()?, path.as_os_str(), &mut beat(channel))?;
-                    channel.send(Frame::Needed { needs }).map_err(broken)?;
+                    channel.send(Frame::Needed { needs }).map_err(helper::broken)?;
                     continue;
                 }
                 Request::Give(links, except) => {
@@ -114,7 +102,7 @@ impl Server<'_> {
                 Request::PutProxy(name, content) => self.put_proxy(name.name(), &content)?,
                 Request::Sweep => self.place.sweep(process::user(), |_| false, &mut beat(channel)),
             }
-            channel.send(Frame::Done).map_err(broken)?;
+            channel.send(Frame::Done).map_err(helper::broken)?;
             self.unheard = None;
         }
     }
@@ -136,7 +124,7 @@ impl Server<'_> {
     /// Builds a copy of the tree that follows, beside the sandbox.
     fn receive(&mut self, channel: &mut Channel) -> Result<()> {
         if self.aside.is_some() {
-            return Err(broken(Broken::Protocol("a second copy")));
+            return Err(helper::broken(Broken::Protocol("a second copy")));
         }
         self.place.sweep(process::user(), |_| false, &mut beat(channel));
         let (name, top) = self.place.create_dir()?;
@@ -148,7 +136,7 @@ impl Server<'_> {
 
     /// Names the copy as the sandbox, if nobody has taken the name.
     fn publish(&mut self) -> Result<()> {
-        let aside = self.aside.clone().ok_or_else(|| broken(Broken::Protocol("nothing to publish")))?;
+        let aside = self.aside.clone().ok_or_else(|| helper::broken(Broken::Protocol("nothing to publish")))?;
         let copy = self.place.parent.stat(aside.name()).at("examine the copy at", self.place.path_of(aside.name()))?;
         let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
         named.at("put the copy in place as", self.place.path_of(self.name()))?;
@@ -159,7 +147,7 @@ impl Server<'_> {
     /// Moves whatever has the sandbox's name out of the way.
     fn retire(&mut self) -> Result<()> {
         if self.aside.is_some() {
-            return Err(broken(Broken::Protocol("two things to move out of the way")));
+            return Err(helper::broken(Broken::Protocol("two things to move out of the way")));
         }
         let aside = self.place.free_name();
         let moved = self.place.parent.rename(self.name(), aside.name(), Rename::NoReplace);
@@ -208,13 +196,4 @@ fn beat(channel: &mut Channel) -> impl FnMut() {
     || {
         let _ = channel.keep_alive();
     }
-}
-
-/// Whether sudo has stayed as this program's parent. It then stops when the job is stopped, and is not continued with it.
-fn monitored() -> bool {
-    process::name_of_parent().is_some_and(|name| name == b"sudo")
-}
-
-fn broken(cause: Broken) -> Error {
-    Error::connection("the helper", cause)
 }

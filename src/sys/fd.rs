@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Errno, Result};
 
@@ -30,16 +31,24 @@ fn close_listed_on_exec() -> Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor but one, and puts the null device in the places of standard input, output and error: for a child
-/// that must not keep anything of its parent's open.
+/// Closes every descriptor but one, and puts the null device in the places of standard input, output and error: for a process
+/// that must not keep anything open of what it has from its parent.
 pub(super) fn close_all_but(keep: &impl AsFd) -> Result<()> {
+    close_but(keep.as_fd().as_raw_fd())
+}
+
+/// The same without an exception.
+pub(super) fn close_all() -> Result<()> {
+    close_but(0)
+}
+
+fn close_but(keep: i32) -> Result<()> {
     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty())?;
     for place in 0..=2 {
         // SAFETY: dup2 onto 0, 1 or 2; `keep` was opened while these were, so it has another number.
         Errno::result(unsafe { libc::dup2(null.as_raw_fd(), place) })?;
     }
     drop(null);
-    let keep = keep.as_fd().as_raw_fd();
     let listing = std::fs::read_dir("/proc/self/fd").map_err(|error| super::errno(&error))?;
     let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.collect::<Vec<_>>() {
@@ -79,6 +88,12 @@ pub fn place_standard(files: &[OwnedFd; 3]) -> Result<()> {
 pub fn lossy_pipe() -> Result<(File, OwnedFd)> {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     Ok((File::from(reader), writer))
+}
+
+/// Lets this process have as many descriptors as its caller's hard limit allows.
+pub fn raise_limit() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
 }
 
 /// Closes a descriptor and reports the error that a file system may keep until then (a full disk on NFS, a quota).

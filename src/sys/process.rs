@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitPidFlag, WaitStatus};
 use nix::unistd::ForkResult;
 
-use super::{Dir, Errno, Result, fd};
+use super::{Dir, Errno, Result, fd, proc};
 
 /// The user id that the kernel judges this process by.
 pub fn user() -> u32 {
@@ -21,12 +26,6 @@ pub fn user() -> u32 {
 /// What this process creates is its user's alone, unless it says otherwise; whatever mask the caller had.
 pub fn create_privately() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-}
-
-/// The name of the program that started this one, or adopted it (proc_pid_comm(5)), where the kernel tells.
-pub fn name_of_parent() -> Option<Vec<u8>> {
-    let name = std::fs::read(format!("/proc/{}/comm", nix::unistd::getppid())).ok()?;
-    Some(name.trim_ascii().to_vec())
 }
 
 /// Becomes another program, without looking for it in PATH. Returns only the reason why it could not.
@@ -98,6 +97,81 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
         let number = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
         Ok(OwnedFd::from_raw_fd(number as libc::c_int))
     }
+}
+
+/// Carries on in a child, with no signal blocked. This process stays above it: it hands every signal on, and ends as the child ends,
+/// which does not outlive it. It holds nothing open, and its working directory is the root.
+///
+/// To be called by a process with one thread, after [`super::signal::reset`].
+pub fn carry_on_in_child() -> Result<()> {
+    let all = SigSet::all();
+    all.thread_block()?;
+    let above = nix::unistd::getpid();
+    // SAFETY: by contract there is no other thread, whose locks the child would find taken for ever.
+    let ForkResult::Parent { child } = (unsafe { nix::unistd::fork() })? else {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if nix::unistd::getppid() != above {
+            // It was killed before the kernel knew that this is to be told.
+            return Err(Errno::ESRCH);
+        }
+        return SigSet::empty().thread_set_mask();
+    };
+    let _ = enter(Path::new("/"));
+    let _ = fd::close_all();
+    loop {
+        let mut number = 0;
+        // SAFETY: both live across the call, which writes to the number only.
+        if unsafe { libc::sigwait(all.as_ref(), &mut number) } != 0 {
+            continue;
+        }
+        if number != libc::SIGCHLD {
+            // SAFETY: plain numbers. The child is there until it has been waited for.
+            unsafe { libc::kill(child.as_raw(), number) };
+            continue;
+        }
+        match nix::sys::wait::waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+            // SAFETY: ends this process without what the caller has prepared for its own end.
+            Ok(WaitStatus::Exited(_, status)) => unsafe { libc::_exit(status) },
+            Ok(WaitStatus::Signaled(_, signal, _)) => die_of(signal),
+            _ => {}
+        }
+    }
+}
+
+/// Ends as a process that a signal has killed; it leaves no core (core(5)).
+fn die_of(signal: Signal) -> ! {
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _ = nix::sys::signal::raise(signal);
+    let _ = SigSet::empty().thread_set_mask();
+    // SAFETY: as above; for a signal that did not kill.
+    unsafe { libc::_exit(128 + signal as libc::c_int) }
+}
+
+/// Waits until the process that a pidfd stands for has ended, all of its threads; at most so long. Whether it has.
+pub fn wait_for_end(process: &OwnedFd, limit: Duration) -> Result<bool> {
+    let end = Instant::now() + limit;
+    loop {
+        // Rounded up: a wait that ends too early would be repeated at once, again and again.
+        let left = end.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+        let left = PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX));
+        match nix::poll::poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) if Instant::now() < end => {}
+            Err(Errno::EINTR) => {}
+            told => return told.map(|ready| ready > 0),
+        }
+    }
+}
+
+/// The numbers of the processes above one: who started it, or adopted it, and so on. They end where the kernel shows no more.
+pub fn ancestors(pid: i32) -> Vec<i32> {
+    let parent = |pid: &i32| Some(proc::entry(*pid).ok()??.parent).filter(|parent| *parent > 0);
+    // A chain that changes while it is read must not keep us for ever.
+    std::iter::successors(parent(&pid), parent).take(1000).collect()
+}
+
+/// The number of this process.
+pub fn own_number() -> i32 {
+    nix::unistd::getpid().as_raw()
 }
 
 /// Carries on with `work` in a child that nobody waits for: in a session of its own, in the root directory, and with no descriptor

@@ -4,6 +4,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 use super::{Errno, Result};
 
+/// The signals that the helpers know by name.
+pub use libc::{SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
+
 /// Makes the death of children visible again: a caller that ignores SIGCHLD hands that down through exec, and then
 /// waitpid(2) fails with ECHILD.
 pub fn expect_children() {
@@ -63,6 +66,20 @@ pub fn send(process: &std::os::fd::OwnedFd, signal: i32) -> Result<()> {
 pub fn send_by_number(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: plain numbers.
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// Ends every process that this one may signal, but itself and the first of all (kill(2)), at one moment: none of them can have
+/// a child meanwhile.
+pub fn kill_all_others() -> Result<()> {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::SIGKILL)
+}
+
+/// The name of a signal without `SIG`, or its number where it has none.
+pub fn name(number: i32) -> String {
+    match nix::sys::signal::Signal::try_from(number) {
+        Ok(signal) => signal.as_str().trim_start_matches("SIG").to_owned(),
+        Err(_) => number.to_string(),
+    }
 }
 
 /// The number of a signal given as a number (0 to 64) or a name, with or without `SIG`, in any case of letters.

@@ -131,6 +131,14 @@ impl Place {
     }
 }
 
+/// The name of the sandbox that this name is made from, if it is a temporary one; else the name itself.
+pub fn sandbox_of(name: &[u8]) -> &[u8] {
+    match name.len().checked_sub(TAG).map(|end| name.split_at(end)) {
+        Some((start, end)) if is_tag(end) => start.strip_suffix(b".gh.").unwrap_or(name),
+        _ => name,
+    }
+}
+
 fn is_tag(end: &[u8]) -> bool {
     end.len() == TAG && end.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -4,11 +4,11 @@
 //! follows its length (1 byte), and the last field of a frame takes what is left. Decoding allocates nothing and accepts
 //! only names that [`Name`] takes and values within the bounds given here.
 
-use super::tally::{Attributes, Dropped, Links, Needs, Totals};
+use super::tally::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 use crate::sys::{Name, Time};
 
 /// Both ends must speak the same version: helper and agent are installed together.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// The most bytes of a file in one frame.
 pub const CHUNK: usize = 256 * 1024;
@@ -30,7 +30,7 @@ const LONGEST_TARGET: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     /// Agent: I run, and speak this version. The kernel tells who I am.
-    Hello { version: u16, monitored: bool },
+    Hello { version: u16 },
     /// Helper: build a copy of the tree that I send.
     Receive,
     /// Helper: tell what the sandbox needs where it is copied to.
@@ -51,6 +51,12 @@ pub enum Frame<'a> {
     Done,
     /// Agent: that is what it needs.
     Needed { needs: Needs },
+    /// Agent: this process is not as the signal wants it, and why. Of many, some are named.
+    Survivor { pid: u32, text: &'a [u8] },
+    /// Agent: this is what the account left behind, a path or an object. Of many, some are named.
+    Remains { text: &'a [u8] },
+    /// Agent: the hunt is over.
+    Hunted { hunt: Hunt },
     /// Either: I am still at it. Never an answer.
     Alive,
     /// Either: I failed, and why. The last frame of its sender.
@@ -94,10 +100,7 @@ impl<'a> Frame<'a> {
         out.extend_from_slice(&[0; 4]);
         out.push(self.kind());
         match *self {
-            Frame::Hello { version, monitored } => {
-                out.extend_from_slice(&version.to_le_bytes());
-                out.push(u8::from(monitored));
-            }
+            Frame::Hello { version } => out.extend_from_slice(&version.to_le_bytes()),
             Frame::Receive
             | Frame::Measure
             | Frame::Publish
@@ -118,7 +121,14 @@ impl<'a> Frame<'a> {
                 put_name(out, name);
                 out.extend_from_slice(content);
             }
-            Frame::Failed { text } => out.extend_from_slice(&text[..text.len().min(LONGEST_TEXT)]),
+            Frame::Failed { text } | Frame::Remains { text } => put_text(out, text),
+            Frame::Survivor { pid, text } => {
+                out.extend_from_slice(&pid.to_le_bytes());
+                put_text(out, text);
+            }
+            Frame::Hunted { hunt: Hunt { processes, rounds, left, remains, removed } } => {
+                put_numbers(out, &[processes, rounds, left, remains, removed]);
+            }
             Frame::File { name, number } | Frame::Link { name, number } => {
                 put_name(out, name);
                 out.extend_from_slice(&number.to_le_bytes());
@@ -181,7 +191,7 @@ impl<'a> Frame<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut rest = Fields(bytes);
         let frame = match rest.byte()? {
-            0 => Frame::Hello { version: rest.u16()?, monitored: rest.bool()? },
+            0 => Frame::Hello { version: rest.u16()? },
             1 => Frame::Receive,
             2 => Frame::Give { links: rest.links()?, except: rest.name()? },
             3 => Frame::Publish,
@@ -195,6 +205,7 @@ impl<'a> Frame<'a> {
             11 => Frame::Needed { needs: Needs { bytes: rest.u64()?, large: rest.u64()?, inodes: rest.u64()? } },
             ALIVE => Frame::Alive,
             13 => Frame::Taken,
+            14 => Frame::Hunted { hunt: rest.hunt()? },
             16 => Frame::Directory { name: rest.name()? },
             17 => Frame::File { name: rest.name()?, number: rest.u32()? },
             18 => Frame::Data { offset: rest.u64()?, bytes: rest.all() },
@@ -211,6 +222,8 @@ impl<'a> Frame<'a> {
             24 => Frame::End { attributes: rest.attributes()?, totals: rest.totals()?, dropped: rest.dropped()? },
             25 => Frame::Content { size: rest.u64()? },
             26 => Frame::Left { name: rest.name()? },
+            27 => Frame::Survivor { pid: rest.u32()?, text: rest.at_most(LONGEST_TEXT)? },
+            28 => Frame::Remains { text: rest.at_most(LONGEST_TEXT)? },
             _ => return Err(Malformed),
         };
         if rest.0.is_empty() { Ok(frame) } else { Err(Malformed) }
@@ -233,6 +246,7 @@ impl<'a> Frame<'a> {
             Frame::Needed { .. } => 11,
             Frame::Alive => ALIVE,
             Frame::Taken => 13,
+            Frame::Hunted { .. } => 14,
             Frame::Directory { .. } => 16,
             Frame::File { .. } => 17,
             Frame::Data { .. } => 18,
@@ -244,6 +258,8 @@ impl<'a> Frame<'a> {
             Frame::End { .. } => 24,
             Frame::Content { .. } => 25,
             Frame::Left { .. } => 26,
+            Frame::Survivor { .. } => 27,
+            Frame::Remains { .. } => 28,
         }
     }
 }
@@ -259,6 +275,10 @@ fn put_name(out: &mut Vec<u8>, name: Name<'_>) {
     // A name has at most 255 bytes.
     out.push(name.bytes().len() as u8);
     out.extend_from_slice(name.bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(&text[..text.len().min(LONGEST_TEXT)]);
 }
 
 fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {
@@ -291,14 +311,6 @@ impl<'a> Fields<'a> {
 
     fn byte(&mut self) -> Result<u8, Malformed> {
         Ok(u8::from_le_bytes(self.array()?))
-    }
-
-    fn bool(&mut self) -> Result<bool, Malformed> {
-        match self.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Malformed),
-        }
     }
 
     fn u16(&mut self) -> Result<u16, Malformed> {
@@ -362,6 +374,16 @@ impl<'a> Fields<'a> {
         })
     }
 
+    fn hunt(&mut self) -> Result<Hunt, Malformed> {
+        Ok(Hunt {
+            processes: self.u64()?,
+            rounds: self.u64()?,
+            left: self.u64()?,
+            remains: self.u64()?,
+            removed: self.u64()?,
+        })
+    }
+
     fn links(&mut self) -> Result<Links, Malformed> {
         let policies = [Links::Keep, Links::Copy, Links::Drop];
         policies.get(usize::from(self.byte()?)).copied().ok_or(Malformed)
@@ -398,7 +420,7 @@ mod tests {
             Totals { directories: 1, files: 2, symlinks: 3, links: 4, bytes: 1 << 40, passed: 8, attributes: 5 };
         let dropped = Dropped { specials: 6, bits: 7, attributes: 8, unreadable: 9, links: 10 };
         let frames = [
-            Frame::Hello { version: VERSION, monitored: true },
+            Frame::Hello { version: VERSION },
             Frame::Receive,
             Frame::Give { links: Links::Drop, except: name(b"x509\xff") },
             Frame::Measure,
@@ -407,6 +429,9 @@ mod tests {
             Frame::Taken,
             Frame::Content { size: 1 << 60 },
             Frame::Left { name: name(b"gone") },
+            Frame::Survivor { pid: 1 << 22, text: b"cat: state D" },
+            Frame::Remains { text: b"/tmp/x" },
+            Frame::Hunted { hunt: Hunt { processes: 1, rounds: 2, left: 3, remains: 4, removed: 5 } },
             Frame::Publish,
             Frame::Retire,
             Frame::Delete,

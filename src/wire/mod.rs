@@ -2,7 +2,7 @@
 //!
 //! - [`frame`]: the messages between a helper and its agent, and their bytes;
 //! - [`channel`]: sending and receiving them over a socket;
-//! - [`tally`]: what both sides say of a tree;
+//! - [`tally`]: what both sides say of a tree, and of a hunt;
 //! - [`launch`]: the starter's side of a job's start, as the job wrapper speaks it;
 //! - [`v2`]: the syntax of a job's environment.
 #![forbid(unsafe_code)]
@@ -15,4 +15,4 @@ pub mod v2;
 
 pub use channel::{Broken, Channel};
 pub use frame::Frame;
-pub use tally::{Attributes, Dropped, Links, Needs, Totals};
+pub use tally::{Attributes, Dropped, Hunt, Links, Needs, Totals};

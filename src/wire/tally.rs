@@ -1,4 +1,4 @@
-//! What both sides say of a tree: what its entries get, what was moved, what was left behind, what a copy needs.
+//! What both sides say of a tree (what its entries get, what was moved, what was left behind, what a copy needs) and of a hunt.
 
 use crate::sys::Time;
 
@@ -66,4 +66,19 @@ pub enum Links {
     Copy,
     /// Not at all.
     Drop,
+}
+
+/// What became of the processes that a signal was meant for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hunt {
+    /// The processes that were ended, or that got the signal.
+    pub processes: u64,
+    /// How often all processes were looked through.
+    pub rounds: u64,
+    /// Those of them that are not as the signal wants them.
+    pub left: u64,
+    /// What an account without processes had left behind: files and directories, and objects of System V IPC.
+    pub remains: u64,
+    /// Of these, what has been removed.
+    pub removed: u64,
 }

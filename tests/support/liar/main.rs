@@ -60,7 +60,7 @@ impl Liar {
     }
 
     fn greet(&self) {
-        assert!(self.tell(&[Frame::Hello { version: VERSION, monitored: false }]));
+        assert!(self.tell(&[Frame::Hello { version: VERSION }]));
     }
 
     /// Waits for what the helper says next, whatever that is. False at the end.

@@ -33,7 +33,7 @@ pub fn play(liar: &Liar, way: &str) -> bool {
             liar.pass(&content(SIZE), &all);
         }
         "with the greeting" => {
-            liar.pass(&bytes_of(&[Frame::Hello { version: VERSION, monitored: false }]), &all);
+            liar.pass(&bytes_of(&[Frame::Hello { version: VERSION }]), &all);
         }
         // With what wants none, and before any descriptor is wanted (setup) or while they are (cleanup).
         "unasked" => {

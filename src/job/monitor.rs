@@ -1,0 +1,20 @@
+//! A sudo that stays as a monitor above what it has started, as it does with some settings, and sudo-rs always.
+//!
+//! It stops itself when its command is stopped, and nobody but root could continue it: the job's end would never be noticed.
+//! So below such a sudo the agent stays as well, between it and the job, and is not stopped with the job.
+
+use crate::sys::proc::{self, Entry};
+use crate::sys::{Errno, process, signal};
+
+/// Whether the process was started by a sudo that stays as its monitor: one that this user can't signal, or it would be a job's
+/// own program of that name.
+pub fn is_below(pid: i32) -> bool {
+    let Ok(Some(Entry { parent, .. })) = proc::entry(pid) else { return false };
+    let named = proc::name(parent).is_some_and(|name| name == b"sudo" || name == b"sudo-rs");
+    named && signal::send_by_number(parent, 0) == Err(Errno::EPERM)
+}
+
+/// Whether the process is the agent that stands between such a sudo and a job.
+pub fn is_stand_in(pid: i32) -> bool {
+    is_below(pid) && proc::name(pid) == proc::name(process::own_number())
+}

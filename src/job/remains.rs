@@ -1,0 +1,80 @@
+//! What an account leaves behind when all its processes have ended: files at the places where everybody may create some, and
+//! objects of System V IPC.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::sys::{Dir, Name, OwnedName, ipc, process};
+use crate::tree::{self, beside};
+
+/// Where every user may create files, and nobody else removes them. /dev/shm is the shared memory of POSIX (shm_overview(7)).
+const PLACES: [&str; 2] = ["/tmp", "/dev/shm"];
+
+/// What is to become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// It is not looked for.
+    Ignored,
+    /// It is named.
+    Named,
+    /// It is removed, and named.
+    Removed,
+}
+
+/// What has been found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Paths and objects; behind those that could not be removed, why.
+    pub names: Vec<String>,
+    /// How many are gone.
+    pub removed: u64,
+}
+
+/// Looks for what this user has left, and removes it if that is wanted. Of a directory all that is in it counts as one.
+pub fn look_after(remains: Remains) -> Found {
+    let mut found = Found::default();
+    if remains == Remains::Ignored {
+        return found;
+    }
+    let mut look_after = |mut name: String, remove: &dyn Fn() -> std::result::Result<(), String>| {
+        match (remains == Remains::Removed).then(remove) {
+            Some(Ok(())) => found.removed += 1,
+            Some(Err(why)) => name = why,
+            None => {}
+        }
+        found.names.push(name);
+    };
+    for place in PLACES.map(Path::new) {
+        // One that is missing, or that this user may not read, holds nothing that can be found.
+        let Ok(dir) = Dir::open(place) else { continue };
+        for name in own_entries(&dir, process::user()).unwrap_or_default() {
+            let path = place.join(name.name().os());
+            let shown = crate::shown::Shown::os(&path).to_string();
+            look_after(shown, &|| tree::remove(&dir, name.name(), place).map_err(|error| error.to_string()));
+        }
+    }
+    for object in ipc::objects_of(process::user()) {
+        look_after(object.to_string(), &|| object.remove().map_err(|cause| format!("cannot remove {object}: {cause}")));
+    }
+    found
+}
+
+/// The entries of a directory that are this user's, but no sandbox and nothing that is made beside one: that is a job's data.
+fn own_entries(dir: &Dir, user: u32) -> Result<Vec<OwnedName>> {
+    let mut own = Vec::new();
+    let listed = dir.for_each(|name, _| {
+        if dir.stat(name).is_ok_and(|stat| stat.uid() == user) && !is_sandbox(dir, name, user) {
+            own.push(OwnedName::from(name));
+        }
+        Ok::<_, crate::Error>(())
+    });
+    listed.map_err(|cause| crate::Error::System { step: "read the directory", path: Vec::new(), cause })??;
+    Ok(own)
+}
+
+/// Whether somebody else keeps a credential for it.
+fn is_sandbox(dir: &Dir, name: Name<'_>, user: u32) -> bool {
+    let sandbox = beside::sandbox_of(name.bytes());
+    let retained = OwnedName::new([sandbox, b".condor"].concat());
+    retained.is_some_and(|retained| dir.stat(retained.name()).is_ok_and(|stat| stat.uid() != user))
+}

@@ -1,0 +1,125 @@
+//! Processes as the kernel shows them to everybody (proc(5)).
+
+use std::fs::File;
+use std::io::Read as _;
+
+use super::{Errno, Result};
+
+/// What a process is, at one moment. Its number may be another's by the next: who acts on this holds the process by a
+/// descriptor first, and then looks whether it is still the one that was started then.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// What it does: a letter of proc_pid_stat(5), such as `R`, `D`, `T` or `Z`.
+    pub state: u8,
+    /// Who started it, or adopted it.
+    pub parent: i32,
+    /// Its process group: the number of the group's leader.
+    pub group: i32,
+    /// Its session: the number of the session's leader.
+    pub session: i32,
+    /// Whether it is a part of the kernel.
+    pub kernel: bool,
+    /// When it was started, in ticks since the start of the machine.
+    pub started: u64,
+}
+
+impl Entry {
+    /// Whether it has been stopped by a signal or a tracer.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, b'T' | b't')
+    }
+
+    /// Whether it has ended, or at least its first thread has.
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+/// The numbers of all processes that this one may see.
+pub fn numbers() -> Result<Vec<i32>> {
+    let listing = std::fs::read_dir("/proc").map_err(|error| super::errno(&error))?;
+    Ok(listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// What the process of this number is now, if there is one.
+pub fn entry(pid: i32) -> Result<Option<Entry>> {
+    // A line is shorter than this: some fifty numbers and a name of 15 bytes.
+    let mut line = [0; 2048];
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line));
+    Ok(known(read)?.and_then(|length| parse(&line[..length])))
+}
+
+/// What was read of a process; none if it is gone, or does not show it to this user.
+fn known<T>(read: std::io::Result<T>) -> Result<Option<T>> {
+    match read.map_err(|error| super::errno(&error)) {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// The line of proc_pid_stat(5). The name stands in parentheses, and may hold such, too.
+fn parse(line: &[u8]) -> Option<Entry> {
+    let end = line.iter().rposition(|byte| *byte == b')')?;
+    let mut words = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
+    let state = *words.next()?.as_bytes().first()?;
+    let mut number = |passing: usize| words.nth(passing)?.parse::<i64>().ok();
+    let (parent, group, session) = (number(0)?, number(0)?, number(0)?);
+    // Past the terminal and its foreground group; then past what it has used so far.
+    let (flags, started) = (number(2)?, number(12)?);
+    const PF_KTHREAD: i64 = 0x0020_0000; // include/linux/sched.h
+    Some(Entry {
+        state,
+        parent: i32::try_from(parent).ok()?,
+        group: i32::try_from(group).ok()?,
+        session: i32::try_from(session).ok()?,
+        kernel: flags & PF_KTHREAD != 0,
+        started: u64::try_from(started).ok()?,
+    })
+}
+
+/// The name of a process's program, at most 15 bytes; none if it is gone.
+pub fn name(pid: i32) -> Option<Vec<u8>> {
+    let mut name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    name.truncate(name.trim_ascii_end().len());
+    Some(name)
+}
+
+/// The real and the saved user id of a process: whoever has one of them may signal it (kill(2)). None if it is gone or hidden.
+pub fn owners(pid: i32) -> Option<[u32; 2]> {
+    let status = std::fs::read(format!("/proc/{pid}/status")).ok()?;
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let mut ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|id| id.parse().ok());
+    let (real, _effective, saved) = (ids.next()??, ids.next()??, ids.next()??);
+    Some([real, saved])
+}
+
+/// Whether a process is in this one's user namespace, as far as the kernel tells: in another one, its owner's rights do not
+/// show in its user ids (user_namespaces(7)).
+pub fn is_in_own_user_namespace(pid: i32) -> bool {
+    let map = |pid: &str| std::fs::read(format!("/proc/{pid}/uid_map")).ok();
+    map(&pid.to_string()).is_some_and(|theirs| Some(theirs) == map("self"))
+}
+
+/// Whether a process was started with this entry, `NAME=VALUE`, in its environment. False as well if it does not show that: only a
+/// process of the own user does, if that may read its program.
+pub fn has_variable(pid: i32, entry: &[u8]) -> Result<bool> {
+    let environment = known(std::fs::read(format!("/proc/{pid}/environ")))?;
+    Ok(environment.is_some_and(|environment| environment.split(|byte| *byte == 0).any(|found| found == entry)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_name_with_parentheses_and_blanks_is_not_taken_for_the_fields_behind_it() {
+        let line = b"42 (a) R 1 2 3) T 7 8 -9 0 -1 4194560 10 11 12 13 14 15 16 17 18 19 20 21 2222 23\n";
+        let entry = parse(line).unwrap_or_else(|| panic!("it is a line"));
+        assert_eq!((entry.parent, entry.group, entry.session, entry.started), (7, 8, -9, 2222));
+        assert_eq!((entry.is_stopped(), entry.is_zombie(), entry.kernel), (true, false, false));
+        let kernel = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0";
+        assert!(parse(kernel).is_some_and(|entry| entry.kernel));
+        assert!(parse(b"").is_none() && parse(b"1 (x) R 1").is_none());
+    }
+}

@@ -1,0 +1,619 @@
+//! kill of whole families: real processes of real accounts, through the real switcher.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use support::handover::{field, kill, text, with_job};
+use support::installation::Installation;
+use support::job::{Job, run};
+use support::kinsfolk::{Kin, hunt, is_alive, kin, marked_with, report, state};
+use support::mounts::on_image;
+use support::starter::Starter;
+use support::{Account, PROXY, Site, executable, failed, own, retained, said, wait_until, write};
+
+/// A site with a sandbox that is set up.
+fn prepared() -> (Site, PathBuf) {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    (site, sandbox)
+}
+
+/// Ends a family by its first process; fails unless all are gone, and as many as this are reported.
+fn ends(kind: &str, members: usize, killed: usize) {
+    let (site, sandbox) = prepared();
+    let kin = Kin::of(&sandbox, kind, members);
+    let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+    assert_eq!(kin.alive(), [0; 0], "{kind}: {}", said(&output));
+    let (processes, said) = (if killed == 1 { "process" } else { "processes" }, report(&output));
+    assert!(said.starts_with(&format!("killed {killed} {processes} of 1 family in ")), "{kind}: {said}");
+    assert!(said.ends_with(" rounds; 0 left"), "{kind}: {said}");
+}
+
+#[test]
+fn a_chain_is_ended() {
+    ends("chain,20", 20, 20);
+}
+
+#[test]
+fn a_wide_family_is_ended() {
+    ends("wide,100", 100, 100);
+}
+
+#[test]
+fn a_member_that_left_session_and_parent_is_ended_by_its_mark() {
+    ends("detached", 2, 2);
+}
+
+#[test]
+fn a_member_without_a_mark_is_ended_with_the_leader_of_its_session() {
+    ends("session", 2, 2);
+}
+
+#[test]
+fn a_member_without_a_mark_is_ended_with_the_leader_of_its_group() {
+    ends("group", 2, 2);
+}
+
+#[test]
+fn members_that_ignore_sigterm_are_ended() {
+    ends("deaf", 1, 1);
+}
+
+#[test]
+fn members_that_were_stopped_before_are_ended() {
+    ends("stopped", 2, 2);
+}
+
+#[test]
+fn a_member_that_changes_its_process_group_all_the_time_is_ended() {
+    ends("wanderer", 2, 2);
+}
+
+#[test]
+fn a_zombie_counts_as_gone() {
+    ends("zombie", 2, 1);
+}
+
+#[test]
+fn a_member_whose_first_thread_has_ended_is_ended() {
+    ends("headless", 1, 1);
+}
+
+#[test]
+fn the_stragglers_of_a_family_whose_root_is_gone_are_ended() {
+    let (site, sandbox) = prepared();
+    for (option, root) in [("--family", true), ("--sandbox", false)] {
+        let mut kin = Kin::of(&sandbox, "orphan", 1);
+        let pid = kin.child.id().to_string();
+        assert!(kin.child.wait().unwrap().success());
+        let pid = if root { pid.as_str() } else { "-" };
+        let output = hunt(&site, &[option], &sandbox, pid, "KILL").output().unwrap();
+        assert!(report(&output).starts_with("killed 1 process of 1 family in "), "{option}");
+        assert_eq!(kin.alive(), [0; 0], "{option}");
+    }
+}
+
+#[test]
+fn a_family_without_members_is_nobody_to_kill() {
+    let (site, sandbox) = prepared();
+    for (option, pid) in [("--family", "2147483647"), ("--sandbox", "-")] {
+        let output = hunt(&site, &[option], &sandbox, pid, "KILL").output().unwrap();
+        assert_eq!(report(&output), "killed 0 processes of 1 family in 1 round; 0 left", "{option}");
+    }
+}
+
+#[test]
+fn what_a_job_started_by_run_leaves_is_ended_by_sandbox() {
+    let (site, sandbox) = prepared();
+    let mut job = Job::start(&site, &sandbox, "setsid /bin/sleep 100 >/dev/null & echo $!; read end");
+    let straggler: u32 = job.listen().parse().unwrap();
+    job.tell("end");
+    assert_eq!(job.status(), Some(0));
+    assert!(is_alive(straggler));
+    report(&hunt(&site, &["--sandbox"], &sandbox, "-", "KILL").output().unwrap());
+    assert!(!is_alive(straggler));
+}
+
+#[test]
+fn a_family_of_1000_is_ended_in_one_call_of_the_switcher() {
+    let (site, sandbox) = prepared();
+    let kin = Kin::of(&sandbox, "wide,1000", 1000);
+    let calls = site.scratch().join("calls");
+    let script = format!("echo >>{}; exec {} \"$@\"", calls.display(), site.switcher().display());
+    let counting = site.script("counting", &script);
+    let mut command = site.helper("condor_glexec_kill");
+    command.arg("--family").arg(counting).arg(retained(&sandbox).join(PROXY));
+    let output = command.args([&kin.child.id().to_string(), "KILL", "0", "0"]).output().unwrap();
+    assert!(report(&output).starts_with("killed 1000 processes of 1 family in "));
+    assert_eq!((kin.alive(), text(&calls).as_str()), (vec![], "\n"));
+}
+
+#[test]
+fn a_family_larger_than_the_limit_of_descriptors_is_ended() {
+    let (site, sandbox) = prepared();
+    let kin = Kin::of(&sandbox, "wide,200", 200);
+    let call = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL");
+    let mut few = Account::batch().command("/bin/sh");
+    few.args(["-c", "ulimit -n 60; exec \"$@\"", "sh"]).arg(call.get_program()).args(call.get_args());
+    few.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = report(&few.output().unwrap());
+    assert_eq!(kin.alive(), [0; 0], "{said}");
+    assert!(said.starts_with("killed 200 processes of 1 family in "), "{said}");
+}
+
+// Those who must live.
+
+#[test]
+fn bystanders_of_the_same_and_of_another_user_live() {
+    let (site, sandbox) = prepared();
+    let other = with_job(&site, "another sandbox");
+    let bystanders = [
+        Kin::unmarked(Account::job(), "wide,3", 3),
+        Kin::of(&other, "wide,3", 3),
+        Kin::unmarked(Account::other(), "single", 1),
+        Kin::unmarked(Account::batch(), "single", 1),
+    ];
+    for (option, root) in [("--family", true), ("--sandbox", false)] {
+        let kin = Kin::of(&sandbox, "wide,3", 3);
+        let pid = if root { kin.child.id().to_string() } else { "-".to_owned() };
+        report(&hunt(&site, &[option], &sandbox, &pid, "KILL").output().unwrap());
+        assert_eq!(kin.alive(), [0; 0]);
+    }
+    for kin in &bystanders {
+        assert_eq!(kin.alive(), kin.pids);
+    }
+}
+
+#[test]
+fn who_is_only_in_the_session_and_group_of_the_pilot_lives() {
+    let (site, sandbox) = prepared();
+    // A pilot of the same user's leads the session that the job and a bystander are in.
+    let script = "\"$0\" single & _GLEXEC_HELPERS_FAMILY=$1 \"$0\" single & wait";
+    let mut pilot = Account::job().command("setsid");
+    pilot.args(["/bin/sh", "-c", script]).arg(kin()).arg(retained(&sandbox)).env_clear();
+    let pilot = Kin::start(&mut pilot, 2);
+    let marked = |pid: &&u32| text(format!("/proc/{pid}/environ")).contains("_GLEXEC_HELPERS_FAMILY=");
+    let (jobs, bystanders): (Vec<u32>, Vec<u32>) = pilot.pids.iter().partition(marked);
+    report(&hunt(&site, &["--family"], &sandbox, &jobs[0].to_string(), "KILL").output().unwrap());
+    assert_eq!(pilot.alive(), bystanders);
+    assert!(is_alive(pilot.child.id()));
+}
+
+#[test]
+fn who_has_the_number_of_a_member_that_ended_meanwhile_lives() {
+    let (site, sandbox) = prepared();
+    let (mut first, second) = (Kin::of(&sandbox, "deaf", 1), Kin::of(&sandbox, "deaf", 1));
+    let mut call = hunt(&site, &["--sandbox", "--grace", "2"], &sandbox, "-", "KILL");
+    let mut hunting = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Both have been found when they have been asked to end, in vain.
+    let has_been_asked = |pid: u32| {
+        let status = text(format!("/proc/{pid}/status"));
+        status.lines().any(|line| line.starts_with("SigQ:"))
+            && fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+                let name = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+                name.contains("condor_glexec_agent\0hunt\0") && name.contains(&retained(&sandbox).display().to_string())
+            })
+    };
+    wait_until("the agent hunts", || has_been_asked(second.pids[0]));
+    std::thread::sleep(Duration::from_millis(500));
+    let pid = first.pids[0];
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    let recycled = Kin::start(Command::new(kin()).args(["at", &pid.to_string(), &Account::job().uid.to_string()]), 1);
+    assert_eq!(recycled.pids, [pid]);
+    let status = hunting.wait().unwrap();
+    assert_eq!((status.code(), second.alive()), (Some(0), vec![]));
+    assert_eq!(recycled.alive(), [pid]);
+    first.pids.clear();
+}
+
+#[test]
+fn the_callers_own_family_is_refused() {
+    let (site, sandbox) = prepared();
+    let own = std::process::id().to_string();
+    let output = hunt(&site, &["--family"], &sandbox, &own, "KILL").output().unwrap();
+    failed(&output, 2, &[&own, "above the caller"]);
+}
+
+#[test]
+fn a_switcher_that_leads_to_the_caller_itself_ends_nobody() {
+    let (site, sandbox) = prepared();
+    let itself = site.script("itself", "exec \"$@\"");
+    let bystander = Kin::unmarked(Account::batch(), "single", 1);
+    for options in [&["--family"][..], &["--account"]] {
+        let mut command = site.helper("condor_glexec_kill");
+        let pid = if options == ["--family"] { bystander.pids[0].to_string() } else { "-".to_owned() };
+        command.args(options).arg(&itself).arg(retained(&sandbox).join(PROXY)).args([&pid, "KILL", "0", "0"]);
+        failed(&command.output().unwrap(), 2, &["as the calling user"]);
+        assert_eq!(bystander.alive(), bystander.pids);
+    }
+}
+
+#[test]
+fn sigcont_does_not_reach_another_user_in_the_same_session() {
+    let (site, sandbox) = prepared();
+    let target = Account::other().command("sleep").arg("60").spawn().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(target.id().cast_signed()), nix::sys::signal::SIGSTOP).unwrap();
+    wait_until("it is stopped", || state(target.id()) == Some('T'));
+    let output = kill(&site, &site.switcher(), &sandbox, target.id(), "CONT").output().unwrap();
+    assert_eq!(state(target.id()), Some('T'));
+    let mut target = target;
+    target.kill().unwrap();
+    target.wait().unwrap();
+    failed(&output, 2, &["not the job user's"]);
+}
+
+// Grace.
+
+#[test]
+fn with_grace_members_end_by_themselves_and_the_rest_is_killed() {
+    let (site, sandbox) = prepared();
+    let (mut polite, deaf) = (Kin::of(&sandbox, "polite", 1), Kin::of(&sandbox, "deaf", 1));
+    let started = Instant::now();
+    let output = hunt(&site, &["--sandbox", "--grace", "1"], &sandbox, "-", "KILL").output().unwrap();
+    assert!(started.elapsed() >= Duration::from_secs(1), "the deaf one had its time");
+    assert!(report(&output).starts_with("killed 2 processes of 1 family in "));
+    assert_eq!((polite.alive(), deaf.alive()), (vec![], vec![]));
+    assert_eq!(polite.listen(), "asked");
+    assert_eq!(polite.child.wait().unwrap().code(), Some(0), "it ended by itself");
+}
+
+#[test]
+fn with_grace_nobody_is_waited_for_who_has_ended() {
+    let (site, sandbox) = prepared();
+    let kin = Kin::of(&sandbox, "polite", 1);
+    let started = Instant::now();
+    report(&hunt(&site, &["--sandbox", "--grace", "60"], &sandbox, "-", "KILL").output().unwrap());
+    assert!(started.elapsed() < Duration::from_secs(30));
+    assert_eq!(kin.alive(), [0; 0]);
+}
+
+#[test]
+fn with_grace_a_member_that_was_stopped_hears_of_it() {
+    let (site, sandbox) = prepared();
+    let mut kin = Kin::of(&sandbox, "polite", 1);
+    let pid = nix::unistd::Pid::from_raw(kin.child.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::SIGSTOP).unwrap();
+    kin.wait_for("it is stopped", |state| state == 'T');
+    report(&hunt(&site, &["--sandbox", "--grace", "60"], &sandbox, "-", "KILL").output().unwrap());
+    assert_eq!(kin.child.wait().unwrap().code(), Some(0), "it ended by itself");
+}
+
+#[test]
+fn a_fork_bomb_is_ended_twenty_times_in_a_row() {
+    let (site, sandbox) = prepared();
+    for round in 0..20 {
+        let kin = Kin::of(&sandbox, "bomb,500", 1);
+        let grace = if round % 2 == 0 { &["--family"][..] } else { &["--family", "--grace", "1"] };
+        let output = hunt(&site, grace, &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+        let said = report(&output);
+        assert!(said.ends_with(" 0 left"), "{said}");
+        let left = marked_with(&sandbox);
+        assert!(left.is_empty(), "round {round}: {left:?}, {said}");
+    }
+}
+
+// Other signals.
+
+#[test]
+fn a_family_is_stopped_and_continued() {
+    let (site, sandbox) = prepared();
+    let kin = Kin::of(&sandbox, "detached", 2);
+    let other = Kin::unmarked(Account::job(), "single", 1);
+    for (signal, did, states) in [("STOP", "stopped", "T"), ("CONT", "continued", "SR")] {
+        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), signal).output().unwrap();
+        assert!(report(&output).starts_with(&format!("{did} 2 processes of 1 family in ")));
+        kin.wait_for(did, |state| states.contains(state));
+        assert_ne!(state(other.pids[0]), Some('T'));
+    }
+}
+
+#[test]
+fn another_signal_reaches_every_member_once() {
+    let (site, sandbox) = prepared();
+    let mut kin = [Kin::of(&sandbox, "polite", 1), Kin::of(&sandbox, "polite", 1)];
+    let output = hunt(&site, &["--sandbox"], &sandbox, "-", "TERM").output().unwrap();
+    assert!(report(&output).starts_with("sent TERM to 2 processes of 1 family in "));
+    for one in &mut kin {
+        assert_eq!((one.listen().as_str(), one.listen().as_str()), ("asked", ""));
+    }
+}
+
+// Below a sudo that stays.
+
+/// A job below a monitoring sudo, and the installation that it belongs to.
+fn monitored<'a>(site: &'a Site, sandbox: &Path, script: &str) -> (Installation<'a>, Starter) {
+    let installation = Installation::with_sudo_setting(site, "pam_session");
+    let mut call = installation.own(&run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
+    // As a starter does: the supervisor is in another session.
+    let mut session = Account::batch().command("setsid");
+    session.arg("--wait").arg(call.get_program()).args(call.get_args()).env_clear().stderr(Stdio::null());
+    session.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    call = session;
+    (installation, Starter::start(call))
+}
+
+#[test]
+fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_noticed() {
+    let (site, sandbox) = prepared();
+    let path = sandbox.join("pid");
+    let (installation, mut starter) =
+        monitored(&site, &sandbox, "echo $$ >pid.new; mv pid.new pid; while [ ! -e go ]; do sleep 0.1; done; exit 7");
+    let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+    assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
+    wait_until("the job has begun", || path.exists());
+    let job: u32 = text(&path).trim().parse().unwrap();
+    let sudo = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo";
+    let ancestors: Vec<u32> = std::iter::successors(Some(job), |pid| parent(*pid)).collect();
+    assert!(ancestors.iter().any(|pid| sudo(*pid)), "sudo has stayed");
+    for round in 0..2 {
+        // By family, and as a supervisor does that knows of processes only.
+        let send = |signal: &str| {
+            if round == 0 {
+                let call = hunt(&site, &["--sandbox"], &sandbox, "-", signal);
+                report(&installation.own(&call).output().unwrap());
+            } else {
+                for pid in ancestors.iter().take_while(|pid| !sudo(**pid)) {
+                    support::succeeded(
+                        &installation.own(&kill(&site, &site.switcher(), &sandbox, *pid, signal)).output().unwrap(),
+                    );
+                }
+            }
+        };
+        send("STOP");
+        wait_until("the job is stopped", || state(job) == Some('T'));
+        send("CONT");
+        wait_until("the job goes on", || state(job) != Some('T'));
+    }
+    write(sandbox.join("go"), "", 0o644);
+    assert_eq!(starter.wait().code(), Some(7));
+}
+
+#[test]
+fn a_job_below_a_monitoring_sudo_is_killed_and_its_end_is_noticed() {
+    let (site, sandbox) = prepared();
+    for options in [&["--family"][..], &["--sandbox"]] {
+        let (installation, mut starter) = monitored(&site, &sandbox, "sleep 100 & sleep 100");
+        let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+        assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
+        let pid = if options == ["--family"] { starter.child.id().to_string() } else { "-".to_owned() };
+        report(&installation.own(&hunt(&site, options, &sandbox, &pid, "KILL")).output().unwrap());
+        assert_eq!(starter.wait().code(), Some(137));
+        assert_eq!(marked_with(&sandbox), [0; 0]);
+        drop(installation);
+        fs::remove_dir_all(site.path().join("programs")).unwrap();
+    }
+}
+
+#[test]
+fn a_signal_to_a_monitoring_sudo_reaches_the_job_and_the_jobs_end_the_caller() {
+    let (site, sandbox) = prepared();
+    let script = "trap 'exit 9' TERM; : >ready; while :; do sleep 0.1; done";
+    let (_installation, mut starter) = monitored(&site, &sandbox, script);
+    let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+    assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
+    wait_until("the job has begun", || sandbox.join("ready").exists());
+    let jobs = marked_with(&sandbox);
+    let monitor = jobs
+        .iter()
+        .flat_map(|pid| std::iter::successors(Some(*pid), |pid| parent(*pid)))
+        .find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo");
+    // As root, whose process sudo is.
+    let monitor = nix::unistd::Pid::from_raw(monitor.unwrap().cast_signed());
+    nix::sys::signal::kill(monitor, nix::sys::signal::SIGTERM).unwrap();
+    assert_eq!(starter.wait().code(), Some(9));
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    line.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
+// Who is left.
+
+#[test]
+fn a_member_that_waits_for_a_disk_is_named_as_left() {
+    let site = Site::new();
+    let _mounts = on_image(&site, "ext4", 64);
+    let sandbox = with_job(&site, "s");
+    let frozen = |how: &str| {
+        assert!(Command::new("fsfreeze").arg(how).arg(site.execute()).status().unwrap().success());
+    };
+    frozen("--freeze");
+    let mut writer = Account::job().command("/bin/sh");
+    writer.args(["-c", "echo x >$0/written"]).arg(&sandbox).env_clear();
+    let mut writer = writer.env("_GLEXEC_HELPERS_FAMILY", retained(&sandbox)).spawn().unwrap();
+    wait_until("it waits", || state(writer.id()) == Some('D'));
+    let output = hunt(&site, &["--sandbox"], &sandbox, "-", "KILL").output().unwrap();
+    frozen("--unfreeze");
+    writer.wait().unwrap();
+    failed(&output, 2, &["1 process is left", &format!("{} (sh): state D", writer.id())]);
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("; 1 left\n"));
+}
+
+#[test]
+fn a_descendant_that_became_another_user_is_named_as_left() {
+    let (site, sandbox) = prepared();
+    let stranger = site.path().join("stranger");
+    executable(&stranger, &fs::read(kin()).unwrap());
+    Account::other().owns(&stranger);
+    fs::set_permissions(&stranger, fs::Permissions::from_mode(0o4755)).unwrap();
+    let mut command = Account::job().command(&stranger);
+    command.arg("stranger").env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(&sandbox));
+    let kin = Kin::start(&mut command, 2);
+    let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+    let left = kin.alive();
+    assert_eq!(left.len(), 1);
+    failed(&output, 2, &["1 process is left", &left[0].to_string(), "not permitted"]);
+}
+
+// Accounts.
+
+/// The account that is leased to one job at a time: its tests take turns.
+struct Leased {
+    _turn: MutexGuard<'static, ()>,
+    site: Site,
+    sandbox: PathBuf,
+    account: Account,
+}
+
+impl Leased {
+    fn new() -> Leased {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let site = Site::new();
+        write(site.path().join("map"), "gh-batch gh-job2\n", 0o644);
+        let sandbox = site.sandbox("s");
+        let leased = Leased { _turn: turn, site, sandbox, account: Account::named("gh-job2") };
+        let mut setup = leased.site.call("condor_glexec_setup", &leased.site.switcher(), &leased.sandbox);
+        support::succeeded(&setup.env("GLEXEC_SUDO_MAP", leased.site.path().join("map")).output().unwrap());
+        leased
+    }
+
+    fn hunt(&self, options: &[&str], signal: &str) -> Command {
+        let mut command = hunt(&self.site, options, &self.sandbox, "-", signal);
+        command.env("GLEXEC_SUDO_MAP", self.site.path().join("map"));
+        command
+    }
+
+    /// Runs a command as the account.
+    fn run(&self, words: &[&str]) {
+        let mut command = self.account.command(words[0]);
+        assert!(command.args(&words[1..]).stdout(Stdio::null()).status().unwrap().success(), "{words:?}");
+    }
+}
+
+#[test]
+fn every_process_of_an_account_is_ended_whatever_it_did_to_hide() {
+    let leased = Leased::new();
+    let bystander = Kin::unmarked(Account::job(), "single", 1);
+    for options in [&["--account"][..], &["--account", "--grace", "1"]] {
+        let kin = ["wide,3", "naked", "deaf", "headless"]
+            .map(|kind| Kin::unmarked(leased.account, kind, if kind == "wide,3" { 3 } else { 1 }));
+        let bomb = Kin::unmarked(leased.account, "scattering bomb,60", 1);
+        let output = leased.hunt(options, "KILL").output().unwrap();
+        assert!(report(&output).contains(" of the account in "), "{options:?}");
+        for kin in kin.iter().chain([&bomb]) {
+            assert_eq!(kin.alive(), [0; 0], "{options:?}");
+        }
+        assert_eq!(processes_of(leased.account), [0; 0], "{options:?}");
+    }
+    assert_eq!(bystander.alive(), bystander.pids);
+}
+
+/// The living processes of an account.
+fn processes_of(account: Account) -> Vec<u32> {
+    let of = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with(&format!("Uid:\t{}\t", account.uid))) && is_alive(*pid)
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(of).collect()
+}
+
+#[test]
+fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
+    let leased = Leased::new();
+    let kept = Path::new("/tmp/gh-test-sandbox");
+    for directory in [kept.to_path_buf(), retained(kept)] {
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).unwrap();
+    }
+    own(kept, leased.account);
+    own(&retained(kept), Account::batch());
+    let of_other = Path::new("/tmp/gh-test-of-other");
+    write(of_other, "", 0o666);
+    Account::other().owns(of_other);
+    leased.run(&[
+        "/bin/sh",
+        "-c",
+        "mkdir -p /tmp/gh-test-left/below && chmod 0 /tmp/gh-test-left/below && echo x >/dev/shm/gh-test-left",
+    ]);
+    leased.run(&["ipcmk", "--shmem", "4096"]);
+    leased.run(&["ipcmk", "--queue"]);
+    leased.run(&["ipcmk", "--semaphore", "1"]);
+    let left = ["/tmp/gh-test-left", "/dev/shm/gh-test-left", "shared memory ", "message queue ", "semaphore set "];
+
+    let named = report(&leased.hunt(&["--account"], "KILL").output().unwrap());
+    assert!(left.iter().all(|left| named.contains(left)), "{named}");
+    assert!(named.contains("it left 5 behind, 0 removed"), "{named}");
+    assert!(Path::new(left[0]).exists());
+
+    let removed = report(&leased.hunt(&["--account", "--clean"], "KILL").output().unwrap());
+    assert!(removed.contains("it left 5 behind, 5 removed"), "{removed}");
+    let again = report(&leased.hunt(&["--account", "--clean"], "KILL").output().unwrap());
+    assert!(again.ends_with("; 0 left"), "{again}");
+    assert!(!Path::new(left[0]).exists() && !Path::new(left[1]).exists());
+    assert!(kept.exists() && of_other.exists());
+    for path in [kept.to_path_buf(), retained(kept)] {
+        fs::remove_dir_all(path).unwrap();
+    }
+    fs::remove_file(of_other).unwrap();
+}
+
+// Callers whose arguments are fixed.
+
+#[test]
+fn with_the_variable_a_plain_sigkill_ends_the_family_and_other_signals_one_process() {
+    let (site, sandbox) = prepared();
+    let kin = Kin::of(&sandbox, "wide,3", 3);
+    let first = kin.child.id();
+    let plain = |pid: u32, signal: &str| {
+        let mut command = kill(&site, &site.switcher(), &sandbox, pid, signal);
+        command.env("GLEXEC_HELPERS_KILL", "family").output().unwrap()
+    };
+    support::succeeded(&plain(first, "STOP"));
+    assert_eq!(kin.pids.iter().filter(|pid| state(**pid) == Some('T')).count(), 1);
+    // Any of them will do.
+    let any = *kin.pids.iter().find(|pid| **pid != first).unwrap();
+    let output = plain(any, "KILL");
+    assert_eq!((output.status.code(), output.stdout.len(), said(&output).as_str()), (Some(0), 0, ""));
+    assert_eq!(kin.alive(), [0; 0]);
+}
+
+#[test]
+fn a_process_that_is_gone_or_plainly_nobodys_job_costs_no_call_of_the_switcher() {
+    let (site, sandbox) = prepared();
+    let never = site.script("never", "echo called >&2; exit 202");
+    let mut own = Account::batch().command("sleep").arg("60").spawn().unwrap();
+    let mut gone = Account::job().command("true").spawn().unwrap();
+    gone.wait().unwrap();
+    for variable in ["process", "family"] {
+        let call = |pid: u32| {
+            let mut command = kill(&site, &never, &sandbox, pid, "KILL");
+            command.env("GLEXEC_HELPERS_KILL", variable).output().unwrap()
+        };
+        failed(&call(own.id()), 2, &["not the job user's"]);
+        failed(&call(1), 2, &["not the job user's"]);
+        failed(&call(gone.id()), 2, &["no such process"]);
+    }
+    assert!(own.try_wait().unwrap().is_none());
+    own.kill().unwrap();
+    own.wait().unwrap();
+}
+
+// The report.
+
+#[test]
+fn a_hunt_is_reported_as_json_and_in_the_log() {
+    let (site, sandbox) = prepared();
+    let log = site.scratch().join("log");
+    let kin = Kin::of(&sandbox, "wide,3", 3);
+    let mut command = hunt(&site, &["--family", "--json"], &sandbox, &kin.child.id().to_string(), "KILL");
+    let said = report(&command.env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
+    for line in [said.as_str(), text(&log).trim_end()] {
+        let whole: serde_json::Value = serde_json::from_str(line).unwrap();
+        let hunted = whole.get("hunted").unwrap_or(&whole);
+        assert_eq!((&hunted["signal"], &hunted["whose"]), (&"KILL".into(), &"family".into()));
+        assert_eq!((&hunted["processes"], &hunted["left"]), (&3.into(), &0.into()));
+    }
+    assert_eq!(field(&text(&log), "status"), "0");
+}

@@ -1,0 +1,45 @@
+//! Programs of a site's own, with a sudo rule of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Account, Site, program, write};
+
+/// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are touched.
+pub struct Installation<'a> {
+    site: &'a Site,
+    rule: PathBuf,
+}
+
+impl<'a> Installation<'a> {
+    pub fn with_sudo_setting(site: &'a Site, setting: &str) -> Self {
+        let programs = site.path().join("programs");
+        fs::create_dir(&programs).unwrap();
+        for name in ["setup", "run", "agent", "job_wrapper", "kill"].map(|name| format!("condor_glexec_{name}")) {
+            fs::copy(program(&name), programs.join(name)).unwrap();
+        }
+        // sudo passes over names with a dot: the rule is read once it is whole.
+        let unique = site.path().file_name().unwrap().to_str().unwrap();
+        let rule = Path::new("/etc/sudoers.d").join(unique);
+        let unread = rule.with_extension("new");
+        write(&unread, format!("Defaults!{} {setting}\n", programs.join("condor_glexec_agent").display()), 0o440);
+        fs::rename(unread, &rule).unwrap();
+        Installation { site, rule }
+    }
+
+    /// The call of a helper, by the one of this installation.
+    pub fn own(&self, call: &Command) -> Command {
+        let name = Path::new(call.get_program()).file_name().unwrap();
+        let mut command = Account::batch().command(self.site.path().join("programs").join(name));
+        command.args(call.get_args()).env_clear().stdin(Stdio::null());
+        command.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+}
+
+impl Drop for Installation<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.rule);
+    }
+}

@@ -1,0 +1,120 @@
+//! Families of processes (kin.rs), and calls of kill for them.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use super::handover::KILL;
+use super::{Account, PROXY, Site, retained, said, wait_until};
+
+/// Where the program is that makes them.
+pub fn kin() -> PathBuf {
+    super::program("examples/kin")
+}
+
+/// A family whose members have all begun.
+pub struct Kin {
+    pub child: Child,
+    lines: BufReader<ChildStdout>,
+    /// Its members, the first one included if it tells its number.
+    pub pids: Vec<u32>,
+}
+
+impl Kin {
+    /// Starts a family of so many members for a sandbox: with its mark.
+    pub fn of(sandbox: &Path, kind: &str, members: usize) -> Kin {
+        let mut command = Kin::command(Account::job(), kind);
+        Kin::start(command.env("_GLEXEC_HELPERS_FAMILY", retained(sandbox)), members)
+    }
+
+    /// Starts one that carries no mark.
+    pub fn unmarked(account: Account, kind: &str, members: usize) -> Kin {
+        Kin::start(&mut Kin::command(account, kind), members)
+    }
+
+    /// The command, in a session of its own, as the starter of a batch system starts jobs.
+    pub fn command(account: Account, kind: &str) -> Command {
+        let mut command = account.command("setsid");
+        command.arg(kin()).args(kind.split(',')).env_clear();
+        command
+    }
+
+    pub fn start(command: &mut Command, members: usize) -> Kin {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut kin = Kin { child, lines, pids: Vec::new() };
+        for _ in 0..members {
+            let pid = kin.listen().parse().unwrap();
+            kin.pids.push(pid);
+        }
+        kin
+    }
+
+    /// The next line that a member says.
+    pub fn listen(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Those that have not ended.
+    pub fn alive(&self) -> Vec<u32> {
+        self.pids.iter().copied().filter(|pid| is_alive(*pid)).collect()
+    }
+
+    /// Waits until each is in one of these states (proc_pid_stat(5)).
+    pub fn wait_for(&self, what: &str, so: impl Fn(char) -> bool) {
+        wait_until(what, || self.pids.iter().all(|pid| state(*pid).is_some_and(&so)));
+    }
+}
+
+impl Drop for Kin {
+    fn drop(&mut self) {
+        for pid in self.alive() {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), nix::sys::signal::SIGKILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether any thread of a process has not ended.
+pub fn is_alive(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    let states = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    states.into_iter().any(|stat| !matches!(letter(&stat), 'Z' | 'X'))
+}
+
+/// The letter for the state of a process; none if it is gone.
+pub fn state(pid: u32) -> Option<char> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok().map(|stat| letter(&stat))
+}
+
+fn letter(stat: &str) -> char {
+    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+}
+
+/// kill with options, through the site's switcher, without retries.
+pub fn hunt(site: &Site, options: &[&str], sandbox: &Path, pid: &str, signal: &str) -> Command {
+    let mut command = site.helper(KILL);
+    command.args(options).arg(site.switcher()).arg(retained(sandbox).join(PROXY)).args([pid, signal, "0", "0"]);
+    command
+}
+
+/// What kill says when it has succeeded: its report.
+pub fn report(output: &Output) -> String {
+    assert_eq!((output.status.code(), said(output).as_str()), (Some(0), ""));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// The living processes that carry the mark of a sandbox.
+pub fn marked_with(sandbox: &Path) -> Vec<u32> {
+    let mark = format!("_GLEXEC_HELPERS_FAMILY={}", retained(sandbox).display());
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let marked = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes()) && is_alive(*pid)
+    };
+    pids.filter(marked).collect()
+}
