@@ -12,6 +12,9 @@ use super::switcher::Switcher;
 use crate::error::{Error, Result};
 use crate::sys::{Errno, proc, process, signal};
 
+/// So much longer than the idle limit and the grace an agent may take: it waits for those who do not end.
+const WORK: Duration = Duration::from_secs(60);
+
 /// Who is to get a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom {
@@ -33,7 +36,7 @@ pub struct Order {
     /// The signal's number.
     pub signal: i32,
     /// How many seconds those that are to be killed may take to end by themselves, after SIGTERM.
-    pub grace: u64,
+    pub grace: u32,
     /// Whether what the account leaves behind is to be removed.
     pub clean: bool,
 }
@@ -53,8 +56,12 @@ pub fn kill(
     let errand = errand(retained_proxy, order).map_err(Failure::BadInput)?;
     let hunted = retrying(patience, report, |_| hunt(switcher, &errand, retained_proxy, order))?;
     let Hunted { hunt, survivors, .. } = report.hunted.insert(hunted);
-    if hunt.left == 0 {
-        return Ok(());
+    match (hunt.left, hunt.processes) {
+        (0, 0) if order.signal != signal::SIGKILL => {
+            return Err(Error::refused("signal", "there is no process that it is meant for").into());
+        }
+        (0, _) => return Ok(()),
+        _ => {}
     }
     let mut named: Vec<&str> = survivors.iter().map(|(_, text)| text.as_str()).collect();
     if hunt.left > named.len() as u64 {
@@ -122,8 +129,9 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
 /// One call of the switcher for it.
 fn hunt(switcher: &Switcher, errand: &[OsString], retained_proxy: &Path, order: Order) -> Result<Hunted, Attempt> {
     let errand: Vec<&OsStr> = errand.iter().map(OsString::as_os_str).collect();
-    let grace = Duration::from_secs(order.grace);
-    let mut agent = Called::with(switcher, &errand, retained_proxy.as_os_str(), grace)?.hello()?;
+    // The agent says nothing before it has done all.
+    let work = Duration::from_secs(order.grace.into()) + WORK;
+    let mut agent = Called::with(switcher, &errand, retained_proxy.as_os_str(), work)?.hello()?;
     match agent.hunted() {
         Ok(hunted) => {
             agent.farewell();

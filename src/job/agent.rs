@@ -37,7 +37,7 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
         (Some("hunt"), [caller, root, number, grace, mark]) => {
             refuse_caller(caller)?;
             let root = if root == "-" { None } else { Some(positive(root)?) };
-            let grace = Duration::from_secs(number_of(grace)?);
+            let grace = Duration::from_secs(number_of::<u32>(grace)?.into());
             let order = Order { whom: Whom::Family { root, mark }, signal: number_of(number)?, grace };
             kill::hunt(&order, Remains::Ignored)
         }
@@ -49,7 +49,7 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
                 Some("remove") => Remains::Removed,
                 _ => return Err(usage()),
             };
-            let grace = Duration::from_secs(number_of(grace)?);
+            let grace = Duration::from_secs(number_of::<u32>(grace)?.into());
             kill::hunt(&Order { whom: Whom::Account, signal: number_of(number)?, grace }, remains)
         }
         _ => Err(usage()),

@@ -167,7 +167,8 @@ impl Hunter {
             return Ok(()); // somebody above us is this user's
         }
         let all = proc::numbers().at("read the directory", "/proc")?;
-        self.reached.extend(all.into_iter().filter(|pid| *pid != own && family::is_own(*pid)));
+        let lives = |pid: i32| state(pid).is_some_and(|entry| !entry.is_zombie());
+        self.reached.extend(all.into_iter().filter(|pid| *pid != own && family::is_own(*pid) && lives(*pid)));
         match signal::kill_all_others() {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             sent => sent.at("end", "all processes of this account"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -119,9 +120,12 @@ pub fn carry_on_in_child() -> Result<()> {
     let _ = enter(Path::new("/"));
     let _ = fd::close_all();
     loop {
-        let mut number = 0;
-        // SAFETY: both live across the call, which writes to the number only.
-        if unsafe { libc::sigwait(all.as_ref(), &mut number) } != 0 {
+        let mut what = MaybeUninit::<libc::siginfo_t>::uninit();
+        // SAFETY: both live across the call.
+        let number = unsafe { libc::sigwaitinfo(all.as_ref(), what.as_mut_ptr()) };
+        // SAFETY: without an error the kernel has written it.
+        if number == -1 || unsafe { what.assume_init_ref() }.si_code == libc::SI_KERNEL {
+            // What the terminal sends reaches the child as well.
             continue;
         }
         if number != libc::SIGCHLD {

@@ -56,7 +56,12 @@ fn main() {
         }
         // Says that it was asked to end, and takes a moment.
         "polite" => {
-            on_term();
+            on_term(leave);
+            wait();
+        }
+        // Says that it was asked to end, and stays.
+        "stubborn" => {
+            on_term(stay);
             wait();
         }
         "stopped" => {
@@ -204,17 +209,23 @@ fn ignore_term() {
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
 }
 
-fn on_term() {
-    extern "C" fn leave(_: libc::c_int) {
-        // SAFETY: both may be called by a handler (signal-safety(7)).
-        unsafe {
-            libc::write(1, c"asked\n".as_ptr().cast(), 6);
-            libc::usleep(50_000);
-            libc::_exit(0);
-        }
+fn on_term(handler: extern "C" fn(libc::c_int)) {
+    // SAFETY: the handlers call nothing that a handler may not.
+    unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
+}
+
+extern "C" fn stay(_: libc::c_int) {
+    // SAFETY: it may be called by a handler (signal-safety(7)).
+    unsafe { libc::write(1, c"asked\n".as_ptr().cast(), 6) };
+}
+
+extern "C" fn leave(signal: libc::c_int) {
+    stay(signal);
+    // SAFETY: as above.
+    unsafe {
+        libc::usleep(50_000);
+        libc::_exit(0);
     }
-    // SAFETY: the handler calls nothing that a handler may not.
-    unsafe { libc::signal(libc::SIGTERM, leave as extern "C" fn(libc::c_int) as libc::sighandler_t) };
 }
 
 /// One write, so that lines of several processes do not mix.
