@@ -223,6 +223,15 @@ fn the_callers_own_family_is_refused() {
 }
 
 #[test]
+fn a_process_of_another_job_is_no_root() {
+    let (site, sandbox) = prepared();
+    let kin = Kin::of(&with_job(&site, "another sandbox"), "single", 1);
+    let output = hunt(&site, &["--family"], &sandbox, &kin.pids[0].to_string(), "KILL").output().unwrap();
+    failed(&output, 2, &[&kin.pids[0].to_string(), "another job", "another sandbox.condor"]);
+    assert_eq!(kin.alive(), kin.pids);
+}
+
+#[test]
 fn a_switcher_that_leads_to_the_caller_itself_ends_nobody() {
     let (site, sandbox) = prepared();
     let itself = site.script("itself", "exec \"$@\"");

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::support::{Site, succeeded};
+use super::common::calls::run;
+use super::support::Site;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum FileSystem {
@@ -85,8 +86,4 @@ fn mount_image(make: &[&str], megabytes: usize, image: &Path, point: &Path) {
     run(Command::new(make[0]).args(&make[1..]).arg(image));
     run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(point));
     fs::remove_file(image).unwrap();
-}
-
-fn run(command: &mut Command) {
-    succeeded(&command.output().expect("it is installed: run ci/provision"));
 }

@@ -4,6 +4,8 @@
 //! something is not as it must be, and leaves nothing behind then either.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod file_system;
 mod memory;
 mod options;
@@ -16,30 +18,18 @@ mod trees;
 
 use std::process::ExitCode;
 
+use common::options::Common;
+use common::times::Times;
+use common::{json, program};
 use file_system::{FileSystem, Mounted};
 use options::Options;
 use report::Outcome;
-use sides::{SIDES, Times};
+use sides::SIDES;
 use support::Site;
 use trees::Tree;
 
 fn main() -> ExitCode {
-    // cargo says --bench to every bench.
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if words.iter().any(|word| word == "--help") {
-        print!("{}", include_str!("help.txt"));
-        return ExitCode::SUCCESS;
-    }
-    match Options::parse(words.into_iter()) {
-        Ok(options) => {
-            measure_all(options);
-            ExitCode::SUCCESS
-        }
-        Err(problem) => {
-            eprintln!("bench: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(include_str!("help.txt"), Options::parse, measure_all)
 }
 
 fn measure_all(options: Options) {
@@ -47,17 +37,16 @@ fn measure_all(options: Options) {
     for file_system in &options.file_systems {
         let here = measure(*file_system, &options);
         println!("{}", report::table(&here));
-        outcomes.extend(here);
+        outcomes.extend(here.iter().map(Outcome::samples));
     }
-    if let Some(file) = options.json {
-        serde_json::to_writer_pretty(file, &report::json(&outcomes, options.small))
-            .expect("the JSON file can be written");
+    if let Some(file) = options.common.json {
+        json::write(file, options.common.small, &outcomes);
     }
 }
 
 fn measure(file_system: FileSystem, options: &Options) -> Vec<Outcome> {
     let site = Site::new();
-    let mounted = Mounted::new(file_system, &site, options.small);
+    let mounted = Mounted::new(file_system, &site, options.common.small);
     let outcome = |tree: &Tree| {
         eprintln!("bench: {} on {}", tree.name, file_system.name());
         let times = rounds(&site, tree, options);
@@ -68,17 +57,18 @@ fn measure(file_system: FileSystem, options: &Options) -> Vec<Outcome> {
 
 /// Measures every side in every round, so that a machine that gets slower gets slower for all of them.
 fn rounds(site: &Site, tree: &Tree, options: &Options) -> Times {
+    let Common { rounds, small, .. } = options.common;
     let mut times = Times::new();
     let mut sides = SIDES;
     // What takes milliseconds is measured more often than what takes seconds.
-    let rounds = if tree.name == "tiny" && !options.small { 7 * options.rounds } else { options.rounds };
+    let rounds = if tree.name == "tiny" && !small { 7 * rounds } else { rounds };
     for _ in 0..rounds {
         fastrand::shuffle(&mut sides);
         for side in sides {
             // Room for the tree, its copy, and what the file system below keeps of both.
-            memory::touch_and_free(4 * tree.bytes(options.small));
+            memory::touch_and_free(4 * tree.bytes(small));
             let sandbox = site.sandbox("sandbox");
-            tree.plant(&sandbox, options.small);
+            tree.plant(&sandbox, small);
             for (name, time) in side(site, &sandbox) {
                 times.entry(name).or_default().push(time);
             }

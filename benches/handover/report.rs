@@ -1,13 +1,9 @@
 //! What people and programs read of the outcome.
 
-use std::fs;
-use std::thread::available_parallelism;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::memory::meminfo;
-use super::sides::{BASELINE, CP, FS_EXTRA, HELPERS, RSYNC, SWITCHER, Times};
+use super::common::times::{self, Times};
+use super::sides::{BASELINE, CP, FS_EXTRA, HELPERS, RSYNC, SWITCHER};
 
 /// What was measured with one tree on one file system.
 pub struct Outcome {
@@ -21,10 +17,12 @@ pub struct Outcome {
 impl Outcome {
     /// In milliseconds.
     fn median(&self, name: &str) -> f64 {
-        let mut times = milliseconds(&self.times[name]);
-        times.sort_by(f64::total_cmp);
-        let middle = times.len() / 2;
-        if times.len() % 2 == 1 { times[middle] } else { f64::midpoint(times[middle - 1], times[middle]) }
+        times::median(&self.times[name])
+    }
+
+    /// All samples, in milliseconds, in the order of the rounds.
+    pub fn samples(&self) -> Value {
+        json!({ "fs": self.file_system, "mounted": self.mounted, "tree": self.tree, "ms": times::samples(&self.times) })
     }
 
     fn line(&self) -> String {
@@ -65,24 +63,4 @@ pub fn table(outcomes: &[Outcome]) -> String {
     table.extend(outcomes.iter().map(Outcome::line));
     table.extend(outcomes.iter().filter(|outcome| outcome.tree == "tiny").map(Outcome::above_switcher));
     table
-}
-
-/// All samples, in milliseconds, in the order of the rounds, and the facts about this machine.
-pub fn json(outcomes: &[Outcome], small: bool) -> Value {
-    let samples = |outcome: &Outcome| {
-        let times: serde_json::Map<_, _> =
-            outcome.times.iter().map(|(name, times)| ((*name).to_owned(), milliseconds(times).into())).collect();
-        json!({ "fs": outcome.file_system, "mounted": outcome.mounted, "tree": outcome.tree, "ms": times })
-    };
-    json!({
-        "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim(),
-        "processors": available_parallelism().unwrap().get(),
-        "memory": meminfo("MemTotal:"),
-        "small": small,
-        "outcomes": outcomes.iter().map(samples).collect::<Vec<_>>(),
-    })
-}
-
-fn milliseconds(times: &[Duration]) -> Vec<f64> {
-    times.iter().map(|time| time.as_secs_f64() * 1e3).collect()
 }

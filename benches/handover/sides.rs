@@ -1,22 +1,17 @@
 //! The sides: each takes a sandbox, moves it in its way, is timed and checked, and leaves nothing.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use fs_extra::dir::CopyOptions;
-use nix::unistd::sync;
 
+use super::common::calls::{as_batch, bare_switcher, run};
+use super::common::times::timed;
 use super::support::handover::{CLEANUP, SETUP};
-use super::support::{Account, MAP, PROXY, Site, executable, succeeded};
+use super::support::{Account, PROXY, Site, executable};
 use super::tally::Tally;
-
-/// All times of each thing that is measured, in the order of the rounds.
-pub type Times = BTreeMap<&'static str, Vec<Duration>>;
 
 /// What one side took.
 type Taken = Vec<(&'static str, Duration)>;
@@ -34,8 +29,7 @@ pub type Side = fn(&Site, &Path) -> Taken;
 pub const SIDES: [Side; 6] = [switcher, helpers, baseline, cp, rsync, fs_extra];
 
 fn switcher(site: &Site, sandbox: &Path) -> Taken {
-    let mut command = as_batch(site.switcher());
-    command.arg("/bin/true").env("GLEXEC_CLIENT_CERT", sandbox.join(PROXY));
+    let mut command = bare_switcher(site, &sandbox.join(PROXY));
     let taken = timed(|| run(&mut command));
     fs::remove_dir_all(sandbox).unwrap();
     vec![(SWITCHER, taken)]
@@ -119,25 +113,6 @@ fn moved(sandbox: &Path, account: Account, deed: impl FnOnce(&Path)) -> Duration
     assert_eq!(Tally::of(&copy, account), all, "{}", copy.display());
     fs::remove_dir_all(copy).unwrap();
     taken
-}
-
-/// Nothing waits to be written when the time begins to run: neither the tree nor what an earlier side left.
-fn timed(deed: impl FnOnce()) -> Duration {
-    sync();
-    let started = Instant::now();
-    deed();
-    started.elapsed()
-}
-
-/// A command in the environment that the helpers have.
-fn as_batch(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Account::batch().command(program);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_SUDO_MAP", MAP).env("LC_ALL", "C");
-    command
-}
-
-fn run(command: &mut Command) {
-    succeeded(&command.output().expect("it is installed: run ci/provision"));
 }
 
 /// A helper may leave a process that goes on deleting when it has ended itself.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::environment::FAMILY;
 use crate::error::{Context as _, Error, Result};
+use crate::shown::Shown;
 use crate::sys::proc::{self, Entry};
 use crate::sys::{Errno, process, signal};
 
@@ -36,7 +37,7 @@ pub enum Whom<'a> {
 #[derive(Debug)]
 pub struct Family {
     root: Option<i32>,
-    /// The entry of the environment that marks a member; none if every process of this user is one.
+    /// The value of the mark; none if every process of this user is a member.
     mark: Option<Vec<u8>>,
     /// This process and those above it, which are nobody's prey.
     spared: HashSet<i32>,
@@ -47,6 +48,9 @@ pub struct Family {
     /// for as long as anybody is in there.
     ended: HashSet<i32>,
     strangers: HashMap<i32, OwnedFd>,
+    /// What an earlier look has read of processes that are not this user's; of parts of the kernel nothing. A machine has many, and little of
+    /// them counts: who their parents are.
+    foreign: HashMap<i32, Option<Entry>>,
 }
 
 /// What one look has found.
@@ -62,12 +66,13 @@ pub struct Look {
 type Seen = HashMap<i32, Entry>;
 
 impl Family {
-    /// Nobody has been found yet. A root above this very process is refused: it is the caller's family, not a job's.
+    /// Nobody has been found yet. A root above this very process is refused: it is the caller's family, not a job's; and so is one with the
+    /// mark of another job: its number has been used again.
     pub fn new(whom: &Whom<'_>) -> Result<Self> {
         let own = process::own_number();
         let spared: HashSet<i32> = process::ancestors(own).into_iter().chain([own]).collect();
         let (root, mark) = match whom {
-            Whom::Family { root, mark } => (*root, Some([FAMILY.as_bytes(), b"=", mark.as_bytes()].concat())),
+            Whom::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
             Whom::Account => (None, None),
         };
         if let Some(root) = root.filter(|root| spared.contains(root)) {
@@ -76,9 +81,16 @@ impl Family {
                 "it is above the caller, and so no job of the caller's",
             ));
         }
+        if let (Some(root), Some(mark)) = (root, &mark) {
+            let shown = format!("process {root}");
+            let other = proc::variable(root, FAMILY).at("read the environment of", &shown)?;
+            if let Some(other) = other.filter(|other| other != mark) {
+                return Err(Error::refused(shown, format!("it belongs to another job, that of {}", Shown(&other))));
+            }
+        }
         let above_root = root.map(process::ancestors).unwrap_or_default().into_iter().collect();
-        let (members, ended, strangers) = Default::default();
-        Ok(Family { root, mark, spared, above_root, members, ended, strangers })
+        let (members, ended, strangers, foreign) = Default::default();
+        Ok(Family { root, mark, spared, above_root, members, ended, strangers, foreign })
     }
 
     /// The processes above this one.
@@ -145,14 +157,27 @@ impl Family {
     }
 
     /// Reads what the kernel shows of all processes but the members.
-    fn see(&self) -> Result<Seen> {
+    fn see(&mut self) -> Result<Seen> {
         let mut seen = Seen::new();
+        let mut foreign = HashMap::new();
         for pid in proc::numbers().at("read the directory", "/proc")? {
-            if !self.members.contains_key(&pid) {
-                let entry = proc::entry(pid).at_entry("examine", || format!("process {pid}").into())?;
-                seen.extend(entry.filter(|entry| !entry.kernel).map(|entry| (pid, entry)));
+            if self.members.contains_key(&pid) {
+                continue;
+            }
+            let own = is_own(pid);
+            let entry = match self.foreign.remove(&pid).filter(|_| !own) {
+                Some(known) => known,
+                None => {
+                    let entry = proc::entry(pid).at_entry("examine", || format!("process {pid}").into())?;
+                    entry.filter(|entry| !entry.kernel)
+                }
+            };
+            seen.extend(entry.map(|entry| (pid, entry)));
+            if !own {
+                foreign.insert(pid, entry);
             }
         }
+        self.foreign = foreign;
         Ok(seen)
     }
 
@@ -184,8 +209,9 @@ impl Family {
         add(self.root.iter().chain(self.members.keys()).chain(ended).copied().collect(), &mut found);
         for pid in seen.keys() {
             if !found.contains(pid) && is_own(*pid) {
-                let marked = proc::has_variable(*pid, mark);
-                if marked.at_entry("read the environment of", || format!("process {pid}").into())? {
+                let found_mark = proc::variable(*pid, FAMILY);
+                let found_mark = found_mark.at_entry("read the environment of", || format!("process {pid}").into())?;
+                if found_mark.is_some_and(|found| found == mark) {
                     add(vec![*pid], &mut found);
                 }
             }

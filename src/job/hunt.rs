@@ -64,7 +64,11 @@ pub fn hunt(order: &Order<'_>) -> Result<Outcome> {
             } else if account {
                 hunter.kill_all_at_once()?;
             }
-            hunter.kill()?;
+            if let Err(error) = hunter.kill() {
+                // Nobody is left stopped, whatever happens.
+                hunter.signal(&hunter.all(), SIGKILL);
+                return Err(error);
+            }
         }
         SIGSTOP => hunter.stop()?,
         SIGCONT => drop(hunter.send(SIGCONT, 1)?),

@@ -101,11 +101,12 @@ pub fn is_in_own_user_namespace(pid: i32) -> bool {
     map(&pid.to_string()).is_some_and(|theirs| Some(theirs) == map("self"))
 }
 
-/// Whether a process was started with this entry, `NAME=VALUE`, in its environment. False as well if it does not show that: only a
+/// The value of a variable in the environment that a process was started with. None as well if it does not show that: only a
 /// process of the own user does, if that may read its program.
-pub fn has_variable(pid: i32, entry: &[u8]) -> Result<bool> {
-    let environment = known(std::fs::read(format!("/proc/{pid}/environ")))?;
-    Ok(environment.is_some_and(|environment| environment.split(|byte| *byte == 0).any(|found| found == entry)))
+pub fn variable(pid: i32, name: &str) -> Result<Option<Vec<u8>>> {
+    let environment = known(std::fs::read(format!("/proc/{pid}/environ")))?.unwrap_or_default();
+    let value = |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
+    Ok(environment.split(|byte| *byte == 0).find_map(value))
 }
 
 #[cfg(test)]
