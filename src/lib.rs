@@ -18,6 +18,7 @@ pub mod cli;
 pub mod error;
 pub mod job;
 pub mod shown;
+pub mod switch;
 pub mod sys;
 pub mod tree;
 pub mod wire;

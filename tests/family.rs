@@ -531,6 +531,8 @@ fn processes_of(account: Account) -> Vec<u32> {
 #[test]
 fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
     let leased = Leased::new();
+    // What a test that failed may have left.
+    report(&leased.hunt(&["--account", "--clean"], "KILL").output().unwrap());
     let kept = Path::new("/tmp/gh-test-sandbox");
     for directory in [kept.to_path_buf(), retained(kept)] {
         let _ = fs::remove_dir_all(&directory);

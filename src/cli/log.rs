@@ -31,11 +31,28 @@ pub struct Operation<'a> {
 
 /// Writes the line, if a log is wanted. An operation does not fail for its log: what went wrong is returned to be said.
 pub fn write(operation: &Operation<'_>) -> Result<(), String> {
+    let Operation { helper, took, status, .. } = *operation;
+    write_line(helper, took, status, facts(operation))
+}
+
+/// As [`write`], for facts of any kind about what a program has done; those that every line has are added.
+pub fn write_line(helper: &str, took: Duration, status: u8, facts: Value) -> Result<(), String> {
     let Some(place) = std::env::var_os(NAME).filter(|place| !place.is_empty()) else { return Ok(()) };
-    let line = line(operation).to_string();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut line = json!({
+        "time": now.as_secs_f64(),
+        "helper": helper,
+        "pid": std::process::id(),
+        "milliseconds": took.as_secs_f64() * 1000.0,
+        "outcome": if status == 0 { "ok" } else { "failed" },
+        "status": status,
+    });
+    if let (Some(line), Value::Object(facts)) = (line.as_object_mut(), facts) {
+        line.extend(facts.into_iter().filter(|(_, value)| !value.is_null()));
+    }
     let written = match place.to_str() {
         Some("stderr") => writeln!(std::io::stderr(), "{line}"),
-        Some("syslog") => syslog(operation.helper, &line),
+        Some("syslog") => syslog(helper, &line.to_string()),
         _ => {
             // One write of a whole line: helpers that run at the same time do not mix theirs.
             let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&place);
@@ -45,22 +62,13 @@ pub fn write(operation: &Operation<'_>) -> Result<(), String> {
     written.map_err(|error| format!("warning: cannot write to the log {} ({NAME}): {error}", Shown::os(&place)))
 }
 
-fn line(operation: &Operation<'_>) -> Value {
-    let Operation { helper, report, took, status, error } = operation;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+fn facts(operation: &Operation<'_>) -> Value {
+    let Operation { report, error, .. } = operation;
     let mut line = json!({
-        "time": now.as_secs_f64(),
-        "helper": helper,
-        "pid": std::process::id(),
         "sandbox": Shown::os(&report.about).to_string(),
         "switcher_failures": report.statuses,
-        "milliseconds": took.as_secs_f64() * 1000.0,
-        "outcome": if *status == 0 { "ok" } else { "failed" },
-        "status": status,
+        "error": error,
     });
-    if let Some(error) = error {
-        line["error"] = json!(error);
-    }
     if let Some(hunted) = &report.hunted {
         line["hunted"] = super::kill::json(hunted);
     }

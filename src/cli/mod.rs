@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod cleanup;
+pub mod glexec;
 pub mod job_wrapper;
 pub mod kill;
 mod log;

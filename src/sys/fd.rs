@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Errno, Result};
@@ -58,6 +60,48 @@ fn close_but(keep: i32) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts the null device in the places of standard input, output and error, for a process that stays without using them.
+pub fn close_standard() -> Result<()> {
+    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
+    for place in 0..=2 {
+        // SAFETY: dup2 onto 0, 1 or 2, which the standard library does not own.
+        Errno::result(unsafe { libc::dup2(null.as_raw_fd(), place) })?;
+    }
+    Ok(())
+}
+
+/// A pipe, both ends close-on-exec: to read, and to write.
+pub fn pipe() -> Result<(File, File)> {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    Ok((File::from(reader), File::from(writer)))
+}
+
+/// Whether nobody reads from this pipe any more.
+pub fn is_unheard(writer: &impl AsFd) -> bool {
+    let mut polled = [PollFd::new(writer.as_fd(), PollFlags::empty())];
+    let told = nix::poll::poll(&mut polled, PollTimeout::ZERO);
+    told.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
+/// Locks a file against other processes that do the same (flock(2)); EAGAIN if one keeps it for so long.
+pub fn lock(file: &File, patience: Duration) -> Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        // SAFETY: the descriptor is open for as long as it is borrowed.
+        match Errno::result(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+            Err(Errno::EWOULDBLOCK) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+            Err(Errno::EINTR) => {}
+            locked => return locked.map(drop),
+        }
+    }
+}
+
+/// Unlocks it, whoever else has a copy of the descriptor.
+pub fn unlock(file: &File) {
+    // SAFETY: as above.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
 }
 
 /// Takes over descriptor 0, which a program behind a switcher got from its caller, and leaves it close-on-exec.

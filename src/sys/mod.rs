@@ -10,6 +10,7 @@ pub mod fd;
 pub mod file;
 pub mod ipc;
 pub mod name;
+pub mod namespace;
 pub mod passed;
 pub mod proc;
 pub mod process;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -11,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus};
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, Pid};
 
-use super::{Dir, Errno, Result, fd, proc};
+use super::namespace::{self, Fork};
+use super::{Dir, Errno, Result, fd, proc, signal};
 
 /// The user id that the kernel judges this process by.
 pub fn user() -> u32 {
@@ -105,12 +105,10 @@ pub fn open(pid: i32) -> Result<OwnedFd> {
 ///
 /// To be called by a process with one thread, after [`super::signal::reset`].
 pub fn carry_on_in_child() -> Result<()> {
-    let all = SigSet::all();
-    all.thread_block()?;
+    signal::block_all()?;
     let above = nix::unistd::getpid();
-    // SAFETY: by contract there is no other thread, whose locks the child would find taken for ever.
-    let ForkResult::Parent { child } = (unsafe { nix::unistd::fork() })? else {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    let Fork::Parent(child) = namespace::fork()? else {
+        namespace::die_with_parent(libc::SIGKILL)?;
         if nix::unistd::getppid() != above {
             // It was killed before the kernel knew that this is to be told.
             return Err(Errno::ESRCH);
@@ -120,26 +118,85 @@ pub fn carry_on_in_child() -> Result<()> {
     let _ = enter(Path::new("/"));
     let _ = fd::close_all();
     loop {
-        let mut what = MaybeUninit::<libc::siginfo_t>::uninit();
-        // SAFETY: both live across the call.
-        let number = unsafe { libc::sigwaitinfo(all.as_ref(), what.as_mut_ptr()) };
-        // SAFETY: without an error the kernel has written it.
-        if number == -1 || unsafe { what.assume_init_ref() }.si_code == libc::SI_KERNEL {
+        let Ok(told) = signal::wait() else { continue };
+        if told.number != libc::SIGCHLD {
             // What the terminal sends reaches the child as well.
+            if !told.from_kernel {
+                let _ = signal::send_by_number(child, told.number);
+            }
             continue;
         }
-        if number != libc::SIGCHLD {
-            // SAFETY: plain numbers. The child is there until it has been waited for.
-            unsafe { libc::kill(child.as_raw(), number) };
-            continue;
-        }
-        match nix::sys::wait::waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            // SAFETY: ends this process without what the caller has prepared for its own end.
-            Ok(WaitStatus::Exited(_, status)) => unsafe { libc::_exit(status) },
+        match nix::sys::wait::waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => exit(status),
             Ok(WaitStatus::Signaled(_, signal, _)) => die_of(signal),
             _ => {}
         }
     }
+}
+
+/// Ends this process, without what the caller has prepared for its own end.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: nothing of this process runs any more.
+    unsafe { libc::_exit(status) }
+}
+
+/// Waits for a child that has ended: its number, and its status, 128 + N for signal N. None if nobody has, or there is none.
+pub fn reap() -> Option<(i32, i32)> {
+    loop {
+        match nix::sys::wait::waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, status)) => return Some((pid.as_raw(), status)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => return Some((pid.as_raw(), 128 + signal as i32)),
+            Ok(WaitStatus::StillAlive) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Waits until this child has ended.
+pub fn reap_one(pid: i32) {
+    while nix::sys::wait::waitpid(Pid::from_raw(pid), None) == Err(Errno::EINTR) {}
+}
+
+/// Whether this child has ended; then it has been waited for.
+pub fn reap_if_ended(pid: i32) -> bool {
+    let waited = nix::sys::wait::waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+    !matches!(waited, Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
+}
+
+/// Whether this process has children, ended ones included.
+pub fn has_children() -> bool {
+    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    nix::sys::wait::waitid(nix::sys::wait::Id::All, flags) != Err(Errno::ECHILD)
+}
+
+/// The number of the process that started this one, or adopted it.
+pub fn parent() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
+/// Leads a process group of its own.
+pub fn lead_group() -> Result<()> {
+    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))
+}
+
+/// Lets this user have no more than three quarters of the processes that it may have (RLIMIT_NPROC, getrlimit(2)). Those in a user namespace
+/// count as its owner's, too, who must be able to start one that ends them.
+pub fn leave_processes_to_owner() -> Result<()> {
+    let (most, _) = getrlimit(Resource::RLIMIT_NPROC)?;
+    if most == nix::sys::resource::RLIM_INFINITY {
+        return Ok(());
+    }
+    setrlimit(Resource::RLIMIT_NPROC, most - most / 4, most - most / 4)
+}
+
+/// The permission bits that new files do not get.
+pub fn set_umask(mask: u32) {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
+}
+
+/// Whether this user may pass a directory on the way to something below.
+pub fn may_pass(path: &Path) -> bool {
+    nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
 /// Ends as a process that a signal has killed; it leaves no core (core(5)).
@@ -147,8 +204,7 @@ fn die_of(signal: Signal) -> ! {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _ = nix::sys::signal::raise(signal);
     let _ = SigSet::empty().thread_set_mask();
-    // SAFETY: as above; for a signal that did not kill.
-    unsafe { libc::_exit(128 + signal as libc::c_int) }
+    exit(128 + signal as libc::c_int)
 }
 
 /// Waits until the process that a pidfd stands for has ended, all of its threads; at most so long. Whether it has.
@@ -197,6 +253,5 @@ pub fn in_background(keep: &Dir, work: impl FnOnce()) -> Result<()> {
     if nix::unistd::setsid().is_ok() && enter(Path::new("/")).is_ok() && fd::close_all_but(keep).is_ok() {
         work();
     }
-    // SAFETY: ends the child without anything that the parent has prepared for its own end.
-    unsafe { libc::_exit(0) }
+    exit(0)
 }

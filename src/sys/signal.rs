@@ -1,11 +1,13 @@
 //! Signal dispositions and masks.
 
+use std::mem::MaybeUninit;
+
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 use super::{Errno, Result};
 
 /// The signals that the helpers know by name.
-pub use libc::{SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
+pub use libc::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 
 /// Makes the death of children visible again: a caller that ignores SIGCHLD hands that down through exec, and then
 /// waitpid(2) fails with ECHILD.
@@ -38,6 +40,35 @@ pub fn reset() -> Result<()> {
         set_default(number);
     }
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+/// A signal that has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Its number.
+    pub number: libc::c_int,
+    /// Whether the kernel has sent it by itself, as it does for a terminal: then to the whole process group.
+    pub from_kernel: bool,
+}
+
+/// Lets signals wait until they are asked for.
+pub fn block_all() -> Result<()> {
+    SigSet::all().thread_block()
+}
+
+/// Waits for a signal. All have been blocked.
+pub fn wait() -> Result<Told> {
+    let mut what = MaybeUninit::<libc::siginfo_t>::uninit();
+    // SAFETY: both live across the call.
+    let number = Errno::result(unsafe { libc::sigwaitinfo(SigSet::all().as_ref(), what.as_mut_ptr()) })?;
+    // SAFETY: the call has succeeded, and so has written it.
+    let from_kernel = unsafe { what.assume_init() }.si_code == libc::SI_KERNEL;
+    Ok(Told { number, from_kernel })
+}
+
+/// Stops this process until it is continued.
+pub fn stop_self() {
+    let _ = nix::sys::signal::raise(nix::sys::signal::SIGSTOP);
 }
 
 fn set_default(number: libc::c_int) {

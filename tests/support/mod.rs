@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 pub mod forest;
+pub mod glexec;
 pub mod handover;
 pub mod hanging;
 pub mod held;
@@ -34,6 +35,15 @@ pub const PROXY: &str = "x509_proxy";
 /// The map that leads from the batch user to the job user; ci/provision writes it.
 pub const MAP: &str = "/etc/glexec-helpers-test.map";
 
+/// The ids that ci/provision gives to the batch user.
+pub const SUBORDINATE: std::ops::Range<u32> = 1_900_000_000..1_900_000_256;
+
+/// Whether the tests go through the project's own switcher instead of sudo. They run one after the other then, because each has leases of
+/// its own, and so the same job user.
+pub fn is_rootless() -> bool {
+    std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "rootless")
+}
+
 /// An account of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -55,7 +65,11 @@ impl Account {
 
     /// Who runs the jobs.
     pub fn job() -> Account {
-        Account::named("gh-job")
+        match is_rootless() {
+            // The first of the batch user's that a new table of leases gives away.
+            true => Account { uid: SUBORDINATE.start, gid: SUBORDINATE.start },
+            false => Account::named("gh-job"),
+        }
     }
 
     /// Who has nothing to do with them.
@@ -111,7 +125,10 @@ impl Site {
         fs::create_dir(site.execute()).unwrap();
         fs::set_permissions(site.execute(), Permissions::from_mode(0o1777)).unwrap();
         let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/glexec-sudo");
-        executable(&site.switcher(), &fs::read(adapter).unwrap());
+        executable(&site.path().join("glexec-sudo"), &fs::read(adapter).unwrap());
+        fs::create_dir(site.leases()).unwrap();
+        fs::set_permissions(site.leases(), Permissions::from_mode(0o700)).unwrap();
+        Account::batch().owns(site.leases());
         site
     }
 
@@ -124,9 +141,9 @@ impl Site {
         self.path().join("execute")
     }
 
-    /// The real switcher: sudo behind its adapter.
+    /// The real switcher: sudo behind its adapter, or the project's own.
     pub fn switcher(&self) -> PathBuf {
-        self.path().join("glexec-sudo")
+        if is_rootless() { program("glexec") } else { self.path().join("glexec-sudo") }
     }
 
     /// A switcher of the test's own: a script.
@@ -134,6 +151,11 @@ impl Site {
         let path = self.path().join(name);
         executable(&path, format!("#!/bin/sh\n{body}\n").as_bytes());
         path
+    }
+
+    /// Where the project's own switcher keeps its leases.
+    pub fn leases(&self) -> PathBuf {
+        self.path().join("leases")
     }
 
     /// A directory that the batch user may write to.
@@ -160,6 +182,7 @@ impl Site {
     pub fn helper(&self, name: &str) -> Command {
         let mut command = Account::batch().command(program(name));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_SUDO_MAP", MAP).env("LC_ALL", "C");
+        command.env("GLEXEC_STATE_DIR", self.leases());
         command.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "30").stdin(Stdio::null());
         command
     }
@@ -226,6 +249,10 @@ pub fn own(path: &Path, account: Account) {
 pub fn owner(path: &Path) -> Account {
     use std::os::unix::fs::MetadataExt as _;
     let found = fs::symlink_metadata(path).unwrap();
+    if is_rootless() && SUBORDINATE.contains(&found.uid()) {
+        // Another sandbox has another of them.
+        return Account::job();
+    }
     Account { uid: found.uid(), gid: found.gid() }
 }
 

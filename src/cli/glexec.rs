@@ -1,0 +1,135 @@
+//! `glexec`: the identity switcher. Its command line, environment and statuses are gLExec's.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::log;
+use crate::shown::Shown;
+use crate::switch::payload::{PATH, Payload};
+use crate::switch::refusal::{Refusal, Result};
+use crate::switch::{credential, lease, rootless};
+use crate::sys::{process, signal};
+
+/// Where the configuration of the setuid mode will be.
+const CONFIGURATION: &str = "/etc/glexec.conf";
+
+const HELP: &str = "\
+Runs a command as another user: the one that a credential stands for.
+
+Usage: glexec [--] <command> [arg…]
+       glexec -h | -v | -V
+
+Options:
+  -h, --help     Print help
+  -v, --version  Print the version
+  -V             Print the version and how it was built
+
+Without an administrator's help the payload gets a user and a group of its own
+from your subordinate ids (subuid(5)), in a user and a pid namespace. For the
+kernel that is another user, who cannot signal, trace or read you or another
+payload; you can always end it. When the payload ends, all that it has started
+is gone. Calls with the same credential get the same user, as long as the
+credential exists. Descriptors 0 to 2 and the working directory reach the
+payload.
+
+Environment:
+  GLEXEC_CLIENT_CERT   the credential: a file of yours, mode 0600 (default:
+                       X509_USER_PROXY); what it holds is not looked at
+  GLEXEC_SOURCE_PROXY  a file to copy for the payload
+  GLEXEC_TARGET_PROXY  the copy, 0600; its path is the payload's
+                       X509_USER_PROXY (default: /tmp/x509up_u<uid>;
+                       /dev/null: no copy)
+  GLEXEC_ID            a name of yours for this call, for the log
+  GLEXEC_STATE_DIR     where it is kept which ids are in use (default:
+                       /var/tmp/glexec-<your uid>)
+  GLEXEC_HELPERS_LOG   a file, 'syslog' or 'stderr', for a line of JSON
+
+The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
+SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin.
+
+Exit status: the payload's own; 128+N if signal N has killed it; 201 wrong
+call, such as no usable credential, or a command that the payload's user
+cannot execute; 202 the machine is not fit, with what to do; 203 not
+authorized; 204 the payload's own status was one of 201 to 204.
+";
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    signal::expect_children();
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let said = match words.first().and_then(|word| word.to_str()) {
+        Some("-h" | "--help") => Some(HELP.to_owned()),
+        Some("-v" | "--version") => Some(version()),
+        Some("-V") => Some(format!("{}{}", version(), settings())),
+        _ => None,
+    };
+    if let Some(said) = said {
+        let _ = std::io::stdout().write_all(said.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    if words.first().is_some_and(|word| word == "--") {
+        words.remove(0);
+    }
+    let started = Instant::now();
+    let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
+    let ended = run(words);
+    let (status, error) = match ended {
+        Ok(status) => (status, None),
+        Err(refusal) => {
+            super::say("glexec", &refusal);
+            (refusal.status as u8, Some(refusal.text))
+        }
+    };
+    let variable = |name: &str| std::env::var_os(name).map(|value| Shown::os(&value).to_string());
+    let line = json!({
+        "credential": variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY")),
+        "id": variable("GLEXEC_ID"), "command": command, "error": error,
+    });
+    if let Err(warning) = log::write_line("glexec", started.elapsed(), status, line) {
+        super::say("glexec", warning);
+    }
+    ExitCode::from(status)
+}
+
+fn run(command: Vec<OsString>) -> Result<u8> {
+    match command.first() {
+        None => return Err(Refusal::client("there is no command; usage: glexec [--] <command> [arg…]")),
+        Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
+        Some(word) if word.to_str().is_some_and(|word| word.starts_with('-')) => {
+            return Err(Refusal::client(format!(
+                "unknown option {}; usage: glexec [--] <command> [arg…]",
+                Shown::os(word)
+            )));
+        }
+        Some(_) => {}
+    }
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let credential = credential::find(variable)?;
+    let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
+    let copied = match variable("GLEXEC_SOURCE_PROXY") {
+        Some(source) if target.as_deref() != Some("/dev/null".as_ref()) => Some(credential::read(source.as_ref())?),
+        _ => None,
+    };
+    if let Some(target) = target.as_ref().filter(|target| copied.is_some() && !target.is_absolute()) {
+        return Err(Refusal::client(format!("GLEXEC_TARGET_PROXY is not an absolute path: {}", Shown::os(target))));
+    }
+    let state = lease::directory(process::user(), variable("GLEXEC_STATE_DIR"));
+    rootless::run(&credential, state, |user| {
+        let target = target.unwrap_or_else(|| PathBuf::from(format!("/tmp/x509up_u{}", user.0)));
+        Payload { command, user, proxy: copied.map(|content| (content, target)) }
+    })
+}
+
+fn version() -> String {
+    format!("glexec {} (glexec-helpers)\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// One setting a line, as a shell reads it.
+fn settings() -> String {
+    format!("GLEXEC_CONFIG_FILE=\"{CONFIGURATION}\"\nGLEXEC_MODE=\"rootless\"\nGLEXEC_PATH=\"{PATH}\"\n")
+}

@@ -1,0 +1,20 @@
+//! Changes who it is: the project's own identity switcher. So far it does so without privilege, as the caller's subordinate users.
+//!
+//! - [`credential`]: the file that stands for who may run a payload;
+//! - [`ranges`]: the ids that the caller may give away;
+//! - [`lease`]: to which credential each of them belongs;
+//! - [`rootless`]: makes or joins a user namespace, and runs the payload in it;
+//! - [`guard`]: the process above the payload;
+//! - [`payload`]: the payload's own process, until it is executed;
+//! - [`supervise`]: the caller's process while it runs;
+//! - [`refusal`]: why it is not run.
+#![forbid(unsafe_code)]
+
+pub mod credential;
+pub mod guard;
+pub mod lease;
+pub mod payload;
+pub mod ranges;
+pub mod refusal;
+pub mod rootless;
+pub mod supervise;

@@ -1,0 +1,151 @@
+//! The payload's own process, from the moment that it has a namespace until it is executed. What fails here is told to the caller.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::refusal::{Refusal, Result, Status};
+use crate::shown::Shown;
+use crate::sys::{Errno, fd, namespace, process, signal};
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Payload {
+    /// The program and its arguments; a program without a slash is looked for in [`PATH`].
+    pub command: Vec<OsString>,
+    /// The user and group that it gets.
+    pub user: (u32, u32),
+    /// The content of a credential of its own, and where that goes.
+    pub proxy: Option<(Vec<u8>, PathBuf)>,
+}
+
+/// The payload's PATH.
+pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Becomes the payload. Returns only the reason why it could not.
+pub fn become_payload(payload: &Payload) -> Refusal {
+    match prepare(payload) {
+        Ok((program, arguments, environment)) => {
+            let cause = process::execute(&program, &arguments, &environment);
+            not_executed(OsStr::from_bytes(program.as_bytes()), cause)
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+type Prepared = (CString, Vec<CString>, Vec<CString>);
+
+fn prepare(payload: &Payload) -> Result<Prepared> {
+    let failed = |step: &'static str| move |cause: Errno| Refusal::internal(format!("cannot {step}: {cause}"));
+    let (user, group) = payload.user;
+    process::leave_processes_to_owner().map_err(failed("limit the payload's processes"))?;
+    process::lead_group().map_err(failed("make a process group for the payload"))?;
+    namespace::become_user(user, group).map_err(failed("become the payload's user"))?;
+    namespace::renounce_new_privileges().map_err(failed("renounce new privileges"))?;
+    process::set_umask(0o022);
+    signal::reset().map_err(failed("reset the signals"))?;
+    fd::close_above_2_on_exec().map_err(failed("close what is not the payload's"))?;
+    if let Some((content, path)) = &payload.proxy {
+        put_proxy(content, path)?;
+    }
+    enter_working_directory()?;
+    let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Refusal::client("an argument holds a NUL"));
+    let program = find(&payload.command[0])?;
+    let arguments = payload.command.iter().map(|word| c_string(word.as_bytes())).collect::<Result<_>>()?;
+    let environment = environment(payload).iter().map(|entry| c_string(entry.as_bytes())).collect::<Result<_>>()?;
+    Ok((c_string(program.as_os_str().as_bytes())?, arguments, environment))
+}
+
+/// All that a payload gets of an environment. Its user has no entry in the account database: its name is its number, its home the root
+/// directory, its shell the one that every machine has.
+fn environment(payload: &Payload) -> Vec<OsString> {
+    let (user, _) = payload.user;
+    let mut environment: Vec<OsString> = [
+        format!("USER={user}"),
+        format!("LOGNAME={user}"),
+        "HOME=/".into(),
+        "SHELL=/bin/sh".into(),
+        format!("PATH={PATH}"),
+    ]
+    .map(OsString::from)
+    .into();
+    if let Some((_, path)) = &payload.proxy {
+        let mut entry = OsString::from("X509_USER_PROXY=");
+        entry.push(path);
+        environment.push(entry);
+    }
+    environment
+}
+
+/// The program's path: a name without a slash is looked for.
+fn find(program: &OsStr) -> Result<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return Ok(PathBuf::from(program));
+    }
+    let mut found = PATH.split(':').map(|directory| Path::new(directory).join(program));
+    found
+        .find(|path| process::may_execute(path))
+        .ok_or_else(|| Refusal::client(format!("{}: there is no such program in {PATH}", Shown::os(program))))
+}
+
+/// Writes the payload's own credential: complete under another name, 0600, before it gets this one. A link in its place is replaced.
+fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{:08x}", fastrand::u32(..)));
+    let new = PathBuf::from(new);
+    let created = File::options().write(true).create_new(true).mode(0o600).open(&new);
+    let written = created.and_then(|mut file| file.write_all(content)).and_then(|()| std::fs::rename(&new, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&new);
+        let why = closed(path).map_or_else(String::new, |directory| format!(" ({})", advice(&directory)));
+        Refusal::client(format!(
+            "cannot write GLEXEC_TARGET_PROXY {} as the payload's user: {error}{why}",
+            Shown::os(path)
+        ))
+    })
+}
+
+/// Fails if the payload's user can't be in the working directory, which it keeps.
+fn enter_working_directory() -> Result<()> {
+    match process::enter(Path::new(".")) {
+        Ok(()) => Ok(()),
+        Err(cause) => {
+            let path = std::fs::read_link("/proc/self/cwd").unwrap_or_else(|_| PathBuf::from("."));
+            let why = closed(&path.join(".")).map_or_else(|| cause.to_string(), |directory| advice(&directory));
+            Err(Refusal::client(format!(
+                "the payload's user cannot be in the working directory {}: {why}",
+                Shown::os(&path)
+            )))
+        }
+    }
+}
+
+/// Why a program was not executed, and what to do.
+fn not_executed(program: &OsStr, cause: Errno) -> Refusal {
+    let shown = Shown::os(program);
+    if let (Errno::EACCES, Some(directory)) = (cause, closed(Path::new(program))) {
+        return Refusal::client(format!("cannot execute {shown}: {}", advice(&directory)));
+    }
+    let why = match cause {
+        Errno::EACCES => "the payload's user may not execute it: chmod o+rx".to_owned(),
+        Errno::ENOENT if Path::new(program).exists() => "its interpreter does not exist".to_owned(),
+        cause => cause.to_string(),
+    };
+    Refusal { status: Status::Client, text: format!("cannot execute {shown}: {why}") }
+}
+
+/// The first directory on the way to a file that this process may not pass.
+fn closed(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let mut way: Vec<&Path> = path.ancestors().skip(1).collect();
+    way.reverse();
+    way.into_iter().find(|directory| directory.is_dir() && !process::may_pass(directory)).map(Path::to_owned)
+}
+
+fn advice(directory: &Path) -> String {
+    let shown = Shown::os(directory);
+    format!("the payload's user cannot pass the directory {shown}: chmod o+x {shown}, or use another place")
+}

@@ -1,0 +1,610 @@
+//! The switcher without an administrator: real user namespaces, real subordinate ids of the batch user's.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use support::glexec::{Rootless, processes_of};
+use support::handover::{field, set_mode, text};
+use support::kinsfolk::{is_alive, state};
+use support::{Account, SUBORDINATE, executable, failed, own, owner, program, said, succeeded, wait_until, write};
+
+/// A payload that says something when it has begun; what it says first.
+fn begun(command: &mut Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, line.trim_end().to_owned())
+}
+
+fn signal(pid: u32, signal: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+// Statuses.
+
+#[test]
+fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
+    let rootless = Rootless::new();
+    for (script, status) in [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("exit 200", 200),
+        ("exit 205", 205),
+        ("exit 255", 255),
+        ("exit 201", 204),
+        ("exit 202", 204),
+        ("exit 203", 204),
+        ("exit 204", 204),
+        ("kill -KILL $$", 137),
+        ("kill -TERM $$", 143),
+    ] {
+        let output = rootless.shell(script);
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
+    }
+}
+
+#[test]
+fn a_wrong_call_is_201_and_says_why() {
+    let rootless = Rootless::new();
+    let scratch = rootless.site.scratch();
+    let credential = |name: &str, mode: u32, account: Account| {
+        let path = rootless.credential(name);
+        set_mode(&path, mode);
+        account.owns(&path);
+        path
+    };
+    let link = scratch.join("link");
+    symlink(scratch.join("credential"), &link).unwrap();
+    let fifo = scratch.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    Account::batch().owns(&fifo);
+    let cases = [
+        (scratch.join("missing"), "cannot be opened"),
+        (credential("readable", 0o644, Account::batch()), "chmod 600"),
+        (credential("writable", 0o620, Account::batch()), "chmod 600"),
+        (credential("closed", 0o000, Account::batch()), "cannot be opened"),
+        (credential("another's", 0o600, Account::other()), "cannot be opened"),
+        (credential("root's", 0o604, Account::named("root")), "not to you"),
+        (link, "cannot be opened"),
+        (fifo, "not a regular file"),
+        (scratch.clone(), "not a regular file"),
+    ];
+    for (path, why) in &cases {
+        let output = rootless.glexec_with(path).arg("/bin/true").output().unwrap();
+        failed(&output, 201, &[why, &path.display().to_string()]);
+    }
+    let none = rootless.glexec().env_remove("GLEXEC_CLIENT_CERT").arg("/bin/true").output().unwrap();
+    failed(&none, 201, &["GLEXEC_CLIENT_CERT"]);
+    for (words, why) in [
+        (&[][..], "no command"),
+        (&["--"], "no command"),
+        (&[""], "empty"),
+        (&["--bogus", "/bin/true"], "--bogus"),
+        (&["/nonexistent"], "/nonexistent"),
+        (&["nonexistent"], "no such program"),
+        (&["/etc/passwd"], "may not execute"),
+    ] {
+        failed(&rootless.glexec().args(words).output().unwrap(), 201, &[why]);
+    }
+}
+
+#[test]
+fn the_credential_of_the_environment_is_the_proxy_where_no_other_is_named() {
+    let rootless = Rootless::new();
+    let mut command = rootless.glexec();
+    command.env_remove("GLEXEC_CLIENT_CERT").env("X509_USER_PROXY", rootless.site.scratch().join("credential"));
+    succeeded(&command.arg("/bin/true").output().unwrap());
+}
+
+#[test]
+fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
+    let rootless = Rootless::new();
+    let closed = rootless.site.scratch().join("closed");
+    fs::create_dir_all(closed.join("below")).unwrap();
+    executable(&closed.join("below/program"), b"#!/bin/sh\n");
+    own(&closed, Account::batch());
+    set_mode(&closed, 0o700);
+    set_mode(closed.join("below"), 0o700);
+    let advice = format!("cannot pass the directory {}: chmod o+x", closed.display());
+    failed(&rootless.glexec().arg(closed.join("below/program")).output().unwrap(), 201, &[&advice]);
+    failed(
+        &rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap(),
+        201,
+        &["working directory", &advice],
+    );
+    let mut proxy = rootless.glexec();
+    proxy.env("GLEXEC_SOURCE_PROXY", rootless.site.scratch().join("credential"));
+    let output = proxy.env("GLEXEC_TARGET_PROXY", closed.join("below/proxy")).arg("/bin/true").output().unwrap();
+    failed(&output, 201, &["GLEXEC_TARGET_PROXY", &advice]);
+    set_mode(&closed, 0o711);
+    failed(&rootless.glexec().arg(closed.join("below/program")).output().unwrap(), 201, &["below: chmod o+x"]);
+    set_mode(closed.join("below"), 0o711);
+    succeeded(&rootless.glexec().arg(closed.join("below/program")).output().unwrap());
+}
+
+#[test]
+fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
+    let rootless = Rootless::new();
+    let credential = rootless.credential("of another");
+    Account::other().owns(&credential);
+    let mut command = Account::other().command(program("glexec"));
+    command.env_clear().env("GLEXEC_CLIENT_CERT", &credential).env("GLEXEC_STATE_DIR", "/var/tmp/gh-test-unused");
+    failed(&command.arg("/bin/true").output().unwrap(), 202, &["no subordinate ids", "usermod --add-subuids"]);
+
+    let output = rootless.glexec().env("PATH", "/nonexistent").arg("/bin/true").output().unwrap();
+    failed(&output, 202, &["newuidmap is not installed", "uidmap"]);
+
+    let call = rootless.glexec();
+    let mut without = Account::batch().command("setpriv");
+    without.args(["--no-new-privs"]).arg(call.get_program()).arg("/bin/true").env_clear();
+    without.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    failed(&without.output().unwrap(), 202, &["no_new_privs"]);
+
+    // In a user namespace of root's, with a setting of its own.
+    let mut holder = Command::new("unshare").args(["--user", "sleep", "60"]).spawn().unwrap();
+    let file = |name: &str| format!("/proc/{}/{name}", holder.id());
+    let own = fs::read_link("/proc/self/ns/user").unwrap();
+    wait_until("it has a namespace", || fs::read_link(file("ns/user")).unwrap() != own);
+    for name in ["uid_map", "gid_map"] {
+        fs::write(file(name), "0 0 65536\n").unwrap();
+    }
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces || exit 9
+        exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$@\"";
+    let mut forbidden = Command::new("nsenter");
+    forbidden.args(["--user", "--target", &holder.id().to_string(), "/bin/sh", "-c", script, "sh"]);
+    forbidden.arg(call.get_program()).arg("/bin/true").env_clear();
+    forbidden.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = forbidden.output().unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    failed(&output, 202, &["user namespace", "sysctl -w user.max_user_namespaces"]);
+
+    let planted = rootless.site.scratch().join("planted");
+    symlink("/tmp", &planted).unwrap();
+    let output = rootless.glexec().env("GLEXEC_STATE_DIR", &planted).arg("/bin/true").output().unwrap();
+    failed(&output, 202, &["planted", "GLEXEC_STATE_DIR"]);
+}
+
+#[test]
+fn a_call_that_finds_all_ids_in_use_is_202() {
+    let rootless = Rootless::new();
+    let state = rootless.site.scratch().join("state");
+    fs::create_dir(&state).unwrap();
+    set_mode(&state, 0o700);
+    for user in SUBORDINATE {
+        write(
+            state.join(user.to_string()),
+            format!("0 0\n{}", rootless.site.scratch().join("credential").display()),
+            0o600,
+        );
+    }
+    own(&state, Account::batch());
+    let other = rootless.credential("one more");
+    let output = rootless.glexec_with(&other).env("GLEXEC_STATE_DIR", &state).arg("/bin/true").output().unwrap();
+    failed(&output, 202, &["all 256 subordinate ids are in use"]);
+}
+
+// What the payload is.
+
+#[test]
+fn the_payload_is_a_subordinate_user_with_one_group_and_no_others() {
+    let rootless = Rootless::new();
+    let mut command = rootless.glexec();
+    let said = rootless.says("id -u; id -g; id -G; grep -E '^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs):' /proc/self/status");
+    let lines: Vec<&str> = said.lines().collect();
+    let user: u32 = lines[0].parse().unwrap();
+    assert!(SUBORDINATE.contains(&user));
+    assert_eq!(lines[1..3], [lines[0], lines[0]]);
+    assert!(lines[3..7].iter().all(|line| line.ends_with("0000000000000000")), "{said}");
+    assert!(lines[7].ends_with('1'), "{said}");
+    let (mut child, _) = begun(command.args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let pids = processes_of(user);
+    assert_eq!(pids.len(), 1, "outside, too, it has this id");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_environment_is_new_and_descriptors_above_2_are_closed() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let mut expected: Vec<String> = vec![
+        format!("USER={user}"),
+        format!("LOGNAME={user}"),
+        "HOME=/".into(),
+        "SHELL=/bin/sh".into(),
+        "PATH=/usr/local/bin:/usr/bin:/bin".into(),
+    ];
+    expected.sort();
+    let output = rootless.glexec().env("SECRET", "x").env("LD_PRELOAD", "/x").arg("/usr/bin/env").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort();
+    assert_eq!(lines, expected);
+    let call = rootless.glexec();
+    let mut open = Account::batch().command("/bin/sh");
+    open.args(["-c", "exec \"$@\" 7</dev/null 9>&1", "sh"])
+        .arg(call.get_program())
+        .args(["ls", "/proc/self/fd"])
+        .env_clear();
+    open.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // 3 is the listing itself.
+    assert_eq!(String::from_utf8(open.output().unwrap().stdout).unwrap(), "0\n1\n2\n3\n");
+}
+
+#[test]
+fn it_keeps_the_working_directory_and_starts_with_default_signals_its_own_group_and_umask_022() {
+    let rootless = Rootless::new();
+    let mut command = rootless.glexec();
+    let script = "pwd; umask; grep -E '^Sig(Blk|Ign):' /proc/self/status; ps -o pgid= -p $$; echo $$";
+    command.args(["/bin/sh", "-c", script]).current_dir("/usr/lib");
+    let call = "trap '' PIPE TERM USR1; umask 077; exec \"$@\"";
+    let mut ignoring = Account::batch().command("/bin/sh");
+    ignoring
+        .args(["-c", call, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir("/usr/lib")
+        .env_clear();
+    ignoring.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = ignoring.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    assert_eq!(lines[..2], ["/usr/lib", "0022"]);
+    assert!(lines[2].ends_with("0000000000000000") && lines[3].ends_with("0000000000000000"), "{said}");
+    assert_eq!(lines[4], lines[5]);
+}
+
+#[test]
+fn a_socket_on_descriptor_0_arrives_intact_and_is_closed_when_the_payload_closes_it() {
+    let rootless = Rootless::new();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut command = rootless.glexec();
+    command
+        .args(["/bin/sh", "-c", "head -c 4 >&0; exec <&- >/dev/null; sleep 60"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
+    drop(command);
+    ours.write_all(b"word").unwrap();
+    let mut all = String::new();
+    ours.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "word");
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn it_sees_the_processes_of_its_own_namespace_only() {
+    let rootless = Rootless::new();
+    let said = rootless.says("ls -d /proc/[0-9]* | wc -l; cat /proc/1/comm");
+    let (count, first) = said.split_once('\n').unwrap();
+    assert!(count.parse::<u32>().unwrap() < 10, "{said}");
+    assert_eq!(first, "glexec");
+}
+
+#[test]
+fn a_copy_of_the_proxy_is_the_payloads_own() {
+    let rootless = Rootless::new();
+    let source = rootless.credential("source");
+    let target = rootless.site.execute().join("target");
+    let with = |target: Option<&Path>, words: &[&str]| {
+        let mut command = rootless.glexec();
+        command.env("GLEXEC_SOURCE_PROXY", &source);
+        if let Some(target) = target {
+            command.env("GLEXEC_TARGET_PROXY", target);
+        }
+        command.args(words).output().unwrap()
+    };
+    // A link that is there is replaced.
+    symlink(&source, &target).unwrap();
+    std::os::unix::fs::lchown(&target, Some(rootless.user()), None).unwrap();
+    let output = with(
+        Some(&target),
+        &["/bin/sh", "-c", "echo $X509_USER_PROXY; cat $X509_USER_PROXY; stat -c '%u %a' $X509_USER_PROXY"],
+    );
+    let expected = format!("{}\na token\n{} 600\n", target.display(), rootless.user());
+    assert_eq!((said(&output).as_str(), String::from_utf8(output.stdout).unwrap()), ("", expected));
+    let output = with(Some(Path::new("/dev/null")), &["/usr/bin/env"]);
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("X509"));
+    let output = with(None, &["/bin/sh", "-c", "echo $X509_USER_PROXY; rm $X509_USER_PROXY"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("/tmp/x509up_u{}\n", rootless.user()));
+    failed(&with(Some(Path::new("relative")), &["/bin/true"]), 201, &["absolute"]);
+    failed(&with(Some(Path::new("/nonexistent/x")), &["/bin/true"]), 201, &["GLEXEC_TARGET_PROXY"]);
+    set_mode(&source, 0o644);
+    failed(&with(Some(&target), &["/bin/true"]), 201, &["source", "chmod 600"]);
+}
+
+#[test]
+fn help_version_and_settings_are_told() {
+    let rootless = Rootless::new();
+    for (option, word) in [
+        ("-h", "GLEXEC_CLIENT_CERT"),
+        ("--help", "201"),
+        ("-v", "glexec 0."),
+        ("--version", "glexec 0."),
+        ("-V", "GLEXEC_CONFIG_FILE=\"/"),
+    ] {
+        let output = rootless.glexec().arg(option).output().unwrap();
+        succeeded(&output);
+        assert!(String::from_utf8(output.stdout).unwrap().contains(word), "{option}");
+    }
+    let output = rootless.glexec().args(["--", "/bin/echo", "--", "-h"]).output().unwrap();
+    assert_eq!(output.stdout, b"-- -h\n");
+}
+
+#[test]
+fn the_log_holds_the_callers_id_escaped() {
+    let rootless = Rootless::new();
+    let log = rootless.site.scratch().join("log");
+    let mut command = rootless.glexec();
+    command.env("GLEXEC_HELPERS_LOG", &log).env("GLEXEC_ID", "job 7\n\u{1b}[2J");
+    command.args(["/bin/sh", "-c", "exit 7"]).output().unwrap();
+    let line = text(&log);
+    assert_eq!((field(&line, "helper"), field(&line, "status")), ("\"glexec\"", "7"));
+    assert!(line.contains("job 7\\\\n\\\\u{1b}[2J"), "{line}");
+}
+
+// What the payload cannot do.
+
+#[test]
+fn a_payload_cannot_reach_its_caller_nor_another_payload() {
+    let rootless = Rootless::new();
+    let mut caller = Account::batch().command("sleep").arg("60").spawn().unwrap();
+    let secret = rootless.credential("secret");
+    let other = rootless.credential("of the other");
+    let (mut neighbour, neighbours) =
+        begun(rootless.glexec_with(&other).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    // A second call of its own lease sees the processes of the caller, too.
+    let (mut first, user) = begun(rootless.glexec().args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    assert_ne!(user, neighbours);
+    let others = processes_of(neighbours.parse().unwrap());
+    assert_eq!(others.len(), 1);
+    for pid in others.into_iter().chain([caller.id(), neighbour.id(), first.id()]) {
+        let script = format!(
+            "kill -9 {pid} 2>/dev/null && echo killed; cat /proc/{pid}/environ 2>/dev/null && echo read; \
+             cat /proc/{pid}/mem 2>/dev/null && echo mem; ls /proc/{pid}/fd 2>/dev/null && echo fd; \
+             strace -p {pid} 2>&1 | grep -q attached && echo traced; [ -d /proc/{pid} ] && echo seen"
+        );
+        assert_eq!(rootless.says(&script), "seen", "process {pid}");
+        assert!(is_alive(pid));
+    }
+    let script = format!(
+        "cat {} 2>/dev/null || echo closed; echo x 2>/dev/null >{} || echo closed",
+        secret.display(),
+        secret.display()
+    );
+    assert_eq!(rootless.says(&script), "closed\nclosed");
+    for child in [&mut first, &mut neighbour, &mut caller] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn nothing_that_a_payload_started_outlives_it() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let script = "setsid sh -c 'trap \"\" HUP TERM; sleep 100 & exec sleep 100' >/dev/null 2>&1 & nohup sleep 100 >/dev/null 2>&1 & exit 3";
+    assert_eq!(rootless.shell(script).status.code(), Some(3));
+    assert_eq!(processes_of(user), [0; 0]);
+    // Beside another call of the same lease there is no namespace of its own to end with.
+    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    assert_eq!(rootless.shell(script).status.code(), Some(3));
+    assert_eq!(processes_of(user).len(), 1);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    wait_until("the first has ended, too", || processes_of(user).is_empty());
+}
+
+#[test]
+fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let call = rootless.glexec();
+    // However many the batch user has at the moment in other tests.
+    let most = 800 + all_tasks_of(Account::batch().uid);
+    let mut limited = Account::batch().command("prlimit");
+    limited.arg(format!("--nproc={most}")).arg(call.get_program());
+    limited.args(["/bin/bash", "-c", "echo begun; while :; do sleep 100 & done"]).env_clear();
+    limited.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stderr(Stdio::null());
+    let (mut child, _) = begun(&mut limited);
+    wait_until("it has as many as it can", || processes_of(user).len() > 100);
+    let mut again = Account::batch().command("prlimit");
+    let output =
+        again.arg(format!("--nproc={most}")).args(["/bin/sh", "-c", "/bin/true; /bin/echo enough"]).output().unwrap();
+    assert_eq!((said(&output).as_str(), output.stdout.as_slice()), ("", &b"enough\n"[..]));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("none is left", || processes_of(user).is_empty());
+}
+
+/// How many tasks a user has.
+fn all_tasks_of(user: u32) -> usize {
+    processes_of(user).iter().map(|pid| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)).sum()
+}
+
+// Ends and signals.
+
+#[test]
+fn a_call_that_is_killed_at_any_moment_leaves_nobody_and_nothing_in_the_way() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    for moment in 0..40 {
+        let mut child = rootless.glexec().args(["sleep", "60"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(moment * 250));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until("nobody is left", || processes_of(user).is_empty());
+    }
+    assert_eq!(rootless.user(), user);
+}
+
+#[test]
+fn signals_reach_the_payload() {
+    use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
+    let rootless = Rootless::new();
+    for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
+        let name = &number.as_str()[3..];
+        let script = format!("trap 'exit 5' {name}; echo begun; while :; do sleep 0.05; done");
+        let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", &script]));
+        signal(child.id(), number);
+        assert_eq!(child.wait().unwrap().code(), Some(5), "{name}");
+    }
+    let user = rootless.user();
+    let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    signal(child.id(), SIGTSTP);
+    wait_until("both are stopped", || {
+        state(child.id()) == Some('T') && processes_of(user).iter().all(|pid| state(*pid) == Some('T'))
+    });
+    signal(child.id(), SIGCONT);
+    wait_until("both go on", || {
+        state(child.id()) != Some('T') && processes_of(user).iter().all(|pid| state(*pid) != Some('T'))
+    });
+    signal(child.id(), SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn the_caller_can_end_a_payload_that_is_killed_from_outside() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let mut kill = Account::batch().command("kill");
+    assert!(kill.args(["-KILL", &processes_of(user)[0].to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+}
+
+// Leases.
+
+#[test]
+fn a_credential_has_one_user_and_another_credential_another() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let second = rootless.credential("second");
+    let other = String::from_utf8(rootless.glexec_with(&second).args(["id", "-u"]).output().unwrap().stdout).unwrap();
+    assert_ne!(other.trim(), user.to_string());
+    assert_eq!(rootless.user(), user);
+    // By another way to the same place.
+    let way = rootless.site.scratch().join("../scratch/credential");
+    let same = String::from_utf8(rootless.glexec_with(&way).args(["id", "-u"]).output().unwrap().stdout).unwrap();
+    assert_eq!(same.trim(), user.to_string());
+}
+
+#[test]
+fn a_call_beside_another_of_its_lease_joins_its_user_namespace_and_keeps_the_callers_pids() {
+    let rootless = Rootless::new();
+    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; MARK=x exec sleep 60"]));
+    let pid = processes_of(rootless.user())
+        .into_iter()
+        .find(|pid| text(format!("/proc/{pid}/comm")).trim() == "sleep")
+        .unwrap();
+    let own = fs::read_link("/proc/self/ns/pid").unwrap();
+    let said = rootless.says(&format!("readlink /proc/self/ns/pid /proc/self/ns/user /proc/{pid}/ns/user; tr '\\0' '\\n' </proc/{pid}/environ | grep MARK; kill {pid}"));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(Path::new(lines[0]), own);
+    assert_eq!(lines[1], lines[2]);
+    assert_eq!(lines[3], "MARK=x");
+    assert_eq!(first.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn a_lease_ends_with_its_credential_and_its_stragglers() {
+    let rootless = Rootless::new();
+    let lost = rootless.credential("lost");
+    let (mut straggler, user) = begun(rootless.glexec_with(&lost).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    let lease = Path::new("/var/tmp").join(format!("glexec-{}", Account::batch().uid)).join(&user);
+    assert!(text(&lease).ends_with("/lost"));
+    fs::remove_file(&lost).unwrap();
+    rootless.user();
+    assert_eq!(text(&lease), "");
+    assert_eq!(straggler.wait().unwrap().code(), Some(137));
+    assert_eq!(owner(&lease), Account::batch());
+    assert_eq!(fs::metadata(&lease).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn ids_are_used_again_least_recently_first_and_never_while_somebody_has_them() {
+    let rootless = Rootless::new();
+    let state = rootless.site.scratch().join("state");
+    fs::create_dir(&state).unwrap();
+    set_mode(&state, 0o700);
+    // The third was free for longest, but has a process; all others are taken.
+    let taken = format!("0 0\n{}", rootless.site.path().join("glexec-sudo").display());
+    for user in SUBORDINATE {
+        write(state.join(user.to_string()), &taken, 0o600);
+    }
+    for (place, age) in [(10, 100), (11, 200), (12, 300)] {
+        let path = state.join((SUBORDINATE.start + place).to_string());
+        write(&path, "", 0o600);
+        let then = std::time::SystemTime::now() - Duration::from_secs(age);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+    }
+    own(&state, Account::batch());
+    let [second, third] = [11, 12].map(|place| SUBORDINATE.start + place);
+    // In a namespace of the batch user's own, as every payload is.
+    let mut squatter = rootless.glexec_with(&rootless.credential("squatter"));
+    let table = rootless.site.scratch().join("only the third");
+    fs::create_dir(&table).unwrap();
+    set_mode(&table, 0o700);
+    for user in SUBORDINATE.filter(|user| *user != third) {
+        write(
+            table.join(user.to_string()),
+            format!("0 0\n{}", rootless.site.path().join("glexec-sudo").display()),
+            0o600,
+        );
+    }
+    own(&table, Account::batch());
+    let (mut squatter, user) =
+        begun(squatter.env("GLEXEC_STATE_DIR", &table).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    assert_eq!(user, third.to_string());
+    let output = rootless.glexec().env("GLEXEC_STATE_DIR", &state).args(["id", "-u"]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), second.to_string());
+    squatter.kill().unwrap();
+    squatter.wait().unwrap();
+}
+
+#[test]
+fn fifty_callers_at_once_get_what_they_should() {
+    let rootless = Rootless::new();
+    let of_one: Vec<Child> = (0..25)
+        .map(|_| rootless.glexec().args(["/bin/sh", "-c", "id -u; sleep 0.2"]).stdout(Stdio::piped()).spawn().unwrap())
+        .collect();
+    let of_many: Vec<Child> = (0..25)
+        .map(|number| {
+            let credential = rootless.credential(&format!("credential {number}"));
+            rootless
+                .glexec_with(&credential)
+                .args(["/bin/sh", "-c", "id -u; sleep 0.2"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let users = |children: Vec<Child>| -> Vec<String> {
+        let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+        outputs
+            .map(|output| {
+                assert_eq!(output.status.code(), Some(0));
+                String::from_utf8(output.stdout).unwrap()
+            })
+            .collect()
+    };
+    let (one, many) = (users(of_one), users(of_many));
+    let all: BTreeSet<&String> = one.iter().collect();
+    assert_eq!(all.len(), 1);
+    let all: BTreeSet<&String> = one.iter().chain(&many).collect();
+    assert_eq!(all.len(), 26);
+}
