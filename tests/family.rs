@@ -362,11 +362,12 @@ fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_notic
     let sudo = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo";
     let ancestors: Vec<u32> = std::iter::successors(Some(job), |pid| parent(*pid)).collect();
     assert!(ancestors.iter().any(|pid| sudo(*pid)), "sudo has stayed");
-    for round in 0..2 {
-        // By family, and as a supervisor does that knows of processes only.
+    let run = starter.child.id().to_string();
+    for way in [Some(("--sandbox", "-")), Some(("--family", run.as_str())), None] {
+        // The last is what a supervisor does that knows of processes only.
         let send = |signal: &str| {
-            if round == 0 {
-                let call = hunt(&site, &["--sandbox"], &sandbox, "-", signal);
+            if let Some((option, pid)) = way {
+                let call = hunt(&site, &[option], &sandbox, pid, signal);
                 report(&installation.own(&call).output().unwrap());
             } else {
                 for pid in ancestors.iter().take_while(|pid| !sudo(**pid)) {

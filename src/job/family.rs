@@ -103,11 +103,6 @@ impl Family {
         &self.members
     }
 
-    /// How many members have ended.
-    pub fn ended(&self) -> usize {
-        self.ended.len()
-    }
-
     /// A member has ended.
     pub fn bury(&mut self, pid: i32) {
         if self.members.remove(&pid).is_some() {
@@ -204,8 +199,8 @@ impl Family {
                 }
             }
         };
-        // One that has a dead member's number is another process.
-        let ended = self.ended.iter().filter(|pid| !seen.contains_key(pid));
+        // A living process that has a dead member's number is another one.
+        let ended = self.ended.iter().filter(|pid| seen.get(pid).is_none_or(|entry| entry.is_zombie()));
         add(self.root.iter().chain(self.members.keys()).chain(ended).copied().collect(), &mut found);
         for pid in seen.keys() {
             if !found.contains(pid) && is_own(*pid) {

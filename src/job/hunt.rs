@@ -145,9 +145,12 @@ impl Hunter {
         let mut delivered: HashSet<i32> = HashSet::new();
         for _ in 0..MOST_ROUNDS {
             let Look { new, complete } = self.look()?;
-            // sudo stops when its command is stopped, and nobody could continue it when that has been killed.
-            let stopped: Vec<i32> = new.iter().copied().filter(|pid| !monitor::is_below(*pid)).collect();
+            // A sudo stops when its command is stopped, and nobody could continue it when that has been killed. The agent that stands between
+            // has no children but the job.
+            let (below, stopped): (Vec<i32>, Vec<i32>) = new.iter().partition(|pid| monitor::is_below(**pid));
             self.signal(&stopped, SIGSTOP);
+            let commands: Vec<i32> = below.into_iter().filter(|pid| !monitor::is_stand_in(*pid)).collect();
+            self.signal(&commands, SIGKILL);
             self.rest(&stopped);
             if complete && !new.is_empty() {
                 continue;
@@ -232,7 +235,9 @@ impl Hunter {
         // Those who have ended since are not left; nor are, when all were to be stopped, those who are.
         self.wait(&self.all(), Duration::ZERO, None);
         if matches!(number, SIGKILL | SIGSTOP) {
-            left = self.all().into_iter().filter_map(|pid| Some((pid, why_left(pid, number)?))).collect();
+            // To be stopped was not for all of them.
+            let meant = self.all().into_iter().filter(|pid| number == SIGKILL || self.reached.contains(pid));
+            left = meant.filter_map(|pid| Some((pid, why_left(pid, number)?))).collect();
             left.extend(
                 self.family.strangers().map(|pid| (pid, described(pid, "not permitted: it is another user's"))),
             );
