@@ -1,12 +1,14 @@
 //! Families of processes (kin.rs), and calls of kill for them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use super::handover::KILL;
-use super::{Account, PROXY, Site, retained, said, wait_until};
+use super::{Account, PROXY, Site, is_rootless, program, retained, said, wait_until};
 
 /// Where the program is that makes them.
 pub fn kin() -> PathBuf {
@@ -24,8 +26,21 @@ pub struct Kin {
 impl Kin {
     /// Starts a family of so many members for a sandbox: with its mark.
     pub fn of(sandbox: &Path, kind: &str, members: usize) -> Kin {
-        let mut command = Kin::command(Account::job(), kind);
-        Kin::start(command.env("_GLEXEC_HELPERS_FAMILY", retained(sandbox)), members)
+        if !is_rootless() {
+            let mut command = Kin::command(Account::job(), kind);
+            return Kin::start(command.env("_GLEXEC_HELPERS_FAMILY", retained(sandbox)), members);
+        }
+        // Through the switcher: only so it is in the namespaces of its lease, as a job is.
+        let mut mark = OsString::from("_GLEXEC_HELPERS_FAMILY=");
+        mark.push(retained(sandbox));
+        let mut command = Account::batch().command("setsid");
+        command.arg(program("glexec")).args(["/usr/bin/env", "-i"]).arg(mark).arg(kin()).args(kind.split(','));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_CLIENT_CERT", retained(sandbox).join(PROXY));
+        let site = sandbox.parent().and_then(Path::parent).unwrap();
+        let mut kin = Kin::start(command.env("GLEXEC_STATE_DIR", site.join("leases")), members);
+        let user = owner_id(sandbox);
+        kin.pids.iter_mut().for_each(|pid| *pid = outer(*pid, user));
+        kin
     }
 
     /// Starts one that carries no mark.
@@ -77,6 +92,24 @@ impl Drop for Kin {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The number that a process of this user has here, which may have another one in a pid namespace of its own.
+fn outer(inner: u32, user: u32) -> u32 {
+    let is = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let of =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        of("Uid:").starts_with(&user.to_string()) && of("NSpid:").split('\t').next_back() == Some(&inner.to_string())
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // One with the same number here was started last.
+    let found: Vec<u32> = pids.filter(is).collect();
+    *found.iter().find(|pid| **pid == inner).or(found.last()).unwrap_or(&inner)
+}
+
+fn owner_id(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().uid()
 }
 
 /// Whether any thread of a process has not ended.
