@@ -44,18 +44,16 @@ pub struct Agent {
 impl Called {
     /// Calls the agent for a sandbox.
     pub fn new(switcher: &Switcher, sandbox: &OsStr) -> Result<Self> {
-        Called::with(switcher, &[OsStr::new("serve"), sandbox], sandbox, Duration::ZERO)
+        Called::with(switcher, &[OsStr::new("serve"), sandbox], sandbox)
     }
 
-    /// Calls the agent for an errand about `sandbox` that may take so long before it says anything.
-    pub fn with(switcher: &Switcher, errand: &[&OsStr], sandbox: &OsStr, work: Duration) -> Result<Self> {
+    /// Calls the agent for an errand about `sandbox`.
+    pub fn with(switcher: &Switcher, errand: &[&OsStr], sandbox: &OsStr) -> Result<Self> {
         let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
         socket::receive_credentials(&ours, true).at("prepare the socket for", switcher.program())?;
         let running = switcher.start(errand.iter().copied(), Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
-        let limit = switcher.limit();
-        let limit = if limit.is_zero() { limit } else { limit.saturating_add(work) };
-        channel.limit_waiting(limit).map_err(broken)?;
+        channel.limit_waiting(switcher.limit()).map_err(broken)?;
         Ok(Called { channel, running, sandbox: sandbox.to_owned() })
     }
 
@@ -161,11 +159,13 @@ impl Agent {
         put.map_err(|error| error.during("have the proxy replaced in", &self.sandbox))
     }
 
-    /// Hears what became of a hunt.
-    pub fn hunted(&mut self) -> Result<Hunted> {
+    /// Hears what became of a hunt that may take so long.
+    pub fn hunted(&mut self, work: Duration) -> Result<Hunted> {
         let mut hunted = Hunted::default();
+        // All that it says has to come within the time of one answer.
+        let deadline = self.channel.deadline(work);
         loop {
-            match self.channel.receive().map_err(broken)? {
+            match self.channel.receive_by(deadline).map_err(broken)? {
                 Frame::Survivor { pid, text } => name(&mut hunted.survivors, (pid, Shown(text).to_string()))?,
                 Frame::Remains { text } => name(&mut hunted.remains, Shown(text).to_string())?,
                 Frame::Hunted { hunt } => {
@@ -233,7 +233,7 @@ fn lost(channel: Channel, running: Running, cause: Broken, error: Error) -> Atte
 
 /// Keeps what the agent names, as long as that is within reason.
 fn name<T>(names: &mut Vec<T>, one: T) -> Result<()> {
-    const MOST: usize = 100;
+    const MOST: usize = 20;
     if names.len() == MOST {
         return Err(broken(Broken::Protocol("more names than anybody reads")));
     }

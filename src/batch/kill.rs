@@ -12,7 +12,7 @@ use super::switcher::Switcher;
 use crate::error::{Error, Result};
 use crate::sys::{Errno, proc, process, signal};
 
-/// So much longer than the idle limit and the grace an agent may take: it waits for those who do not end.
+/// So much longer than the grace an agent may be at work before ten idle limits count: it waits for those who do not end.
 const WORK: Duration = Duration::from_secs(60);
 
 /// Who is to get a signal.
@@ -55,10 +55,14 @@ pub fn kill(
     }
     let errand = errand(retained_proxy, order).map_err(Failure::BadInput)?;
     let hunted = retrying(patience, report, |_| hunt(switcher, &errand, retained_proxy, order))?;
-    let Hunted { hunt, survivors, .. } = report.hunted.insert(hunted);
+    let Hunted { hunt, survivors, remains, .. } = report.hunted.insert(hunted);
     match (hunt.left, hunt.processes) {
         (0, 0) if order.signal != signal::SIGKILL => {
             return Err(Error::refused("signal", "there is no process that it is meant for").into());
+        }
+        (0, _) if order.clean && hunt.removed < hunt.remains => {
+            let some = remains.join("; ");
+            return Err(Error::refused("account", format!("not all that it left could be removed: {some}")).into());
         }
         (0, _) => return Ok(()),
         _ => {}
@@ -116,23 +120,26 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
         signal::SIGKILL => "name",
         _ => "ignore",
     };
+    let retained = retained_proxy.parent().unwrap_or(retained_proxy);
+    if order.whom != Whom::Account && !retained.as_os_str().as_encoded_bytes().ends_with(b".condor") {
+        let why = "it is not in a sandbox's retained directory (<sandbox>.condor), so there is no family to go with it";
+        return Err(Error::refused(retained_proxy, why));
+    }
     let root = match order.whom {
         Whom::Account => return Ok(["hunt-account", &user, &number, &grace, remains].map(OsString::from).to_vec()),
         Whom::Process(root) | Whom::Family(root) => root.to_string(),
         Whom::Sandbox => "-".to_owned(),
     };
     let mut errand = ["hunt", &user, &root, &number, &grace].map(OsString::from).to_vec();
-    errand.push(super::sandbox::family_of(retained_proxy.parent().unwrap_or(retained_proxy))?);
+    errand.push(super::sandbox::family_of(retained)?);
     Ok(errand)
 }
 
 /// One call of the switcher for it.
 fn hunt(switcher: &Switcher, errand: &[OsString], retained_proxy: &Path, order: Order) -> Result<Hunted, Attempt> {
     let errand: Vec<&OsStr> = errand.iter().map(OsString::as_os_str).collect();
-    // The agent says nothing before it has done all.
-    let work = Duration::from_secs(order.grace.into()) + WORK;
-    let mut agent = Called::with(switcher, &errand, retained_proxy.as_os_str(), work)?.hello()?;
-    match agent.hunted() {
+    let mut agent = Called::with(switcher, &errand, retained_proxy.as_os_str())?.hello()?;
+    match agent.hunted(Duration::from_secs(order.grace.into()) + WORK) {
         Ok(hunted) => {
             agent.farewell();
             Ok(Hunted { signal: order.signal, account: order.whom == Whom::Account, ..hunted })

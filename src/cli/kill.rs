@@ -139,7 +139,7 @@ fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<Order
 fn plain_means_family() -> anyhow::Result<bool> {
     match std::env::var_os(NAME) {
         None => Ok(false),
-        Some(value) if value == "process" => Ok(false),
+        Some(value) if value.is_empty() || value == "process" => Ok(false),
         Some(value) if value == "family" => Ok(true),
         Some(value) => bail!("{NAME} is neither 'process' nor 'family': '{}'", Shown::os(&value)),
     }
@@ -148,7 +148,7 @@ fn plain_means_family() -> anyhow::Result<bool> {
 /// The report, for people.
 fn line(hunted: &Hunted) -> String {
     let Hunted { signal: number, account, hunt, remains, .. } = hunted;
-    let Hunt { processes, rounds, left, remains: found, removed } = hunt;
+    let Hunt { processes, rounds, untold, left, remains: found, removed } = hunt;
     let did = match *number {
         SIGKILL => "killed".to_owned(),
         SIGSTOP => "stopped".to_owned(),
@@ -158,6 +158,10 @@ fn line(hunted: &Hunted) -> String {
     let whose = if *account { "the account" } else { "1 family" };
     let (processes, rounds) = (counted(*processes, "process", "es"), counted(*rounds, "round", "s"));
     let mut line = format!("{did} {processes} of {whose} in {rounds}; {left} left");
+    if *untold > 0 {
+        let whom = counted(*untold, "process", "es");
+        line += &format!("; {whom} of the account did not tell whether they belong to it");
+    }
     if *account && *found > 0 {
         let more = if remains.len() as u64 == *found { "" } else { ", and others" };
         line += &format!("; it left {found} behind, {removed} removed: {}{more}", remains.join(", "));
@@ -172,11 +176,11 @@ fn counted(number: u64, what: &str, more: &str) -> String {
 /// The report, for programs; also a part of the log.
 pub fn json(hunted: &Hunted) -> Value {
     let Hunted { signal: number, account, hunt, survivors, remains } = hunted;
-    let Hunt { processes, rounds, left, remains: found, removed } = hunt;
+    let Hunt { processes, rounds, untold, left, remains: found, removed } = hunt;
     let survivors: Vec<Value> = survivors.iter().map(|(pid, text)| json!({ "pid": pid, "why": text })).collect();
     let mut line = json!({
         "signal": signal::name(*number), "whose": if *account { "account" } else { "family" },
-        "processes": processes, "rounds": rounds, "left": left, "some_left": survivors,
+        "processes": processes, "rounds": rounds, "untold": untold, "left": left, "some_left": survivors,
     });
     if *account {
         line["remains"] = json!({ "found": found, "removed": removed, "some": remains });

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::environment::FAMILY;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
-use crate::sys::proc::{self, Entry};
+use crate::sys::proc::{self, Entry, Variable};
 use crate::sys::{Errno, process, signal};
 
 /// Whose processes are looked for.
@@ -37,20 +37,35 @@ pub enum Whom<'a> {
 #[derive(Debug)]
 pub struct Family {
     root: Option<i32>,
+    /// When the root was started, if it lived at the beginning: who has its number and was started at another time is another process.
+    root_started: Option<u64>,
     /// The value of the mark; none if every process of this user is a member.
     mark: Option<Vec<u8>>,
     /// This process and those above it, which are nobody's prey.
     spared: HashSet<i32>,
     /// Those above the root: whom they lead is not of the family for that.
     above_root: HashSet<i32>,
-    members: HashMap<i32, OwnedFd>,
-    /// The numbers of members that have ended. One that led a session or a group still names it: such a number is not used again
-    /// for as long as anybody is in there.
+    members: HashMap<i32, Member>,
+    /// The numbers of members that have ended.
     ended: HashSet<i32>,
+    /// The numbers of those, living or ended, that lead a session or group with somebody in it. Such a number is not used again before
+    /// nobody is left in there.
+    leaders: HashSet<i32>,
+    /// How many of this user's processes do not tell, as of the last look, whether they carry the mark.
+    untold: usize,
     strangers: HashMap<i32, OwnedFd>,
     /// What an earlier look has read of processes that are not this user's; of parts of the kernel nothing. A machine has many, and little of
     /// them counts: who their parents are.
     foreign: HashMap<i32, Option<Entry>>,
+}
+
+/// A process of the family that this user may signal.
+#[derive(Debug)]
+pub struct Member {
+    /// Stands for this very process.
+    pub held: OwnedFd,
+    /// What it was when it was found.
+    found: Entry,
 }
 
 /// What one look has found.
@@ -84,13 +99,30 @@ impl Family {
         if let (Some(root), Some(mark)) = (root, &mark) {
             let shown = format!("process {root}");
             let other = proc::variable(root, FAMILY).at("read the environment of", &shown)?;
-            if let Some(other) = other.filter(|other| other != mark) {
+            if let Variable::Is(other) = other
+                && other != *mark
+            {
                 return Err(Error::refused(shown, format!("it belongs to another job, that of {}", Shown(&other))));
             }
         }
+        let root_started = root.and_then(|root| Some(proc::entry(root).ok()??.started));
         let above_root = root.map(process::ancestors).unwrap_or_default().into_iter().collect();
         let (members, ended, strangers, foreign) = Default::default();
-        Ok(Family { root, mark, spared, above_root, members, ended, strangers, foreign })
+        // One that is gone may have led a session that somebody is still in.
+        let leaders = root.into_iter().filter(|_| root_started.is_none()).collect();
+        Ok(Family {
+            root,
+            root_started,
+            mark,
+            spared,
+            above_root,
+            members,
+            ended,
+            leaders,
+            untold: 0,
+            strangers,
+            foreign,
+        })
     }
 
     /// The processes above this one.
@@ -99,7 +131,7 @@ impl Family {
     }
 
     /// The members that have not been seen to end.
-    pub fn members(&self) -> &HashMap<i32, OwnedFd> {
+    pub fn members(&self) -> &HashMap<i32, Member> {
         &self.members
     }
 
@@ -112,7 +144,12 @@ impl Family {
 
     /// A member has become somebody that this user may not signal.
     pub fn lose(&mut self, pid: i32) {
-        self.strangers.extend(self.members.remove_entry(&pid));
+        self.strangers.extend(self.members.remove(&pid).map(|member| (pid, member.held)));
+    }
+
+    /// How many of this user's processes do not tell whether they carry the mark.
+    pub fn untold(&self) -> usize {
+        self.untold
     }
 
     /// Those who descend from members but are not this user's, and live.
@@ -124,8 +161,8 @@ impl Family {
     /// Looks through all processes.
     pub fn look(&mut self) -> Result<Look> {
         let seen = self.see()?;
-        let found = match &self.mark {
-            Some(mark) => self.relatives(&seen, mark)?,
+        let found = match self.mark.clone() {
+            Some(mark) => self.relatives(&seen, &mark)?,
             None => seen.keys().copied().filter(|pid| !self.spared.contains(pid)).collect(),
         };
         let strangers: Vec<i32> =
@@ -135,7 +172,7 @@ impl Family {
             let Some(entry) = seen.get(&pid) else { continue };
             match hold(pid, entry) {
                 Ok(Some(held)) if signal::send(&held, 0).is_ok() => {
-                    self.members.insert(pid, held);
+                    self.members.insert(pid, Member { held, found: *entry });
                     new.push(pid);
                 }
                 Ok(Some(held)) if strangers.contains(&pid) => drop(self.strangers.insert(pid, held)),
@@ -177,7 +214,13 @@ impl Family {
     }
 
     /// The numbers of all processes that belong to the family, whoever they are.
-    fn relatives(&self, seen: &Seen, mark: &[u8]) -> Result<HashSet<i32>> {
+    fn relatives(&mut self, seen: &Seen, mark: &[u8]) -> Result<HashSet<i32>> {
+        // Nobody in there any more: from now on the number may be anybody's. And a living process with a dead member's is another one.
+        let members = self.members.values().map(|member| &member.found);
+        let led: HashSet<i32> = seen.values().chain(members).flat_map(|entry| [entry.session, entry.group]).collect();
+        let reused = |pid: &i32| self.ended.contains(pid) && seen.get(pid).is_some_and(|entry| !entry.is_zombie());
+        self.leaders.retain(|pid| led.contains(pid) && !reused(pid));
+
         // Whom each number stands above, in one of the three ways.
         let [mut children, mut session, mut group] = [(); 3].map(|()| HashMap::<i32, Vec<i32>>::new());
         for (pid, entry) in seen {
@@ -199,18 +242,25 @@ impl Family {
                 }
             }
         };
-        // A living process that has a dead member's number is another one.
-        let ended = self.ended.iter().filter(|pid| seen.get(pid).is_none_or(|entry| entry.is_zombie()));
-        add(self.root.iter().chain(self.members.keys()).chain(ended).copied().collect(), &mut found);
-        for pid in seen.keys() {
-            if !found.contains(pid) && is_own(*pid) {
-                let found_mark = proc::variable(*pid, FAMILY);
-                let found_mark = found_mark.at_entry("read the environment of", || format!("process {pid}").into())?;
-                if found_mark.is_some_and(|found| found == mark) {
-                    add(vec![*pid], &mut found);
+        let root = self.root.filter(|root| seen.get(root).map(|entry| entry.started) == self.root_started);
+        let living = root.iter().filter(|root| seen.contains_key(root)).chain(self.members.keys());
+        add(living.chain(&self.leaders).copied().collect(), &mut found);
+        let mut untold = Vec::new();
+        for (pid, entry) in seen {
+            if !found.contains(pid) && !entry.is_zombie() && is_own(*pid) {
+                let variable = proc::variable(*pid, FAMILY);
+                match variable.at_entry("read the environment of", || format!("process {pid}").into())? {
+                    Variable::Is(value) if value == mark => add(vec![*pid], &mut found),
+                    Variable::Untold => untold.push(*pid),
+                    _ => {}
                 }
             }
         }
+        // An agent is on an errand of its own, and shows nothing.
+        let agent = proc::name(process::own_number());
+        let is_job = |pid: &i32| !found.contains(pid) && !self.spared.contains(pid) && proc::name(*pid) != agent;
+        self.untold = untold.into_iter().filter(is_job).count();
+        self.leaders.extend(found.iter().filter(|pid| led.contains(pid)));
         Ok(found)
     }
 

@@ -29,6 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often newcomers are looked for while the others have time to end by themselves.
 const GLANCE: Duration = Duration::from_millis(500);
 
+/// After so many looks that each found somebody new, those that were found are killed without waiting for a quiet one.
+const ROUNDS_WITHOUT_KILLING: u64 = 20;
+
+/// How often the helper is told that the hunt goes on, while nothing else happens.
+const BEAT: Duration = Duration::from_millis(200);
+
 /// What is asked for.
 #[derive(Debug)]
 pub struct Order<'a> {
@@ -41,51 +47,71 @@ pub struct Order<'a> {
 }
 
 /// What became of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// How many processes were ended, or got the signal.
     pub processes: u64,
     /// How often all processes were looked through.
     pub rounds: u64,
-    /// Who is not as the signal wants it, and why.
+    /// Processes of this user that do not tell whether they belong to the family.
+    pub untold: u64,
+    /// Who is not as the signal wants it, and why. A number of 0 stands for those that could not be found in time.
     pub left: Vec<(i32, String)>,
 }
 
-/// Carries out an order.
-pub fn hunt(order: &Order<'_>) -> Result<Outcome> {
-    // With fewer it takes more rounds.
-    let _ = fd::raise_limit();
-    let mut hunter = Hunter { family: Family::new(&order.whom)?, rounds: 0, reached: HashSet::new() };
-    let account = matches!(order.whom, Whom::Account);
-    match order.signal {
-        SIGKILL => {
-            if !order.grace.is_zero() {
-                hunter.ask_to_end(order.grace)?;
-            } else if account {
-                hunter.kill_all_at_once()?;
-            }
-            if let Err(error) = hunter.kill() {
-                // Nobody is left stopped, whatever happens.
-                hunter.signal(&hunter.all(), SIGKILL);
-                return Err(error);
-            }
-        }
-        SIGSTOP => hunter.stop()?,
-        SIGCONT => drop(hunter.send(SIGCONT, 1)?),
-        number => drop(hunter.send(number, ROUNDS_WITHOUT_STOPPING)?),
+/// Ends all processes of this user in one call, as far as this can be the first thing: a hostile job that looks out for us would
+/// stop or kill this process as well as the other way round. Returns those that it was meant for.
+pub fn kill_all_at_once() -> Result<HashSet<i32>> {
+    let own = process::own_number();
+    let above = process::ancestors(own);
+    // It would end whoever is above us and this user's. Where /proc hides some (hidepid of proc(5)), that can't be known.
+    if !process::reach_the_first(&above) || above.iter().any(|pid| family::is_own(*pid)) {
+        return Ok(HashSet::new());
     }
-    Ok(hunter.outcome(order.signal))
+    let lives = |pid: &i32| state(*pid).is_some_and(|entry| !entry.is_zombie());
+    let all = proc::numbers().at("read the directory", "/proc")?;
+    let meant = all.into_iter().filter(|pid| *pid != own && family::is_own(*pid)).filter(lives).collect();
+    match signal::kill_all_others() {
+        Ok(()) | Err(Errno::ESRCH) => Ok(meant),
+        sent => sent.at("end", "all processes of this account").map(|()| meant),
+    }
 }
 
-struct Hunter {
+/// Carries out an order. `meant` are those that have got the signal already. `heard` tells the helper now and then that the hunt goes on,
+/// and whether it still listens: if not, nobody is hunted who is not found yet, for whoever is called the same by now may be another job's.
+pub fn hunt(order: &Order<'_>, meant: HashSet<i32>, heard: &mut dyn FnMut() -> bool) -> Result<Outcome> {
+    // With fewer it takes more rounds.
+    let _ = fd::raise_limit();
+    let family = Family::new(&order.whom)?;
+    let mut hunter = Hunter { family, heard, rounds: 0, reached: meant, more: false };
+    let hunted = match order.signal {
+        SIGKILL => hunter.end(order),
+        SIGSTOP => hunter.stop(),
+        SIGCONT => hunter.send(SIGCONT, 1),
+        number => hunter.send(number, ROUNDS_WITHOUT_STOPPING),
+    };
+    if order.signal == SIGKILL && hunted.is_err() {
+        // Nobody is left stopped, whatever happens.
+        hunter.signal(&hunter.all(), SIGKILL);
+    }
+    hunted.map(|()| hunter.outcome(order.signal))
+}
+
+struct Hunter<'a> {
     family: Family,
+    heard: &'a mut dyn FnMut() -> bool,
     rounds: u64,
     /// The members that got the signal, or another one on the way to it.
     reached: HashSet<i32>,
+    /// Whether there may be more that were not found.
+    more: bool,
 }
 
-impl Hunter {
+impl Hunter<'_> {
     fn look(&mut self) -> Result<Look> {
+        if !(self.heard)() {
+            return Err(Error::refused("the helper", "it is gone"));
+        }
         self.rounds += 1;
         self.family.look()
     }
@@ -93,8 +119,8 @@ impl Hunter {
     /// Sends a signal to members.
     fn signal(&mut self, pids: &[i32], number: i32) {
         for pid in pids {
-            let Some(held) = self.family.members().get(pid) else { continue };
-            match signal::send(held, number) {
+            let Some(member) = self.family.members().get(pid) else { continue };
+            match signal::send(&member.held, number) {
                 Ok(()) => drop(self.reached.insert(*pid)),
                 Err(Errno::ESRCH) => self.family.bury(*pid),
                 // It has become another user, by a program that is set-user-ID.
@@ -111,7 +137,7 @@ impl Hunter {
     fn send(&mut self, number: i32, looks: u64) -> Result<()> {
         for _ in 0..looks {
             let Look { new, complete } = self.look()?;
-            self.signal(&new, number);
+            self.signal(&jobs(&new), number);
             if !complete {
                 return Err(Errno::EMFILE).at("hold by descriptors", "all processes of the family");
             }
@@ -130,29 +156,35 @@ impl Hunter {
                 return Ok(());
             }
             // Stopped, the agent above the job would take its sudo with it.
-            let new: Vec<i32> = new.into_iter().filter(|pid| !monitor::is_stand_in(*pid)).collect();
+            let new = jobs(&new);
             self.signal(&new, SIGSTOP);
             if !complete {
                 return Err(Errno::EMFILE).at("hold by descriptors", "all processes of the family");
             }
             self.rest(&new);
         }
-        Err(never_ending())
+        self.more = true;
+        Ok(())
     }
 
-    /// Ends every member.
-    fn kill(&mut self) -> Result<()> {
+    /// Ends every member, asked before if there is a grace.
+    fn end(&mut self, order: &Order<'_>) -> Result<()> {
+        if !order.grace.is_zero() {
+            self.ask_to_end(order.grace)?;
+            if matches!(order.whom, Whom::Account) {
+                self.reached.extend(kill_all_at_once()?);
+            }
+        }
         let mut delivered: HashSet<i32> = HashSet::new();
-        for _ in 0..MOST_ROUNDS {
+        for round in 1..=MOST_ROUNDS {
             let Look { new, complete } = self.look()?;
             // A sudo stops when its command is stopped, and nobody could continue it when that has been killed. The agent that stands between
             // has no children but the job.
             let (below, stopped): (Vec<i32>, Vec<i32>) = new.iter().partition(|pid| monitor::is_below(**pid));
             self.signal(&stopped, SIGSTOP);
-            let commands: Vec<i32> = below.into_iter().filter(|pid| !monitor::is_stand_in(*pid)).collect();
-            self.signal(&commands, SIGKILL);
+            self.signal(&jobs(&below), SIGKILL);
             self.rest(&stopped);
-            if complete && !new.is_empty() {
+            if complete && !new.is_empty() && round % ROUNDS_WITHOUT_KILLING != 0 {
                 continue;
             }
             let due: Vec<i32> = self.all().into_iter().filter(|pid| !delivered.contains(pid)).collect();
@@ -163,30 +195,15 @@ impl Hunter {
             delivered.extend(&due);
             self.wait(&due, PATIENCE, None);
         }
-        Err(never_ending())
-    }
-
-    /// Ends all processes of this user in one call, as far as this can be the first thing: a hostile job that looks out for us would
-    /// stop or kill this process as well as the other way round.
-    fn kill_all_at_once(&mut self) -> Result<()> {
-        let own = process::own_number();
-        if self.family.spared().any(|pid| pid != own && family::is_own(pid)) {
-            return Ok(()); // somebody above us is this user's
-        }
-        let all = proc::numbers().at("read the directory", "/proc")?;
-        let lives = |pid: i32| state(pid).is_some_and(|entry| !entry.is_zombie());
-        self.reached.extend(all.into_iter().filter(|pid| *pid != own && family::is_own(*pid) && lives(*pid)));
-        match signal::kill_all_others() {
-            Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            sent => sent.at("end", "all processes of this account"),
-        }
+        self.more = true;
+        Ok(())
     }
 
     /// Asks every member to end, and waits.
     fn ask_to_end(&mut self, grace: Duration) -> Result<()> {
         let end = Instant::now() + grace;
         loop {
-            let new = self.look()?.new;
+            let new = jobs(&self.look()?.new);
             self.signal(&new, SIGTERM);
             // One that is stopped does not hear it.
             let stopped: Vec<i32> =
@@ -205,13 +222,16 @@ impl Hunter {
     fn wait(&mut self, pids: &[i32], patience: Duration, until: Option<Instant>) {
         let mut give_up = Instant::now() + patience;
         for pid in pids {
-            let Some(held) = self.family.members().get(pid) else { continue };
-            let limit = until.map_or(give_up, |until| until.min(give_up));
-            let left = limit.saturating_duration_since(Instant::now());
-            if process::wait_for_end(held, left).unwrap_or(false) {
-                self.family.bury(*pid);
-                if until.is_none() {
-                    give_up = Instant::now() + patience;
+            while let Some(member) = self.family.members().get(pid) {
+                let limit = until.map_or(give_up, |until| until.min(give_up));
+                let left = limit.saturating_duration_since(Instant::now());
+                if process::wait_for_end(&member.held, left.min(BEAT)).unwrap_or(false) {
+                    self.family.bury(*pid);
+                    if until.is_none() {
+                        give_up = Instant::now() + patience;
+                    }
+                } else if left <= BEAT || !(self.heard)() {
+                    break;
                 }
             }
         }
@@ -221,10 +241,7 @@ impl Hunter {
     fn rest(&self, pids: &[i32]) {
         let end = Instant::now() + REST;
         for pid in pids {
-            while self.family.members().contains_key(pid)
-                && state(*pid).is_some_and(|entry| !entry.is_stopped() && !entry.is_zombie())
-                && Instant::now() < end
-            {
+            while self.family.members().contains_key(pid) && is_at_work(*pid) && Instant::now() < end {
                 sleep(Duration::from_micros(200));
             }
         }
@@ -243,19 +260,28 @@ impl Hunter {
             );
             left.sort();
         }
+        if self.more {
+            left.push((0, format!("others, new ones in each of {MOST_ROUNDS} rounds")));
+        }
         let processes = match number {
-            SIGKILL => {
-                let gone = self.reached.iter().filter(|pid| !self.family.members().contains_key(pid));
-                gone.count()
-            }
+            SIGKILL => self.reached.iter().filter(|pid| !self.family.members().contains_key(pid)).count(),
             _ => self.reached.len(),
         };
-        Outcome { processes: processes as u64, rounds: self.rounds, left }
+        Outcome { processes: processes as u64, rounds: self.rounds, untold: self.family.untold() as u64, left }
     }
 }
 
-fn never_ending() -> Error {
-    Error::refused("signal", format!("in {MOST_ROUNDS} rounds there were always new processes"))
+/// These without the agent that stands between a monitoring sudo and the job: what is for the job it does not get.
+fn jobs(pids: &[i32]) -> Vec<i32> {
+    pids.iter().copied().filter(|pid| !monitor::is_stand_in(*pid)).collect()
+}
+
+/// Whether a process, or one of its threads, is neither stopped nor at its end.
+fn is_at_work(pid: i32) -> bool {
+    state(pid).is_some_and(|entry| match entry.threads {
+        0 | 1 => !entry.is_stopped() && !entry.is_zombie(),
+        _ => proc::has_thread_at_work(pid),
+    })
 }
 
 /// What a member is now; none if it is gone.
@@ -265,16 +291,17 @@ fn state(pid: i32) -> Option<Entry> {
 
 /// Why a living member is not as the signal wants it; none if it is.
 fn why_left(pid: i32, number: i32) -> Option<String> {
-    let state = state(pid)?.state;
-    match (number, state) {
+    let entry = state(pid)?;
+    match number {
         // A parent that waits for its stopped child in vfork(2) is in state D as well.
-        (SIGSTOP, b'T' | b't' | b'D' | b'Z') => None,
-        (_, b'D') => Some(described(pid, "state D: it waits for a device or a file server")),
-        _ => Some(described(pid, &format!("state {}", char::from(state)))),
+        SIGSTOP if entry.state == b'D' || !is_at_work(pid) => None,
+        _ if entry.state == b'D' => Some(described(pid, "state D: it waits for a device or a file server")),
+        _ => Some(described(pid, &format!("state {}", char::from(entry.state)))),
     }
 }
 
+/// The helper shows it, and escapes what has to be.
 fn described(pid: i32, why: &str) -> String {
     let name = proc::name(pid).unwrap_or_default();
-    format!("{} ({}): {why}", pid, crate::shown::Shown(&name))
+    format!("{pid} ({}): {why}", String::from_utf8_lossy(&name))
 }

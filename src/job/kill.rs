@@ -1,13 +1,16 @@
 //! The errands for kill: one signal to one process, and a signal to a whole family.
 
+use std::collections::HashSet;
+
+use super::family::Whom;
 use super::helper;
-use super::hunt::{self, Order};
+use super::hunt::{self, Order, Outcome};
 use super::monitor;
 use super::remains::{self, Remains};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::signal::SIGSTOP;
+use crate::sys::signal::{SIGKILL, SIGSTOP};
 use crate::sys::{Errno, process, signal};
-use crate::wire::{Frame, Hunt};
+use crate::wire::{Channel, Frame, Hunt};
 
 /// So many are named of those who are left, and of what is left behind; the others are counted.
 const MOST_NAMED: usize = 20;
@@ -43,27 +46,36 @@ pub fn send(pid: i32, number: i32) -> Result<()> {
 /// without processes has left behind is looked for, too.
 pub fn hunt(order: &Order<'_>, remains: Remains) -> Result<()> {
     let mut channel = helper::take_socket()?;
-    let hunted = hunt::hunt(order);
+    // Before anything else.
+    let meant = match (&order.whom, order.signal) {
+        (Whom::Account, SIGKILL) if order.grace.is_zero() => hunt::kill_all_at_once(),
+        _ => Ok(HashSet::new()),
+    };
     helper::greet(&mut channel)?;
-    let told = hunted.and_then(|outcome| {
-        for (pid, why) in outcome.left.iter().take(MOST_NAMED) {
-            let pid = u32::try_from(*pid).unwrap_or(0);
-            channel.queue(Frame::Survivor { pid, text: why.as_bytes() }).map_err(helper::broken)?;
-        }
-        let left = outcome.left.len() as u64;
-        // What the living leave is still theirs.
-        let found = if left == 0 { remains::look_after(remains) } else { remains::Found::default() };
-        for name in found.names.iter().take(MOST_NAMED) {
-            channel.queue(Frame::Remains { text: name.as_bytes() }).map_err(helper::broken)?;
-        }
-        let hunt = Hunt {
-            processes: outcome.processes,
-            rounds: outcome.rounds,
-            left,
-            remains: found.names.len() as u64,
-            removed: found.removed,
-        };
-        channel.send(Frame::Hunted { hunt }).map_err(helper::broken)
-    });
+    let hunted =
+        meant.and_then(|meant| hunt::hunt(order, meant, &mut || channel.keep_alive().is_ok() && !channel.is_closed()));
+    let told = hunted.and_then(|outcome| tell(outcome, remains, &mut channel));
     told.or_else(|error| helper::give_up(&mut channel, error))
+}
+
+fn tell(outcome: Outcome, remains: Remains, channel: &mut Channel) -> Result<()> {
+    for (pid, why) in outcome.left.iter().take(MOST_NAMED) {
+        let pid = u32::try_from(*pid).unwrap_or(0);
+        channel.queue(Frame::Survivor { pid, text: why.as_bytes() }).map_err(helper::broken)?;
+    }
+    let left = outcome.left.len() as u64;
+    // A helper that is gone is noticed at the end.
+    let mut beat = || {
+        let _ = channel.keep_alive();
+    };
+    // What the living leave is still theirs.
+    let found = if left == 0 { remains::look_after(remains, &mut beat) } else { remains::Found::default() };
+    for name in found.names.iter().take(MOST_NAMED) {
+        channel.queue(Frame::Remains { text: name.as_bytes() }).map_err(helper::broken)?;
+    }
+    let Outcome { processes, rounds, untold, .. } = outcome;
+    let (remains, removed) = (found.names.len() as u64, found.removed);
+    channel
+        .send(Frame::Hunted { hunt: Hunt { processes, rounds, untold, left, remains, removed } })
+        .map_err(helper::broken)
 }

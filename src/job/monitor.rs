@@ -10,7 +10,8 @@ use crate::sys::{Errno, process, signal};
 /// own program of that name.
 pub fn is_below(pid: i32) -> bool {
     let Ok(Some(Entry { parent, .. })) = proc::entry(pid) else { return false };
-    let named = proc::name(parent).is_some_and(|name| name == b"sudo" || name == b"sudo-rs");
+    // Where /proc hides it from this user (hidepid of proc(5)), it may be one.
+    let named = proc::name(parent).is_none_or(|name| name == b"sudo" || name == b"sudo-rs");
     named && signal::send_by_number(parent, 0) == Err(Errno::EPERM)
 }
 

@@ -30,13 +30,14 @@ pub struct Found {
     pub removed: u64,
 }
 
-/// Looks for what this user has left, and removes it if that is wanted. Of a directory all that is in it counts as one.
-pub fn look_after(remains: Remains) -> Found {
+/// Looks for what this user has left, and removes it if that is wanted. Of a directory all that is in it counts as one. `beat` is called
+/// now and then.
+pub fn look_after(remains: Remains, beat: &mut dyn FnMut()) -> Found {
     let mut found = Found::default();
     if remains == Remains::Ignored {
         return found;
     }
-    let mut look_after = |mut name: String, remove: &dyn Fn() -> std::result::Result<(), String>| {
+    let mut look_after = |mut name: String, remove: &mut dyn FnMut() -> std::result::Result<(), String>| {
         match (remains == Remains::Removed).then(remove) {
             Some(Ok(())) => found.removed += 1,
             Some(Err(why)) => name = why,
@@ -49,12 +50,15 @@ pub fn look_after(remains: Remains) -> Found {
         let Ok(dir) = Dir::open(place) else { continue };
         for name in own_entries(&dir, process::user()).unwrap_or_default() {
             let path = place.join(name.name().os());
-            let shown = crate::shown::Shown::os(&path).to_string();
-            look_after(shown, &|| tree::remove(&dir, name.name(), place).map_err(|error| error.to_string()));
+            look_after(path.to_string_lossy().into_owned(), &mut || {
+                tree::remove_with(&dir, name.name(), place, beat).map_err(|error| error.to_string())
+            });
         }
     }
     for object in ipc::objects_of(process::user()) {
-        look_after(object.to_string(), &|| object.remove().map_err(|cause| format!("cannot remove {object}: {cause}")));
+        look_after(object.to_string(), &mut || {
+            object.remove().map_err(|cause| format!("cannot remove {object}: {cause}"))
+        });
     }
     found
 }

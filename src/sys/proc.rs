@@ -19,6 +19,8 @@ pub struct Entry {
     pub session: i32,
     /// Whether it is a part of the kernel.
     pub kernel: bool,
+    /// How many threads it has.
+    pub threads: u64,
     /// When it was started, in ticks since the start of the machine.
     pub started: u64,
 }
@@ -49,6 +51,16 @@ pub fn entry(pid: i32) -> Result<Option<Entry>> {
     Ok(known(read)?.and_then(|length| parse(&line[..length])))
 }
 
+/// Whether a process of several threads is still at work in one of them: whoever stops it stops them one by one.
+pub fn has_thread_at_work(pid: i32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let at_work = |thread: std::fs::DirEntry| {
+        let line = std::fs::read(thread.path().join("stat")).ok()?;
+        parse(&line).map(|entry| !entry.is_stopped() && !entry.is_zombie())
+    };
+    threads.is_ok_and(|threads| threads.flatten().any(|thread| at_work(thread) == Some(true)))
+}
+
 /// What was read of a process; none if it is gone, or does not show it to this user.
 fn known<T>(read: std::io::Result<T>) -> Result<Option<T>> {
     match read.map_err(|error| super::errno(&error)) {
@@ -66,7 +78,7 @@ fn parse(line: &[u8]) -> Option<Entry> {
     let mut number = |passing: usize| words.nth(passing)?.parse::<i64>().ok();
     let (parent, group, session) = (number(0)?, number(0)?, number(0)?);
     // Past the terminal and its foreground group; then past what it has used so far.
-    let (flags, started) = (number(2)?, number(12)?);
+    let (flags, threads, started) = (number(2)?, number(10)?, number(1)?);
     const PF_KTHREAD: i64 = 0x0020_0000; // include/linux/sched.h
     Some(Entry {
         state,
@@ -74,6 +86,7 @@ fn parse(line: &[u8]) -> Option<Entry> {
         group: i32::try_from(group).ok()?,
         session: i32::try_from(session).ok()?,
         kernel: flags & PF_KTHREAD != 0,
+        threads: u64::try_from(threads).ok()?,
         started: u64::try_from(started).ok()?,
     })
 }
@@ -101,12 +114,33 @@ pub fn is_in_own_user_namespace(pid: i32) -> bool {
     map(&pid.to_string()).is_some_and(|theirs| Some(theirs) == map("self"))
 }
 
-/// The value of a variable in the environment that a process was started with. None as well if it does not show that: only a
-/// process of the own user does, if that may read its program.
-pub fn variable(pid: i32, name: &str) -> Result<Option<Vec<u8>>> {
-    let environment = known(std::fs::read(format!("/proc/{pid}/environ")))?.unwrap_or_default();
+/// What the environment that a process was started with says of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// Its value.
+    Is(Vec<u8>),
+    /// It is not there.
+    Missing,
+    /// The process does not show its environment, or has written over it: only the own user's processes show it, and only those whose
+    /// program that user may read.
+    Untold,
+}
+
+/// Looks for a variable in the environment of a process.
+pub fn variable(pid: i32, name: &str) -> Result<Variable> {
+    // More than execve(2) takes with the usual limits; a process can have the kernel show any amount of its memory here (prctl(2)).
+    const LONGEST: u64 = 8 << 20;
+    let mut environment = Vec::new();
+    let read =
+        File::open(format!("/proc/{pid}/environ")).and_then(|file| file.take(LONGEST).read_to_end(&mut environment));
+    match known(read)? {
+        None | Some(0) => return Ok(Variable::Untold),
+        Some(length) if length as u64 == LONGEST => return Ok(Variable::Untold),
+        Some(_) => {}
+    }
     let value = |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
-    Ok(environment.split(|byte| *byte == 0).find_map(value))
+    let found = environment.split(|byte| *byte == 0).find_map(value);
+    Ok(found.map_or(Variable::Missing, Variable::Is))
 }
 
 #[cfg(test)]
@@ -118,6 +152,7 @@ mod tests {
         let line = b"42 (a) R 1 2 3) T 7 8 -9 0 -1 4194560 10 11 12 13 14 15 16 17 18 19 20 21 2222 23\n";
         let entry = parse(line).unwrap_or_else(|| panic!("it is a line"));
         assert_eq!((entry.parent, entry.group, entry.session, entry.started), (7, 8, -9, 2222));
+        assert_eq!(entry.threads, 20);
         assert_eq!((entry.is_stopped(), entry.is_zombie(), entry.kernel), (true, false, false));
         let kernel = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0";
         assert!(parse(kernel).is_some_and(|entry| entry.kernel));

@@ -113,6 +113,8 @@ pub fn carry_on_in_child() -> Result<()> {
             // It was killed before the kernel knew that this is to be told.
             return Err(Errno::ESRCH);
         }
+        // What it does to its process group it does not do to this process.
+        lead_group()?;
         return SigSet::empty().thread_set_mask();
     };
     let _ = enter(Path::new("/"));
@@ -227,6 +229,11 @@ pub fn ancestors(pid: i32) -> Vec<i32> {
     let parent = |pid: &i32| Some(proc::entry(*pid).ok()??.parent).filter(|parent| *parent > 0);
     // A chain that changes while it is read must not keep us for ever.
     std::iter::successors(parent(&pid), parent).take(1000).collect()
+}
+
+/// Whether these are all: the chain ends at the first process of all.
+pub fn reach_the_first(ancestors: &[i32]) -> bool {
+    ancestors.last() == Some(&1)
 }
 
 /// The number of this process.

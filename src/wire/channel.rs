@@ -173,10 +173,19 @@ impl Channel {
 
     /// The same where the other side may be at work for so long before it answers.
     pub fn receive_after(&mut self, work: Duration) -> Result<Frame<'_>, Broken> {
-        let deadline = match self.limit {
+        self.receive_by(self.deadline(work))
+    }
+
+    /// When the other side is given up if it begins now to be at work for so long; none is never.
+    pub fn deadline(&self, work: Duration) -> Option<Instant> {
+        match self.limit {
             Duration::ZERO => None,
             limit => Instant::now().checked_add(limit.saturating_mul(MOST_BEATS).saturating_add(work)),
-        };
+        }
+    }
+
+    /// As [`Channel::receive`], with a deadline for several answers.
+    pub fn receive_by(&mut self, deadline: Option<Instant>) -> Result<Frame<'_>, Broken> {
         loop {
             self.want(4, deadline)?;
             let header = &self.arrived[self.unused.start..self.unused.start + 4];

@@ -126,8 +126,8 @@ impl<'a> Frame<'a> {
                 out.extend_from_slice(&pid.to_le_bytes());
                 put_text(out, text);
             }
-            Frame::Hunted { hunt: Hunt { processes, rounds, left, remains, removed } } => {
-                put_numbers(out, &[processes, rounds, left, remains, removed]);
+            Frame::Hunted { hunt: Hunt { processes, rounds, untold, left, remains, removed } } => {
+                put_numbers(out, &[processes, rounds, untold, left, remains, removed]);
             }
             Frame::File { name, number } | Frame::Link { name, number } => {
                 put_name(out, name);
@@ -378,6 +378,7 @@ impl<'a> Fields<'a> {
         Ok(Hunt {
             processes: self.u64()?,
             rounds: self.u64()?,
+            untold: self.u64()?,
             left: self.u64()?,
             remains: self.u64()?,
             removed: self.u64()?,
@@ -431,7 +432,7 @@ mod tests {
             Frame::Left { name: name(b"gone") },
             Frame::Survivor { pid: 1 << 22, text: b"cat: state D" },
             Frame::Remains { text: b"/tmp/x" },
-            Frame::Hunted { hunt: Hunt { processes: 1, rounds: 2, left: 3, remains: 4, removed: 5 } },
+            Frame::Hunted { hunt: Hunt { processes: 1, rounds: 2, untold: 6, left: 3, remains: 4, removed: 5 } },
             Frame::Publish,
             Frame::Retire,
             Frame::Delete,

@@ -75,7 +75,9 @@ pub struct Hunt {
     pub processes: u64,
     /// How often all processes were looked through.
     pub rounds: u64,
-    /// Those of them that are not as the signal wants them.
+    /// Processes of the user that do not tell whether they belong to the family.
+    pub untold: u64,
+    /// Those that are not as the signal wants them.
     pub left: u64,
     /// What an account without processes had left behind: files and directories, and objects of System V IPC.
     pub remains: u64,

@@ -29,6 +29,13 @@ fn main() {
             }
             wait();
         }
+        // It leads a session with a child in it, and ends.
+        "founder" => {
+            setsid();
+            if fork() {
+                wait();
+            }
+        }
         // The first one has a grandchild in a session of its own, which has lost its parent.
         "detached" => {
             detach();
@@ -50,6 +57,12 @@ fn main() {
             wait();
         }
         "naked" => wait(),
+        // It does not show with which environment it was started.
+        "mute" => {
+            // SAFETY: plain numbers.
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+            wait();
+        }
         "deaf" => {
             ignore_term();
             wait();
@@ -113,7 +126,7 @@ fn main() {
             become_user(own);
             wait();
         }
-        // Has this number, and is this user's; to be executed as root.
+        // Has this number, is this user's, and of another kind; to be executed as root.
         "at" => {
             let pids = [number()];
             // struct clone_args of clone(2), up to set_tid_size.
@@ -123,7 +136,7 @@ fn main() {
                 0 => {
                     let user = words[2].parse().unwrap();
                     let cause =
-                        Command::new(std::env::current_exe().unwrap()).arg("naked").uid(user).env_clear().exec();
+                        Command::new(std::env::current_exe().unwrap()).arg(&words[3]).uid(user).env_clear().exec();
                     panic!("{cause}");
                 }
                 -1 => panic!("{}", std::io::Error::last_os_error()),

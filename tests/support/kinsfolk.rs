@@ -48,6 +48,13 @@ impl Kin {
         Kin::start(&mut Kin::command(account, kind), members)
     }
 
+    /// The command for one that carries the mark and leads neither session nor group; its kind is still to come.
+    pub fn led(sandbox: &Path) -> Command {
+        let mut command = Account::job().command(kin());
+        command.env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(sandbox));
+        command
+    }
+
     /// The command, in a session of its own, as the starter of a batch system starts jobs.
     pub fn command(account: Account, kind: &str) -> Command {
         let mut command = account.command("setsid");
