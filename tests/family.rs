@@ -14,7 +14,7 @@ use support::handover::{field, kill, text, with_job};
 use support::installation::Installation;
 use support::job::{Job, run};
 use support::kinsfolk::{Kin, hunt, is_alive, kin as kin_program, marked_with, report, state};
-use support::mounts::on_image;
+use support::mounts::{Mounts, on_image};
 use support::starter::Starter;
 use support::{Account, PROXY, Site, executable, failed, own, retained, said, wait_until, write};
 
@@ -695,6 +695,21 @@ fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
         fs::remove_dir_all(path).unwrap();
     }
     fs::remove_file(of_other).unwrap();
+}
+
+#[test]
+fn what_cannot_be_removed_is_a_failure() {
+    let leased = Leased::new();
+    let stuck = Path::new("/tmp/gh-test-stuck");
+    let _ = fs::create_dir(stuck);
+    leased.account.owns(stuck);
+    fs::create_dir(stuck.join("mounted")).unwrap();
+    let mounts = Mounts::below(stuck);
+    mounts.add(&["-t", "tmpfs", "none"], &stuck.join("mounted"));
+    let output = leased.hunt(&["--account", "--clean"], "KILL").output().unwrap();
+    drop(mounts);
+    fs::remove_dir_all(stuck).unwrap();
+    failed(&output, 2, &["could be removed", "/tmp/gh-test-stuck/mounted"]);
 }
 
 // Callers whose arguments are fixed.
