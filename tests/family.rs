@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use support::glexec::processes_of;
 use support::handover::{field, kill, text, with_job};
 use support::installation::Installation;
 use support::job::{Job, run};
@@ -638,19 +639,9 @@ fn every_process_of_an_account_is_ended_whatever_it_did_to_hide() {
         for kin in kin.iter().chain([&bomb]) {
             assert_eq!(kin.alive(), [0; 0], "{options:?}");
         }
-        assert_eq!(processes_of(leased.account), [0; 0], "{options:?}");
+        assert_eq!(processes_of(leased.account.uid), [0; 0], "{options:?}");
     }
     assert_eq!(bystander.alive(), bystander.pids);
-}
-
-/// The living processes of an account.
-fn processes_of(account: Account) -> Vec<u32> {
-    let of = |pid: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.lines().any(|line| line.starts_with(&format!("Uid:\t{}\t", account.uid))) && is_alive(*pid)
-    };
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(of).collect()
 }
 
 #[test]
