@@ -124,7 +124,10 @@ impl Hunter<'_> {
                 Ok(()) => drop(self.reached.insert(*pid)),
                 Err(Errno::ESRCH) => self.family.bury(*pid),
                 // It has become another user, by a program that is set-user-ID.
-                Err(_) => self.family.lose(*pid),
+                Err(_) => {
+                    self.reached.remove(pid);
+                    self.family.lose(*pid);
+                }
             }
         }
     }

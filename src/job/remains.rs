@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use crate::error::Result;
 use crate::sys::{Dir, Name, OwnedName, ipc, process};
 use crate::tree::{self, beside};
 
@@ -48,7 +47,7 @@ pub fn look_after(remains: Remains, beat: &mut dyn FnMut()) -> Found {
     for place in PLACES.map(Path::new) {
         // One that is missing, or that this user may not read, holds nothing that can be found.
         let Ok(dir) = Dir::open(place) else { continue };
-        for name in own_entries(&dir, process::user()).unwrap_or_default() {
+        for name in own_entries(&dir, process::user()) {
             let path = place.join(name.name().os());
             look_after(path.to_string_lossy().into_owned(), &mut || {
                 tree::remove_with(&dir, name.name(), place, beat).map_err(|error| error.to_string())
@@ -64,16 +63,16 @@ pub fn look_after(remains: Remains, beat: &mut dyn FnMut()) -> Found {
 }
 
 /// The entries of a directory that are this user's, but no sandbox and nothing that is made beside one: that is a job's data.
-fn own_entries(dir: &Dir, user: u32) -> Result<Vec<OwnedName>> {
+fn own_entries(dir: &Dir, user: u32) -> Vec<OwnedName> {
     let mut own = Vec::new();
-    let listed = dir.for_each(|name, _| {
+    // What can't be read can't be named.
+    let _ = dir.for_each(|name, _| {
         if dir.stat(name).is_ok_and(|stat| stat.uid() == user) && !is_sandbox(dir, name, user) {
             own.push(OwnedName::from(name));
         }
         Ok::<_, crate::Error>(())
     });
-    listed.map_err(|cause| crate::Error::System { step: "read the directory", path: Vec::new(), cause })??;
-    Ok(own)
+    own
 }
 
 /// Whether somebody else keeps a credential for it.

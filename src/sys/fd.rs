@@ -45,12 +45,8 @@ pub(super) fn close_all() -> Result<()> {
 }
 
 fn close_but(keep: i32) -> Result<()> {
-    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty())?;
-    for place in 0..=2 {
-        // SAFETY: dup2 onto 0, 1 or 2; `keep` was opened while these were, so it has another number.
-        Errno::result(unsafe { libc::dup2(null.as_raw_fd(), place) })?;
-    }
-    drop(null);
+    // `keep` was opened while 0, 1 and 2 were, so it has another number.
+    close_standard()?;
     let listing = std::fs::read_dir("/proc/self/fd").map_err(|error| super::errno(&error))?;
     let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     for number in numbers.collect::<Vec<_>>() {

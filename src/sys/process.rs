@@ -26,7 +26,7 @@ pub fn user() -> u32 {
 
 /// What this process creates is its user's alone, unless it says otherwise; whatever mask the caller had.
 pub fn create_privately() {
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    set_umask(0o077);
 }
 
 /// Becomes another program, without looking for it in PATH. Returns only the reason why it could not.
