@@ -447,8 +447,11 @@ fn monitored<'a>(site: &'a Site, sandbox: &Path, script: &str) -> (Installation<
 fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_noticed() {
     let (site, sandbox) = prepared();
     let path = sandbox.join("pid");
-    let (installation, mut starter) =
-        monitored(&site, &sandbox, "echo $$ >pid.new; mv pid.new pid; while [ ! -e go ]; do sleep 0.1; done; exit 7");
+    let (installation, mut starter) = monitored(
+        &site,
+        &sandbox,
+        "echo $$ >pid.new; mv pid.new pid; while [ -e \"$PWD\" ] && [ ! -e go ]; do sleep 0.1; done; exit 7",
+    );
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
     wait_until("the job has begun", || path.exists());
@@ -499,7 +502,7 @@ fn a_job_below_a_monitoring_sudo_is_killed_and_its_end_is_noticed() {
 #[test]
 fn a_signal_to_a_monitoring_sudo_reaches_the_job_and_the_jobs_end_the_caller() {
     let (site, sandbox) = prepared();
-    let script = "trap 'exit 9' TERM; : >ready; while :; do sleep 0.1; done";
+    let script = "trap 'exit 9' TERM; : >ready; while [ -e \"$PWD\" ]; do sleep 0.1; done";
     let (_installation, mut starter) = monitored(&site, &sandbox, script);
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
@@ -518,8 +521,7 @@ fn a_signal_to_a_monitoring_sudo_reaches_the_job_and_the_jobs_end_the_caller() {
 #[test]
 fn a_job_below_a_monitoring_sudo_hears_of_its_end_once_and_can_stop_its_own_group() {
     let (site, sandbox) = prepared();
-    let script =
-        "trap 'echo asked >>asked' TERM; : >ready; while [ ! -e go ]; do sleep 0.05; done; kill -STOP 0; exit 7";
+    let script = "trap 'echo asked >>asked' TERM; : >ready; while [ -e \"$PWD\" ] && [ ! -e go ]; do sleep 0.05; done; kill -STOP 0; exit 7";
     let (installation, mut starter) = monitored(&site, &sandbox, script);
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
