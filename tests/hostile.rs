@@ -95,7 +95,7 @@ fn a_caller_without_room_for_a_thread_gets_a_line_and_its_sandbox() {
     let call = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
     // No second process or thread of this user: not even the switcher starts.
     let limited = under(&call, &["prlimit", "--nproc=1", "--"]).output().unwrap();
-    failed(&limited, 2, &["glexec-sudo", "EAGAIN"]);
+    failed(&limited, 2, &[&site.switcher().display().to_string(), "EAGAIN"]);
     assert_eq!(picture(&sandbox), before);
     assert_eq!(site.entries(), ["s"]);
 }
@@ -145,7 +145,7 @@ fn an_empty_condor_is_not_taken_for_a_retained_proxy() {
     fs::create_dir(retained(&sandbox)).unwrap();
     Account::batch().owns(retained(&sandbox));
     let call = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
-    failed(&call, 1, &["GLEXEC_CLIENT_CERT"]);
+    failed(&call, 1, &["s.condor/x509_proxy"]);
     assert_eq!((owner(&sandbox), fs::metadata(retained(&sandbox)).unwrap().mode() & 0o7777), (Account::job(), 0o755));
 }
 
@@ -164,15 +164,16 @@ fn a_caller_that_ignores_its_children_changes_nothing() {
 fn a_talkative_switcher_does_not_block() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
-    let body = "yes 'blah blah' | head -c 300000 >&2 2>/dev/null; exec \"${0%/*}/glexec-sudo\" \"$@\"";
-    succeeded(&site.call("condor_glexec_setup", &site.script("talks", body), &sandbox).output().unwrap());
+    let real = site.switcher().display().to_string();
+    let body = format!("yes 'blah blah' | head -c 300000 >&2 2>/dev/null; exec {real} \"$@\"");
+    succeeded(&site.call("condor_glexec_setup", &site.script("talks", &body), &sandbox).output().unwrap());
 }
 
 #[test]
 fn an_idle_limit_of_0_is_for_ever() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
-    let slow = site.script("slow", "sleep 0.3; exec \"${0%/*}/glexec-sudo\" \"$@\"");
+    let slow = site.script("slow", &format!("sleep 0.3; exec {} \"$@\"", site.switcher().display()));
     let refuses = site.script("refuses", "sleep 0.3; exit 203");
     let mut call = site.call("condor_glexec_setup", &refuses, &sandbox);
     assert_eq!(call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0").output().unwrap().status.code(), Some(3));
@@ -191,7 +192,8 @@ fn update_proxy_replaces_the_jobs_copy_before_the_retained_one() {
     // When the real switcher has done its work, the job's copy is the new one and the retained one still the old.
     let seen = site.scratch().join("seen");
     let body = format!(
-        "\"${{0%/*}}/glexec-sudo\" \"$@\"; status=$?; cat \"$GLEXEC_CLIENT_CERT\" >{}; exit $status",
+        "{} \"$@\"; status=$?; cat \"$GLEXEC_CLIENT_CERT\" >{}; exit $status",
+        site.switcher().display(),
         seen.display()
     );
     succeeded(&update(&site, &site.script("looks", &body), &new, &sandbox).output().unwrap());

@@ -71,7 +71,7 @@ fn come_back(site: &Site, bytes: &[u8]) -> PathBuf {
     let mut all = bytes.to_vec();
     Frame::Failed { text: b"not today" }.encode(&mut all);
     write(&words, all, 0o644);
-    let switcher = liar(site, "gh-job", "these bytes", Some(&words));
+    let switcher = liar(site, "these bytes", Some(&words));
     let (output, _) = ended(site.call(CLEANUP, &switcher, &sandbox));
     failed(&output, 1, &["not today", "the data is complete at"]);
     site.clean_up(&sandbox);

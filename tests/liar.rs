@@ -7,7 +7,7 @@ use glexec_helpers::sys::{Name, Time};
 use glexec_helpers::wire::frame::{CHUNK, LONGEST, VERSION};
 use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Needs, Totals};
 use support::handover::{CLEANUP, SETUP, mode, set_mode};
-use support::lied::{Scene, liar};
+use support::lied::{Scene, liar_as};
 use support::{Account, PROXY, failed};
 
 const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
@@ -210,7 +210,7 @@ fn an_agent_that_falls_silent_is_given_up() {
 fn an_agent_of_another_user_gets_nothing() {
     let scene = Scene::new();
     let (site, used) = (&scene.site, &scene.used);
-    let other = liar(site, "gh-job2", "wrong totals", None);
+    let other = liar_as("/usr/bin/sudo -n -u gh-job2 --", site, "wrong totals", None);
     let line = scene.changes_nothing(CLEANUP, "another user's", site.call(CLEANUP, &other, used));
     assert!(line.contains("belongs to uid"), "{line}");
     let new = site.scratch().join("new");

@@ -31,10 +31,11 @@ fn cleanup_of_a_directory_that_the_job_removed_leaves_the_proxy_alone() {
     ];
     for (name, replace) in replace {
         let sandbox = with_job(&site, name);
+        let job = Account::of(&sandbox);
         fs::remove_dir_all(&sandbox).unwrap();
         replace(&sandbox);
         if name != "gone" {
-            Account::job().owns(&sandbox);
+            job.owns(&sandbox);
         }
         let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
         failed(&output, 1, &["the job removed its directory"]);

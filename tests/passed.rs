@@ -152,7 +152,7 @@ fn a_passed_file_comes_back_as_long_as_it_was_said_to_be_whatever_becomes_of_it(
         let large = site.path().join("large");
         write(&large, vec![b'x'; 1 << 20], 0o644);
         Account::job().owns(&large);
-        let switcher = liar(&site, "gh-job", &format!("as a size that {way}"), Some(&large));
+        let switcher = liar(&site, &format!("as a size that {way}"), Some(&large));
         let (output, _) = ended(site.call(CLEANUP, &switcher, &sandbox));
         // The copy was complete; that the agent did not move the job's out of the way is for another cleanup.
         failed(&output, 1, &["not today", "the data is complete at", "s.condor"]);

@@ -8,9 +8,8 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use support::handover::{
-    UPDATE, furnished, holds, is_with_job, kill, new_proxy, reap, set_mode, text, update, with_job,
-};
+use support::handover::{UPDATE, furnished, holds, is_with_job, kill, new_proxy, set_mode, text, update, with_job};
+use support::kinsfolk::Target;
 use support::picture::picture;
 use support::{Account, PROXY, Site, failed, own, retained, said, succeeded, write};
 
@@ -134,15 +133,16 @@ fn update_proxy_ends_with_0_or_1_and_consumes_the_new_proxy_but_for_a_usage_erro
 fn kill_gets_the_path_of_the_retained_proxy_and_reaches_a_process_of_the_jobs() {
     let site = Site::new();
     let sandbox = with_job(&site, "s");
-    let target = Account::job().command("sleep").arg("60").spawn().unwrap();
-    succeeded(&kill(&site, &site.switcher(), &sandbox, target.id(), "TERM").output().unwrap());
-    assert_eq!(reap(target), Some(15));
+    let mut target = Target::start(&sandbox);
+    succeeded(&kill(&site, &site.switcher(), &sandbox, target.pid, "TERM").output().unwrap());
+    assert_eq!(target.killed_by(), 15);
 }
 
 #[test]
 fn kill_ends_with_1_2_or_3_when_no_signal_was_sent() {
     let site = Site::new();
     let sandbox = with_job(&site, "s");
+    let mut job = Target::start(&sandbox);
     for account in [Account::other(), Account::batch()] {
         let mut target = account.command("sleep").arg("60").spawn().unwrap();
         let output = kill(&site, &site.switcher(), &sandbox, target.id(), "KILL").output().unwrap();
@@ -154,16 +154,15 @@ fn kill_ends_with_1_2_or_3_when_no_signal_was_sent() {
     // More than any kernel's highest.
     let gone = kill(&site, &site.switcher(), &sandbox, 2_147_483_647, "KILL").output().unwrap();
     failed(&gone, 2, &["no such process"]);
-    let target = Account::job().command("sleep").arg("60").spawn().unwrap();
     let status = |switcher: &Path, signal: &str| {
-        let output = kill(&site, switcher, &sandbox, target.id(), signal).output().unwrap();
+        let output = kill(&site, switcher, &sandbox, job.pid, signal).output().unwrap();
         output.status.code()
     };
     assert_eq!(status(&site.switcher(), "NONSENSE"), Some(1));
     assert_eq!(status(&site.script("201", "exit 201"), "KILL"), Some(2));
     assert_eq!(status(&site.script("203", "exit 203"), "KILL"), Some(3));
     assert_eq!(status(&site.switcher(), "KILL"), Some(0));
-    assert_eq!(reap(target), Some(9));
+    assert_eq!(job.killed_by(), 9);
 }
 
 #[test]

@@ -10,9 +10,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use support::kinsfolk::{Target, seen_here};
 use support::picture::{picture, set_attribute};
 use support::starter::Starter;
-use support::{Account, PROXY, Site, own, owner, program, retained, said, succeeded, wait_until, write};
+use support::{Account, PROXY, Site, as_job, own, owner, program, retained, said, succeeded, wait_until, write};
 
 /// A command under strace, which follows every process that it starts and writes what it sees of each to a file in `log`.
 fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
@@ -83,7 +84,7 @@ fn started(command: Command) -> Starter {
 
 /// A switcher that is not even a process of its own: it becomes sudo, which becomes the command.
 fn direct(site: &Site) -> PathBuf {
-    site.script("direct", r#"exec /usr/bin/sudo -n -u gh-job -- "$@""#)
+    site.script("direct", &format!(r#"exec {} "$@""#, as_job()))
 }
 
 /// A sandbox with every kind of entry that crosses over.
@@ -127,33 +128,41 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
     assert_eq!(steps.collect::<Vec<_>>(), expected);
 }
 
+const OF_SWITCHERS: [&str; 5] =
+    ["/usr/bin/stat", "/usr/bin/id", "/usr/bin/sudo", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+
 #[test]
 fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
     let site = Site::new();
     // A name that a shell would trip over.
     let sandbox = site.sandbox("s '$(id)`id`; x* \\");
-    let mut victim = Account::job().command("/bin/sleep").arg("60").spawn().unwrap();
     let new = site.scratch().join("new");
     write(&new, "new\n", 0o600);
     Account::batch().owns(&new);
     let mut update = site.helper("condor_glexec_update_proxy");
     update.arg(site.switcher()).arg(&new).arg(PROXY).arg(&sandbox);
-    let calls = [
-        site.call("condor_glexec_setup", &site.switcher(), &sandbox),
-        update,
-        kill(&site, &sandbox, victim.id(), "9"),
-        site.call("condor_glexec_cleanup", &site.switcher(), &sandbox),
-    ];
-    for (number, call) in calls.iter().enumerate() {
+    let setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
+    let check = |number: usize, call: &Command| {
         let log = site.path().join(format!("log{number}"));
         succeeded(&traced(call, &log, &["trace=execve"]).output().unwrap());
         let mut expected = vec![text(call.get_program()), text(site.switcher()), agent()];
-        // The adapter's own: it asks stat and id, and calls sudo.
-        expected.extend(["/usr/bin/stat", "/usr/bin/id", "/usr/bin/sudo"].map(str::to_owned));
         expected.sort();
-        assert_eq!(all_executed(&log), expected);
+        let mut found = all_executed(&log);
+        // What the switchers execute themselves: the adapter asks stat and id, and calls sudo.
+        found.retain(|path| !OF_SWITCHERS.contains(&path.as_str()));
+        assert_eq!(found, expected);
+    };
+    check(0, &setup);
+    let mut target = Target::start(&sandbox);
+    let calls = [
+        update,
+        kill(&site, &sandbox, target.pid, "9"),
+        site.call("condor_glexec_cleanup", &site.switcher(), &sandbox),
+    ];
+    for (number, call) in calls.iter().enumerate() {
+        check(number + 1, call);
     }
-    victim.wait().unwrap();
+    assert_eq!(target.killed_by(), 9);
     // One argument, as it is: setup's call is the first log.
     let lines = traces(&site.path().join("log0")).concat();
     let quoted = text(&sandbox).replace('\\', "\\\\");
@@ -294,7 +303,7 @@ fn only_the_agent_follows_a_link_and_only_one_that_leaves() {
 /// A switcher under which each of these system calls of the agent takes some milliseconds.
 fn slow(site: &Site, call: &str, milliseconds: u32) -> PathBuf {
     let strace = format!("strace -qq -o /dev/null -e trace={call} -e inject={call}:delay_enter={milliseconds}ms");
-    site.script("slow", &format!("exec /usr/bin/sudo -n -u gh-job -- {strace} \"$@\""))
+    site.script("slow", &format!("exec {} {strace} \"$@\"", as_job()))
 }
 
 #[test]
@@ -349,7 +358,8 @@ fn everything_works_on_an_old_kernel() {
         pid = fs::read_to_string(sandbox.join("pid")).unwrap_or_default();
         pid.ends_with('\n')
     });
-    succeeded(&old(kill(&site, &sandbox, pid.trim().parse().unwrap(), "TERM")).output().unwrap());
+    let pid = seen_here(pid.trim().parse().unwrap(), Account::of(&sandbox));
+    succeeded(&old(kill(&site, &sandbox, pid, "TERM")).output().unwrap());
     assert_eq!(starter.wait().code(), Some(128 + 15));
     fs::remove_file(sandbox.join("pid")).unwrap();
     succeeded(&old(site.call("condor_glexec_cleanup", &site.switcher(), &sandbox)).output().unwrap());
@@ -370,14 +380,15 @@ fn kill_holds_a_process_and_asks_whose_it_is_before_it_sends_the_signal() {
     let sandbox = site.sandbox("s");
     site.set_up(&sandbox);
     let log = site.path().join("log");
-    let mut target = Account::job().command("sleep").arg("60").spawn().unwrap();
-    let call = kill(&site, &sandbox, target.id(), "TERM");
+    let mut target = Target::start(&sandbox);
+    let call = kill(&site, &sandbox, target.pid, "TERM");
     succeeded(&traced(&call, &log, &["trace=execve,kill,pidfd_open,pidfd_send_signal"]).output().unwrap());
-    target.wait().unwrap();
+    let pid = target.pid;
+    assert_eq!(target.killed_by(), 15);
     let all = traces(&log);
     let of_agent = all.iter().find(|lines| lines.iter().any(|line| executed(line) == Some(&agent()))).unwrap();
     let start = of_agent.iter().position(|line| executed(line) == Some(&agent())).unwrap();
-    let (opened, sent) = (format!("pidfd_open({}, 0)", target.id()), "pidfd_send_signal(");
+    let (opened, sent) = (format!("pidfd_open({pid}, 0)"), "pidfd_send_signal(");
     let calls: Vec<&str> =
         of_agent[start + 1..].iter().map(String::as_str).filter(|line| !line.starts_with("---")).collect();
     let [open, asked, signalled, ..] = calls[..] else { panic!("{calls:?}") };
@@ -392,14 +403,12 @@ fn a_family_is_refused_on_a_kernel_without_descriptors_of_processes() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     site.set_up(&sandbox);
-    let mut target = Account::job().command("sleep").arg("60").spawn().unwrap();
+    let target = Target::start(&sandbox);
     let mut call = site.helper("condor_glexec_kill");
     call.arg("--family").arg(site.switcher()).arg(retained(&sandbox).join(PROXY));
-    call.args([&target.id().to_string(), "KILL", "0", "0"]);
+    call.args([&target.pid.to_string(), "KILL", "0", "0"]);
     let output = traced(&call, &site.path().join("log"), &OLD).output().unwrap();
-    assert_eq!(target.try_wait().unwrap(), None);
-    target.kill().unwrap();
-    target.wait().unwrap();
+    assert!(target.is_alive());
     support::failed(&output, 2, &["hold by a descriptor", "ENOSYS"]);
 }
 

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use support::handover::{CLEANUP, SETUP, text};
 use support::held::{Held, POINTS, Point, Points, Switching};
 use support::trial::{Trial, Victim};
-use support::{Account, failed, owner, retained, said, succeeded};
+use support::{Account, as_job, failed, owner, retained, said, succeeded};
 
 /// How a helper ends when it fails.
 fn failure(helper: &str) -> i32 {
@@ -97,7 +97,7 @@ fn a_switcher_that_hangs_after_its_command_has_ended_changes_nothing() {
                 let trial = Trial::new();
                 trial.before(helper);
                 let hung = trial.logs.join("hung");
-                let body = format!("sudo -n -u gh-job -- \"$@\"\necho $$ >{}\nexec sleep 600", hung.display());
+                let body = format!("{} \"$@\"\necho $$ >{}\nexec sleep 600", as_job(), hung.display());
                 let switcher = trial.site.script("hangs", &body);
                 succeeded(&trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap());
                 let hung = Pid::from_raw(text(hung).trim().parse().unwrap());
@@ -172,9 +172,9 @@ fn says_later(trial: &Trial, helper: &'static str, calls: usize) -> (PathBuf, Pa
     let kill = format!("inject={}:signal=SIGKILL:when={}", call.name, call.number);
     let strace = trial.strace(Victim::Agent, &[&format!("trace={}", call.name), &kill]).join(" ");
     let made = trial.logs.join("calls");
-    let sudo = "sudo -n -u gh-job --";
+    let switch = as_job();
     let body = format!(
-        "echo called >>{0}\n[ $(wc -l <{0}) -le {calls} ] || exec {sudo} \"$@\"\n{sudo} {strace} \"$@\"\nexit 202",
+        "echo called >>{0}\n[ $(wc -l <{0}) -le {calls} ] || exec {switch} \"$@\"\n{switch} {strace} \"$@\"\nexit 202",
         made.display()
     );
     (trial.site.script("later", &body), made)
@@ -236,7 +236,7 @@ fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_an
 fn a_switcher_that_ends_before_its_command_changes_nothing_whatever_its_status() {
     for status in [0, 1, 201, 202] {
         let trial = Trial::new();
-        let body = format!("exec 3<&0\nsudo -n -u gh-job -- \"$@\" <&3 3<&- &\nexit {status}");
+        let body = format!("exec 3<&0\n{} \"$@\" <&3 3<&- &\nexit {status}", as_job());
         let switcher = trial.site.script("ends", &body);
         for helper in [SETUP, CLEANUP] {
             succeeded(&trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap());

@@ -8,15 +8,15 @@ use std::fs::{self, File, Permissions};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use support::installation::Installation;
 use support::job::{Job, prepared, run};
+use support::kinsfolk::Target;
 use support::picture::picture;
 use support::starter::Starter;
-use support::{Account, PROXY, Site, failed, own, owner, program, retained, succeeded, wait_until, write};
+use support::{Account, PROXY, Site, failed, is_rootless, own, owner, program, retained, succeeded, wait_until, write};
 
 /// A job from its start to its end: run's status, and what the job wrote.
 fn ran(site: &Site, sandbox: &Path, environment: &[u8], job: &[impl AsRef<OsStr>]) -> (Option<i32>, Vec<u8>) {
@@ -42,13 +42,6 @@ fn refresh(site: &Site, sandbox: &Path, content: &str) {
     Account::batch().owns(&new);
     let mut update = site.helper("condor_glexec_update_proxy");
     succeeded(&update.arg(site.switcher()).arg(new).arg(PROXY).arg(sandbox).output().unwrap());
-}
-
-/// A map that leads the batch user to another account.
-fn map_to(site: &Site, account: &str) -> PathBuf {
-    let map = site.path().join("map");
-    write(&map, format!("gh-batch {account}\n"), 0o644);
-    map
 }
 
 /// Somebody's process.
@@ -169,6 +162,7 @@ fn the_environment_is_the_switchers_and_the_starters_and_nothing_else() {
 
     let mut alone = Account::batch().command(site.switcher());
     alone.args(print).env_clear().env("GLEXEC_SUDO_MAP", support::MAP).env("LC_ALL", "C");
+    alone.env("GLEXEC_STATE_DIR", site.leases()).env("PATH", "/usr/bin:/bin");
     let given = alone.env("GLEXEC_CLIENT_CERT", retained(&sandbox).join(PROXY)).output().unwrap().stdout;
     let mut expected = variables(&given);
     expected.extend(sent.iter().map(|entry| &entry[..]));
@@ -251,13 +245,14 @@ fn a_running_job_sees_the_new_proxy() {
 fn a_switcher_that_leads_to_another_user_is_refused_before_the_job_runs() {
     let site = Site::new();
     let sandbox = prepared(&site);
-    let map = map_to(&site, "gh-job2");
-    let (owned, other) = (Account::job().uid.to_string(), Account::named("gh-job2").uid.to_string());
     let mut run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
-    run.env("GLEXEC_SUDO_MAP", &map);
-    refused(run, &[&sandbox.display().to_string(), &owned, &other]);
+    let (owned, other) = (Account::job().uid.to_string(), site.lead_elsewhere(&mut run).uid.to_string());
+    // A user namespace shows all who are not in it as one.
+    let shown = if is_rootless() { "65534" } else { &owned };
+    refused(run, &[&sandbox.display().to_string(), shown, &other]);
     let mut cleanup = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
-    failed(&cleanup.env("GLEXEC_SUDO_MAP", &map).output().unwrap(), 1, &[&owned, &other]);
+    site.lead_elsewhere(&mut cleanup);
+    failed(&cleanup.output().unwrap(), 1, &[&owned, &other]);
     assert_eq!(owner(&sandbox), Account::job());
     site.clean_up(&sandbox);
 }
@@ -349,17 +344,18 @@ fn every_command_of_a_job_works_with_descriptors_0_to_2_closed() {
     let new = site.scratch().join("new");
     write(&new, "another proxy\n", 0o600);
     Account::batch().owns(&new);
-    let mut process = Account::job().command("/bin/sleep").arg("60").spawn().unwrap();
     let done = |name: &str, words: &[&OsStr]| {
         let mut shell = Account::batch().command("/bin/sh");
         shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(program(name)).arg(site.switcher()).args(words);
-        assert_eq!(shell.env("GLEXEC_SUDO_MAP", support::MAP).status().unwrap().code(), Some(0), "{name}");
+        shell.env("GLEXEC_SUDO_MAP", support::MAP).env("GLEXEC_STATE_DIR", site.leases());
+        assert_eq!(shell.status().unwrap().code(), Some(0), "{name}");
     };
     let [name, retries, pause] = [PROXY, "2", "0"].map(OsStr::new);
     done("condor_glexec_setup", &[name, sandbox.as_os_str(), retries, pause]);
-    let pid = process.id().to_string();
+    let mut target = Target::start(&sandbox);
+    let pid = target.pid.to_string();
     done("condor_glexec_kill", &[proxy.as_os_str(), OsStr::new(&pid), OsStr::new("KILL"), retries, pause]);
-    assert_eq!(process.wait().unwrap().signal(), Some(9));
+    assert_eq!(target.killed_by(), 9);
     done("condor_glexec_update_proxy", &[new.as_os_str(), name, sandbox.as_os_str()]);
     done("condor_glexec_cleanup", &[name, sandbox.as_os_str(), retries, pause]);
     assert_eq!(fs::read_to_string(sandbox.join(PROXY)).unwrap(), "another proxy\n");

@@ -127,7 +127,14 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
     }
     let root = match order.whom {
         Whom::Account => return Ok(["hunt-account", &user, &number, &grace, remains].map(OsString::from).to_vec()),
-        Whom::Process(root) | Whom::Family(root) => root.to_string(),
+        Whom::Process(root) | Whom::Family(root) => {
+            let own = process::own_number();
+            if root == own || process::ancestors(own).contains(&root) {
+                let why = "it is above the caller, and so no job of the caller's";
+                return Err(Error::refused(format!("process {root}"), why));
+            }
+            root.to_string()
+        }
         Whom::Sandbox => "-".to_owned(),
     };
     let mut errand = ["hunt", &user, &root, &number, &grace].map(OsString::from).to_vec();

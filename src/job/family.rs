@@ -81,8 +81,7 @@ pub struct Look {
 type Seen = HashMap<i32, Entry>;
 
 impl Family {
-    /// Nobody has been found yet. A root above this very process is refused: it is the caller's family, not a job's; and so is one with the
-    /// mark of another job: its number has been used again.
+    /// Nobody has been found yet. A root with the mark of another job is refused: its number has been used again.
     pub fn new(whom: &Whom<'_>) -> Result<Self> {
         let own = process::own_number();
         let spared: HashSet<i32> = process::ancestors(own).into_iter().chain([own]).collect();
@@ -90,12 +89,6 @@ impl Family {
             Whom::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
             Whom::Account => (None, None),
         };
-        if let Some(root) = root.filter(|root| spared.contains(root)) {
-            return Err(Error::refused(
-                format!("process {root}"),
-                "it is above the caller, and so no job of the caller's",
-            ));
-        }
         if let (Some(root), Some(mark)) = (root, &mark) {
             let shown = format!("process {root}");
             let other = proc::variable(root, FAMILY).at("read the environment of", &shown)?;

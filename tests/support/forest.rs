@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::handover::{CLEANUP, SETUP};
 use super::trial::Victim;
-use super::{Account, PROXY, Site, own, owner, retained, said, succeeded, wait_until, write};
+use super::{Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, wait_until, write};
 
 /// So many directories, with so many files each.
 const DIRECTORIES: usize = 100;
@@ -61,7 +61,7 @@ impl Forest {
         own(&sandbox, Account::batch());
         let original = sketch(&sandbox);
         assert_eq!(original.len(), 1 + DIRECTORIES * (FILES + 1));
-        let quick = site.script("quick", r#"exec sudo -n -u gh-job -- "$@""#);
+        let quick = site.script("quick", &format!(r#"exec {} "$@""#, as_job()));
         Forest { site, execute, sandbox, original, quick }
     }
 
@@ -75,8 +75,8 @@ impl Forest {
         let pid = self.site.scratch().join("agent.pid");
         let _ = fs::remove_file(&pid);
         // Only the first agent: a helper may call another one to put things back.
-        let sudo = "exec sudo -n -u gh-job -- \"$@\"";
-        let body = format!("[ ! -e {0} ] || {sudo}\necho $$ >{0}.new; mv {0}.new {0}\n{sudo}", pid.display());
+        let switch = format!("exec {} \"$@\"", as_job());
+        let body = format!("[ ! -e {0} ] || {switch}\necho $$ >{0}.new; mv {0}.new {0}\n{switch}", pid.display());
         let mut call = self.site.call(helper, &self.site.script("tells", &body), &self.sandbox);
         let mut running = call.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let end = Instant::now() + Duration::from_secs(120);

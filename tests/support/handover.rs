@@ -3,9 +3,8 @@
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 
 use super::picture::{Picture, picture};
 use super::{Account, PROXY, Site, own, owner, retained, said, wait_until, write};
@@ -110,8 +109,9 @@ pub fn across_and(furnish: impl Fn(&Path), finish: impl Fn(&Path)) -> [(Picture,
     let (given, left) = (site.sandbox("given"), site.sandbox("left"));
     make(&given, Account::batch());
     let found = picture(&given);
-    site.set_up(&given);
+    // In this order: see Account::job.
     site.set_up(&left);
+    site.set_up(&given);
     make(&left, Account::job());
     let of_job = data(&left);
     site.clean_up(&left);
@@ -154,11 +154,6 @@ pub fn kill(site: &Site, switcher: &Path, sandbox: &Path, pid: u32, signal: &str
     let mut command = site.helper(KILL);
     command.arg(switcher).arg(retained(sandbox).join(PROXY)).args([&pid.to_string(), signal, "2", "0"]);
     command
-}
-
-/// The signal that has killed a child, which is waited for.
-pub fn reap(mut child: Child) -> Option<i32> {
-    child.wait().unwrap().signal()
 }
 
 /// The value of a field, up to the next comma or brace, as the log has it.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::kinsfolk::seen_here;
 use super::starter::Starter;
-use super::{PROXY, Site, program};
+use super::{Account, PROXY, Site, program};
 
 /// A sandbox that is set up.
 pub fn prepared(site: &Site) -> PathBuf {
@@ -44,7 +45,7 @@ impl Job {
         let null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(starter.launch(b"PATH=/bin", [&theirs, &theirs, &null]), b"");
         let mut job = Job { starter, pid: 0, stream: BufReader::new(ours) };
-        job.pid = job.listen().parse().unwrap();
+        job.pid = seen_here(job.listen().parse().unwrap(), Account::of(sandbox));
         job
     }
 

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
@@ -26,21 +25,22 @@ pub struct Kin {
 impl Kin {
     /// Starts a family of so many members for a sandbox: with its mark.
     pub fn of(sandbox: &Path, kind: &str, members: usize) -> Kin {
-        if !is_rootless() {
-            let mut command = Kin::command(Account::job(), kind);
-            return Kin::start(command.env("_GLEXEC_HELPERS_FAMILY", retained(sandbox)), members);
-        }
-        // Through the switcher: only so it is in the namespaces of its lease, as a job is.
         let mut mark = OsString::from("_GLEXEC_HELPERS_FAMILY=");
         mark.push(retained(sandbox));
-        let mut command = Account::batch().command("setsid");
-        command.arg(program("glexec")).args(["/usr/bin/env", "-i"]).arg(mark).arg(kin()).args(kind.split(','));
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_CLIENT_CERT", retained(sandbox).join(PROXY));
-        let site = sandbox.parent().and_then(Path::parent).unwrap();
-        let mut kin = Kin::start(command.env("GLEXEC_STATE_DIR", site.join("leases")), members);
-        let user = owner_id(sandbox);
-        kin.pids.iter_mut().for_each(|pid| *pid = outer(*pid, user));
-        kin
+        Kin::with(sandbox, &[mark], kind, members)
+    }
+
+    /// Starts one as the job user of a sandbox, with nothing but these variables in its environment.
+    pub fn with(sandbox: &Path, variables: &[OsString], kind: &str, members: usize) -> Kin {
+        let mut command = as_job_of(sandbox);
+        command.args(["/usr/bin/env", "-i"]).args(variables).arg(kin()).args(kind.split(','));
+        Kin::start(&mut command, members).seen_here(Account::of(sandbox))
+    }
+
+    /// With the numbers that they have here, instead of those that they tell.
+    pub fn seen_here(mut self, account: Account) -> Kin {
+        self.pids = all_seen_here(&self.pids, account);
+        self
     }
 
     /// Starts one that carries no mark.
@@ -101,22 +101,82 @@ impl Drop for Kin {
     }
 }
 
-/// The number that a process of this user has here, which may have another one in a pid namespace of its own.
-fn outer(inner: u32, user: u32) -> u32 {
-    let is = |pid: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let of =
-            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
-        of("Uid:").starts_with(&user.to_string()) && of("NSpid:").split('\t').next_back() == Some(&inner.to_string())
-    };
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // One with the same number here was started last.
-    let found: Vec<u32> = pids.filter(is).collect();
-    *found.iter().find(|pid| **pid == inner).or(found.last()).unwrap_or(&inner)
+/// A command that runs as the job user of a sandbox that is set up, in a session of its own as a starter starts jobs: the words that are
+/// still to come. Where the switcher makes namespaces, it goes through the switcher: only so it is where jobs are.
+pub fn as_job_of(sandbox: &Path) -> Command {
+    if !is_rootless() {
+        let mut command = Account::of(sandbox).command("setsid");
+        command.env_clear();
+        return command;
+    }
+    let site = sandbox.parent().and_then(Path::parent).unwrap();
+    let mut command = Account::batch().command("setsid");
+    command.arg(program("glexec")).env_clear().env("PATH", "/usr/bin:/bin");
+    command.env("GLEXEC_CLIENT_CERT", retained(sandbox).join(PROXY)).env("GLEXEC_STATE_DIR", site.join("leases"));
+    command
 }
 
-fn owner_id(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().uid()
+/// A process of the job user's that waits to be killed, for a minute.
+pub struct Target {
+    child: Child,
+    pub pid: u32,
+}
+
+impl Target {
+    pub fn start(sandbox: &Path) -> Target {
+        let mut command = as_job_of(sandbox);
+        command.args(["/bin/sh", "-c", "echo $$; exec sleep 60"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pid = seen_here(line.trim().parse().unwrap(), Account::of(sandbox));
+        Target { child, pid }
+    }
+
+    pub fn is_alive(&self) -> bool {
+        is_alive(self.pid)
+    }
+
+    /// Waits for its end: the signal that has ended it.
+    pub fn killed_by(&mut self) -> i32 {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = self.child.wait().unwrap();
+        // A switcher that stays tells it as a shell does.
+        status.signal().or(status.code().map(|code| code - 128)).unwrap()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The number that a process of this account has here, which says that it has another one: in a pid namespace of its own.
+pub fn seen_here(inner: u32, account: Account) -> u32 {
+    all_seen_here(&[inner], account)[0]
+}
+
+fn all_seen_here(inner: &[u32], account: Account) -> Vec<u32> {
+    if !is_rootless() {
+        return inner.to_vec();
+    }
+    let told = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let of = |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned());
+        let is = of("Uid:")?.starts_with(&account.uid.to_string());
+        is.then(|| of("NSpid:")?.split('\t').next_back()?.parse::<u32>().ok()).flatten()
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let known: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, told(pid)?))).collect();
+    let find = |inner: &u32| {
+        let mut found = known.iter().filter(|(_, told)| told == inner).map(|(pid, _)| *pid).collect::<Vec<_>>();
+        // One that is in no other namespace, else who was started last.
+        let last = found.pop().unwrap_or(*inner);
+        found.into_iter().find(|pid| pid == inner).unwrap_or(last)
+    };
+    inner.iter().map(find).collect()
 }
 
 /// Whether any thread of a process has not ended.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::handover::{CLEANUP, SETUP, furnished, with_job};
 use super::picture::{Picture, picture};
-use super::{Account, Site, failed, program, wait_until, write};
+use super::{Account, Site, as_job, failed, program, wait_until, write};
 
 /// The most memory that a helper may ever use, in KiB, whatever it is told.
 pub const MOST_MEMORY: i64 = 64 << 10;
@@ -16,12 +16,17 @@ pub const MOST_MEMORY: i64 = 64 << 10;
 /// Far longer than any helper may take that gives up after a second without progress.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A switcher that runs the liar as a user, in place of the command that it is given.
-pub fn liar(site: &Site, user: &str, way: &str, path: Option<&Path>) -> PathBuf {
+/// A switcher that runs the liar as the job user, in place of the command that it is given.
+pub fn liar(site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
+    liar_as(&as_job(), site, way, path)
+}
+
+/// As [`liar`], as whom these words of a shell run it.
+pub fn liar_as(user: &str, site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
     let liar = program("examples").join("liar");
     assert!(liar.exists(), "the liar is not built: cargo build --example liar, or cargo test without --test");
     let path = path.map(|path| format!("'{}'", path.display())).unwrap_or_default();
-    site.script("liar", &format!("exec /usr/bin/sudo -n -u {user} -- '{}' \"{way}\" {path}", liar.display()))
+    site.script("liar", &format!("exec {user} '{}' \"{way}\" {path}", liar.display()))
 }
 
 /// Fails if a helper's own process, or a child of it, is still there for a sandbox of this site.
@@ -98,7 +103,7 @@ impl Scene {
 
     /// A call of a helper with a liar behind the switcher. It gives up after a second without progress.
     pub fn call(&self, helper: &str, way: &str, path: Option<&Path>) -> Command {
-        let switcher = liar(&self.site, "gh-job", way, path);
+        let switcher = liar(&self.site, way, path);
         let mut call = self.site.call(helper, &switcher, if helper == SETUP { &self.fresh } else { &self.used });
         call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1");
         call

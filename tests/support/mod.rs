@@ -66,10 +66,17 @@ impl Account {
     /// Who runs the jobs.
     pub fn job() -> Account {
         match is_rootless() {
-            // The first of the batch user's that a new table of leases gives away.
+            // The first of the batch user's that a new table of leases gives away: to the first sandbox of a site.
             true => Account { uid: SUBORDINATE.start, gid: SUBORDINATE.start },
             false => Account::named("gh-job"),
         }
+    }
+
+    /// Whose a file is.
+    pub fn of(path: &Path) -> Account {
+        use std::os::unix::fs::MetadataExt as _;
+        let found = fs::symlink_metadata(path).unwrap();
+        Account { uid: found.uid(), gid: found.gid() }
     }
 
     /// Who has nothing to do with them.
@@ -108,6 +115,11 @@ pub fn program(name: &str) -> PathBuf {
         fs::set_permissions(directory.join("condor_glexec_agent"), Permissions::from_mode(0o711)).expect("it is ours");
     });
     directory.join(name)
+}
+
+/// The words by which a switcher of a test's own, a shell script, runs a command as the job user.
+pub fn as_job() -> String {
+    if is_rootless() { program("glexec").display().to_string() } else { "/usr/bin/sudo -n -u gh-job --".to_owned() }
 }
 
 /// A place with a directory for sandboxes, mode 1777, and the sudo adapter; removed at the end.
@@ -194,6 +206,38 @@ impl Site {
         command
     }
 
+    /// Makes a call of the real switcher fail for now, with status 202 or 203.
+    pub fn forbid(&self, call: &mut Command) {
+        let forbidden = self.path().join("forbidden");
+        write(&forbidden, "gh-batch gh-other\n", 0o644);
+        // sudo has no rule for that; and nobody finds newuidmap there.
+        if is_rootless() {
+            call.env("PATH", "/nonexistent")
+        } else {
+            call.env("GLEXEC_SUDO_MAP", forbidden)
+        };
+    }
+
+    /// Makes a call of the real switcher lead to another user than the job user of the first sandbox: to whom.
+    pub fn lead_elsewhere(&self, call: &mut Command) -> Account {
+        let elsewhere = self.path().join("elsewhere");
+        if !is_rootless() {
+            write(&elsewhere, "gh-batch gh-job2\n", 0o644);
+            call.env("GLEXEC_SUDO_MAP", &elsewhere);
+            return Account::named("gh-job2");
+        }
+        // In this table the first is somebody else's.
+        if !elsewhere.exists() {
+            fs::create_dir(&elsewhere).unwrap();
+            fs::set_permissions(&elsewhere, Permissions::from_mode(0o700)).unwrap();
+            let lease = format!("0 0\n{}", self.path().join("glexec-sudo").display());
+            write(elsewhere.join(SUBORDINATE.start.to_string()), lease, 0o600);
+            own(&elsewhere, Account::batch());
+        }
+        call.env("GLEXEC_STATE_DIR", &elsewhere);
+        Account { uid: SUBORDINATE.start + 1, gid: SUBORDINATE.start + 1 }
+    }
+
     /// setup through the real switcher, which must succeed.
     pub fn set_up(&self, sandbox: &Path) {
         succeeded(&self.call("condor_glexec_setup", &self.switcher(), sandbox).output().unwrap());
@@ -245,15 +289,12 @@ pub fn own(path: &Path, account: Account) {
     account.owns(path);
 }
 
-/// The account that owns a file.
+/// The account that owns a file; the job user also for those of another sandbox, which may be another's.
 pub fn owner(path: &Path) -> Account {
-    use std::os::unix::fs::MetadataExt as _;
-    let found = fs::symlink_metadata(path).unwrap();
-    if is_rootless() && SUBORDINATE.contains(&found.uid()) {
-        // Another sandbox has another of them.
-        return Account::job();
+    match Account::of(path) {
+        account if is_rootless() && SUBORDINATE.contains(&account.uid) => Account::job(),
+        account => account,
     }
-    Account { uid: found.uid(), gid: found.gid() }
 }
 
 /// What a helper said on standard error.

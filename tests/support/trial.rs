@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::handover::{CLEANUP, SETUP};
 use super::picture::{Picture, picture, set_attribute, set_modified};
-use super::{Account, PROXY, Site, own, owner, retained, said, succeeded, wait_until, write};
+use super::{Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, wait_until, write};
 
 /// The system calls that change something, or tell the other side to; openat only where it creates a file.
 pub const CHANGING: &str = "openat,mkdirat,symlinkat,linkat,renameat,renameat2,unlinkat,fchmod,fchmodat,utimensat,\
@@ -49,7 +49,7 @@ pub struct Trial {
     pub site: Site,
     pub sandbox: PathBuf,
     pub original: Picture,
-    /// sudo without its adapter's checks: the trials are many.
+    /// The switcher without its adapter's checks: the trials are many.
     pub quick: PathBuf,
     /// A directory that everybody may write to.
     pub logs: PathBuf,
@@ -74,7 +74,7 @@ impl Trial {
         own(&sandbox, Account::batch());
         let original = data(&sandbox);
         assert_eq!(original.len(), 10);
-        let quick = site.script("quick", r#"exec sudo -n -u gh-job -- "$@""#);
+        let quick = site.script("quick", &format!(r#"exec {} "$@""#, as_job()));
         let logs = site.path().join("logs");
         fs::create_dir(&logs).unwrap();
         fs::set_permissions(&logs, Permissions::from_mode(0o777)).unwrap();
@@ -112,7 +112,7 @@ impl Trial {
         } else {
             // Only the first agent: a helper may call another one to make up for it.
             let (log, strace) = (self.log(Victim::Agent), self.strace(Victim::Agent, of_agent).join(" "));
-            let agent = "exec sudo -n -u gh-job --";
+            let agent = format!("exec {}", as_job());
             let body = format!("[ -e {} ] || {agent} {strace} \"$@\"\n{agent} \"$@\"", log.display());
             self.site.script("meddling", &body)
         };
