@@ -124,13 +124,18 @@ pub struct Target {
 
 impl Target {
     pub fn start(sandbox: &Path) -> Target {
-        let mut command = as_job_of(sandbox);
-        command.args(["/bin/sh", "-c", "echo $$; exec sleep 60"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut target = Target::through(as_job_of(sandbox));
+        target.pid = seen_here(target.pid, Account::of(sandbox));
+        target
+    }
+
+    /// Starts one by a call of a switcher, with the number that it tells itself.
+    pub fn through(mut switcher: Command) -> Target {
+        switcher.args(["/bin/sh", "-c", "echo $$; exec sleep 60"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = switcher.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let pid = seen_here(line.trim().parse().unwrap(), Account::of(sandbox));
-        Target { child, pid }
+        Target { child, pid: line.trim().parse().unwrap() }
     }
 
     pub fn is_alive(&self) -> bool {

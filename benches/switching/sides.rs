@@ -1,0 +1,71 @@
+//! The sides: each is a call of a switcher.
+
+use std::process::Command;
+
+use super::common::calls::as_batch;
+use super::support::glexec::Rootless;
+use super::support::kinsfolk::Target;
+use super::support::{MAP, program};
+
+pub const SUDO: &str = "sudo";
+
+/// A call that is to be measured, and what must live meanwhile.
+pub struct Call {
+    pub command: Command,
+    _beside: Option<Target>,
+}
+
+/// A switcher's call, by its name.
+type Side = (&'static str, fn(&Scene) -> Call);
+
+pub const SIDES: [Side; 5] =
+    [("true", bare), (SUDO, sudo), ("adapter", adapter), ("glexec", glexec), ("glexec, joined", joined)];
+
+/// A credential of the batch user's, and leases of its own.
+pub struct Scene {
+    rootless: Rootless,
+}
+
+impl Scene {
+    pub fn new() -> Scene {
+        Scene { rootless: Rootless::new() }
+    }
+
+    fn glexec(&self) -> Command {
+        let mut command = self.rootless.glexec();
+        command.env("GLEXEC_STATE_DIR", self.rootless.site.leases());
+        command
+    }
+}
+
+fn alone(command: Command) -> Call {
+    Call { command, _beside: None }
+}
+
+fn bare(_: &Scene) -> Call {
+    alone(as_batch("/bin/true"))
+}
+
+fn sudo(_: &Scene) -> Call {
+    let mut command = as_batch("/usr/bin/sudo");
+    command.args(["-n", "-u", "gh-job", "/bin/true"]);
+    alone(command)
+}
+
+fn adapter(scene: &Scene) -> Call {
+    let mut command = as_batch(scene.rootless.site.path().join("glexec-sudo"));
+    command.arg("/bin/true").env("GLEXEC_SUDO_MAP", MAP);
+    command.env("GLEXEC_CLIENT_CERT", scene.rootless.site.scratch().join("credential"));
+    alone(command)
+}
+
+fn glexec(scene: &Scene) -> Call {
+    let mut command = scene.glexec();
+    command.arg("/bin/true");
+    alone(command)
+}
+
+fn joined(scene: &Scene) -> Call {
+    let beside = Target::through(scene.glexec());
+    Call { _beside: Some(beside), ..glexec(scene) }
+}
