@@ -608,3 +608,19 @@ fn fifty_callers_at_once_get_what_they_should() {
     let all: BTreeSet<&String> = one.iter().chain(&many).collect();
     assert_eq!(all.len(), 26);
 }
+
+// All of it.
+
+#[test]
+fn the_demonstration_needs_no_administrator() {
+    let rootless = Rootless::new();
+    let script = rootless.site.path().join("scripts/demo");
+    fs::create_dir(script.parent().unwrap()).unwrap();
+    executable(&script, &fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/demo")).unwrap());
+    let programs = program("glexec").parent().unwrap().to_owned();
+    let mut demo = Account::batch().command(&script);
+    demo.arg("--programs").arg(programs).env_clear().env("PATH", "/usr/bin:/bin");
+    let output = demo.env("GLEXEC_STATE_DIR", rootless.site.leases()).output().unwrap();
+    succeeded(&output);
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("\nAll as claimed.\n"));
+}
