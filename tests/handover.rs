@@ -144,6 +144,35 @@ fn cleanup_puts_the_retained_proxy_in_place_of_whatever_the_job_left() {
 }
 
 #[test]
+fn an_error_names_the_directory_that_keeps_the_job_user_out_and_what_to_do() {
+    let site = Site::new();
+    let closed = site.execute().join("closed");
+    fs::create_dir_all(closed.join("parent")).unwrap();
+    set_mode(closed.join("parent"), 0o1777);
+    set_mode(&closed, 0o700);
+    own(&closed, Account::batch());
+    let sandbox = closed.join("parent/s");
+    fs::create_dir(&sandbox).unwrap();
+    write(sandbox.join(PROXY), "the proxy\n", 0o600);
+    own(&sandbox, Account::batch());
+    let before = picture(&site.execute());
+    let set_up = || site.call(SETUP, &site.switcher(), &sandbox).output().unwrap();
+    failed(&set_up(), 2, &[&format!("cannot pass {0}: chmod o+x {0}", closed.display())]);
+    set_mode(closed.join("parent"), 0o755);
+    set_mode(&closed, 0o711);
+    failed(&set_up(), 2, &[&closed.join("parent").display().to_string(), "chmod 1777"]);
+    set_mode(closed.join("parent"), 0o1777);
+    set_mode(&closed, 0o700);
+    let mut after = picture(&site.execute());
+    // Names came and went in it.
+    let parent = Path::new("closed/parent");
+    after.get_mut(parent).unwrap().modified = before[parent].modified;
+    assert_eq!(after, before);
+    set_mode(&closed, 0o711);
+    succeeded(&set_up());
+}
+
+#[test]
 fn the_parent_may_be_roots_with_mode_1777() {
     let site = Site::new();
     assert_eq!((owner(&site.execute()).uid, mode(&site.execute())), (0, 0o1777));

@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use super::common::calls::as_batch;
+use super::common::calls::{as_batch, bare_switcher};
 use super::support::glexec::Rootless;
 use super::support::kinsfolk::Target;
-use super::support::{MAP, program};
 
 pub const SUDO: &str = "sudo";
 
@@ -53,10 +52,7 @@ fn sudo(_: &Scene) -> Call {
 }
 
 fn adapter(scene: &Scene) -> Call {
-    let mut command = as_batch(scene.rootless.site.path().join("glexec-sudo"));
-    command.arg("/bin/true").env("GLEXEC_SUDO_MAP", MAP);
-    command.env("GLEXEC_CLIENT_CERT", scene.rootless.site.scratch().join("credential"));
-    alone(command)
+    alone(bare_switcher(&scene.rootless.site, &scene.rootless.site.scratch().join("credential")))
 }
 
 fn glexec(scene: &Scene) -> Call {

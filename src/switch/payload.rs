@@ -100,7 +100,8 @@ fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
     let written = created.and_then(|mut file| file.write_all(content)).and_then(|()| std::fs::rename(&new, path));
     written.map_err(|error| {
         let _ = std::fs::remove_file(&new);
-        let why = closed(path).map_or_else(String::new, |directory| format!(" ({})", advice(&directory)));
+        let why =
+            process::first_closed(path).map_or_else(String::new, |directory| format!(" ({})", advice(&directory)));
         Refusal::client(format!(
             "cannot write GLEXEC_TARGET_PROXY {} as the payload's user: {error}{why}",
             Shown::os(path)
@@ -114,7 +115,8 @@ fn enter_working_directory() -> Result<()> {
         Ok(()) => Ok(()),
         Err(cause) => {
             let path = std::fs::read_link("/proc/self/cwd").unwrap_or_else(|_| PathBuf::from("."));
-            let why = closed(&path.join(".")).map_or_else(|| cause.to_string(), |directory| advice(&directory));
+            let why = process::first_closed(&path.join("."))
+                .map_or_else(|| cause.to_string(), |directory| advice(&directory));
             Err(Refusal::client(format!(
                 "the payload's user cannot be in the working directory {}: {why}",
                 Shown::os(&path)
@@ -126,7 +128,7 @@ fn enter_working_directory() -> Result<()> {
 /// Why a program was not executed, and what to do.
 fn not_executed(program: &OsStr, cause: Errno) -> Refusal {
     let shown = Shown::os(program);
-    if let (Errno::EACCES, Some(directory)) = (cause, closed(Path::new(program))) {
+    if let (Errno::EACCES, Some(directory)) = (cause, process::first_closed(Path::new(program))) {
         return Refusal::client(format!("cannot execute {shown}: {}", advice(&directory)));
     }
     let why = match cause {
@@ -135,14 +137,6 @@ fn not_executed(program: &OsStr, cause: Errno) -> Refusal {
         cause => cause.to_string(),
     };
     Refusal { status: Status::Client, text: format!("cannot execute {shown}: {why}") }
-}
-
-/// The first directory on the way to a file that this process may not pass.
-fn closed(path: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(path).ok()?;
-    let mut way: Vec<&Path> = path.ancestors().skip(1).collect();
-    way.reverse();
-    way.into_iter().find(|directory| directory.is_dir() && !process::may_pass(directory)).map(Path::to_owned)
 }
 
 fn advice(directory: &Path) -> String {

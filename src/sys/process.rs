@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -196,9 +196,14 @@ pub fn set_umask(mask: u32) {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
 }
 
-/// Whether this user may pass a directory on the way to something below.
-pub fn may_pass(path: &Path) -> bool {
-    nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).is_ok()
+/// The first directory on the way to a file that this user may not pass.
+pub fn first_closed(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let mut way: Vec<&Path> = path.ancestors().skip(1).collect();
+    way.reverse();
+    let closed =
+        |directory: &&Path| nix::unistd::eaccess(*directory, nix::unistd::AccessFlags::X_OK) == Err(Errno::EACCES);
+    way.into_iter().find(closed).map(Path::to_owned)
 }
 
 /// Ends as a process that a signal has killed; it leaves no core (core(5)).

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::remove_with;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Errno, Name, OwnedName, Rename};
+use crate::shown::Shown;
+use crate::sys::{Dir, Errno, Name, OwnedName, Rename, process};
 
 /// So many hexadecimal digits end a temporary name, and nothing else does: a sandbox may have `.gh.` in its own name.
 const TAG: usize = 8;
@@ -35,7 +36,17 @@ impl Place {
         let name = OwnedName::new(name.as_bytes().to_vec())
             .filter(|name| name.name().bytes().len() + LONGER_BY <= crate::sys::name::NAME_MAX)
             .ok_or_else(|| Error::refused(sandbox, "the sandbox's name is too long to make another one from it"))?;
-        let parent = Dir::open(path).at("open the directory", path)?;
+        let parent = match Dir::open(path) {
+            Err(Errno::EACCES) => {
+                let user = process::user();
+                let why = process::first_closed(sandbox).map_or_else(String::new, |closed| {
+                    let closed = Shown::os(&closed);
+                    format!(": it cannot pass {closed}: chmod o+x {closed}, or use another place")
+                });
+                return Err(Error::refused(path, format!("uid {user} cannot open it{why}")));
+            }
+            opened => opened.at("open the directory", path)?,
+        };
         Ok(Place { parent, path: path.to_path_buf(), name })
     }
 
@@ -118,8 +129,9 @@ impl Place {
             match make(name.name()) {
                 Err(Errno::EEXIST) if tries > 0 => tries -= 1,
                 Err(cause @ (Errno::EACCES | Errno::EPERM)) => {
+                    let (user, path) = (process::user(), Shown::os(&self.path));
                     let why = format!(
-                        "cannot create anything here ({cause}): both users must be able to (root's, mode 1777)"
+                        "uid {user} cannot create anything here ({cause}), and both users must be able to: chmod 1777 {path}"
                     );
                     return Err(Error::refused(&self.path, why));
                 }
