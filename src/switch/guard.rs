@@ -71,6 +71,9 @@ fn start(ground: &Ground, payload: &Payload, refused: &mut File, ended: &File, a
             }
         }
     }
+    // What is sent to the caller's process group reaches the payload once: through the caller.
+    process::lead_group().map_err(failed("make a process group"))?;
+    let own = process::own_number();
     match namespace::fork().map_err(failed("start a process for the payload"))? {
         Fork::Parent(pid) => Ok(pid),
         Fork::Child => {
@@ -81,7 +84,7 @@ fn start(ground: &Ground, payload: &Payload, refused: &mut File, ended: &File, a
                 }
             };
             let refusal = match joined {
-                Ok(()) => payload::become_payload(payload),
+                Ok(()) => payload::become_payload(payload, own),
                 Err(refusal) => refusal,
             };
             refusal.tell(refused);
@@ -100,10 +103,7 @@ fn watch(payload: i32, ground: &Ground, above: i32) -> i32 {
             process::exit(0);
         }
         if told.number != SIGCHLD {
-            // What the terminal sends reaches the payload by itself, or is not meant for it.
-            if !told.from_kernel {
-                let _ = signal::send_by_number(payload, told.number);
-            }
+            let _ = signal::send_by_number(payload, told.number);
             continue;
         }
         while let Some((pid, status)) = process::reap() {

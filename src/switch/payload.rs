@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::refusal::{Refusal, Result, Status};
 use crate::shown::Shown;
+use crate::sys::signal::SIGKILL;
 use crate::sys::{Errno, fd, namespace, process, signal};
 
 /// What is to be run.
@@ -25,9 +26,9 @@ pub struct Payload {
 /// The payload's PATH.
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Becomes the payload. Returns only the reason why it could not.
-pub fn become_payload(payload: &Payload) -> Refusal {
-    match prepare(payload) {
+/// Becomes the payload, which does not outlive the process `above`. Returns only the reason why it could not.
+pub fn become_payload(payload: &Payload, above: i32) -> Refusal {
+    match prepare(payload, above) {
         Ok((program, arguments, environment)) => {
             let cause = process::execute(&program, &arguments, &environment);
             not_executed(OsStr::from_bytes(program.as_bytes()), cause)
@@ -38,13 +39,18 @@ pub fn become_payload(payload: &Payload) -> Refusal {
 
 type Prepared = (CString, Vec<CString>, Vec<CString>);
 
-fn prepare(payload: &Payload) -> Result<Prepared> {
-    let failed = |step: &'static str| move |cause: Errno| Refusal::internal(format!("cannot {step}: {cause}"));
+fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
+    // A security module may let a user namespace be made, and then withhold its capabilities.
+    let failed = |step: &'static str| move |cause: Errno| Refusal::forbidden(step, cause);
     let (user, group) = payload.user;
     process::leave_processes_to_owner().map_err(failed("limit the payload's processes"))?;
     process::lead_group().map_err(failed("make a process group for the payload"))?;
     namespace::become_user(user, group).map_err(failed("become the payload's user"))?;
     namespace::renounce_new_privileges().map_err(failed("renounce new privileges"))?;
+    namespace::die_with_parent(SIGKILL).map_err(failed("stay bound to the guard"))?;
+    if process::parent() != above {
+        process::exit(0);
+    }
     process::set_umask(0o022);
     signal::reset().map_err(failed("reset the signals"))?;
     fd::close_above_2_on_exec().map_err(failed("close what is not the payload's"))?;

@@ -43,7 +43,19 @@ impl Refusal {
 impl Refusal {
     /// The kernel does not allow a step of making a payload another user; with what is known to stand in the way.
     pub fn forbidden(step: &str, cause: Errno) -> Self {
-        Refusal::internal(format!("cannot {step}: {cause}{}", obstacles()))
+        let advice = match cause {
+            Errno::ENOSPC | Errno::EUSERS => {
+                "; there are too many namespaces, or they are too deep: see user.max_user_namespaces and \
+                                              the like (namespaces(7))"
+                    .to_owned()
+            }
+            Errno::EPERM | Errno::EACCES if obstacles().is_empty() => {
+                "; none of the known settings forbids it: look for a container's seccomp filter or a security module"
+                    .to_owned()
+            }
+            _ => String::new(),
+        };
+        Refusal::internal(format!("cannot {step}: {cause}{}{advice}", obstacles()))
     }
 
     /// Tells it through a pipe.
@@ -72,7 +84,7 @@ pub fn obstacles() -> String {
         (
             "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
             "1",
-            "kernel.apparmor_restrict_unprivileged_userns=0",
+            "kernel.apparmor_restrict_unprivileged_userns=0 (or an AppArmor profile with userns for this program)",
         ),
     ];
     let standing = known.iter().filter(|(path, value, _)| set(path, value)).map(|(_, _, setting)| *setting);
