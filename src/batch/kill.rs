@@ -1,6 +1,7 @@
 //! Sending a signal to a process of the job user's, or to a whole family of them.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::agent::Called;
 use super::report::{Hunted, Report};
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::switcher::Switcher;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::sys::{Errno, proc, process, signal};
 
 /// So much longer than the grace an agent may be at work before ten idle limits count: it waits for those who do not end.
@@ -77,7 +78,11 @@ pub fn kill(
 
 /// Sends the signal to one process.
 fn send(switcher: &Switcher, pid: i32, number: i32) -> Result<(), Attempt> {
-    refuse_what_is_known(pid)?;
+    if let Some(held) = refuse_what_is_known(pid, switcher)? {
+        // It can't hand a SIGSTOP on.
+        let number = if number == signal::SIGSTOP { signal::SIGTSTP } else { number };
+        return Ok(signal::send(&held, number).at("signal the switcher,", format!("process {pid}"))?);
+    }
     let [user, pid, number] = [process::user().to_string(), pid.to_string(), number.to_string()];
     let errand = ["signal", &user, &pid, &number].map(OsStr::new);
     let ended = switcher.start(errand, Stdio::null())?.end();
@@ -87,8 +92,9 @@ fn send(switcher: &Switcher, pid: i32, number: i32) -> Result<(), Attempt> {
     }
 }
 
-/// Refuses a process that is gone, or that this side can see not to be the job user's: no switcher is needed for that.
-pub fn refuse_what_is_known(pid: i32) -> Result<()> {
+/// Refuses a process that is gone, or that this side can see not to be the job user's: no call of the switcher is needed for that. Gives back one
+/// that is a call of the switcher itself, which stays above its command as the caller's own process, and hands signals on.
+pub fn refuse_what_is_known(pid: i32, switcher: &Switcher) -> Result<Option<OwnedFd>> {
     let gone = || Error::refused(format!("process {pid}"), "there is no such process");
     // Held, so that what is read is this one's; a kernel without pidfds still knows whether there is one.
     let held = match process::open(pid) {
@@ -99,15 +105,17 @@ pub fn refuse_what_is_known(pid: i32) -> Result<()> {
     };
     // What the job user may do in a user namespace of its own does not show in ids.
     let owners = proc::owners(pid).filter(|_| proc::is_in_own_user_namespace(pid));
-    if held.is_some_and(|held| signal::send(&held, 0) == Err(Errno::ESRCH)) {
+    let is_switcher = switcher.is_called_by(pid);
+    if held.as_ref().is_some_and(|held| signal::send(held, 0) == Err(Errno::ESRCH)) {
         return Err(gone());
     }
     // Whoever else's it is, only the switcher knows whether that is the job user: the sandbox's owner is what the job made of it.
     match owners {
+        _ if is_switcher => Ok(held),
         Some([real, saved]) if [real, saved].iter().all(|uid| *uid == 0 || *uid == process::user()) => {
             Err(Error::refused(format!("process {pid}"), format!("it is uid {real}'s, not the job user's")))
         }
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 

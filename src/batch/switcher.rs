@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -15,10 +16,14 @@ use std::time::Duration;
 use super::retry::Attempt;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
-use crate::sys::{Errno, fd, process};
+use crate::sys::proc::Variable;
+use crate::sys::{Errno, fd, proc, process};
 
 /// The program behind the switcher, installed beside the helpers.
 const AGENT: &str = "condor_glexec_agent";
+
+/// The variable that names the credential.
+const CREDENTIAL: &str = "GLEXEC_CLIENT_CERT";
 
 /// The most that is passed on of what the switcher said.
 const LONGEST_SAYING: usize = 1000;
@@ -58,11 +63,21 @@ impl Switcher {
         &self.program
     }
 
+    /// Whether a process of the calling user's is a call of this switcher, with this credential: one that stays above its command.
+    pub fn is_called_by(&self, pid: i32) -> bool {
+        let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        let program = identity(Path::new(&format!("/proc/{pid}/exe")));
+        let is_ours = || proc::owners(pid) == Some([process::user(); 2]);
+        let credential =
+            || proc::variable(pid, CREDENTIAL) == Ok(Variable::Is(self.credential.as_os_str().as_bytes().to_vec()));
+        program.is_some() && program == identity(&self.program) && is_ours() && credential()
+    }
+
     /// A call of the switcher for an errand of the agent's; to be made from a directory that every user can be in.
     pub fn command<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(&self.agent).args(errand);
-        command.env("GLEXEC_CLIENT_CERT", &self.credential);
+        command.env(CREDENTIAL, &self.credential);
         // Otherwise gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");
         command

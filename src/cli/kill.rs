@@ -95,7 +95,7 @@ fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
     match order.whom {
         Whom::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
             // Of a family that was ended for another of its processes, there is nobody left to call the switcher for.
-            kill::refuse_what_is_known(pid).map_err(Failure::Hopeless)?;
+            kill::refuse_what_is_known(pid, &switcher).map_err(Failure::Hopeless)?;
             kill::kill(&switcher, &proxy, Order { whom: Whom::Family(pid), ..order }, patience, report)?;
         }
         Whom::Process(_) => kill::kill(&switcher, &proxy, order, patience, report)?,
