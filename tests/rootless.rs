@@ -17,6 +17,7 @@ use std::time::Duration;
 use support::glexec::{Rootless, processes_of};
 use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
+use support::keys::{KEY, with_a_key};
 use support::kinsfolk::{is_alive, marked_with, state};
 use support::starter::Starter;
 use support::{
@@ -396,6 +397,18 @@ fn a_payload_cannot_reach_its_caller_nor_another_payload() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+}
+
+#[test]
+fn the_callers_keys_do_not_reach_a_payload() {
+    let rootless = Rootless::new();
+    let shown = |command: &mut Command| {
+        let output = with_a_key(command.args(["cat", "/proc/keys"])).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(shown(&mut Account::batch().command("/usr/bin/env")).contains(KEY));
+    let payloads = shown(&mut rootless.glexec());
+    assert!(payloads.contains("_ses") && !payloads.contains("gh-test"), "{payloads}");
 }
 
 #[test]

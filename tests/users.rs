@@ -13,6 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use support::installation::Installation;
 use support::job::{Job, prepared, run};
+use support::keys::{KEY, with_a_key};
 use support::kinsfolk::Target;
 use support::picture::picture;
 use support::starter::Starter;
@@ -172,6 +173,21 @@ fn the_environment_is_the_switchers_and_the_starters_and_nothing_else() {
     assert_eq!((status, found.pop()), (Some(0), Some(mark.as_bytes())), "the mark comes last");
     found.sort_unstable();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_callers_keys_do_not_reach_the_job() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let mut call = run(&site, &site.switcher(), &sandbox, &["/bin/cat", "/proc/keys"]);
+    with_a_key(&mut call);
+    let mut starter = Starter::start(call);
+    let path = site.path().join("output");
+    let (null, output) = (File::open("/dev/null").unwrap(), File::create(&path).unwrap());
+    assert_eq!(starter.launch(b"A=1", [&null, &output, &output]), b"");
+    assert_eq!(starter.wait().code(), Some(0));
+    let shown = fs::read_to_string(path).unwrap();
+    assert!(shown.contains("_ses") && !shown.contains(KEY), "{shown}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::sys::{dir, process, signal};
 /// Makes the sandbox the working directory and becomes the wrapper, with the family mark in its environment. Returns only the
 /// reason why it could not.
 ///
+/// Not every switcher makes a session keyring for whom it starts (sudo's is pam_keyinit(8)'s work): the job gets one here.
+///
 /// The sandbox must be the own one: a switcher that maps to another user than setup's, or to the batch user itself,
 /// is noticed here before the job runs.
 pub fn enter(sandbox: &Path, family: &OsString, wrapper: &OsString, arguments: &[OsString]) -> Error {
@@ -28,6 +30,9 @@ pub fn enter(sandbox: &Path, family: &OsString, wrapper: &OsString, arguments: &
             );
         }
         Ok(_) => {}
+    }
+    if let Err(error) = process::leave_session_keyring().at("leave the caller's keys, for", wrapper) {
+        return error;
     }
     if let Err(error) = signal::reset().at("reset the signals for", wrapper) {
         return error;

@@ -46,6 +46,7 @@ fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
     process::leave_processes_to_owner().map_err(failed("limit the payload's processes"))?;
     process::lead_group().map_err(failed("make a process group for the payload"))?;
     namespace::become_user(user, group).map_err(failed("become the payload's user"))?;
+    process::leave_session_keyring().map_err(failed("leave the caller's keys"))?;
     namespace::renounce_new_privileges().map_err(failed("renounce new privileges"))?;
     namespace::die_with_parent(SIGKILL).map_err(failed("stay bound to the guard"))?;
     if process::parent() != above {

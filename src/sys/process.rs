@@ -176,6 +176,18 @@ pub fn parent() -> i32 {
     nix::unistd::getppid().as_raw()
 }
 
+/// Gives up the session keyring of the caller, which may hold its tickets and keys (session-keyring(7)), for a new one. A kernel without
+/// keyrings, or a filter that allows nobody to use them, is no error.
+pub fn leave_session_keyring() -> Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: without a name the kernel reads no memory of ours.
+    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0) };
+    match Errno::result(joined) {
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
+        joined => joined.map(drop),
+    }
+}
+
 /// Leads a process group of its own.
 pub fn lead_group() -> Result<()> {
     nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))

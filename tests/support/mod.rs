@@ -10,6 +10,7 @@ pub mod hanging;
 pub mod held;
 pub mod installation;
 pub mod job;
+pub mod keys;
 pub mod kinsfolk;
 pub mod lied;
 pub mod mounts;
