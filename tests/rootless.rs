@@ -9,11 +9,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal::SIGKILL;
 use support::glexec::{Rootless, processes_of};
 use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
@@ -466,6 +467,37 @@ fn a_call_that_is_killed_at_any_moment_leaves_nobody_and_nothing_in_the_way() {
         child.kill().unwrap();
         child.wait().unwrap();
         wait_until("nobody is left", || processes_of(user).is_empty());
+    }
+    assert_eq!(rootless.user(), user);
+}
+
+#[test]
+fn a_call_beside_another_or_with_all_of_its_group_that_is_killed_at_any_moment_leaves_nobody() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    for (beside, of_group) in [(false, true), (true, false), (true, true)] {
+        let first = beside.then(|| begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"])).0);
+        for moment in 0..20 {
+            // It detaches something, too.
+            let script = "setsid sleep 60 >/dev/null 2>&1 & exec sleep 60";
+            let mut child = rootless.glexec().args(["/bin/sh", "-c", script]).process_group(0).spawn().unwrap();
+            std::thread::sleep(Duration::from_micros(moment * 500));
+            match of_group {
+                true => {
+                    nix::sys::signal::killpg(nix::unistd::Pid::from_raw(child.id().cast_signed()), SIGKILL).unwrap()
+                }
+                false => child.kill().unwrap(),
+            }
+            child.wait().unwrap();
+            let expected = usize::from(beside);
+            wait_until("nobody is left", || processes_of(user).len() == expected);
+        }
+        if let Some(mut first) = first {
+            assert!(first.try_wait().unwrap().is_none());
+            first.kill().unwrap();
+            first.wait().unwrap();
+            wait_until("the first has ended, too", || processes_of(user).is_empty());
+        }
     }
     assert_eq!(rootless.user(), user);
 }
