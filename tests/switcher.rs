@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
@@ -228,6 +230,20 @@ fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_an
         }
         trial.brought_back(helper);
     }
+}
+
+// An agent that has gone before the helper asks for anything.
+
+#[test]
+fn what_an_agent_said_before_it_went_is_heard_by_a_helper_that_is_slow() {
+    let trial = Trial::new();
+    Account::batch().owns(trial.site.path());
+    fs::set_permissions(trial.site.path(), Permissions::from_mode(0o700)).unwrap();
+    let sends = "sendto,sendmsg,write";
+    let slow = [&format!("trace={sends}")[..], &format!("inject={sends}:delay_enter=300ms")];
+    let setup = trial.site.call(SETUP, &trial.quick, &trial.sandbox);
+    let output = trial.below(&trial.strace(Victim::Helper, &slow), &setup).output().unwrap();
+    failed(&output, 2, &["cannot pass"]);
 }
 
 // A command that outlives its switcher.

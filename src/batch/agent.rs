@@ -85,7 +85,7 @@ impl Agent {
     /// dropped.
     pub fn receive(&mut self, top: Dir, place: &Place, progress: Progress<'_>) -> Result<(Totals, Dropped)> {
         let device = place.device()?;
-        let received = self.channel.send(Frame::Receive).map_err(broken).and_then(|()| {
+        let received = self.request(Frame::Receive).and_then(|()| {
             let sent = tree::send(top, &self.sandbox, None, (Way::HandOver, device), &mut self.channel, progress);
             match sent {
                 Ok(moved) => self.done().map(|()| moved),
@@ -102,12 +102,12 @@ impl Agent {
 
     /// Has the agent tell what a copy of the sandbox needs.
     pub fn measure(&mut self) -> Result<Needs> {
-        let answer = match self.channel.send(Frame::Measure).and_then(|()| self.channel.receive()) {
+        let answer = self.request(Frame::Measure).and_then(|()| match self.channel.receive() {
             Ok(Frame::Needed { needs }) => Ok(needs),
             Ok(Frame::Failed { text }) => Err(told(text)),
             Ok(_) => Err(out_of_turn()),
             Err(cause) => Err(broken(cause)),
-        };
+        });
         answer.map_err(|error| error.during("measure", &self.sandbox))
     }
 
@@ -120,7 +120,7 @@ impl Agent {
         progress: Progress<'_>,
     ) -> Result<Built> {
         self.channel.accept_passed(true);
-        let given = self.channel.send(Frame::Give { links, except }).map_err(broken).and_then(|()| {
+        let given = self.request(Frame::Give { links, except }).and_then(|()| {
             let built = builder.receive(&mut self.channel, progress).map_err(|error| match error {
                 Error::Connection { cause, .. } => broken(cause),
                 Error::Told { text, .. } => Error::Told { who: WHO, text },
@@ -196,10 +196,12 @@ impl Agent {
     }
 
     fn ask(&mut self, request: Frame<'_>) -> Result<()> {
-        match self.channel.send(request) {
-            Ok(()) => self.done(),
-            Err(cause) => Err(self.last_word(cause)),
-        }
+        self.request(request)?;
+        self.done()
+    }
+
+    fn request(&mut self, request: Frame<'_>) -> Result<()> {
+        self.channel.send(request).map_err(|cause| self.last_word(cause))
     }
 
     fn done(&mut self) -> Result<()> {
