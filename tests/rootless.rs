@@ -37,6 +37,12 @@ fn signal(pid: u32, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
+/// The processes that this one has started.
+fn children_of(pid: u32) -> Vec<u32> {
+    let children = text(format!("/proc/{pid}/task/{pid}/children"));
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
 // Statuses.
 
 #[test]
@@ -571,18 +577,50 @@ fn a_call_beside_another_of_its_lease_joins_its_user_namespace_and_keeps_the_cal
 }
 
 #[test]
-fn a_lease_ends_with_its_credential_and_its_stragglers() {
+fn a_lease_ends_with_its_credential_and_whoever_is_left_of_it() {
     let rootless = Rootless::new();
     let lost = rootless.credential("lost");
-    let (mut straggler, user) = begun(rootless.glexec_with(&lost).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    let mut call = rootless.glexec_with(&lost);
+    let (mut first, user) = begun(call.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    let id = user.parse().unwrap();
+    // A process whose first thread has ended, out of a call whose guard was killed: nobody ends it with the call.
+    let kin = program("examples/kin").display().to_string();
+    let script = format!("setsid {kin} headless & read end");
+    let mut call = rootless.glexec_with(&lost);
+    let (mut second, _) = begun(call.args(["/bin/sh", "-c", &script]).stdin(Stdio::piped()));
+    let guard = children_of(second.id());
+    assert_eq!(guard.len(), 1);
+    signal(guard[0], SIGKILL);
+    assert_eq!(second.wait().unwrap().code(), Some(137));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    wait_until("only the straggler is left", || processes_of(id).len() == 1);
     let lease = Path::new("/var/tmp").join(format!("glexec-{}", Account::batch().uid)).join(&user);
+    rootless.user();
     assert!(text(&lease).ends_with("/lost"));
     fs::remove_file(&lost).unwrap();
     rootless.user();
-    assert_eq!(text(&lease), "");
-    assert_eq!(straggler.wait().unwrap().code(), Some(137));
+    assert_eq!((text(&lease).as_str(), processes_of(id)), ("", vec![]));
     assert_eq!(owner(&lease), Account::batch());
     assert_eq!(fs::metadata(&lease).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_lease_does_not_end_while_a_call_is_made_with_it() {
+    let rootless = Rootless::new();
+    let moved = rootless.credential("moved");
+    let mut call = rootless.glexec_with(&moved);
+    let (mut child, user) = begun(call.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    // As when a sandbox changes hands.
+    let aside = moved.with_extension("aside");
+    fs::rename(&moved, &aside).unwrap();
+    assert_ne!(rootless.user().to_string(), user);
+    fs::rename(&aside, &moved).unwrap();
+    assert!(child.try_wait().unwrap().is_none());
+    let again = rootless.glexec_with(&moved).args(["id", "-u"]).output().unwrap();
+    assert_eq!(String::from_utf8(again.stdout).unwrap().trim(), user);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

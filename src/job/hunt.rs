@@ -297,8 +297,8 @@ fn why_left(pid: i32, number: i32) -> Option<String> {
     let entry = state(pid)?;
     match number {
         // A parent that waits for its stopped child in vfork(2) is in state D as well.
-        SIGSTOP if entry.state == b'D' || !is_at_work(pid) => None,
-        _ if entry.state == b'D' => Some(described(pid, "state D: it waits for a device or a file server")),
+        SIGSTOP if entry.waits_for_a_device() || !is_at_work(pid) => None,
+        _ if entry.waits_for_a_device() => Some(described(pid, "state D: it waits for a device or a file server")),
         _ => Some(described(pid, &format!("state {}", char::from(entry.state)))),
     }
 }

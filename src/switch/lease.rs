@@ -2,7 +2,10 @@
 //!
 //! A directory of the caller's holds a file for each user id that was ever given away, by its number: empty if it is free, else with the
 //! credential's path and the process that holds its namespace. All is done under one lock; each file is replaced at one stroke, and what a
-//! killed call leaves is a lease like any other. A lease ends when its credential is gone and none of its processes is left.
+//! killed call leaves is a lease like any other.
+//!
+//! A lease ends when its credential is gone, no call is made with it any more, and none of its processes is left. The calls of a lease hold
+//! a lock together, for a credential may be out of its place for a moment, while its sandbox changes hands.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,11 +19,19 @@ use std::time::{Duration, Instant, SystemTime};
 use super::ranges::Ranges;
 use super::refusal::{Refusal, Result};
 use crate::shown::Shown;
+use crate::sys::fd::Lock;
 use crate::sys::signal::SIGKILL;
 use crate::sys::{fd, namespace, proc, process, signal};
 
-/// So long a call waits for others to start their payloads, and for processes of a lease to end.
+/// So long a call waits for others to start their payloads.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So long a call waits for who is left of a lease to end. If somebody does not, as one who waits for a disk, the lease stays, and the next
+/// call tries again.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// For those who wait for a disk, so long must do: every call has to wait for them.
+const SHORT_FAREWELL: Duration = Duration::from_millis(50);
 
 /// The table of leases, as long as nobody else can change it.
 #[derive(Debug)]
@@ -40,6 +51,8 @@ pub struct Lease {
     /// The user namespace in which processes of it live; none if nobody lives.
     pub namespace: Option<OwnedFd>,
     credential: PathBuf,
+    /// Says that a call is made with it, as long as a process holds it open.
+    _call: File,
 }
 
 /// A process that holds a namespace, and when it was started.
@@ -77,7 +90,7 @@ impl Leases {
         let mut options = File::options();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(directory.join("lock"));
         let lock = lock.map_err(|error| failed("lock", error))?;
-        fd::lock(&lock, PATIENCE).map_err(|cause| failed("lock", cause.into()))?;
+        fd::lock(&lock, Lock::Alone, PATIENCE).map_err(|cause| failed("lock", cause.into()))?;
         Ok(Leases { directory, ranges, lock })
     }
 
@@ -85,8 +98,9 @@ impl Leases {
     pub fn take(&self, credential: &Path) -> Result<Lease> {
         let mut entries = self.entries()?;
         for entry in &mut entries {
-            if entry.credential.as_ref().is_some_and(|path| path != credential && is_gone(path)) && end(entry.user) {
-                self.write(entry.user, b"")?;
+            if entry.credential.as_ref().is_some_and(|path| path != credential && is_gone(path))
+                && self.end(entry.user)?
+            {
                 (entry.credential, entry.holder, entry.used) = (None, None, SystemTime::now());
             }
         }
@@ -99,8 +113,8 @@ impl Leases {
                     entry.user
                 )));
             };
-            let namespace = living(entry);
-            return Ok(Lease { user, group, namespace, credential: credential.to_owned() });
+            let (call, namespace) = (self.call(user)?, living(entry));
+            return Ok(Lease { user, group, namespace, credential: credential.to_owned(), _call: call });
         }
         let used: Vec<u32> = entries.iter().map(|entry| entry.user).collect();
         let mut free: Vec<&Entry> = entries.iter().filter(|entry| entry.credential.is_none()).collect();
@@ -115,7 +129,8 @@ impl Leases {
                 self.ranges.count()
             )));
         };
-        let lease = Lease { user, group, namespace: None, credential: credential.to_owned() };
+        let (call, credential) = (self.call(user)?, credential.to_owned());
+        let lease = Lease { user, group, namespace: None, credential, _call: call };
         self.hold(&lease, None)?;
         Ok(lease)
     }
@@ -128,6 +143,31 @@ impl Leases {
         }
         drop(self);
         Ok(())
+    }
+
+    /// Ends the lease of a user id, unless calls are made with it, or somebody who has it does not end. Whether it has ended.
+    fn end(&self, user: u32) -> Result<bool> {
+        let calls = self.calls(user)?;
+        if fd::lock(&calls, Lock::Alone, Duration::ZERO).is_err() || !end_processes_of(user) {
+            return Ok(false);
+        }
+        self.write(user, b"")?;
+        Ok(true)
+    }
+
+    /// What a call with this user id holds.
+    fn call(&self, user: u32) -> Result<File> {
+        let calls = self.calls(user)?;
+        // Who locks it alone has locked the table, too: nobody does.
+        fd::lock(&calls, Lock::Together, Duration::ZERO)
+            .map_err(|cause| Refusal::internal(format!("cannot lock the lease of uid {user}: {cause}")))?;
+        Ok(calls)
+    }
+
+    fn calls(&self, user: u32) -> Result<File> {
+        let path = self.directory.join(format!("{user}.calls"));
+        let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        opened.map_err(|error| Refusal::internal(format!("cannot open {}: {error}", Shown::os(&path))))
     }
 
     fn hold(&self, lease: &Lease, holder: Option<Holder>) -> Result<()> {
@@ -184,7 +224,7 @@ fn is_gone(path: &Path) -> bool {
 /// The user namespace in which processes of a lease live.
 fn living(entry: &Entry) -> Option<OwnedFd> {
     let is_holder = |(pid, started): &Holder| {
-        proc::entry(*pid).is_ok_and(|found| found.is_some_and(|found| found.started == *started && !found.is_zombie()))
+        proc::entry(*pid).is_ok_and(|found| found.is_some_and(|found| found.started == *started && !found.has_ended()))
     };
     let holder = entry.holder.filter(is_holder).map(|(pid, _)| pid);
     holder.into_iter().chain(processes_of(entry.user)).find_map(|pid| namespace::user_namespace_of(pid).ok())
@@ -194,16 +234,19 @@ fn living(entry: &Entry) -> Option<OwnedFd> {
 fn processes_of(user: u32) -> Vec<i32> {
     let may_signal = |pid: &i32| signal::send_by_number(*pid, 0).is_ok();
     let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
-    let lives = |pid: &i32| proc::entry(*pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.is_zombie()));
+    let lives = |pid: &i32| proc::entry(*pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.has_ended()));
     proc::numbers().unwrap_or_default().into_iter().filter(may_signal).filter(is).filter(lives).collect()
 }
 
 /// Ends all processes of a user id; whether none is left.
-fn end(user: u32) -> bool {
-    let give_up = Instant::now() + PATIENCE;
+fn end_processes_of(user: u32) -> bool {
+    let started = Instant::now();
     loop {
         let left = processes_of(user);
-        if left.is_empty() || Instant::now() > give_up {
+        let waits =
+            |pid: &i32| proc::entry(*pid).is_ok_and(|entry| entry.is_some_and(|entry| entry.waits_for_a_device()));
+        let patience = if left.iter().all(waits) { SHORT_FAREWELL } else { FAREWELL };
+        if left.is_empty() || started.elapsed() > patience {
             return left.is_empty();
         }
         for pid in left {

@@ -81,12 +81,25 @@ pub fn is_unheard(writer: &impl AsFd) -> bool {
     told.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
+/// How a file is locked.
+#[derive(Clone, Copy, Debug)]
+pub enum Lock {
+    /// Against all others.
+    Alone,
+    /// Against those that lock it alone.
+    Together,
+}
+
 /// Locks a file against other processes that do the same (flock(2)); EAGAIN if one keeps it for so long.
-pub fn lock(file: &File, patience: Duration) -> Result<()> {
+pub fn lock(file: &File, how: Lock, patience: Duration) -> Result<()> {
     let end = Instant::now() + patience;
+    let how = match how {
+        Lock::Alone => libc::LOCK_EX,
+        Lock::Together => libc::LOCK_SH,
+    };
     loop {
         // SAFETY: the descriptor is open for as long as it is borrowed.
-        match Errno::result(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+        match Errno::result(unsafe { libc::flock(file.as_raw_fd(), how | libc::LOCK_NB) }) {
             Err(Errno::EWOULDBLOCK) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
             Err(Errno::EINTR) => {}
             locked => return locked.map(drop),

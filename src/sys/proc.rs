@@ -31,6 +31,16 @@ impl Entry {
         matches!(self.state, b'T' | b't')
     }
 
+    /// Whether none of its threads is left.
+    pub fn has_ended(&self) -> bool {
+        self.is_zombie() && self.threads <= 1
+    }
+
+    /// Whether it waits for a device or a file server, and cannot end before that answers.
+    pub fn waits_for_a_device(&self) -> bool {
+        self.state == b'D'
+    }
+
     /// Whether it has ended, or at least its first thread has.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
