@@ -14,12 +14,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
 use support::glexec::{Rootless, processes_of};
 use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
 use support::keys::{KEY, with_a_key};
-use support::kinsfolk::{is_alive, marked_with, state};
+use support::kinsfolk::{Target, is_alive, marked_with, state};
 use support::starter::Starter;
 use support::{
     Account, SUBORDINATE, Site, executable, failed, own, owner, program, said, succeeded, wait_until, write,
@@ -60,6 +60,8 @@ fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
         ("exit 204", 204),
         ("kill -KILL $$", 137),
         ("kill -TERM $$", 143),
+        // A signal without a name.
+        ("kill -34 $$", 162),
     ] {
         let output = rootless.shell(script);
         assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
@@ -141,6 +143,8 @@ fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
     failed(&output, 201, &["GLEXEC_TARGET_PROXY", &advice]);
     set_mode(&closed, 0o711);
     failed(&rootless.glexec().arg(closed.join("below/program")).output().unwrap(), 201, &["below: chmod o+x"]);
+    let inside = rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap();
+    failed(&inside, 201, &["working directory", "below: chmod o+x"]);
     set_mode(closed.join("below"), 0o711);
     succeeded(&rootless.glexec().arg(closed.join("below/program")).output().unwrap());
 }
@@ -191,17 +195,7 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
 #[test]
 fn a_call_that_finds_all_ids_in_use_is_202() {
     let rootless = Rootless::new();
-    let state = rootless.site.scratch().join("state");
-    fs::create_dir(&state).unwrap();
-    set_mode(&state, 0o700);
-    for user in SUBORDINATE {
-        write(
-            state.join(user.to_string()),
-            format!("0 0\n{}", rootless.site.scratch().join("credential").display()),
-            0o600,
-        );
-    }
-    own(&state, Account::batch());
+    let state = rootless.table("state", SUBORDINATE, &[]);
     let other = rootless.credential("one more");
     let output = rootless.glexec_with(&other).env("GLEXEC_STATE_DIR", &state).arg("/bin/true").output().unwrap();
     failed(&output, 202, &["all 256 subordinate ids are in use"]);
@@ -332,8 +326,16 @@ fn a_copy_of_the_proxy_is_the_payloads_own() {
     assert_eq!((said(&output).as_str(), String::from_utf8(output.stdout).unwrap()), ("", expected));
     let output = with(Some(Path::new("/dev/null")), &["/usr/bin/env"]);
     assert!(!String::from_utf8(output.stdout).unwrap().contains("X509"));
-    let output = with(None, &["/bin/sh", "-c", "echo $X509_USER_PROXY; rm $X509_USER_PROXY"]);
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("/tmp/x509up_u{}\n", rootless.user()));
+    // One that nobody has named goes with the payload, beside another one, too.
+    let script = "stat -c '%u %a' $X509_USER_PROXY; echo $X509_USER_PROXY";
+    for is_beside in [false, true] {
+        let _beside = is_beside.then(|| Target::through(rootless.glexec()));
+        let output = with(None, &["/bin/sh", "-c", script]);
+        let told = String::from_utf8(output.stdout).unwrap();
+        let (stat, path) = told.trim_end().split_once('\n').unwrap();
+        assert_eq!(stat, format!("{} 600", rootless.user()));
+        assert!(path.starts_with(&format!("/tmp/x509up_u{}.glexec.", rootless.user())) && !Path::new(path).exists());
+    }
     failed(&with(Some(Path::new("relative")), &["/bin/true"]), 201, &["absolute"]);
     failed(&with(Some(Path::new("/nonexistent/x")), &["/bin/true"]), 201, &["GLEXEC_TARGET_PROXY"]);
     set_mode(&source, 0o644);
@@ -368,6 +370,10 @@ fn the_log_holds_the_callers_id_escaped() {
     let line = text(&log);
     assert_eq!((field(&line, "helper"), field(&line, "status")), ("\"glexec\"", "7"));
     assert!(line.contains("job 7\\\\n\\\\u{1b}[2J"), "{line}");
+    let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", "stderr").arg("/bin/true").output().unwrap();
+    assert_eq!(field(&said(&output), "status"), "0");
+    let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", "/nonexistent/log").arg("/bin/true").output().unwrap();
+    failed(&output, 0, &["warning", "/nonexistent/log"]);
 }
 
 // What the payload cannot do.
@@ -401,6 +407,61 @@ fn a_payload_cannot_reach_its_caller_nor_another_payload() {
     );
     assert_eq!(rootless.says(&script), "closed\nclosed");
     for child in [&mut first, &mut neighbour, &mut caller] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_namespace_that_a_payload_has_made_is_not_joined() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let nested = "unshare --user /bin/sh -c 'echo begun; exec sleep 60'";
+    let (mut second, _) = begun(rootless.glexec().args(["/bin/sh", "-c", nested]));
+    let told = "readlink /proc/self/ns/user; id -u";
+    let beside_both = rootless.says(told);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    wait_until("only the second is left", || processes_of(user).len() == 2);
+    // The shell above the nested one is still where it was.
+    assert_eq!(rootless.says(told), beside_both);
+    second.kill().unwrap();
+    second.wait().unwrap();
+    // Alone in a namespace of its own, it is in the way of further calls, but not joined.
+    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let nested = "exec unshare --user /bin/sh -c 'echo begun; exec sleep 60'";
+    let (mut second, _) = begun(rootless.glexec().args(["/bin/sh", "-c", nested]));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    wait_until("only the second is left", || processes_of(user).len() == 1);
+    failed(&rootless.shell("id"), 202, &["the namespace of their lease", "end them"]);
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert_eq!(rootless.user(), user);
+}
+
+#[test]
+fn what_is_above_a_payload_keeps_nothing_of_the_callers_open() {
+    let rootless = Rootless::new();
+    for beside in [false, true] {
+        let _beside = beside.then(|| Target::through(rootless.glexec()));
+        let call = rootless.glexec();
+        let mut open = Account::batch().command("/bin/sh");
+        open.args(["-c", "exec \"$@\" 7</etc/passwd", "sh"]).arg(call.get_program());
+        open.args(["/bin/sh", "-c", "echo begun; exec sleep 60 >/dev/null"]).env_clear();
+        open.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let (mut child, _) = begun(&mut open);
+        let guard = children_of(child.id())[0];
+        // Neither what the caller had open nor the table of leases.
+        let table = format!("/var/tmp/glexec-{}", Account::batch().uid);
+        let unwanted = [Path::new("/etc/passwd"), Path::new(&table)];
+        for pid in [child.id(), guard] {
+            let open = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+            let paths = || open().filter_map(|entry| fs::read_link(entry.path()).ok());
+            assert!(paths().count() > 3, "they can be seen");
+            assert_eq!(paths().find(|path| unwanted.contains(&path.as_path())), None);
+        }
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -446,14 +507,29 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     limited.args(["/bin/bash", "-c", "echo begun; while :; do sleep 100 & done"]).env_clear();
     limited.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stderr(Stdio::null());
     let (mut child, _) = begun(&mut limited);
-    wait_until("it has as many as it can", || processes_of(user).len() > 100);
+    // And another payload.
+    let mut limited = Account::batch().command("prlimit");
+    let other = rootless.credential("other");
+    limited.arg(format!("--nproc={most}")).arg(call.get_program());
+    limited.args(["/bin/bash", "-c", "id -u; while :; do sleep 100 & done"]).env_clear();
+    limited.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stderr(Stdio::null());
+    let (mut another, anothers) = begun(limited.env("GLEXEC_CLIENT_CERT", &other));
+    let both = [user, anothers.parse().unwrap()];
+    let count = || both.iter().map(|user| processes_of(*user).len()).sum::<usize>();
+    let mut before = 0;
+    wait_until("they have as many as they can", || {
+        std::thread::sleep(Duration::from_millis(100));
+        before == std::mem::replace(&mut before, count()) && before > 100
+    });
     let mut again = Account::batch().command("prlimit");
     let output =
         again.arg(format!("--nproc={most}")).args(["/bin/sh", "-c", "/bin/true; /bin/echo enough"]).output().unwrap();
     assert_eq!((said(&output).as_str(), output.stdout.as_slice()), ("", &b"enough\n"[..]));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    wait_until("none is left", || processes_of(user).is_empty());
+    for child in [&mut child, &mut another] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    wait_until("none is left", || count() == 0);
 }
 
 /// How many tasks a user has.
@@ -512,25 +588,90 @@ fn a_call_beside_another_or_with_all_of_its_group_that_is_killed_at_any_moment_l
 fn signals_reach_the_payload() {
     use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
     let rootless = Rootless::new();
-    for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
-        let name = &number.as_str()[3..];
-        let script = format!("trap 'exit 5' {name}; echo begun; while :; do sleep 0.05; done");
-        let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", &script]));
-        signal(child.id(), number);
-        assert_eq!(child.wait().unwrap().code(), Some(5), "{name}");
-    }
     let user = rootless.user();
-    let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
-    signal(child.id(), SIGTSTP);
-    wait_until("both are stopped", || {
-        state(child.id()) == Some('T') && processes_of(user).iter().all(|pid| state(*pid) == Some('T'))
-    });
-    signal(child.id(), SIGCONT);
-    wait_until("both go on", || {
-        state(child.id()) != Some('T') && processes_of(user).iter().all(|pid| state(*pid) != Some('T'))
-    });
-    signal(child.id(), SIGTERM);
-    assert_eq!(child.wait().unwrap().code(), Some(143));
+    for beside in [false, true] {
+        let _beside = beside.then(|| Target::through(rootless.glexec()));
+        for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] {
+            let name = &number.as_str()[3..];
+            let script = format!("trap 'exit 5' {name}; echo begun; while :; do sleep 0.05; done");
+            let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", &script]));
+            signal(child.id(), number);
+            assert_eq!(child.wait().unwrap().code(), Some(5), "{name}");
+        }
+        // A shell that waits for another process ends with it when that gets what comes from a terminal.
+        let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; sleep 60; echo went on >&2"]));
+        signal(child.id(), SIGINT);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let (mut child, _) = begun(rootless.glexec().args(["/bin/bash", "-c", "echo begun; sleep 60; :"]));
+        let others = usize::from(beside);
+        wait_until("all have begun", || processes_of(user).len() == others + 2);
+        let stopped = || processes_of(user).iter().filter(|pid| state(**pid) == Some('T')).count();
+        signal(child.id(), SIGTSTP);
+        wait_until("all are stopped", || state(child.id()) == Some('T') && stopped() == 2);
+        signal(child.id(), SIGCONT);
+        wait_until("all go on", || state(child.id()) != Some('T') && stopped() == 0);
+        signal(child.id(), SIGTERM);
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        wait_until("nobody is left", || processes_of(user).len() == others);
+    }
+}
+
+#[test]
+fn a_payload_reads_from_the_callers_terminal_but_has_no_way_to_it() {
+    let rootless = Rootless::new();
+    let call = rootless.glexec();
+    let script = "echo begun; (: </dev/tty) 2>/dev/null || echo no terminal; read line; echo got $line; exec sleep 60";
+    let words = format!("exec {} /bin/sh -c '{script}'", call.get_program().display());
+    let mut terminal = Account::batch().command("script");
+    terminal.args(["-qefc", &words, "/dev/null"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+    terminal.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut terminal = terminal.spawn().unwrap();
+    let mut screen = BufReader::new(terminal.stdout.take().unwrap());
+    let mut line = || {
+        let mut line = String::new();
+        screen.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    assert_eq!([line(), line()], ["begun", "no terminal"]);
+    let keyboard = terminal.stdin.as_mut().unwrap();
+    keyboard.write_all(b"hello\n").unwrap();
+    assert_eq!([line(), line()], ["hello", "got hello"]);
+    keyboard.write_all(b"\x03").unwrap();
+    assert_eq!(terminal.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn nothing_is_left_of_a_call_whose_guard_is_killed() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    for beside in [false, true] {
+        let _beside = beside.then(|| Target::through(rootless.glexec()));
+        let script = "echo begun; setsid sleep 60 >/dev/null 2>&1 & exec sleep 60";
+        let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", script]));
+        wait_until("all have begun", || processes_of(user).len() == 2 + usize::from(beside));
+        signal(children_of(child.id())[0], SIGKILL);
+        assert_eq!(child.wait().unwrap().code(), Some(137));
+        wait_until("nobody is left", || processes_of(user).len() == usize::from(beside));
+    }
+}
+
+#[test]
+fn a_caller_that_had_children_keeps_them() {
+    let rootless = Rootless::new();
+    let _beside = Target::through(rootless.glexec());
+    let call = rootless.glexec();
+    let mut shell = Account::batch().command("/bin/sh");
+    shell.args(["-c", "sleep 60 >/dev/null & echo $!; exec \"$0\" sleep 60"]).arg(call.get_program()).env_clear();
+    shell.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let (mut child, own) = begun(&mut shell);
+    let own: u32 = own.parse().unwrap();
+    wait_until("the payload has begun", || children_of(child.id()).len() == 2);
+    let guard = children_of(child.id()).into_iter().find(|pid| *pid != own).unwrap();
+    wait_until("the guard has a payload", || !children_of(guard).is_empty());
+    signal(guard, SIGKILL);
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+    assert!(is_alive(own));
+    signal(own, SIGKILL);
 }
 
 #[test]
@@ -583,15 +724,17 @@ fn a_lease_ends_with_its_credential_and_whoever_is_left_of_it() {
     let mut call = rootless.glexec_with(&lost);
     let (mut first, user) = begun(call.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
     let id = user.parse().unwrap();
-    // A process whose first thread has ended, out of a call whose guard was killed: nobody ends it with the call.
+    // A process whose first thread has ended, out of a call that was killed with its guard: nobody ends it with the call.
     let kin = program("examples/kin").display().to_string();
     let script = format!("setsid {kin} headless & read end");
     let mut call = rootless.glexec_with(&lost);
     let (mut second, _) = begun(call.args(["/bin/sh", "-c", &script]).stdin(Stdio::piped()));
     let guard = children_of(second.id());
     assert_eq!(guard.len(), 1);
+    signal(guard[0], SIGSTOP);
+    second.kill().unwrap();
+    second.wait().unwrap();
     signal(guard[0], SIGKILL);
-    assert_eq!(second.wait().unwrap().code(), Some(137));
     first.kill().unwrap();
     first.wait().unwrap();
     wait_until("only the straggler is left", || processes_of(id).len() == 1);
@@ -626,42 +769,91 @@ fn a_lease_does_not_end_while_a_call_is_made_with_it() {
 #[test]
 fn ids_are_used_again_least_recently_first_and_never_while_somebody_has_them() {
     let rootless = Rootless::new();
-    let state = rootless.site.scratch().join("state");
-    fs::create_dir(&state).unwrap();
-    set_mode(&state, 0o700);
-    // The third was free for longest, but has a process; all others are taken.
-    let taken = format!("0 0\n{}", rootless.site.path().join("glexec-sudo").display());
-    for user in SUBORDINATE {
-        write(state.join(user.to_string()), &taken, 0o600);
-    }
-    for (place, age) in [(10, 100), (11, 200), (12, 300)] {
-        let path = state.join((SUBORDINATE.start + place).to_string());
-        write(&path, "", 0o600);
-        let then = std::time::SystemTime::now() - Duration::from_secs(age);
-        fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
-    }
-    own(&state, Account::batch());
-    let [second, third] = [11, 12].map(|place| SUBORDINATE.start + place);
-    // In a namespace of the batch user's own, as every payload is.
-    let mut squatter = rootless.glexec_with(&rootless.credential("squatter"));
-    let table = rootless.site.scratch().join("only the third");
-    fs::create_dir(&table).unwrap();
-    set_mode(&table, 0o700);
-    for user in SUBORDINATE.filter(|user| *user != third) {
-        write(
-            table.join(user.to_string()),
-            format!("0 0\n{}", rootless.site.path().join("glexec-sudo").display()),
-            0o600,
-        );
-    }
-    own(&table, Account::batch());
-    let (mut squatter, user) =
-        begun(squatter.env("GLEXEC_STATE_DIR", &table).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    let [first, second, third] = [10, 11, 12].map(|place| SUBORDINATE.start + place);
+    let given = |table: &Path, credential: &Path| {
+        let mut command = rootless.glexec_with(credential);
+        command.env("GLEXEC_STATE_DIR", table);
+        command
+    };
+    let taken = SUBORDINATE.filter(|user| ![first, second, third].contains(user));
+    // The third was free for longest, but has a process, of another table's.
+    let other = rootless.table("only the third", SUBORDINATE.filter(|user| *user != third), &[]);
+    let mut squatter = given(&other, &rootless.credential("squatter"));
+    let (mut squatter, user) = begun(squatter.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
     assert_eq!(user, third.to_string());
-    let output = rootless.glexec().env("GLEXEC_STATE_DIR", &state).args(["id", "-u"]).output().unwrap();
+    let table = rootless.table("state", taken, &[(first, 100), (second, 200), (third, 300)]);
+    let output = given(&table, &rootless.credential("next")).args(["id", "-u"]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), second.to_string());
     squatter.kill().unwrap();
     squatter.wait().unwrap();
+}
+
+#[test]
+fn an_id_that_was_free_for_an_hour_is_used_before_one_that_never_was() {
+    let rootless = Rootless::new();
+    let [recent, forgotten] = [10, 11].map(|place| SUBORDINATE.start + place);
+    let table = rootless.table("state", 0..0, &[(recent, 60), (forgotten, 3700)]);
+    let next = |name: &str| {
+        let mut command = rootless.glexec_with(&rootless.credential(name));
+        let output = command.env("GLEXEC_STATE_DIR", &table).args(["id", "-u"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<u32>().unwrap()
+    };
+    assert_eq!(next("first"), forgotten);
+    let second = next("second");
+    assert!(SUBORDINATE.contains(&second) && ![recent, forgotten].contains(&second), "{second}");
+}
+
+#[test]
+fn credentials_at_one_path_in_two_mount_namespaces_are_two() {
+    let rootless = Rootless::new();
+    let place = rootless.site.scratch().join("own");
+    fs::create_dir(&place).unwrap();
+    Account::batch().owns(&place);
+    let path = place.join("credential");
+    write(&path, "a token\n", 0o600);
+    Account::batch().owns(&path);
+    let (mut child, user) = begun(rootless.glexec_with(&path).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    // As for jobs that get a /tmp of their own: under the same path there is nothing, and then something else.
+    let script = "mount -t tmpfs none $0 && chown gh-batch $0 || exit 9
+        setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u
+        (umask 077; echo other >$1) && chown gh-batch $1
+        GLEXEC_CLIENT_CERT=$1 setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u";
+    let mut elsewhere = Command::new("unshare");
+    elsewhere.args(["--mount", "/bin/sh", "-c", script]).arg(&place).arg(&path).arg(program("glexec"));
+    let call = rootless.glexec();
+    elsewhere.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = elsewhere.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let others: BTreeSet<&str> = said.lines().collect();
+    assert_eq!((others.len(), others.contains(user.as_str())), (2, false), "{said} {}", support::said(&output));
+    assert!(child.try_wait().unwrap().is_none());
+    assert_eq!(
+        rootless.glexec_with(&path).args(["id", "-u"]).output().unwrap().stdout,
+        format!("{user}\n").into_bytes()
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let call = rootless.glexec();
+    // The payload's process executes nothing but the payload, three seconds later; newuidmap and newgidmap are held up, too.
+    let mut held = Command::new("strace");
+    held.args(["-D", "-f", "-qq", "-o", "/dev/null", "-u", "gh-batch", "-e", "trace=execve"]);
+    held.args(["-e", "inject=execve:delay_enter=3s:when=1"]).arg(call.get_program()).args(["sleep", "60"]).env_clear();
+    held.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    let mut held = held.spawn().unwrap();
+    wait_until("its process is the payload's", || !processes_of(user).is_empty());
+    let other = rootless.glexec_with(&rootless.credential("other")).arg("/bin/true").output().unwrap();
+    succeeded(&other);
+    let payload = processes_of(user)[0];
+    assert_eq!(text(format!("/proc/{payload}/comm")), "glexec\n", "it is not executed yet");
+    held.kill().unwrap();
+    held.wait().unwrap();
+    wait_until("nobody is left", || processes_of(user).is_empty());
 }
 
 #[test]

@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::log;
 use crate::shown::Shown;
-use crate::switch::payload::{PATH, Payload};
+use crate::switch::payload::{PATH, Payload, Proxy};
 use crate::switch::refusal::{Refusal, Result};
 use crate::switch::{credential, lease, rootless};
-use crate::sys::{process, signal};
+use crate::sys::{fd, process, signal};
 
 /// Where the configuration of the setuid mode will be.
 const CONFIGURATION: &str = "/etc/glexec.conf";
@@ -42,8 +42,8 @@ Environment:
                        X509_USER_PROXY); what it holds is not looked at
   GLEXEC_SOURCE_PROXY  a file to copy for the payload
   GLEXEC_TARGET_PROXY  the copy, 0600; its path is the payload's
-                       X509_USER_PROXY (default: /tmp/x509up_u<uid>;
-                       /dev/null: no copy)
+                       X509_USER_PROXY (default: a name in /tmp, removed
+                       after the payload; /dev/null: no copy)
   GLEXEC_ID            a name of yours for this call, for the log
   GLEXEC_STATE_DIR     where it is kept which ids are in use (default:
                        /var/tmp/glexec-<your uid>)
@@ -60,6 +60,8 @@ authorized; 204 the payload's own status was one of 201 to 204.
 
 /// Runs the command.
 pub fn main() -> ExitCode {
+    // Nothing of the caller's stays open in what is above the payload. Nothing is ours yet.
+    let _ = fd::close_above_2_but(&[]);
     signal::expect_children();
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let said = match words.first().and_then(|word| word.to_str()) {
@@ -111,17 +113,19 @@ fn run(command: Vec<OsString>) -> Result<u8> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let credential = credential::find(variable)?;
     let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
-    let copied = match variable("GLEXEC_SOURCE_PROXY") {
+    let content = match variable("GLEXEC_SOURCE_PROXY") {
         Some(source) if target.as_deref() != Some("/dev/null".as_ref()) => Some(credential::read(source.as_ref())?),
         _ => None,
     };
-    if let Some(target) = target.as_ref().filter(|target| copied.is_some() && !target.is_absolute()) {
+    if let Some(target) = target.as_ref().filter(|target| content.is_some() && !target.is_absolute()) {
         return Err(Refusal::client(format!("GLEXEC_TARGET_PROXY is not an absolute path: {}", Shown::os(target))));
     }
     let state = lease::directory(process::user(), variable("GLEXEC_STATE_DIR"));
-    rootless::run(&credential, state, |user| {
-        let target = target.unwrap_or_else(|| PathBuf::from(format!("/tmp/x509up_u{}", user.0)));
-        Payload { command, user, proxy: copied.map(|content| (content, target)) }
+    let is_temporary = target.is_none();
+    rootless::run(&credential, state, log::is_wanted(), |user| {
+        let unique = || PathBuf::from(format!("/tmp/x509up_u{}.glexec.{:08x}", user.0, fastrand::u32(..)));
+        let path = target.unwrap_or_else(unique);
+        Payload { command, user, proxy: content.map(|content| Proxy { content, path, is_temporary }) }
     })
 }
 

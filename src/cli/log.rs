@@ -35,6 +35,11 @@ pub fn write(operation: &Operation<'_>) -> Result<(), String> {
     write_line(helper, took, status, facts(operation))
 }
 
+/// Whether a line is wanted.
+pub fn is_wanted() -> bool {
+    std::env::var_os(NAME).is_some_and(|place| !place.is_empty())
+}
+
 /// As [`write`], for facts of any kind about what a program has done; those that every line has are added.
 pub fn write_line(helper: &str, took: Duration, status: u8, facts: Value) -> Result<(), String> {
     let Some(place) = std::env::var_os(NAME).filter(|place| !place.is_empty()) else { return Ok(()) };

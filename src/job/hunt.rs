@@ -71,7 +71,7 @@ pub fn kill_all_at_once() -> Result<HashSet<i32>> {
     let lives = |pid: &i32| state(*pid).is_some_and(|entry| !entry.is_zombie());
     let all = proc::numbers().at("read the directory", "/proc")?;
     let meant = all.into_iter().filter(|pid| *pid != own && family::is_own(*pid)).filter(lives).collect();
-    match signal::kill_all_others() {
+    match signal::send_to_all_others(signal::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => Ok(meant),
         sent => sent.at("end", "all processes of this account").map(|()| meant),
     }

@@ -7,22 +7,24 @@ use std::path::{Path, PathBuf};
 
 use super::refusal::{Refusal, Result};
 use crate::shown::Shown;
-use crate::sys::{file, process};
+use crate::sys::{file, mount, process};
 
 /// The most that is copied to a payload.
 const LONGEST: u64 = 1 << 20;
 
 /// A credential that was found to be good.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Credential {
-    /// Its absolute path, with no link on the way: what a lease is kept by.
+    /// Its absolute path, with no link on the way.
     pub path: PathBuf,
+    /// Its place in words that mean the same in every mount namespace: what a lease is kept by. Jobs may see directories of their own
+    /// under the same path.
+    pub place: Vec<u8>,
 }
 
-/// Finds the credential that the environment names.
+/// Finds the credential that the environment names; `variable` does not give empty ones.
 pub fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Credential> {
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    let path = set("GLEXEC_CLIENT_CERT").or_else(|| set("X509_USER_PROXY"));
+    let path = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
     let Some(path) = path.map(PathBuf::from) else {
         return Err(Refusal::client(
             "there is no credential: set GLEXEC_CLIENT_CERT to the path of a file of yours, mode 0600",
@@ -33,7 +35,11 @@ pub fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Credential> {
     let (Ok(parent), Some(name)) = (parent.canonicalize(), path.file_name()) else {
         return Err(Refusal::client(format!("the credential {} has no real path", Shown::os(&path))));
     };
-    Ok(Credential { path: parent.join(name) })
+    let path = parent.join(name);
+    let place = mount::place_of(&path).map_err(|cause| {
+        Refusal::internal(format!("cannot find the file system of the credential {}: {cause}", Shown::os(&path)))
+    })?;
+    Ok(Credential { path, place })
 }
 
 /// What a file of the caller's holds that only the caller may read.

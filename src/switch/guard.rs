@@ -3,21 +3,24 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
+use super::children;
 use super::payload::{self, Payload};
 use super::refusal::{Refusal, Result};
 use crate::sys::namespace::{self, Fork};
-use crate::sys::signal::{self, SIGCHLD, SIGHUP, SIGKILL};
-use crate::sys::{fd, proc, process};
+use crate::sys::signal::{
+    self, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH,
+};
+use crate::sys::{fd, process};
 
 /// Where the guard is.
 #[derive(Debug)]
-pub enum Ground {
+pub enum Ground<'a> {
     /// It is the first process of new namespaces, and goes on when a byte tells it that they have their ids.
     New(File),
     /// It is beside its caller; the payload joins the namespace of its lease.
-    Joined(OwnedFd),
+    Joined(&'a OwnedFd),
 }
 
 /// What the guard tells its caller.
@@ -30,15 +33,25 @@ pub struct Wires {
 }
 
 /// Stands guard below the process `above`. All signals have been blocked.
-pub fn stand(ground: Ground, payload: &Payload, wires: Wires, above: i32) -> ! {
+pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: i32) -> ! {
     let Wires { mut refused, mut ended } = wires;
-    match start(&ground, payload, &mut refused, &ended, above) {
+    // Not the caller's lock of the leases, above all: a payload can be held up before it is executed.
+    let own = match ground {
+        Ground::New(mapped) => mapped.as_fd(),
+        Ground::Joined(lease) => lease.as_fd(),
+    };
+    let closed = fd::close_above_2_but(&[refused.as_fd(), ended.as_fd(), own]);
+    let closed = closed.map_err(|cause| Refusal::forbidden("close what is the caller's", cause));
+    match closed.and_then(|()| start(ground, payload, &mut refused, &ended, above)) {
         Ok(pid) => {
             drop(refused);
             // What the payload closes is closed; and no file system is kept busy.
             let _ = process::enter(std::path::Path::new("/"));
             let _ = fd::close_standard();
-            let status = watch(pid, &ground, above);
+            let status = watch(pid, ground, above);
+            if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
+                as_user_of(payload, ground, || proxy.remove());
+            }
             let _ = ended.write_all(&status.to_ne_bytes());
         }
         Err(refusal) => refusal.tell(&mut refused),
@@ -47,7 +60,7 @@ pub fn stand(ground: Ground, payload: &Payload, wires: Wires, above: i32) -> ! {
 }
 
 /// Starts the payload; returns its number.
-fn start(ground: &Ground, payload: &Payload, refused: &mut File, ended: &File, above: i32) -> Result<i32> {
+fn start(ground: &Ground<'_>, payload: &Payload, refused: &mut File, ended: &File, above: i32) -> Result<i32> {
     let failed = |step: &'static str| move |cause| Refusal::forbidden(step, cause);
     match ground {
         Ground::New(mapped) => {
@@ -71,19 +84,13 @@ fn start(ground: &Ground, payload: &Payload, refused: &mut File, ended: &File, a
             }
         }
     }
-    // What is sent to the caller's process group reaches the payload once: through the caller.
-    process::lead_group().map_err(failed("make a process group"))?;
+    // What is sent to the caller's process group, or to its session, reaches the payload once: through the caller.
+    process::lead_session().map_err(failed("make a session"))?;
     let own = process::own_number();
     match namespace::fork().map_err(failed("start a process for the payload"))? {
         Fork::Parent(pid) => Ok(pid),
         Fork::Child => {
-            let joined = match ground {
-                Ground::New(_) => Ok(()),
-                Ground::Joined(lease) => {
-                    namespace::join_user_namespace(lease).map_err(failed("join the namespace of the lease"))
-                }
-            };
-            let refusal = match joined {
+            let refusal = match join(ground) {
                 Ok(()) => payload::become_payload(payload, own),
                 Err(refusal) => refusal,
             };
@@ -93,39 +100,77 @@ fn start(ground: &Ground, payload: &Payload, refused: &mut File, ended: &File, a
     }
 }
 
+/// Enters the user namespace of the payload, as who may become its user. For a moment the process has the caller's rights there: until then
+/// it is hidden from all that is in it.
+fn join(ground: &Ground<'_>) -> Result<()> {
+    process::hide().map_err(|cause| Refusal::forbidden("hide from others of the lease", cause))?;
+    match ground {
+        Ground::New(_) => Ok(()),
+        Ground::Joined(lease) => namespace::join_user_namespace(lease)
+            .map_err(|cause| Refusal::forbidden("join the namespace of the lease", cause)),
+    }
+}
+
+/// Does something as the payload's user, after the payload.
+fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
+    let (user, group) = payload.user;
+    match namespace::fork() {
+        Ok(Fork::Child) => {
+            if join(ground).is_ok() && namespace::become_user(user, group).is_ok() {
+                work();
+            }
+            process::exit(0)
+        }
+        Ok(Fork::Parent(pid)) => process::reap_one(pid),
+        Err(_) => {}
+    }
+}
+
 /// Hands signals on until the payload has ended, and returns its status: 128 + N for signal N.
-fn watch(payload: i32, ground: &Ground, above: i32) -> i32 {
+fn watch(payload: i32, ground: &Ground<'_>, above: i32) -> i32 {
     let joined = matches!(ground, Ground::Joined(_));
     loop {
         let Ok(told) = signal::wait() else { continue };
         if joined && process::parent() != above {
-            end_all_children();
+            children::end_all(&[]);
             process::exit(0);
         }
-        if told.number != SIGCHLD {
-            let _ = signal::send_by_number(payload, told.number);
-            continue;
-        }
-        while let Some((pid, status)) = process::reap() {
-            if pid == payload {
-                if joined {
-                    end_all_children();
+        match told.number {
+            SIGCHLD => {
+                while let Some((pid, status)) = process::reap() {
+                    if pid == payload {
+                        if joined {
+                            children::end_all(&[]);
+                        }
+                        return status;
+                    }
                 }
-                return status;
+            }
+            // The payload has a session of its own, in which nothing else stops.
+            SIGTSTP | SIGTTIN | SIGTTOU => send_to_all(payload, ground, SIGSTOP),
+            SIGCONT => send_to_all(payload, ground, SIGCONT),
+            // What comes from a terminal is meant for a process group.
+            SIGINT | SIGQUIT | SIGHUP | SIGWINCH => send_to_group(payload, told.number),
+            number => {
+                let _ = signal::send_by_number(payload, number);
             }
         }
     }
 }
 
-/// Kills everything that has descended from this process: who loses its parent becomes its child.
-fn end_all_children() {
-    let own = process::own_number();
-    while process::has_children() {
-        for pid in proc::numbers().unwrap_or_default() {
-            if proc::entry(pid).is_ok_and(|entry| entry.is_some_and(|entry| entry.parent == own)) {
-                let _ = signal::send_by_number(pid, SIGKILL);
-            }
+/// To all that the payload has started, as far as that is known.
+fn send_to_all(payload: i32, ground: &Ground<'_>, number: i32) {
+    match ground {
+        Ground::New(_) => {
+            let _ = signal::send_to_all_others(number);
         }
-        while process::reap().is_some() {}
+        Ground::Joined(_) => send_to_group(payload, number),
+    }
+}
+
+/// To the payload's process group, which it does not have in its first moments.
+fn send_to_group(payload: i32, number: i32) {
+    if signal::send_to_group(payload, number).is_err() {
+        let _ = signal::send_by_number(payload, number);
     }
 }

@@ -7,21 +7,23 @@
 //! A lease ends when its credential is gone, no call is made with it any more, and none of its processes is left. The calls of a lease hold
 //! a lock together, for a credential may be out of its place for a moment, while its sandbox changes hands.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::credential::Credential;
 use super::ranges::Ranges;
 use super::refusal::{Refusal, Result};
 use crate::shown::Shown;
 use crate::sys::fd::Lock;
 use crate::sys::signal::SIGKILL;
-use crate::sys::{fd, namespace, proc, process, signal};
+use crate::sys::{fd, mount, namespace, proc, process, signal};
 
 /// So long a call waits for others to start their payloads.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// So long a call waits for who is left of a lease to end. If somebody does not, as one who waits for a disk, the lease stays, and the next
 /// call tries again.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// After so long an id is used again rather than one that never was.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+
+/// After so long a lease ends whose credential's place cannot be seen.
+const UNSEEN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// For those who wait for a disk, so long must do: every call has to wait for them.
 const SHORT_FAREWELL: Duration = Duration::from_millis(50);
@@ -38,6 +46,7 @@ const SHORT_FAREWELL: Duration = Duration::from_millis(50);
 pub struct Leases {
     directory: PathBuf,
     ranges: Ranges,
+    /// The directory itself, locked: a file in it could be replaced while it is locked, and tools that clean up leave a locked directory alone.
     lock: File,
 }
 
@@ -50,7 +59,7 @@ pub struct Lease {
     pub group: u32,
     /// The user namespace in which processes of it live; none if nobody lives.
     pub namespace: Option<OwnedFd>,
-    credential: PathBuf,
+    credential: Credential,
     /// Says that a call is made with it, as long as a process holds it open.
     _call: File,
 }
@@ -62,7 +71,7 @@ type Holder = (i32, u64);
 struct Entry {
     user: u32,
     /// None if it is free.
-    credential: Option<PathBuf>,
+    credential: Option<Credential>,
     holder: Option<Holder>,
     used: SystemTime,
 }
@@ -77,7 +86,7 @@ impl Leases {
             ))
         };
         match fs::DirBuilder::new().mode(0o700).create(&directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed("make", error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed("make", error)),
             _ => {}
         }
         let found = fs::symlink_metadata(&directory).map_err(|error| failed("examine", error))?;
@@ -87,62 +96,66 @@ impl Leases {
                 Shown::os(&directory)
             )));
         }
-        let mut options = File::options();
-        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(directory.join("lock"));
-        let lock = lock.map_err(|error| failed("lock", error))?;
+        let lock = File::open(&directory).map_err(|error| failed("lock", error))?;
         fd::lock(&lock, Lock::Alone, PATIENCE).map_err(|cause| failed("lock", cause.into()))?;
         Ok(Leases { directory, ranges, lock })
     }
 
     /// The lease for a credential: the one that it has, or a new one.
-    pub fn take(&self, credential: &Path) -> Result<Lease> {
+    pub fn take(&self, credential: &Credential) -> Result<Lease> {
         let mut entries = self.entries()?;
-        for entry in &mut entries {
-            if entry.credential.as_ref().is_some_and(|path| path != credential && is_gone(path))
-                && self.end(entry.user)?
-            {
+        let is_same = |entry: &Entry| entry.credential.as_ref().is_some_and(|found| found.place == credential.place);
+        for entry in entries.iter_mut().filter(|entry| !is_same(entry)) {
+            if entry.credential.as_ref().is_some_and(|found| is_over(found, entry.used)) && self.end(entry.user)? {
                 (entry.credential, entry.holder, entry.used) = (None, None, SystemTime::now());
             }
         }
-        if let Some(entry) = entries.iter().find(|entry| entry.credential.as_deref() == Some(credential)) {
+        if let Some(entry) = entries.iter().find(|entry| is_same(entry)) {
             let place = self.ranges.place_of(entry.user).and_then(|place| self.ranges.at(place));
             let Some((user, group)) = place else {
                 return Err(Refusal::internal(format!(
                     "the lease of {} is for uid {}, which is no subordinate id of yours any more",
-                    Shown::os(credential),
+                    Shown::os(&credential.path),
                     entry.user
                 )));
             };
-            let (call, namespace) = (self.call(user)?, living(entry));
-            return Ok(Lease { user, group, namespace, credential: credential.to_owned(), _call: call });
+            let (call, namespace) = (self.call(user)?, living(entry)?);
+            return Ok(Lease { user, group, namespace, credential: credential.clone(), _call: call });
         }
-        let used: Vec<u32> = entries.iter().map(|entry| entry.user).collect();
-        let mut free: Vec<&Entry> = entries.iter().filter(|entry| entry.credential.is_none()).collect();
-        free.sort_by_key(|entry| entry.used);
-        let never_used =
-            (0..self.ranges.count()).filter_map(|place| self.ranges.at(place)).filter(|(user, _)| !used.contains(user));
-        let least_recently = free.iter().filter_map(|entry| self.ranges.at(self.ranges.place_of(entry.user)?));
-        let found = never_used.chain(least_recently).find(|(user, _)| processes_of(*user).is_empty());
-        let Some((user, group)) = found else {
+        let Some((user, group)) = self.unused(&entries) else {
             return Err(Refusal::internal(format!(
                 "all {} subordinate ids are in use: an administrator can give more (usermod --add-subuids)",
                 self.ranges.count()
             )));
         };
-        let (call, credential) = (self.call(user)?, credential.to_owned());
+        let (call, credential) = (self.call(user)?, credential.clone());
         let lease = Lease { user, group, namespace: None, credential, _call: call };
         self.hold(&lease, None)?;
         Ok(lease)
     }
 
-    /// Notes who holds the namespace of a lease, and lets the others have their turn.
-    pub fn started(self, lease: &Lease, holder: Option<i32>) -> Result<()> {
-        if let Some(holder) = holder {
-            let entry = proc::entry(holder).ok().flatten();
-            self.hold(lease, entry.map(|entry| (holder, entry.started)))?;
+    /// Ids that no process has: of those that were used before the ones that were free for longest, if that is long enough for all to have
+    /// forgotten them; else some that never were used. So the table does not grow with every credential.
+    fn unused(&self, entries: &[Entry]) -> Option<(u32, u32)> {
+        let used: HashSet<u32> = entries.iter().map(|entry| entry.user).collect();
+        let mut free: Vec<&Entry> = entries.iter().filter(|entry| entry.credential.is_none()).collect();
+        free.sort_by_key(|entry| entry.used);
+        let is_forgotten = |entry: &&&Entry| entry.used.elapsed().is_ok_and(|time| time >= FORGOTTEN);
+        let (forgotten, recent) = free.split_at(free.iter().take_while(|entry| is_forgotten(entry)).count());
+        let ids = |entry: &&Entry| self.ranges.at(self.ranges.place_of(entry.user)?);
+        let never =
+            (0..self.ranges.count()).filter_map(|place| self.ranges.at(place)).filter(|(user, _)| !used.contains(user));
+        let mut all = forgotten.iter().filter_map(ids).chain(never).chain(recent.iter().filter_map(ids));
+        all.find(|(user, _)| processes_of(*user).is_empty())
+    }
+
+    /// Notes that the guard holds the namespace of a lease, if that is a new one, and lets the others have their turn.
+    pub fn started(self, lease: &Lease, guard: i32) -> Result<()> {
+        if lease.namespace.is_some() {
+            return Ok(());
         }
-        drop(self);
-        Ok(())
+        let entry = proc::entry(guard).ok().flatten();
+        self.hold(lease, entry.map(|entry| (guard, entry.started)))
     }
 
     /// Ends the lease of a user id, unless calls are made with it, or somebody who has it does not end. Whether it has ended.
@@ -159,8 +172,13 @@ impl Leases {
     fn call(&self, user: u32) -> Result<File> {
         let calls = self.calls(user)?;
         // Who locks it alone has locked the table, too: nobody does.
-        fd::lock(&calls, Lock::Together, Duration::ZERO)
-            .map_err(|cause| Refusal::internal(format!("cannot lock the lease of uid {user}: {cause}")))?;
+        let held = fd::lock(&calls, Lock::Together, Duration::ZERO).map_err(std::io::Error::from);
+        // Both are in use, as those see it who clean up what is old.
+        let touched = held.and_then(|()| calls.set_modified(SystemTime::now())).and_then(|()| {
+            let lease = File::options().write(true).open(self.path(user));
+            lease.map_or(Ok(()), |lease| lease.set_modified(SystemTime::now()))
+        });
+        touched.map_err(|error| Refusal::internal(format!("cannot use the lease of uid {user}: {error}")))?;
         Ok(calls)
     }
 
@@ -172,17 +190,20 @@ impl Leases {
 
     fn hold(&self, lease: &Lease, holder: Option<Holder>) -> Result<()> {
         let (pid, started) = holder.unwrap_or((0, 0));
-        let mut content = format!("{pid} {started}\n").into_bytes();
-        content.extend_from_slice(lease.credential.as_os_str().as_bytes());
-        self.write(lease.user, &content)
+        let Credential { path, place } = &lease.credential;
+        self.write(lease.user, &[format!("{pid} {started}").as_bytes(), place, path.as_os_str().as_bytes()].join(&0))
     }
 
     fn write(&self, user: u32, content: &[u8]) -> Result<()> {
-        let (new, path) = (self.directory.join("new"), self.directory.join(user.to_string()));
+        let (new, path) = (self.directory.join("new"), self.path(user));
         let mut options = File::options();
         let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
         let written = opened.and_then(|mut file| file.write_all(content)).and_then(|()| fs::rename(&new, &path));
         written.map_err(|error| Refusal::internal(format!("cannot write the lease {}: {error}", Shown::os(&path))))
+    }
+
+    fn path(&self, user: u32) -> PathBuf {
+        self.directory.join(user.to_string())
     }
 
     fn entries(&self) -> Result<Vec<Entry>> {
@@ -191,10 +212,10 @@ impl Leases {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(failed)?.flatten() {
             let Some(user) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let content = fs::read(entry.path()).map_err(failed)?;
-            let used = entry.metadata().and_then(|found| found.modified()).map_err(failed)?;
+            let found = entry.metadata().map_err(failed)?;
+            let content = if found.size() == 0 { Vec::new() } else { fs::read(entry.path()).map_err(failed)? };
             let (credential, holder) = parse(&content).unwrap_or_default();
-            entries.push(Entry { user, credential, holder, used });
+            entries.push(Entry { user, credential, holder, used: found.modified().map_err(failed)? });
         }
         Ok(entries)
     }
@@ -207,27 +228,46 @@ impl Drop for Leases {
     }
 }
 
-fn parse(content: &[u8]) -> Option<(Option<PathBuf>, Option<Holder>)> {
-    let end = content.iter().position(|byte| *byte == b'\n')?;
-    let (pid, started) = std::str::from_utf8(&content[..end]).ok()?.split_once(' ')?;
+fn parse(content: &[u8]) -> Option<(Option<Credential>, Option<Holder>)> {
+    let mut parts = content.split(|byte| *byte == 0);
+    let (pid, started) = std::str::from_utf8(parts.next()?).ok()?.split_once(' ')?;
     let holder = (pid.parse().ok()?, started.parse().ok()?);
-    let path = PathBuf::from(OsStr::from_bytes(&content[end + 1..]));
-    Some((Some(path), Some(holder).filter(|(pid, _)| *pid > 0)))
+    let (place, path) = (parts.next()?.to_vec(), PathBuf::from(OsStr::from_bytes(parts.next()?)));
+    Some((Some(Credential { path, place }), Some(holder).filter(|(pid, _)| *pid > 0)))
 }
 
-/// Whether a credential does not exist any more; not whether it can't be reached now.
-fn is_gone(path: &Path) -> bool {
-    fs::symlink_metadata(path)
-        .is_err_and(|error| matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory))
+/// Whether a credential does not exist any more: its place can be seen from here, and there is nothing. Where it cannot, as in another mount
+/// namespace, it counts as gone when it was not used for long: a restart of the machine can give another number to its file system.
+fn is_over(credential: &Credential, used: SystemTime) -> bool {
+    let gone = |error: std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    if !fs::symlink_metadata(&credential.path).is_err_and(gone) {
+        return false;
+    }
+    let is_seen = mount::place_of(&credential.path).is_ok_and(|place| place == credential.place);
+    is_seen || used.elapsed().is_ok_and(|time| time > UNSEEN)
 }
 
-/// The user namespace in which processes of a lease live.
-fn living(entry: &Entry) -> Option<OwnedFd> {
+/// The user namespace in which processes of a lease live. A payload may have made another one in there, of which it is the owner: whoever
+/// joined that would be in its hands.
+fn living(entry: &Entry) -> Result<Option<OwnedFd>> {
     let is_holder = |(pid, started): &Holder| {
         proc::entry(*pid).is_ok_and(|found| found.is_some_and(|found| found.started == *started && !found.has_ended()))
     };
-    let holder = entry.holder.filter(is_holder).map(|(pid, _)| pid);
-    holder.into_iter().chain(processes_of(entry.user)).find_map(|pid| namespace::user_namespace_of(pid).ok())
+    let open = |pid: i32| {
+        let namespace = namespace::user_namespace_of(pid).ok()?;
+        (namespace::owner_of(&namespace) == Ok(process::user())).then_some(namespace)
+    };
+    if let Some(namespace) = entry.holder.filter(is_holder).and_then(|(pid, _)| open(pid)) {
+        return Ok(Some(namespace));
+    }
+    let members = processes_of(entry.user);
+    match members.iter().find_map(|pid| open(*pid)) {
+        None if !members.is_empty() => Err(Refusal::internal(format!(
+            "processes of uid {} live, but the namespace of their lease cannot be opened through any of them; end them first (process {} is one)",
+            entry.user, members[0]
+        ))),
+        found => Ok(found),
+    }
 }
 
 /// The living processes of a user id, as far as this user may signal them: it owns the namespace that they are in.
@@ -264,9 +304,7 @@ fn end_processes_of(user: u32) -> bool {
     }
 }
 
-/// The directory of leases of a user. It is on this machine, and there for all of the user's processes.
+/// The directory of leases of a user, or the one that a variable names. It is on this machine, and there for all of the user's processes.
 pub fn directory(user: u32, variable: Option<std::ffi::OsString>) -> PathBuf {
-    variable
-        .filter(|value| !value.is_empty())
-        .map_or_else(|| PathBuf::from(format!("/var/tmp/glexec-{user}")), PathBuf::from)
+    variable.map_or_else(|| PathBuf::from(format!("/var/tmp/glexec-{user}")), PathBuf::from)
 }

@@ -5,11 +5,13 @@
 //! - [`lease`]: to which credential each of them belongs;
 //! - [`rootless`]: makes or joins a user namespace, and runs the payload in it;
 //! - [`guard`]: the process above the payload;
+//! - [`children`]: ends what a guard or a caller has below it;
 //! - [`payload`]: the payload's own process, until it is executed;
 //! - [`supervise`]: the caller's process while it runs;
 //! - [`refusal`]: why it is not run.
 #![forbid(unsafe_code)]
 
+pub mod children;
 pub mod credential;
 pub mod guard;
 pub mod lease;

@@ -19,8 +19,26 @@ pub struct Payload {
     pub command: Vec<OsString>,
     /// The user and group that it gets.
     pub user: (u32, u32),
-    /// The content of a credential of its own, and where that goes.
-    pub proxy: Option<(Vec<u8>, PathBuf)>,
+    /// A credential of its own.
+    pub proxy: Option<Proxy>,
+}
+
+/// A copy of a credential for the payload.
+#[derive(Debug)]
+pub struct Proxy {
+    /// What it holds.
+    pub content: Vec<u8>,
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Whether nobody has asked for that path: then it goes with the payload.
+    pub is_temporary: bool,
+}
+
+impl Proxy {
+    /// Removes it, as the payload's user.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// The payload's PATH.
@@ -43,9 +61,11 @@ fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
     // A security module may let a user namespace be made, and then withhold its capabilities.
     let failed = |step: &'static str| move |cause: Errno| Refusal::forbidden(step, cause);
     let (user, group) = payload.user;
-    process::leave_processes_to_owner().map_err(failed("limit the payload's processes"))?;
-    process::lead_group().map_err(failed("make a process group for the payload"))?;
+    // Its own process group, and no way to the caller's terminal, into which it could type.
+    process::lead_session().map_err(failed("make a session for the payload"))?;
     namespace::become_user(user, group).map_err(failed("become the payload's user"))?;
+    // Becoming another user may have undone that (proc_sys_fs(5), suid_dumpable).
+    process::hide().map_err(failed("hide from others of the payload's user"))?;
     process::leave_session_keyring().map_err(failed("leave the caller's keys"))?;
     namespace::renounce_new_privileges().map_err(failed("renounce new privileges"))?;
     namespace::die_with_parent(SIGKILL).map_err(failed("stay bound to the guard"))?;
@@ -55,8 +75,8 @@ fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
     process::set_umask(0o022);
     signal::reset().map_err(failed("reset the signals"))?;
     fd::close_above_2_on_exec().map_err(failed("close what is not the payload's"))?;
-    if let Some((content, path)) = &payload.proxy {
-        put_proxy(content, path)?;
+    if let Some(proxy) = &payload.proxy {
+        put_proxy(&proxy.content, &proxy.path)?;
     }
     enter_working_directory()?;
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Refusal::client("an argument holds a NUL"));
@@ -79,9 +99,9 @@ fn environment(payload: &Payload) -> Vec<OsString> {
     ]
     .map(OsString::from)
     .into();
-    if let Some((_, path)) = &payload.proxy {
+    if let Some(proxy) = &payload.proxy {
         let mut entry = OsString::from("X509_USER_PROXY=");
-        entry.push(path);
+        entry.push(&proxy.path);
         environment.push(entry);
     }
     environment
@@ -122,7 +142,7 @@ fn enter_working_directory() -> Result<()> {
         Ok(()) => Ok(()),
         Err(cause) => {
             let path = std::fs::read_link("/proc/self/cwd").unwrap_or_else(|_| PathBuf::from("."));
-            let why = process::first_closed(&path.join("."))
+            let why = process::first_closed(&path.join("any"))
                 .map_or_else(|| cause.to_string(), |directory| advice(&directory));
             Err(Refusal::client(format!(
                 "the payload's user cannot be in the working directory {}: {why}",
@@ -138,12 +158,25 @@ fn not_executed(program: &OsStr, cause: Errno) -> Refusal {
     if let (Errno::EACCES, Some(directory)) = (cause, process::first_closed(Path::new(program))) {
         return Refusal::client(format!("cannot execute {shown}: {}", advice(&directory)));
     }
-    let why = match cause {
-        Errno::EACCES => "the payload's user may not execute it: chmod o+rx".to_owned(),
-        Errno::ENOENT if Path::new(program).exists() => "its interpreter does not exist".to_owned(),
-        cause => cause.to_string(),
+    let path = Path::new(program);
+    let (status, why) = match cause {
+        Errno::EACCES if path.is_dir() => (Status::Client, "it is a directory".to_owned()),
+        Errno::EACCES if process::may_execute(path) => (
+            Status::Client,
+            "the payload's user may not execute its interpreter, or its file system is mounted noexec".to_owned(),
+        ),
+        Errno::EACCES => (
+            Status::Client,
+            "the payload's user may not execute it, or not pass a directory behind a link on the way: chmod o+rx"
+                .to_owned(),
+        ),
+        Errno::ENOENT if path.exists() => (Status::Client, "its interpreter does not exist".to_owned()),
+        Errno::EAGAIN | Errno::ENOMEM | Errno::EIO | Errno::EMFILE | Errno::ENFILE => {
+            (Status::Internal, cause.to_string())
+        }
+        cause => (Status::Client, cause.to_string()),
     };
-    Refusal { status: Status::Client, text: format!("cannot execute {shown}: {why}") }
+    Refusal { status, text: format!("cannot execute {shown}: {why}") }
 }
 
 fn advice(directory: &Path) -> String {

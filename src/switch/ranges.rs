@@ -24,9 +24,10 @@ impl Ranges {
         let name = name_of(user);
         let names: Vec<&str> = name.as_deref().into_iter().collect();
         let number = user.to_string();
+        let asks = asks_a_service();
         let of = |file: &str, option: &[&str]| {
             let found = match &name {
-                Some(name) if asks_a_service() => asked(option, name),
+                Some(name) if asks => asked(option, name),
                 _ => None,
             };
             found.unwrap_or_else(|| {
@@ -34,7 +35,10 @@ impl Ranges {
                 table.lines().filter_map(|line| line_of(line, &names, &number)).collect()
             })
         };
-        let ranges = Ranges { users: of("/etc/subuid", &[]), groups: of("/etc/subgid", &["-g"]) };
+        let ranges = Ranges {
+            users: without_overlaps(of("/etc/subuid", &[])),
+            groups: without_overlaps(of("/etc/subgid", &["-g"])),
+        };
         if ranges.count() == 0 {
             let who = name.unwrap_or(number);
             return Err(Refusal::internal(format!(
@@ -67,6 +71,21 @@ impl Ranges {
         }
         None
     }
+}
+
+/// The same numbers, each once: lines may overlap, and no two payloads may share an id. The highest number is nobody's (-1).
+fn without_overlaps(mut ranges: Vec<Range>) -> Vec<Range> {
+    ranges.sort_by_key(|range| range.first);
+    let mut free = 0;
+    let mut all = Vec::new();
+    for range in ranges {
+        let (first, end) = (range.first.max(free), range.first.saturating_add(range.count));
+        if first < end {
+            all.push(Range { first, count: end - first });
+            free = end;
+        }
+    }
+    all
 }
 
 fn nth(ranges: &[Range], mut place: u32) -> Option<u32> {
@@ -134,6 +153,13 @@ mod tests {
             ["batch:1000:10", "500:2000:5", "batchx:1:1", "batch:x:1", "batch:1:1:1", "batch:0:5", "batch:7:0", ""];
         let found: Vec<Range> = table.iter().filter_map(|line| line_of(line, &["batch"], "500")).collect();
         assert_eq!(found, [Range { first: 1000, count: 10 }, Range { first: 2000, count: 5 }]);
+    }
+
+    #[test]
+    fn lines_that_overlap_give_no_id_twice() {
+        let range = |first, count| Range { first, count };
+        let lines = vec![range(20, 5), range(10, 4), range(10, 4), range(12, 6), range(4_294_967_290, 100)];
+        assert_eq!(without_overlaps(lines), [range(10, 4), range(14, 4), range(20, 5), range(4_294_967_290, 5)]);
     }
 
     #[test]

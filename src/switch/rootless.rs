@@ -1,23 +1,26 @@
 //! Running a payload as a subordinate user of the caller's, without privilege.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
+use super::children;
 use super::credential::Credential;
 use super::guard::{self, Ground, Wires};
 use super::lease::{Lease, Leases};
 use super::payload::Payload;
 use super::ranges::Ranges;
 use super::refusal::{Refusal, Result, Status};
-use super::supervise;
+use super::supervise::{self, Started};
 use crate::sys::namespace::{self, Fork};
+use crate::sys::signal::Signals;
 use crate::sys::{fd, process, signal};
 
-/// Runs the payload and returns its status. `payload` is made for the user and group that the lease has.
+/// Runs the payload and returns its status. `payload` is made for the user and group that the lease has. Standard error stays open if
+/// something is to be said in the end.
 pub fn run(
     credential: &Credential,
     state: std::path::PathBuf,
+    keeps_error: bool,
     payload: impl FnOnce((u32, u32)) -> Payload,
 ) -> Result<u8> {
     let user = process::user();
@@ -28,58 +31,47 @@ pub fn run(
         ));
     }
     let leases = Leases::lock(state, Ranges::of(user)?)?;
-    let lease = leases.take(&credential.path)?;
+    let lease = leases.take(credential)?;
     let payload = payload((lease.user, lease.group));
-    signal::block_all().map_err(|cause| Refusal::internal(format!("cannot block signals: {cause}")))?;
-    let (guard, holder, mut refused, ended) = start(&lease, &payload)?;
-    let mut why = Vec::new();
-    let read = refused.read_to_end(&mut why);
-    read.map_err(|error| Refusal::internal(format!("cannot hear whether the payload was executed: {error}")))?;
-    leases.started(&lease, holder)?;
-    if let Some(refusal) = Refusal::heard(&why) {
-        process::reap_one(guard);
-        return Err(refusal);
-    }
-    // What the payload closes is closed.
-    let _ = fd::close_standard();
-    let status = supervise::until_end(guard, ended);
+    let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
+    signal::block_all().map_err(failed)?;
+    let signals = Signals::open().map_err(failed)?;
+    // What loses its guard becomes this process's child, and can be told from those that it had.
+    namespace::adopt_orphans().map_err(|cause| Refusal::forbidden("adopt what loses its parent", cause))?;
+    let started = Started { keeps_error, ..start(&lease, &payload)? };
+    // From here on the others need not wait: who joins now finds a namespace with its ids.
+    leases.started(&lease, started.guard)?;
+    let status = supervise::until_end(&signals, started)?;
     Ok(match status {
         201..=204 => Status::Ambiguous as u8,
         status => status,
     })
 }
 
-/// Starts the guard and, below it, the payload: the guard's number, the same if it holds a new namespace, and the pipes.
-fn start(lease: &Lease, payload: &Payload) -> Result<(i32, Option<i32>, File, File)> {
+/// Starts the guard and, below it, the payload.
+fn start(lease: &Lease, payload: &Payload) -> Result<Started> {
     let failed = |cause| Refusal::internal(format!("cannot make a pipe: {cause}"));
     let ((refused, tells), (ended, ends)) = (fd::pipe().map_err(failed)?, fd::pipe().map_err(failed)?);
     let wires = Wires { refused: tells, ended: ends };
-    let above = process::own_number();
-    let started = |cause| Refusal::forbidden("make a user namespace", cause);
-    let Some(namespace) = &lease.namespace else {
+    let (above, before) = (process::own_number(), children::now());
+    let forbidden = |cause| Refusal::forbidden("make a process or a user namespace", cause);
+    let guard = if let Some(namespace) = &lease.namespace {
+        match namespace::fork().map_err(forbidden)? {
+            Fork::Child => guard::stand(&Ground::Joined(namespace), payload, wires, above),
+            Fork::Parent(pid) => pid,
+        }
+    } else {
         let (go, mut mapped) = fd::pipe().map_err(failed)?;
-        return match namespace::fork_into_new().map_err(started)? {
-            Fork::Child => {
-                drop((refused, ended, mapped));
-                guard::stand(Ground::New(go), payload, wires, above)
-            }
+        match process::leaving_processes_to_owner(namespace::fork_into_new).map_err(forbidden)? {
+            Fork::Child => guard::stand(&Ground::New(go), payload, wires, above),
             Fork::Parent(pid) => {
-                drop((wires, go));
                 map(pid, lease)?;
                 let _ = mapped.write_all(b"x"); // if it is gone, that is told by the other pipes
-                Ok((pid, Some(pid), refused, ended))
+                pid
             }
-        };
-    };
-    let namespace =
-        namespace.try_clone().map_err(|error| Refusal::internal(format!("cannot duplicate a descriptor: {error}")))?;
-    match namespace::fork().map_err(started)? {
-        Fork::Child => {
-            drop((refused, ended));
-            guard::stand(Ground::Joined(namespace), payload, wires, above)
         }
-        Fork::Parent(pid) => Ok((pid, None, refused, ended)),
-    }
+    };
+    Ok(Started { guard, refused, ended, before, keeps_error: false })
 }
 
 /// Gives a new namespace its ids: the caller is its root, and the payload's are what they are outside.

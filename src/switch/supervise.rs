@@ -3,34 +3,87 @@
 use std::fs::File;
 use std::io::Read as _;
 
-use crate::sys::process;
-use crate::sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU};
+use super::children;
+use super::refusal::{Refusal, Result};
+use crate::sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals};
+use crate::sys::{Errno, fd, process};
 
-/// Waits for the end of a guard, and returns the status that it tells: the payload's.
-pub fn until_end(guard: i32, mut ended: File) -> u8 {
+/// What a call has started, and hears of.
+#[derive(Debug)]
+pub struct Started {
+    /// The number of the guard.
+    pub guard: i32,
+    /// The other ends of the guard's wires.
+    pub refused: File,
+    /// As above.
+    pub ended: File,
+    /// The children that this process had before.
+    pub before: Vec<i32>,
+    /// Whether standard error stays open, because something is to be said in the end.
+    pub keeps_error: bool,
+}
+
+/// Waits for the end of the guard: the payload's status, or why there is no payload.
+pub fn until_end(signals: &Signals, started: Started) -> Result<u8> {
+    let Started { guard, refused, mut ended, before, keeps_error } = started;
+    let failed = |error: std::io::Error| Refusal::internal(format!("cannot hear what becomes of the payload: {error}"));
+    let mut why = Vec::new();
+    // None once the payload is executed, or is not going to be.
+    let mut unknown = Some(refused);
     loop {
-        let Ok(told) = signal::wait() else { continue };
-        match told.number {
-            SIGCHLD => {
-                if process::reap_if_ended(guard) {
-                    break;
+        let is_signal = match &unknown {
+            None => true,
+            Some(refused) => {
+                let (is_signal, is_told) = match fd::wait_for_either(signals, refused) {
+                    Err(Errno::EINTR) => continue,
+                    either => either.map_err(|cause| failed(cause.into()))?,
+                };
+                if is_told {
+                    let mut refused: &File = refused;
+                    refused.read_to_end(&mut why).map_err(failed)?;
+                    unknown = None;
+                    if why.is_empty() {
+                        // What the payload closes is closed.
+                        let _ = if keeps_error { fd::close_input_and_output() } else { fd::close_standard() };
+                    }
                 }
+                is_signal
             }
-            // The guard has a signal of its own for that: this one would stop nobody who is in no session of a shell's.
-            SIGTSTP | SIGTTIN | SIGTTOU => {
-                let _ = signal::send_by_number(guard, SIGTSTP);
-                signal::stop_self();
-                let _ = signal::send_by_number(guard, SIGCONT);
-            }
-            number => {
-                let _ = signal::send_by_number(guard, number);
-            }
+        };
+        if is_signal && hand_on(signals, guard) {
+            break;
         }
     }
     let mut status = [0; 4];
-    match ended.read_exact(&mut status) {
-        Ok(()) => u8::try_from(i32::from_ne_bytes(status)).unwrap_or(u8::MAX),
-        // Somebody has killed the guard, and with it everything below.
-        Err(_) => 128 + SIGKILL as u8,
+    let told = ended.read_exact(&mut status);
+    if told.is_err() {
+        // Somebody has killed the guard. Where it was the first process of its namespace, nothing is left.
+        children::end_all(&before);
     }
+    if let Some(mut refused) = unknown {
+        refused.read_to_end(&mut why).map_err(failed)?;
+    }
+    match (Refusal::heard(&why), told) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Ok(())) => Ok(u8::try_from(i32::from_ne_bytes(status)).unwrap_or(u8::MAX)),
+        (None, Err(_)) => Ok(128 + SIGKILL as u8),
+    }
+}
+
+/// Hands the next signal on to the guard; whether the guard has ended.
+fn hand_on(signals: &Signals, guard: i32) -> bool {
+    match signals.next() {
+        Ok(SIGCHLD) => return process::reap_if_ended(guard),
+        // As a shell expects of what it has stopped.
+        Ok(SIGTSTP | SIGTTIN | SIGTTOU) => {
+            let _ = signal::send_by_number(guard, SIGTSTP);
+            signal::stop_self();
+            let _ = signal::send_by_number(guard, SIGCONT);
+        }
+        Ok(number) => {
+            let _ = signal::send_by_number(guard, number);
+        }
+        Err(_) => {}
+    }
+    false
 }

@@ -36,23 +36,43 @@ fn close_listed_on_exec() -> Result<()> {
 /// Closes every descriptor but one, and puts the null device in the places of standard input, output and error: for a process
 /// that must not keep anything open of what it has from its parent.
 pub(super) fn close_all_but(keep: &impl AsFd) -> Result<()> {
-    close_but(keep.as_fd().as_raw_fd())
+    close_standard()?;
+    close_above_2_but(&[keep.as_fd()])
 }
 
 /// The same without an exception.
 pub(super) fn close_all() -> Result<()> {
-    close_but(0)
+    close_standard()?;
+    close_above_2_but(&[])
 }
 
-fn close_but(keep: i32) -> Result<()> {
-    // `keep` was opened while 0, 1 and 2 were, so it has another number.
-    close_standard()?;
+/// Closes every descriptor above 2 but these: for a process in which whoever owned them never runs again, or has not begun to.
+pub fn close_above_2_but(keep: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for next in keep.iter().copied().chain([u32::MAX]) {
+        if first < next {
+            // SAFETY: by contract nobody uses what is closed here.
+            let closed = unsafe { libc::syscall(libc::SYS_close_range, first, next - 1, 0) };
+            match Errno::result(closed) {
+                Err(Errno::ENOSYS | Errno::EPERM) => return close_listed_but(&keep),
+                closed => closed.map(drop)?,
+            }
+        }
+        first = first.max(next.saturating_add(1));
+    }
+    Ok(())
+}
+
+/// The same, descriptor by descriptor.
+fn close_listed_but(keep: &[u32]) -> Result<()> {
     let listing = std::fs::read_dir("/proc/self/fd").map_err(|error| super::errno(&error))?;
-    let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     for number in numbers.collect::<Vec<_>>() {
-        if number > 2 && number != keep {
-            // SAFETY: whoever owned it is another process now; the owners in this one never run again.
-            unsafe { libc::close(number) };
+        if number > 2 && !keep.contains(&number) {
+            // SAFETY: as above.
+            unsafe { libc::close(number.cast_signed()) };
         }
     }
     Ok(())
@@ -60,8 +80,17 @@ fn close_but(keep: i32) -> Result<()> {
 
 /// Puts the null device in the places of standard input, output and error, for a process that stays without using them.
 pub fn close_standard() -> Result<()> {
+    close_places(0..=2)
+}
+
+/// The same, but for standard error.
+pub fn close_input_and_output() -> Result<()> {
+    close_places(0..=1)
+}
+
+fn close_places(places: std::ops::RangeInclusive<i32>) -> Result<()> {
     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
-    for place in 0..=2 {
+    for place in places {
         // SAFETY: dup2 onto 0, 1 or 2, which the standard library does not own.
         Errno::result(unsafe { libc::dup2(null.as_raw_fd(), place) })?;
     }
@@ -72,6 +101,14 @@ pub fn close_standard() -> Result<()> {
 pub fn pipe() -> Result<(File, File)> {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     Ok((File::from(reader), File::from(writer)))
+}
+
+/// Waits until one of two descriptors can be read, or has come to its end: which. EINTR if a signal has come.
+pub fn wait_for_either(one: &impl AsFd, other: &impl AsFd) -> Result<(bool, bool)> {
+    let mut polled = [one.as_fd(), other.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    nix::poll::poll(&mut polled, PollTimeout::NONE)?;
+    let [one, other] = polled.map(|polled| polled.any().unwrap_or(true));
+    Ok((one, other))
 }
 
 /// Whether nobody reads from this pipe any more.

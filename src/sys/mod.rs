@@ -9,6 +9,7 @@ pub mod dir;
 pub mod fd;
 pub mod file;
 pub mod ipc;
+pub mod mount;
 pub mod name;
 pub mod namespace;
 pub mod passed;

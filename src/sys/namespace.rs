@@ -1,6 +1,6 @@
 //! Namespaces, and becoming the user of one (namespaces(7), user_namespaces(7)).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid};
@@ -47,6 +47,15 @@ pub fn user_namespace_of(pid: i32) -> Result<OwnedFd> {
         nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC,
         nix::sys::stat::Mode::empty(),
     )
+}
+
+/// The user who owns a user namespace: the one who made it (ioctl_ns(2)).
+pub fn owner_of(namespace: &impl AsFd) -> Result<u32> {
+    const NS_GET_OWNER_UID: libc::c_ulong = 0xb704; // linux/nsfs.h
+    let mut owner: libc::uid_t = 0;
+    // SAFETY: writes one number.
+    Errno::result(unsafe { libc::ioctl(namespace.as_fd().as_raw_fd(), NS_GET_OWNER_UID as _, &raw mut owner) })?;
+    Ok(owner)
 }
 
 /// Joins a user namespace, with every capability in it.

@@ -71,6 +71,18 @@ pub fn has_thread_at_work(pid: i32) -> bool {
     threads.is_ok_and(|threads| threads.flatten().any(|thread| at_work(thread) == Some(true)))
 }
 
+/// The children of a process of one thread, ended ones included, in one list of the kernel's (proc_pid_children(5)), or one by one.
+pub fn children_of(pid: i32) -> Vec<i32> {
+    if let Ok(list) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        && !list.is_empty()
+    {
+        return list.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+    }
+    // The list leaves some out while others end; and a kernel need not have it.
+    let is_child = |child: &i32| entry(*child).is_ok_and(|found| found.is_some_and(|found| found.parent == pid));
+    numbers().unwrap_or_default().into_iter().filter(is_child).collect()
+}
+
 /// What was read of a process; none if it is gone, or does not show it to this user.
 fn known<T>(read: std::io::Result<T>) -> Result<Option<T>> {
     match read.map_err(|error| super::errno(&error)) {

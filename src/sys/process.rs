@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus};
 use nix::unistd::{ForkResult, Pid};
@@ -128,9 +128,9 @@ pub fn carry_on_in_child() -> Result<()> {
             }
             continue;
         }
-        match nix::sys::wait::waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, status)) => exit(status),
-            Ok(WaitStatus::Signaled(_, signal, _)) => die_of(signal),
+        match wait_for_any() {
+            Some((pid, End::Exited(status))) if pid == child => exit(status),
+            Some((pid, End::Killed(signal))) if pid == child => die_of(signal),
             _ => {}
         }
     }
@@ -142,21 +142,39 @@ pub fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Waits for a child that has ended: its number, and its status, 128 + N for signal N. None if nobody has, or there is none.
-pub fn reap() -> Option<(i32, i32)> {
+/// How a child has ended.
+enum End {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// Waits for a child that has ended. None if nobody has, or there is none. (nix does not know the real-time signals, of which one may have died.)
+fn wait_for_any() -> Option<(i32, End)> {
     loop {
-        match nix::sys::wait::waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) => return Some((pid.as_raw(), status)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => return Some((pid.as_raw(), 128 + signal as i32)),
-            Ok(WaitStatus::StillAlive) | Err(_) => return None,
-            Ok(_) => {}
+        let mut status = 0;
+        // SAFETY: writes one number.
+        match Errno::result(unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) }) {
+            Ok(pid @ 1..) if libc::WIFEXITED(status) => return Some((pid, End::Exited(libc::WEXITSTATUS(status)))),
+            Ok(pid @ 1..) if libc::WIFSIGNALED(status) => return Some((pid, End::Killed(libc::WTERMSIG(status)))),
+            Ok(1..) | Err(Errno::EINTR) => {}
+            Ok(_) | Err(_) => return None,
         }
     }
 }
 
+/// Waits for a child that has ended: its number, and its status, 128 + N for signal N. None if nobody has, or there is none.
+pub fn reap() -> Option<(i32, i32)> {
+    let status = |end| match end {
+        End::Exited(status) => status,
+        End::Killed(signal) => 128 + signal,
+    };
+    wait_for_any().map(|(pid, end)| (pid, status(end)))
+}
+
 /// Waits until this child has ended.
 pub fn reap_one(pid: i32) {
-    while nix::sys::wait::waitpid(Pid::from_raw(pid), None) == Err(Errno::EINTR) {}
+    // SAFETY: nothing is written.
+    while Errno::result(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }) == Err(Errno::EINTR) {}
 }
 
 /// Whether this child has ended; then it has been waited for.
@@ -193,14 +211,30 @@ pub fn lead_group() -> Result<()> {
     nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))
 }
 
-/// Lets this user have no more than three quarters of the processes that it may have (RLIMIT_NPROC, getrlimit(2)). Those in a user namespace
-/// count as its owner's, too, who must be able to start one that ends them.
-pub fn leave_processes_to_owner() -> Result<()> {
-    let (most, _) = getrlimit(Resource::RLIMIT_NPROC)?;
-    if most == nix::sys::resource::RLIM_INFINITY {
-        return Ok(());
+/// Does something while this process may have no more than three quarters of the processes that it may have (RLIMIT_NPROC, getrlimit(2)).
+///
+/// What is in a user namespace counts as its owner's, too, and a namespace keeps the limit that it was made under: so whoever is in there leaves
+/// its owner enough to start a process that ends them.
+pub fn leaving_processes_to_owner<T>(work: impl FnOnce() -> T) -> T {
+    let limits = getrlimit(Resource::RLIMIT_NPROC).ok().filter(|(soft, _)| *soft != nix::sys::resource::RLIM_INFINITY);
+    if let Some((soft, hard)) = limits {
+        let _ = setrlimit(Resource::RLIMIT_NPROC, soft - soft / 4, hard);
     }
-    setrlimit(Resource::RLIMIT_NPROC, most - most / 4, most - most / 4)
+    let done = work();
+    if let Some((soft, hard)) = limits {
+        let _ = setrlimit(Resource::RLIMIT_NPROC, soft, hard);
+    }
+    done
+}
+
+/// Hides what this process has from others of its user until it executes something: nobody can trace it, or open its descriptors.
+pub fn hide() -> Result<()> {
+    nix::sys::prctl::set_dumpable(false)
+}
+
+/// Leads a session of its own, without a terminal, and a process group.
+pub fn lead_session() -> Result<()> {
+    nix::unistd::setsid().map(drop)
 }
 
 /// The permission bits that new files do not get.
@@ -219,11 +253,11 @@ pub fn first_closed(path: &Path) -> Option<PathBuf> {
 }
 
 /// Ends as a process that a signal has killed; it leaves no core (core(5)).
-fn die_of(signal: Signal) -> ! {
+fn die_of(number: i32) -> ! {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    let _ = nix::sys::signal::raise(signal);
+    let _ = signal::send_by_number(own_number(), number);
     let _ = SigSet::empty().thread_set_mask();
-    exit(128 + signal as libc::c_int)
+    exit(128 + number)
 }
 
 /// Waits until the process that a pidfd stands for has ended, all of its threads; at most so long. Whether it has.

@@ -3,11 +3,14 @@
 use std::mem::MaybeUninit;
 
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::{Errno, Result};
 
 /// The signals that the helpers know by name.
-pub use libc::{SIGCHLD, SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
+pub use libc::{
+    SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH,
+};
 
 /// Makes the death of children visible again: a caller that ignores SIGCHLD hands that down through exec, and then
 /// waitpid(2) fails with ECHILD.
@@ -99,10 +102,40 @@ pub fn send_by_number(pid: i32, signal: i32) -> Result<()> {
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
-/// Ends every process that this one may signal, but itself and the first of all (kill(2)), at one moment: none of them can have
-/// a child meanwhile.
-pub fn kill_all_others() -> Result<()> {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), nix::sys::signal::SIGKILL)
+/// Sends a signal to every process that this one may signal, but to itself and the first of all (kill(2)), at one moment: with SIGKILL none of
+/// them can have a child meanwhile.
+pub fn send_to_all_others(signal: i32) -> Result<()> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::kill(-1, signal) }).map(drop)
+}
+
+/// Sends a signal to a process group, by its leader's number, which is positive.
+pub fn send_to_group(leader: i32, signal: i32) -> Result<()> {
+    // SAFETY: plain numbers.
+    Errno::result(unsafe { libc::kill(-leader, signal) }).map(drop)
+}
+
+/// The signals that have come, as a descriptor that can be waited for with others. All have been blocked.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Opens it.
+    pub fn open() -> Result<Signals> {
+        SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC).map(Signals)
+    }
+
+    /// Waits for the next: its number.
+    pub fn next(&self) -> Result<i32> {
+        let told = self.0.read_signal()?.ok_or(Errno::EAGAIN)?;
+        told.ssi_signo.try_into().map_err(|_| Errno::EINVAL)
+    }
+}
+
+impl std::os::fd::AsFd for Signals {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// The name of a signal without `SIG`, or its number where it has none.

@@ -1,8 +1,10 @@
 //! Calls of the project's own switcher as the batch user, with leases of the test's own.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
 
 use super::{Account, Site, own, program, said, write};
 
@@ -43,6 +45,24 @@ impl Rootless {
         self.glexec().args(["/bin/sh", "-c", script]).output().unwrap()
     }
 
+    /// A table of leases of the test's own, in which some ids belong to somebody, and others were free for so many seconds.
+    pub fn table(&self, name: &str, taken: impl Iterator<Item = u32>, free: &[(u32, u64)]) -> PathBuf {
+        let table = self.site.scratch().join(name);
+        fs::create_dir(&table).unwrap();
+        fs::set_permissions(&table, fs::Permissions::from_mode(0o700)).unwrap();
+        for user in taken {
+            write(table.join(user.to_string()), lease(&self.site.path().join("glexec-sudo")), 0o600);
+        }
+        for (user, age) in free {
+            let path = table.join(user.to_string());
+            write(&path, "", 0o600);
+            let then = SystemTime::now() - Duration::from_secs(*age);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+        }
+        own(&table, Account::batch());
+        table
+    }
+
     /// What a script says that succeeds.
     pub fn says(&self, script: &str) -> String {
         let output = self.shell(script);
@@ -54,6 +74,11 @@ impl Rootless {
     pub fn user(&self) -> u32 {
         self.says("id -u").parse().unwrap()
     }
+}
+
+/// What the table of leases holds for ids that belong to this credential, as another machine may have known it.
+pub fn lease(credential: &Path) -> String {
+    format!("0 0\0elsewhere\0{}", credential.display())
 }
 
 /// The living processes of a user id.

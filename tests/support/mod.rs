@@ -231,8 +231,11 @@ impl Site {
         if !elsewhere.exists() {
             fs::create_dir(&elsewhere).unwrap();
             fs::set_permissions(&elsewhere, Permissions::from_mode(0o700)).unwrap();
-            let lease = format!("0 0\n{}", self.path().join("glexec-sudo").display());
-            write(elsewhere.join(SUBORDINATE.start.to_string()), lease, 0o600);
+            write(
+                elsewhere.join(SUBORDINATE.start.to_string()),
+                glexec::lease(&self.path().join("glexec-sudo")),
+                0o600,
+            );
             own(&elsewhere, Account::batch());
         }
         call.env("GLEXEC_STATE_DIR", &elsewhere);
