@@ -60,19 +60,36 @@ pub struct Lease {
     /// The user namespace in which processes of it live; none if nobody lives.
     pub namespace: Option<OwnedFd>,
     credential: Credential,
+    /// The guards of the other calls that are made with it.
+    holders: Vec<Holder>,
     /// Says that a call is made with it, as long as a process holds it open.
     _call: File,
 }
 
-/// A process that holds a namespace, and when it was started.
-type Holder = (i32, u64);
+/// A guard, through which the namespace can be opened, and when it was started.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    pid: i32,
+    started: u64,
+}
+
+impl Holder {
+    fn of(pid: i32) -> Option<Holder> {
+        proc::entry(pid).ok().flatten().map(|entry| Holder { pid, started: entry.started })
+    }
+
+    fn lives(&self) -> bool {
+        let is = |found: proc::Entry| found.started == self.started && !found.has_ended();
+        proc::entry(self.pid).is_ok_and(|found| found.is_some_and(is))
+    }
+}
 
 /// What the table says of one user id.
 struct Entry {
     user: u32,
     /// None if it is free.
     credential: Option<Credential>,
-    holder: Option<Holder>,
+    holders: Vec<Holder>,
     used: SystemTime,
 }
 
@@ -107,7 +124,7 @@ impl Leases {
         let is_same = |entry: &Entry| entry.credential.as_ref().is_some_and(|found| found.place == credential.place);
         for entry in entries.iter_mut().filter(|entry| !is_same(entry)) {
             if entry.credential.as_ref().is_some_and(|found| is_over(found, entry.used)) && self.end(entry.user)? {
-                (entry.credential, entry.holder, entry.used) = (None, None, SystemTime::now());
+                (entry.credential, entry.used) = (None, SystemTime::now());
             }
         }
         if let Some(entry) = entries.iter().find(|entry| is_same(entry)) {
@@ -119,8 +136,9 @@ impl Leases {
                     entry.user
                 )));
             };
-            let (call, namespace) = (self.call(user)?, living(entry)?);
-            return Ok(Lease { user, group, namespace, credential: credential.clone(), _call: call });
+            let holders: Vec<Holder> = entry.holders.iter().copied().filter(Holder::lives).collect();
+            let (call, namespace) = (self.call(user)?, namespace_of(user, &holders)?);
+            return Ok(Lease { user, group, namespace, credential: credential.clone(), holders, _call: call });
         }
         let Some((user, group)) = self.unused(&entries) else {
             return Err(Refusal::internal(format!(
@@ -129,7 +147,7 @@ impl Leases {
             )));
         };
         let (call, credential) = (self.call(user)?, credential.clone());
-        let lease = Lease { user, group, namespace: None, credential, _call: call };
+        let lease = Lease { user, group, namespace: None, credential, holders: Vec::new(), _call: call };
         self.hold(&lease, None)?;
         Ok(lease)
     }
@@ -149,13 +167,9 @@ impl Leases {
         all.find(|(user, _)| processes_of(*user).is_empty())
     }
 
-    /// Notes that the guard holds the namespace of a lease, if that is a new one, and lets the others have their turn.
+    /// Notes that there is a guard, and lets the others have their turn.
     pub fn started(self, lease: &Lease, guard: i32) -> Result<()> {
-        if lease.namespace.is_some() {
-            return Ok(());
-        }
-        let entry = proc::entry(guard).ok().flatten();
-        self.hold(lease, entry.map(|entry| (guard, entry.started)))
+        self.hold(lease, Holder::of(guard))
     }
 
     /// Ends the lease of a user id, unless calls are made with it, or somebody who has it does not end. Whether it has ended.
@@ -188,10 +202,11 @@ impl Leases {
         opened.map_err(|error| Refusal::internal(format!("cannot open {}: {error}", Shown::os(&path))))
     }
 
-    fn hold(&self, lease: &Lease, holder: Option<Holder>) -> Result<()> {
-        let (pid, started) = holder.unwrap_or((0, 0));
+    fn hold(&self, lease: &Lease, guard: Option<Holder>) -> Result<()> {
+        let holders = lease.holders.iter().copied().chain(guard);
+        let holders: Vec<String> = holders.map(|Holder { pid, started }| format!("{pid} {started}")).collect();
         let Credential { path, place } = &lease.credential;
-        self.write(lease.user, &[format!("{pid} {started}").as_bytes(), place, path.as_os_str().as_bytes()].join(&0))
+        self.write(lease.user, &[holders.join(",").as_bytes(), place, path.as_os_str().as_bytes()].join(&0))
     }
 
     fn write(&self, user: u32, content: &[u8]) -> Result<()> {
@@ -214,8 +229,8 @@ impl Leases {
             let Some(user) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let found = entry.metadata().map_err(failed)?;
             let content = if found.size() == 0 { Vec::new() } else { fs::read(entry.path()).map_err(failed)? };
-            let (credential, holder) = parse(&content).unwrap_or_default();
-            entries.push(Entry { user, credential, holder, used: found.modified().map_err(failed)? });
+            let (credential, holders) = parse(&content).unwrap_or_default();
+            entries.push(Entry { user, credential, holders, used: found.modified().map_err(failed)? });
         }
         Ok(entries)
     }
@@ -228,12 +243,15 @@ impl Drop for Leases {
     }
 }
 
-fn parse(content: &[u8]) -> Option<(Option<Credential>, Option<Holder>)> {
+fn parse(content: &[u8]) -> Option<(Option<Credential>, Vec<Holder>)> {
     let mut parts = content.split(|byte| *byte == 0);
-    let (pid, started) = std::str::from_utf8(parts.next()?).ok()?.split_once(' ')?;
-    let holder = (pid.parse().ok()?, started.parse().ok()?);
+    let holder = |word: &str| {
+        let (pid, started) = word.split_once(' ')?;
+        Some(Holder { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    };
+    let holders = std::str::from_utf8(parts.next()?).ok()?.split(',').filter_map(holder).collect();
     let (place, path) = (parts.next()?.to_vec(), PathBuf::from(OsStr::from_bytes(parts.next()?)));
-    Some((Some(Credential { path, place }), Some(holder).filter(|(pid, _)| *pid > 0)))
+    Some((Some(Credential { path, place }), holders))
 }
 
 /// Whether a credential does not exist any more: its place can be seen from here, and there is nothing. Where it cannot, as in another mount
@@ -249,25 +267,31 @@ fn is_over(credential: &Credential, used: SystemTime) -> bool {
 
 /// The user namespace in which processes of a lease live. A payload may have made another one in there, of which it is the owner: whoever
 /// joined that would be in its hands.
-fn living(entry: &Entry) -> Result<Option<OwnedFd>> {
-    let is_holder = |(pid, started): &Holder| {
-        proc::entry(*pid).is_ok_and(|found| found.is_some_and(|found| found.started == *started && !found.has_ended()))
-    };
-    let open = |pid: i32| {
-        let namespace = namespace::user_namespace_of(pid).ok()?;
-        (namespace::owner_of(&namespace) == Ok(process::user())).then_some(namespace)
-    };
-    if let Some(namespace) = entry.holder.filter(is_holder).and_then(|(pid, _)| open(pid)) {
-        return Ok(Some(namespace));
+fn namespace_of(user: u32, holders: &[Holder]) -> Result<Option<OwnedFd>> {
+    let is_own = |namespace: &OwnedFd| namespace::owner_of(namespace) == Ok(process::user());
+    if let Some(found) = holders.iter().filter_map(|holder| namespace::held_by(holder.pid)).find(is_own) {
+        return Ok(Some(found));
     }
-    let members = processes_of(entry.user);
-    match members.iter().find_map(|pid| open(*pid)) {
-        None if !members.is_empty() => Err(Refusal::internal(format!(
-            "processes of uid {} live, but the namespace of their lease cannot be opened through any of them; end them first (process {} is one)",
-            entry.user, members[0]
-        ))),
-        found => Ok(found),
+    let members = processes_of(user);
+    let opened = members.iter().filter_map(|pid| namespace::user_namespace_of(*pid).ok());
+    let found = opened.into_iter().find(is_own);
+    if found.is_some() || members.is_empty() {
+        return Ok(found);
     }
+    if let Some(guard) = holders.first() {
+        return Err(Refusal::internal(format!(
+            "the namespace of the lease cannot be opened through its guard, process {}: is glexec installed readable (mode 0755)?",
+            guard.pid
+        )));
+    }
+    // Who is left of calls that were killed with their guards, and does not let itself be joined, is in nobody's charge.
+    if !end_processes_of(user) {
+        return Err(Refusal::internal(format!(
+            "processes of uid {user} are left of a call that is over, and do not end (process {} is one)",
+            members.first().copied().unwrap_or_default()
+        )));
+    }
+    Ok(None)
 }
 
 /// The living processes of a user id, as far as this user may signal them: it owns the namespace that they are in.

@@ -39,14 +39,26 @@ fn clone(flags: CloneFlags) -> Result<Fork> {
     }
 }
 
+/// The user namespace that a process holds open, or else the one that it is in. It takes the rights to trace the process.
+pub fn held_by(pid: i32) -> Option<OwnedFd> {
+    let is_namespace = |path: &std::path::Path| {
+        std::fs::read_link(path).is_ok_and(|link| link.as_os_str().as_encoded_bytes().starts_with(b"user:["))
+    };
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten().map(|entry| entry.path());
+    match open.into_iter().find(|path| is_namespace(path)) {
+        Some(path) => open_namespace(&path).ok(),
+        None => user_namespace_of(pid).ok(),
+    }
+}
+
 /// The user namespace of a process, to be joined. It takes the rights of the namespace's owner.
 pub fn user_namespace_of(pid: i32) -> Result<OwnedFd> {
-    let path = format!("/proc/{pid}/ns/user");
-    nix::fcntl::open(
-        path.as_str(),
-        nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC,
-        nix::sys::stat::Mode::empty(),
-    )
+    open_namespace(format!("/proc/{pid}/ns/user").as_ref())
+}
+
+fn open_namespace(path: &std::path::Path) -> Result<OwnedFd> {
+    let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+    nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())
 }
 
 /// The user who owns a user namespace: the one who made it (ioctl_ns(2)).

@@ -78,7 +78,7 @@ impl Rootless {
 
 /// What the table of leases holds for ids that belong to this credential, as another machine may have known it.
 pub fn lease(credential: &Path) -> String {
-    format!("0 0\0elsewhere\0{}", credential.display())
+    format!("\0elsewhere\0{}", credential.display())
 }
 
 /// The living processes of a user id.
