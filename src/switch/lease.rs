@@ -1,7 +1,7 @@
 //! Leases: which subordinate ids belong to which credential, for all calls that are made with it.
 //!
 //! A directory of the caller's holds a file for each user id that was ever given away, by its number: empty if it is free, else with the
-//! credential's path and the process that holds its namespace. All is done under one lock; each file is replaced at one stroke, and what a
+//! guards of the calls that are made with it, and the credential's place and path. All is done under one lock; each file is replaced at one stroke, and what a
 //! killed call leaves is a lease like any other.
 //!
 //! A lease ends when its credential is gone, no call is made with it any more, and none of its processes is left. The calls of a lease hold
@@ -15,31 +15,25 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::credential::Credential;
+use super::holder::{self, Holder};
+use super::members;
 use super::ranges::Ranges;
 use super::refusal::{Refusal, Result};
 use crate::shown::Shown;
 use crate::sys::fd::Lock;
-use crate::sys::signal::SIGKILL;
-use crate::sys::{fd, mount, namespace, proc, process, signal};
+use crate::sys::{fd, mount, process};
 
 /// So long a call waits for others to start their payloads.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// So long a call waits for who is left of a lease to end. If somebody does not, as one who waits for a disk, the lease stays, and the next
-/// call tries again.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// After so long an id is used again rather than one that never was.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
 /// After so long a lease ends whose credential's place cannot be seen.
 const UNSEEN: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// For those who wait for a disk, so long must do: every call has to wait for them.
-const SHORT_FAREWELL: Duration = Duration::from_millis(50);
 
 /// The table of leases, as long as nobody else can change it.
 #[derive(Debug)]
@@ -64,24 +58,6 @@ pub struct Lease {
     holders: Vec<Holder>,
     /// Says that a call is made with it, as long as a process holds it open.
     _call: File,
-}
-
-/// A guard, through which the namespace can be opened, and when it was started.
-#[derive(Clone, Copy, Debug)]
-struct Holder {
-    pid: i32,
-    started: u64,
-}
-
-impl Holder {
-    fn of(pid: i32) -> Option<Holder> {
-        proc::entry(pid).ok().flatten().map(|entry| Holder { pid, started: entry.started })
-    }
-
-    fn lives(&self) -> bool {
-        let is = |found: proc::Entry| found.started == self.started && !found.has_ended();
-        proc::entry(self.pid).is_ok_and(|found| found.is_some_and(is))
-    }
 }
 
 /// What the table says of one user id.
@@ -137,7 +113,7 @@ impl Leases {
                 )));
             };
             let holders: Vec<Holder> = entry.holders.iter().copied().filter(Holder::lives).collect();
-            let (call, namespace) = (self.call(user)?, namespace_of(user, &holders)?);
+            let (call, namespace) = (self.call(user)?, holder::namespace_of(user, &holders)?);
             return Ok(Lease { user, group, namespace, credential: credential.clone(), holders, _call: call });
         }
         let Some((user, group)) = self.unused(&entries) else {
@@ -164,7 +140,7 @@ impl Leases {
         let never =
             (0..self.ranges.count()).filter_map(|place| self.ranges.at(place)).filter(|(user, _)| !used.contains(user));
         let mut all = forgotten.iter().filter_map(ids).chain(never).chain(recent.iter().filter_map(ids));
-        all.find(|(user, _)| processes_of(*user).is_empty())
+        all.find(|(user, _)| members::of(*user).is_empty())
     }
 
     /// Notes that there is a guard, and lets the others have their turn.
@@ -175,7 +151,7 @@ impl Leases {
     /// Ends the lease of a user id, unless calls are made with it, or somebody who has it does not end. Whether it has ended.
     fn end(&self, user: u32) -> Result<bool> {
         let calls = self.calls(user)?;
-        if fd::lock(&calls, Lock::Alone, Duration::ZERO).is_err() || !end_processes_of(user) {
+        if fd::lock(&calls, Lock::Alone, Duration::ZERO).is_err() || !members::end_all(user) {
             return Ok(false);
         }
         self.write(user, b"")?;
@@ -263,69 +239,6 @@ fn is_over(credential: &Credential, used: SystemTime) -> bool {
     }
     let is_seen = mount::place_of(&credential.path).is_ok_and(|place| place == credential.place);
     is_seen || used.elapsed().is_ok_and(|time| time > UNSEEN)
-}
-
-/// The user namespace in which processes of a lease live. A payload may have made another one in there, of which it is the owner: whoever
-/// joined that would be in its hands.
-fn namespace_of(user: u32, holders: &[Holder]) -> Result<Option<OwnedFd>> {
-    let is_own = |namespace: &OwnedFd| namespace::owner_of(namespace) == Ok(process::user());
-    if let Some(found) = holders.iter().filter_map(|holder| namespace::held_by(holder.pid)).find(is_own) {
-        return Ok(Some(found));
-    }
-    let members = processes_of(user);
-    let opened = members.iter().filter_map(|pid| namespace::user_namespace_of(*pid).ok());
-    let found = opened.into_iter().find(is_own);
-    if found.is_some() || members.is_empty() {
-        return Ok(found);
-    }
-    if let Some(guard) = holders.first() {
-        return Err(Refusal::internal(format!(
-            "the namespace of the lease cannot be opened through its guard, process {}: is glexec installed readable (mode 0755)?",
-            guard.pid
-        )));
-    }
-    // Who is left of calls that were killed with their guards, and does not let itself be joined, is in nobody's charge.
-    if !end_processes_of(user) {
-        return Err(Refusal::internal(format!(
-            "processes of uid {user} are left of a call that is over, and do not end (process {} is one)",
-            members.first().copied().unwrap_or_default()
-        )));
-    }
-    Ok(None)
-}
-
-/// The living processes of a user id, as far as this user may signal them: it owns the namespace that they are in.
-fn processes_of(user: u32) -> Vec<i32> {
-    let may_signal = |pid: &i32| signal::send_by_number(*pid, 0).is_ok();
-    let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
-    let lives = |pid: &i32| proc::entry(*pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.has_ended()));
-    proc::numbers().unwrap_or_default().into_iter().filter(may_signal).filter(is).filter(lives).collect()
-}
-
-/// Ends all processes of a user id; whether none is left.
-fn end_processes_of(user: u32) -> bool {
-    let started = Instant::now();
-    loop {
-        let left = processes_of(user);
-        let waits =
-            |pid: &i32| proc::entry(*pid).is_ok_and(|entry| entry.is_some_and(|entry| entry.waits_for_a_device()));
-        let patience = if left.iter().all(waits) { SHORT_FAREWELL } else { FAREWELL };
-        if left.is_empty() || started.elapsed() > patience {
-            return left.is_empty();
-        }
-        for pid in left {
-            let killed = process::open(pid).and_then(|held| {
-                // Held first: whoever has the number now is meant only if it is this user's.
-                if proc::owners(pid).is_some_and(|owners| owners.contains(&user)) {
-                    signal::send(&held, SIGKILL)
-                } else {
-                    Ok(())
-                }
-            });
-            let _ = killed;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// The directory of leases of a user, or the one that a variable names. It is on this machine, and there for all of the user's processes.

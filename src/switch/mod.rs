@@ -3,6 +3,7 @@
 //! - [`credential`]: the file that stands for who may run a payload;
 //! - [`ranges`]: the ids that the caller may give away;
 //! - [`lease`]: to which credential each of them belongs;
+//! - [`holder`], [`members`]: who holds its namespace, and who is in it;
 //! - [`rootless`]: makes or joins a user namespace, and runs the payload in it;
 //! - [`guard`]: the process above the payload;
 //! - [`children`]: ends what a guard or a caller has below it;
@@ -14,7 +15,9 @@
 pub mod children;
 pub mod credential;
 pub mod guard;
+pub mod holder;
 pub mod lease;
+pub mod members;
 pub mod payload;
 pub mod ranges;
 pub mod refusal;
