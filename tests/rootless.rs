@@ -161,6 +161,24 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
     let output = rootless.glexec().env("PATH", "/nonexistent").arg("/bin/true").output().unwrap();
     failed(&output, 202, &["newuidmap is not installed", "uidmap"]);
 
+    let broken = rootless.site.scratch().join("bin");
+    fs::create_dir(&broken).unwrap();
+    for name in ["newuidmap", "newgidmap"] {
+        executable(&broken.join(name), b"#!/bin/sh\necho \"$0: not today\" >&2; exit 1\n");
+    }
+    let output = rootless.glexec().env("PATH", &broken).arg("/bin/true").output().unwrap();
+    failed(&output, 202, &["newuidmap failed", "not today"]);
+
+    let table = rootless.table("table", 0..0, &[]);
+    let with_table = || {
+        let mut command = rootless.glexec();
+        command.env("GLEXEC_STATE_DIR", &table).args(["id", "-u"]);
+        command.output().unwrap()
+    };
+    let user = String::from_utf8(with_table().stdout).unwrap();
+    fs::rename(table.join(user.trim()), table.join("12345")).unwrap();
+    failed(&with_table(), 202, &["uid 12345", "no subordinate id of yours"]);
+
     let call = rootless.glexec();
     let mut without = Account::batch().command("setpriv");
     without.args(["--no-new-privs"]).arg(call.get_program()).arg("/bin/true").env_clear();
@@ -338,6 +356,8 @@ fn a_copy_of_the_proxy_is_the_payloads_own() {
     }
     failed(&with(Some(Path::new("relative")), &["/bin/true"]), 201, &["absolute"]);
     failed(&with(Some(Path::new("/nonexistent/x")), &["/bin/true"]), 201, &["GLEXEC_TARGET_PROXY"]);
+    write(&source, vec![b'x'; (1 << 20) + 1], 0o600);
+    failed(&with(Some(&target), &["/bin/true"]), 201, &["source", "larger than"]);
     set_mode(&source, 0o644);
     failed(&with(Some(&target), &["/bin/true"]), 201, &["source", "chmod 600"]);
 }
@@ -369,6 +389,7 @@ fn the_log_holds_the_callers_id_escaped() {
     command.args(["/bin/sh", "-c", "exit 7"]).output().unwrap();
     let line = text(&log);
     assert_eq!((field(&line, "helper"), field(&line, "status")), ("\"glexec\"", "7"));
+    assert_eq!(field(&line, "uid"), rootless.user().to_string());
     assert!(line.contains("job 7\\\\n\\\\u{1b}[2J"), "{line}");
     let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", "stderr").arg("/bin/true").output().unwrap();
     assert_eq!(field(&said(&output), "status"), "0");

@@ -79,7 +79,8 @@ pub fn main() -> ExitCode {
     }
     let started = Instant::now();
     let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
-    let ended = run(words);
+    let mut user = None;
+    let ended = run(words, &mut user);
     let (status, error) = match ended {
         Ok(status) => (status, None),
         Err(refusal) => {
@@ -90,7 +91,7 @@ pub fn main() -> ExitCode {
     let variable = |name: &str| std::env::var_os(name).map(|value| Shown::os(&value).to_string());
     let line = json!({
         "credential": variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY")),
-        "id": variable("GLEXEC_ID"), "command": command, "error": error,
+        "id": variable("GLEXEC_ID"), "uid": user, "command": command, "error": error,
     });
     if let Err(warning) = log::write_line("glexec", started.elapsed(), status, line) {
         super::say("glexec", warning);
@@ -98,7 +99,8 @@ pub fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-fn run(command: Vec<OsString>) -> Result<u8> {
+/// Runs the command; `user` becomes the user id that it gets.
+fn run(command: Vec<OsString>, user: &mut Option<u32>) -> Result<u8> {
     match command.first() {
         None => return Err(Refusal::client("there is no command; usage: glexec [--] <command> [arg…]")),
         Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
@@ -122,10 +124,11 @@ fn run(command: Vec<OsString>) -> Result<u8> {
     }
     let state = lease::directory(process::user(), variable("GLEXEC_STATE_DIR"));
     let is_temporary = target.is_none();
-    rootless::run(&credential, state, log::is_wanted(), |user| {
-        let unique = || PathBuf::from(format!("/tmp/x509up_u{}.glexec.{:08x}", user.0, fastrand::u32(..)));
+    rootless::run(&credential, state, log::is_wanted(), |ids| {
+        *user = Some(ids.0);
+        let unique = || PathBuf::from(format!("/tmp/x509up_u{}.glexec.{:08x}", ids.0, fastrand::u32(..)));
         let path = target.unwrap_or_else(unique);
-        Payload { command, user, proxy: content.map(|content| Proxy { content, path, is_temporary }) }
+        Payload { command, user: ids, proxy: content.map(|content| Proxy { content, path, is_temporary }) }
     })
 }
 
