@@ -378,6 +378,7 @@ fn help_version_and_settings_are_told() {
     }
     let output = rootless.glexec().args(["--", "/bin/echo", "--", "-h"]).output().unwrap();
     assert_eq!(output.stdout, b"-- -h\n");
+    failed(&rootless.glexec().args(["--", "-h"]).output().unwrap(), 201, &["-h: there is no such program"]);
 }
 
 #[test]
@@ -503,6 +504,15 @@ fn the_callers_keys_do_not_reach_a_payload() {
 }
 
 #[test]
+fn keys_that_a_payload_makes_keep_no_other_call_of_its_own_away() {
+    let rootless = Rootless::new();
+    let (mut child, _) = begun(rootless.glexec().arg(program("examples/kin")).arg("hoarder"));
+    succeeded(with_a_key(rootless.glexec().arg("/bin/true")).output().as_ref().unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn nothing_that_a_payload_started_outlives_it() {
     let rootless = Rootless::new();
     let user = rootless.user();
@@ -521,38 +531,53 @@ fn nothing_that_a_payload_started_outlives_it() {
 #[test]
 fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     let rootless = Rootless::new();
-    let user = rootless.user();
+    let (user, other) = (rootless.user(), rootless.credential("other"));
     let call = rootless.glexec();
     // However many the batch user has at the moment in other tests.
     let most = 800 + all_tasks_of(Account::batch().uid);
-    let mut limited = Account::batch().command("prlimit");
-    limited.arg(format!("--nproc={most}")).arg(call.get_program());
-    limited.args(["/bin/bash", "-c", "echo begun; while :; do sleep 100 & done"]).env_clear();
-    limited.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stderr(Stdio::null());
-    let (mut child, _) = begun(&mut limited);
-    // And another payload.
-    let mut limited = Account::batch().command("prlimit");
-    let other = rootless.credential("other");
-    limited.arg(format!("--nproc={most}")).arg(call.get_program());
-    limited.args(["/bin/bash", "-c", "id -u; while :; do sleep 100 & done"]).env_clear();
-    limited.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stderr(Stdio::null());
-    let (mut another, anothers) = begun(limited.env("GLEXEC_CLIENT_CERT", &other));
-    let both = [user, anothers.parse().unwrap()];
-    let count = || both.iter().map(|user| processes_of(*user).len()).sum::<usize>();
+    let limited = |credential: Option<&Path>, words: &[&str]| {
+        let mut command = Account::batch().command("prlimit");
+        command.arg(format!("--nproc={most}"));
+        if credential.is_some() {
+            command.arg(call.get_program());
+        }
+        command.args(words).env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("GLEXEC_CLIENT_CERT", credential.unwrap_or(Path::new("/nonexistent")));
+        command
+    };
+    let own = rootless.site.scratch().join("credential");
+    let bomb = ["/bin/bash", "-c", "id -u; while :; do sleep 100 & done"];
+    let (mut child, _) = begun(limited(Some(&own), &bomb).stderr(Stdio::null()));
     let mut before = 0;
-    wait_until("they have as many as they can", || {
+    wait_until("it has as many as it can", || {
         std::thread::sleep(Duration::from_millis(100));
-        before == std::mem::replace(&mut before, count()) && before > 100
+        let now = processes_of(user).len();
+        before == std::mem::replace(&mut before, now) && now > 100
     });
-    let mut again = Account::batch().command("prlimit");
-    let output =
-        again.arg(format!("--nproc={most}")).args(["/bin/sh", "-c", "/bin/true; /bin/echo enough"]).output().unwrap();
+    // Neither the caller's, nor another payload's; and another call of its own is there to end it.
+    let words = ["/bin/sh", "-c", "/bin/true; /bin/echo enough"];
+    for (credential, words) in
+        [(None, &words[..]), (Some(other.as_path()), &words), (Some(&own), &["/bin/echo", "enough"])]
+    {
+        let output = limited(credential, words).output().unwrap();
+        assert_eq!((said(&output).as_str(), output.stdout.as_slice()), ("", &b"enough\n"[..]), "{credential:?}");
+    }
+    // With another of the kind there is still room for the caller's own.
+    let (mut another, anothers) = begun(limited(Some(&other), &bomb).stderr(Stdio::null()));
+    let others: u32 = anothers.parse().unwrap();
+    let mut before = 0;
+    wait_until("it has as many as it can, too", || {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = processes_of(others).len();
+        before == std::mem::replace(&mut before, now) && now > 20
+    });
+    let output = limited(None, &words).output().unwrap();
     assert_eq!((said(&output).as_str(), output.stdout.as_slice()), ("", &b"enough\n"[..]));
     for child in [&mut child, &mut another] {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    wait_until("none is left", || count() == 0);
+    wait_until("none is left", || processes_of(user).len() + processes_of(others).len() == 0);
 }
 
 /// How many tasks a user has.
@@ -630,9 +655,9 @@ fn signals_reach_the_payload() {
         wait_until("all have begun", || processes_of(user).len() == others + 2);
         let stopped = || processes_of(user).iter().filter(|pid| state(**pid) == Some('T')).count();
         signal(child.id(), SIGTSTP);
-        wait_until("all are stopped", || state(child.id()) == Some('T') && stopped() == 2);
+        wait_until("all are stopped", || stopped() == 2);
         signal(child.id(), SIGCONT);
-        wait_until("all go on", || state(child.id()) != Some('T') && stopped() == 0);
+        wait_until("all go on", || stopped() == 0);
         signal(child.id(), SIGTERM);
         assert_eq!(child.wait().unwrap().code(), Some(143));
         wait_until("nobody is left", || processes_of(user).len() == others);
@@ -684,17 +709,24 @@ fn a_caller_that_had_children_keeps_them() {
     let _beside = Target::through(rootless.glexec());
     let call = rootless.glexec();
     let mut shell = Account::batch().command("/bin/sh");
-    shell.args(["-c", "sleep 60 >/dev/null & echo $!; exec \"$0\" sleep 60"]).arg(call.get_program()).env_clear();
+    // One of them leaves another one behind.
+    let script = "sleep 60 >/dev/null & echo $!; (sleep 0.1; sleep 61 >/dev/null &) & exec \"$0\" sleep 60";
+    shell.args(["-c", script]).arg(call.get_program()).env_clear();
     shell.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let (mut child, own) = begun(&mut shell);
     let own: u32 = own.parse().unwrap();
-    wait_until("the payload has begun", || children_of(child.id()).len() == 2);
-    let guard = children_of(child.id()).into_iter().find(|pid| *pid != own).unwrap();
+    let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let adopted = || children_of(child.id()).into_iter().find(|pid| *pid != own && name(pid) == "sleep\n");
+    wait_until("it has adopted one", || adopted().is_some());
+    let adopted = adopted().unwrap();
+    let guard = children_of(child.id()).into_iter().find(|pid| name(pid) == "glexec\n").unwrap();
     wait_until("the guard has a payload", || !children_of(guard).is_empty());
     signal(guard, SIGKILL);
     assert_eq!(child.wait().unwrap().code(), Some(137));
-    assert!(is_alive(own));
-    signal(own, SIGKILL);
+    for pid in [own, adopted] {
+        assert!(is_alive(pid));
+        signal(pid, SIGKILL);
+    }
 }
 
 #[test]

@@ -74,13 +74,14 @@ pub fn main() -> ExitCode {
         let _ = std::io::stdout().write_all(said.as_bytes());
         return ExitCode::SUCCESS;
     }
-    if words.first().is_some_and(|word| word == "--") {
+    let is_ended = words.first().is_some_and(|word| word == "--");
+    if is_ended {
         words.remove(0);
     }
     let started = Instant::now();
     let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
     let mut user = None;
-    let ended = run(words, &mut user);
+    let ended = run(words, is_ended, &mut user);
     let (status, error) = match ended {
         Ok(status) => (status, None),
         Err(refusal) => {
@@ -100,11 +101,11 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs the command; `user` becomes the user id that it gets.
-fn run(command: Vec<OsString>, user: &mut Option<u32>) -> Result<u8> {
+fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>) -> Result<u8> {
     match command.first() {
         None => return Err(Refusal::client("there is no command; usage: glexec [--] <command> [arg…]")),
         Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
-        Some(word) if word.to_str().is_some_and(|word| word.starts_with('-')) => {
+        Some(word) if !options_have_ended && word.as_encoded_bytes().starts_with(b"-") => {
             return Err(Refusal::client(format!(
                 "unknown option {}; usage: glexec [--] <command> [arg…]",
                 Shown::os(word)

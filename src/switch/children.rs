@@ -3,23 +3,31 @@
 use crate::sys::signal::SIGKILL;
 use crate::sys::{proc, process, signal};
 
-/// The children that this process has now.
-pub fn now() -> Vec<i32> {
-    if process::has_children() { proc::children_of(process::own_number()) } else { Vec::new() }
+/// Kills all that has descended from this process, and waits for its end.
+pub fn end_all() {
+    while process::has_children() {
+        end(&proc::children_of(process::own_number()));
+    }
 }
 
-/// Kills all that has descended from this process, but for the children that it had before, and waits for its end.
-pub fn end_all(before: &[i32]) {
+/// The same, but for those that are not of this user: a caller may have had children before.
+pub fn end_those_of(user: u32) {
     loop {
-        let children: Vec<i32> = now().into_iter().filter(|pid| !before.contains(pid)).collect();
-        for pid in &children {
-            let _ = signal::send_by_number(*pid, SIGKILL);
-        }
-        for pid in &children {
-            process::reap_one(*pid);
-        }
-        if children.is_empty() && (!before.is_empty() || !process::has_children()) {
+        let all = proc::children_of(process::own_number());
+        let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
+        let those: Vec<i32> = all.into_iter().filter(is).collect();
+        if those.is_empty() {
             return;
         }
+        end(&those);
+    }
+}
+
+fn end(children: &[i32]) {
+    for pid in children {
+        let _ = signal::send_by_number(*pid, SIGKILL);
+    }
+    for pid in children {
+        process::reap_one(*pid);
     }
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::children;
 use super::payload::{self, Payload};
@@ -17,15 +18,17 @@ use crate::sys::{fd, process};
 /// Where the guard is.
 #[derive(Debug)]
 pub enum Ground<'a> {
-    /// It is the first process of new namespaces, and goes on when a byte tells it that they have their ids.
-    New(File),
+    /// It is the first process of new namespaces.
+    New,
     /// It is beside its caller; the payload joins the namespace of its lease.
     Joined(&'a OwnedFd),
 }
 
-/// What the guard tells its caller.
+/// What the guard hears from its caller, and tells it.
 #[derive(Debug)]
 pub struct Wires {
+    /// A byte when all is ready for the payload; ends without one if there is none to be started.
+    pub go: File,
     /// Why the payload was not executed; ends without a byte if it was.
     pub refused: File,
     /// The payload's status.
@@ -34,14 +37,18 @@ pub struct Wires {
 
 /// Stands guard below the process `above`. All signals have been blocked.
 pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: i32) -> ! {
-    let Wires { mut refused, mut ended } = wires;
+    let Wires { mut go, mut refused, mut ended } = wires;
     // Not the caller's lock of the leases, above all: a payload can be held up before it is executed.
-    let own = match ground {
-        Ground::New(mapped) => mapped.as_fd(),
-        Ground::Joined(lease) => lease.as_fd(),
-    };
-    let closed = fd::close_above_2_but(&[refused.as_fd(), ended.as_fd(), own]);
+    let mut own = vec![go.as_fd(), refused.as_fd(), ended.as_fd()];
+    if let Ground::Joined(lease) = ground {
+        own.push(lease.as_fd());
+    }
+    let closed = fd::close_above_2_but(&own);
     let closed = closed.map_err(|cause| Refusal::forbidden("close what is the caller's", cause));
+    if closed.is_ok() && go.read_exact(&mut [0]).is_err() {
+        process::exit(0); // the caller says why
+    }
+    drop(go);
     match closed.and_then(|()| start(ground, payload, &mut refused, &ended, above)) {
         Ok(pid) => {
             drop(refused);
@@ -49,6 +56,7 @@ pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: i32) -
             let _ = process::enter(std::path::Path::new("/"));
             let _ = fd::close_standard();
             let status = watch(pid, ground, above);
+            end_everything(ground);
             if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
                 as_user_of(payload, ground, || proxy.remove());
             }
@@ -63,11 +71,7 @@ pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: i32) -
 fn start(ground: &Ground<'_>, payload: &Payload, refused: &mut File, ended: &File, above: i32) -> Result<i32> {
     let failed = |step: &'static str| move |cause| Refusal::forbidden(step, cause);
     match ground {
-        Ground::New(mapped) => {
-            let mut mapped: &File = mapped;
-            if mapped.read_exact(&mut [0]).is_err() {
-                process::exit(0); // the caller has said why
-            }
+        Ground::New => {
             namespace::die_with_parent(SIGKILL).map_err(failed("stay bound to the caller"))?;
             // In here the parent has no number; whoever died before that call no longer hears us.
             if fd::is_unheard(ended) {
@@ -105,24 +109,43 @@ fn start(ground: &Ground<'_>, payload: &Payload, refused: &mut File, ended: &Fil
 fn join(ground: &Ground<'_>) -> Result<()> {
     process::hide().map_err(|cause| Refusal::forbidden("hide from others of the lease", cause))?;
     match ground {
-        Ground::New(_) => Ok(()),
+        Ground::New => Ok(()),
         Ground::Joined(lease) => namespace::join_user_namespace(lease)
             .map_err(|cause| Refusal::forbidden("join the namespace of the lease", cause)),
     }
 }
 
-/// Does something as the payload's user, after the payload.
+/// Kills whatever the payload has left.
+fn end_everything(ground: &Ground<'_>) {
+    match ground {
+        // It would end with the guard; what the guard has still to do shall not be disturbed.
+        Ground::New => {
+            let _ = signal::send_to_all_others(SIGKILL);
+        }
+        Ground::Joined(_) => children::end_all(),
+    }
+}
+
+/// Does something as the payload's user, after the payload. Another payload of that user can hold it up, but not for long.
 fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
+    const PATIENCE: Duration = Duration::from_secs(1);
     let (user, group) = payload.user;
-    match namespace::fork() {
+    let pid = match namespace::fork() {
         Ok(Fork::Child) => {
-            if join(ground).is_ok() && namespace::become_user(user, group).is_ok() {
+            if join(ground).is_ok() && namespace::become_user(user, group).is_ok() && process::hide().is_ok() {
                 work();
             }
             process::exit(0)
         }
-        Ok(Fork::Parent(pid)) => process::reap_one(pid),
-        Err(_) => {}
+        Ok(Fork::Parent(pid)) => pid,
+        Err(_) => return,
+    };
+    let end = Instant::now() + PATIENCE;
+    while !process::reap_if_ended(pid) {
+        if Instant::now() > end {
+            let _ = signal::send_by_number(pid, SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -132,16 +155,13 @@ fn watch(payload: i32, ground: &Ground<'_>, above: i32) -> i32 {
     loop {
         let Ok(told) = signal::wait() else { continue };
         if joined && process::parent() != above {
-            children::end_all(&[]);
+            children::end_all();
             process::exit(0);
         }
         match told.number {
             SIGCHLD => {
                 while let Some((pid, status)) = process::reap() {
                     if pid == payload {
-                        if joined {
-                            children::end_all(&[]);
-                        }
                         return status;
                     }
                 }
@@ -161,7 +181,7 @@ fn watch(payload: i32, ground: &Ground<'_>, above: i32) -> i32 {
 /// To all that the payload has started, as far as that is known.
 fn send_to_all(payload: i32, ground: &Ground<'_>, number: i32) {
     match ground {
-        Ground::New(_) => {
+        Ground::New => {
             let _ = signal::send_to_all_others(number);
         }
         Ground::Joined(_) => send_to_group(payload, number),

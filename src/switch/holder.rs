@@ -30,11 +30,12 @@ impl Holder {
 
 /// The user namespace in which processes of a lease live. A payload may have made another one in there, of which it is the owner: whoever
 /// joined that would be in its hands.
-pub fn namespace_of(user: u32, holders: &[Holder]) -> Result<Option<OwnedFd>> {
+pub fn namespace_of(ids: (u32, u32), holders: &[Holder]) -> Result<Option<OwnedFd>> {
     let is_own = |namespace: &OwnedFd| namespace::owner_of(namespace) == Ok(process::user());
     if let Some(found) = holders.iter().filter_map(|holder| namespace::held_by(holder.pid)).find(is_own) {
         return Ok(Some(found));
     }
+    let (user, _) = ids;
     let members = members::of(user);
     let opened = members.iter().filter_map(|pid| namespace::user_namespace_of(*pid).ok());
     let found = opened.into_iter().find(is_own);
@@ -48,7 +49,7 @@ pub fn namespace_of(user: u32, holders: &[Holder]) -> Result<Option<OwnedFd>> {
         )));
     }
     // Who is left of calls that were killed with their guards, and does not let itself be joined, is in nobody's charge.
-    if !members::end_all(user) {
+    if !members::end_all(ids) {
         return Err(Refusal::internal(format!(
             "processes of uid {user} are left of a call that is over, and do not end (process {} is one)",
             members.first().copied().unwrap_or_default()

@@ -113,7 +113,7 @@ impl Leases {
                 )));
             };
             let holders: Vec<Holder> = entry.holders.iter().copied().filter(Holder::lives).collect();
-            let (call, namespace) = (self.call(user)?, holder::namespace_of(user, &holders)?);
+            let (call, namespace) = (self.call(user)?, holder::namespace_of((user, group), &holders)?);
             return Ok(Lease { user, group, namespace, credential: credential.clone(), holders, _call: call });
         }
         let Some((user, group)) = self.unused(&entries) else {
@@ -151,7 +151,10 @@ impl Leases {
     /// Ends the lease of a user id, unless calls are made with it, or somebody who has it does not end. Whether it has ended.
     fn end(&self, user: u32) -> Result<bool> {
         let calls = self.calls(user)?;
-        if fd::lock(&calls, Lock::Alone, Duration::ZERO).is_err() || !members::end_all(user) {
+        let is_idle = fd::lock(&calls, Lock::Alone, Duration::ZERO).is_ok();
+        // Ids that are the caller's no more are nobody's to give away again.
+        let ids = self.ranges.place_of(user).and_then(|place| self.ranges.at(place));
+        if !is_idle || !ids.is_none_or(members::end_all) {
             return Ok(false);
         }
         self.write(user, b"")?;

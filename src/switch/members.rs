@@ -1,9 +1,14 @@
 //! The living processes of a lease: those that have its user id.
 
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use super::idmap;
+use super::refusal::{Refusal, Result};
+use crate::sys::namespace::{self, Fork};
 use crate::sys::signal::SIGKILL;
-use crate::sys::{proc, process, signal};
+use crate::sys::{fd, proc, process, signal};
 
 /// So long a call waits for who is left of a lease to end. If somebody does not, as one who waits for a disk, the lease stays, and the next
 /// call tries again.
@@ -21,27 +26,44 @@ pub fn of(user: u32) -> Vec<i32> {
 }
 
 /// Ends all processes of a user id; whether none is left.
-pub fn end_all(user: u32) -> bool {
+pub fn end_all(ids: (u32, u32)) -> bool {
     let started = Instant::now();
+    // A look that finds nobody proves nothing: who has children all the time can pass it by.
+    if kill_at_one_moment(ids).is_err() {
+        return false;
+    }
     loop {
-        let left = of(user);
+        let left = of(ids.0);
         let waits =
             |pid: &i32| proc::entry(*pid).is_ok_and(|entry| entry.is_some_and(|entry| entry.waits_for_a_device()));
         let patience = if left.iter().all(waits) { SHORT_FAREWELL } else { FAREWELL };
         if left.is_empty() || started.elapsed() > patience {
             return left.is_empty();
         }
-        for pid in left {
-            let killed = process::open(pid).and_then(|held| {
-                // Held first: whoever has the number now is meant only if it is this user's.
-                if proc::owners(pid).is_some_and(|owners| owners.contains(&user)) {
-                    signal::send(&held, SIGKILL)
-                } else {
-                    Ok(())
-                }
-            });
-            let _ = killed;
-        }
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Kills all processes of a user id, as that user, with one call: none of them can have a child meanwhile.
+fn kill_at_one_moment(ids: (u32, u32)) -> Result<()> {
+    let forbidden = |cause| Refusal::forbidden("end who is left of a lease", cause);
+    let (mut mapped, mut maps) = fd::pipe().map_err(forbidden)?;
+    match namespace::fork_into_new_user_namespace().map_err(forbidden)? {
+        Fork::Child => {
+            let closed = fd::close_above_2_but(&[mapped.as_fd()]).is_ok();
+            if closed && mapped.read_exact(&mut [0]).is_ok() && namespace::become_user(ids.0, ids.1).is_ok() {
+                let _ = signal::send_to_all_others(SIGKILL);
+            }
+            process::exit(0)
+        }
+        Fork::Parent(pid) => {
+            let done = idmap::map(pid, ids);
+            if done.is_ok() {
+                let _ = maps.write_all(b"x");
+            }
+            drop(maps);
+            process::reap_one(pid);
+            done
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`ranges`]: the ids that the caller may give away;
 //! - [`lease`]: to which credential each of them belongs;
 //! - [`holder`], [`members`]: who holds its namespace, and who is in it;
+//! - [`idmap`]: gives a namespace its ids;
 //! - [`rootless`]: makes or joins a user namespace, and runs the payload in it;
 //! - [`guard`]: the process above the payload;
 //! - [`children`]: ends what a guard or a caller has below it;
@@ -16,6 +17,7 @@ pub mod children;
 pub mod credential;
 pub mod guard;
 pub mod holder;
+pub mod idmap;
 pub mod lease;
 pub mod members;
 pub mod payload;

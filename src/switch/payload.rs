@@ -63,10 +63,16 @@ fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
     let (user, group) = payload.user;
     // Its own process group, and no way to the caller's terminal, into which it could type.
     process::lead_session().map_err(failed("make a session for the payload"))?;
+    // A keyring is charged to whom it is made by, and the payloads of this user may have used up what that may have.
+    let has_left_keys = process::leave_session_keyring().is_ok();
     namespace::become_user(user, group).map_err(failed("become the payload's user"))?;
     // Becoming another user may have undone that (proc_sys_fs(5), suid_dumpable).
     process::hide().map_err(failed("hide from others of the payload's user"))?;
-    process::leave_session_keyring().map_err(failed("leave the caller's keys"))?;
+    if !has_left_keys {
+        process::leave_session_keyring().map_err(failed("leave the caller's keys"))?;
+    }
+    // After that, so that others of its user can still be started when one has as many as it may.
+    process::limit_to_half().map_err(failed("limit the payload's processes"))?;
     namespace::renounce_new_privileges().map_err(failed("renounce new privileges"))?;
     namespace::die_with_parent(SIGKILL).map_err(failed("stay bound to the guard"))?;
     if process::parent() != above {

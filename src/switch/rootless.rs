@@ -1,11 +1,11 @@
 //! Running a payload as a subordinate user of the caller's, without privilege.
 
+use std::fs::File;
 use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
 
-use super::children;
 use super::credential::Credential;
 use super::guard::{self, Ground, Wires};
+use super::idmap;
 use super::lease::{Lease, Leases};
 use super::payload::Payload;
 use super::ranges::Ranges;
@@ -38,9 +38,12 @@ pub fn run(
     let signals = Signals::open().map_err(failed)?;
     // What loses its guard becomes this process's child, and can be told from those that it had.
     namespace::adopt_orphans().map_err(|cause| Refusal::forbidden("adopt what loses its parent", cause))?;
-    let started = Started { keeps_error, ..start(&lease, &payload)? };
-    // From here on the others need not wait: who joins now finds a namespace with its ids.
+    let (started, mut go) = start(&lease, &payload, keeps_error)?;
+    // Then the others need not wait any more: who joins now finds a namespace with its ids.
     leases.started(&lease, started.guard)?;
+    // A guard that does not hear it is gone, which is told by the other pipes. Without it nothing is executed.
+    let _ = go.write_all(b"x");
+    drop(go);
     let status = supervise::until_end(&signals, started)?;
     Ok(match status {
         201..=204 => Status::Ambiguous as u8,
@@ -48,12 +51,13 @@ pub fn run(
     })
 }
 
-/// Starts the guard and, below it, the payload.
-fn start(lease: &Lease, payload: &Payload) -> Result<Started> {
+/// Starts the guard, which starts the payload when a byte is written to the pipe.
+fn start(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(Started, File)> {
     let failed = |cause| Refusal::internal(format!("cannot make a pipe: {cause}"));
     let ((refused, tells), (ended, ends)) = (fd::pipe().map_err(failed)?, fd::pipe().map_err(failed)?);
-    let wires = Wires { refused: tells, ended: ends };
-    let (above, before) = (process::own_number(), children::now());
+    let (told, go) = fd::pipe().map_err(failed)?;
+    let wires = Wires { go: told, refused: tells, ended: ends };
+    let above = process::own_number();
     let forbidden = |cause| Refusal::forbidden("make a process or a user namespace", cause);
     let guard = if let Some(namespace) = &lease.namespace {
         match namespace::fork().map_err(forbidden)? {
@@ -61,47 +65,13 @@ fn start(lease: &Lease, payload: &Payload) -> Result<Started> {
             Fork::Parent(pid) => pid,
         }
     } else {
-        let (go, mut mapped) = fd::pipe().map_err(failed)?;
         match process::leaving_processes_to_owner(namespace::fork_into_new).map_err(forbidden)? {
-            Fork::Child => guard::stand(&Ground::New(go), payload, wires, above),
+            Fork::Child => guard::stand(&Ground::New, payload, wires, above),
             Fork::Parent(pid) => {
-                map(pid, lease)?;
-                let _ = mapped.write_all(b"x"); // if it is gone, that is told by the other pipes
+                idmap::map(pid, (lease.user, lease.group))?;
                 pid
             }
         }
     };
-    Ok(Started { guard, refused, ended, before, keeps_error: false })
-}
-
-/// Gives a new namespace its ids: the caller is its root, and the payload's are what they are outside.
-fn map(pid: i32, lease: &Lease) -> Result<()> {
-    let number = |id: u32| id.to_string();
-    let (pid, own) = (pid.to_string(), number(process::user()));
-    let (user, group) = (number(lease.user), number(lease.group));
-    let users = map_by("newuidmap", &[&pid, "0", &own, "1", &user, &user, "1"])?;
-    let groups = map_by("newgidmap", &[&pid, &group, &group, "1"])?;
-    mapped("newuidmap", users)?;
-    mapped("newgidmap", groups)
-}
-
-fn map_by(program: &str, words: &[&str]) -> Result<Child> {
-    let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Refusal::internal(format!(
-            "{program} is not installed: an administrator has to (package uidmap of Debian and Ubuntu, shadow-utils elsewhere)"
-        )),
-        _ => Refusal::internal(format!("cannot execute {program}: {error}")),
-    })
-}
-
-fn mapped(program: &str, child: Child) -> Result<()> {
-    let output = child.wait_with_output();
-    let output = output.map_err(|error| Refusal::internal(format!("cannot wait for {program}: {error}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = crate::shown::Shown(output.stderr.trim_ascii()).to_string();
-    Err(Refusal::internal(format!("{program} failed: {said}{}", super::refusal::obstacles())))
+    Ok((Started { guard, user: lease.user, refused, ended, keeps_error }, go))
 }

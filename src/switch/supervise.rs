@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use super::children;
 use super::refusal::{Refusal, Result};
-use crate::sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals};
+use crate::sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals, Told};
 use crate::sys::{Errno, fd, process};
 
 /// What a call has started, and hears of.
@@ -17,15 +17,15 @@ pub struct Started {
     pub refused: File,
     /// As above.
     pub ended: File,
-    /// The children that this process had before.
-    pub before: Vec<i32>,
+    /// The payload's user.
+    pub user: u32,
     /// Whether standard error stays open, because something is to be said in the end.
     pub keeps_error: bool,
 }
 
 /// Waits for the end of the guard: the payload's status, or why there is no payload.
 pub fn until_end(signals: &Signals, started: Started) -> Result<u8> {
-    let Started { guard, refused, mut ended, before, keeps_error } = started;
+    let Started { guard, user, refused, mut ended, keeps_error } = started;
     let failed = |error: std::io::Error| Refusal::internal(format!("cannot hear what becomes of the payload: {error}"));
     let mut why = Vec::new();
     // None once the payload is executed, or is not going to be.
@@ -57,8 +57,8 @@ pub fn until_end(signals: &Signals, started: Started) -> Result<u8> {
     let mut status = [0; 4];
     let told = ended.read_exact(&mut status);
     if told.is_err() {
-        // Somebody has killed the guard. Where it was the first process of its namespace, nothing is left.
-        children::end_all(&before);
+        // Somebody has killed the guard. Where it was the first process of its namespace, nothing is left; else it is this process's by now.
+        children::end_those_of(user);
     }
     if let Some(mut refused) = unknown {
         refused.read_to_end(&mut why).map_err(failed)?;
@@ -73,14 +73,15 @@ pub fn until_end(signals: &Signals, started: Started) -> Result<u8> {
 /// Hands the next signal on to the guard; whether the guard has ended.
 fn hand_on(signals: &Signals, guard: i32) -> bool {
     match signals.next() {
-        Ok(SIGCHLD) => return process::reap_if_ended(guard),
-        // As a shell expects of what it has stopped.
-        Ok(SIGTSTP | SIGTTIN | SIGTTOU) => {
+        // Also for children that the caller had, and what they have left: nobody else waits for them now.
+        Ok(Told { number: SIGCHLD, .. }) => return std::iter::from_fn(process::reap).any(|(pid, _)| pid == guard),
+        // From a terminal, it is for the shell to see that this process stops. It does not for others: who continues it could come before it stops.
+        Ok(Told { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true }) => {
             let _ = signal::send_by_number(guard, SIGTSTP);
             signal::stop_self();
             let _ = signal::send_by_number(guard, SIGCONT);
         }
-        Ok(number) => {
+        Ok(Told { number, .. }) => {
             let _ = signal::send_by_number(guard, number);
         }
         Err(_) => {}

@@ -27,6 +27,11 @@ pub fn fork_into_new() -> Result<Fork> {
     clone(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS)
 }
 
+/// As [`fork`]; the child is in a new user namespace alone, with every capability in there.
+pub fn fork_into_new_user_namespace() -> Result<Fork> {
+    clone(CloneFlags::CLONE_NEWUSER)
+}
+
 fn clone(flags: CloneFlags) -> Result<Fork> {
     let flags = flags.bits() as libc::c_ulong | libc::SIGCHLD as libc::c_ulong;
     // SAFETY: without a stack of its own the child goes on as after fork(2); by contract there is no other thread, whose locks it would

@@ -227,6 +227,15 @@ pub fn leaving_processes_to_owner<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Lets this process, and what it starts, have no more than half of the processes that its user may have, for good.
+pub fn limit_to_half() -> Result<()> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NPROC)?;
+    if soft == nix::sys::resource::RLIM_INFINITY {
+        return Ok(());
+    }
+    setrlimit(Resource::RLIMIT_NPROC, soft / 2, soft / 2)
+}
+
 /// Hides what this process has from others of its user until it executes something: nobody can trace it, or open its descriptors.
 pub fn hide() -> Result<()> {
     nix::sys::prctl::set_dumpable(false)

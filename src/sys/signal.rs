@@ -125,10 +125,11 @@ impl Signals {
         SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC).map(Signals)
     }
 
-    /// Waits for the next: its number.
-    pub fn next(&self) -> Result<i32> {
+    /// Waits for the next.
+    pub fn next(&self) -> Result<Told> {
         let told = self.0.read_signal()?.ok_or(Errno::EAGAIN)?;
-        told.ssi_signo.try_into().map_err(|_| Errno::EINVAL)
+        let number = told.ssi_signo.try_into().map_err(|_| Errno::EINVAL)?;
+        Ok(Told { number, from_kernel: told.ssi_code == libc::SI_KERNEL })
     }
 }
 

@@ -63,6 +63,17 @@ fn main() {
             unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
             wait();
         }
+        // It has as many keys as its user may have.
+        "hoarder" => {
+            let add = |number: u32| {
+                let name = std::ffi::CString::new(format!("gh-test-{number}")).unwrap();
+                // SAFETY: two strings, and plain numbers: the call of add_key(2).
+                unsafe { libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1, -3) }
+            };
+            let refused = (0..1_000_000).find(|number| add(*number) < 0);
+            assert!(refused.is_some_and(|number| number > 10), "{refused:?}");
+            wait();
+        }
         "deaf" => {
             ignore_term();
             wait();
