@@ -38,9 +38,7 @@ impl Refusal {
     pub fn internal(text: impl Into<String>) -> Self {
         Refusal { status: Status::Internal, text: text.into() }
     }
-}
 
-impl Refusal {
     /// The kernel does not allow a step of making a payload another user; with what is known to stand in the way.
     pub fn forbidden(step: &str, cause: Errno) -> Self {
         let advice = match cause {
