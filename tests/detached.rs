@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use support::handover::{SETUP, is_with_job, text};
-use support::{Account, Site, own, said, wait_until, write};
+use support::{Account, Site, own, said, variables_of, wait_until, write};
 
 /// A sandbox whose deletion takes longer than the start of a process.
 fn large(site: &Site) -> PathBuf {
@@ -40,7 +40,7 @@ impl Stopped {
         strace.args(["-e", "inject=unlinkat:signal=SIGSTOP:when=1", "sh", "-c"]);
         strace.arg(r#"pipe=$0; exec "$@" >"$pipe" 2>&1 7<>"$pipe""#).arg(&pipe);
         strace.arg(call.get_program()).args(call.get_args()).stdin(Stdio::null()).stderr(Stdio::piped());
-        strace.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        strace.env_clear().envs(variables_of(&call));
         let mut strace = strace.spawn().unwrap();
         let mut output = String::new();
         File::open(&pipe).unwrap().read_to_string(&mut output).unwrap();

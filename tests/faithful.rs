@@ -20,7 +20,7 @@ use support::handover::{
 };
 use support::mounts::{Mounts, in_memory};
 use support::picture::{make_fifo, picture, set_attribute, set_modified};
-use support::{Account, Site, failed, own, owner, succeeded, write};
+use support::{Account, Site, failed, own, owner, succeeded, variables_of, write};
 
 // What comes across.
 
@@ -424,7 +424,7 @@ fn depth(top: &Path) -> (usize, bool) {
 fn limited(call: &Command) -> Command {
     let mut limited = Account::batch().command("prlimit");
     limited.args(["--nofile=1024", "--"]).arg(call.get_program()).args(call.get_args()).env_clear();
-    limited.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    limited.envs(variables_of(call)).stdin(Stdio::null());
     limited
 }
 

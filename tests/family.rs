@@ -17,7 +17,9 @@ use support::job::{Job, run};
 use support::kinsfolk::{Kin, Target, as_job_of, hunt, is_alive, kin as kin_program, marked_with, report, state};
 use support::mounts::{Mounts, on_image};
 use support::starter::Starter;
-use support::{Account, PROXY, Site, executable, failed, is_rootless, own, retained, said, wait_until, write};
+use support::{
+    Account, PROXY, Site, executable, failed, is_rootless, own, retained, said, variables_of, wait_until, write,
+};
 
 /// A site with a sandbox that is set up.
 fn prepared() -> (Site, PathBuf) {
@@ -153,7 +155,7 @@ fn a_family_larger_than_the_limit_of_descriptors_is_ended() {
     let call = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL");
     let mut few = Account::batch().command("/bin/sh");
     few.args(["-c", "ulimit -n 60; exec \"$@\"", "sh"]).arg(call.get_program()).args(call.get_args());
-    few.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    few.env_clear().envs(variables_of(&call));
     let said = report(&few.output().unwrap());
     assert_eq!(kin.alive(), [0; 0], "{said}");
     // Where the first of them is the first payload of the switcher's, with it ends the rest.
@@ -438,7 +440,7 @@ fn monitored<'a>(site: &'a Site, sandbox: &Path, script: &str) -> (Installation<
     // As a starter does: the supervisor is in another session.
     let mut session = Account::batch().command("setsid");
     session.arg("--wait").arg(call.get_program()).args(call.get_args()).env_clear().stderr(Stdio::null());
-    session.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    session.envs(variables_of(&call));
     call = session;
     (installation, Starter::start(call))
 }

@@ -6,11 +6,10 @@ mod support;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use support::handover::update;
 use support::picture::picture;
-use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, write};
+use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, under, write};
 
 const CLEANUP: &str = "condor_glexec_cleanup";
 
@@ -19,14 +18,6 @@ fn handed_over(site: &Site) -> PathBuf {
     let sandbox = site.sandbox("s");
     site.set_up(&sandbox);
     sandbox
-}
-
-/// A call with something done to its process first: the words of a command that executes the rest.
-fn under(call: &Command, first: &[&str]) -> Command {
-    let mut command = Account::batch().command(first[0]);
-    command.args(&first[1..]).arg(call.get_program()).args(call.get_args());
-    command.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command
 }
 
 #[test]

@@ -14,7 +14,7 @@ use support::handover::{
     update, with_job,
 };
 use support::picture::{make_fifo, picture, set_modified};
-use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, wait_until, write};
+use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, variables_of, wait_until, write};
 
 // A job that removed its directory.
 
@@ -429,7 +429,7 @@ fn temporary_names_begin_with_the_sandboxs_and_none_is_inside_condor() {
         let mut traced = Command::new("strace");
         traced.args(["-f", "-qq", "-y", "-u", "gh-batch", "-e", "trace=%file", "-o"]).arg(&log).arg("--");
         traced.arg(call.get_program()).args(call.get_args()).env_clear().current_dir("/").stdin(Stdio::null());
-        succeeded(&traced.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).output().unwrap());
+        succeeded(&traced.envs(variables_of(&call)).output().unwrap());
         let execute = format!("<{}", site.execute().display());
         for line in text(&log).lines().filter(|line| !line.contains(") = -1 ")) {
             if !["mkdir", "O_CREAT", "rename", "link", "mknod"].iter().any(|word| line.contains(word)) {

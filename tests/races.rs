@@ -11,7 +11,7 @@ use std::process::Output;
 use support::handover::{CLEANUP, SETUP, data, furnished, is_back, set_mode, with_job};
 use support::lied::{Leftover, ended};
 use support::picture::{Picture, picture};
-use support::{Account, Site, own, owner, retained, said, write};
+use support::{Account, Site, own, owner, retained, said, variables_of, write};
 
 /// So many rounds each: the races are won and lost in every one of them.
 const ROUNDS: usize = 30;
@@ -90,7 +90,7 @@ fn directories_that_a_left_over_process_swaps_for_links_let_nothing_in_and_nothi
 fn cleanup_with_links(call: &mut std::process::Command, round: usize) -> std::process::Command {
     let policy = ["copy", "drop", "keep"][round % 3];
     let mut again = Account::batch().command(call.get_program());
-    again.args(call.get_args()).env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    again.args(call.get_args()).env_clear().envs(variables_of(call));
     again.env("GLEXEC_HELPERS_LINKS", policy).stdin(std::process::Stdio::null());
     again
 }

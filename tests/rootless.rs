@@ -20,9 +20,11 @@ use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
 use support::keys::{KEY, with_a_key};
 use support::kinsfolk::{Target, is_alive, marked_with, state};
+use support::mounts::Mounts;
 use support::starter::Starter;
 use support::{
-    Account, SUBORDINATE, Site, executable, failed, own, owner, program, said, succeeded, wait_until, write,
+    Account, SUBORDINATE, Site, executable, failed, own, owner, program, said, succeeded, under, variables_of,
+    wait_until, write,
 };
 
 /// A payload that says something when it has begun; what it says first.
@@ -179,11 +181,9 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
     fs::rename(table.join(user.trim()), table.join("12345")).unwrap();
     failed(&with_table(), 202, &["uid 12345", "no subordinate id of yours"]);
 
-    let call = rootless.glexec();
-    let mut without = Account::batch().command("setpriv");
-    without.args(["--no-new-privs"]).arg(call.get_program()).arg("/bin/true").env_clear();
-    without.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    failed(&without.output().unwrap(), 202, &["no_new_privs"]);
+    let mut call = rootless.glexec();
+    call.arg("/bin/true");
+    failed(&under(&call, &["setpriv", "--no-new-privs"]).output().unwrap(), 202, &["no_new_privs"]);
 
     // In a user namespace of root's, with a setting of its own.
     let mut holder = Command::new("unshare").args(["--user", "sleep", "60"]).spawn().unwrap();
@@ -197,8 +197,8 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
         exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$@\"";
     let mut forbidden = Command::new("nsenter");
     forbidden.args(["--user", "--target", &holder.id().to_string(), "/bin/sh", "-c", script, "sh"]);
-    forbidden.arg(call.get_program()).arg("/bin/true").env_clear();
-    forbidden.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    forbidden.arg(call.get_program()).args(call.get_args()).env_clear();
+    forbidden.envs(variables_of(&call));
     let output = forbidden.output().unwrap();
     holder.kill().unwrap();
     holder.wait().unwrap();
@@ -208,6 +208,27 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
     symlink("/tmp", &planted).unwrap();
     let output = rootless.glexec().env("GLEXEC_STATE_DIR", &planted).arg("/bin/true").output().unwrap();
     failed(&output, 202, &["planted", "GLEXEC_STATE_DIR"]);
+}
+
+#[test]
+fn a_table_of_leases_that_cannot_be_written_is_202_and_nothing_has_run() {
+    let rootless = Rootless::new();
+    let state = rootless.table("state", 0..0, &[]);
+    let mounts = Mounts::below(&state);
+    let options = format!("mode=700,uid={},size=64k", Account::batch().uid);
+    mounts.add(&["-t", "tmpfs", "-o", &options, "none"], &state);
+    let executed = rootless.site.execute().join("executed");
+    let call = |command: &mut Command| {
+        command.env("GLEXEC_STATE_DIR", &state).arg("touch").arg(&executed);
+        command.output().unwrap()
+    };
+    // It has a lease, and the guard of another call has to be noted in it.
+    succeeded(&call(&mut rootless.glexec()));
+    fs::remove_file(&executed).unwrap();
+    let mut full = fs::File::create(state.join("full")).unwrap();
+    while full.write_all(&[0; 4096]).is_ok() {}
+    failed(&call(&mut rootless.glexec()), 202, &["cannot write the lease", "No space left"]);
+    assert!(!executed.exists());
 }
 
 #[test]
@@ -262,7 +283,7 @@ fn the_environment_is_new_and_descriptors_above_2_are_closed() {
         .arg(call.get_program())
         .args(["ls", "/proc/self/fd"])
         .env_clear();
-    open.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    open.envs(variables_of(&call));
     // 3 is the listing itself.
     assert_eq!(String::from_utf8(open.output().unwrap().stdout).unwrap(), "0\n1\n2\n3\n");
 }
@@ -281,7 +302,7 @@ fn it_keeps_the_working_directory_and_starts_with_default_signals_its_own_group_
         .args(command.get_args())
         .current_dir("/usr/lib")
         .env_clear();
-    ignoring.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    ignoring.envs(variables_of(&command));
     let output = ignoring.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
@@ -413,6 +434,7 @@ fn a_payload_cannot_reach_its_caller_nor_another_payload() {
     assert_ne!(user, neighbours);
     let others = processes_of(neighbours.parse().unwrap());
     assert_eq!(others.len(), 1);
+    assert_eq!(rootless.says("strace -qq -o /dev/null echo can trace"), "can trace");
     for pid in others.into_iter().chain([caller.id(), neighbour.id(), first.id()]) {
         let script = format!(
             "kill -9 {pid} 2>/dev/null && echo killed; cat /proc/{pid}/environ 2>/dev/null && echo read; \
@@ -474,7 +496,7 @@ fn what_is_above_a_payload_keeps_nothing_of_the_callers_open() {
         let mut open = Account::batch().command("/bin/sh");
         open.args(["-c", "exec \"$@\" 7</etc/passwd", "sh"]).arg(call.get_program());
         open.args(["/bin/sh", "-c", "echo begun; exec sleep 60 >/dev/null"]).env_clear();
-        open.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        open.envs(variables_of(&call));
         let (mut child, _) = begun(&mut open);
         let guard = children_of(child.id())[0];
         // Neither what the caller had open nor the table of leases.
@@ -541,7 +563,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
         if credential.is_some() {
             command.arg(call.get_program());
         }
-        command.args(words).env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.args(words).env_clear().envs(variables_of(&call));
         command.env("GLEXEC_CLIENT_CERT", credential.unwrap_or(Path::new("/nonexistent")));
         command
     };
@@ -672,7 +694,7 @@ fn a_payload_reads_from_the_callers_terminal_but_has_no_way_to_it() {
     let words = format!("exec {} /bin/sh -c '{script}'", call.get_program().display());
     let mut terminal = Account::batch().command("script");
     terminal.args(["-qefc", &words, "/dev/null"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
-    terminal.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    terminal.envs(variables_of(&call));
     let mut terminal = terminal.spawn().unwrap();
     let mut screen = BufReader::new(terminal.stdout.take().unwrap());
     let mut line = || {
@@ -712,7 +734,7 @@ fn a_caller_that_had_children_keeps_them() {
     // One of them leaves another one behind.
     let script = "sleep 60 >/dev/null & echo $!; (sleep 0.1; sleep 61 >/dev/null &) & exec \"$0\" sleep 60";
     shell.args(["-c", script]).arg(call.get_program()).env_clear();
-    shell.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.envs(variables_of(&call));
     let (mut child, own) = begun(&mut shell);
     let own: u32 = own.parse().unwrap();
     let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -876,7 +898,7 @@ fn credentials_at_one_path_in_two_mount_namespaces_are_two() {
     let mut elsewhere = Command::new("unshare");
     elsewhere.args(["--mount", "/bin/sh", "-c", script]).arg(&place).arg(&path).arg(program("glexec"));
     let call = rootless.glexec();
-    elsewhere.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    elsewhere.env_clear().envs(variables_of(&call));
     let output = elsewhere.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let others: BTreeSet<&str> = said.lines().collect();
@@ -899,7 +921,7 @@ fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting()
     let mut held = Command::new("strace");
     held.args(["-D", "-f", "-qq", "-o", "/dev/null", "-u", "gh-batch", "-e", "trace=execve"]);
     held.args(["-e", "inject=execve:delay_enter=3s:when=1"]).arg(call.get_program()).args(["sleep", "60"]).env_clear();
-    held.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+    held.envs(variables_of(&call)).stdin(Stdio::null());
     let mut held = held.spawn().unwrap();
     wait_until("its process is the payload's", || !processes_of(user).is_empty());
     let other = rootless.glexec_with(&rootless.credential("other")).arg("/bin/true").output().unwrap();

@@ -13,7 +13,9 @@ use std::process::{Command, Stdio};
 use support::kinsfolk::{Target, seen_here};
 use support::picture::{picture, set_attribute};
 use support::starter::Starter;
-use support::{Account, PROXY, Site, as_job, own, owner, program, retained, said, succeeded, wait_until, write};
+use support::{
+    Account, PROXY, Site, as_job, own, owner, program, retained, said, succeeded, variables_of, wait_until, write,
+};
 
 /// A command under strace, which follows every process that it starts and writes what it sees of each to a file in `log`.
 fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
@@ -24,7 +26,7 @@ fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
         command.args(["-e", expression]);
     }
     command.arg(call.get_program()).args(call.get_args()).current_dir("/").stdin(Stdio::null());
-    command.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env_clear().envs(variables_of(call));
     command
 }
 

@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 
 use super::refusal::{self, Refusal, Result};
+use crate::shown::Shown;
 use crate::sys::process;
 
 /// Gives a new namespace its ids: the caller is its root, and the payload's are what they are outside.
@@ -33,6 +34,6 @@ fn mapped(program: &str, child: Child) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = crate::shown::Shown(output.stderr.trim_ascii()).to_string();
+    let said = Shown(output.stderr.trim_ascii());
     Err(Refusal::internal(format!("{program} failed: {said}{}", refusal::obstacles())))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Account, Site, program, write};
+use super::{Account, Site, program, variables_of, write};
 
 /// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are touched.
 pub struct Installation<'a> {
@@ -33,7 +33,7 @@ impl<'a> Installation<'a> {
         let name = Path::new(call.get_program()).file_name().unwrap();
         let mut command = Account::batch().command(self.site.path().join("programs").join(name));
         command.args(call.get_args()).env_clear().stdin(Stdio::null());
-        command.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(variables_of(call));
         command
     }
 }

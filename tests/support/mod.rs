@@ -301,6 +301,19 @@ pub fn owner(path: &Path) -> Account {
     }
 }
 
+/// The variables that a call sets, for another command that makes the call.
+pub fn variables_of(call: &Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    call.get_envs().filter_map(|(name, value)| Some((name, value?)))
+}
+
+/// A call with something done to its process first, as the batch user: the words of a command that executes the rest.
+pub fn under(call: &Command, first: &[&str]) -> Command {
+    let mut command = Account::batch().command(first[0]);
+    command.args(&first[1..]).arg(call.get_program()).args(call.get_args());
+    command.env_clear().envs(variables_of(call));
+    command
+}
+
 /// What a helper said on standard error.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

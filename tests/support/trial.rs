@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::handover::{CLEANUP, SETUP};
 use super::picture::{Picture, picture, set_attribute, set_modified};
-use super::{Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, wait_until, write};
+use super::{Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, variables_of, wait_until, write};
 
 /// The system calls that change something, or tell the other side to; openat only where it creates a file.
 pub const CHANGING: &str = "openat,mkdirat,symlinkat,linkat,renameat,renameat2,unlinkat,fchmod,fchmodat,utimensat,\
@@ -97,7 +97,7 @@ impl Trial {
     pub fn below(&self, words: &[String], call: &Command) -> Command {
         let mut command = Account::batch().command(&words[0]);
         command.args(&words[1..]).arg(call.get_program()).args(call.get_args()).stdin(Stdio::null());
-        let variables = call.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let variables = variables_of(call);
         command.env_clear().envs(variables);
         command
     }
