@@ -8,8 +8,10 @@ pub mod agent;
 pub mod cleanup;
 pub mod glexec;
 pub mod job_wrapper;
+
 pub mod kill;
 mod log;
+pub mod pilot;
 pub mod run;
 pub mod setup;
 pub mod update_proxy;

@@ -1,0 +1,211 @@
+//! `condor_glexec_pilot`: one command for pilots, which have no starter, and for administrators.
+
+use std::process::ExitCode;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, Command};
+
+/// The exit statuses of its own. Those of `run` are as far as possible from what payloads end with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// It is done; `doctor`: the node is fit.
+    Success = 0,
+    /// `recover` and `renew-proxy`: it failed; `doctor`: the node is not fit.
+    Failed = 1,
+    /// A wrong call, or bad input; nothing was changed.
+    BadCall = 240,
+    /// `run`: the sandbox could not be handed over; there was no payload.
+    NoSetUp = 241,
+    /// `run`: the payload could not be started; its files are back.
+    NoSwitch = 242,
+    /// `run`: there was a payload, but its files are not back.
+    NoCleanUp = 243,
+    /// `run`: the payload's own status was one of 240 to 244.
+    Ambiguous = 244,
+}
+
+/// The command's definition.
+pub fn definition() -> Command {
+    Command::new("condor_glexec_pilot")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs a payload as another user, from its input to its output; examines a node.")
+        .after_help(
+            "\
+Environment: GLEXEC_HELPERS_LOG: a file, 'syslog' or 'stderr', for a line of
+JSON about each step. GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress
+before the other side of a transfer is given up (600; 0 is for ever).
+GLEXEC_HELPERS_LINKS: what becomes of links that leave the sandbox: 'copy',
+'keep' or 'drop'.
+
+'condor_glexec_pilot <command> --help' tells more.",
+        )
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommand(run_definition())
+        .subcommand(recover_definition())
+        .subcommand(renew_definition())
+        .subcommand(doctor_definition())
+}
+
+fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).value_parser(ValueParser::os_string()).help(help)
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn glexec() -> Arg {
+    option("glexec", "PROGRAM", "The identity switcher [default: the best that works here, see doctor]")
+}
+
+fn execute() -> Arg {
+    option("execute", "DIR", "Where sandboxes are made: a directory of mode 1777 [default: /var/tmp]")
+}
+
+fn proxy() -> Arg {
+    option(
+        "proxy",
+        "FILE",
+        "The credential that the switcher gets, and of which the payload gets a copy, named by its X509_USER_PROXY \
+         [default: what your X509_USER_PROXY names; else a placeholder, of which the payload is not told]",
+    )
+}
+
+fn sandbox() -> Arg {
+    let sandbox = Arg::new("sandbox").value_name("sandbox").value_parser(ValueParser::os_string());
+    sandbox.required(true).help("Its absolute path, as a line of the log or of an error names it")
+}
+
+fn run_definition() -> Command {
+    Command::new("run")
+        .about("Runs a command as another user, in a sandbox of its own, and brings its files back")
+        .override_usage("condor_glexec_pilot run [options] -- <command> [arg…]")
+        .after_help(
+            "\
+The sandbox is made as you, with a copy of the input. The switcher hands it to
+the job user, who runs the command in it, with the standard streams of this
+program and the environment that the switcher and --env give. A command without
+a slash is looked for in your PATH. Afterwards whatever it has left running is
+ended, and the files come back to you: to --output, or they are removed.
+
+SIGTERM, SIGINT, SIGHUP and --timeout go to all that was started for the
+payload; what is left after --grace is killed, and the files come back. SIGTSTP
+stops, SIGCONT continues all of it. If standard input is a terminal, its keys
+for SIGINT and SIGQUIT are the payload's business alone. If this program is
+killed, all of it is killed as well, and 'recover' brings the files back.
+
+Exit status: the payload's, or 128+N if signal N has killed it; 240 wrong call
+or bad input, nothing was done; 241 the sandbox could not be handed over, there
+was no payload; 242 the payload could not be started; 243 the payload has run,
+but its files are not back, and the line on standard error names its status and
+the sandbox; 244 the payload's own status was one of 240 to 244.",
+        )
+        .arg(glexec())
+        .arg(proxy())
+        .arg(option("input", "DIR", "A directory that is copied into the sandbox [default: the sandbox is empty]"))
+        .arg(execute())
+        .arg(option(
+            "name",
+            "NAME",
+            "The sandbox's name there, which must be free [default: pilot_ and a random number]",
+        ))
+        .arg(option("output", "DIR", "Where the payload's files come to: an empty directory, or one that is made"))
+        .arg(
+            option("env", "NAME[=VALUE]", "A variable for the payload; without a value it gets yours")
+                .action(ArgAction::Append),
+        )
+        .arg(
+            option(
+                "env-file",
+                "FILE",
+                "Variables, one NAME=VALUE a line; empty lines and those with # are passed over",
+            )
+            .action(ArgAction::Append),
+        )
+        .arg(option("timeout", "SECONDS", "How long the payload may run [default: for ever]"))
+        .arg(option("grace", "SECONDS", "How long it may take to end when it is asked to [default: 10]"))
+        .arg(
+            flag("keep-sandbox", "Leaves the files in the sandbox, which is yours then, and names it")
+                .conflicts_with("output"),
+        )
+        .arg(flag("json", "At the end one line of JSON on standard error, about all that was done"))
+        .arg(
+            Arg::new("command")
+                .value_name("command")
+                .num_args(1..)
+                .required(true)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .value_parser(ValueParser::os_string())
+                .hide(true),
+        )
+}
+
+fn recover_definition() -> Command {
+    Command::new("recover")
+        .about("Finishes what a pilot or starter that was killed has left: ends the payload, brings its files back")
+        .override_usage("condor_glexec_pilot recover [options] <sandbox>")
+        .after_help("Exit status: 0; 1 it failed, and can be tried again; 240 wrong call.")
+        .arg(glexec())
+        .arg(option(
+            "output",
+            "DIR",
+            "Where the files come to [default: they stay in the sandbox, which is yours then]",
+        ))
+        .arg(
+            flag("discard", "Removes the sandbox and all that was left beside it instead of bringing it back")
+                .conflicts_with("output"),
+        )
+        .arg(sandbox())
+}
+
+fn renew_definition() -> Command {
+    Command::new("renew-proxy")
+        .about("Replaces the credential of a running payload, and the copy that is kept for the switcher")
+        .override_usage("condor_glexec_pilot renew-proxy [options] <sandbox> <file>")
+        .after_help("Exit status: 0; 1 it failed; 240 wrong call.")
+        .arg(glexec())
+        .arg(sandbox())
+        .arg(
+            Arg::new("file")
+                .value_name("file")
+                .value_parser(ValueParser::os_string())
+                .required(true)
+                .help("The new credential; it stays where it is"),
+        )
+}
+
+fn doctor_definition() -> Command {
+    Command::new("doctor")
+        .about("Examines whether payloads can run here as other users, and says what to do where not")
+        .override_usage("condor_glexec_pilot doctor [options]")
+        .after_help(
+            "\
+Each switcher that is found is tried for real, with a sandbox that changes hands
+and back. One line for each thing that was looked at: 'ok', 'warning' or
+'problem', and what to do.
+
+Exit status: 0 the node is fit, perhaps with warnings; 1 it is not; 240 wrong
+call.",
+        )
+        .arg(glexec())
+        .arg(proxy())
+        .arg(execute())
+        .arg(flag("json", "One line of JSON for all"))
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    let _ = definition();
+    ExitCode::from(Status::BadCall as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_consistent() {
+        super::definition().debug_assert();
+    }
+}
