@@ -178,6 +178,17 @@ impl Agent {
         }
     }
 
+    /// Tells an agent that watches to end what it watches, and hears what became of that.
+    pub fn end_watched(&mut self) -> Result<Hunted> {
+        self.channel.end_sending().map_err(|cause| self.last_word(cause))?;
+        self.hunted(Duration::ZERO)
+    }
+
+    /// Whether it has ended, or broken off the conversation.
+    pub fn is_gone(&self) -> bool {
+        self.channel.is_closed()
+    }
+
     /// Ends the conversation after everything went well.
     pub fn farewell(self) {
         drop(self.channel);

@@ -33,6 +33,7 @@ pub fn cleanup(
 ) -> Result<(), Failure> {
     let retained = sandbox.retained().map_err(Failure::BadInput)?;
     let found = sandbox.found().map_err(Failure::BadInput)?;
+    report.request = sandbox.request();
     if found != Found::Nothing {
         // Whatever is beside a sandbox that is gone may be worth a look by its owner.
         sandbox.sweep();

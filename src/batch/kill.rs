@@ -36,8 +36,10 @@ pub struct Order {
     pub whom: Whom,
     /// The signal's number.
     pub signal: i32,
-    /// How many seconds those that are to be killed may take to end by themselves, after SIGTERM.
+    /// How many seconds those that are to be killed may take to end by themselves.
     pub grace: u32,
+    /// The signal that asks them to; of an account SIGTERM.
+    pub asks: i32,
     /// Whether what the account leaves behind is to be removed.
     pub clean: bool,
 }
@@ -56,14 +58,20 @@ pub fn kill(
     }
     let errand = errand(retained_proxy, order).map_err(Failure::BadInput)?;
     let hunted = retrying(patience, report, |_| hunt(switcher, &errand, retained_proxy, order))?;
-    let Hunted { hunt, survivors, remains, .. } = report.hunted.insert(hunted);
+    Ok(verdict(report.hunted.insert(hunted), order.clean)?)
+}
+
+/// Whether a hunt has done what it was meant to: it is a failure if somebody is left, or if there was nobody to signal. With `clean`, also if
+/// something is left.
+pub fn verdict(hunted: &Hunted, clean: bool) -> Result<()> {
+    let Hunted { hunt, survivors, remains, .. } = hunted;
     match (hunt.left, hunt.processes) {
-        (0, 0) if order.signal != signal::SIGKILL => {
-            return Err(Error::refused("signal", "there is no process that it is meant for").into());
+        (0, 0) if hunted.signal != signal::SIGKILL => {
+            return Err(Error::refused("signal", "there is no process that it is meant for"));
         }
-        (0, _) if order.clean && hunt.removed < hunt.remains => {
+        (0, _) if clean && hunt.removed < hunt.remains => {
             let some = remains.join("; ");
-            return Err(Error::refused("account", format!("not all that it left could be removed: {some}")).into());
+            return Err(Error::refused("account", format!("not all that it left could be removed: {some}")));
         }
         (0, _) => return Ok(()),
         _ => {}
@@ -73,7 +81,7 @@ pub fn kill(
         named.push("and others");
     }
     let who = if hunt.left == 1 { "process is" } else { "processes are" };
-    Err(Error::refused("signal", format!("{} {who} left: {}", hunt.left, named.join("; "))).into())
+    Err(Error::refused("signal", format!("{} {who} left: {}", hunt.left, named.join("; "))))
 }
 
 /// Sends the signal to one process.
@@ -145,7 +153,7 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
         }
         Whom::Sandbox => "-".to_owned(),
     };
-    let mut errand = ["hunt", &user, &root, &number, &grace].map(OsString::from).to_vec();
+    let mut errand = ["hunt", &user, &root, &number, &grace, &order.asks.to_string()].map(OsString::from).to_vec();
     errand.push(super::sandbox::family_of(retained)?);
     Ok(errand)
 }

@@ -1,6 +1,7 @@
 //! What runs as the batch user: who owns the pilot, its credentials, and the sandboxes before and after a job.
 //!
 //! - [`setup`], [`run`], [`cleanup`], [`kill`], [`update_proxy`]: the commands;
+//! - [`pilot`]: all of them in one command;
 //! - [`sandbox`]: the state of a sandbox, told from what is on disk;
 //! - [`switcher`]: calling the identity switcher, and what becomes of the call;
 //! - [`agent`]: talking with the agent behind it;
@@ -12,6 +13,7 @@
 pub mod agent;
 pub mod cleanup;
 pub mod kill;
+pub mod pilot;
 pub mod report;
 pub mod retry;
 pub mod run;

@@ -9,12 +9,16 @@ pub struct Report<'a> {
     notice: &'a mut dyn FnMut(&str),
     /// The sandbox that the command is about, or the retained proxy.
     pub about: PathBuf,
+    /// The name under which the log follows the sandbox; see [`super::sandbox::request_of`].
+    pub request: Option<String>,
     /// The statuses of the switcher's calls that failed in a way that may pass.
     pub statuses: Vec<i32>,
     /// What a transfer moved, and left behind.
     pub moved: Option<(Totals, Dropped)>,
     /// The paths of some links that were left behind.
     pub left: Vec<String>,
+    /// What a payload has ended with.
+    pub payload: Option<i32>,
     /// What became of a family that got a signal.
     pub hunted: Option<Hunted>,
     /// Called with what has been moved so far while a transfer goes on.
@@ -27,9 +31,11 @@ impl<'a> Report<'a> {
         Report {
             notice,
             about: PathBuf::new(),
+            request: None,
             statuses: Vec::new(),
             moved: None,
             left: Vec::new(),
+            payload: None,
             hunted: None,
             progress: Box::new(|_| ()),
         }

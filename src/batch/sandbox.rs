@@ -8,9 +8,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::error::{Context as _, Error, Result};
+use crate::sys::fd::{self, Lock};
 use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, process};
 use crate::tree;
 use crate::tree::beside::Place;
@@ -87,6 +90,30 @@ impl Sandbox {
     /// The value of the family mark for this sandbox's job.
     pub fn family(&self) -> Result<OsString> {
         family_of(&self.retained_path())
+    }
+
+    /// The name under which the log follows what is done for this sandbox's job, while there is a retained directory.
+    pub fn request(&self) -> Option<String> {
+        request_of(&self.retained_path())
+    }
+
+    /// Lets no other pilot work on it as long as what is returned is kept: an error if one does. (A helper for starters does not ask.)
+    pub fn lock(&self) -> Result<Vec<File>> {
+        let own = [self.place.name.name(), self.retained.name()].map(|name| (self.place.path_of(name), name));
+        let is_own = |name| {
+            let found = self.place.parent.stat_unmounted(name);
+            found.is_ok_and(|found| found.kind() == Kind::Directory && found.uid() == self.user)
+        };
+        let mut locks = Vec::new();
+        for (path, _) in own.into_iter().filter(|(_, name)| is_own(*name)) {
+            let file = File::open(&path).at("open", &path)?;
+            match fd::lock(&file, Lock::Alone, Duration::ZERO) {
+                Err(Errno::EAGAIN) => return Err(Error::refused(path, "a pilot that is alive works on it")),
+                locked => locked.at("lock", &path)?,
+            }
+            locks.push(file);
+        }
+        Ok(locks)
     }
 
     /// What is at `<sandbox>` now.
@@ -275,7 +302,12 @@ impl Sandbox {
 
     /// Whether another user left something beside the sandbox.
     pub fn others_left_something(&self) -> bool {
-        self.place.leftovers().iter().any(|(_, owner)| *owner != self.user)
+        self.owner_of_leftovers().is_some()
+    }
+
+    /// Another user who left something beside the sandbox.
+    pub fn owner_of_leftovers(&self) -> Option<u32> {
+        self.place.leftovers().into_iter().map(|(_, owner)| owner).find(|owner| *owner != self.user)
     }
 
     fn is_marked(&self, name: Name<'_>) -> bool {
@@ -292,6 +324,23 @@ pub fn family_of(retained: &Path) -> Result<OsString> {
     };
     let parent = parent.canonicalize().at("find the real path of", parent)?;
     Ok(parent.join(name).into_os_string())
+}
+
+/// The sandbox whose retained proxy this is; of any other credential its own path.
+pub fn sandbox_of(credential: &Path) -> PathBuf {
+    let retained = credential.parent().unwrap_or(credential).as_os_str().as_bytes();
+    retained.strip_suffix(b".condor").map_or(credential.to_path_buf(), |path| OsStr::from_bytes(path).into())
+}
+
+/// The name under which the log follows a sandbox through setup, run, kills and cleanup: the caller's own (`GLEXEC_ID`), else what no other
+/// retained directory of this machine has or ever had: its inode and the moment when it was made, where the file system keeps that.
+pub fn request_of(retained: &Path) -> Option<String> {
+    if let Some(name) = std::env::var_os("GLEXEC_ID").filter(|name| !name.is_empty()) {
+        return Some(crate::shown::Shown::os(&name).to_string());
+    }
+    let found = std::fs::symlink_metadata(retained).ok().filter(|found| found.is_dir())?;
+    let born = found.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    Some(format!("{:x}.{:x}", found.ino(), born.as_nanos()))
 }
 
 /// Reads a credential: an open regular file, not empty, of a credential's size.

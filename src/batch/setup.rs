@@ -36,6 +36,7 @@ pub fn setup(
 ) -> Result<(), Failure> {
     let (dir, proxy) = examine(sandbox).map_err(Failure::BadInput)?;
     let retained = retain(sandbox, &proxy)?;
+    report.request = sandbox.request();
     let (agent, moved) = match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
         Ok(copied) => copied,
         Err(failure) => {

@@ -6,18 +6,19 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::retry::Attempt;
+use super::sandbox::request_of;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::proc::Variable;
-use crate::sys::{Errno, fd, proc, process};
+use crate::sys::{Errno, fd, proc, process, signal};
 
 /// The program behind the switcher, installed beside the helpers.
 const AGENT: &str = "condor_glexec_agent";
@@ -36,6 +37,10 @@ pub struct Switcher {
     agent: PathBuf,
     /// How long the other side may make no progress.
     limit: Duration,
+    /// Whether its calls are in process groups of their own.
+    is_apart: bool,
+    /// The user that a new lease of the project's own switcher is to be for.
+    user: Option<u32>,
 }
 
 impl Switcher {
@@ -49,8 +54,19 @@ impl Switcher {
         };
         // It is called from another directory.
         let program = std::path::absolute(&program).at("find the switcher", &program)?;
-        let here = std::env::current_exe().at("find the directory of", "this program")?;
-        Ok(Switcher { program, credential, agent: here.with_file_name(AGENT), limit })
+        Ok(Switcher { program, credential, agent: installed(AGENT)?, limit, is_apart: false, user: None })
+    }
+
+    /// The same, with its calls in process groups of their own: what a terminal sends to its caller's does not end them.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Switcher { is_apart: true, ..self }
+    }
+
+    /// The same; if it is the project's own and makes a new lease, then for this user, or not at all.
+    #[must_use]
+    pub fn for_user(self, user: u32) -> Self {
+        Switcher { user: Some(user), ..self }
     }
 
     /// How long the other side may make no progress; zero is for ever.
@@ -80,7 +96,32 @@ impl Switcher {
         command.env(CREDENTIAL, &self.credential);
         // Otherwise gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");
+        if std::env::var_os("GLEXEC_ID").is_none()
+            && let Some(request) = self.credential.parent().and_then(request_of)
+        {
+            command.env("GLEXEC_ID", request);
+        }
+        if let Some(user) = self.user {
+            command.env("GLEXEC_LEASE_UID", user.to_string());
+        }
         command
+    }
+
+    /// Starts a call that is killed when this process ends, with `input` as descriptor 0. It is in this process's group, or in a session of its
+    /// own. The caller waits for it.
+    pub fn start_bound<'a>(
+        &self,
+        errand: impl IntoIterator<Item = &'a OsStr>,
+        input: OwnedFd,
+        in_own_session: bool,
+    ) -> Result<Bound> {
+        let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
+        let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
+        let mut command = self.command(errand);
+        command.stdin(input).stdout(writer).stderr(again);
+        let child = process::start_bound(&mut command, in_own_session).at("execute the switcher", &self.program)?;
+        let held = process::open(child.id().cast_signed()).at("hold the process of", &self.program)?;
+        Ok(Bound { program: self.program.clone(), said, child, held })
     }
 
     /// Starts a call. The switcher gets `input` as its descriptor 0 and a pipe of ours as 1 and 2: nothing of the caller's.
@@ -88,6 +129,9 @@ impl Switcher {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(errand);
+        if self.is_apart {
+            command.process_group(0);
+        }
         let started = process::start_in_root(command.stdin(input).stdout(writer).stderr(again));
         let mut child = started.at("execute the switcher", &self.program)?;
         drop(command); // and with it our copies of what the child got
@@ -101,12 +145,18 @@ impl Switcher {
     }
 }
 
+/// A program of ours, which is beside this one.
+pub fn installed(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe().at("find the directory of", "this program")?;
+    Ok(here.with_file_name(name))
+}
+
 /// Looks for a program in PATH, as a shell would have done.
-fn search(name: &OsStr) -> Result<PathBuf> {
+pub fn search(name: &OsStr) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| process::may_execute(path));
-    found.ok_or(Errno::ENOENT).at("find in PATH the switcher", name)
+    found.ok_or(Errno::ENOENT).at("find in PATH", name)
 }
 
 /// A call of the switcher that has been started.
@@ -132,18 +182,63 @@ impl Running {
             Ok(ended) => {
                 // It has nothing left to do, and a process with one thread can do more.
                 let _ = self.waiting.join();
-                ended.ok().map(|status| status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+                ended.ok().map(status_of)
             }
             Err(_) => None,
         };
-        let mut said = [0; LONGEST_SAYING];
-        let mut length = 0;
-        // Whoever outlives the switcher may hold the pipe: what is there is taken, and no end is waited for.
-        while let Ok(more @ 1..) = self.said.read(&mut said[length..]) {
-            length += more;
-        }
-        Ended { program: self.switcher.program, status, said: one_line(&said[..length]) }
+        Ended { program: self.switcher.program, status, said: said(&mut self.said) }
     }
+}
+
+/// A call of the switcher that ends with this process.
+#[derive(Debug)]
+pub struct Bound {
+    program: PathBuf,
+    said: File,
+    child: Child,
+    /// Stands for the switcher's process: can be read once that has ended.
+    pub held: OwnedFd,
+}
+
+impl Bound {
+    /// The number of the switcher's process.
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Kills the switcher's own process, if this user may; what is behind it ends with it, or when it is hunted.
+    pub fn kill(&self) {
+        let _ = signal::send(&self.held, signal::SIGKILL);
+    }
+
+    /// Waits for its end, and makes it end after so long.
+    pub fn end_within(self, patience: Duration) -> Ended {
+        if !process::wait_for_end(&self.held, patience).unwrap_or(false) {
+            self.kill();
+        }
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ended {
+        let status = self.child.wait().ok().map(status_of);
+        Ended { program: self.program, status, said: said(&mut self.said) }
+    }
+}
+
+/// 128 + N for signal N.
+fn status_of(ended: ExitStatus) -> i32 {
+    ended.code().unwrap_or_else(|| 128 + ended.signal().unwrap_or(0))
+}
+
+/// What a switcher has said. Whoever outlives it may hold the pipe: what is there is taken, and no end is waited for.
+fn said(pipe: &mut File) -> String {
+    let mut said = [0; LONGEST_SAYING];
+    let mut length = 0;
+    while let Ok(more @ 1..) = pipe.read(&mut said[length..]) {
+        length += more;
+    }
+    one_line(&said[..length])
 }
 
 /// A call of the switcher that is over.

@@ -56,7 +56,8 @@ fn refuse_own(sandbox: &Sandbox, holder: &Dir, name: Name<'_>, new: &Path) -> Re
     Ok(())
 }
 
-fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Result<()> {
+/// Replaces the proxies of a sandbox; see [`update_proxy`].
+pub fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Result<()> {
     match (sandbox.retained()?, sandbox.found()?) {
         (Retained::Absent, Found::Mine) => sandbox.replace_proxy(&sandbox.open()?, &sandbox.path(), content),
         (Retained::Proxy, found) => {

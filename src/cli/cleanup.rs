@@ -55,7 +55,7 @@ fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
 }
 
 /// `GLEXEC_HELPERS_LINKS`.
-fn links() -> anyhow::Result<Links> {
+pub(super) fn links() -> anyhow::Result<Links> {
     const NAME: &str = "GLEXEC_HELPERS_LINKS";
     let Some(text) = std::env::var_os(NAME) else { return Ok(Links::Copy) };
     match text.to_str() {

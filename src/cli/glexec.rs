@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::log;
+use crate::batch::sandbox::sandbox_of;
 use crate::shown::Shown;
 use crate::switch::payload::{PATH, Payload, Proxy};
 use crate::switch::refusal::{Refusal, Result};
@@ -47,6 +48,8 @@ Environment:
   GLEXEC_ID            a name of yours for this call, for the log
   GLEXEC_STATE_DIR     where it is kept which ids are in use (default:
                        /var/tmp/glexec-<your uid>)
+  GLEXEC_LEASE_UID     the subordinate user id that a new credential gets, if
+                       nobody has it: for who has to remove that user's files
   GLEXEC_HELPERS_LOG   a file, 'syslog' or 'stderr', for a line of JSON
 
 The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
@@ -90,11 +93,13 @@ pub fn main() -> ExitCode {
         }
     };
     let variable = |name: &str| std::env::var_os(name).map(|value| Shown::os(&value).to_string());
+    let credential = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
+    let sandbox = credential.as_ref().map(|credential| sandbox_of(credential.as_ref()));
     let line = json!({
-        "credential": variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY")),
+        "sandbox": sandbox.map(|path| path.display().to_string()), "credential": credential,
         "id": variable("GLEXEC_ID"), "uid": user, "command": command, "error": error,
     });
-    if let Err(warning) = log::write_line("glexec", started.elapsed(), status, line) {
+    if let Err(warning) = log::write_line("glexec", started.elapsed(), Some(status), line) {
         super::say("glexec", warning);
     }
     ExitCode::from(status)
@@ -125,7 +130,14 @@ fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>)
     }
     let state = lease::directory(process::user(), variable("GLEXEC_STATE_DIR"));
     let is_temporary = target.is_none();
-    rootless::run(&credential, state, log::is_wanted(), |ids| {
+    let wanted = match variable("GLEXEC_LEASE_UID") {
+        None => None,
+        Some(text) => match text.to_str().and_then(|text| text.parse().ok()) {
+            Some(user) => Some(user),
+            None => return Err(Refusal::client(format!("GLEXEC_LEASE_UID is no user id: {}", Shown::os(&text)))),
+        },
+    };
+    rootless::run(&credential, wanted, state, log::is_wanted(), |ids| {
         *user = Some(ids.0);
         let unique = || PathBuf::from(format!("/tmp/x509up_u{}.glexec.{:08x}", ids.0, fastrand::u32(..)));
         let path = target.unwrap_or_else(unique);

@@ -43,6 +43,9 @@ pub fn main() -> ExitCode {
     let mut next = || fixed.next().unwrap_or_default();
     let job = Job { streams: [next(), next(), next()], program: next(), arguments };
     let failure = wrapper::start(job);
-    super::say("condor_glexec_job_wrapper", failure);
+    // The starter has been told of it, and standard error is the job's by now.
+    if !matches!(failure, wrapper::Failure::Execute { .. }) {
+        super::say("condor_glexec_job_wrapper", failure);
+    }
     Status::BadInput.into()
 }

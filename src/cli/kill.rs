@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use super::Exit;
 use crate::batch::kill::{self, Order, Whom};
 use crate::batch::report::Hunted;
+use crate::batch::sandbox::{request_of, sandbox_of};
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Report};
 use crate::shown::Shown;
-use crate::sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP};
+use crate::sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
 use crate::wire::Hunt;
 
 /// What plain calls with SIGKILL do: `process` or `family`.
@@ -90,7 +91,8 @@ fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
     let order = order(&matches, pid, signal_number(signal)?)?;
     // The switcher is called from the root directory.
     let proxy = std::path::absolute(proxy).map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(proxy)))?;
-    report.about.clone_from(&proxy);
+    report.about = sandbox_of(&proxy);
+    report.request = proxy.parent().and_then(request_of);
     let switcher = Switcher::new(glexec, proxy.clone(), super::idle_limit()?)?;
     match order.whom {
         Whom::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
@@ -133,7 +135,7 @@ fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<Order
     if signal != SIGKILL && (grace.is_some() || clean) {
         bail!("--grace and --clean go with the signal KILL");
     }
-    Ok(Order { whom, signal, grace: grace.unwrap_or(0), clean })
+    Ok(Order { whom, signal, grace: grace.unwrap_or(0), asks: SIGTERM, clean })
 }
 
 fn plain_means_family() -> anyhow::Result<bool> {

@@ -16,21 +16,21 @@ use crate::wire::{Dropped, Totals};
 const NAME: &str = "GLEXEC_HELPERS_LOG";
 
 /// An operation that has ended.
-pub struct Operation<'a> {
+pub struct Operation<'a, 'r> {
     /// The command.
     pub helper: &'a str,
     /// What it did.
-    pub report: &'a Report<'a>,
+    pub report: &'a Report<'r>,
     /// How long it took.
     pub took: Duration,
-    /// Its exit status.
-    pub status: u8,
+    /// Its exit status; none while it goes on, as another program.
+    pub status: Option<u8>,
     /// Its error message, if it failed.
     pub error: Option<String>,
 }
 
 /// Writes the line, if a log is wanted. An operation does not fail for its log: what went wrong is returned to be said.
-pub fn write(operation: &Operation<'_>) -> Result<(), String> {
+pub fn write(operation: &Operation<'_, '_>) -> Result<(), String> {
     let Operation { helper, took, status, .. } = *operation;
     write_line(helper, took, status, facts(operation))
 }
@@ -41,7 +41,7 @@ pub fn is_wanted() -> bool {
 }
 
 /// As [`write`], for facts of any kind about what a program has done; those that every line has are added.
-pub fn write_line(helper: &str, took: Duration, status: u8, facts: Value) -> Result<(), String> {
+pub fn write_line(helper: &str, took: Duration, status: Option<u8>, facts: Value) -> Result<(), String> {
     let Some(place) = std::env::var_os(NAME).filter(|place| !place.is_empty()) else { return Ok(()) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut line = json!({
@@ -49,11 +49,16 @@ pub fn write_line(helper: &str, took: Duration, status: u8, facts: Value) -> Res
         "helper": helper,
         "pid": std::process::id(),
         "milliseconds": took.as_secs_f64() * 1000.0,
-        "outcome": if status == 0 { "ok" } else { "failed" },
+        "outcome": match status {
+            None => "started",
+            Some(0) => "ok",
+            Some(_) => "failed",
+        },
         "status": status,
     });
     if let (Some(line), Value::Object(facts)) = (line.as_object_mut(), facts) {
-        line.extend(facts.into_iter().filter(|(_, value)| !value.is_null()));
+        line.extend(facts);
+        line.retain(|_, value| !value.is_null());
     }
     let written = match place.to_str() {
         Some("stderr") => writeln!(std::io::stderr(), "{line}"),
@@ -67,11 +72,13 @@ pub fn write_line(helper: &str, took: Duration, status: u8, facts: Value) -> Res
     written.map_err(|error| format!("warning: cannot write to the log {} ({NAME}): {error}", Shown::os(&place)))
 }
 
-fn facts(operation: &Operation<'_>) -> Value {
+pub fn facts(operation: &Operation<'_, '_>) -> Value {
     let Operation { report, error, .. } = operation;
     let mut line = json!({
+        "id": report.request,
         "sandbox": Shown::os(&report.about).to_string(),
         "switcher_failures": report.statuses,
+        "payload": report.payload,
         "error": error,
     });
     if let Some(hunted) = &report.hunted {

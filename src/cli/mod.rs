@@ -125,7 +125,7 @@ fn command_with_options(
         say(&name, error);
     }
     let took = started.elapsed();
-    let operation = log::Operation { helper: &name, report: &report, took, status: status as u8, error };
+    let operation = log::Operation { helper: &name, report: &report, took, status: Some(status as u8), error };
     if let Err(warning) = log::write(&operation) {
         say(&name, warning);
     }
@@ -181,12 +181,33 @@ fn words(matches: &ArgMatches) -> Vec<OsString> {
 /// What the arguments say, or the exit status after help, the version, or one line about a usage error.
 fn parse(definition: Command, arguments: impl Iterator<Item = OsString>) -> Result<ArgMatches, ExitCode> {
     let name = definition.get_name().to_owned();
-    let usage = definition.clone().render_usage().to_string().replace("Usage: ", "usage: ");
+    parse_with(definition, arguments).map_err(|unparsed| match unparsed {
+        Unparsed::Shown => Status::Success.into(),
+        Unparsed::Wrong(line) => {
+            say(&name, line);
+            Status::BadInput.into()
+        }
+    })
+}
+
+/// Why arguments say nothing.
+enum Unparsed {
+    /// Help or the version was asked for, and shown.
+    Shown,
+    /// A usage error, as one line.
+    Wrong(String),
+}
+
+/// As [`parse`], for who says it in a way of its own.
+fn parse_with(definition: Command, arguments: impl Iterator<Item = OsString>) -> Result<ArgMatches, Unparsed> {
+    let arguments: Vec<OsString> = arguments.collect();
+    let asked = arguments.get(1).and_then(|name| definition.find_subcommand(name));
+    let usage = asked.unwrap_or(&definition).clone().render_usage().to_string().replace("Usage: ", "usage: ");
     match definition.try_get_matches_from(arguments) {
         Ok(matches) => Ok(matches),
         Err(error) if !error.use_stderr() => {
             let _ = write!(std::io::stdout(), "{error}");
-            Err(Status::Success.into())
+            Err(Unparsed::Shown)
         }
         Err(error) => {
             use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -206,8 +227,7 @@ fn parse(definition: Command, arguments: impl Iterator<Item = OsString>) -> Resu
                 }
                 _ => String::new(),
             };
-            say(&name, format_args!("{what}{which}; {usage}"));
-            Err(Status::BadInput.into())
+            Err(Unparsed::Wrong(format!("{what}{which}; {usage}")))
         }
     }
 }

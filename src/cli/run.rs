@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::Exit;
+use super::{Exit, log};
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Report, run};
@@ -48,5 +48,12 @@ fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     report.about = sandbox.path();
     let switcher = Switcher::new(glexec, sandbox.credential(), Duration::ZERO);
     let switcher = switcher.map_err(run::Failure::from_switcher)?;
+    report.request = sandbox.request();
+    // There is nobody to write it afterwards.
+    let operation =
+        log::Operation { helper: "condor_glexec_run", report, took: Duration::ZERO, status: None, error: None };
+    if let Err(warning) = log::write(&operation) {
+        super::say("condor_glexec_run", warning);
+    }
     Err(run::run(&sandbox, &switcher, wrapper, arguments).into())
 }

@@ -51,6 +51,7 @@ fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
         update_proxy::consume(new);
     })?;
     report.about = sandbox.path();
+    report.request = sandbox.request();
     Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), new)?)
 }
 

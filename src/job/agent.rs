@@ -9,15 +9,15 @@ use std::time::Duration;
 use super::family::Whom;
 use super::hunt::Order;
 use super::remains::Remains;
-use super::{enter, kill, serve};
+use super::{enter, kill, serve, watch};
 use crate::error::{Error, Result};
-use crate::sys::process;
+use crate::sys::{process, signal};
 
 /// What a helper can ask for.
 const ERRANDS: &str = "condor_glexec_agent is called by the other programs of glexec-helpers, through the switcher: \
     serve <sandbox> | enter <sandbox> <family> <wrapper> [arg…] | signal <caller's uid> <pid> <number> | \
-    hunt <caller's uid> <pid or -> <number> <seconds of grace> <mark> | \
-    hunt-account <caller's uid> <number> <seconds of grace> ignore|name|remove";
+    hunt <caller's uid> <pid or -> <number> <seconds of grace> <number that asks> <mark> | \
+    hunt-account <caller's uid> <number> <seconds of grace> ignore|name|remove | watch <caller's uid> <pid> <mark>";
 
 /// Carries out the errand that the arguments name. `enter` returns only if it failed.
 pub fn run(arguments: &[OsString]) -> Result<()> {
@@ -34,11 +34,12 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
             refuse_caller(caller)?;
             kill::send(positive(pid)?, number_of(number)?)
         }
-        (Some("hunt"), [caller, root, number, grace, mark]) => {
+        (Some("hunt"), [caller, root, number, grace, asks, mark]) => {
             refuse_caller(caller)?;
             let root = if root == "-" { None } else { Some(positive(root)?) };
             let grace = Duration::from_secs(number_of::<u32>(grace)?.into());
-            let order = Order { whom: Whom::Family { root, mark }, signal: number_of(number)?, grace };
+            let whom = Whom::Family { root, mark };
+            let order = Order { whom, signal: number_of(number)?, grace, asks: number_of(asks)? };
             kill::hunt(&order, Remains::Ignored)
         }
         (Some("hunt-account"), [caller, number, grace, remains]) => {
@@ -50,7 +51,12 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
                 _ => return Err(usage()),
             };
             let grace = Duration::from_secs(number_of::<u32>(grace)?.into());
-            kill::hunt(&Order { whom: Whom::Account, signal: number_of(number)?, grace }, remains)
+            let order = Order { whom: Whom::Account, signal: number_of(number)?, grace, asks: signal::SIGTERM };
+            kill::hunt(&order, remains)
+        }
+        (Some("watch"), [caller, root, mark]) => {
+            refuse_caller(caller)?;
+            watch::watch(positive(root)?, mark)
         }
         _ => Err(usage()),
     }

@@ -11,7 +11,7 @@ use super::family::{self, Family, Look, Whom};
 use super::monitor;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::proc::{self, Entry};
-use crate::sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
+use crate::sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP};
 use crate::sys::{Errno, fd, process};
 
 /// More looks than this, and the family grows faster than it is stopped.
@@ -42,8 +42,10 @@ pub struct Order<'a> {
     pub whom: Whom<'a>,
     /// The signal.
     pub signal: i32,
-    /// How long they may take to end by themselves after SIGTERM, before SIGKILL.
+    /// How long they may take to end by themselves, before SIGKILL.
     pub grace: Duration,
+    /// The signal that asks them to.
+    pub asks: i32,
 }
 
 /// What became of it.
@@ -173,7 +175,7 @@ impl Hunter<'_> {
     /// Ends every member, asked before if there is a grace.
     fn end(&mut self, order: &Order<'_>) -> Result<()> {
         if !order.grace.is_zero() {
-            self.ask_to_end(order.grace)?;
+            self.ask_to_end(order)?;
             if matches!(order.whom, Whom::Account) {
                 self.reached.extend(kill_all_at_once()?);
             }
@@ -203,11 +205,11 @@ impl Hunter<'_> {
     }
 
     /// Asks every member to end, and waits.
-    fn ask_to_end(&mut self, grace: Duration) -> Result<()> {
-        let end = Instant::now() + grace;
+    fn ask_to_end(&mut self, order: &Order<'_>) -> Result<()> {
+        let end = Instant::now() + order.grace;
         loop {
             let new = jobs(&self.look()?.new);
-            self.signal(&new, SIGTERM);
+            self.signal(&new, order.asks);
             // One that is stopped does not hear it.
             let stopped: Vec<i32> =
                 new.into_iter().filter(|pid| state(*pid).is_some_and(|entry| entry.is_stopped())).collect();

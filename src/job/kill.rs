@@ -58,7 +58,8 @@ pub fn hunt(order: &Order<'_>, remains: Remains) -> Result<()> {
     told.or_else(|error| helper::give_up(&mut channel, error))
 }
 
-fn tell(outcome: Outcome, remains: Remains, channel: &mut Channel) -> Result<()> {
+/// Tells the helper what became of a hunt.
+pub(super) fn tell(outcome: Outcome, remains: Remains, channel: &mut Channel) -> Result<()> {
     for (pid, why) in outcome.left.iter().take(MOST_NAMED) {
         let pid = u32::try_from(*pid).unwrap_or(0);
         channel.queue(Frame::Survivor { pid, text: why.as_bytes() }).map_err(helper::broken)?;

@@ -6,6 +6,7 @@
 //! - [`enter`]: the errand that puts the wrapper into the sandbox;
 //! - [`kill`]: the errands that send signals: to one process, or to a whole family;
 //! - [`hunt`]: how a signal gets to every member of a family;
+//! - [`watch`]: the errand that ends a family when its pilot is gone;
 //! - [`family`]: who the members are;
 //! - [`remains`]: what an account leaves behind;
 //! - [`monitor`]: what to do below a sudo that stays;
@@ -24,4 +25,5 @@ pub mod kill;
 pub mod monitor;
 pub mod remains;
 pub mod serve;
+pub mod watch;
 pub mod wrapper;

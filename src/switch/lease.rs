@@ -94,8 +94,8 @@ impl Leases {
         Ok(Leases { directory, ranges, lock })
     }
 
-    /// The lease for a credential: the one that it has, or a new one.
-    pub fn take(&self, credential: &Credential) -> Result<Lease> {
+    /// The lease for a credential: the one that it has, or a new one; `wanted` is the user that it must be for, if that matters.
+    pub fn take(&self, credential: &Credential, wanted: Option<u32>) -> Result<Lease> {
         let mut entries = self.entries()?;
         let is_same = |entry: &Entry| entry.credential.as_ref().is_some_and(|found| found.place == credential.place);
         for entry in entries.iter_mut().filter(|entry| !is_same(entry)) {
@@ -112,11 +112,20 @@ impl Leases {
                     entry.user
                 )));
             };
+            if wanted.is_some_and(|wanted| wanted != user) {
+                return Err(Refusal::client(format!(
+                    "the lease of this credential is for uid {user} (GLEXEC_LEASE_UID)"
+                )));
+            }
             let holders: Vec<Holder> = entry.holders.iter().copied().filter(Holder::lives).collect();
             let (call, namespace) = (self.call(user)?, holder::namespace_of((user, group), &holders)?);
             return Ok(Lease { user, group, namespace, credential: credential.clone(), holders, _call: call });
         }
-        let Some((user, group)) = self.unused(&entries) else {
+        let unused = match wanted {
+            None => self.unused(&entries),
+            Some(user) => Some(self.wanted(user, &entries)?),
+        };
+        let Some((user, group)) = unused else {
             return Err(Refusal::internal(format!(
                 "all {} subordinate ids are in use: an administrator can give more (usermod --add-subuids)",
                 self.ranges.count()
@@ -141,6 +150,19 @@ impl Leases {
             (0..self.ranges.count()).filter_map(|place| self.ranges.at(place)).filter(|(user, _)| !used.contains(user));
         let mut all = forgotten.iter().filter_map(ids).chain(never).chain(recent.iter().filter_map(ids));
         all.find(|(user, _)| members::of(*user).is_empty())
+    }
+
+    /// The ids of this user, if they are nobody's now.
+    fn wanted(&self, user: u32, entries: &[Entry]) -> Result<(u32, u32)> {
+        let is_taken = entries.iter().any(|entry| entry.user == user && entry.credential.is_some());
+        let ids = self.ranges.place_of(user).and_then(|place| self.ranges.at(place));
+        match ids {
+            None => Err(Refusal::client(format!("uid {user} is no subordinate id of yours (GLEXEC_LEASE_UID)"))),
+            Some(_) if is_taken || !members::of(user).is_empty() => {
+                Err(Refusal::client(format!("uid {user} is another payload's now (GLEXEC_LEASE_UID)")))
+            }
+            Some(ids) => Ok(ids),
+        }
     }
 
     /// Notes that there is a guard, and lets the others have their turn.

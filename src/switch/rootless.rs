@@ -15,10 +15,11 @@ use crate::sys::namespace::{self, Fork};
 use crate::sys::signal::Signals;
 use crate::sys::{fd, process, signal};
 
-/// Runs the payload and returns its status. `payload` is made for the user and group that the lease has. Standard error stays open if
+/// Runs the payload and returns its status. `wanted` is the user that a new lease must be for, if that matters. `payload` is made for the user and group that the lease has. Standard error stays open if
 /// something is to be said in the end.
 pub fn run(
     credential: &Credential,
+    wanted: Option<u32>,
     state: std::path::PathBuf,
     keeps_error: bool,
     payload: impl FnOnce((u32, u32)) -> Payload,
@@ -31,7 +32,7 @@ pub fn run(
         ));
     }
     let leases = Leases::lock(state, Ranges::of(user)?)?;
-    let lease = leases.take(credential)?;
+    let lease = leases.take(credential, wanted)?;
     let payload = payload((lease.user, lease.group));
     let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
     signal::block_all().map_err(failed)?;

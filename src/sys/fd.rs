@@ -105,10 +105,17 @@ pub fn pipe() -> Result<(File, File)> {
 
 /// Waits until one of two descriptors can be read, or has come to its end: which. EINTR if a signal has come.
 pub fn wait_for_either(one: &impl AsFd, other: &impl AsFd) -> Result<(bool, bool)> {
-    let mut polled = [one.as_fd(), other.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    nix::poll::poll(&mut polled, PollTimeout::NONE)?;
-    let [one, other] = polled.map(|polled| polled.any().unwrap_or(true));
-    Ok((one, other))
+    wait_for_any([one.as_fd(), other.as_fd()], None).map(|[one, other]| (one, other))
+}
+
+/// Waits until one of these descriptors can be read, or has come to its end, and no longer than until then: which. EINTR if a signal has come.
+pub fn wait_for_any<const N: usize>(fds: [BorrowedFd<'_>; N], until: Option<Instant>) -> Result<[bool; N]> {
+    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    // Rounded up: a wait that ends too early would be repeated at once, again and again. The longest is 65 seconds; the caller repeats it.
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000));
+    let left = left.map_or(PollTimeout::NONE, |left| PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX)));
+    nix::poll::poll(&mut polled, left)?;
+    Ok(polled.map(|polled| polled.any().unwrap_or(true)))
 }
 
 /// Whether nobody reads from this pipe any more.

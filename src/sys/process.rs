@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
 use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -24,9 +25,9 @@ pub fn user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// What this process creates is its user's alone, unless it says otherwise; whatever mask the caller had.
-pub fn create_privately() {
-    set_umask(0o077);
+/// What this process creates is its user's alone, unless it says otherwise; whatever mask the caller had, which is returned.
+pub fn create_privately() -> u32 {
+    set_umask(0o077)
 }
 
 /// Becomes another program, without looking for it in PATH. Returns only the reason why it could not.
@@ -74,6 +75,22 @@ pub fn start_in_root(command: &mut Command) -> std::io::Result<Child> {
     // A directory that this user may not enter any more is of no use to us either.
     let _ = nix::unistd::fchdir(here);
     started
+}
+
+/// Starts a command in the root directory, and in a session of its own if that is wanted, that is killed when the calling thread ends
+/// (PR_SET_PDEATHSIG, prctl(2); not what it becomes by executing a set-user-ID program).
+pub fn start_bound(command: &mut Command, in_own_session: bool) -> std::io::Result<Child> {
+    let above = own_number();
+    let prepare = move || {
+        namespace::die_with_parent(libc::SIGKILL)?;
+        if parent() != above {
+            // It was killed before the kernel knew that this is to be told.
+            return Err(Errno::ESRCH.into());
+        }
+        if in_own_session { Ok(lead_session()?) } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec it makes three system calls, and allocates nothing.
+    unsafe { command.current_dir("/").pre_exec(prepare) }.spawn()
 }
 
 /// Whether this user may execute a file.
@@ -246,9 +263,9 @@ pub fn lead_session() -> Result<()> {
     nix::unistd::setsid().map(drop)
 }
 
-/// The permission bits that new files do not get.
-pub fn set_umask(mask: u32) {
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
+/// Sets the permission bits that new files do not get; returns those before.
+pub fn set_umask(mask: u32) -> u32 {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask)).bits()
 }
 
 /// The first directory on the way to a file that this user may not pass.

@@ -9,7 +9,8 @@ use super::{Errno, Result};
 
 /// The signals that the helpers know by name.
 pub use libc::{
-    SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH,
+    SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
+    SIGWINCH,
 };
 
 /// Makes the death of children visible again: a caller that ignores SIGCHLD hands that down through exec, and then
@@ -74,6 +75,16 @@ pub fn stop_self() {
     let _ = nix::sys::signal::raise(nix::sys::signal::SIGSTOP);
 }
 
+/// Whether a signal is ignored.
+fn is_ignored(number: libc::c_int) -> bool {
+    let mut found = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is set; the structure lives across the call, which writes it if it succeeds.
+    unsafe {
+        libc::sigaction(number, std::ptr::null(), found.as_mut_ptr()) == 0
+            && found.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 fn set_default(number: libc::c_int) {
     // The kernel's own structure, all zero: SIG_DFL, no flags, an empty mask. The C library's call would refuse the two
     // numbers that it keeps for itself, but a caller may have had them ignored.
@@ -122,7 +133,22 @@ pub struct Signals(SignalFd);
 impl Signals {
     /// Opens it.
     pub fn open() -> Result<Signals> {
-        SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC).map(Signals)
+        Signals::among(&SigSet::all())
+    }
+
+    /// Lets these signals wait from now on until they are asked for here, but for those that whoever started this process wants it to
+    /// ignore, as nohup(1) does.
+    pub fn collect(numbers: &[libc::c_int]) -> Result<Signals> {
+        let mut set = SigSet::empty();
+        for number in numbers.iter().filter(|number| !is_ignored(**number)) {
+            set.add(nix::sys::signal::Signal::try_from(*number)?);
+        }
+        set.thread_block()?;
+        Signals::among(&set)
+    }
+
+    fn among(set: &SigSet) -> Result<Signals> {
+        SignalFd::with_flags(set, SfdFlags::SFD_CLOEXEC).map(Signals)
     }
 
     /// Waits for the next.

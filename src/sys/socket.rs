@@ -58,6 +58,11 @@ pub fn try_send(fd: &impl AsFd, bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Says that this end sends nothing more: the other end sees the end of file, and can still be heard.
+pub fn end_sending(fd: &impl AsFd) -> Result<()> {
+    socket::shutdown(fd.as_fd().as_raw_fd(), Shutdown::Write)
+}
+
 /// Whether the other end neither sends nor hears anything any more.
 pub fn is_closed(fd: &impl AsFd) -> bool {
     let mut polled = [PollFd::new(fd.as_fd(), PollFlags::empty())];

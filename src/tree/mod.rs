@@ -4,6 +4,7 @@
 //!
 //! - [`send`] walks a tree and turns it into records;
 //! - [`build`] makes a tree from records;
+//! - [`copy`] copies one within one user's;
 //! - [`remove`] deletes one;
 //! - [`measure`] tells what a copy of one needs;
 //! - [`content`] copies a large file's content;
@@ -24,6 +25,7 @@ use crate::wire::Totals;
 pub mod beside;
 pub mod build;
 pub mod content;
+pub mod copy;
 pub mod descent;
 mod guard;
 pub mod links;
@@ -35,6 +37,7 @@ pub mod send;
 mod target;
 
 pub use build::Builder;
+pub use copy::copy;
 pub use measure::measure;
 pub use remove::{remove, remove_with};
 pub use send::{Way, send};

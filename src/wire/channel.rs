@@ -203,6 +203,12 @@ impl Channel {
         }
     }
 
+    /// Says that nothing more is asked for; what is still to come can be received.
+    pub fn end_sending(&mut self) -> Result<(), Broken> {
+        self.flush()?;
+        Ok(socket::end_sending(&self.socket)?)
+    }
+
     /// Whether the other end neither sends nor hears anything any more.
     pub fn is_closed(&self) -> bool {
         socket::is_closed(&self.socket)

@@ -10,7 +10,7 @@
 //! Descriptors are attached to bytes, so each step reads exactly its own bytes.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::sys::{Errno, socket};
@@ -143,6 +143,65 @@ impl Starter {
         }
         Ok(())
     }
+}
+
+/// The starter's end of the first socket.
+#[derive(Debug)]
+pub struct Wrapper {
+    /// Can be read once the wrapper has greeted, or is gone.
+    pub socket: OwnedFd,
+}
+
+impl Wrapper {
+    /// Receives the wrapper's first word; whether it is the right one. False also if the wrapper, or the switcher, is gone.
+    pub fn is_greeting(&self) -> Result<bool, Errno> {
+        let mut word = [0; 4];
+        let mut filled = 0;
+        while filled < word.len() {
+            match socket::receive(&self.socket, &mut word[filled..])? {
+                0 => return Ok(false),
+                more => filled += more,
+            }
+        }
+        Ok(u32::from_ne_bytes(word) == HELLO)
+    }
+
+    /// Hands over the environment's text and the three standard streams. Returns the socket on which the wrapper says why the job is not
+    /// executed, and which ends when it is.
+    pub fn hand_over(self, environment: &[u8], streams: [BorrowedFd<'_>; 3]) -> Result<OwnedFd, Errno> {
+        let length = i32::try_from(environment.len() + 1).map_err(|_| Errno::E2BIG)?;
+        let text = [&length.to_ne_bytes()[..], environment, &[0]].concat();
+        // Before it executes the job it takes everything, whatever is wrong with it: so nothing here waits for ever.
+        let sent = (|| {
+            socket::send_all(&self.socket, &text)?;
+            for stream in streams {
+                socket::send_with(&self.socket, &[0], &stream)?;
+            }
+            let (ours, theirs) = socket::pair()?;
+            socket::send_with(&self.socket, &[0], &theirs)?;
+            Ok(ours)
+        })();
+        match sent {
+            // It is gone, and may have said why before.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(self.socket),
+            sent => sent,
+        }
+    }
+}
+
+/// Receives what [`report`] has sent, to the end; nothing if the job was executed.
+pub fn reported(socket: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let mut message = vec![0; LONGEST_MESSAGE];
+    let mut filled = 0;
+    while filled < message.len() {
+        match socket::receive(socket, &mut message[filled..])? {
+            0 => break,
+            more => filled += more,
+        }
+    }
+    message.truncate(filled);
+    message.retain(|byte| *byte != 0);
+    Ok(message)
 }
 
 /// Sends a message as the starter expects it: one string of at most 255 bytes with its NUL. A starter that is gone

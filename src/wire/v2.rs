@@ -53,6 +53,19 @@ pub fn entries(text: &[u8]) -> Result<Vec<Vec<u8>>, Invalid> {
     }
 }
 
+/// Writes entries `NAME=VALUE`, of any bytes but NUL, as a text that [`entries`] splits into the same.
+pub fn text(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for entry in entries {
+        text.extend_from_slice(if text.is_empty() { b"'" } else { b" '" });
+        for byte in entry {
+            text.extend_from_slice(if *byte == b'\'' { b"''" } else { std::slice::from_ref(byte) });
+        }
+        text.push(b'\'');
+    }
+    text
+}
+
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }

@@ -15,6 +15,7 @@ pub mod kinsfolk;
 pub mod lied;
 pub mod mounts;
 pub mod picture;
+pub mod pilot;
 pub mod starter;
 pub mod trial;
 

@@ -1,9 +1,29 @@
 //! `condor_glexec_pilot`: one command for pilots, which have no starter, and for administrators.
 
-use std::process::ExitCode;
+mod progress;
+mod recover;
+mod run;
 
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::Value;
+
+use super::log;
+use crate::batch::Report;
+use crate::batch::pilot::diary::Diary;
+use crate::shown::Shown;
+use crate::sys;
+
+/// The command's name.
+const NAME: &str = "condor_glexec_pilot";
 
 /// The exit statuses of its own. Those of `run` are as far as possible from what payloads end with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +47,7 @@ pub enum Status {
 
 /// The command's definition.
 pub fn definition() -> Command {
-    Command::new("condor_glexec_pilot")
+    Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs a payload as another user, from its input to its output; examines a node.")
         .after_help(
@@ -41,6 +61,7 @@ GLEXEC_HELPERS_LINKS: what becomes of links that leave the sandbox: 'copy',
 'condor_glexec_pilot <command> --help' tells more.",
         )
         .subcommand_required(true)
+        .args_override_self(true)
         .disable_help_subcommand(true)
         .subcommand(run_definition())
         .subcommand(recover_definition())
@@ -198,8 +219,92 @@ call.",
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    let _ = definition();
+    sys::signal::expect_children();
+    let umask = sys::process::create_privately();
+    sys::signal::survive_file_size_limit();
+    let matches = match super::parse_with(definition(), std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(super::Unparsed::Shown) => return ExitCode::SUCCESS,
+        Err(super::Unparsed::Wrong(what)) => return refuse(&anyhow!(what)),
+    };
+    // What else the caller left open is neither ours nor the payload's.
+    if let Err(cause) = sys::fd::close_above_2_on_exec() {
+        return refuse(&anyhow!("cannot close the caller's other descriptors: {cause}"));
+    }
+    match matches.subcommand() {
+        Some(("run", matches)) => run::main(matches, umask),
+        Some(("recover", matches)) => recover::recover(matches),
+        Some(("renew-proxy", matches)) => recover::renew(matches),
+        _ => ExitCode::from(Status::BadCall as u8),
+    }
+}
+
+/// One line on standard error.
+fn say(line: impl Display) {
+    super::say(NAME, line);
+}
+
+/// The end of a wrong call.
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    say(format_args!("{error:#}"));
     ExitCode::from(Status::BadCall as u8)
+}
+
+/// A line of JSON on standard error: standard output is the payload's.
+fn print_line(line: &Value) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Does something whose steps are logged; `steps` gets them, too.
+fn with_diary<T>(sandbox: &Path, steps: &mut Vec<Value>, work: impl FnOnce(&mut Diary<'_>) -> T) -> T {
+    let mut note = |step: &'static str, report: &Report<'_>, took: Duration, error: Option<String>| {
+        let status = Some(u8::from(error.is_some()));
+        let mut facts = log::facts(&log::Operation { helper: NAME, report, took, status, error });
+        facts["step"] = step.into();
+        if let Some(facts) = facts.as_object_mut() {
+            facts.retain(|_, value| !value.is_null());
+        }
+        if let Err(warning) = log::write_line(NAME, took, status, facts.clone()) {
+            say(warning);
+        }
+        facts["milliseconds"] = (took.as_secs_f64() * 1000.0).into();
+        steps.push(facts);
+    };
+    let mut notice = super::notice;
+    let mut diary = Diary {
+        sandbox: sandbox.to_owned(),
+        request: None,
+        notice: &mut notice,
+        progress: &mut progress::of,
+        note: &mut note,
+    };
+    work(&mut diary)
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a OsString> {
+    matches.get_one(name)
+}
+
+fn values<'a>(matches: &'a ArgMatches, name: &str) -> impl Iterator<Item = &'a OsString> {
+    matches.get_many(name).into_iter().flatten()
+}
+
+/// A path that does not depend on the working directory.
+fn absolute(matches: &ArgMatches, name: &str) -> anyhow::Result<Option<PathBuf>> {
+    let path = text(matches, name)
+        .map(|path| std::path::absolute(path).with_context(|| format!("--{name} '{}'", Shown::os(path))));
+    path.transpose()
+}
+
+/// Where sandboxes are made.
+fn execute_directory(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
+    Ok(absolute(matches, "execute")?.unwrap_or_else(|| PathBuf::from("/var/tmp")))
+}
+
+/// The path of the credential; none if the caller has none.
+fn credential(matches: &ArgMatches) -> anyhow::Result<Option<PathBuf>> {
+    let of_caller = || std::env::var_os("X509_USER_PROXY").filter(|path| !path.is_empty()).map(PathBuf::from);
+    Ok(absolute(matches, "proxy")?.or_else(of_caller))
 }
 
 #[cfg(test)]

@@ -1,0 +1,22 @@
+//! For pilots, which have no starter: a payload from its input to its output.
+//!
+//! - [`order`]: what is wanted;
+//! - [`run`]: the way of a payload, from the first step to the last;
+//! - [`place`]: the sandbox before it changes hands, and its files when they are back;
+//! - [`payload`]: starting the payload, and the agent that watches for this process's end;
+//! - [`supervise`]: signals and time while the payload runs;
+//! - [`candidates`]: the switchers that there are;
+//! - [`recover`]: what to do when a pilot was killed;
+//! - [`diary`]: what is told of each step.
+
+pub mod candidates;
+pub mod diary;
+pub mod order;
+pub mod payload;
+pub mod place;
+pub mod recover;
+pub mod run;
+pub mod supervise;
+
+/// The name of the credential in a pilot's sandboxes.
+pub const PROXY: &str = ".glexec_pilot_proxy";

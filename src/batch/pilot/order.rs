@@ -1,0 +1,40 @@
+//! What a pilot wants.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::wire::Links;
+
+/// A payload, and what becomes of its files.
+#[derive(Debug)]
+pub struct Order {
+    /// The switcher, if it is not to be looked for.
+    pub glexec: Option<OsString>,
+    /// How long the other side may make no progress; zero is for ever.
+    pub limit: Duration,
+    /// The absolute path that the sandbox gets.
+    pub sandbox: PathBuf,
+    /// The credential's content.
+    pub credential: Vec<u8>,
+    /// Whether the payload is told of its copy.
+    pub is_credential_told: bool,
+    /// The directory that is copied into the sandbox.
+    pub input: Option<PathBuf>,
+    /// The directory that the files come to.
+    pub output: Option<PathBuf>,
+    /// Whether they stay in the sandbox.
+    pub keeps_sandbox: bool,
+    /// What becomes of links that leave the sandbox.
+    pub links: Links,
+    /// The payload's variables, `NAME=VALUE` each.
+    pub environment: Vec<Vec<u8>>,
+    /// The caller's umask, which the payload gets unless the switcher gives it another one.
+    pub umask: u32,
+    /// How long the payload may run.
+    pub timeout: Option<Duration>,
+    /// How many seconds it may take to end when it is asked to.
+    pub grace: u32,
+    /// The program, which is not looked for any more, and its arguments.
+    pub command: Vec<OsString>,
+}

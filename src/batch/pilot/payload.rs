@@ -1,0 +1,134 @@
+//! Starting a payload: this process is its starter.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::order::Order;
+use super::supervise::{self, Asked};
+use crate::batch::agent::{Agent, Called};
+use crate::batch::retry::Attempt;
+use crate::batch::sandbox::Sandbox;
+use crate::batch::switcher::{Bound, Switcher, installed};
+use crate::error::{Context as _, Error, Result};
+use crate::sys::signal::{self, SIGTSTP, Signals, Told};
+use crate::sys::{Errno, fd, process, socket};
+use crate::wire::launch::Wrapper;
+use crate::wire::v2;
+
+/// The program that becomes the payload.
+const WRAPPER: &str = "condor_glexec_job_wrapper";
+
+/// So long a wrapper without a starter may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A payload that has been handed all that it needs.
+#[derive(Debug)]
+pub struct Started {
+    /// The call of the switcher, which ends with the payload.
+    pub switcher: Bound,
+    /// The agent that ends the family when this process is gone.
+    pub watch: Agent,
+    /// Says why the payload was not executed, and ends if it was.
+    pub refusals: OwnedFd,
+}
+
+/// What came of an attempt to start one.
+pub enum Start {
+    /// It runs, or is about to.
+    Started(Box<Started>),
+    /// Somebody wanted it to end before it had begun.
+    Cancelled(Asked),
+}
+
+/// Starts the payload with the standard streams of this process. Nothing is executed before there is somebody to end it if this process is killed.
+pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Signals) -> Result<Start> {
+    let (family, path, wrapper) = (sandbox.family()?, sandbox.path(), installed(WRAPPER)?);
+    let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
+    // A wrapper that is stopped does not keep this process.
+    socket::limit_waiting(&ours, switcher.limit()).at("prepare the socket for", switcher.program())?;
+    let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper.as_os_str()];
+    let passed = [OsStr::new("-"); 3];
+    let errand = fixed.into_iter().chain(passed).chain(order.command.iter().map(AsRef::as_ref));
+    let own = process::set_umask(order.umask);
+    let bound = switcher.start_bound(errand, theirs, !supervise::has_terminal());
+    process::set_umask(own);
+    let bound = bound?;
+    let wrapper = Wrapper { socket: ours };
+    let (user, root) = (process::user().to_string(), bound.pid().to_string());
+    let errand = [OsStr::new("watch"), user.as_ref(), root.as_ref(), &family];
+    let watch = match Called::with(switcher, &errand, path.as_os_str()) {
+        Ok(watch) => watch,
+        Err(error) => return give_up(wrapper, bound, error),
+    };
+    match wait_for_greeting(&wrapper, &bound, signals, switcher.limit()) {
+        Ok(Greeting::Heard) => {}
+        Ok(Greeting::Asked(asked)) => {
+            drop(wrapper);
+            bound.end_within(PATIENCE);
+            return Ok(Start::Cancelled(asked));
+        }
+        Ok(Greeting::Missing) => {
+            drop(wrapper);
+            return Err(bound.end_within(PATIENCE).error());
+        }
+        Err(error) => return give_up(wrapper, bound, error),
+    }
+    let watch = match watch.hello().map_err(Attempt::error) {
+        Ok(watch) => watch,
+        Err(error) => return give_up(wrapper, bound, error),
+    };
+    let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
+    let streams = [input.as_fd(), output.as_fd(), errors.as_fd()];
+    match wrapper.hand_over(&v2::text(&order.environment), streams) {
+        Ok(refusals) => Ok(Start::Started(Box::new(Started { switcher: bound, watch, refusals }))),
+        Err(cause) => {
+            bound.end_within(PATIENCE);
+            Err(cause).at("hand the environment and the standard streams to", "the job wrapper")
+        }
+    }
+}
+
+/// How the wait for the wrapper ended.
+enum Greeting {
+    Heard,
+    Missing,
+    Asked(Asked),
+}
+
+fn wait_for_greeting(wrapper: &Wrapper, bound: &Bound, signals: &Signals, limit: Duration) -> Result<Greeting> {
+    let until = Some(limit).filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
+    loop {
+        let waited = fd::wait_for_any([wrapper.socket.as_fd(), bound.held.as_fd(), signals.as_fd()], until);
+        match waited {
+            Err(Errno::EINTR) => {}
+            Err(cause) => return Err(cause).at("wait for", "the job wrapper"),
+            Ok([true, ..]) => {
+                let greets = wrapper.is_greeting().at("hear from", "the job wrapper")?;
+                return Ok(if greets { Greeting::Heard } else { Greeting::Missing });
+            }
+            Ok([_, true, _]) => return Ok(Greeting::Missing),
+            Ok([.., true]) => match signals.next() {
+                Ok(Told { number: SIGTSTP, .. }) => signal::stop_self(),
+                told => {
+                    if let Some(asked) = told.ok().and_then(supervise::judge) {
+                        return Ok(Greeting::Asked(asked));
+                    }
+                }
+            },
+            Ok(_) if until.is_some_and(|until| Instant::now() >= until) => {
+                let why = "it did not begin within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)";
+                return Err(Error::refused("the job wrapper behind the switcher", why));
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Without its starter the wrapper ends.
+fn give_up(wrapper: Wrapper, bound: Bound, error: Error) -> Result<Start> {
+    drop(wrapper);
+    bound.end_within(PATIENCE);
+    Err(error)
+}

@@ -1,0 +1,115 @@
+//! A pilot's sandbox before it changes hands, and its files when they are back.
+
+use std::fs;
+use std::path::Path;
+
+use super::PROXY;
+use super::order::Order;
+use crate::batch::Report;
+use crate::batch::sandbox::{Found, Retained, Sandbox};
+use crate::error::{Context as _, Error, Result};
+use crate::shown::Shown;
+use crate::sys::{Dir, Errno, Name, Rename};
+use crate::tree;
+use crate::tree::beside::Place;
+
+/// Checks what can be checked before anything is done.
+pub fn examine(order: &Order) -> Result<Sandbox> {
+    let sandbox = Sandbox::find(&order.sandbox, PROXY.as_ref())?;
+    if sandbox.found()? != Found::Nothing || sandbox.retained()? != Retained::Absent {
+        return Err(Error::refused(&order.sandbox, "there is one of this name already"));
+    }
+    if let Some(input) = &order.input {
+        let dir = Dir::open(input).at("open the input", input)?;
+        if Name::new(PROXY.as_bytes()).is_some_and(|proxy| dir.stat(proxy).is_ok()) {
+            return Err(Error::refused(input.join(PROXY), "the credential gets this name in the sandbox"));
+        }
+    }
+    if let Some(output) = &order.output {
+        let place = Place::find(output)?;
+        free(&place)?;
+    }
+    Ok(sandbox)
+}
+
+/// Makes the sandbox: with a copy of the input, and the credential.
+pub fn make(sandbox: &Sandbox, order: &Order, report: &mut Report<'_>) -> Result<()> {
+    let place = &sandbox.place;
+    let complete = |top: &Dir, path: &Path| sandbox.write_proxy(top, path, &order.credential);
+    let name = match &order.input {
+        Some(input) => {
+            let (name, moved) = tree::copy(input, place, &mut report.progress, complete)?;
+            report.moved = Some(moved);
+            name
+        }
+        None => {
+            let (name, top) = place.create_dir()?;
+            complete(&top, &place.path_of(name.name())).inspect_err(|_| sandbox.forget(&name))?;
+            name
+        }
+    };
+    // Whoever could look into the input has no business with the payload's files.
+    let closed = place.parent.open_dir(name.name()).and_then(|top| top.set_mode(0o700));
+    let named = closed.and_then(|()| place.parent.rename(name.name(), place.name.name(), Rename::NoReplace));
+    named.at("make the sandbox", sandbox.path()).inspect_err(|_| sandbox.forget(&name))
+}
+
+/// Removes a sandbox of this user's with all that this user has beside it.
+pub fn remove(sandbox: &Sandbox) -> Result<()> {
+    tree::remove(&sandbox.place.parent, sandbox.place.name.name(), &sandbox.place.path)?;
+    sandbox.sweep_all();
+    Ok(())
+}
+
+/// Removes the credential from a sandbox that is back.
+pub fn remove_credential(sandbox: &Sandbox) -> Result<()> {
+    match sandbox.open()?.remove_file(sandbox.proxy.name()) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(cause) => Err(cause).at("remove the credential", sandbox.path().join(sandbox.proxy.name().os())),
+    }
+}
+
+/// Gives a sandbox that is back the name of the output, or copies it there and removes it; an empty directory that has that name goes.
+pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Result<()> {
+    let to = Place::find(output)?;
+    let mode = free(&to)?;
+    if let Some(mode) = mode {
+        sandbox.open()?.set_mode(mode | 0o700).at("set the mode of", sandbox.path())?;
+    }
+    let from = &sandbox.place;
+    match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
+        Err(Errno::EXDEV) => {}
+        Err(Errno::EBUSY) => {
+            let why = "something is mounted on it: name a directory in it that does not exist yet";
+            return Err(Error::refused(output, why));
+        }
+        renamed => return renamed.at("rename the sandbox to", output),
+    }
+    to.sweep(crate::sys::process::user(), |_| false, &mut || ());
+    let (name, moved) = tree::copy(&sandbox.path(), &to, &mut report.progress, |_, _| Ok(()))?;
+    report.moved = Some(moved);
+    let named = to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);
+    match named {
+        Ok(()) => remove(sandbox),
+        Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
+    }
+}
+
+/// The mode of the empty directory that the output is; none if there is nothing. Anything else is refused.
+fn free(output: &Place) -> Result<Option<u32>> {
+    let path = output.path_of(output.name.name());
+    let mut entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        entries => entries.at("read the output directory", &path)?,
+    };
+    if entries.next().is_some() {
+        return Err(Error::refused(&path, "the output directory is not empty"));
+    }
+    let dir = output.parent.open_dir(output.name.name()).at("open the output directory", &path)?;
+    Ok(Some(dir.stat_self().at("examine", &path)?.mode()))
+}
+
+/// What to do about a sandbox that is not back.
+pub fn advice(sandbox: &Sandbox) -> String {
+    format!("condor_glexec_pilot recover {}", Shown::os(&sandbox.path()))
+}

@@ -1,0 +1,166 @@
+//! What to do when a pilot was killed, or a starter; and renewing a credential from outside.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::diary::Diary;
+use super::{PROXY, candidates, place};
+use crate::batch::agent::{Agent, Called};
+use crate::batch::kill::{self, Whom};
+use crate::batch::retry::Attempt;
+use crate::batch::sandbox::{Found, Retained, Sandbox};
+use crate::batch::switcher::Switcher;
+use crate::batch::{Patience, cleanup, update_proxy};
+use crate::error::{Error, Result};
+use crate::sys::signal::{SIGKILL, SIGTERM};
+use crate::wire::Links;
+
+/// A switcher may be busy.
+const PATIENCE: Patience = Patience { max_retries: 3, min_delay: 1 };
+
+/// A sandbox that somebody has left, and how it is reached.
+#[derive(Debug)]
+pub struct Left {
+    sandbox: Sandbox,
+    glexec: Option<OsString>,
+    limit: Duration,
+}
+
+impl Left {
+    /// Finds it. The name of the credential is that of the only file in its retained directory, else that of a pilot's.
+    pub fn find(path: &Path, glexec: Option<OsString>, limit: Duration) -> Result<Left> {
+        let sandbox = Sandbox::find(path, PROXY.as_ref())?;
+        let sandbox = match only_entry(&sandbox.retained_path()) {
+            Some(name) => Sandbox::find(path, &name)?,
+            None => sandbox,
+        };
+        Ok(Left { sandbox, glexec, limit })
+    }
+
+    /// Ends what is left of the payload and brings its files back: to the sandbox, or to `output`.
+    pub fn recover(&self, links: Links, output: Option<&Path>, diary: &mut Diary<'_>) -> Result<()> {
+        let Left { sandbox, .. } = self;
+        let _lock = sandbox.lock()?;
+        // Before it changes hands nobody has to be called.
+        let switcher = match (sandbox.retained()?, sandbox.found()?) {
+            (Retained::Proxy | Retained::Data, Found::Theirs(owner) | Found::Other(owner)) => {
+                let switcher = self.switcher_to(Some(owner))?;
+                self.end_family(&switcher, diary)?;
+                switcher
+            }
+            _ => self.switcher_to(None)?,
+        };
+        let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, &switcher, PATIENCE, links, report));
+        cleaned.map_err(error_of)?;
+        // A starter expects its proxy where it was.
+        if sandbox.proxy.name().bytes() == PROXY.as_bytes() {
+            place::remove_credential(sandbox)?;
+        }
+        match output {
+            Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the sandbox, and everything beside it that a helper or an agent has left.
+    pub fn discard(&self, diary: &mut Diary<'_>) -> Result<()> {
+        let Left { sandbox, .. } = self;
+        let _lock = sandbox.lock()?;
+        let owner = match sandbox.found()? {
+            Found::Theirs(owner) | Found::Other(owner) => Some(owner),
+            Found::Mine | Found::Nothing => sandbox.owner_of_leftovers(),
+        };
+        if let Some(owner) = owner {
+            // A call needs a credential; where that is gone, any file is one.
+            if sandbox.retained()? == Retained::Absent {
+                let name = sandbox.make_retained(b"placeholder\n")?;
+                sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name))?;
+            }
+            let switcher = self.switcher_to(Some(owner))?;
+            self.end_family(&switcher, diary)?;
+            let mut agent = greeted(&switcher, sandbox)?;
+            let removed = agent.sweep().and_then(|()| match sandbox.found()? {
+                Found::Theirs(_) | Found::Other(_) => agent.retire().and_then(|()| agent.delete()),
+                Found::Mine | Found::Nothing => Ok(()),
+            });
+            agent.farewell();
+            removed?;
+        }
+        if sandbox.found()? == Found::Mine {
+            place::remove(sandbox)?;
+        }
+        if sandbox.retained()? != Retained::Absent {
+            sandbox.remove_retained()?;
+        }
+        sandbox.sweep_all();
+        Ok(())
+    }
+
+    /// Replaces both copies of the credential.
+    pub fn renew(&self, content: &[u8]) -> Result<()> {
+        let switcher = match self.sandbox.found()? {
+            Found::Theirs(owner) => Some(self.switcher_to(Some(owner))?),
+            _ => None,
+        };
+        update_proxy::replace(&self.sandbox, switcher.as_ref(), content)
+    }
+
+    /// The switcher that leads to this user; any, if nobody is to be reached.
+    fn switcher_to(&self, owner: Option<u32>) -> Result<Switcher> {
+        let mut why = Vec::new();
+        for program in candidates::those(self.glexec.as_ref())? {
+            let switcher = Switcher::new(program.as_os_str(), self.sandbox.credential(), self.limit)?.apart();
+            let Some(owner) = owner else { return Ok(switcher) };
+            let switcher = switcher.for_user(owner);
+            match greeted(&switcher, &self.sandbox) {
+                Ok(agent) if agent.uid == owner => {
+                    agent.farewell();
+                    return Ok(switcher);
+                }
+                Ok(agent) => {
+                    why.push(format!("{} leads to uid {}", program.display(), agent.uid));
+                    agent.farewell();
+                }
+                Err(error) => why.push(error.to_string()),
+            }
+        }
+        let whose = owner.map_or(String::new(), |owner| format!(" that leads to uid {owner}, whose it is"));
+        Err(Error::refused(self.sandbox.path(), format!("there is no switcher{whose}: {}", why.join("; "))))
+    }
+
+    fn end_family(&self, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<()> {
+        let order = kill::Order { whom: Whom::Sandbox, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
+        let credential = self.sandbox.credential();
+        diary.step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report)).map_err(error_of)
+    }
+
+    /// The sandbox's path.
+    pub fn path(&self) -> PathBuf {
+        self.sandbox.path()
+    }
+
+    /// The name under which the log follows it.
+    pub fn request(&self) -> Option<String> {
+        self.sandbox.request()
+    }
+}
+
+fn greeted(switcher: &Switcher, sandbox: &Sandbox) -> Result<Agent> {
+    Called::new(switcher, sandbox.path().as_os_str())?.hello().map_err(Attempt::error)
+}
+
+fn error_of(failure: crate::batch::Failure) -> Error {
+    match failure {
+        crate::batch::Failure::BadInput(error)
+        | crate::batch::Failure::Hopeless(error)
+        | crate::batch::Failure::RetriesUsedUp(error, _) => error,
+    }
+}
+
+/// The name of the only entry of a directory.
+fn only_entry(directory: &Path) -> Option<OsString> {
+    let mut entries = std::fs::read_dir(directory).ok()?;
+    let first = entries.next()?.ok()?.file_name();
+    entries.next().is_none().then_some(first).filter(|name| name != OsStr::new(""))
+}

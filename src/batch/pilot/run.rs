@@ -1,0 +1,151 @@
+//! The way of a payload: a sandbox is made and handed over, the payload runs, and its files come back.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::diary::Diary;
+use super::order::Order;
+use super::payload::{self, Start};
+use super::supervise::{Asked, Lived, SIGNALS, Supervisor};
+use super::{candidates, place};
+use crate::batch::sandbox::{Found, Retained, Sandbox};
+use crate::batch::switcher::Switcher;
+use crate::batch::{Failure, Patience, cleanup, setup};
+use crate::error::{Context as _, Error, Result};
+use crate::sys::signal::Signals;
+
+/// A switcher that is not fit says so with the same status as one that will be: another one is tried instead.
+const NO_RETRY: Patience = Patience { max_retries: 0, min_delay: 0 };
+
+/// For the files to come back everything is worth another try.
+const RETRIES: Patience = Patience { max_retries: 3, min_delay: 1 };
+
+/// Which part of the way failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing was done: the order makes no sense.
+    Order,
+    /// The sandbox was not made, or not handed over.
+    SetUp,
+    /// The payload was not started.
+    Switch,
+    /// The files are not back, or not where they were to come to.
+    CleanUp,
+}
+
+/// What came of an order.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The switcher that was used.
+    pub switcher: Option<PathBuf>,
+    /// What the payload ended with, if it ran.
+    pub payload: Option<i32>,
+    /// Why it ended before it did by itself, or was not started.
+    pub asked: Option<Asked>,
+    /// The parts that failed.
+    pub failures: Vec<(Stage, String)>,
+}
+
+impl Outcome {
+    fn fail(mut self, stage: Stage, error: impl std::fmt::Display) -> Self {
+        self.failures.push((stage, error.to_string()));
+        self
+    }
+}
+
+/// Carries out an order. The process has one thread.
+pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
+    let outcome = Outcome::default();
+    let sandbox = match place::examine(order) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return outcome.fail(Stage::Order, error),
+    };
+    // From here on a signal waits until there is something to hand it to, or nothing to undo.
+    let signals = match Signals::collect(&SIGNALS).at("wait for signals for", sandbox.path()) {
+        Ok(signals) => signals,
+        Err(error) => return outcome.fail(Stage::SetUp, error),
+    };
+    if let Err(error) = diary.step("input", |report| place::make(&sandbox, order, report)) {
+        return outcome.fail(Stage::SetUp, error);
+    }
+    let switcher = match set_up(order, &sandbox, diary) {
+        Ok(switcher) => switcher,
+        Err(error) => {
+            let removed = give_up(&sandbox);
+            return outcome.fail(Stage::SetUp, error.and_then(removed));
+        }
+    };
+    let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
+    // As long as this process lives nobody else is to work on the sandbox.
+    let _lock = sandbox.lock();
+    let outcome = run_payload(order, &sandbox, &switcher, &signals, diary, outcome);
+    match bring_back(order, &sandbox, &switcher, diary) {
+        Ok(()) => outcome,
+        Err(error) => outcome.fail(Stage::CleanUp, format!("{error}; to try again: {}", place::advice(&sandbox))),
+    }
+}
+
+/// Hands the sandbox over through the first switcher that works.
+fn set_up(order: &Order, sandbox: &Sandbox, diary: &mut Diary<'_>) -> Result<Switcher> {
+    let mut errors = Vec::new();
+    for program in candidates::those(order.glexec.as_ref())? {
+        let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), order.limit)?.apart();
+        match diary.step("setup", |report| setup::setup(sandbox, &switcher, NO_RETRY, report)) {
+            Ok(()) => return Ok(switcher),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    let why = match &errors[..] {
+        [] => "none is installed here: condor_glexec_pilot doctor tells more".to_owned(),
+        [error] => error.clone(),
+        errors => format!("none works here: {}", errors.join("; ")),
+    };
+    Err(Error::refused("switcher", why))
+}
+
+/// Removes a sandbox that was not handed over, if it is whole.
+fn give_up(sandbox: &Sandbox) -> Result<()> {
+    match (sandbox.found()?, sandbox.retained()?) {
+        (Found::Mine, Retained::Absent) => place::remove(sandbox),
+        _ => Err(Error::refused(sandbox.path(), format!("it was not put back; {}", place::advice(sandbox)))),
+    }
+}
+
+fn run_payload(
+    order: &Order,
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    signals: &Signals,
+    diary: &mut Diary<'_>,
+    outcome: Outcome,
+) -> Outcome {
+    let begun = Instant::now();
+    let lived = match payload::start(order, sandbox, switcher, signals) {
+        Ok(Start::Started(started)) => Supervisor { order, sandbox, switcher, signals, diary }.until_end(started),
+        Ok(Start::Cancelled(asked)) => return Outcome { asked: Some(asked), ..outcome },
+        Err(error) => Err(error),
+    };
+    let (outcome, error) = match lived {
+        Ok(Lived { refusal: Some(refusal), .. }) => (outcome, Some(refusal)),
+        Ok(Lived { status, asked, refusal: None }) => (Outcome { payload: Some(status), asked, ..outcome }, None),
+        Err(error) => (outcome, Some(error)),
+    };
+    let error = error.map(|error| error.to_string());
+    diary.tell("run", begun.elapsed(), outcome.payload, error.clone());
+    match error {
+        Some(error) => outcome.fail(Stage::Switch, error),
+        None => outcome,
+    }
+}
+
+/// Brings the files back, and to where they are wanted.
+fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<(), Failure> {
+    diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, order.links, report))?;
+    place::remove_credential(sandbox)?;
+    match &order.output {
+        Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report))?,
+        None if order.keeps_sandbox => {}
+        None => place::remove(sandbox)?,
+    }
+    Ok(())
+}

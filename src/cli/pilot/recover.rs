@@ -1,0 +1,62 @@
+//! `condor_glexec_pilot recover` and `condor_glexec_pilot renew-proxy`
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use clap::ArgMatches;
+
+use super::{Status, absolute, text};
+use crate::batch::pilot::recover::Left;
+use crate::shown::Shown;
+
+/// Runs `recover`.
+pub fn recover(matches: &ArgMatches) -> ExitCode {
+    let wanted = left(matches).and_then(|left| Ok((left, absolute(matches, "output")?, crate::cli::cleanup::links()?)));
+    let (left, output, links) = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => return super::refuse(&error),
+    };
+    let recovered = super::with_diary(&left.path(), &mut Vec::new(), |diary| {
+        diary.request = left.request();
+        match matches.get_flag("discard") {
+            true => left.discard(diary),
+            false => left.recover(links, output.as_deref(), diary),
+        }
+    });
+    ended(recovered)
+}
+
+/// Runs `renew-proxy`.
+pub fn renew(matches: &ArgMatches) -> ExitCode {
+    let wanted = left(matches).and_then(|left| {
+        let path = Path::new(text(matches, "file").ok_or_else(|| anyhow!("there is no credential"))?);
+        let file = File::open(path).with_context(|| format!("cannot open the credential {}", Shown::os(path)))?;
+        Ok((left, crate::batch::sandbox::read_credential(file, path)?))
+    });
+    let (left, content) = match wanted {
+        Ok(wanted) => wanted,
+        Err(error) => return super::refuse(&error),
+    };
+    ended(super::with_diary(&left.path(), &mut Vec::new(), |diary| {
+        diary.request = left.request();
+        diary.step("renew-proxy", |_| left.renew(&content))
+    }))
+}
+
+fn left(matches: &ArgMatches) -> anyhow::Result<Left> {
+    let sandbox = Path::new(text(matches, "sandbox").ok_or_else(|| anyhow!("there is no sandbox"))?);
+    Ok(Left::find(sandbox, text(matches, "glexec").cloned(), crate::cli::idle_limit()?)?)
+}
+
+fn ended(done: crate::Result<()>) -> ExitCode {
+    let status = match done {
+        Ok(()) => Status::Success,
+        Err(error) => {
+            super::say(error);
+            Status::Failed
+        }
+    };
+    ExitCode::from(status as u8)
+}

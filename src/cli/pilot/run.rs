@@ -1,0 +1,179 @@
+//! `condor_glexec_pilot run`
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::{Status, absolute, credential, text, values};
+use crate::batch::pilot::order::Order;
+use crate::batch::pilot::run::{self, Outcome, Stage};
+use crate::batch::pilot::supervise::Asked;
+use crate::batch::switcher;
+use crate::shown::Shown;
+use crate::sys::signal;
+
+/// Runs the command.
+pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
+    let started = Instant::now();
+    let order = match order(matches, umask) {
+        Ok(order) => order,
+        Err(error) => return super::refuse(&error),
+    };
+    let mut steps = Vec::new();
+    let outcome = super::with_diary(&order.sandbox, &mut steps, |diary| run::run(&order, diary));
+    let status = status(&outcome);
+    for (stage, error) in &outcome.failures {
+        super::say(format_args!("{}: {error}", words(*stage, &outcome)));
+    }
+    if order.keeps_sandbox && outcome.switcher.is_some() {
+        super::say(format_args!("the sandbox is {}", Shown::os(&order.sandbox)));
+    }
+    if matches.get_flag("json") {
+        super::print_line(&report(&order, &outcome, status, started.elapsed(), steps));
+    }
+    ExitCode::from(status)
+}
+
+/// What the arguments ask for.
+fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
+    let (credential, is_credential_told) = match credential(matches)? {
+        Some(path) => {
+            let file = File::open(&path).with_context(|| format!("cannot open the credential {}", Shown::os(&path)))?;
+            (crate::batch::sandbox::read_credential(file, &path)?, true)
+        }
+        None => (b"a placeholder\n".to_vec(), false),
+    };
+    let sandbox = super::execute_directory(matches)?.join(name(matches)?);
+    let mut environment = Vec::new();
+    if is_credential_told {
+        let path = sandbox.join(crate::batch::pilot::PROXY);
+        environment.push([b"X509_USER_PROXY=", path.as_os_str().as_bytes()].concat());
+    }
+    for path in values(matches, "env-file") {
+        environment.extend(variables_in(Path::new(path))?);
+    }
+    for text in values(matches, "env") {
+        environment.extend(variable(text)?);
+    }
+    let mut command: Vec<OsString> = values(matches, "command").cloned().collect();
+    let program = command.first_mut().ok_or_else(|| anyhow!("there is no command"))?;
+    if !program.as_bytes().contains(&b'/') {
+        *program = switcher::search(program)?.into_os_string();
+    }
+    let timeout = text(matches, "timeout").map(|text| crate::cli::number("SECONDS", text)).transpose()?;
+    let grace = text(matches, "grace").map(|text| crate::cli::number("SECONDS", text)).transpose()?;
+    Ok(Order {
+        glexec: text(matches, "glexec").cloned(),
+        limit: crate::cli::idle_limit()?,
+        sandbox,
+        credential,
+        is_credential_told,
+        input: absolute(matches, "input")?,
+        output: absolute(matches, "output")?,
+        keeps_sandbox: matches.get_flag("keep-sandbox"),
+        links: crate::cli::cleanup::links()?,
+        environment,
+        umask,
+        timeout: timeout.map(Duration::from_secs),
+        grace: grace.unwrap_or(10),
+        command,
+    })
+}
+
+/// The sandbox's name: one component of a path.
+fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
+    let Some(name) = text(matches, "name") else { return Ok(format!("pilot_{:08x}", fastrand::u32(..)).into()) };
+    match crate::sys::Name::new(name.as_bytes()) {
+        Some(_) => Ok(name.into()),
+        None => bail!("--name is no name of a file: '{}'", Shown::os(name)),
+    }
+}
+
+/// `NAME=VALUE`, or the name of one of this process's.
+fn variable(text: &OsStr) -> anyhow::Result<Option<Vec<u8>>> {
+    let bytes = text.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(0) => bail!("--env: there is no name before the '='"),
+        Some(_) => Ok(Some(bytes.to_vec())),
+        None if bytes.is_empty() => bail!("--env: there is no name"),
+        None => Ok(std::env::var_os(text).map(|value| [bytes, b"=", &value.into_vec()].concat())),
+    }
+}
+
+fn variables_in(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let shown = || format!("--env-file {}", Shown::os(path));
+    let content = std::fs::read(path).with_context(shown)?;
+    let mut variables = Vec::new();
+    for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.trim_ascii().is_empty() || line.trim_ascii_start().starts_with(b"#") {
+            continue;
+        }
+        if line.contains(&0) || line.iter().position(|byte| *byte == b'=').unwrap_or(0) == 0 {
+            bail!("{}, line {}: it is not NAME=VALUE", shown(), number + 1);
+        }
+        variables.push(line.to_vec());
+    }
+    Ok(variables)
+}
+
+/// The exit status: the part that failed last tells, else the payload.
+fn status(outcome: &Outcome) -> u8 {
+    let own = outcome.failures.last().map(|(stage, _)| match stage {
+        Stage::Order => Status::BadCall,
+        Stage::SetUp => Status::NoSetUp,
+        Stage::Switch => Status::NoSwitch,
+        Stage::CleanUp => Status::NoCleanUp,
+    });
+    match (own, outcome.payload, outcome.asked) {
+        (Some(own), ..) => own as u8,
+        (None, Some(240..=244), _) => Status::Ambiguous as u8,
+        (None, Some(status), _) => u8::try_from(status).unwrap_or(u8::MAX),
+        (None, None, Some(Asked::Signal(number, _))) => u8::try_from(128 + number).unwrap_or(u8::MAX),
+        (None, None, _) => Status::NoSwitch as u8,
+    }
+}
+
+fn words(stage: Stage, outcome: &Outcome) -> String {
+    match (stage, outcome.payload) {
+        (Stage::Order, _) => "nothing was done".to_owned(),
+        (Stage::SetUp, _) => "the sandbox could not be handed over".to_owned(),
+        (Stage::Switch, _) => "the payload could not be started".to_owned(),
+        (Stage::CleanUp, Some(status)) => format!("the payload ended with status {status}, but its files are not back"),
+        (Stage::CleanUp, None) => "there was no payload, and the files are not back".to_owned(),
+    }
+}
+
+/// All that was done, for programs.
+fn report(order: &Order, outcome: &Outcome, status: u8, took: Duration, steps: Vec<Value>) -> Value {
+    let shown = |path: &PathBuf| Shown::os(path).to_string();
+    let failed = |stage: &Stage| match stage {
+        Stage::Order => "order",
+        Stage::SetUp => "setup",
+        Stage::Switch => "switch",
+        Stage::CleanUp => "cleanup",
+    };
+    let failures: Vec<Value> =
+        outcome.failures.iter().map(|(stage, error)| json!({ "part": failed(stage), "error": error })).collect();
+    json!({
+        "status": status,
+        "payload": outcome.payload,
+        "ended_by": outcome.asked.map(|asked| match asked {
+            Asked::Timeout => "timeout".to_owned(),
+            Asked::Signal(number, _) => format!("SIG{}", signal::name(number)),
+        }),
+        "sandbox": Shown::os(&order.sandbox).to_string(),
+        "switcher": outcome.switcher.as_ref().map(shown),
+        "output": order.output.as_ref().map(shown),
+        "failures": failures,
+        "milliseconds": took.as_secs_f64() * 1000.0,
+        "steps": steps,
+    })
+}

@@ -1,0 +1,531 @@
+//! `condor_glexec_pilot run`: a payload from its input to its output, with real accounts and a real switcher.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::handover::{ODD, furnish, mode, set_mode, text};
+use support::kinsfolk::{is_alive, state};
+use support::picture::picture;
+use support::pilot::{CREDENTIAL, Pilot, family, signal, told};
+use support::{Account, failed, own, retained, said, succeeded, wait_until, write};
+
+/// Runs a shell script as a payload.
+fn shell(pilot: &Pilot, options: &[&str], script: &str) -> Output {
+    pilot.run().args(options).args(["--", "sh", "-c", script]).output().unwrap()
+}
+
+// The way of a payload.
+
+#[test]
+fn a_payload_runs_as_another_user_in_a_copy_of_its_input_and_its_files_come_back() {
+    let pilot = Pilot::new();
+    let input = pilot.input(|top| {
+        furnish(top);
+        for name in ODD {
+            write(top.join(OsStr::from_bytes(name)), "odd", 0o640);
+        }
+    });
+    let before = picture(&input);
+    let mut call = pilot.run();
+    call.arg("--input").arg(&input).arg("--output").arg(pilot.output());
+    let output = call.args(["--", "sh", "-c", "id -u; cat input; echo new >made; exit 7"]).output().unwrap();
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(7), ""));
+    let (user, rest) = told(&output).split_once('\n').map(|(user, rest)| (user.to_owned(), rest.to_owned())).unwrap();
+    assert_ne!(user.parse::<u32>().unwrap(), Account::batch().uid);
+    assert_ne!(user, "0");
+    assert_eq!(rest, "the input");
+    let mut after = picture(&pilot.output());
+    assert_eq!(text(pilot.output().join("made")), "new\n");
+    after.remove(std::path::Path::new("made"));
+    let without_top = |mut all: support::picture::Picture| {
+        all.remove(std::path::Path::new(""));
+        all
+    };
+    assert_eq!(without_top(after), without_top(picture(&input)));
+    assert_eq!(picture(&input), before, "the input stays as it was");
+    assert_eq!(fs::metadata(pilot.output()).unwrap().uid(), Account::batch().uid);
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn without_an_output_nothing_is_left() {
+    let pilot = Pilot::new();
+    succeeded(&shell(&pilot, &[], "echo x >file; mkdir -m 0 closed"));
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn a_kept_sandbox_is_the_callers_and_is_named() {
+    let pilot = Pilot::new();
+    let output = shell(&pilot, &["--keep-sandbox", "--name", "kept"], "echo x >file");
+    failed(&output, 0, &["the sandbox is", &pilot.sandbox("kept").display().to_string()]);
+    assert_eq!(pilot.site.entries(), [OsStr::new("kept")]);
+    let found = fs::metadata(pilot.sandbox("kept").join("file")).unwrap();
+    assert_eq!(found.uid(), Account::batch().uid);
+    assert!(!pilot.sandbox("kept").join(CREDENTIAL).exists());
+}
+
+#[test]
+fn the_files_come_to_an_empty_directory_and_to_another_file_system() {
+    let pilot = Pilot::new();
+    let run = |to: &std::path::Path| {
+        let mut call = pilot.run();
+        call.arg("--output").arg(to).args(["--", "sh", "-c", "echo x >file; ln -s file link"]);
+        succeeded(&call.output().unwrap());
+        assert_eq!(text(to.join("link")), "x\n");
+        assert!(!to.join(CREDENTIAL).exists());
+    };
+    fs::create_dir(pilot.output()).unwrap();
+    Account::batch().owns(pilot.output());
+    set_mode(pilot.output(), 0o755);
+    run(&pilot.output());
+    assert_eq!(mode(&pilot.output()), 0o755, "it keeps its mode");
+    let elsewhere = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/dev/shm").unwrap();
+    Account::batch().owns(elsewhere.path());
+    let other = |path: &std::path::Path| fs::metadata(path).unwrap().dev();
+    assert_ne!(other(elsewhere.path()), other(&pilot.site.execute()), "/dev/shm is a file system of its own");
+    run(&elsewhere.path().join("output"));
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
+    let pilot = Pilot::new();
+    let full = pilot.site.scratch().join("full");
+    fs::create_dir(&full).unwrap();
+    write(full.join("x"), "", 0o644);
+    own(&full, Account::batch());
+    write(pilot.site.scratch().join("variables"), "A=1\nno name\n", 0o644);
+    fs::create_dir(pilot.site.scratch().join("clash")).unwrap();
+    write(pilot.site.scratch().join("clash").join(CREDENTIAL), "", 0o644);
+    own(&pilot.site.scratch().join("clash"), Account::batch());
+    let path = |name: &str| pilot.site.scratch().join(name).display().to_string();
+    let wrong: [(&[&str], &str, &[&str]); 10] = [
+        (&["--output", &path("full")], "true", &["the output directory is not empty", "full"]),
+        (&["--input", &path("none")], "true", &["cannot open the input", "none"]),
+        (&["--input", &path("clash")], "true", &[CREDENTIAL]),
+        (&["--proxy", &path("none")], "true", &["cannot open the credential", "none"]),
+        (&["--execute", &path("none")], "true", &["cannot open the directory", "none"]),
+        (&["--env-file", &path("variables")], "true", &["variables, line 2"]),
+        (&["--env", "=x"], "true", &["there is no name before the '='"]),
+        (&["--timeout", "1s"], "true", &["SECONDS"]),
+        (&["--name", "a/b"], "true", &["--name", "a/b"]),
+        (&[], "no-such-command", &["no-such-command"]),
+    ];
+    for (options, command, words) in wrong {
+        failed(&pilot.run().args(options).arg("--").arg(command).output().unwrap(), 240, words);
+        pilot.is_empty("after a wrong order");
+    }
+    failed(&pilot.call("run").output().unwrap(), 240, &["usage: condor_glexec_pilot run [options]"]);
+    failed(&pilot.call("walk").output().unwrap(), 240, &["usage:"]);
+    failed(&pilot.run().args(["--bogus", "true"]).output().unwrap(), 240, &["--bogus", "usage:"]);
+    let taken = pilot.sandbox("taken");
+    fs::create_dir(&taken).unwrap();
+    failed(&pilot.run_named("taken").args(["--", "true"]).output().unwrap(), 240, &["there is one of this name"]);
+    assert!(taken.exists());
+}
+
+// What the payload gets.
+
+#[test]
+fn the_standard_streams_are_the_payloads_own() {
+    let pilot = Pilot::new();
+    let mut call = pilot.run();
+    call.args(["--", "sh", "-c", "cat; echo error >&2; ls -l /proc/self/fd | grep -c 'pipe:'"]);
+    let mut child = call.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"input\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((said(&output).as_str(), output.status.code()), ("error\n", Some(0)));
+    // Of ls its own output is another one.
+    assert_eq!(told(&output), "input\n3\n");
+}
+
+#[test]
+fn a_terminal_keeps_working() {
+    let pilot = Pilot::new();
+    let call = pilot.run();
+    let words: Vec<String> = std::iter::once(call.get_program())
+        .chain(call.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let script = "test -t 0 && test -t 1 && stty -echo && read line && echo \"heard: $line\"";
+    // script(1) makes the terminal.
+    let mut command = Account::batch().command("script");
+    command.args(["-qec", &format!("{} -- sh -c '{script}'", words.join(" ")), "/dev/null"]);
+    command.env_clear().envs(support::variables_of(&call));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"good day\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(told(&output).contains("heard: good day"), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn variables_come_from_options_and_files_the_later_ones_win_and_no_others_of_the_callers() {
+    let pilot = Pilot::new();
+    let file = pilot.site.scratch().join("variables");
+    write(&file, "# a comment\n\nA=from file\nB=it's \"quoted\" $x\nC=\n", 0o644);
+    let mut call = pilot.run();
+    call.env("GIVEN", "given").env("SECRET", "secret").arg("--env-file").arg(&file);
+    call.args(["--env", "A=from option", "--env", "GIVEN", "--env", "MISSING", "--env", "D=two\nlines"]);
+    let output = call.args([
+        "--",
+        "sh",
+        "-c",
+        "printf '%s|' \"$A\" \"$B\" \"$C\" \"$D\" \"$GIVEN\" \"${MISSING-none}\" \"${SECRET-none}\"",
+    ]);
+    let output = output.output().unwrap();
+    succeeded(&output);
+    assert_eq!(told(&output), "from option|it's \"quoted\" $x||two\nlines|given|none|none|");
+}
+
+#[test]
+fn the_payload_has_a_copy_of_the_credential_and_the_output_has_none() {
+    let pilot = Pilot::new();
+    let credential = pilot.credential("a token");
+    let mut call = pilot.run();
+    call.arg("--proxy").arg(&credential).arg("--output").arg(pilot.output());
+    let output =
+        call.args(["--", "sh", "-c", "cat \"$X509_USER_PROXY\"; cp \"$X509_USER_PROXY\" mine"]).output().unwrap();
+    succeeded(&output);
+    assert_eq!(told(&output), "a token");
+    assert_eq!(fs::read_dir(pilot.output()).unwrap().count(), 1);
+    let output = shell(&pilot, &[], "echo ${X509_USER_PROXY-none}");
+    assert_eq!(told(&output), "none\n", "a placeholder is not told");
+}
+
+#[test]
+fn a_command_without_a_slash_is_looked_for_and_nothing_after_it_is_parsed() {
+    let pilot = Pilot::new();
+    let output = pilot.run().args(["echo", "--json", "--", "-x"]).output().unwrap();
+    succeeded(&output);
+    assert_eq!(told(&output), "--json -- -x\n");
+}
+
+#[test]
+fn the_payload_has_the_callers_umask() {
+    let pilot = Pilot::new();
+    if support::is_rootless() {
+        // This switcher has one of its own.
+        assert_eq!(told(&shell(&pilot, &[], "umask")), "0022\n");
+        return;
+    }
+    let mut under =
+        support::under(pilot.run().args(["--", "sh", "-c", "umask"]), &["sh", "-c", "umask 027; exec \"$@\"", "sh"]);
+    assert_eq!(told(&under.output().unwrap()), "0027\n");
+}
+
+// How it ends.
+
+#[test]
+fn its_status_is_the_payloads_or_128_and_the_signal() {
+    let pilot = Pilot::new();
+    for (script, status) in [("exit 0", 0), ("exit 77", 77), ("kill -KILL $$", 137), ("kill -TERM $$", 143)] {
+        assert_eq!(shell(&pilot, &[], script).status.code(), Some(status), "{script}");
+    }
+    for status in 240..=244 {
+        assert_eq!(shell(&pilot, &[], &format!("exit {status}")).status.code(), Some(244), "{status}");
+    }
+}
+
+#[test]
+fn a_set_up_that_fails_ends_with_241_and_leaves_nothing() {
+    let pilot = Pilot::new();
+    let input = pilot.input(furnish);
+    let before = picture(&input);
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(pilot.site.script("refuses", "echo no such luck >&2; exit 203"));
+    call.arg("--execute").arg(pilot.site.execute()).arg("--input").arg(&input).args(["--", "true"]);
+    failed(&call.output().unwrap(), 241, &["could not be handed over", "203", "no such luck"]);
+    pilot.is_empty("after it");
+    assert_eq!(picture(&input), before);
+}
+
+#[test]
+fn a_payload_that_cannot_be_started_ends_with_242_and_leaves_nothing() {
+    let pilot = Pilot::new();
+    failed(
+        &pilot.run().args(["--", "/nonexistent/x"]).output().unwrap(),
+        242,
+        &["could not be started", "/nonexistent/x"],
+    );
+    pilot.is_empty("after a program that there is not");
+    let switcher = pilot.switcher_that("case $2 in enter) echo not now >&2; exit 203 ;; esac");
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args(["--", "true"]);
+    failed(&call.output().unwrap(), 242, &["could not be started", "not now"]);
+    pilot.is_empty("after a switcher that refuses");
+}
+
+#[test]
+fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
+    let pilot = Pilot::new();
+    // The switcher does not lead to the files any more once the payload runs.
+    let (broken, ran) = (pilot.site.path().join("broken"), pilot.site.path().join("ran"));
+    write(&broken, "", 0o644);
+    let switcher = pilot.switcher_that(&format!(
+        "case $2 in enter) touch {ran} ;; serve) [ ! -e {ran} ] || [ ! -e {broken} ] || exit 1 ;; esac",
+        ran = ran.display(),
+        broken = broken.display()
+    ));
+    set_mode(pilot.site.path(), 0o777);
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute()).args(["--name", "s", "--json"]);
+    let output = call.args(["--", "sh", "-c", "echo result >file; exit 5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(243), "{}", said(&output));
+    let said = said(&output);
+    let [line, json] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
+    for words in ["ended with status 5", "not back", "recover", &pilot.sandbox("s").display().to_string()] {
+        assert!(line.contains(words), "{words} is not in {line}");
+    }
+    let json: Value = serde_json::from_str(json).unwrap();
+    assert_eq!((&json["status"], &json["payload"]), (&243.into(), &5.into()));
+    assert_eq!(json["failures"][0]["part"], "cleanup");
+    fs::remove_file(&broken).unwrap();
+    let mut recover = pilot.call("recover");
+    recover.arg("--glexec").arg(&switcher).arg("--output").arg(pilot.output()).arg(pilot.sandbox("s"));
+    succeeded(&recover.output().unwrap());
+    assert_eq!(text(pilot.output().join("file")), "result\n");
+    pilot.is_empty("after recover");
+}
+
+#[test]
+fn the_report_tells_each_step_in_one_line_of_json() {
+    let pilot = Pilot::new();
+    let output = shell(&pilot, &["--json", "--name", "s"], "exit 3");
+    let json: Value = serde_json::from_str(&failed(&output, 3, &[])).unwrap();
+    assert_eq!((&json["status"], &json["payload"], &json["ended_by"]), (&3.into(), &3.into(), &Value::Null));
+    assert_eq!(json["sandbox"], pilot.sandbox("s").display().to_string());
+    let steps: Vec<&str> =
+        json["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["input", "setup", "kill", "run", "cleanup"]);
+    assert_eq!(json["steps"][1]["moved"]["files"], 1);
+}
+
+// Signals and time.
+
+#[test]
+fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
+    for (number, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
+        let pilot = Pilot::new();
+        let output = pilot.output().display().to_string();
+        let catch = "exec 2>errors; trap 'echo caught >caught; exit' TERM INT HUP; while :; do sleep 0.05; done";
+        let script =
+            format!("(trap - INT; setsid sh -c '{}' &) ; echo x >file; exec sleep 60", catch.replace('\'', "'\\''"));
+        let child = pilot.start("s", &["--output", &output, "--grace", "20"], &script);
+        let sandbox = pilot.sandbox("s");
+        wait_until("both have begun", || family(&sandbox).len() >= 3);
+        signal(&child, number);
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(status), ""), "{number}");
+        assert_eq!(text(pilot.output().join("caught")), "caught\n", "{number}: who has left the session");
+        assert_eq!(text(pilot.output().join("file")), "x\n");
+        assert_eq!(family(&sandbox), [0_u32; 0]);
+        pilot.is_empty("after it");
+    }
+}
+
+#[test]
+fn who_does_not_end_is_killed_after_the_grace() {
+    let pilot = Pilot::new();
+    let output = pilot.output().display().to_string();
+    let child = pilot.start(
+        "s",
+        &["--output", &output, "--grace", "1"],
+        "trap '' TERM; echo x >file; while :; do sleep 0.1; done",
+    );
+    let begun = Instant::now();
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(137));
+    assert!(begun.elapsed() >= Duration::from_secs(1), "it had its grace");
+    assert_eq!(text(pilot.output().join("file")), "x\n");
+}
+
+#[test]
+fn a_payload_whose_time_is_over_ends_and_its_files_come_back() {
+    let pilot = Pilot::new();
+    let output = pilot.output().display().to_string();
+    let ended = shell(&pilot, &["--output", &output, "--timeout", "1", "--json"], "echo x >file; exec sleep 60");
+    let json: Value = serde_json::from_str(&failed(&ended, 143, &[])).unwrap();
+    assert_eq!(json["ended_by"], "timeout");
+    assert_eq!(text(pilot.output().join("file")), "x\n");
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn a_stop_stops_the_whole_family_and_a_continue_continues_it() {
+    let pilot = Pilot::new();
+    let mut child = pilot.start("s", &[], "setsid sleep 61 & exec sleep 62");
+    let sandbox = pilot.sandbox("s");
+    wait_until("both have begun", || family(&sandbox).len() == 2);
+    let members = family(&sandbox);
+    let all = |what: char| members.iter().all(|pid| state(*pid) == Some(what));
+    signal(&child, Signal::SIGTSTP);
+    wait_until("the family is stopped", || all('T'));
+    wait_until("the pilot is stopped", || state(child.id()) == Some('T'));
+    signal(&child, Signal::SIGCONT);
+    wait_until("the family goes on", || all('S'));
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn the_warnings_of_a_batch_system_go_on() {
+    let pilot = Pilot::new();
+    let child = pilot.start("s", &[], "trap 'echo warned; exit 4' USR1; touch ready; while :; do sleep 0.05; done");
+    wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
+    signal(&child, Signal::SIGUSR1);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((told(&ended).as_str(), ended.status.code()), ("warned\n", Some(4)));
+}
+
+#[test]
+fn what_the_payload_leaves_running_is_ended_before_its_files_come_back() {
+    let pilot = Pilot::new();
+    let output = pilot.output().display().to_string();
+    let script = "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x sleep >pids; exit 0";
+    succeeded(&shell(&pilot, &["--output", &output], script));
+    if !support::is_rootless() {
+        // There the numbers are those of another namespace, which is gone.
+        let pids: Vec<u32> = text(pilot.output().join("pids")).lines().map(|pid| pid.parse().unwrap()).collect();
+        assert!(pids.len() >= 2, "{pids:?}");
+        let left = |pid: &u32| {
+            is_alive(*pid) && {
+                let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                words.ends_with(b"63\0") || words.ends_with(b"64\0")
+            }
+        };
+        assert!(!pids.iter().any(left));
+    }
+}
+
+#[test]
+fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back() {
+    let pilot = Pilot::new();
+    let waiting = pilot.site.path().join("waiting");
+    set_mode(pilot.site.path(), 0o777);
+    let hold = format!(
+        "case $2 in enter) touch {0}.ran ;; serve) if [ -e {0}.ran ]; then touch {0}; while [ -e {0} ]; do sleep 0.02; done; fi ;; esac",
+        waiting.display()
+    );
+    let switcher = pilot.switcher_that(&hold);
+    let mut call = support::under(
+        pilot
+            .call("run")
+            .arg("--glexec")
+            .arg(switcher)
+            .arg("--execute")
+            .arg(pilot.site.execute())
+            .arg("--output")
+            .arg(pilot.output())
+            .args(["--", "sh", "-c", "echo x >file"]),
+        &["setsid"],
+    );
+    let mut child = call.spawn().unwrap();
+    wait_until("the files begin to come back", || waiting.exists());
+    // As a terminal does for who types an interrupt; setsid has made it its own group's leader.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(-child.id().cast_signed()), Signal::SIGINT).unwrap();
+    fs::remove_file(&waiting).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(text(pilot.output().join("file")), "x\n");
+}
+
+// Its own death.
+
+#[test]
+fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recover_brings_back_every_byte() {
+    let pilot = Pilot::new();
+    let input = pilot.input(|top| {
+        for number in 0..30 {
+            write(top.join(format!("file{number}")), format!("{number}").repeat(1000), 0o644);
+        }
+    });
+    // As long as one takes that nobody disturbs, and a bit.
+    let run = |name: &str| {
+        let mut call = pilot.run_named(name);
+        call.arg("--input").arg(&input).arg("--output").arg(pilot.output());
+        call.args([
+            "--",
+            "sh",
+            "-c",
+            "echo begun >begun; (setsid sleep 60 &) ; for n in 1 2 3 4 5; do echo $n >>count; sleep 0.01; done",
+        ]);
+        call
+    };
+    let begun = Instant::now();
+    succeeded(&run("first").output().unwrap());
+    let whole = begun.elapsed().mul_f64(1.1);
+    fs::remove_dir_all(pilot.output()).unwrap();
+    let mut met = 0;
+    for round in 0..20 {
+        let (name, moment) = (format!("s{round}"), whole.mul_f64(fastrand::f64()));
+        let mut child = run(&name).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(moment);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let killed = Instant::now();
+        let sandbox = pilot.sandbox(&name);
+        let (mut alive, what) = (family(&sandbox), format!("round {round}, killed after {moment:?}"));
+        met += usize::from(!alive.is_empty());
+        while !alive.is_empty() {
+            assert!(killed.elapsed() < Duration::from_secs(2), "{what}: {alive:?} live");
+            std::thread::sleep(Duration::from_millis(5));
+            alive = family(&sandbox);
+        }
+        // What the payload had made, as root sees it. An agent may still be at work for the pilot that is gone.
+        wait_until("no agent is at work", || !agents_of(&sandbox));
+        let made = pick(&[&sandbox, &retained(&sandbox)], &pilot.output());
+        let output = pilot.output().display().to_string();
+        let mut recover = pilot.of("recover", &["--output", &output], &name);
+        let recovered = recover.output().unwrap();
+        // Else it was killed before there was a sandbox, or after it had delivered it.
+        if let Some(files) = made {
+            assert!(pilot.output().exists(), "{what}: {}", said(&recovered));
+            assert_eq!(contents(&pilot.output()), files, "{what}");
+        }
+        pilot.is_empty(&format!("{what}: {}", said(&recovered)));
+        let _ = fs::remove_dir_all(pilot.output());
+    }
+    assert!(met > 0, "no moment met a living payload");
+}
+
+/// The regular files of a directory but the credential, by their names.
+fn contents(path: &std::path::Path) -> std::collections::BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    files
+        .filter(|file| file.file_name() != CREDENTIAL)
+        .map(|file| (file.file_name(), fs::read(file.path()).unwrap()))
+        .collect()
+}
+
+/// What the sandbox holds: where a complete copy of it is.
+fn pick(
+    places: &[&std::path::Path],
+    output: &std::path::Path,
+) -> Option<std::collections::BTreeMap<std::ffi::OsString, Vec<u8>>> {
+    if output.exists() {
+        return None;
+    }
+    let complete = |path: &&&std::path::Path| path.join("file29").exists();
+    places.iter().find(complete).map(|path| contents(path))
+}
+
+/// Whether an agent that serves this sandbox lives.
+fn agents_of(sandbox: &std::path::Path) -> bool {
+    let path = sandbox.as_os_str().as_bytes();
+    let words = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let pids =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_agent = |pid: &u32| words(pid).split(|byte| *byte == 0).any(|word| word == path) && is_alive(*pid);
+    pids.filter(is_agent).count() > 0
+}
