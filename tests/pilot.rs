@@ -319,12 +319,17 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
     for (number, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
         let pilot = Pilot::new();
         let output = pilot.output().display().to_string();
-        let catch = "exec 2>errors; trap 'echo caught >caught; exit' TERM INT HUP; while :; do sleep 0.05; done";
-        let script =
-            format!("(trap - INT; setsid sh -c '{}' &) ; echo x >file; exec sleep 60", catch.replace('\'', "'\\''"));
+        // The first process waits for the other: through some switchers all ends with it.
+        let catch =
+            "exec 2>errors; trap \"echo caught >caught; exit\" TERM INT HUP; touch ready; while :; do sleep 0.05; done";
+        let name = number.as_str();
+        let script = format!(
+            "exec 2>errors; trap 'until grep -q . caught; do sleep 0.02; done; trap - {name}; kill -{name} $$' {name}; \
+             echo x >file; (setsid env --default-signal=INT sh -c '{catch}' &) ; while :; do sleep 0.05; done"
+        );
         let child = pilot.start("s", &["--output", &output, "--grace", "20"], &script);
         let sandbox = pilot.sandbox("s");
-        wait_until("both have begun", || family(&sandbox).len() >= 3);
+        wait_until("both have begun", || sandbox.join("ready").exists());
         signal(&child, number);
         let ended = child.wait_with_output().unwrap();
         assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(status), ""), "{number}");

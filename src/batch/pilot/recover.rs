@@ -42,6 +42,14 @@ impl Left {
     pub fn recover(&self, links: Links, output: Option<&Path>, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
+        if (sandbox.retained()?, sandbox.found()?) == (Retained::Absent, Found::Nothing) {
+            // What was begun to become one is of no use.
+            sandbox.sweep_all();
+            return Err(Error::refused(
+                sandbox.path(),
+                "there is no such sandbox, and there was none that was complete",
+            ));
+        }
         // Before it changes hands nobody has to be called.
         let switcher = match (sandbox.retained()?, sandbox.found()?) {
             (Retained::Proxy | Retained::Data, Found::Theirs(owner) | Found::Other(owner)) => {

@@ -158,7 +158,6 @@ the sandbox; 244 the payload's own status was one of 240 to 244.",
                 .num_args(1..)
                 .required(true)
                 .trailing_var_arg(true)
-                .allow_hyphen_values(true)
                 .value_parser(ValueParser::os_string())
                 .hide(true),
         )
