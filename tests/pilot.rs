@@ -322,7 +322,7 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
         // The first process waits for the other: through some switchers all ends with it.
         let catch =
             "exec 2>errors; trap \"echo caught >caught; exit\" TERM INT HUP; touch ready; while :; do sleep 0.05; done";
-        let name = number.as_str();
+        let name = number.as_str().trim_start_matches("SIG");
         let script = format!(
             "exec 2>errors; trap 'until grep -q . caught; do sleep 0.02; done; trap - {name}; kill -{name} $$' {name}; \
              echo x >file; (setsid env --default-signal=INT sh -c '{catch}' &) ; while :; do sleep 0.05; done"
