@@ -78,29 +78,37 @@ fn synopsis<'a>(roff: &mut Roff, name: &str, calls: impl IntoIterator<Item = &'a
     }
 }
 
-/// What comes after a heading. A paragraph there needs no space above it.
+/// What comes after a heading, which is no part of the sentence below it.
 fn begin(roff: &mut Roff, blocks: &[Block]) {
     for (number, block) in blocks.iter().enumerate() {
         match block {
             Block::Paragraph(text) if number == 0 => {
                 roff.text(marked(&first_letter(text, char::to_ascii_uppercase)));
             }
+            Block::Literal(line) if number == 0 => literal(roff, line),
             block => set(roff, block),
         }
     }
 }
 
+/// What comes after something else.
 fn set(roff: &mut Roff, block: &Block) {
     match block {
-        Block::Paragraph(text) => roff.control("PP", []).text(marked(text)),
+        Block::Paragraph(text) => {
+            roff.control("PP", []).text(marked(text));
+        }
         Block::Entry(explained, explanation) => {
-            roff.control("TP", []).text([bold(explained.as_str())]).text(marked(explanation))
+            roff.control("TP", []).text([bold(explained.as_str())]).text(marked(explanation));
         }
         Block::Literal(line) => {
-            let begun = roff.control("PP", []).control("nf", []);
-            begun.text([bold(line.as_str())]).control("fi", [])
+            roff.control("PP", []);
+            literal(roff, line);
         }
-    };
+    }
+}
+
+fn literal(roff: &mut Roff, line: &str) {
+    roff.control("nf", []).text([bold(line)]).control("fi", []);
 }
 
 /// A text with its <arguments> in another font.
