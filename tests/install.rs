@@ -215,7 +215,8 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
 /// The package of the tests' programs, not compressed: they are large.
 fn package(directory: &Path) -> PathBuf {
     let mut call = script("package", &["--programs", programs()]);
-    let output = call.arg(directory).env("DPKG_DEB_COMPRESSOR_TYPE", "none").output().unwrap();
+    call.arg(directory).env("DPKG_DEB_COMPRESSOR_TYPE", "none").env("SOURCE_DATE_EPOCH", "1700000000");
+    let output = call.output().unwrap();
     assert_worked(&output);
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
 }
