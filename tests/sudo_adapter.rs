@@ -620,7 +620,7 @@ fn help_and_version_are_options_as_the_first_argument() {
     let site = Site::new();
     let help = site.adapter(["--help"]).env_remove("GLEXEC_CLIENT_CERT").output().unwrap();
     assert!(help.status.success());
-    for part in ["usage:", "GLEXEC_CLIENT_CERT", "!use_pty, !pam_session, !pam_setcred", "Example"] {
+    for part in ["Usage:", "GLEXEC_CLIENT_CERT", "!use_pty, !pam_session, !pam_setcred", "Example"] {
         assert!(text(&help.stdout).contains(part), "{part}");
     }
     let version = site.adapter(["--version"]).output().unwrap();

@@ -19,7 +19,8 @@ use crate::sys::{fd, process, signal};
 /// Where the configuration of the setuid mode will be.
 const CONFIGURATION: &str = "/etc/glexec.conf";
 
-const HELP: &str = "\
+/// What `--help` prints.
+pub const HELP: &str = "\
 Runs a command as another user: the one that a credential stands for.
 
 Usage: glexec [--] <command> [arg…]

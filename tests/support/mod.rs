@@ -3,6 +3,7 @@
 //! Nothing here skips a test: where something is missing, the test fails and says what to do.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+pub mod clean_root;
 pub mod forest;
 pub mod glexec;
 pub mod handover;

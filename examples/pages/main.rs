@@ -1,0 +1,100 @@
+//! Writes man pages and shell completions, for scripts/install: `pages <scripts/glexec-sudo> <directory>`. Not installed.
+//!
+//! A page is what `--help` prints, set in the form of man(7): there is one text, and it can't say two things.
+
+mod help;
+mod page;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::Command as Process;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Command;
+use clap_complete::Shell;
+use glexec_helpers::cli::{cleanup, glexec, job_wrapper, kill, pilot, run, setup, update_proxy};
+
+/// The agent has no options, and nobody calls it by hand.
+const AGENT: &str = "\
+Does the work of the other programs as the job user.
+
+Usage: condor_glexec_agent <errand> [arg...]
+
+The helpers execute it through the identity switcher: it builds and removes
+the job user's copy of a sandbox, enters it and becomes the job's wrapper, and
+finds and signals the job's processes. It is not meant to be called by hand. It
+refuses to run as root.
+
+It must lie beside the other programs, where the job user can execute it, and
+nobody but root should be able to read it (mode 0711): who can't read a program
+can't trace it either. It is the one program that a sudo rule has to name.
+
+Exit status: 0; 1 for everything else.
+";
+
+fn main() -> Result<()> {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let [adapter, top] = &words[..] else { bail!("usage: pages <scripts/glexec-sudo> <directory>") };
+    let definitions = [
+        setup::definition(),
+        run::definition(),
+        job_wrapper::definition(),
+        cleanup::definition(),
+        kill::definition(),
+        update_proxy::definition(),
+        pilot::definition(),
+    ];
+
+    let mut pages: Vec<page::Page> = definitions.iter().map(page_of).collect();
+    let said = Process::new(adapter).arg("--help").output().with_context(|| format!("{adapter:?} --help"))?;
+    let adapter_help = String::from_utf8(said.stdout).context("glexec-sudo --help")?;
+    for (name, text) in
+        [("condor_glexec_agent", AGENT), ("glexec", glexec::HELP), ("glexec-sudo", adapter_help.as_str())]
+    {
+        pages.push(page::Page::new(name, text));
+    }
+    let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+    for page in &pages {
+        write(top, &format!("man/man1/{}.1", page.name), page.render(&names).as_bytes())?;
+    }
+
+    for definition in definitions {
+        let name = definition.get_name().to_owned();
+        let places = [
+            (Shell::Bash, format!("bash-completion/completions/{name}")),
+            (Shell::Zsh, format!("zsh/site-functions/_{name}")),
+            (Shell::Fish, format!("fish/vendor_completions.d/{name}.fish")),
+        ];
+        for (shell, place) in places {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut definition.clone(), &name, &mut script);
+            write(top, &place, &script)?;
+        }
+    }
+    Ok(())
+}
+
+/// The page of a command, with a chapter for each of its subcommands.
+fn page_of(definition: &Command) -> page::Page {
+    let name = definition.get_name();
+    let mut page = page::Page::new(name, &help_of(definition, &[name, "--help"]));
+    for command in definition.get_subcommands().map(Command::get_name) {
+        page.commands.push(help::Help::read(&help_of(definition, &[name, command, "--help"])));
+    }
+    page
+}
+
+/// What the command prints when it is called so.
+fn help_of(definition: &Command, call: &[&str]) -> String {
+    match definition.clone().try_get_matches_from(call) {
+        Err(help) => help.to_string(),
+        Ok(_) => String::new(),
+    }
+}
+
+fn write(top: &OsString, place: &str, content: &[u8]) -> Result<()> {
+    let path = Path::new(top).join(place);
+    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, content));
+    written.with_context(|| path.display().to_string())
+}

@@ -1,0 +1,135 @@
+//! A help text as a man page.
+
+use roff::{Inline, Roff, bold, italic, roman};
+
+use crate::help::{Block, Help};
+
+/// The page of one command.
+pub struct Page {
+    /// The command.
+    pub name: String,
+    /// Its subcommands.
+    pub commands: Vec<Help>,
+    help: Help,
+}
+
+impl Page {
+    /// The page of the command that prints this for `--help`.
+    pub fn new(name: &str, text: &str) -> Page {
+        Page { name: name.to_owned(), commands: Vec::new(), help: Help::read(text) }
+    }
+
+    /// The page's source; `names` are those of all pages.
+    pub fn render(&self, names: &[&str]) -> String {
+        let Page { name, help, commands } = self;
+        let mut roff = Roff::new();
+        // No date: the same source makes the same bytes.
+        let version = concat!("glexec-helpers ", env!("CARGO_PKG_VERSION"));
+        roff.control("TH", [&name.to_uppercase(), "1", "\"\"", version, "User Commands"]);
+        // No word is divided, and no line stretched to the margin.
+        roff.control("nh", []).control("ad", ["l"]);
+
+        roff.control("SH", ["NAME"]).text([roman(format!("{name} - {}", phrase(&help.about)))]);
+        roff.control("SH", ["SYNOPSIS"]);
+        let callable = if commands.is_empty() { std::slice::from_ref(help) } else { commands };
+        synopsis(&mut roff, name, callable.iter().flat_map(|help| &help.usage));
+        roff.control("SH", ["DESCRIPTION"]).text(marked(&help.about));
+        help.description.iter().for_each(|block| set(&mut roff, block));
+        for (heading, blocks) in &help.sections {
+            roff.control("SH", [heading.to_uppercase().as_str()]);
+            begin(&mut roff, blocks);
+        }
+        for command in commands {
+            chapter(&mut roff, name, command);
+        }
+
+        roff.control("SH", ["SEE ALSO"]);
+        let others: Vec<&&str> = names.iter().filter(|other| *other != name).collect();
+        for (number, other) in others.iter().enumerate() {
+            let end = if number + 1 == others.len() { "(1)" } else { "(1)," };
+            roff.text([bold(**other), roman(end)]);
+        }
+        // Also a terminal that knows ASCII alone shows it.
+        roff.render().replace('…', "...")
+    }
+}
+
+/// All about a subcommand.
+fn chapter(roff: &mut Roff, name: &str, help: &Help) {
+    let words = help.usage.first().map(|call| call.split(' ').take(2).collect::<Vec<_>>().join(" "));
+    roff.control("SH", [words.unwrap_or_default().as_str()]);
+    synopsis(roff, name, &help.usage);
+    roff.control("PP", []).text(marked(&help.about));
+    help.description.iter().for_each(|block| set(roff, block));
+    for (heading, blocks) in &help.sections {
+        roff.control("SS", [heading.as_str()]);
+        begin(roff, blocks);
+    }
+}
+
+/// How it is called, one way a line.
+fn synopsis<'a>(roff: &mut Roff, name: &str, calls: impl IntoIterator<Item = &'a String>) {
+    for (number, call) in calls.into_iter().enumerate() {
+        if number > 0 {
+            roff.control("br", []);
+        }
+        let arguments = call.strip_prefix(name).unwrap_or(call);
+        roff.text([vec![bold(name)], marked(arguments)].concat());
+    }
+}
+
+/// What comes after a heading, which is no part of the sentence below it.
+fn begin(roff: &mut Roff, blocks: &[Block]) {
+    for (number, block) in blocks.iter().enumerate() {
+        match block {
+            Block::Paragraph(text) if number == 0 => {
+                roff.text(marked(&first_letter(text, char::to_ascii_uppercase)));
+            }
+            Block::Literal(line) if number == 0 => literal(roff, line),
+            block => set(roff, block),
+        }
+    }
+}
+
+/// What comes after something else.
+fn set(roff: &mut Roff, block: &Block) {
+    match block {
+        Block::Paragraph(text) => {
+            roff.control("PP", []).text(marked(text));
+        }
+        Block::Entry(explained, explanation) => {
+            roff.control("TP", []).text([bold(explained.as_str())]).text(marked(explanation));
+        }
+        Block::Literal(line) => {
+            roff.control("PP", []);
+            literal(roff, line);
+        }
+    }
+}
+
+fn literal(roff: &mut Roff, line: &str) {
+    roff.control("nf", []).text([bold(line)]).control("fi", []);
+}
+
+/// A text with its <arguments> in another font.
+fn marked(text: &str) -> Vec<Inline> {
+    let mut inlines = Vec::new();
+    for piece in text.split_inclusive('>') {
+        match piece.strip_suffix('>').and_then(|_| piece.rsplit_once('<')) {
+            Some((before, argument)) => inlines.extend([roman(before), italic(format!("<{argument}"))]),
+            None => inlines.push(roman(piece)),
+        }
+    }
+    inlines
+}
+
+/// A sentence without its capital and its full stop, as the list of all pages has it.
+fn phrase(sentence: &str) -> String {
+    first_letter(sentence.trim_end_matches('.'), char::to_ascii_lowercase)
+}
+
+fn first_letter(text: &str, change: fn(&char) -> char) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| change(&first));
+    first.into_iter().chain(characters).collect()
+}

@@ -1,0 +1,271 @@
+//! scripts/install and scripts/package: what they put, where, with which modes, and that all of it goes again.
+//!
+//! Needs root and what `ci/provision` sets up. The programs are those of the tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Once;
+
+use support::clean_root::CleanRoot;
+use support::picture::picture;
+use support::{Account, failed, program, said};
+use tempfile::TempDir;
+
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Every program that is installed.
+const PROGRAMS: [&str; 10] = [
+    "condor_glexec_agent",
+    "condor_glexec_cleanup",
+    "condor_glexec_job_wrapper",
+    "condor_glexec_kill",
+    "condor_glexec_pilot",
+    "condor_glexec_run",
+    "condor_glexec_setup",
+    "condor_glexec_update_proxy",
+    "glexec",
+    "glexec-sudo",
+];
+
+/// A script of the project's, by somebody with a strict umask, of these words; with the tests' programs where it builds some.
+fn script(name: &str, words: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077 && exec \"$@\"", "sh"]).arg(format!("{SOURCE}/scripts/{name}")).args(words);
+    command
+}
+
+/// A directory with the tests' programs, without what a debugger wants to know: that is nine tenths of them.
+fn programs() -> &'static str {
+    const DIRECTORY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/programs");
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        fs::create_dir_all(format!("{DIRECTORY}/examples")).unwrap();
+        for name in PROGRAMS.into_iter().filter(|name| *name != "glexec-sudo").chain(["examples/pages"]) {
+            let mut strip = Command::new("strip");
+            strip.arg(program(name)).args(["-o", &format!("{DIRECTORY}/{name}")]);
+            assert!(strip.status().expect("strip of binutils").success(), "{name}");
+        }
+    });
+    DIRECTORY
+}
+
+/// An empty directory, and a prefix in it that does not exist yet.
+struct Place {
+    directory: TempDir,
+    prefix: String,
+}
+
+impl Place {
+    fn new() -> Place {
+        assert!(nix::unistd::geteuid().is_root(), "this test looks at owners: run it as root (scripts/test)");
+        let directory = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let prefix = directory.path().join("prefix").to_str().unwrap().to_owned();
+        Place { directory, prefix }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        Path::new(&self.prefix).join(below)
+    }
+
+    fn install(&self, words: &[&str]) {
+        let output = script("install", &["--prefix", &self.prefix, "--programs", programs()]).args(words).output();
+        assert_worked(&output.unwrap());
+    }
+
+    fn uninstall(&self) -> Output {
+        script("install", &["--prefix", &self.prefix, "--uninstall"]).output().unwrap()
+    }
+
+    /// What is there: kind, mode, owner, group.
+    fn entries(&self) -> BTreeMap<PathBuf, (&'static str, u32, u32, u32)> {
+        let top = self.directory.path();
+        let seen = |(path, entry): (PathBuf, support::picture::Entry)| {
+            let found = fs::symlink_metadata(top.join(&path)).unwrap();
+            (path, (entry.kind, entry.mode, found.uid(), found.gid()))
+        };
+        picture(top).into_iter().filter(|(path, _)| path != Path::new("")).map(seen).collect()
+    }
+}
+
+fn assert_worked(output: &Output) {
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), said(output));
+    assert_eq!(said(output), "");
+}
+
+#[test]
+fn all_is_roots_and_for_everybody_to_read_but_the_agent() {
+    let place = Place::new();
+    place.install(&[]);
+    for (path, entry) in place.entries() {
+        let wanted = match (entry.0, path.file_name().unwrap().to_str().unwrap()) {
+            ("directory", _) => 0o755,
+            ("link", _) => 0o777,
+            (_, "condor_glexec_agent") if !path.starts_with("prefix/share") => 0o711,
+            _ if path.starts_with("prefix/libexec") => 0o755,
+            _ => 0o644,
+        };
+        assert_eq!(entry, (entry.0, wanted, 0, 0), "{}", path.display());
+    }
+    for name in PROGRAMS {
+        let path = place.path("libexec/glexec-helpers").join(name);
+        assert!(path.is_file(), "{}", path.display());
+        assert!(place.path("share/man/man1").join(format!("{name}.1")).is_file(), "{name}");
+    }
+    for name in ["share/doc/glexec-helpers/README.md", "share/doc/glexec-helpers/LICENSE"] {
+        assert_eq!(
+            fs::read(place.path(name)).unwrap(),
+            fs::read(Path::new(SOURCE).join(name.rsplit('/').next().unwrap())).unwrap()
+        );
+    }
+    for name in ["glexec", "condor_glexec_pilot"] {
+        let link = fs::read_link(place.path("bin").join(name)).unwrap();
+        assert_eq!(link, place.path("libexec/glexec-helpers").join(name));
+    }
+    let output = Account::batch().command(place.path("bin/glexec")).arg("--version").output().unwrap();
+    assert_worked(&output);
+}
+
+#[test]
+fn the_samples_name_the_programs_where_they_are() {
+    let place = Place::new();
+    let libexec = place.path("elsewhere/lib");
+    place.install(&["--libexec", libexec.to_str().unwrap()]);
+    let examples = place.path("share/doc/glexec-helpers/examples");
+    let text = |name: &str| fs::read_to_string(examples.join(name)).unwrap();
+    let rule = format!("condor ALL=(job) NOPASSWD: {}/condor_glexec_agent\n", libexec.display());
+    assert!(text("glexec-sudo.sudoers").ends_with(&rule));
+    let output = Command::new("visudo").arg("-cf").arg(examples.join("glexec-sudo.sudoers")).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let configuration = text("condor_config.glexec");
+    assert!(configuration.contains(&format!("\nGLEXEC = {}/glexec-sudo\n", libexec.display())), "{configuration}");
+    for name in ["glexec-sudo.sudoers", "glexec-sudo.map", "condor_config.glexec"] {
+        assert!(!text(name).contains("/usr/local"), "{name}");
+    }
+}
+
+#[test]
+fn an_uninstall_leaves_nothing_also_after_two_installs() {
+    let place = Place::new();
+    place.install(&[]);
+    let once = place.entries();
+    place.install(&[]);
+    assert_eq!(place.entries(), once);
+    assert_worked(&place.uninstall());
+    assert_eq!(place.entries(), BTreeMap::new());
+    failed(&place.uninstall(), 1, &["nothing is installed", &place.prefix]);
+}
+
+#[test]
+fn what_was_there_before_or_was_added_or_changed_since_stays() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("share/man/man1")).unwrap();
+    place.install(&[]);
+    let [changed, added] = ["share/man/man1/glexec.1", "libexec/glexec-helpers/mine"].map(|name| place.path(name));
+    fs::write(&changed, "another page").unwrap();
+    fs::write(&added, "my own").unwrap();
+    let output = place.uninstall();
+    failed(&output, 0, &["left", changed.to_str().unwrap()]);
+    let files = place.entries().into_iter().filter(|(_, entry)| entry.0 != "directory").map(|(path, _)| path);
+    let left: Vec<PathBuf> = files.map(|path| place.directory.path().join(path)).collect();
+    assert_eq!(left, [added.clone(), changed.clone()]);
+    fs::remove_file(changed).unwrap();
+    assert!(place.path("share/man/man1").is_dir(), "who made it may still want it");
+}
+
+#[test]
+fn an_install_takes_away_what_only_the_one_before_has_put() {
+    let place = Place::new();
+    place.install(&["--libexec", place.path("old/libexec").to_str().unwrap()]);
+    place.install(&[]);
+    assert!(!place.path("old").exists());
+    assert_worked(&place.uninstall());
+    assert_eq!(place.entries(), BTreeMap::new());
+}
+
+#[test]
+fn who_runs_a_program_keeps_it_while_it_is_replaced() {
+    let place = Place::new();
+    place.install(&[]);
+    let opened: Vec<File> =
+        PROGRAMS.map(|name| File::open(place.path("libexec/glexec-helpers").join(name)).unwrap()).into_iter().collect();
+    place.install(&[]);
+    for (name, file) in PROGRAMS.iter().zip(opened) {
+        assert_eq!(file.metadata().unwrap().nlink(), 0, "{name} was written to, not replaced");
+    }
+}
+
+#[test]
+fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
+    for path in ["relative", "/with blank", "/with,comma", "/up/../down", "/new\nline"] {
+        for option in ["--prefix", "--libexec", "--destdir"] {
+            let output = script("install", &[option, path, "--uninstall"]).output().unwrap();
+            assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{option} {path}");
+            assert!(said(&output).starts_with(&format!("install: {option}: ")), "{}", said(&output));
+        }
+    }
+}
+
+/// The package of the tests' programs, not compressed: they are large.
+fn package(directory: &Path) -> PathBuf {
+    let mut call = script("package", &["--programs", programs()]);
+    call.arg(directory).env("DPKG_DEB_COMPRESSOR_TYPE", "none").env("SOURCE_DATE_EPOCH", "1700000000");
+    let output = call.output().unwrap();
+    assert_worked(&output);
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
+}
+
+#[test]
+fn a_package_is_the_same_bytes_twice() {
+    let place = Place::new();
+    let [one, two] = ["one", "two"].map(|name| fs::read(package(&place.directory.path().join(name))).unwrap());
+    assert!(one == two);
+}
+
+#[test]
+fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
+    let place = Place::new();
+    let root = CleanRoot::new();
+    let done = |words: &[&str]| {
+        let output = root.command(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Nothing is built: the source that comes along is the demo's alone, and there is no cargo in PATH.
+    for name in ["scripts/demo", "ci/provision"] {
+        let copy = root.path("/tmp/source").join(name);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(Path::new(SOURCE).join(name), copy).unwrap();
+    }
+    fs::copy(program("examples/starter"), root.path("/tmp/starter")).unwrap();
+    done(&["/tmp/source/ci/provision"]);
+    // This machine may have it.
+    done(&["dpkg", "--purge", "glexec-helpers"]);
+    assert!(!root.path("/usr/libexec/glexec-helpers").exists());
+    let before = root.changes();
+
+    fs::copy(package(place.directory.path()), root.path("/tmp/package.deb")).unwrap();
+    done(&["dpkg", "--install", "/tmp/package.deb"]);
+    let demo = ["/tmp/source/scripts/demo", "--programs", "/usr/libexec/glexec-helpers", "--starter", "/tmp/starter"];
+    let through_sudo = done(&demo);
+    assert!(through_sudo.ends_with("All as claimed.\n"), "{through_sudo}");
+    let batch = Account::batch();
+    let (user, group) = (format!("--reuid={}", batch.uid), format!("--regid={}", batch.gid));
+    // It keeps its list of leases.
+    let as_batch = ["setpriv", &user, &group, "--clear-groups", "env", "GLEXEC_STATE_DIR=/tmp/leases"];
+    let through_glexec = done(&[&as_batch[..], &demo].concat());
+    assert!(through_glexec.ends_with("All as claimed.\n"), "{through_glexec}");
+
+    done(&["dpkg", "--purge", "glexec-helpers"]);
+    let mut after = root.changes();
+    // dpkg's own, and the index of all pages.
+    let own = ["var/lib/dpkg", "var/log/dpkg.log", "var/cache/man"];
+    after.retain(|path, entry| before.get(path) != Some(entry) && !own.iter().any(|own| path.starts_with(own)));
+    assert_eq!(after.keys().collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+}

@@ -1,0 +1,89 @@
+//! A root directory of a test's own: this machine's files, and above them a layer in memory that takes every change.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::picture::{Picture, picture};
+
+/// Nobody else sees what is done there. It is gone at the end, with all who run there.
+pub struct CleanRoot {
+    /// A process with the mounts, above the first one that has the pid namespace.
+    holder: Child,
+    place: TempDir,
+}
+
+/// $0 is the place. The layer is in memory because an overlay's layers must not contain each other.
+const MOUNT: &str = r#"
+    mount -t tmpfs -o mode=755 tmpfs "$0"
+    cd "$0"
+    mkdir layer work root
+    mount -t overlay -o "lowerdir=/,upperdir=$0/layer,workdir=$0/work" overlay root
+    mount -t proc proc root/proc
+    mount --rbind /dev root/dev
+    mount --rbind /sys root/sys
+    mount -t tmpfs -o mode=1777 tmpfs root/tmp
+    echo ready
+    exec cat
+"#;
+
+/// $0 is the place, then comes the command. Not chroot: who has been through that may not make user namespaces.
+const ENTER: &str = r#"cd "$0/root"; pivot_root . mnt; cd /; umount -l /mnt; exec "$@""#;
+
+impl CleanRoot {
+    pub fn new() -> CleanRoot {
+        assert!(nix::unistd::geteuid().is_root(), "this test mounts file systems: run it as root (scripts/test)");
+        let place = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").expect("a directory");
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", MOUNT]).arg(place.path());
+        let mut holder = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare of util-linux");
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "an overlay file system can be mounted: see what mount said");
+        CleanRoot { holder, place }
+    }
+
+    /// A command that runs there as root, with little in its environment.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let namespaces = format!("/proc/{}/ns", self.holder.id());
+        let mut command = Command::new("nsenter");
+        command.args([format!("--mount={namespaces}/mnt"), format!("--pid={namespaces}/pid_for_children")]);
+        command.args(["unshare", "--mount", "sh", "-euc", ENTER]).arg(self.place.path()).args(words);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").stdin(Stdio::null());
+        command
+    }
+
+    /// Where the host finds a path of this root.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.inside("root").join(path.trim_start_matches('/'))
+    }
+
+    /// What differs from this machine's root, without /tmp and without times; a removed file is a device.
+    pub fn changes(&self) -> Picture {
+        let mut all = picture(&self.inside("layer"));
+        // A directory that only has something changed below it is in the layer, too.
+        all.retain(|path, entry| {
+            let below = fs::symlink_metadata(Path::new("/").join(path));
+            let is_as_below = |found: fs::Metadata| found.is_dir() && found.permissions().mode() & 0o7777 == entry.mode;
+            entry.modified = (0, 0);
+            entry.kind != "directory" || !below.is_ok_and(is_as_below)
+        });
+        all
+    }
+
+    fn inside(&self, name: &str) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
+        root.join(self.place.path().strip_prefix("/").unwrap()).join(name)
+    }
+}
+
+impl Drop for CleanRoot {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
