@@ -8,6 +8,7 @@
 //! - [`candidates`]: the switchers that there are;
 //! - [`recover`]: what to do when a pilot was killed;
 //! - [`diary`]: what is told of each step.
+#![forbid(unsafe_code)]
 
 pub mod candidates;
 pub mod diary;

@@ -1,4 +1,5 @@
 //! `condor_glexec_pilot`: one command for pilots, which have no starter, and for administrators.
+#![forbid(unsafe_code)]
 
 mod progress;
 mod recover;
