@@ -247,7 +247,7 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
                 let (first, allocated) = allocated(|| channel.first());
                 assert!(allocated <= 4_096, "the first reading has allocated {allocated} bytes");
                 let frame = first.map(|(uid, frame)| {
-                    assert_eq!(uid, process::user());
+                    assert_eq!(sender.uid, process::user());
                     frame
                 });
                 if !next(frame) {

@@ -9,6 +9,7 @@ use super::retry::Attempt;
 use super::switcher::{Running, Switcher};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
+use crate::sys::socket::Sender;
 use crate::sys::{Dir, Name, process, socket};
 use crate::tree::beside::Place;
 use crate::tree::build::Built;
@@ -37,6 +38,8 @@ pub struct Agent {
     running: Running,
     /// The user that it runs as, as the kernel says: neither root nor the batch user.
     pub uid: u32,
+    /// The number of its process.
+    pub pid: i32,
     /// What it works on, for messages.
     sandbox: OsString,
 }
@@ -59,8 +62,8 @@ impl Called {
 
     /// Waits for the agent's first word, and checks who it is.
     pub fn hello(mut self) -> Result<Agent, Attempt> {
-        let uid = match self.channel.first() {
-            Ok((uid, Frame::Hello { version: VERSION })) => uid,
+        let Sender { uid, pid } = match self.channel.first() {
+            Ok((sender, Frame::Hello { version: VERSION })) => sender,
             Ok((_, Frame::Hello { version })) => {
                 let why =
                     format!("it speaks version {version}, not {VERSION}: helpers and agent must be installed together");
@@ -76,7 +79,7 @@ impl Called {
             let whom = if uid == 0 { "root" } else { "the calling user" };
             return Err(Error::refused("switcher", format!("it runs commands as {whom}, not as a job user")).into());
         }
-        Ok(Agent { channel: self.channel, running: self.running, uid, sandbox: self.sandbox })
+        Ok(Agent { channel: self.channel, running: self.running, uid, pid, sandbox: self.sandbox })
     }
 }
 
@@ -182,11 +185,6 @@ impl Agent {
     pub fn end_watched(&mut self) -> Result<Hunted> {
         self.channel.end_sending().map_err(|cause| self.last_word(cause))?;
         self.hunted(Duration::ZERO)
-    }
-
-    /// Whether it has ended, or broken off the conversation.
-    pub fn is_gone(&self) -> bool {
-        self.channel.is_closed()
     }
 
     /// Ends the conversation after everything went well.

@@ -2,6 +2,7 @@
 //!
 //! - [`setup`], [`run`], [`cleanup`], [`kill`], [`update_proxy`]: the commands;
 //! - [`pilot`]: all of them in one command;
+//! - [`doctor`]: whether a node is fit;
 //! - [`sandbox`]: the state of a sandbox, told from what is on disk;
 //! - [`switcher`]: calling the identity switcher, and what becomes of the call;
 //! - [`agent`]: talking with the agent behind it;
@@ -12,6 +13,7 @@
 
 pub mod agent;
 pub mod cleanup;
+pub mod doctor;
 pub mod kill;
 pub mod pilot;
 pub mod report;

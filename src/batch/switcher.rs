@@ -96,7 +96,9 @@ impl Switcher {
         command.env(CREDENTIAL, &self.credential);
         // Otherwise gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");
-        if std::env::var_os("GLEXEC_ID").is_none()
+        // For a switcher that has the same log.
+        if std::env::var_os("GLEXEC_HELPERS_LOG").is_some()
+            && std::env::var_os("GLEXEC_ID").is_none()
             && let Some(request) = self.credential.parent().and_then(request_of)
         {
             command.env("GLEXEC_ID", request);

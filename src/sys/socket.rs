@@ -122,12 +122,21 @@ impl RoomForPassed {
     }
 }
 
-/// As [`receive_passed`], with the user id of the sender, which [`receive_credentials`] has asked for.
-pub fn receive_from(fd: &impl AsFd, bytes: &mut [u8], passed: &mut Vec<Passed>) -> Result<(usize, Option<u32>)> {
+/// Who has sent something, as the kernel says (SCM_CREDENTIALS, unix(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The user id.
+    pub uid: u32,
+    /// The number of the process, as this one sees it.
+    pub pid: i32,
+}
+
+/// As [`receive_passed`], with the sender, whom [`receive_credentials`] has asked for.
+pub fn receive_from(fd: &impl AsFd, bytes: &mut [u8], passed: &mut Vec<Passed>) -> Result<(usize, Option<Sender>)> {
     let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; MOST_PASSED]);
     let (length, beside) = receive_beside(fd, bytes, &mut space)?;
     passed.extend(beside.descriptors.into_iter().map(Passed::new));
-    Ok((length, beside.uid))
+    Ok((length, beside.sender))
 }
 
 /// One end of a connection. When it is dropped the other end sees it closed; but if something has arrived that was not read,
@@ -169,8 +178,8 @@ const MOST_PASSED: usize = 253;
 pub struct Beside {
     /// Descriptors (SCM_RIGHTS), close-on-exec; ours to close.
     pub descriptors: Vec<OwnedFd>,
-    /// The user id of the sender as the kernel saw it (SCM_CREDENTIALS).
-    uid: Option<u32>,
+    /// Who has sent it, where that was asked for.
+    sender: Option<Sender>,
 }
 
 /// As [`receive`], with what comes beside the bytes.
@@ -201,7 +210,9 @@ fn receive_beside(fd: &impl AsFd, bytes: &mut [u8], space: &mut [u8]) -> Result<
                         unsafe { OwnedFd::from_raw_fd(number) }
                     }))
                 }
-                ControlMessageOwned::ScmCredentials(credentials) => beside.uid = Some(credentials.uid()),
+                ControlMessageOwned::ScmCredentials(credentials) => {
+                    beside.sender = Some(Sender { uid: credentials.uid(), pid: credentials.pid() });
+                }
                 _ => {}
             }
         }

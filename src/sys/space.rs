@@ -4,6 +4,7 @@ use std::fs::File;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use nix::sys::statvfs::FsFlags;
 
 use super::{Dir, Result, file};
 
@@ -32,6 +33,23 @@ impl Space {
             files_used: found.files().saturating_sub(found.files_free()),
             files_free: found.files_available(),
         }))
+    }
+}
+
+/// What a mount does not allow (statvfs(3)).
+#[derive(Clone, Copy, Debug)]
+pub struct Restrictions {
+    /// Programs on it can't be executed.
+    pub noexec: bool,
+    /// Nothing on it can be changed.
+    pub read_only: bool,
+}
+
+impl Restrictions {
+    /// Those of the mount that a directory is on.
+    pub fn of(dir: &Dir) -> Result<Restrictions> {
+        let flags = nix::sys::statvfs::fstatvfs(dir)?.flags();
+        Ok(Restrictions { noexec: flags.contains(FsFlags::ST_NOEXEC), read_only: flags.contains(FsFlags::ST_RDONLY) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::frame::{ALIVE, CHUNK, Frame, LONGEST, Malformed};
-use crate::sys::socket::{self, Connected, RoomForPassed};
+use crate::sys::socket::{self, Connected, RoomForPassed, Sender};
 use crate::sys::{Errno, Passed};
 
 /// Why a connection can't go on.
@@ -228,21 +228,21 @@ impl Channel {
         }
     }
 
-    /// Receives the first frame together with the user id of the process that sent it.
+    /// Receives the first frame together with the process that sent it.
     ///
     /// The peer's credentials in SO_PEERCRED would be of no use: they name whoever made the pair, which is this side.
-    pub fn first(&mut self) -> Result<(u32, Frame<'_>), Broken> {
+    pub fn first(&mut self) -> Result<(Sender, Frame<'_>), Broken> {
         let mut bytes = [0; 64];
-        let (length, uid) = socket::receive_from(&self.socket, &mut bytes, &mut self.passed)?;
+        let (length, sender) = socket::receive_from(&self.socket, &mut bytes, &mut self.passed)?;
         if length == 0 {
             return Err(Broken::Closed);
         }
         self.check_passed()?;
         socket::receive_credentials(&self.socket, false)?;
-        let uid = uid.ok_or(Broken::Protocol("a message without credentials"))?;
+        let sender = sender.ok_or(Broken::Protocol("a message without credentials"))?;
         self.arrived[..length].copy_from_slice(&bytes[..length]);
         self.unused = 0..length;
-        Ok((uid, self.receive()?))
+        Ok((sender, self.receive()?))
     }
 
     /// Waits until `length` bytes that are not used yet have arrived: at most those of the longest frame.
@@ -364,10 +364,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_comes_with_the_uid_of_its_sender() {
+    fn the_first_frame_comes_with_the_uid_and_the_pid_of_its_sender() {
         let (mut channel, other) = connected();
         assert_eq!(socket::receive_credentials(&channel.socket, true), Ok(()));
         assert_eq!(Channel::new(other).send(Frame::Done), Ok(()));
-        assert_eq!(channel.first(), Ok((crate::sys::process::user(), Frame::Done)));
+        let own = Sender { uid: crate::sys::process::user(), pid: crate::sys::process::own_number() };
+        assert_eq!(channel.first(), Ok((own, Frame::Done)));
     }
 }

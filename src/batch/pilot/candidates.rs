@@ -10,7 +10,7 @@ use crate::sys::process;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// gLExec, with a policy of the site's.
-    Gllexec,
+    Glexec,
     /// sudo, with a rule and a map of the site's.
     Sudo,
     /// The project's own, without privilege.
@@ -20,8 +20,8 @@ pub enum Kind {
 /// A switcher that there is; whether it works is not known.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// What it is.
-    pub kind: Kind,
+    /// What it is; none if somebody has named it.
+    pub kind: Option<Kind>,
     /// Its path.
     pub program: PathBuf,
 }
@@ -37,11 +37,11 @@ pub fn all() -> Vec<Candidate> {
     let beside = |name: &str| installed(name).ok().filter(|path| process::may_execute(path));
     let own = beside("glexec");
     let is_other = |path: &Path| own.as_ref().and_then(|own| own.canonicalize().ok()) != path.canonicalize().ok();
-    let gllexec = Some(PathBuf::from(GLEXEC)).filter(|path| process::may_execute(path) && is_other(path));
+    let of_site = Some(PathBuf::from(GLEXEC)).filter(|path| process::may_execute(path) && is_other(path));
     let map = std::env::var_os("GLEXEC_SUDO_MAP").unwrap_or_else(|| MAP.into());
     let sudo = beside("glexec-sudo").filter(|_| Path::new(&map).exists());
-    let found = [(Kind::Gllexec, gllexec), (Kind::Sudo, sudo), (Kind::Rootless, own.clone())];
-    found.into_iter().filter_map(|(kind, program)| Some(Candidate { kind, program: program? })).collect()
+    let found = [(Kind::Glexec, of_site), (Kind::Sudo, sudo), (Kind::Rootless, own.clone())];
+    found.into_iter().filter_map(|(kind, program)| Some(Candidate { kind: Some(kind), program: program? })).collect()
 }
 
 /// The one that is asked for, else all.

@@ -1,6 +1,7 @@
 //! `condor_glexec_pilot`: one command for pilots, which have no starter, and for administrators.
 #![forbid(unsafe_code)]
 
+mod doctor;
 mod progress;
 mod recover;
 mod run;
@@ -235,6 +236,7 @@ pub fn main() -> ExitCode {
         Some(("run", matches)) => run::main(matches, umask),
         Some(("recover", matches)) => recover::recover(matches),
         Some(("renew-proxy", matches)) => recover::renew(matches),
+        Some(("doctor", matches)) => doctor::main(matches),
         _ => ExitCode::from(Status::BadCall as u8),
     }
 }

@@ -1,0 +1,78 @@
+//! The credential.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Finding, Level, expiry};
+use crate::batch::sandbox::read_credential;
+use crate::shown::Shown;
+use crate::sys::process;
+
+const WHAT: &str = "credential";
+
+/// One that is valid no longer than this is soon of no use.
+const SOON: Duration = Duration::from_secs(3600);
+
+/// Looks at it, if there is one.
+pub fn examine(path: Option<&Path>) -> Vec<Finding> {
+    let Some(path) = path else {
+        return vec![Finding::ok(WHAT, "none was given: a payload gets none, and the switcher a placeholder")];
+    };
+    let shown = Shown::os(path);
+    let content = match File::open(path).map_err(|error| format!("{shown}: {error}")) {
+        Ok(file) => read_credential(file, path).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let content = match content {
+        Ok(content) => content,
+        Err(error) => {
+            return vec![Finding::bad(
+                Level::Problem,
+                WHAT,
+                error,
+                "name another file with --proxy or X509_USER_PROXY",
+            )];
+        }
+    };
+    let mut findings = Vec::new();
+    if let Ok(found) = std::fs::metadata(path) {
+        if found.uid() != process::user() {
+            let text = format!("{shown} is uid {}'s", found.uid());
+            findings.push(Finding::bad(Level::Problem, WHAT, text, "use a credential of your own"));
+        }
+        if found.mode() & 0o077 != 0 {
+            let text = format!("{shown} has mode {:o}: others can use it", found.mode() & 0o7777);
+            findings.push(Finding::bad(Level::Problem, WHAT, text, format!("`chmod 600 {shown}`")));
+        }
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let renew = "renew it (a proxy with voms-proxy-init or its like; a token with whatever gives you tokens)";
+    findings.extend(match expiry::of(&content) {
+        Some(end) if end <= now => {
+            let text = format!("{shown} has expired, {} ago", rounded(now - end));
+            Some(Finding::bad(Level::Problem, WHAT, text, renew))
+        }
+        Some(end) if end - now < SOON => {
+            let text = format!("{shown} expires in {}", rounded(end - now));
+            Some(Finding::bad(Level::Warning, WHAT, text, renew))
+        }
+        Some(end) if findings.is_empty() => {
+            Some(Finding::ok(WHAT, format!("{shown}, valid for {}", rounded(end - now))))
+        }
+        None if findings.is_empty() => Some(Finding::ok(WHAT, shown.to_string())),
+        _ => None,
+    });
+    findings
+}
+
+/// In the largest unit that makes sense.
+fn rounded(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86400),
+    }
+}

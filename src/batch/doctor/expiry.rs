@@ -1,0 +1,47 @@
+//! Until when a credential is valid, as far as it tells: an X.509 certificate or proxy in PEM (RFC 5280, RFC 3820), or a token (RFC 7519). Whether its
+//! signature is right is not this program's business.
+
+use std::time::Duration;
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
+use der::{Decode as _, Document, SliceReader, Tag, Tagged as _};
+
+/// How long after 1970 the first of its parts ends to be valid; none if it does not tell.
+pub fn of(credential: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(credential).ok()?;
+    certificates(text).filter_map(|pem| end_of_certificate(&pem)).min().or_else(|| end_of_token(text.trim()))
+}
+
+/// The certificates among what a file holds: a proxy has a key and a chain as well.
+fn certificates(text: &str) -> impl Iterator<Item = String> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    text.split(BEGIN).skip(1).filter_map(|rest| Some(format!("{BEGIN}{}{END}\n", rest.split_once(END)?.0)))
+}
+
+fn end_of_certificate(pem: &str) -> Option<Duration> {
+    let (_, document) = Document::from_pem(pem).ok()?;
+    let to_be_signed = *parts(document.as_bytes(), 1)?.last()?;
+    let first = parts(to_be_signed.value(), 1)?;
+    // The version comes first where it is not 1; then serial number, algorithm, issuer, validity.
+    let before = if matches!(first[0].tag(), Tag::ContextSpecific { .. }) { 4 } else { 3 };
+    let validity = *parts(to_be_signed.value(), before + 1)?.last()?;
+    let not_after = *parts(validity.value(), 2)?.last()?;
+    match not_after.tag() {
+        Tag::UtcTime => not_after.decode_as::<UtcTime>().ok().map(|time| time.to_unix_duration()),
+        _ => not_after.decode_as::<GeneralizedTime>().ok().map(|time| time.to_unix_duration()),
+    }
+}
+
+/// The first parts of a sequence.
+fn parts(bytes: &[u8], count: usize) -> Option<Vec<AnyRef<'_>>> {
+    let mut reader = SliceReader::new(bytes).ok()?;
+    (0..count).map(|_| AnyRef::decode(&mut reader).ok()).collect()
+}
+
+fn end_of_token(text: &str) -> Option<Duration> {
+    let claims = text.split('.').nth(1)?;
+    let claims: serde_json::Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims).ok()?).ok()?;
+    Some(Duration::from_secs(claims.get("exp")?.as_u64()?))
+}
