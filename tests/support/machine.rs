@@ -52,17 +52,21 @@ while [ $# -gt 0 ]; do
 done
 release=${CARGO_TARGET_DIR:-$top/target}/release
 mkdir -p "$release/examples"
-ln -sf /run/programs/condor_glexec_[a-z]* /run/programs/glexec "$release"
-ln -sf /run/programs/examples/starter "$release/examples"
-rm -f "$release"/*.d
+ln -sf /run/programs/condor_glexec_* /run/programs/glexec "$release"
+ln -sf /run/programs/examples/* "$release/examples"
+# The one under test is as it will be installed: not readable.
+ln -sf /run/agent "$release/condor_glexec_agent"
 CARGO
 chmod 755 /usr/local/bin/cargo
 for home in /root /home/pilot /var/lib/condor; do
     mkdir "$home/glexec-helpers"
     find /run/source -mindepth 1 -maxdepth 1 ! -name target ! -name '.git' -exec cp -a {} "$home/glexec-helpers" ';'
     user=$(stat -c %U "$home")
+    (cd "$home/glexec-helpers" && git init -q && git -c user.name=test -c user.email=test@localhost commit -q --allow-empty -m source)
     chown -R "$user:$(id -gn "$user")" "$home/glexec-helpers"
 done
+install -m 755 /run/programs/condor_glexec_agent /run/agent
+mkdir -p /usr/lib/condor/libexec /etc/condor/config.d
 # A login shell of root's would find the real cargo; an ordinary user's home may be closed.
 rm -f /root/.profile /root/.bash_profile /root/.bashrc
 chmod 700 /home/pilot
@@ -99,11 +103,11 @@ impl Machine {
         machine
     }
 
-    /// What a script for bash does there, as somebody in their home.
+    /// What a script for bash does there, as somebody in their home, within two minutes.
     pub fn script(&self, user: &str, script: &str) -> Output {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.first, "--mount", "--pid", "--ipc", "--", "runuser", "--login", user, "-c"]);
-        command.arg("exec bash -c \"$0\"").arg(script);
+        command.arg("exec timeout --kill-after 5 120 bash -c \"$0\"").arg(script);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
         command.stdin(Stdio::null()).output().unwrap()
     }
