@@ -128,6 +128,64 @@ fn typed(document: &str) {
     assert!(count > 0 && wrong.is_empty(), "of {count} blocks:\n\n{}", wrong.join("\n\n"));
 }
 
+/// README, SECURITY and docs.
+fn all() -> Vec<String> {
+    let directory = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let names = directory.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let all: Vec<_> = names.chain(["README.md".to_owned(), "SECURITY.md".to_owned()]).collect();
+    assert!(all.len() > 8, "{all:?}");
+    all
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    for document in all() {
+        let text = text(&document);
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = Path::new(env!("CARGO_MANIFEST_DIR")).join(&document).with_file_name(file);
+            let Ok(there) = fs::read_to_string(&target) else {
+                wrong.push(format!("{document}: {link}"));
+                continue;
+            };
+            let mut headings = there.lines().filter_map(|line| line.strip_prefix("## "));
+            if !heading.is_empty() && !headings.any(|line| line.to_lowercase().replace(' ', "-") == heading) {
+                wrong.push(format!("{document}: {link}: no such heading"));
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20 && wrong.is_empty(), "of {count}: {wrong:#?}");
+}
+
+/// The text of all sources below a folder, with strings of several lines as one.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = entries.map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => fs::read_to_string(path).unwrap(),
+    });
+    let text = texts.collect::<Vec<_>>().concat();
+    let mut parts = text.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |whole, part| whole + part.trim_start())
+}
+
+#[test]
+fn what_the_administrators_table_quotes_is_what_a_program_says() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let said = sources(&top.join("src")) + &text("scripts/glexec-sudo");
+    let guide = text("docs/administrator.md");
+    let table = guide.split("## At three in the night").nth(1).unwrap().split("\n## ").next().unwrap();
+    let symptoms = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let quoted = symptoms.flat_map(|symptom| symptom.split('"').skip(1).step_by(2));
+    // What stands for a path or a number is not looked for.
+    let pieces: Vec<&str> = quoted.flat_map(|words| words.split(['…', '<', '>'])).map(str::trim).collect();
+    let unsaid: Vec<_> = pieces.iter().filter(|piece| !said.contains(**piece) && **piece != "sandbox").collect();
+    assert!(pieces.len() > 12 && unsaid.is_empty(), "of {} no program says {unsaid:?}", pieces.len());
+}
+
 macro_rules! documents {
     ($($test:ident $document:literal)*) => {
         $(#[test]
@@ -137,14 +195,10 @@ macro_rules! documents {
 
         #[test]
         fn every_shell_line_is_typed_by_a_test() {
-            let directory = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
-            let names = directory.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
-            let all: Vec<_> = names.chain(["README.md".to_owned(), "SECURITY.md".to_owned()]).collect();
-            assert!(all.len() > 8, "{all:?}");
-            for document in &all {
-                for block in blocks(document) {
+            for document in all() {
+                for block in blocks(&document) {
                     let is_typed = match block.language.as_str() {
-                        "sh" => who(document, &block).is_some(),
+                        "sh" => who(&document, &block).is_some(),
                         "text" | "json" => false,
                         language => panic!("{document}:{}: is {language} a shell?", block.line),
                     };

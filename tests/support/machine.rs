@@ -52,10 +52,8 @@ while [ $# -gt 0 ]; do
 done
 release=${CARGO_TARGET_DIR:-$top/target}/release
 mkdir -p "$release/examples"
-ln -sf /run/programs/condor_glexec_* /run/programs/glexec "$release"
-ln -sf /run/programs/examples/* "$release/examples"
-# The one under test is as it will be installed: not readable.
-ln -sf /run/agent "$release/condor_glexec_agent"
+cp /run/built/condor_glexec_* /run/built/glexec "$release"
+cp /run/built/examples/* "$release/examples"
 CARGO
 chmod 755 /usr/local/bin/cargo
 for home in /root /home/pilot /var/lib/condor; do
@@ -65,7 +63,15 @@ for home in /root /home/pilot /var/lib/condor; do
     (cd "$home/glexec-helpers" && git init -q && git -c user.name=test -c user.email=test@localhost commit -q --allow-empty -m source)
     chown -R "$user:$(id -gn "$user")" "$home/glexec-helpers"
 done
-install -m 755 /run/programs/condor_glexec_agent /run/agent
+# As cargo leaves them for a release: without symbols, and readable.
+mkdir -p /run/built/examples
+cd /run/programs
+for program in condor_glexec_* glexec examples/*; do
+    case $program in
+    *.d | examples/*-*) ;;
+    *) strip -o "/run/built/$program" "$program" && chmod 755 "/run/built/$program" ;;
+    esac
+done
 mkdir -p /usr/lib/condor/libexec /etc/condor/config.d
 # A login shell of root's would find the real cargo; an ordinary user's home may be closed.
 rm -f /root/.profile /root/.bash_profile /root/.bashrc
