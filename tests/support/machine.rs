@@ -12,7 +12,6 @@ use super::{program, said};
 const FIRST: &str = r#"
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-[ "$(stat -c %d:%i /)" = "$(stat -c %d:%i "$0")" ]
 mount -t tmpfs -o size=4g,mode=755 machine /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work machine /mnt/root
@@ -94,7 +93,7 @@ impl Machine {
         let programs = program("glexec").parent().unwrap().to_owned();
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--ipc", "--fork", "--kill-child", "--propagation", "private"]);
-        command.args(["/bin/bash", "-c", FIRST, "/"]).arg(programs).arg(env!("CARGO_MANIFEST_DIR"));
+        command.args(["/bin/bash", "-c", FIRST, "machine"]).arg(programs).arg(env!("CARGO_MANIFEST_DIR"));
         let mut outside = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let is_ready = outside.stdout.take().unwrap().read_exact(&mut [0; 6]).is_ok();
         assert!(
