@@ -82,9 +82,9 @@ fn session(user: &str, is_in_source: bool, block: &Block) -> String {
         "session=/var/tmp/session.{user}
         if [ -e $session ]; then . $session; fi
         {place}
+        trap '{{ export -p; printf \"cd %q\\n\" \"$PWD\"; }} >$session' EXIT
         set -eE; trap 'echo \"failed with status $?: $BASH_COMMAND\" >&2' ERR
-{}
-        {{ export -p; printf 'cd %q\\n' \"$PWD\"; }} >$session",
+{}",
         block.lines.join("\n")
     )
 }
