@@ -1,4 +1,4 @@
-//! Every sentence of the contract has a test.
+//! Every sentence of the contract has a test, and every flaw in the ledger.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,4 +97,34 @@ fn every_sentence_of_the_contract_has_a_test() {
     }
     wrong.extend(mapped.keys().map(|name| format!("{name} is no sentence of the contract")));
     assert!(names.len() > 90 && wrong.is_empty(), "{} sentences:\n{}", names.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_flaw_in_the_ledger_has_a_test() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ledger.md")).unwrap();
+    let (_, body) = text.split_once("\n## ").expect("sections");
+    let tests = tests();
+    let (mut flaws, mut wrong) = (0, Vec::new());
+    for flaw in body.split("\n- ").skip(1) {
+        // A section's words may follow its last flaw.
+        let flaw = flaw.split("\n\n").next().unwrap();
+        flaws += 1;
+        let mut lines = flaw.lines().map(str::trim);
+        let shows = lines.next().unwrap();
+        let rest: Vec<_> = lines.collect();
+        let here = rest.iter().position(|line| line.starts_with("Here: "));
+        let named = rest.iter().position(|line| line.starts_with("Tests: "));
+        let (Some(here), Some(named)) = (here, named) else {
+            wrong.push(format!("not how it shows, 'Here:' and 'Tests:': {shows}"));
+            continue;
+        };
+        let named = rest[named..].join(" ");
+        let list: Vec<_> = named.split('`').skip(1).step_by(2).collect();
+        if list.is_empty() || here > 2 {
+            wrong.push(format!("names no test, or does not come to the point: {shows}"));
+        }
+        let missing = list.into_iter().filter(|test| !tests.contains(*test));
+        wrong.extend(missing.map(|test| format!("there is no test {test}: {shows}")));
+    }
+    assert!(flaws > 30 && wrong.is_empty(), "{flaws} flaws:\n{}", wrong.join("\n"));
 }

@@ -10,49 +10,20 @@ use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Once;
 
 use support::clean_root::CleanRoot;
+use support::installation::{PROGRAMS, stripped};
 use support::picture::picture;
 use support::{Account, failed, program, said};
 use tempfile::TempDir;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Every program that is installed.
-const PROGRAMS: [&str; 10] = [
-    "condor_glexec_agent",
-    "condor_glexec_cleanup",
-    "condor_glexec_job_wrapper",
-    "condor_glexec_kill",
-    "condor_glexec_pilot",
-    "condor_glexec_run",
-    "condor_glexec_setup",
-    "condor_glexec_update_proxy",
-    "glexec",
-    "glexec-sudo",
-];
-
 /// A script of the project's, by somebody with a strict umask, of these words; with the tests' programs where it builds some.
 fn script(name: &str, words: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "umask 077 && exec \"$@\"", "sh"]).arg(format!("{SOURCE}/scripts/{name}")).args(words);
     command
-}
-
-/// A directory with the tests' programs, without what a debugger wants to know: that is nine tenths of them.
-fn programs() -> &'static str {
-    const DIRECTORY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/programs");
-    static MADE: Once = Once::new();
-    MADE.call_once(|| {
-        fs::create_dir_all(format!("{DIRECTORY}/examples")).unwrap();
-        for name in PROGRAMS.into_iter().filter(|name| *name != "glexec-sudo").chain(["examples/pages"]) {
-            let mut strip = Command::new("strip");
-            strip.arg(program(name)).args(["-o", &format!("{DIRECTORY}/{name}")]);
-            assert!(strip.status().expect("strip of binutils").success(), "{name}");
-        }
-    });
-    DIRECTORY
 }
 
 /// An empty directory, and a prefix in it that does not exist yet.
@@ -75,7 +46,7 @@ impl Place {
     }
 
     fn install(&self, words: &[&str]) {
-        let output = script("install", &["--prefix", &self.prefix, "--programs", programs()]).args(words).output();
+        let output = script("install", &["--prefix", &self.prefix, "--programs", stripped()]).args(words).output();
         assert_worked(&output.unwrap());
     }
 
@@ -214,7 +185,7 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
 
 /// The package of the tests' programs, not compressed: they are large.
 fn package(directory: &Path) -> PathBuf {
-    let mut call = script("package", &["--programs", programs()]);
+    let mut call = script("package", &["--programs", stripped()]);
     call.arg(directory).env("DPKG_DEB_COMPRESSOR_TYPE", "none").env("SOURCE_DATE_EPOCH", "1700000000");
     let output = call.output().unwrap();
     assert_worked(&output);

@@ -11,7 +11,7 @@ use std::process::Output;
 use support::handover::{CLEANUP, SETUP, data, furnished, is_back, set_mode, with_job};
 use support::lied::{Leftover, ended};
 use support::picture::{Picture, picture};
-use support::{Account, Site, own, owner, retained, said, variables_of, write};
+use support::{Account, Site, own, owner, retained, said, variables_of, wait_until, write};
 
 /// So many rounds each: the races are won and lost in every one of them.
 const ROUNDS: usize = 30;
@@ -132,6 +132,34 @@ fn a_sandbox_that_a_left_over_process_swaps_for_a_link_harms_nobody_else() {
         nothing_from_outside(&picture(&sandbox), &name);
         assert!(!retained(&sandbox).exists(), "round {round}");
         assert_eq!(picture(&secret), outside, "round {round}");
+    }
+}
+
+#[test]
+fn an_orphan_that_still_writes_into_the_sandbox_costs_no_output_and_no_name() {
+    let site = Site::new();
+    for round in 0..ROUNDS {
+        let sandbox = with_job(&site, "s");
+        write(sandbox.join("result"), "result", 0o644);
+        Account::of(&sandbox).owns(sandbox.join("result"));
+        let mut steady = data(&sandbox);
+        let orphan = Leftover::new(Account::of(&sandbox), "writes files", &[&sandbox]);
+        wait_until("it has written something", || sandbox.join("last").exists());
+        let (output, _) = ended(site.call(CLEANUP, &site.switcher(), &sandbox));
+        succeeded_or_told(&output);
+        drop(orphan);
+        site.clean_up(&sandbox);
+        let mut back = data(&sandbox);
+        for written in ["log", "new", "last"] {
+            back.remove(Path::new(written));
+        }
+        // When files were made in it is not what this is about.
+        for top in [&mut steady, &mut back] {
+            top.remove(Path::new(""));
+        }
+        assert_eq!(back, steady, "round {round}: {}", said(&output));
+        assert_eq!((owner(&sandbox), site.entries()), (Account::batch(), vec!["s".into()]), "round {round}");
+        fs::remove_dir_all(&sandbox).unwrap();
     }
 }
 

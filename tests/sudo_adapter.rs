@@ -6,6 +6,8 @@
 // A test that cannot go on shall panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod support;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use support::machine::Machine;
 use tempfile::TempDir;
 
 const ADAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/glexec-sudo");
@@ -632,4 +635,35 @@ fn the_sample_rule_is_valid() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/glexec-sudo.sudoers");
     let out = Command::new("/usr/sbin/visudo").args(["-cf", sample]).output().expect("visudo: run ci/provision");
     assert!(out.status.success(), "{}", text(&out.stderr));
+}
+
+#[test]
+fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_does_not() {
+    let machine = Machine::new();
+    // In the place of the one command that the rule allows, one that shows what has reached it.
+    let prepared = machine.script(
+        "root",
+        "set -e
+        install -D -m 755 /usr/bin/env /usr/local/libexec/glexec-helpers/condor_glexec_agent
+        useradd --system job
+        echo condor job >/etc/glexec-sudo.map
+        # After the line that reads the rules.
+        echo 'Defaults !env_reset' >>/etc/sudoers
+        install -m 440 ~/glexec-helpers/scripts/glexec-sudo.sudoers /etc/sudoers.d/glexec-sudo",
+    );
+    assert!(prepared.status.success(), "{}", text(&prepared.stderr));
+    let reaches = || {
+        let out = machine.script(
+            "condor",
+            "echo token >credential
+            GLEXEC_CLIENT_CERT=$HOME/credential CONDOR_PRIVATE_KEY=secret ~/glexec-helpers/scripts/glexec-sudo \
+                /usr/local/libexec/glexec-helpers/condor_glexec_agent",
+        );
+        assert!(text(&out.stdout).contains("USER=job\n"), "{}{}", text(&out.stdout), text(&out.stderr));
+        ["CONDOR_PRIVATE_KEY", "GLEXEC_CLIENT_CERT"].map(|name| text(&out.stdout).contains(name))
+    };
+    assert_eq!(reaches(), [false, false]);
+    // Without the sample's word for it, they would.
+    machine.script("root", "sed -i 's/ env_reset,//' /etc/sudoers.d/glexec-sudo");
+    assert_eq!(reaches(), [true, true]);
 }

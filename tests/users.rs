@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -92,6 +92,32 @@ fn runs_status_is_the_jobs() {
     {
         assert_eq!(ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", script]).0, Some(status), "{script}");
     }
+}
+
+#[test]
+fn no_file_carries_the_status_and_nothing_is_written_through_a_link_that_has_the_name_of_one() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let kept = site.scratch().join("kept");
+    write(&kept, "the batch user's", 0o600);
+    Account::batch().owns(&kept);
+    let found = || fs::metadata(&kept).map(|found| (found.ino(), found.mtime(), found.mtime_nsec())).unwrap();
+    let before = found();
+    // What the shell helpers wrote the status to: in the sandbox, and where the job could make it, too, beside it.
+    let plant = r#"/bin/ln -s "$0" _condor_glexec_rc && /bin/ln -s "$0" ../_condor_glexec_rc && exit 7"#;
+    let (status, _) = ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", plant, kept.to_str().unwrap()]);
+    assert_eq!(status, Some(7));
+    let mut target = Target::start(&sandbox);
+    succeeded(&kill(&site, &site.switcher(), &sandbox, target.pid, "KILL"));
+    assert_eq!(target.killed_by(), 9);
+    refresh(&site, &sandbox, "the new proxy\n");
+    let mut refused = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
+    site.forbid(&mut refused);
+    assert_eq!(refused.output().unwrap().status.code(), Some(1));
+    site.clean_up(&sandbox);
+    assert_eq!((fs::read(&kept).unwrap(), found()), (b"the batch user's".to_vec(), before));
+    assert!(fs::symlink_metadata(sandbox.join("_condor_glexec_rc")).is_err(), "the job could not read the file");
+    assert!(fs::symlink_metadata(site.execute().join("_condor_glexec_rc")).unwrap().is_symlink());
 }
 
 #[test]

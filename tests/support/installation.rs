@@ -1,10 +1,40 @@
-//! Programs of a site's own, with a sudo rule of their own.
+//! What is installed; and programs of a site's own, with a sudo rule of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 
 use super::{Account, Site, program, variables_of, write};
+
+/// Every program that is installed.
+pub const PROGRAMS: [&str; 10] = [
+    "condor_glexec_agent",
+    "condor_glexec_cleanup",
+    "condor_glexec_job_wrapper",
+    "condor_glexec_kill",
+    "condor_glexec_pilot",
+    "condor_glexec_run",
+    "condor_glexec_setup",
+    "condor_glexec_update_proxy",
+    "glexec",
+    "glexec-sudo",
+];
+
+/// A directory with the tests' programs, without what a debugger wants to know: that is nine tenths of them.
+pub fn stripped() -> &'static str {
+    const DIRECTORY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/programs");
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        fs::create_dir_all(format!("{DIRECTORY}/examples")).unwrap();
+        for name in PROGRAMS.into_iter().filter(|name| *name != "glexec-sudo").chain(["examples/pages"]) {
+            let mut strip = Command::new("strip");
+            strip.arg(program(name)).args(["-o", &format!("{DIRECTORY}/{name}")]);
+            assert!(strip.status().expect("strip of binutils").success(), "{name}");
+        }
+    });
+    DIRECTORY
+}
 
 /// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are touched.
 pub struct Installation<'a> {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,11 @@ fn main() {
         "holds a lease on a file" => lease(&paths[0]),
         "swaps a directory for a link" => each(|| swap(&paths[0], &paths[1])),
         "takes names" => each(|| paths.iter().for_each(|path| take(path))),
+        "writes files" => {
+            // It stays in the directory, whatever becomes of its name.
+            std::env::set_current_dir(&paths[0]).unwrap();
+            each(write_on);
+        }
         "moves directories" => each(|| move_around(&paths[0], &paths[1])),
         _ => panic!("{what:?} is not known"),
     }
@@ -77,4 +82,10 @@ fn move_around(directory: &Path, other: &Path) {
     let _ = fs::rename(directory, &inside);
     std::thread::yield_now();
     let _ = fs::rename(&inside, directory);
+}
+
+/// One file grows, and another one is always new.
+fn write_on() {
+    let _ = File::options().append(true).create(true).open("log").and_then(|mut log| log.write_all(b"another line\n"));
+    let _ = fs::write("new", "content").and_then(|()| fs::rename("new", "last"));
 }

@@ -14,6 +14,7 @@ pub mod job;
 pub mod keys;
 pub mod kinsfolk;
 pub mod lied;
+pub mod machine;
 pub mod mounts;
 pub mod picture;
 pub mod pilot;

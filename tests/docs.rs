@@ -1,0 +1,217 @@
+//! What README and docs tell somebody to type works as it is written there.
+//!
+//! A comment on the line before each block of shell lines says who types it: `<!-- as root -->`, `<!-- as condor, in the source -->`. The
+//! blocks of one document are typed one after the other on one machine, those of one person in one session. A block of text after
+//! `<!-- prints -->` is what the block before it prints; `…` stands for anything in a line.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::machine::Machine;
+use support::said;
+
+/// A fenced block: the comment before it, its language, the number of its first line, and its lines.
+struct Block {
+    comment: String,
+    language: String,
+    line: usize,
+    lines: Vec<String>,
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// All blocks of a document. Fails for code that is in none.
+fn blocks(document: &str) -> Vec<Block> {
+    let text = text(document);
+    let mut blocks: Vec<Block> = Vec::new();
+    let (mut before, mut is_inside) = ("", false);
+    for (number, line) in text.lines().enumerate() {
+        let place = format!("{document}:{}", number + 1);
+        match line.strip_prefix("```") {
+            Some("") if is_inside => is_inside = false,
+            Some(language) => {
+                assert!(!is_inside && !language.is_empty(), "{place}: a block begins with its language");
+                let comment = before.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+                let comment = comment.unwrap_or_default().to_owned();
+                blocks.push(Block { comment, language: language.to_owned(), line: number + 2, lines: Vec::new() });
+                is_inside = true;
+            }
+            None if is_inside => blocks.last_mut().unwrap().lines.push(line.to_owned()),
+            None => assert!(!line.starts_with("    ") && !line.starts_with('\t'), "{place}: code that is in no block"),
+        }
+        before = line;
+    }
+    assert!(!is_inside, "{document}: a block without an end");
+    blocks
+}
+
+/// Who types a block, and whether in the source; nobody, if a script of the continuous integration runs it. Fails if that is not said, or
+/// if the script does not.
+fn who(document: &str, block: &Block) -> Option<(String, bool)> {
+    let place = format!("{document}:{}", block.line);
+    if block.comment == "run by .ci/run" {
+        let ci = text(".ci/run");
+        for line in block.lines.iter().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let script = line.split(' ').next().unwrap();
+            assert!(
+                ci.lines().any(|line| line.split(' ').next() == Some(script)),
+                "{place}: .ci/run does not run {script}"
+            );
+        }
+        return None;
+    }
+    let who = block.comment.strip_prefix("as ");
+    let who = who.unwrap_or_else(|| panic!("{place}: no comment on the line before says who types this"));
+    let (who, is_in_source) = match who.strip_suffix(", in the source") {
+        Some(who) => (who, true),
+        None => (who, false),
+    };
+    assert!(["root", "pilot", "condor"].contains(&who), "{place}: who is {who}?");
+    Some((who.to_owned(), is_in_source))
+}
+
+/// A block as somebody's terminal has it: with what was exported and where one was in the block before.
+fn session(user: &str, is_in_source: bool, block: &Block) -> String {
+    let place = if is_in_source { "cd ~/glexec-helpers" } else { "" };
+    format!(
+        "session=/var/tmp/session.{user}
+        if [ -e $session ]; then . $session; fi
+        {place}
+        trap '{{ export -p; printf \"cd %q\\n\" \"$PWD\"; }} >$session' EXIT
+        set -eE; trap 'echo \"failed with status $?: $BASH_COMMAND\" >&2' ERR
+{}",
+        block.lines.join("\n")
+    )
+}
+
+/// Whether a line is what was announced.
+fn is_as_announced(announced: &str, found: &str) -> bool {
+    let Some((before, after)) = announced.split_once('…') else { return announced == found };
+    let Some(mut rest) = found.strip_prefix(before) else { return false };
+    let mut after = after;
+    while let Some((middle, end)) = after.split_once('…') {
+        let Some(at) = rest.find(middle) else { return false };
+        (rest, after) = (&rest[at + middle.len()..], end);
+    }
+    rest.ends_with(after)
+}
+
+/// Types all of a document.
+fn typed(document: &str) {
+    let machine = Machine::new();
+    let (mut wrong, mut printed, mut count) = (Vec::new(), String::new(), 0);
+    for block in blocks(document) {
+        let place = format!("{document}:{}", block.line);
+        if block.language == "sh" {
+            let Some((user, is_in_source)) = who(document, &block) else { continue };
+            let output = machine.script(&user, &session(&user, is_in_source, &block));
+            printed = String::from_utf8_lossy(&output.stdout).into_owned();
+            count += 1;
+            if !output.status.success() {
+                wrong.push(format!("{place}, as {user}: {}\n{printed}{}", output.status, said(&output)));
+            }
+        } else if block.comment == "prints" {
+            let found: Vec<_> = printed.lines().collect();
+            let pairs = block.lines.iter().zip(&found);
+            let is_so =
+                found.len() == block.lines.len() && pairs.clone().all(|(line, found)| is_as_announced(line, found));
+            if !is_so {
+                wrong.push(format!("{place}: it prints something else:\n{printed}"));
+            }
+        }
+    }
+    assert!(count > 0 && wrong.is_empty(), "of {count} blocks:\n\n{}", wrong.join("\n\n"));
+}
+
+/// README, SECURITY and docs.
+fn all() -> Vec<String> {
+    let directory = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let names = directory.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let all: Vec<_> = names.chain(["README.md".to_owned(), "SECURITY.md".to_owned()]).collect();
+    assert!(all.len() > 8, "{all:?}");
+    all
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    for document in all() {
+        let text = text(&document);
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = Path::new(env!("CARGO_MANIFEST_DIR")).join(&document).with_file_name(file);
+            let Ok(there) = fs::read_to_string(&target) else {
+                wrong.push(format!("{document}: {link}"));
+                continue;
+            };
+            let mut headings = there.lines().filter_map(|line| line.strip_prefix("## "));
+            if !heading.is_empty() && !headings.any(|line| line.to_lowercase().replace(' ', "-") == heading) {
+                wrong.push(format!("{document}: {link}: no such heading"));
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20 && wrong.is_empty(), "of {count}: {wrong:#?}");
+}
+
+/// The text of all sources below a folder, with strings of several lines as one.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = entries.map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => fs::read_to_string(path).unwrap(),
+    });
+    let text = texts.collect::<Vec<_>>().concat();
+    let mut parts = text.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |whole, part| whole + part.trim_start())
+}
+
+#[test]
+fn what_the_administrators_table_quotes_is_what_a_program_says() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let said = sources(&top.join("src")) + &text("scripts/glexec-sudo");
+    let guide = text("docs/administrator.md");
+    let table = guide.split("## At three in the night").nth(1).unwrap().split("\n## ").next().unwrap();
+    let symptoms = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let quoted = symptoms.flat_map(|symptom| symptom.split('"').skip(1).step_by(2));
+    // What stands for a path or a number is not looked for.
+    let pieces: Vec<&str> = quoted.flat_map(|words| words.split(['…', '<', '>'])).map(str::trim).collect();
+    let unsaid: Vec<_> = pieces.iter().filter(|piece| !said.contains(**piece) && **piece != "sandbox").collect();
+    assert!(pieces.len() > 12 && unsaid.is_empty(), "of {} no program says {unsaid:?}", pieces.len());
+}
+
+macro_rules! documents {
+    ($($test:ident $document:literal)*) => {
+        $(#[test]
+        fn $test() {
+            typed($document);
+        })*
+
+        #[test]
+        fn every_shell_line_is_typed_by_a_test() {
+            for document in all() {
+                for block in blocks(&document) {
+                    let is_typed = match block.language.as_str() {
+                        "sh" => who(&document, &block).is_some(),
+                        "text" | "json" => false,
+                        language => panic!("{document}:{}: is {language} a shell?", block.line),
+                    };
+                    assert!(!is_typed || [$($document),*].contains(&document.as_str()), "{document} has no test");
+                }
+            }
+        }
+    };
+}
+
+documents! {
+    the_lines_of_the_readme_work "README.md"
+    the_lines_for_administrators_work "docs/administrator.md"
+    the_lines_for_pilots_work "docs/pilots.md"
+    the_lines_about_glexec_work "docs/glexec.md"
+}
