@@ -246,7 +246,7 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
             if with_first {
                 let (first, allocated) = allocated(|| channel.first());
                 assert!(allocated <= 4_096, "the first reading has allocated {allocated} bytes");
-                let frame = first.map(|(uid, frame)| {
+                let frame = first.map(|(sender, frame)| {
                     assert_eq!(sender.uid, process::user());
                     frame
                 });
