@@ -8,13 +8,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::error::{Context as _, Error, Result};
 use crate::sys::fd::{self, Lock};
-use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, process};
+use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Time, process};
 use crate::tree;
 use crate::tree::beside::Place;
 
@@ -94,7 +93,7 @@ impl Sandbox {
 
     /// The name under which the log follows what is done for this sandbox's job, while there is a retained directory.
     pub fn request(&self) -> Option<String> {
-        request_of(&self.retained_path())
+        request(&self.place.parent, self.retained.name())
     }
 
     /// Lets no other pilot work on it as long as what is returned is kept: an error if one does. (A helper for starters does not ask.)
@@ -335,12 +334,17 @@ pub fn sandbox_of(credential: &Path) -> PathBuf {
 /// The name under which the log follows a sandbox through setup, run, kills and cleanup: the caller's own (`GLEXEC_ID`), else what no other
 /// retained directory of this machine has or ever had: its inode and the moment when it was made, where the file system keeps that.
 pub fn request_of(retained: &Path) -> Option<String> {
+    let parent = Dir::open(retained.parent()?).ok()?;
+    request(&parent, Name::new(retained.file_name()?.as_bytes())?)
+}
+
+fn request(parent: &Dir, retained: Name<'_>) -> Option<String> {
     if let Some(name) = std::env::var_os("GLEXEC_ID").filter(|name| !name.is_empty()) {
         return Some(crate::shown::Shown::os(&name).to_string());
     }
-    let found = std::fs::symlink_metadata(retained).ok().filter(|found| found.is_dir())?;
-    let born = found.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    Some(format!("{:x}.{:x}", found.ino(), born.as_nanos()))
+    let found = parent.stat_unmounted(retained).ok().filter(|found| found.kind() == Kind::Directory)?;
+    let born = parent.born(retained).unwrap_or(Time { seconds: 0, nanoseconds: 0 });
+    Some(format!("{:x}.{:x}.{:x}", found.identity().1, born.seconds, born.nanoseconds))
 }
 
 /// Reads a credential: an open regular file, not empty, of a credential's size.

@@ -122,24 +122,33 @@ impl Dir {
     /// As [`Dir::stat`], for an entry that somebody else may have mounted something on: EXDEV if so, where the kernel can tell
     /// (Linux 5.8). A file system that does not answer is not asked.
     pub fn stat_unmounted(&self, name: Name<'_>) -> Result<Stat> {
-        let path = CString::new(name.bytes()).map_err(|_| Errno::EINVAL)?;
-        let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
-        let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
-        // SAFETY: the path ends with a NUL; writes one structure to `found`, of which all-zero is a valid value.
-        let found = unsafe {
-            let mask = libc::STATX_BASIC_STATS;
-            match Errno::result(libc::statx(self.0.as_raw_fd(), path.as_ptr(), flags, mask, found.as_mut_ptr())) {
-                Ok(_) => found.assume_init(),
-                // Before Linux 4.11, or under a seccomp filter that does not know the call.
-                Err(Errno::ENOSYS | Errno::EPERM) => return self.stat(name),
-                Err(cause) => return Err(cause),
-            }
+        let found = match self.statx(name, libc::STATX_BASIC_STATS) {
+            // Before Linux 4.11, or under a seccomp filter that does not know the call.
+            Err(Errno::ENOSYS | Errno::EPERM) => return self.stat(name),
+            found => found?,
         };
         // STATX_ATTR_MOUNT_ROOT is a bit that fits.
         if found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0 {
             return Err(Errno::EXDEV);
         }
         Ok(Stat::from(found))
+    }
+
+    /// When an entry was made, where the file system keeps that; of a symbolic link itself.
+    pub fn born(&self, name: Name<'_>) -> Option<Time> {
+        let found = self.statx(name, libc::STATX_BTIME).ok().filter(|found| found.stx_mask & libc::STATX_BTIME != 0)?;
+        Some(Time { seconds: found.stx_btime.tv_sec, nanoseconds: found.stx_btime.tv_nsec })
+    }
+
+    fn statx(&self, name: Name<'_>, mask: u32) -> Result<libc::statx> {
+        let path = CString::new(name.bytes()).map_err(|_| Errno::EINVAL)?;
+        let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
+        let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: the path ends with a NUL; writes one structure to `found`, of which all-zero is a valid value.
+        unsafe {
+            Errno::result(libc::statx(self.0.as_raw_fd(), path.as_ptr(), flags, mask, found.as_mut_ptr()))?;
+            Ok(found.assume_init())
+        }
     }
 
     /// stat(2) of the directory itself.
