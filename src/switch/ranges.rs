@@ -108,7 +108,7 @@ fn line_of(line: &str, names: &[&str], number: &str) -> Option<Range> {
 }
 
 /// The name of a user: from the file, or from whatever else the machine asks.
-fn name_of(user: u32) -> Option<String> {
+pub fn name_of(user: u32) -> Option<String> {
     let find = |table: &str| {
         table.lines().find_map(|line| {
             let mut fields = line.split(':');

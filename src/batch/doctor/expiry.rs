@@ -22,7 +22,8 @@ fn certificates(text: &str) -> impl Iterator<Item = String> {
 
 fn end_of_certificate(pem: &str) -> Option<Duration> {
     let (_, document) = Document::from_pem(pem).ok()?;
-    let to_be_signed = *parts(document.as_bytes(), 1)?.last()?;
+    let certificate = *parts(document.as_bytes(), 1)?.last()?;
+    let to_be_signed = *parts(certificate.value(), 1)?.last()?;
     let first = parts(to_be_signed.value(), 1)?;
     // The version comes first where it is not 1; then serial number, algorithm, issuer, validity.
     let before = if matches!(first[0].tag(), Tag::ContextSpecific { .. }) { 4 } else { 3 };
@@ -44,4 +45,40 @@ fn end_of_token(text: &str) -> Option<Duration> {
     let claims = text.split('.').nth(1)?;
     let claims: serde_json::Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims).ok()?).ok()?;
     Some(Duration::from_secs(claims.get("exp")?.as_u64()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+
+    fn sample(name: &str) -> Vec<u8> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/credentials").join(name);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+    }
+
+    fn seconds(credential: &[u8]) -> Option<u64> {
+        of(credential).map(|time| time.as_secs())
+    }
+
+    // The times are what `openssl x509 -enddate` says.
+
+    #[test]
+    fn a_proxy_is_valid_until_the_first_of_its_chain_ends() {
+        assert_eq!(seconds(&sample("expired.pem")), Some(1_795_275_552));
+        assert_eq!(seconds(&sample("valid.pem")), Some(4_948_875_539));
+    }
+
+    #[test]
+    fn a_token_is_valid_until_its_claim_says() {
+        assert_eq!(seconds(&sample("expired.jwt")), Some(1_577_836_800));
+    }
+
+    #[test]
+    fn what_does_not_tell_is_no_error() {
+        let broken =
+            sample("valid.pem").iter().map(|byte| if *byte == b'M' { b'A' } else { *byte }).collect::<Vec<_>>();
+        for credential in [&b""[..], b"a token", b"a.b.c", b"\xff", &sample("valid.pem")[..200], &broken] {
+            assert_eq!(seconds(credential), None, "{}", String::from_utf8_lossy(credential));
+        }
+    }
 }

@@ -65,12 +65,12 @@ fn examine_one(subject: &Subject, candidate: &Candidate) -> Vec<Finding> {
         Ok(facts) => {
             findings.extend(facts.monitor.map(|name| {
                 let text = format!("{name} stays above each payload as its monitor, which costs two more processes");
-                let advice = "in the sudo rule: `Defaults:<you> !use_pty, !pam_session, !pam_setcred`, and neither log_input nor log_output";
+                let advice = format!("in the sudo rule `Defaults:{} !use_pty, !pam_session, !pam_setcred`, and neither log_input nor log_output", you());
                 Finding::bad(Level::Warning, &what, text, advice)
             }));
             findings.extend(facts.cgroup.map(|cgroup| {
                 let text = format!("it moves payloads out of this process's cgroup, to {cgroup}: whoever limits, counts or ends by cgroup misses them");
-                let advice = "in the sudo rule: `Defaults:<you> !pam_session`; for another switcher, no PAM session (pam_systemd, pam_cgroup)";
+                let advice = format!("in the sudo rule `Defaults:{} !pam_session`; for another switcher, no PAM session (pam_systemd, pam_cgroup)", you());
                 Finding::bad(Level::Warning, &what, text, advice)
             }));
             facts.uid
@@ -173,15 +173,20 @@ fn order(subject: &Subject, program: &Path) -> Order {
     }
 }
 
+/// The caller's name, for rules.
+fn you() -> String {
+    crate::switch::ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string())
+}
+
 /// What to do about a switcher that does not work. Its own words come first where they tell.
 fn advice(candidate: &Candidate, error: &str) -> String {
     let says = |words: &str| error.contains(words);
     if says("no subordinate ids") {
-        "as root `usermod --add-subuids 300000-300999 --add-subgids 300000-300999 \"$(id -un)\"`, for this user".into()
+        format!("as root `usermod --add-subuids 300000-300999 --add-subgids 300000-300999 {}`", you())
     } else if says("descriptor 0") {
-        "in the sudo rule: `Defaults:<you> !log_input, !use_pty`".into()
+        format!("in the sudo rule `Defaults:{} !log_input, !use_pty`", you())
     } else if says("as the calling user") || says("to itself") || says("as root") {
-        format!("have it lead to another account: in the map ({MAP}) a line `<you> <account>`")
+        format!("have it lead to another account: in the map, {MAP}, a line `{} <account>`", you())
     } else if says("chmod") {
         "what it says".into()
     } else {

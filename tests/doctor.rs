@@ -1,0 +1,233 @@
+//! `condor_glexec_pilot doctor`: it finds what is wrong with a node, and its advice, followed, mends it.
+//!
+//! Each test has a machine of its own, on which the programs are installed, with a sudo rule and a map for the account `pilot`, who has
+//! subordinate ids as well.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use serde_json::Value;
+use support::machine::Machine;
+use support::said;
+
+/// What every test begins with. `doctor` prints its report as the pilot and its exit status; `follow` does what the report says about what is
+/// not ok, as root: commands in backquotes, and lines for the sudo rule or the map.
+const PRELUDE: &str = r#"
+set -eu
+cd /root/glexec-helpers
+scripts/install --programs /run/built
+useradd --system job1
+examples=/usr/local/share/doc/glexec-helpers/examples
+sed 's/condor\b/pilot/; s/condor ALL/pilot ALL/; s/(job)/(job1)/' $examples/glexec-sudo.sudoers >/etc/sudoers.d/glexec-sudo
+sed -i 's/Defaults:condor/Defaults:pilot/; s,/glexec-helpers/pilot_,/glexec-helpers/condor_,' /etc/sudoers.d/glexec-sudo
+chmod 440 /etc/sudoers.d/glexec-sudo
+visudo -cqf /etc/sudoers.d/glexec-sudo
+echo pilot job1 >/etc/glexec-sudo.map
+cp -R testdata/credentials /home/pilot
+chown -R pilot: /home/pilot/credentials
+chmod 600 /home/pilot/credentials/*
+doctor=/usr/local/bin/condor_glexec_pilot
+as_pilot() { runuser -u pilot -- env -C / "$@"; }
+doctor() { as_pilot ${under:-} $doctor doctor --json "$@" || status=$?; echo "status ${status:-0}"; status=; }
+follow() {
+    as_pilot ${under:-} $doctor doctor --json "$@" >/root/report || true
+    jq -r '.findings[] | select(.level != "ok") | .advice' /root/report | grep -o '`[^`]*`' | tr -d '`' | while read -r line; do
+        case $line in
+        Defaults*) echo "$line" >>/etc/sudoers.d/zzz ;;
+        *' <account>') echo "${line%<account>}job1" >/etc/glexec-sudo.map ;;
+        *) bash -euc "$line" ;;
+        esac
+    done
+}
+"#;
+
+/// A report, with the exit status.
+struct Report {
+    all: Value,
+    status: i32,
+}
+
+impl Report {
+    /// The findings that are not as they should be: level and text.
+    fn bad(&self) -> Vec<(&str, String)> {
+        let findings = self.all["findings"].as_array().unwrap().iter();
+        let of = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        let bad = findings.filter(|finding| finding["level"] != "ok");
+        bad.map(|finding| {
+            (finding["level"].as_str().unwrap(), format!("{}: {}", of(finding, "what"), of(finding, "text")))
+        })
+        .collect()
+    }
+}
+
+/// What the doctor says on a machine of its own, each time that the script calls it.
+fn reports(script: &str) -> Vec<Report> {
+    let machine = Machine::new();
+    let output = machine.script("root", &format!("{PRELUDE}{script}"));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", said(&output));
+    let lines: Vec<&str> = told.lines().filter(|line| line.starts_with(['{', 's'])).collect();
+    let report = |pair: &[&str]| Report {
+        all: serde_json::from_str(pair[0]).unwrap_or_else(|error| panic!("{error}: {told}{}", said(&output))),
+        status: pair[1].trim_start_matches("status ").parse().unwrap(),
+    };
+    lines.chunks(2).map(report).collect()
+}
+
+/// Fails unless the doctor finds a fault at this level, with these words, and nothing is wrong once its advice was followed.
+fn is_found_and_mended(level: &str, words: &[&str], script: &str) {
+    let reports = reports(script);
+    let [before, after] = &reports[..] else { panic!("two reports, not {}", reports.len()) };
+    let found = before.bad();
+    let is_meant = |(of, text): &(&str, String)| *of == level && words.iter().all(|word| text.contains(word));
+    assert!(found.iter().any(is_meant), "{found:?}");
+    assert_eq!(before.status, i32::from(level == "problem"), "{found:?}");
+    assert_eq!((after.bad(), after.status), (Vec::new(), 0));
+}
+
+#[test]
+fn a_node_that_is_fit_is_told_so_with_the_switcher_that_an_administrator_has_set_up() {
+    let [report] = &reports("doctor")[..] else { panic!("one report") };
+    assert_eq!((report.bad(), report.status), (Vec::new(), 0));
+    assert_eq!(report.all["fit"], true);
+    assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec-sudo");
+}
+
+#[test]
+fn without_a_map_the_best_is_the_switcher_that_needs_no_administrator() {
+    let [report, wrong] = &reports(
+        "rm /etc/glexec-sudo.map; doctor; rm /etc/sudoers.d/glexec-sudo; echo pilot job1 >/etc/glexec-sudo.map; doctor",
+    )[..] else {
+        panic!("two reports")
+    };
+    assert_eq!((report.bad(), report.status), (Vec::new(), 0));
+    assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
+    // One that does not work is only a warning where there is another.
+    assert_eq!((wrong.bad()[0].0, wrong.bad().len(), wrong.status), ("warning", 1, 0));
+    assert_eq!(wrong.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
+}
+
+#[test]
+fn a_closed_parent_directory_is_found_and_mended() {
+    let script =
+        "mkdir -p /srv/closed; chown pilot /srv/closed; chmod 700 /srv/closed; mkdir -m 1777 /srv/closed/execute
+        set -- --execute /srv/closed/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
+    is_found_and_mended("problem", &["/srv/closed", "other users can't pass it"], script);
+}
+
+#[test]
+fn an_execute_directory_that_only_its_owner_may_write_to_is_found_and_mended() {
+    let script = "mkdir -m 755 /srv/execute; chown pilot /srv/execute
+        set -- --execute /srv/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
+    is_found_and_mended("problem", &["/srv/execute", "has mode 755"], script);
+}
+
+#[test]
+fn noexec_is_found_and_mended() {
+    let script = "mkdir /srv/execute; mount -t tmpfs -o noexec,mode=1777 tmpfs /srv/execute
+        set -- --execute /srv/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
+    is_found_and_mended("problem", &["/srv/execute", "noexec"], script);
+}
+
+#[test]
+fn a_full_disk_is_found_and_mended() {
+    let script = "mkdir /srv/execute; mount -t tmpfs -o size=8m,mode=1777 tmpfs /srv/execute
+        dd if=/dev/zero of=/srv/execute/filler bs=64k 2>/dev/null || true
+        set -- --execute /srv/execute; doctor \"$@\"; rm /srv/execute/filler; doctor \"$@\"";
+    is_found_and_mended("problem", &["/srv/execute", "has room for 0 MB"], script);
+}
+
+#[test]
+fn a_file_system_without_inodes_is_found_and_mended() {
+    let script = "mkdir /srv/execute; mount -t tmpfs -o nr_inodes=100,mode=1777 tmpfs /srv/execute
+        mkdir /srv/execute/filler; for n in $(seq 200); do : >/srv/execute/filler/$n || break; done 2>/dev/null
+        set -- --execute /srv/execute; doctor \"$@\"; rm -r /srv/execute/filler; doctor \"$@\"";
+    is_found_and_mended("problem", &["/srv/execute", "and 0 files"], script);
+}
+
+#[test]
+fn a_credential_that_others_can_read_is_found_and_mended() {
+    let script = "chmod 644 /home/pilot/credentials/valid.pem
+        set -- --proxy /home/pilot/credentials/valid.pem; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
+    is_found_and_mended("problem", &["valid.pem", "has mode 644"], script);
+}
+
+#[test]
+fn an_expired_proxy_is_found_and_mended() {
+    let script = "cd /home/pilot/credentials; cp -p expired.pem proxy
+        set -- --proxy /home/pilot/credentials/proxy; doctor \"$@\"; cp valid.pem proxy; doctor \"$@\"";
+    is_found_and_mended("problem", &["/home/pilot/credentials/proxy", "has expired"], script);
+}
+
+#[test]
+fn an_expired_token_is_found() {
+    let [report] = &reports("doctor --proxy /home/pilot/credentials/expired.jwt")[..] else { panic!("one report") };
+    assert!(report.bad()[0].1.contains("has expired"), "{:?}", report.bad());
+    assert_eq!(report.status, 1);
+}
+
+#[test]
+fn a_user_without_subordinate_ids_is_found_and_mended() {
+    let script = "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid; doctor; follow; doctor";
+    is_found_and_mended("problem", &["no subordinate ids"], script);
+}
+
+#[test]
+fn no_new_privs_is_found_and_mended() {
+    is_found_and_mended("problem", &["no_new_privs"], "under='setpriv --no-new-privs'; doctor; under=; doctor");
+}
+
+#[test]
+fn a_sudo_that_stays_as_a_monitor_is_found_and_mended() {
+    let script = "echo 'Defaults:pilot use_pty' >/etc/sudoers.d/zz; doctor; follow; doctor";
+    is_found_and_mended("warning", &["glexec-sudo", "stays above each payload as its monitor"], script);
+}
+
+#[test]
+fn a_sudo_that_takes_the_input_for_its_log_is_found_and_mended() {
+    // The other switcher is not to hide it.
+    let script = "echo 'Defaults:pilot log_input, use_pty' >/etc/sudoers.d/zz; set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
+        doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
+    is_found_and_mended("problem", &["descriptor 0", "log_input"], script);
+}
+
+#[test]
+fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_mended() {
+    let script = r#"
+        cgroup=$(findmnt -nr -t cgroup,cgroup2 -o TARGET | while read -r at; do
+            if mkdir "$at/gh-test-$$" 2>/dev/null; then echo "$at/gh-test-$$"; break; fi
+        done)
+        trap 'rmdir "$cgroup" || { sleep 1; rmdir "$cgroup"; }' EXIT
+        printf '#!/bin/sh\necho $PPID >%s/cgroup.procs\n' "$cgroup" >/usr/local/sbin/move
+        chmod 755 /usr/local/sbin/move
+        echo 'session required pam_exec.so seteuid quiet /usr/local/sbin/move' >>/etc/pam.d/sudo
+        echo 'Defaults:pilot pam_session' >/etc/sudoers.d/zz
+        doctor; follow; doctor"#;
+    is_found_and_mended("warning", &["glexec-sudo", "moves payloads out of this process's cgroup"], script);
+}
+
+#[test]
+fn programs_below_a_closed_directory_are_found_and_mended() {
+    // That account's home is closed to others.
+    let script = "scripts/install --prefix /home/pilot/prefix --programs /run/built; chown -R pilot: /home/pilot/prefix
+        rm /etc/glexec-sudo.map; doctor=/home/pilot/prefix/bin/condor_glexec_pilot; doctor; follow; doctor";
+    is_found_and_mended("problem", &["/home/pilot", "other users can't pass it"], script);
+}
+
+#[test]
+fn an_agent_that_can_be_traced_is_found_and_mended() {
+    let script = "chmod 755 /usr/local/libexec/glexec-helpers/condor_glexec_agent; doctor; follow; doctor";
+    is_found_and_mended("warning", &["condor_glexec_agent", "could trace it"], script);
+}
+
+#[test]
+fn a_switcher_that_leads_to_the_caller_is_found_and_mended() {
+    let script = "set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
+        echo pilot pilot >/etc/glexec-sudo.map; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
+    is_found_and_mended("problem", &["glexec-sudo", "maps pilot to itself"], script);
+    let script =
+        "printf '#!/bin/sh\nexec \"$@\"\n' >/usr/local/bin/none; chmod 755 /usr/local/bin/none; doctor --glexec none";
+    let [report] = &reports(script)[..] else { panic!("one report") };
+    assert!(report.bad()[0].1.contains("it runs commands as the calling user"), "{:?}", report.bad());
+    assert_eq!(report.status, 1);
+}
