@@ -75,25 +75,24 @@ impl Left {
     pub fn discard(&self, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
+        if !self.is_sandbox()? {
+            let why = "it is an ordinary directory, with nothing of a sandbox's in it or beside it; it was left alone";
+            return Err(Error::refused(sandbox.path(), why));
+        }
         let owner = match sandbox.found()? {
             Found::Theirs(owner) | Found::Other(owner) => Some(owner),
             Found::Mine | Found::Nothing => sandbox.owner_of_leftovers(),
         };
         if let Some(owner) = owner {
             // A call needs a credential; where that is gone, any file is one.
-            if sandbox.retained()? == Retained::Absent {
-                let name = sandbox.make_retained(b"placeholder\n")?;
+            let has_none = sandbox.retained()? == Retained::Absent;
+            if has_none {
+                let name = sandbox.make_retained(b"a placeholder\n")?;
                 sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name))?;
             }
-            let switcher = self.switcher_to(Some(owner))?;
-            self.end_family(&switcher, diary)?;
-            let mut agent = greeted(&switcher, sandbox)?;
-            let removed = agent.sweep().and_then(|()| match sandbox.found()? {
-                Found::Theirs(_) | Found::Other(_) => agent.retire().and_then(|()| agent.delete()),
-                Found::Mine | Found::Nothing => Ok(()),
-            });
-            agent.farewell();
-            removed?;
+            if let Err(error) = self.discard_theirs(owner, diary) {
+                return Err(if has_none { error.and_then(sandbox.remove_retained()) } else { error });
+            }
         }
         if sandbox.found()? == Found::Mine {
             place::remove(sandbox)?;
@@ -103,6 +102,32 @@ impl Left {
         }
         sandbox.sweep_all();
         Ok(())
+    }
+
+    /// Has that user's agent remove the sandbox, if it is that user's, and what is beside it.
+    fn discard_theirs(&self, owner: u32, diary: &mut Diary<'_>) -> Result<()> {
+        let Left { sandbox, .. } = self;
+        let switcher = self.switcher_to(Some(owner))?;
+        self.end_family(&switcher, diary)?;
+        let mut agent = greeted(&switcher, sandbox)?;
+        let removed = agent.sweep().and_then(|()| match sandbox.found()? {
+            Found::Theirs(_) | Found::Other(_) => agent.retire().and_then(|()| agent.delete()),
+            Found::Mine | Found::Nothing => Ok(()),
+        });
+        agent.farewell();
+        removed
+    }
+
+    /// Whether there is more than a name: a directory of this user's could be anything.
+    fn is_sandbox(&self) -> Result<bool> {
+        let Left { sandbox, .. } = self;
+        let has_credential = || sandbox.open().is_ok_and(|dir| dir.stat(sandbox.proxy.name()).is_ok());
+        Ok(match sandbox.found()? {
+            Found::Mine => {
+                sandbox.retained()? != Retained::Absent || sandbox.owner_of_leftovers().is_some() || has_credential()
+            }
+            _ => true,
+        })
     }
 
     /// Replaces both copies of the credential.

@@ -1,0 +1,302 @@
+//! What a pilot that was killed leaves, and what `condor_glexec_pilot` makes of it: `recover`, `recover --discard`, `renew-proxy`; and what is told of
+//! a sandbox meanwhile.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::glexec::{Rootless, processes_of};
+use support::handover::{mode, set_mode, text, with_job};
+use support::pilot::{CREDENTIAL, Pilot, family, kept, signal, told};
+use support::{Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write};
+
+/// A pilot of this name whose payload has made a file, and that is killed.
+fn killed(pilot: &Pilot, name: &str) {
+    let mut child = pilot.start(name, &[], "echo result >file; mkdir -m 0 closed; touch ready; exec sleep 60");
+    wait_until("the payload is ready", || pilot.sandbox(name).join("ready").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("the family is gone", || family(&pilot.sandbox(name)).is_empty());
+}
+
+// recover
+
+#[test]
+fn recover_brings_the_files_back_to_the_sandbox_without_the_credential() {
+    let pilot = Pilot::new();
+    killed(&pilot, "s");
+    let sandbox = pilot.sandbox("s");
+    assert_ne!(fs::metadata(&sandbox).unwrap().uid(), Account::batch().uid);
+    for _ in 0..2 {
+        succeeded(&pilot.of("recover", &[], "s").output().unwrap());
+        assert_eq!(pilot.site.entries(), ["s"]);
+        assert_eq!(fs::metadata(sandbox.join("file")).unwrap().uid(), Account::batch().uid);
+        assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox.join("closed"))), ("result\n", 0));
+        assert!(!sandbox.join(CREDENTIAL).exists());
+    }
+}
+
+#[test]
+fn recover_brings_back_what_a_starter_has_left_with_its_proxy() {
+    let pilot = Pilot::new();
+    let sandbox = with_job(&pilot.site, "s");
+    succeeded(&pilot.of("recover", &[], "s").output().unwrap());
+    assert_eq!(
+        (text(sandbox.join("input")).as_str(), text(sandbox.join(PROXY)).as_str()),
+        ("the input", "the proxy\n")
+    );
+}
+
+#[test]
+fn recover_leaves_alone_what_a_living_pilot_works_on() {
+    let pilot = Pilot::new();
+    let child = pilot.start("s", &[], "exec sleep 60");
+    for options in [&[][..], &["--discard"]] {
+        failed(&pilot.of("recover", options, "s").output().unwrap(), 1, &["a pilot that is alive works on it"]);
+    }
+    assert!(!family(&pilot.sandbox("s")).is_empty());
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+}
+
+#[test]
+fn recover_says_in_one_line_why_it_cannot() {
+    let pilot = Pilot::new();
+    failed(&pilot.of("recover", &[], "none").output().unwrap(), 1, &["none", "there is no such sandbox"]);
+    killed(&pilot, "s");
+    let mut call = pilot.of("recover", &[], "s");
+    pilot.site.lead_elsewhere(&mut call);
+    failed(&call.output().unwrap(), 1, &["there is no switcher that leads to uid"]);
+    failed(&pilot.call("recover").output().unwrap(), 240, &["usage: condor_glexec_pilot recover"]);
+    failed(&pilot.call("recover").arg("relative").output().unwrap(), 240, &["relative", "absolute"]);
+    assert!(retained(&pilot.sandbox("s")).exists(), "nothing was changed");
+}
+
+#[test]
+fn a_pilot_that_is_killed_before_its_payload_begins_leaves_no_payload() {
+    let pilot = Pilot::new();
+    let begun = pilot.site.path().join("begun");
+    set_mode(pilot.site.path(), 0o777);
+    let switcher = pilot.switcher_that(&format!(
+        "case $2 in enter) touch {0}; while [ -e {0} ]; do sleep 0.02; done ;; esac",
+        begun.display()
+    ));
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute()).args(["--name", "s"]);
+    let mut child = call.args(["--", "sh", "-c", "touch ran"]).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the switcher is called", || begun.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(&begun).unwrap();
+    succeeded(&pilot.of("recover", &[], "s").output().unwrap());
+    assert!(!pilot.sandbox("s").join("ran").exists());
+}
+
+// Who cannot keep it from ending.
+
+#[test]
+fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_the_projects_own_switcher() {
+    let rootless = Rootless::new();
+    let pilot = Pilot { site: rootless.site };
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(program("glexec")).arg("--execute").arg(pilot.site.execute()).args(["--name", "s"]);
+    // Whoever it can see and signal, again and again.
+    let script = "while :; do for pid in $(cd /proc; echo [0-9]*); do [ $pid = $$ ] || kill -KILL $pid; done; sleep 0.02; done 2>/dev/null";
+    let mut child = pilot.start_by(call, "s", &[], script);
+    let user = fs::metadata(pilot.sandbox("s")).unwrap().uid();
+    assert!(SUBORDINATE.contains(&user) && !processes_of(user).is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let killed = Instant::now();
+    while !processes_of(user).is_empty() {
+        assert!(killed.elapsed() < Duration::from_secs(2));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_payload_that_has_killed_the_agent_that_watches_is_ended_all_the_same() {
+    let pilot = Pilot::new();
+    let script = "(setsid sleep 65 &) ; pkill -KILL -u $(id -u) -x condor_glexec_a; touch ready; exec sleep 66";
+    let child = pilot.start("s", &[], script);
+    wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
+    signal(&child, Signal::SIGTERM);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(143), ""));
+    assert!(family(&pilot.sandbox("s")).is_empty());
+    pilot.is_empty("after it");
+}
+
+// recover --discard
+
+#[test]
+fn discard_removes_the_sandbox_and_all_beside_it() {
+    let pilot = Pilot::new();
+    killed(&pilot, "s");
+    succeeded(&pilot.of("recover", &["--discard"], "s").output().unwrap());
+    pilot.is_empty("after it");
+    // One whose retained directory is gone can't be brought back.
+    killed(&pilot, "lost");
+    let credential = kept(&pilot.sandbox("lost"));
+    fs::remove_dir_all(retained(&pilot.sandbox("lost"))).unwrap();
+    assert!(!credential.exists());
+    failed(&pilot.of("recover", &[], "lost").output().unwrap(), 1, &["lost"]);
+    succeeded(&pilot.of("recover", &["--discard"], "lost").output().unwrap());
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn discard_removes_what_a_user_has_left_whose_lease_has_ended() {
+    let rootless = Rootless::new();
+    let pilot = Pilot { site: rootless.site };
+    let left = pilot.site.execute().join("s.gh.0123abcd");
+    fs::create_dir(&left).unwrap();
+    write(left.join("file"), "content", 0o600);
+    let user = SUBORDINATE.start + 7;
+    own(&left, Account { uid: user, gid: user });
+    let mut call = pilot.call("recover");
+    call.args(["--discard", "--glexec"]).arg(program("glexec")).arg(pilot.sandbox("s"));
+    succeeded(&call.output().unwrap());
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn discard_leaves_alone_what_is_no_sandbox() {
+    let pilot = Pilot::new();
+    let directory = pilot.sandbox("mine");
+    fs::create_dir(&directory).unwrap();
+    write(directory.join("precious"), "data", 0o644);
+    own(&directory, Account::batch());
+    failed(&pilot.of("recover", &["--discard"], "mine").output().unwrap(), 1, &["an ordinary directory"]);
+    assert_eq!(text(directory.join("precious")), "data");
+    let theirs = pilot.sandbox("theirs");
+    fs::create_dir(&theirs).unwrap();
+    Account::other().owns(&theirs);
+    failed(&pilot.of("recover", &["--discard"], "theirs").output().unwrap(), 1, &["theirs"]);
+    assert!(theirs.exists());
+    assert_eq!(pilot.site.entries(), ["mine", "theirs"], "nothing else is left");
+}
+
+// renew-proxy
+
+#[test]
+fn renew_proxy_replaces_both_copies_while_the_payload_runs() {
+    let pilot = Pilot::new();
+    let first = pilot.credential("first");
+    let script = "until grep -q second \"$X509_USER_PROXY\"; do sleep 0.02; done; cat \"$X509_USER_PROXY\"";
+    let child = pilot.start("s", &["--proxy", &first.display().to_string()], script);
+    let new = pilot.credential("second");
+    let mut renew = pilot.of("renew-proxy", &[], "s");
+    succeeded(&renew.arg(&new).output().unwrap());
+    assert_eq!(text(kept(&pilot.sandbox("s"))), "second");
+    assert_eq!(text(&new), "second", "it stays where it is");
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((told(&ended).as_str(), ended.status.code()), ("second", Some(0)));
+    let mut late = pilot.of("renew-proxy", &[], "s");
+    failed(&late.arg(&new).output().unwrap(), 1, &["s"]);
+}
+
+// What is told.
+
+#[test]
+fn one_id_follows_a_sandbox_through_the_log_of_all_programs() {
+    let pilot = Pilot::new();
+    let log = pilot.site.scratch().join("log");
+    let mut call = pilot.run_named("s");
+    call.env("GLEXEC_HELPERS_LOG", &log).args(["--timeout", "1", "--", "sleep", "60"]);
+    assert_eq!(call.output().unwrap().status.code(), Some(143));
+    let sandbox = pilot.site.sandbox("t");
+    let logged = |name: &str| {
+        let mut call = pilot.site.helper(name);
+        call.env("GLEXEC_HELPERS_LOG", &log);
+        call
+    };
+    let about = |name: &str| {
+        let mut call = logged(name);
+        call.arg(pilot.site.switcher()).arg(PROXY).arg(&sandbox);
+        call
+    };
+    succeeded(&about("condor_glexec_setup").args(["0", "0"]).output().unwrap());
+    about("condor_glexec_run").args(["/nonexistent", "-", "-", "-", "x"]).stdin(Stdio::null()).output().unwrap();
+    let mut kill = logged("condor_glexec_kill");
+    kill.arg("--sandbox").arg(pilot.site.switcher()).arg(retained(&sandbox).join(PROXY));
+    kill.args(["-", "KILL", "0", "0"]).output().unwrap();
+    succeeded(&about("condor_glexec_cleanup").args(["0", "0"]).output().unwrap());
+    let lines: Vec<Value> = text(&log).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        for field in ["time", "helper", "pid", "milliseconds", "outcome", "sandbox"] {
+            assert!(!line[field].is_null(), "{field}: {line}");
+        }
+        assert_eq!(line["status"].is_null(), line["outcome"] == "started", "{line}");
+    }
+    let of = |name: &str| {
+        let path = pilot.sandbox(name).display().to_string();
+        lines.iter().filter(move |line| line["sandbox"] == *path).collect::<Vec<_>>()
+    };
+    let ids =
+        |name: &str| of(name).iter().filter_map(|line| line["id"].as_str()).map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!((ids("s").len(), ids("t").len()), (1, 1), "{lines:#?}");
+    assert_ne!(ids("s"), ids("t"));
+    let steps: Vec<&str> = of("s").iter().filter_map(|line| line["step"].as_str()).collect();
+    assert_eq!(steps, ["input", "setup", "kill", "kill", "run", "cleanup"]);
+    let helpers = of("t").into_iter().filter_map(|line| line["helper"].as_str()).filter(|name| *name != "glexec");
+    assert_eq!(
+        helpers.collect::<Vec<_>>(),
+        ["condor_glexec_setup", "condor_glexec_run", "condor_glexec_kill", "condor_glexec_cleanup"]
+    );
+}
+
+#[test]
+fn control_characters_do_not_get_into_the_log() {
+    let pilot = Pilot::new();
+    let log = pilot.site.scratch().join("log");
+    let mut call = pilot.run_named("a\nb\u{1b}[2J");
+    call.env("GLEXEC_HELPERS_LOG", &log).env("GLEXEC_ID", "one\ntwo\u{7}");
+    succeeded(&call.args(["--", "true"]).output().unwrap());
+    let log = fs::read(&log).unwrap();
+    assert!(log.iter().all(|byte| *byte == b'\n' || !byte.is_ascii_control()), "{}", String::from_utf8_lossy(&log));
+    for line in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let line: Value = serde_json::from_slice(line).unwrap();
+        assert_eq!(line["id"].as_str().unwrap_or("one\\ntwo\\u{7}"), "one\\ntwo\\u{7}");
+    }
+}
+
+#[test]
+fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else() {
+    let pilot = Pilot::new();
+    // Long after the step has begun, its first piece moves.
+    let switcher = pilot.switcher_that("case $2 in serve) sleep 1.2 ;; esac");
+    let input = pilot.input(|top| write(top.join("file"), "x".repeat(5000), 0o644));
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).arg("--input").arg(&input);
+    succeeded(&call.args(["--", "true"]).output().unwrap());
+    let words: Vec<String> = std::iter::once(call.get_program())
+        .chain(call.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    // script(1) makes the terminal.
+    let mut command = Account::batch().command("script");
+    command.args(["-qec", &words.join(" "), "/dev/null"]).env_clear().envs(support::variables_of(&call));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(told(&output).contains("setup: 5.0 kB, "), "{}", told(&output));
+    assert!(told(&output).ends_with("\r\u{1b}[K"), "the line is cleared: {:?}", told(&output));
+}
+
+#[test]
+fn a_payload_that_talks_is_heard_while_it_runs() {
+    let pilot = Pilot::new();
+    let mut child = pilot.start("s", &[], "echo early; read -r line <nothing || exec sleep 60");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "early\n");
+    signal(&child, Signal::SIGTERM);
+    child.wait().unwrap();
+}
