@@ -108,6 +108,21 @@ fn without_a_map_the_best_is_the_switcher_that_needs_no_administrator() {
 }
 
 #[test]
+fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
+    let machine = Machine::new();
+    let run = "as_pilot $doctor run -- id -u";
+    let script =
+        format!("{PRELUDE} id -u job1; {run}; rm /etc/sudoers.d/glexec-sudo; {run}; rm /etc/glexec-sudo.map; {run}");
+    let output = machine.script("root", &script);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", said(&output));
+    let users: Vec<u32> = told.lines().filter_map(|line| line.parse().ok()).collect();
+    let [job, with_rule, without_rule, without_map] = users[..] else { panic!("four users: {told}") };
+    assert_eq!(with_rule, job);
+    assert!(without_rule >= 100_000 && without_map >= 100_000, "subordinate users: {users:?}");
+}
+
+#[test]
 fn a_closed_parent_directory_is_found_and_mended() {
     let script =
         "mkdir -p /srv/closed; chown pilot /srv/closed; chmod 700 /srv/closed; mkdir -m 1777 /srv/closed/execute

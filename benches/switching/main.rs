@@ -17,7 +17,7 @@ use common::times::{self, Times, timed};
 use common::{calls, json, program};
 use options::Options;
 use serde_json::json;
-use sides::{SIDES, SUDO, Scene};
+use sides::{PILOTS, SIDES, SUDO, Scene};
 
 fn main() -> ExitCode {
     program::main(include_str!("help.txt"), Options::parse, measure_all)
@@ -52,7 +52,13 @@ fn rounds(scene: &Scene, options: &Options) -> Times {
 fn table(times: &Times) -> String {
     let median = |name: &str| times::median(&times[name]);
     let sudo = median(SUDO);
-    let line = |name: &str| format!("{name:<18}{:>10.2}{:>10.2}\n", median(name), median(name) / sudo);
+    let to_calls = |name: &str| {
+        let calls =
+            PILOTS.iter().find(|(pilot, _)| *pilot == name).map(|(_, calls)| calls.map(median).iter().sum::<f64>());
+        calls.map(|calls| format!("{:>15.2}", median(name) / calls)).unwrap_or_default()
+    };
+    let line =
+        |name: &str| format!("{name:<18}{:>10.2}{:>10.2}{}\n", median(name), median(name) / sudo, to_calls(name));
     let lines: String = SIDES.iter().map(|(name, _)| line(name)).collect();
-    format!("{:<18}{:>10}{:>10}\n{lines}", "switcher", "ms", "to sudo")
+    format!("{:<18}{:>10}{:>10}{:>15}\n{lines}", "switcher", "ms", "to sudo", "to its calls")
 }

@@ -1,10 +1,12 @@
 //! The sides: each is a call of a switcher.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::common::calls::{as_batch, bare_switcher};
 use super::support::glexec::Rootless;
 use super::support::kinsfolk::Target;
+use super::support::program;
 
 pub const SUDO: &str = "sudo";
 
@@ -17,8 +19,23 @@ pub struct Call {
 /// A switcher's call, by its name.
 type Side = (&'static str, fn(&Scene) -> Call);
 
-pub const SIDES: [Side; 5] =
-    [("true", bare), (SUDO, sudo), ("adapter", adapter), ("glexec", glexec), ("glexec, joined", joined)];
+pub const SIDES: [Side; 7] = [
+    ("true", bare),
+    (SUDO, sudo),
+    (ADAPTER, adapter),
+    (GLEXEC, glexec),
+    (JOINED, joined),
+    (PILOTS[0].0, pilot_with_adapter),
+    (PILOTS[1].0, pilot_with_glexec),
+];
+
+pub const ADAPTER: &str = "adapter";
+pub const GLEXEC: &str = "glexec";
+pub const JOINED: &str = "glexec, joined";
+
+/// A whole payload, and the calls of the switcher that it takes: to set up, to run, to watch beside that, to clean up.
+pub const PILOTS: [(&str, [&str; 4]); 2] =
+    [("pilot, adapter", [ADAPTER; 4]), ("pilot, glexec", [GLEXEC, GLEXEC, JOINED, GLEXEC])];
 
 /// A credential of the batch user's, and leases of its own.
 pub struct Scene {
@@ -58,6 +75,21 @@ fn adapter(scene: &Scene) -> Call {
 fn glexec(scene: &Scene) -> Call {
     let mut command = scene.glexec();
     command.arg("/bin/true");
+    alone(command)
+}
+
+fn pilot_with_adapter(scene: &Scene) -> Call {
+    pilot(scene, &scene.rootless.site.path().join("glexec-sudo"))
+}
+
+fn pilot_with_glexec(scene: &Scene) -> Call {
+    pilot(scene, &program("glexec"))
+}
+
+fn pilot(scene: &Scene, switcher: &Path) -> Call {
+    let mut command = as_batch(program("condor_glexec_pilot"));
+    command.arg("run").arg("--glexec").arg(switcher).arg("--execute").arg(scene.rootless.site.execute());
+    command.args(["--", "/bin/true"]).env("GLEXEC_STATE_DIR", scene.rootless.site.leases());
     alone(command)
 }
 
