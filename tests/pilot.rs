@@ -110,7 +110,11 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     write(pilot.site.scratch().join("clash").join(CREDENTIAL), "", 0o644);
     own(&pilot.site.scratch().join("clash"), Account::batch());
     let path = |name: &str| pilot.site.scratch().join(name).display().to_string();
-    let wrong: [(&[&str], &str, &[&str]); 10] = [
+    let fifo = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&pilot.site.scratch().join("fifo"), fifo).unwrap();
+    Account::batch().owns(pilot.site.scratch().join("fifo"));
+    let execute = pilot.site.execute().display().to_string();
+    let wrong: [(&[&str], &str, &[&str]); 15] = [
         (&["--output", &path("full")], "true", &["the output directory is not empty", "full"]),
         (&["--input", &path("none")], "true", &["cannot open the input", "none"]),
         (&["--input", &path("clash")], "true", &[CREDENTIAL]),
@@ -120,6 +124,11 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--env", "=x"], "true", &["there is no name before the '='"]),
         (&["--timeout", "1s"], "true", &["SECONDS"]),
         (&["--name", "a/b"], "true", &["--name", "a/b"]),
+        (&["--name", "a.condor"], "true", &["--name", "a.condor"]),
+        (&["--proxy", &path("fifo")], "true", &["fifo", "a proxy is a regular file"]),
+        (&["--input", &execute], "true", &[&execute, "the sandboxes are made in it"]),
+        (&["--output", &format!("{execute}/s"), "--name", "s"], "true", &["can't be the sandbox itself"]),
+        (&["--output", "/usr/x"], "true", &["/usr: you may not make"]),
         (&[], "no-such-command", &["no-such-command"]),
     ];
     for (options, command, words) in wrong {

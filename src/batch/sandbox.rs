@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -345,6 +346,12 @@ fn request(parent: &Dir, retained: Name<'_>) -> Option<String> {
     let found = parent.stat_unmounted(retained).ok().filter(|found| found.kind() == Kind::Directory)?;
     let born = parent.born(retained).unwrap_or(Time { seconds: 0, nanoseconds: 0 });
     Some(format!("{:x}.{:x}.{:x}", found.identity().1, born.seconds, born.nanoseconds))
+}
+
+/// Reads the credential at a path of the caller's, which may be a link.
+pub fn read_credential_at(path: &Path) -> Result<Vec<u8>> {
+    let opened = File::options().read(true).custom_flags(sys::file::NO_WAIT).open(path);
+    read_credential(opened.at("open the credential", path)?, path)
 }
 
 /// Reads a credential: an open regular file, not empty, of a credential's size.

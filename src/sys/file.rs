@@ -12,6 +12,9 @@ use super::{Errno, Result, Stat, Time};
 /// Flags to open a file with whose name somebody else may have chosen: a link in its place is not followed, a FIFO not waited for.
 pub const NO_LINK_NO_WAIT: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
+/// Flags to open a file that may be a FIFO: it is not waited for.
+pub const NO_WAIT: i32 = libc::O_NONBLOCK;
+
 /// stat(2) of an open file.
 pub fn stat(file: &impl AsFd) -> Result<Stat> {
     nix::sys::stat::fstat(file).map(Stat)

@@ -98,6 +98,11 @@ pub fn may_execute(path: &Path) -> bool {
     path.is_file() && nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
+/// Whether this user may make and rename things in a directory.
+pub fn may_change(directory: &Path) -> bool {
+    nix::unistd::eaccess(directory, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
 /// Enters a directory: it becomes the working directory.
 pub fn enter(path: &Path) -> Result<()> {
     nix::unistd::chdir(path)

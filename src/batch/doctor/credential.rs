@@ -1,12 +1,11 @@
 //! The credential.
 
-use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Finding, Level, expiry};
-use crate::batch::sandbox::read_credential;
+use crate::batch::sandbox::read_credential_at;
 use crate::shown::Shown;
 use crate::sys::process;
 
@@ -21,19 +20,11 @@ pub fn examine(path: Option<&Path>) -> Vec<Finding> {
         return vec![Finding::ok(WHAT, "none was given: a payload gets none, and the switcher a placeholder")];
     };
     let shown = Shown::os(path);
-    let content = match File::open(path).map_err(|error| format!("{shown}: {error}")) {
-        Ok(file) => read_credential(file, path).map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    let content = match content {
+    let content = match read_credential_at(path) {
         Ok(content) => content,
         Err(error) => {
-            return vec![Finding::bad(
-                Level::Problem,
-                WHAT,
-                error,
-                "name another file with --proxy or X509_USER_PROXY",
-            )];
+            let advice = "name another file with --proxy or X509_USER_PROXY";
+            return vec![Finding::bad(Level::Problem, WHAT, error.to_string(), advice)];
         }
     };
     let mut findings = Vec::new();

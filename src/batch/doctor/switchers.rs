@@ -11,7 +11,7 @@ use crate::batch::pilot::diary::{Diary, Progress};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::{place, run};
 use crate::batch::retry::Attempt;
-use crate::batch::sandbox::read_credential;
+use crate::batch::sandbox::read_credential_at;
 use crate::batch::switcher::Switcher;
 use crate::error::Result;
 use crate::shown::Shown;
@@ -151,8 +151,7 @@ fn run_payload(subject: &Subject, program: &Path) -> std::result::Result<(), Str
 }
 
 fn order(subject: &Subject, program: &Path) -> Order {
-    let of_caller =
-        subject.credential.as_ref().and_then(|path| read_credential(std::fs::File::open(path).ok()?, path).ok());
+    let of_caller = subject.credential.as_ref().and_then(|path| read_credential_at(path).ok());
     let differs = "user=$(id -u) && test \"$user\" != 0 && test \"$user\" != \"$1\"";
     let caller = process::user().to_string();
     Order {

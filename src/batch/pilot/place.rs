@@ -9,7 +9,7 @@ use crate::batch::Report;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
-use crate::sys::{Dir, Errno, Name, Rename};
+use crate::sys::{Dir, Errno, Name, Rename, dir, process};
 use crate::tree;
 use crate::tree::beside::Place;
 
@@ -21,6 +21,9 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
     }
     if let Some(input) = &order.input {
         let dir = Dir::open(input).at("open the input", input)?;
+        if holds(input, &sandbox.place.path) {
+            return Err(Error::refused(input, "the sandboxes are made in it: they can't be copied into themselves"));
+        }
         if Name::new(PROXY.as_bytes()).is_some_and(|proxy| dir.stat(proxy).is_ok()) {
             return Err(Error::refused(input.join(PROXY), "the credential gets this name in the sandbox"));
         }
@@ -28,8 +31,23 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
     if let Some(output) = &order.output {
         let place = Place::find(output)?;
         free(&place)?;
+        if [sandbox.path(), sandbox.retained_path()].contains(output) {
+            return Err(Error::refused(output, "the output can't be the sandbox itself: see --keep-sandbox"));
+        }
+        if !process::may_change(&place.path) {
+            let why = "you may not make or rename anything here, where the output is to be";
+            return Err(Error::refused(&place.path, why));
+        }
     }
     Ok(sandbox)
+}
+
+/// Whether a directory is, or is above, another one.
+fn holds(directory: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| dir::stat_path(path).map(|found| found.identity()).ok();
+    let other = other.canonicalize().unwrap_or_else(|_| other.to_path_buf());
+    let directory = directory.canonicalize().ok().and_then(|directory| identity(&directory));
+    directory.is_some() && other.ancestors().any(|above| identity(above) == directory)
 }
 
 /// Makes the sandbox: with a copy of the input, and the credential.
@@ -85,7 +103,7 @@ pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Res
         }
         renamed => return renamed.at("rename the sandbox to", output),
     }
-    to.sweep(crate::sys::process::user(), |_| false, &mut || ());
+    to.sweep(process::user(), |_| false, &mut || ());
     let (name, moved) = tree::copy(&sandbox.path(), &to, &mut report.progress, |_, _| Ok(()))?;
     report.moved = Some(moved);
     let named = to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);

@@ -60,6 +60,7 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         Ok(sandbox) => sandbox,
         Err(error) => return outcome.fail(Stage::Order, error),
     };
+    diary.request = sandbox.request();
     // From here on a signal waits until there is something to hand it to, or nothing to undo.
     let signals = match Signals::collect(&SIGNALS).at("wait for signals for", sandbox.path()) {
         Ok(signals) => signals,

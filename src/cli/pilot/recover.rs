@@ -1,15 +1,14 @@
 //! `condor_glexec_pilot recover` and `condor_glexec_pilot renew-proxy`
 
-use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::ArgMatches;
 
 use super::{Status, absolute, text};
 use crate::batch::pilot::recover::Left;
-use crate::shown::Shown;
+use crate::batch::sandbox::read_credential_at;
 
 /// Runs `recover`.
 pub fn recover(matches: &ArgMatches) -> ExitCode {
@@ -32,8 +31,7 @@ pub fn recover(matches: &ArgMatches) -> ExitCode {
 pub fn renew(matches: &ArgMatches) -> ExitCode {
     let wanted = left(matches).and_then(|left| {
         let path = Path::new(text(matches, "file").ok_or_else(|| anyhow!("there is no credential"))?);
-        let file = File::open(path).with_context(|| format!("cannot open the credential {}", Shown::os(path)))?;
-        Ok((left, crate::batch::sandbox::read_credential(file, path)?))
+        Ok((left, read_credential_at(path)?))
     });
     let (left, content) = match wanted {
         Ok(wanted) => wanted,

@@ -1,7 +1,6 @@
 //! `condor_glexec_pilot run`
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use super::{Status, absolute, credential, text, values};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{self, Outcome, Stage};
 use crate::batch::pilot::supervise::Asked;
+use crate::batch::sandbox::read_credential_at;
 use crate::batch::switcher;
 use crate::shown::Shown;
 use crate::sys::signal;
@@ -44,10 +44,7 @@ pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
 /// What the arguments ask for.
 fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
     let (credential, is_credential_told) = match credential(matches)? {
-        Some(path) => {
-            let file = File::open(&path).with_context(|| format!("cannot open the credential {}", Shown::os(&path)))?;
-            (crate::batch::sandbox::read_credential(file, &path)?, true)
-        }
+        Some(path) => (read_credential_at(&path)?, true),
         None => (b"a placeholder\n".to_vec(), false),
     };
     let sandbox = super::execute_directory(matches)?.join(name(matches)?);
@@ -81,7 +78,7 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
         links: crate::cli::cleanup::links()?,
         environment,
         umask,
-        timeout: timeout.map(Duration::from_secs),
+        timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         grace: grace.unwrap_or(10),
         command,
     })
@@ -91,8 +88,8 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
 fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     let Some(name) = text(matches, "name") else { return Ok(format!("pilot_{:08x}", fastrand::u32(..)).into()) };
     match crate::sys::Name::new(name.as_bytes()) {
-        Some(_) => Ok(name.into()),
-        None => bail!("--name is no name of a file: '{}'", Shown::os(name)),
+        Some(_) if !name.as_bytes().ends_with(b".condor") => Ok(name.into()),
+        _ => bail!("--name is no name of a file, or ends with .condor: '{}'", Shown::os(name)),
     }
 }
 
