@@ -5,10 +5,10 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -159,24 +159,42 @@ fn the_standard_streams_are_the_payloads_own() {
     assert_eq!(told(&output), "input\n3\n");
 }
 
-#[test]
-fn a_terminal_keeps_working() {
-    let pilot = Pilot::new();
+/// A payload on a terminal, which script(1) makes.
+fn on_terminal(pilot: &Pilot, script: &str) -> Command {
     let call = pilot.run();
     let words: Vec<String> = std::iter::once(call.get_program())
         .chain(call.get_args())
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let script = "test -t 0 && test -t 1 && stty -echo && read line && echo \"heard: $line\"";
-    // script(1) makes the terminal.
     let mut command = Account::batch().command("script");
-    command.args(["-qec", &format!("{} -- sh -c '{script}'", words.join(" ")), "/dev/null"]);
-    command.env_clear().envs(support::variables_of(&call));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    command.args(["-qec", &format!("exec {} -- sh -c '{script}'", words.join(" ")), "/dev/null"]);
+    command.env_clear().envs(support::variables_of(&call)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_terminal_keeps_working() {
+    let pilot = Pilot::new();
+    let script = "test -t 0 && test -t 1 && stty -echo && read line && echo \"heard: $line\"";
+    let mut child = on_terminal(&pilot, script).spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(b"good day\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(told(&output).contains("heard: good day"), "{}", told(&output));
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn an_interrupt_from_the_terminal_is_the_payloads_own_business() {
+    let pilot = Pilot::new();
+    // Whoever gets two has not been left alone.
+    let script =
+        "trap \"echo interrupted\" INT; echo ready; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; exit 5";
+    let mut child = on_terminal(&pilot, script).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("ready")));
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    let heard = lines.filter(|line| line.contains("interrupted")).count();
+    assert_eq!((heard, child.wait().unwrap().code()), (1, Some(5)));
 }
 
 #[test]
