@@ -58,7 +58,7 @@ Environment: GLEXEC_HELPERS_LOG: a file, 'syslog' or 'stderr', for a line of
 JSON about each step. GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress
 before the other side of a transfer is given up (600; 0 is for ever).
 GLEXEC_HELPERS_LINKS: what becomes of links that leave the sandbox: 'copy',
-'keep' or 'drop'.
+'keep' or 'drop'. GLEXEC_ID: a name of yours for the lines of the log.
 
 'condor_glexec_pilot <command> --help' tells more.",
         )
@@ -115,7 +115,7 @@ ended, and the files come back to you: to --output, or they are removed.
 
 SIGTERM, SIGINT, SIGHUP and --timeout go to all that was started for the
 payload; what is left after --grace is killed, and the files come back. SIGTSTP
-stops, SIGCONT continues all of it. If standard input is a terminal, its keys
+stops, SIGCONT continues all of it, SIGUSR1 and SIGUSR2 go to all of it. If standard input is a terminal, its keys
 for SIGINT and SIGQUIT are the payload's business alone. If this program is
 killed, all of it is killed as well, and 'recover' brings the files back.
 
