@@ -115,9 +115,10 @@ ended, and the files come back to you: to --output, or they are removed.
 
 SIGTERM, SIGINT, SIGHUP and --timeout go to all that was started for the
 payload; what is left after --grace is killed, and the files come back. SIGTSTP
-stops, SIGCONT continues all of it, SIGUSR1 and SIGUSR2 go to all of it. If standard input is a terminal, its keys
-for SIGINT and SIGQUIT are the payload's business alone. If this program is
-killed, all of it is killed as well, and 'recover' brings the files back.
+stops and SIGCONT continues all of it; SIGUSR1 and SIGUSR2 go to all of it. If
+standard input is a terminal, its keys for SIGINT and SIGQUIT are the payload's
+business alone. If this program is killed, all of it is killed as well, and
+'recover' brings the files back.
 
 Exit status: the payload's, or 128+N if signal N has killed it; 240 wrong call
 or bad input, nothing was done; 241 the sandbox could not be handed over, there
