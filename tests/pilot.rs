@@ -113,8 +113,9 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     let fifo = nix::sys::stat::Mode::from_bits_truncate(0o600);
     nix::unistd::mkfifo(&pilot.site.scratch().join("fifo"), fifo).unwrap();
     Account::batch().owns(pilot.site.scratch().join("fifo"));
+    std::os::unix::fs::symlink("nowhere", pilot.site.scratch().join("dangling")).unwrap();
     let execute = pilot.site.execute().display().to_string();
-    let wrong: [(&[&str], &str, &[&str]); 15] = [
+    let wrong: [(&[&str], &str, &[&str]); 17] = [
         (&["--output", &path("full")], "true", &["the output directory is not empty", "full"]),
         (&["--input", &path("none")], "true", &["cannot open the input", "none"]),
         (&["--input", &path("clash")], "true", &[CREDENTIAL]),
@@ -128,6 +129,8 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--proxy", &path("fifo")], "true", &["fifo", "a proxy is a regular file"]),
         (&["--input", &execute], "true", &[&execute, "the sandboxes are made in it"]),
         (&["--output", &format!("{execute}/s"), "--name", "s"], "true", &["can't be the sandbox itself"]),
+        (&["--output", &path("dangling")], "true", &["dangling", "no directory"]),
+        (&["--glexec", "/nonexistent/glexec"], "true", &["/nonexistent/glexec", "there is no such program"]),
         (&["--output", "/usr/x"], "true", &["/usr: you may not make"]),
         (&[], "no-such-command", &["no-such-command"]),
     ];
@@ -142,6 +145,14 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     fs::create_dir(&taken).unwrap();
     failed(&pilot.run_named("taken").args(["--", "true"]).output().unwrap(), 240, &["there is one of this name"]);
     assert!(taken.exists());
+}
+
+#[test]
+fn a_payload_that_removes_its_directory_ends_with_243_and_nothing_is_left() {
+    let pilot = Pilot::new();
+    let output = shell(&pilot, &[], "rm -rf \"$PWD\"; exit 4");
+    failed(&output, 243, &["ended with status 4", "the job removed its directory"]);
+    pilot.is_empty("after it");
 }
 
 // What the payload gets.
@@ -181,6 +192,26 @@ fn a_terminal_keeps_working() {
     let output = child.wait_with_output().unwrap();
     assert!(told(&output).contains("heard: good day"), "{}", told(&output));
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_payload_cannot_type_into_the_callers_terminal() {
+    let pilot = Pilot::new();
+    // TIOCSTI, ioctl_tty(2).
+    let script = r#"perl -e "my \$c = q(x); print ioctl(STDIN, 0x5412, \$c) ? q(typed) : q(refused)"; echo " it""#;
+    let output = on_terminal(&pilot, script).output().unwrap();
+    assert!(told(&output).contains("refused it"), "{}", told(&output));
+}
+
+#[test]
+fn what_a_payload_on_a_terminal_leaves_running_is_ended_too() {
+    let pilot = Pilot::new();
+    let output = on_terminal(&pilot, "env -i sleep 67 & sleep 0.2; exit 0").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let is_it = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words == b"sleep\x0067\0");
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let left = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(is_it);
+    assert_eq!(left.count(), 0);
 }
 
 #[test]
@@ -381,6 +412,44 @@ fn who_does_not_end_is_killed_after_the_grace() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(137));
     assert!(begun.elapsed() >= Duration::from_secs(1), "it had its grace");
     assert_eq!(text(pilot.output().join("file")), "x\n");
+}
+
+#[test]
+fn a_payload_that_keeps_other_agents_from_their_work_ends_when_its_time_is_over() {
+    let pilot = Pilot::new();
+    // As if it killed each that is called to end it.
+    let switcher = pilot.switcher_that("case $2 in hunt) exit 1 ;; esac");
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args([
+        "--timeout",
+        "1",
+        "--grace",
+        "1",
+    ]);
+    let output = call.args(["--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"]).output().unwrap();
+    failed(&output, 137, &["cannot end the payload in a good way"]);
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn who_is_to_end_before_the_payload_has_begun_never_begins() {
+    let pilot = Pilot::new();
+    let waiting = pilot.site.path().join("waiting");
+    set_mode(pilot.site.path(), 0o777);
+    let switcher = pilot.switcher_that(&format!(
+        "[ -e {0}.once ] || {{ touch {0} {0}.once; while [ -e {0} ]; do sleep 0.02; done; }}",
+        waiting.display()
+    ));
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).arg("--output").arg(pilot.output());
+    let child = call.args(["--", "touch", "ran"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the set-up has begun", || waiting.exists());
+    signal(&child, Signal::SIGTERM);
+    fs::remove_file(&waiting).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(143), ""));
+    assert!(!pilot.output().join("ran").exists());
+    pilot.is_empty("after it");
 }
 
 #[test]

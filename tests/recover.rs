@@ -169,6 +169,46 @@ fn discard_removes_what_a_user_has_left_whose_lease_has_ended() {
 }
 
 #[test]
+fn a_bystander_beside_it_does_not_keep_a_sandbox_from_being_discarded() {
+    let pilot = Pilot::new();
+    killed(&pilot, "s");
+    let beside = pilot.site.execute().join("s.gh.00000000");
+    fs::create_dir(&beside).unwrap();
+    Account::other().owns(&beside);
+    let output = pilot.of("recover", &["--discard"], "s").output().unwrap();
+    failed(&output, 0, &["what uid", &Account::other().uid.to_string(), "stays"]);
+    assert_eq!(pilot.site.entries(), ["s.gh.00000000"]);
+}
+
+#[test]
+fn nothing_is_done_to_what_is_no_sandbox() {
+    let pilot = Pilot::new();
+    let new = pilot.credential("new");
+    for name in ["plain", "other.condor"] {
+        let directory = pilot.sandbox(name);
+        fs::create_dir(&directory).unwrap();
+        write(directory.join("precious"), "data", 0o644);
+        own(&directory, Account::batch());
+    }
+    let output = pilot.output().display().to_string();
+    for name in ["plain", "other"] {
+        for options in [&["--discard"][..], &["--output", &output]] {
+            let refused = pilot.of("recover", options, name).output().unwrap();
+            failed(&refused, 1, &[name, "an ordinary directory"]);
+        }
+        failed(
+            &pilot.of("renew-proxy", &[], name).arg(&new).output().unwrap(),
+            1,
+            &[name, "no credential to be replaced"],
+        );
+    }
+    assert_eq!(pilot.site.entries(), ["other.condor", "plain"]);
+    for name in ["plain", "other.condor"] {
+        assert_eq!(fs::read_dir(pilot.sandbox(name)).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn discard_leaves_alone_what_is_no_sandbox() {
     let pilot = Pilot::new();
     let directory = pilot.sandbox("mine");

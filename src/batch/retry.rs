@@ -63,6 +63,13 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
+    /// What went wrong.
+    pub fn error(self) -> Error {
+        match self {
+            Failure::BadInput(error) | Failure::Hopeless(error) | Failure::RetriesUsedUp(error, _) => error,
+        }
+    }
+
     /// The failure, together with what failed while it was mended.
     #[must_use]
     pub fn and_then(self, mending: crate::Result<()>) -> Self {

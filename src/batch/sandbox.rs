@@ -4,6 +4,7 @@
 //! only the *retained proxy*. That directory is marked by its mode, 01700, which no sandbox has. An unmarked `.condor`
 //! of the batch user's holds a complete copy of the data, and wins.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -302,12 +303,13 @@ impl Sandbox {
 
     /// Whether another user left something beside the sandbox.
     pub fn others_left_something(&self) -> bool {
-        self.owner_of_leftovers().is_some()
+        !self.owners_of_leftovers().is_empty()
     }
 
-    /// Another user who left something beside the sandbox.
-    pub fn owner_of_leftovers(&self) -> Option<u32> {
-        self.place.leftovers().into_iter().map(|(_, owner)| owner).find(|owner| *owner != self.user)
+    /// The other users who have left something beside the sandbox.
+    pub fn owners_of_leftovers(&self) -> BTreeSet<u32> {
+        let owners = self.place.leftovers().into_iter().map(|(_, owner)| owner);
+        owners.filter(|owner| *owner != self.user).collect()
     }
 
     fn is_marked(&self, name: Name<'_>) -> bool {

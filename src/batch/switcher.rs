@@ -69,6 +69,14 @@ impl Switcher {
         Switcher { user: Some(user), ..self }
     }
 
+    /// The same for errands that take no time: an agent that was stopped does not keep its caller for long.
+    #[must_use]
+    pub fn hasty(&self) -> Self {
+        const HASTE: Duration = Duration::from_secs(30);
+        let limit = if self.limit.is_zero() { HASTE } else { self.limit.min(HASTE) };
+        Switcher { limit, ..self.clone() }
+    }
+
     /// How long the other side may make no progress; zero is for ever.
     pub fn limit(&self) -> Duration {
         self.limit
@@ -109,19 +117,13 @@ impl Switcher {
         command
     }
 
-    /// Starts a call that is killed when this process ends, with `input` as descriptor 0. It is in this process's group, or in a session of its
-    /// own. The caller waits for it.
-    pub fn start_bound<'a>(
-        &self,
-        errand: impl IntoIterator<Item = &'a OsStr>,
-        input: OwnedFd,
-        in_own_session: bool,
-    ) -> Result<Bound> {
+    /// Starts a call that is killed when this process ends, with `input` as descriptor 0, in a session of its own. The caller waits for it.
+    pub fn start_bound<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>, input: OwnedFd) -> Result<Bound> {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(errand);
         command.stdin(input).stdout(writer).stderr(again);
-        let child = process::start_bound(&mut command, in_own_session).at("execute the switcher", &self.program)?;
+        let child = process::start_bound(&mut command).at("execute the switcher", &self.program)?;
         let held = process::open(child.id().cast_signed()).at("hold the process of", &self.program)?;
         Ok(Bound { program: self.program.clone(), said, child, held })
     }
@@ -213,17 +215,20 @@ impl Bound {
         let _ = signal::send(&self.held, signal::SIGKILL);
     }
 
-    /// Waits for its end, and makes it end after so long.
-    pub fn end_within(self, patience: Duration) -> Ended {
-        if !process::wait_for_end(&self.held, patience).unwrap_or(false) {
-            self.kill();
-        }
-        self.end()
+    /// Continues the switcher's own process, if this user may.
+    pub fn go_on(&self) {
+        let _ = signal::send(&self.held, signal::SIGCONT);
     }
 
-    /// Waits for its end.
-    pub fn end(mut self) -> Ended {
-        let status = self.child.wait().ok().map(status_of);
+    /// Waits for its end, and kills it after so long. One that is root's, or has become its command, may live on.
+    pub fn end_within(mut self, patience: Duration) -> Ended {
+        let has_ended = |held: &OwnedFd, patience| process::wait_for_end(held, patience).unwrap_or(false);
+        let mut is_over = has_ended(&self.held, patience);
+        if !is_over {
+            self.kill();
+            is_over = has_ended(&self.held, patience);
+        }
+        let status = if is_over { self.child.wait().ok().map(status_of) } else { None };
         Ended { program: self.program, status, said: said(&mut self.said) }
     }
 }

@@ -77,9 +77,9 @@ pub fn start_in_root(command: &mut Command) -> std::io::Result<Child> {
     started
 }
 
-/// Starts a command in the root directory, and in a session of its own if that is wanted, that is killed when the calling thread ends
-/// (PR_SET_PDEATHSIG, prctl(2); not what it becomes by executing a set-user-ID program).
-pub fn start_bound(command: &mut Command, in_own_session: bool) -> std::io::Result<Child> {
+/// Starts a command in the root directory and in a session of its own that is killed when the calling thread ends (PR_SET_PDEATHSIG, prctl(2); not
+/// what it becomes by executing a set-user-ID program).
+pub fn start_bound(command: &mut Command) -> std::io::Result<Child> {
     let above = own_number();
     let prepare = move || {
         namespace::die_with_parent(libc::SIGKILL)?;
@@ -87,7 +87,7 @@ pub fn start_bound(command: &mut Command, in_own_session: bool) -> std::io::Resu
             // It was killed before the kernel knew that this is to be told.
             return Err(Errno::ESRCH.into());
         }
-        if in_own_session { Ok(lead_session()?) } else { Ok(()) }
+        Ok(lead_session()?)
     };
     // SAFETY: between fork and exec it makes three system calls, and allocates nothing.
     unsafe { command.current_dir("/").pre_exec(prepare) }.spawn()

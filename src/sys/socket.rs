@@ -97,6 +97,15 @@ pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// As [`receive`], but it waits for nothing: none if nothing has come.
+pub fn try_receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<Option<usize>> {
+    match socket::recv(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT) {
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(Errno::ECONNRESET | Errno::EPIPE) => Ok(Some(0)),
+        received => received.map(Some),
+    }
+}
+
 /// As [`receive`], with all descriptors that come beside the bytes. None is left to the kernel: what it discards it closes
 /// on our time, and that can take as long as the sender likes (see [`Passed`]).
 pub fn receive_passed(

@@ -6,10 +6,10 @@ use super::beside::Place;
 use super::{Builder, Progress, Way, remove, send};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, OwnedName, socket};
-use crate::wire::{Channel, Dropped, Links, Totals};
+use crate::wire::{Attributes, Channel, Dropped, Links, Totals};
 
 /// Copies the tree below `from` to a directory with a temporary name at `place`. `complete` adds to its top what it is to hold besides, before it
-/// gets its attributes. Returns the name, what was copied and what was left behind; after a failure nothing is left.
+/// gets its attributes; it stays closed to others. Returns the name, what was copied and what was left behind; after a failure nothing is left.
 pub fn copy(
     from: &Path,
     place: &Place,
@@ -31,7 +31,8 @@ pub fn copy(
         let mut builder = Builder::new(to, place, name.name(), Links::Keep)?;
         let built = builder.receive(&mut channel, progress)?;
         complete(builder.top()?, &path)?;
-        builder.finish(built.attributes).map(|()| (built.totals, built.dropped))
+        let closed = Attributes { mode: 0o700, ..built.attributes };
+        builder.finish(closed).map(|()| (built.totals, built.dropped))
     };
     let copied = std::thread::scope(|scope| {
         let sender = std::thread::Builder::new().spawn_scoped(scope, sending).at("start a thread to copy", from)?;
@@ -45,5 +46,39 @@ pub fn copy(
     match copied {
         Ok(copied) => Ok((name, copied)),
         Err(error) => Err(error.and_then(remove(&place.parent, name.name(), &place.path))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_can_look_into_a_copy_at_any_moment() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        std::fs::create_dir(&from)?;
+        std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o755))?;
+        let mode = |path: &Path| std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
+        let mut meanwhile = 0;
+        let (name, _) = copy(&from, &Place::find(&to)?, &mut |_| (), |_, path| {
+            meanwhile = mode(path).unwrap_or(0);
+            Ok(())
+        })?;
+        assert_eq!((meanwhile, mode(&directory.path().join(name.name().os()))?), (0o700, 0o700));
+        Ok(())
+    }
+
+    #[test]
+    fn after_a_failure_nothing_is_left() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        std::fs::create_dir(&from)?;
+        let failed = copy(&from, &Place::find(&to)?, &mut |_| (), |_, path| Err(Error::refused(path, "no")));
+        assert!(failed.is_err_and(|error| error.to_string().ends_with(": no")));
+        assert_eq!(std::fs::read_dir(directory.path())?.count(), 1);
+        Ok(())
     }
 }

@@ -168,7 +168,7 @@ impl Wrapper {
 
     /// Hands over the environment's text and the three standard streams. Returns the socket on which the wrapper says why the job is not
     /// executed, and which ends when it is.
-    pub fn hand_over(self, environment: &[u8], streams: [BorrowedFd<'_>; 3]) -> Result<OwnedFd, Errno> {
+    pub fn hand_over(self, environment: &[u8], streams: [BorrowedFd<'_>; 3]) -> Result<Refusals, Errno> {
         let length = i32::try_from(environment.len() + 1).map_err(|_| Errno::E2BIG)?;
         let text = [&length.to_ne_bytes()[..], environment, &[0]].concat();
         // Before it executes the job it takes everything, whatever is wrong with it: so nothing here waits for ever.
@@ -183,25 +183,45 @@ impl Wrapper {
         })();
         match sent {
             // It is gone, and may have said why before.
-            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(self.socket),
-            sent => sent,
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(Refusals::new(self.socket)),
+            sent => sent.map(Refusals::new),
         }
     }
 }
 
-/// Receives what [`report`] has sent, to the end; nothing if the job was executed.
-pub fn reported(socket: &OwnedFd) -> Result<Vec<u8>, Errno> {
-    let mut message = vec![0; LONGEST_MESSAGE];
-    let mut filled = 0;
-    while filled < message.len() {
-        match socket::receive(socket, &mut message[filled..])? {
-            0 => break,
-            more => filled += more,
-        }
+/// What the wrapper says of a job that it can't execute. Whoever holds the other end may say anything, and never come to an end.
+#[derive(Debug)]
+pub struct Refusals {
+    /// Can be read when there is more, or nothing will come any more.
+    pub socket: OwnedFd,
+    text: Vec<u8>,
+}
+
+impl Refusals {
+    /// Nothing has been heard yet.
+    fn new(socket: OwnedFd) -> Self {
+        Refusals { socket, text: Vec::new() }
     }
-    message.truncate(filled);
-    message.retain(|byte| *byte != 0);
-    Ok(message)
+
+    /// Takes what has come, without waiting; whether that is all. A job that was executed has nothing said about it.
+    pub fn hear(&mut self) -> Result<bool, Errno> {
+        let mut bytes = [0; LONGEST_MESSAGE];
+        while self.text.len() < LONGEST_MESSAGE {
+            match socket::try_receive(&self.socket, &mut bytes)? {
+                None => return Ok(false),
+                Some(0) => break,
+                Some(more) => self.text.extend_from_slice(&bytes[..more]),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was said, if anything.
+    pub fn text(mut self) -> Option<Vec<u8>> {
+        self.text.truncate(LONGEST_MESSAGE);
+        self.text.retain(|byte| *byte != 0);
+        Some(self.text).filter(|text| !text.is_empty())
+    }
 }
 
 /// Sends a message as the starter expects it: one string of at most 255 bytes with its NUL. A starter that is gone
@@ -214,4 +234,30 @@ pub fn report(socket: &OwnedFd, message: &str) {
     let mut bytes = message.as_bytes()[..end].to_vec();
     bytes.push(0);
     let _ = socket::send_all(socket, &bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_keeps_the_socket_of_refusals_open_keeps_nobody_waiting() {
+        let (ours, theirs) = socket::pair().unwrap_or_else(|error| panic!("{error}"));
+        let mut refusals = Refusals::new(ours);
+        assert_eq!(refusals.hear(), Ok(false));
+        assert_eq!(socket::send_all(&theirs, b"x"), Ok(()));
+        assert_eq!(refusals.hear(), Ok(false));
+        report(&theirs, "why");
+        drop(theirs);
+        assert_eq!(refusals.hear(), Ok(true));
+        assert_eq!(refusals.text(), Some(b"xwhy".to_vec()));
+    }
+
+    #[test]
+    fn a_job_that_was_executed_has_nothing_said_about_it() {
+        let (ours, theirs) = socket::pair().unwrap_or_else(|error| panic!("{error}"));
+        drop(theirs);
+        let mut refusals = Refusals::new(ours);
+        assert_eq!((refusals.hear(), refusals.text()), (Ok(true), None));
+    }
 }

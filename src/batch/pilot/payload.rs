@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use super::order::Order;
@@ -12,9 +12,9 @@ use crate::batch::retry::Attempt;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{Bound, Switcher, installed};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::signal::{self, SIGTSTP, Signals, Told};
+use crate::sys::signal::Signals;
 use crate::sys::{Errno, fd, process, socket};
-use crate::wire::launch::Wrapper;
+use crate::wire::launch::{Refusals, Wrapper};
 use crate::wire::v2;
 
 /// The program that becomes the payload.
@@ -31,7 +31,7 @@ pub struct Started {
     /// The agent that ends the family when this process is gone.
     pub watch: Agent,
     /// Says why the payload was not executed, and ends if it was.
-    pub refusals: OwnedFd,
+    pub refusals: Refusals,
 }
 
 /// What came of an attempt to start one.
@@ -52,13 +52,13 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
     let passed = [OsStr::new("-"); 3];
     let errand = fixed.into_iter().chain(passed).chain(order.command.iter().map(AsRef::as_ref));
     let own = process::set_umask(order.umask);
-    let bound = switcher.start_bound(errand, theirs, !supervise::has_terminal());
+    let bound = switcher.start_bound(errand, theirs);
     process::set_umask(own);
     let bound = bound?;
     let wrapper = Wrapper { socket: ours };
     let (user, root) = (process::user().to_string(), bound.pid().to_string());
     let errand = [OsStr::new("watch"), user.as_ref(), root.as_ref(), &family];
-    let watch = match Called::with(switcher, &errand, path.as_os_str()) {
+    let watch = match Called::with(&switcher.hasty(), &errand, path.as_os_str()) {
         Ok(watch) => watch,
         Err(error) => return give_up(wrapper, bound, error),
     };
@@ -109,14 +109,11 @@ fn wait_for_greeting(wrapper: &Wrapper, bound: &Bound, signals: &Signals, limit:
                 return Ok(if greets { Greeting::Heard } else { Greeting::Missing });
             }
             Ok([_, true, _]) => return Ok(Greeting::Missing),
-            Ok([.., true]) => match signals.next() {
-                Ok(Told { number: SIGTSTP, .. }) => signal::stop_self(),
-                told => {
-                    if let Some(asked) = told.ok().and_then(supervise::judge) {
-                        return Ok(Greeting::Asked(asked));
-                    }
+            Ok([.., true]) => {
+                if let Some(asked) = supervise::asked_by_now(signals) {
+                    return Ok(Greeting::Asked(asked));
                 }
-            },
+            }
             Ok(_) if until.is_some_and(|until| Instant::now() >= until) => {
                 let why = "it did not begin within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)";
                 return Err(Error::refused("the job wrapper behind the switcher", why));

@@ -1,21 +1,25 @@
 //! A pilot's sandbox before it changes hands, and its files when they are back.
 
-use std::fs;
 use std::path::Path;
 
-use super::PROXY;
 use super::order::Order;
+use super::{PROXY, candidates};
 use crate::batch::Report;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
-use crate::sys::{Dir, Errno, Name, Rename, dir, process};
+use crate::sys::{Dir, Errno, Kind, Name, Rename, dir, process};
 use crate::tree;
 use crate::tree::beside::Place;
 
 /// Checks what can be checked before anything is done.
 pub fn examine(order: &Order) -> Result<Sandbox> {
     let sandbox = Sandbox::find(&order.sandbox, PROXY.as_ref())?;
+    for program in candidates::those(order.glexec.as_ref())? {
+        if !process::may_execute(&program) {
+            return Err(Error::refused(program, "there is no such program, or you may not execute it"));
+        }
+    }
     if sandbox.found()? != Found::Nothing || sandbox.retained()? != Retained::Absent {
         return Err(Error::refused(&order.sandbox, "there is one of this name already"));
     }
@@ -66,9 +70,7 @@ pub fn make(sandbox: &Sandbox, order: &Order, report: &mut Report<'_>) -> Result
             name
         }
     };
-    // Whoever could look into the input has no business with the payload's files.
-    let closed = place.parent.open_dir(name.name()).and_then(|top| top.set_mode(0o700));
-    let named = closed.and_then(|()| place.parent.rename(name.name(), place.name.name(), Rename::NoReplace));
+    let named = place.parent.rename(name.name(), place.name.name(), Rename::NoReplace);
     named.at("make the sandbox", sandbox.path()).inspect_err(|_| sandbox.forget(&name))
 }
 
@@ -81,34 +83,52 @@ pub fn remove(sandbox: &Sandbox) -> Result<()> {
 
 /// Removes the credential from a sandbox that is back.
 pub fn remove_credential(sandbox: &Sandbox) -> Result<()> {
-    match sandbox.open()?.remove_file(sandbox.proxy.name()) {
+    remove_credential_from(&sandbox.open()?, sandbox, &sandbox.path())
+}
+
+fn remove_credential_from(top: &Dir, sandbox: &Sandbox, path: &Path) -> Result<()> {
+    match top.remove_file(sandbox.proxy.name()) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(cause) => Err(cause).at("remove the credential", sandbox.path().join(sandbox.proxy.name().os())),
+        Err(cause) => Err(cause).at("remove the credential", path.join(sandbox.proxy.name().os())),
     }
 }
 
-/// Gives a sandbox that is back the name of the output, or copies it there and removes it; an empty directory that has that name goes.
+/// Gives a sandbox that is back the name of the output, or copies it there and removes it, without the credential. An empty directory that has that
+/// name goes; its mode stays. Until then nobody else can look into it, and the credential tells that it is a sandbox.
 pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Result<()> {
-    let to = Place::find(output)?;
+    let (from, to) = (&sandbox.place, Place::find(output)?);
     let mode = free(&to)?;
-    if let Some(mode) = mode {
-        sandbox.open()?.set_mode(mode | 0o700).at("set the mode of", sandbox.path())?;
-    }
-    let from = &sandbox.place;
-    match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
-        Err(Errno::EXDEV) => {}
+    let top = sandbox.open()?;
+    let top = match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
+        Ok(()) => {
+            remove_credential_from(&top, sandbox, output)?;
+            top
+        }
+        Err(Errno::EXDEV) => copy_there(sandbox, &to, output, report)?,
         Err(Errno::EBUSY) => {
             let why = "something is mounted on it: name a directory in it that does not exist yet";
             return Err(Error::refused(output, why));
         }
-        renamed => return renamed.at("rename the sandbox to", output),
+        Err(cause) => return Err(cause).at("rename the sandbox to", output),
+    };
+    match mode {
+        Some(mode) => top.set_mode(mode).at("set the mode of", output),
+        None => Ok(()),
     }
+}
+
+/// Copies it to another file system, where it gets its name when it is complete, and removes it.
+fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, report: &mut Report<'_>) -> Result<Dir> {
     to.sweep(process::user(), |_| false, &mut || ());
-    let (name, moved) = tree::copy(&sandbox.path(), &to, &mut report.progress, |_, _| Ok(()))?;
+    let complete = |top: &Dir, path: &Path| remove_credential_from(top, sandbox, path);
+    let (name, moved) = tree::copy(&sandbox.path(), to, &mut report.progress, complete)?;
     report.moved = Some(moved);
-    let named = to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);
+    let named = to.parent.open_dir(name.name()).at("open", output).and_then(|top| {
+        let renamed = to.parent.rename(name.name(), to.name.name(), Rename::Replace);
+        renamed.at("put in place", output).map(|()| top)
+    });
     match named {
-        Ok(()) => remove(sandbox),
+        Ok(top) => remove(sandbox).map(|()| top),
         Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
     }
 }
@@ -116,14 +136,23 @@ pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Res
 /// The mode of the empty directory that the output is; none if there is nothing. Anything else is refused.
 fn free(output: &Place) -> Result<Option<u32>> {
     let path = output.path_of(output.name.name());
-    let mut entries = match fs::read_dir(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        entries => entries.at("read the output directory", &path)?,
-    };
-    if entries.next().is_some() {
-        return Err(Error::refused(&path, "the output directory is not empty"));
+    match output.parent.stat(output.name.name()) {
+        Err(Errno::ENOENT) => return Ok(None),
+        Ok(found) if found.kind() != Kind::Directory => {
+            return Err(Error::refused(&path, "the output is no directory, or a link to one"));
+        }
+        found => found.at("examine the output directory", &path).map(drop)?,
     }
     let dir = output.parent.open_dir(output.name.name()).at("open the output directory", &path)?;
+    let mut is_empty = true;
+    let listed = dir.for_each(|_, _| {
+        is_empty = false;
+        Ok::<_, Error>(())
+    });
+    listed.at("read the output directory", &path)??;
+    if !is_empty {
+        return Err(Error::refused(&path, "the output directory is not empty"));
+    }
     Ok(Some(dir.stat_self().at("examine", &path)?.mode()))
 }
 

@@ -11,9 +11,10 @@ use crate::batch::kill::{self, Whom};
 use crate::batch::retry::Attempt;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
-use crate::batch::{Patience, cleanup, update_proxy};
+use crate::batch::{Failure, Patience, cleanup, update_proxy};
 use crate::error::{Error, Result};
 use crate::sys::signal::{SIGKILL, SIGTERM};
+use crate::sys::{Dir, Name, process};
 use crate::wire::Links;
 
 /// A switcher may be busy.
@@ -41,7 +42,7 @@ impl Left {
     /// Ends what is left of the payload and brings its files back: to the sandbox, or to `output`.
     pub fn recover(&self, links: Links, output: Option<&Path>, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
-        let _lock = sandbox.lock()?;
+        let lock = sandbox.lock()?;
         if (sandbox.retained()?, sandbox.found()?) == (Retained::Absent, Found::Nothing) {
             // What was begun to become one is of no use.
             sandbox.sweep_all();
@@ -49,6 +50,12 @@ impl Left {
                 sandbox.path(),
                 "there is no such sandbox, and there was none that was complete",
             ));
+        }
+        let is_sandbox = self.is_sandbox()?;
+        if !is_sandbox
+            && ((sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Mine) || output.is_some())
+        {
+            return Err(self.ordinary());
         }
         // Before it changes hands nobody has to be called.
         let switcher = match (sandbox.retained()?, sandbox.found()?) {
@@ -60,14 +67,15 @@ impl Left {
             _ => self.switcher_to(None)?,
         };
         let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, &switcher, PATIENCE, links, report));
-        cleaned.map_err(error_of)?;
-        // A starter expects its proxy where it was.
-        if sandbox.proxy.name().bytes() == PROXY.as_bytes() {
-            place::remove_credential(sandbox)?;
-        }
+        cleaned.map_err(Failure::error)?;
+        // It is another directory now.
+        drop(lock);
+        let _lock = sandbox.lock()?;
         match output {
             Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)),
-            None => Ok(()),
+            // A starter expects its proxy where it was.
+            None if sandbox.proxy.name().bytes() != PROXY.as_bytes() => Ok(()),
+            None => place::remove_credential(sandbox),
         }
     }
 
@@ -76,22 +84,23 @@ impl Left {
         let Left { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
         if !self.is_sandbox()? {
-            let why = "it is an ordinary directory, with nothing of a sandbox's in it or beside it; it was left alone";
-            return Err(Error::refused(sandbox.path(), why));
+            return Err(self.ordinary());
         }
-        let owner = match sandbox.found()? {
-            Found::Theirs(owner) | Found::Other(owner) => Some(owner),
-            Found::Mine | Found::Nothing => sandbox.owner_of_leftovers(),
-        };
-        if let Some(owner) = owner {
-            // A call needs a credential; where that is gone, any file is one.
-            let has_none = sandbox.retained()? == Retained::Absent;
-            if has_none {
-                let name = sandbox.make_retained(b"a placeholder\n")?;
-                sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name))?;
-            }
+        // A call needs a credential; where that is gone, any file is one.
+        let has_none = sandbox.retained()? == Retained::Absent;
+        if has_none {
+            let name = sandbox.make_retained(b"a placeholder\n")?;
+            sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name))?;
+        }
+        if let Found::Theirs(owner) | Found::Other(owner) = sandbox.found()?
+            && let Err(error) = self.discard_theirs(owner, diary)
+        {
+            return Err(if has_none { error.and_then(sandbox.remove_retained()) } else { error });
+        }
+        // Whoever can't be reached may be a bystander, and is no reason to stop.
+        for owner in sandbox.owners_of_leftovers() {
             if let Err(error) = self.discard_theirs(owner, diary) {
-                return Err(if has_none { error.and_then(sandbox.remove_retained()) } else { error });
+                (diary.notice)(&format!("condor_glexec_pilot: what uid {owner} has left beside it stays: {error}"));
             }
         }
         if sandbox.found()? == Found::Mine {
@@ -118,20 +127,35 @@ impl Left {
         removed
     }
 
-    /// Whether there is more than a name: a directory of this user's could be anything.
+    /// Whether there is more than a name: a directory of this user's could be anything. A pilot's sandbox has its credential in it, and what is retained
+    /// has its mark.
     fn is_sandbox(&self) -> Result<bool> {
         let Left { sandbox, .. } = self;
-        let has_credential = || sandbox.open().is_ok_and(|dir| dir.stat(sandbox.proxy.name()).is_ok());
-        Ok(match sandbox.found()? {
-            Found::Mine => {
-                sandbox.retained()? != Retained::Absent || sandbox.owner_of_leftovers().is_some() || has_credential()
-            }
-            _ => true,
+        let holds = |dir: Result<Dir>| {
+            let credential = Name::new(PROXY.as_bytes());
+            dir.is_ok_and(|dir| credential.is_some_and(|name| dir.stat(name).is_ok()))
+        };
+        Ok(match (sandbox.retained()?, sandbox.found()?) {
+            (Retained::Proxy, _) | (Retained::Absent, Found::Theirs(_)) => true,
+            (Retained::Data, _) => holds(sandbox.open_retained()),
+            (Retained::Absent, Found::Mine) => holds(sandbox.open()),
+            (Retained::Absent, Found::Other(owner)) => owner != process::user(),
+            (Retained::Absent, Found::Nothing) => !sandbox.owners_of_leftovers().is_empty(),
         })
+    }
+
+    fn ordinary(&self) -> Error {
+        let why =
+            "it is an ordinary directory, and nothing in it or beside it says that it is a sandbox; it was left alone";
+        Error::refused(self.sandbox.path(), why)
     }
 
     /// Replaces both copies of the credential.
     pub fn renew(&self, content: &[u8]) -> Result<()> {
+        if self.sandbox.retained()? != Retained::Proxy {
+            let why = "it has no payload, and so no credential to be replaced";
+            return Err(Error::refused(self.sandbox.path(), why));
+        }
         let switcher = match self.sandbox.found()? {
             Found::Theirs(owner) => Some(self.switcher_to(Some(owner))?),
             _ => None,
@@ -165,7 +189,7 @@ impl Left {
     fn end_family(&self, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<()> {
         let order = kill::Order { whom: Whom::Sandbox, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
         let credential = self.sandbox.credential();
-        diary.step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report)).map_err(error_of)
+        diary.step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report)).map_err(Failure::error)
     }
 
     /// The sandbox's path.
@@ -181,14 +205,6 @@ impl Left {
 
 fn greeted(switcher: &Switcher, sandbox: &Sandbox) -> Result<Agent> {
     Called::new(switcher, sandbox.path().as_os_str())?.hello().map_err(Attempt::error)
-}
-
-fn error_of(failure: crate::batch::Failure) -> Error {
-    match failure {
-        crate::batch::Failure::BadInput(error)
-        | crate::batch::Failure::Hopeless(error)
-        | crate::batch::Failure::RetriesUsedUp(error, _) => error,
-    }
 }
 
 /// The name of the only entry of a directory.

@@ -7,10 +7,10 @@ use super::diary::Diary;
 use super::order::Order;
 use super::payload::{self, Start};
 use super::supervise::{Asked, Lived, SIGNALS, Supervisor};
-use super::{candidates, place};
+use super::{candidates, place, supervise};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
-use crate::batch::{Failure, Patience, cleanup, setup};
+use crate::batch::{Patience, cleanup, setup};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::signal::Signals;
 
@@ -69,6 +69,16 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
     if let Err(error) = diary.step("input", |report| place::make(&sandbox, order, report)) {
         return outcome.fail(Stage::SetUp, error);
     }
+    // As long as this process lives nobody else is to work on the sandbox, whatever directory it is.
+    let early = sandbox.lock();
+    let cancelled = supervise::asked_by_now(&signals);
+    if early.is_err() || cancelled.is_some() {
+        let outcome = Outcome { asked: cancelled, ..outcome };
+        return match early.and_then(|_| place::remove(&sandbox)) {
+            Ok(()) => outcome,
+            Err(error) => outcome.fail(Stage::SetUp, error),
+        };
+    }
     let switcher = match set_up(order, &sandbox, diary) {
         Ok(switcher) => switcher,
         Err(error) => {
@@ -77,12 +87,17 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         }
     };
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
-    // As long as this process lives nobody else is to work on the sandbox.
-    let _lock = sandbox.lock();
-    let outcome = run_payload(order, &sandbox, &switcher, &signals, diary, outcome);
+    let _lock = match sandbox.lock() {
+        Ok(lock) => lock,
+        Err(error) => return outcome.fail(Stage::SetUp, error),
+    };
+    let outcome = match supervise::asked_by_now(&signals) {
+        Some(asked) => Outcome { asked: Some(asked), ..outcome },
+        None => run_payload(order, &sandbox, &switcher, &signals, diary, outcome),
+    };
     match bring_back(order, &sandbox, &switcher, diary) {
         Ok(()) => outcome,
-        Err(error) => outcome.fail(Stage::CleanUp, format!("{error}; to try again: {}", place::advice(&sandbox))),
+        Err(error) => outcome.fail(Stage::CleanUp, error),
     }
 }
 
@@ -108,6 +123,7 @@ fn set_up(order: &Order, sandbox: &Sandbox, diary: &mut Diary<'_>) -> Result<Swi
 fn give_up(sandbox: &Sandbox) -> Result<()> {
     match (sandbox.found()?, sandbox.retained()?) {
         (Found::Mine, Retained::Absent) => place::remove(sandbox),
+        (Found::Mine, Retained::Proxy) => sandbox.remove_retained().and_then(|()| place::remove(sandbox)),
         _ => Err(Error::refused(sandbox.path(), format!("it was not put back; {}", place::advice(sandbox)))),
     }
 }
@@ -140,13 +156,24 @@ fn run_payload(
 }
 
 /// Brings the files back, and to where they are wanted.
-fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<(), Failure> {
-    diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, order.links, report))?;
-    place::remove_credential(sandbox)?;
-    match &order.output {
-        Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report))?,
-        None if order.keeps_sandbox => {}
-        None => place::remove(sandbox)?,
+fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<()> {
+    let again = |error: Error| {
+        let why = format!("to try again: {}", place::advice(sandbox));
+        error.and_then(Err(Error::refused(sandbox.path(), why)))
+    };
+    let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, order.links, report));
+    if let Err(failure) = cleaned {
+        return Err(match (sandbox.found(), sandbox.retained()) {
+            // There is nothing more to bring back: the payload has removed its directory.
+            (Ok(Found::Mine), Ok(Retained::Absent)) => failure.error().and_then(place::remove(sandbox)),
+            _ => again(failure.error()),
+        });
     }
-    Ok(())
+    // It is another directory now.
+    let _lock = sandbox.lock().map_err(again)?;
+    match &order.output {
+        Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)).map_err(again),
+        None if order.keeps_sandbox => place::remove_credential(sandbox),
+        None => place::remove(sandbox),
+    }
 }

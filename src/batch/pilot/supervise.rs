@@ -1,8 +1,11 @@
 //! While a payload runs: signals go on to all that was started for it, and its time ends.
+//!
+//! The payload is in a session of its own: with this one's terminal it could type into the caller's shell (TIOCSTI, ioctl_tty(2)). So what the
+//! terminal sends is handed on, too.
 
 use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::diary::Diary;
 use super::order::Order;
@@ -11,26 +14,33 @@ use crate::batch::agent::Agent;
 use crate::batch::kill::{self, Whom};
 use crate::batch::report::Hunted;
 use crate::batch::sandbox::Sandbox;
-use crate::batch::switcher::Switcher;
+use crate::batch::switcher::{Bound, Switcher};
 use crate::batch::{Failure, Patience};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::signal::{
-    self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, Signals, Told,
+    self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, Signals,
+    Told,
 };
 use crate::sys::{Errno, fd};
-use crate::wire::launch;
 
-/// What is handed on. Batch systems warn with the last two.
-pub const SIGNALS: [i32; 8] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2];
+/// What is handed on. Batch systems warn with SIGUSR1 and SIGUSR2.
+pub const SIGNALS: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
 
 /// A signal to a payload is worth another try, but not a wait.
 const PATIENCE: Patience = Patience { max_retries: 2, min_delay: 1 };
 
+/// When a payload that was to end has not, it is ended again; so often, and then its files come back all the same.
+const AGAIN: Duration = Duration::from_secs(10);
+const MOST_TRIES: u32 = 3;
+
+/// So long a switcher may take to end when nothing is left of what it has started.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Why a payload is to end before it does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// This process got a signal, the first number; the second one asks the payload.
-    Signal(i32, i32),
+    /// This process got a signal, which the payload gets, too.
+    Signal(i32),
     /// Its time is over.
     Timeout,
 }
@@ -46,21 +56,26 @@ pub struct Lived {
     pub refusal: Option<Error>,
 }
 
-/// Whether the payload shares a terminal with this process: then it stays in its process group, or it could not read from there.
-pub fn has_terminal() -> bool {
-    std::io::stdin().is_terminal()
-}
-
-/// What a signal that has come asks for, if it is one that ends the payload.
-pub fn judge(told: Told) -> Option<Asked> {
+/// What a signal asks for before there is a payload. This process stops if it is to.
+pub fn before_the_payload(told: Told) -> Option<Asked> {
     match told.number {
-        // The payload got it as well, and may have its own mind about it, as shells have.
-        SIGINT | SIGQUIT if told.from_kernel && has_terminal() => None,
-        // Whoever is in the terminal's foreground has got it already.
-        number @ (SIGINT | SIGQUIT | SIGHUP) if told.from_kernel => Some(Asked::Signal(number, SIGTERM)),
-        number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(Asked::Signal(number, number)),
+        number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(Asked::Signal(number)),
+        SIGTSTP => {
+            signal::stop_self();
+            None
+        }
         _ => None,
     }
+}
+
+/// What the signals ask for that have come by now, when there is no payload yet.
+pub fn asked_by_now(signals: &Signals) -> Option<Asked> {
+    while let Ok([true]) = fd::wait_for_any([signals.as_fd()], Some(Instant::now())) {
+        if let Some(asked) = signals.next().ok().and_then(before_the_payload) {
+            return Some(asked);
+        }
+    }
+    None
 }
 
 /// Supervises one payload.
@@ -80,55 +95,62 @@ pub struct Supervisor<'a, 'd> {
 impl Supervisor<'_, '_> {
     /// Waits for the payload's end, and ends whatever it has left running.
     pub fn until_end(&mut self, started: Box<Started>) -> Result<Lived> {
-        let Started { switcher, mut watch, refusals } = *started;
-        let mut refusals = Some(refusals);
-        let mut refusal = Vec::new();
+        let Started { switcher, watch, mut refusals } = *started;
+        let mut watch = Some(watch);
         let mut deadline = self.order.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut reason = None;
-        loop {
-            // One that has ended is not waited for.
-            let refused = refusals.as_ref().unwrap_or(&switcher.held);
+        let (mut reason, mut tries, mut is_heard, mut is_ended) = (None, 0, false, false);
+        while tries <= MOST_TRIES {
+            // What has ended is not waited for.
+            let refused = if is_heard { &switcher.held } else { &refusals.socket };
             let waited = fd::wait_for_any([switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()], deadline);
             let [is_over, is_refused, is_signal] = match waited {
                 Err(Errno::EINTR) => continue,
                 waited => waited.at("wait for", "the payload")?,
             };
-            if is_refused && let Some(refusals) = refusals.take() {
-                refusal = launch::reported(&refusals).at("hear from", "the job wrapper")?;
+            if is_refused && !is_heard {
+                is_heard = refusals.hear().at("hear from", "the job wrapper")?;
             }
             if is_over {
                 break;
             }
-            let asked = if is_signal { self.hand_on() } else { None };
+            let asked = if is_signal { self.hand_on(&switcher) } else { None };
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if let Some(asked) = asked.or(is_late.then_some(Asked::Timeout))
-                && reason.is_none()
-            {
-                reason = Some(asked);
-                deadline = None;
-                if let Err(error) = self.end(asked) {
-                    (self.diary.notice)(&format!("condor_glexec_pilot: cannot end the payload in a good way: {error}"));
-                    switcher.kill();
-                }
+            if let Some(asked) = asked.or(is_late.then_some(Asked::Timeout)) {
+                let grace = if reason.is_none() { self.order.grace } else { 0 };
+                is_ended = self.end(*reason.get_or_insert(asked), grace, &switcher, &mut watch);
+                (deadline, tries) = (Some(Instant::now() + AGAIN), tries + 1);
             }
         }
-        self.end_family(&mut watch);
-        watch.farewell();
-        let status = switcher.end().code();
-        let refusal = (!refusal.is_empty()).then_some(Error::Told { who: "the job wrapper", text: refusal });
+        if !is_ended {
+            self.end_family(&mut watch);
+        }
+        // What the wrapper has said last.
+        let _ = refusals.hear();
+        let status = switcher.end_within(FAREWELL).status.unwrap_or(128 + SIGKILL);
+        let refusal = refusals.text().map(|text| Error::Told { who: "the job wrapper", text });
         Ok(Lived { status, asked: reason, refusal })
     }
 
-    /// Hands the next signal on; one that ends the payload is returned.
-    fn hand_on(&mut self) -> Option<Asked> {
+    /// Hands the next signal on; one that ends the payload is returned instead.
+    fn hand_on(&mut self, switcher: &Bound) -> Option<Asked> {
         let told = self.signals.next().ok()?;
+        let has_terminal = std::io::stdin().is_terminal();
         let number = match told.number {
             SIGTSTP => SIGSTOP,
-            number @ (SIGCONT | SIGUSR1 | SIGUSR2) => number,
-            _ => return judge(told),
+            // The payload may have its own mind about these keys, as shells have.
+            number @ (SIGINT | SIGQUIT) if told.from_kernel && has_terminal => number,
+            number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => return Some(Asked::Signal(number)),
+            SIGWINCH if !has_terminal => return None,
+            number => number,
         };
-        if let Err(error) = self.kill(number, 0, SIGTERM) {
-            let name = signal::name(number);
+        if number == SIGCONT {
+            switcher.go_on();
+        }
+        let (mut is_nobody, name) = (false, signal::name(number));
+        let handed = self.kill(number, 0, SIGTERM, &mut is_nobody);
+        if let Err(error) = handed
+            && !is_nobody
+        {
             (self.diary.notice)(&format!("condor_glexec_pilot: cannot send {name} to the payload: {error}"));
         }
         if number == SIGSTOP {
@@ -137,31 +159,51 @@ impl Supervisor<'_, '_> {
         None
     }
 
-    /// Asks all to end, and kills who is left after the grace.
-    fn end(&mut self, asked: Asked) -> Result<(), Failure> {
+    /// Asks all to end, and kills who is left after the grace; whoever keeps another agent from that does not keep the one that watches. Whether that
+    /// one has ended all.
+    fn end(&mut self, asked: Asked, grace: u32, switcher: &Bound, watch: &mut Option<Agent>) -> bool {
         let asks = match asked {
-            Asked::Signal(_, asks) => asks,
+            Asked::Signal(number) => number,
             Asked::Timeout => SIGTERM,
         };
-        self.kill(SIGKILL, self.order.grace, asks)
+        // One that is stopped would not see its payload's end.
+        switcher.go_on();
+        let Err(error) = self.kill(SIGKILL, grace, asks, &mut false) else { return false };
+        (self.diary.notice)(&format!("condor_glexec_pilot: cannot end the payload in a good way: {error}"));
+        let is_ended = self.end_family(watch);
+        switcher.kill();
+        is_ended
     }
 
     /// Ends whatever is left: through the agent that watches, which knows whom the switcher's process led; or, if somebody has ended that, another one.
-    fn end_family(&mut self, watch: &mut Agent) {
+    /// Whether nobody is left.
+    fn end_family(&mut self, watch: &mut Option<Agent>) -> bool {
         let order = kill::Order { whom: Whom::Sandbox, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
-        let (switcher, credential) = (self.switcher, self.sandbox.credential());
-        let ended = self.diary.step("kill", |report| match watch.end_watched() {
-            Ok(hunted) => Ok(kill::verdict(report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }), false)?),
-            Err(_) => kill::kill(switcher, &credential, order, PATIENCE, report),
+        let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
+        let ended = self.diary.step("kill", |report| {
+            if let Some(mut watch) = watch.take()
+                && let Ok(hunted) = watch.end_watched()
+            {
+                watch.farewell();
+                return Ok(kill::verdict(report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }), false)?);
+            }
+            kill::kill(&switcher, &credential, order, PATIENCE, report)
         });
-        if let Err(error) = ended {
-            (self.diary.notice)(&format!("condor_glexec_pilot: the payload has left something running: {error}"));
+        if let Err(error) = &ended {
+            (self.diary.notice)(&format!("condor_glexec_pilot: cannot end what the payload has left: {error}"));
         }
+        ended.is_ok()
     }
 
-    fn kill(&mut self, signal: i32, grace: u32, asks: i32) -> Result<(), Failure> {
+    /// Sends a signal to all; `is_nobody` becomes whether there was nobody to get it.
+    fn kill(&mut self, signal: i32, grace: u32, asks: i32, is_nobody: &mut bool) -> Result<(), Failure> {
         let order = kill::Order { whom: Whom::Sandbox, signal, grace, asks, clean: false };
-        let (switcher, credential) = (self.switcher, self.sandbox.credential());
-        self.diary.step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report))
+        let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
+        self.diary.step("kill", |report| {
+            let killed = kill::kill(&switcher, &credential, order, PATIENCE, report);
+            let hunted = report.hunted.as_ref();
+            *is_nobody = hunted.is_some_and(|hunted| hunted.hunt.processes == 0 && hunted.hunt.left == 0);
+            killed
+        })
     }
 }

@@ -133,7 +133,7 @@ fn status(outcome: &Outcome) -> u8 {
         (Some(own), ..) => own as u8,
         (None, Some(240..=244), _) => Status::Ambiguous as u8,
         (None, Some(status), _) => u8::try_from(status).unwrap_or(u8::MAX),
-        (None, None, Some(Asked::Signal(number, _))) => u8::try_from(128 + number).unwrap_or(u8::MAX),
+        (None, None, Some(Asked::Signal(number))) => u8::try_from(128 + number).unwrap_or(u8::MAX),
         (None, None, _) => Status::NoSwitch as u8,
     }
 }
@@ -164,7 +164,7 @@ fn report(order: &Order, outcome: &Outcome, status: u8, took: Duration, steps: V
         "payload": outcome.payload,
         "ended_by": outcome.asked.map(|asked| match asked {
             Asked::Timeout => "timeout".to_owned(),
-            Asked::Signal(number, _) => format!("SIG{}", signal::name(number)),
+            Asked::Signal(number) => format!("SIG{}", signal::name(number)),
         }),
         "sandbox": Shown::os(&order.sandbox).to_string(),
         "switcher": outcome.switcher.as_ref().map(shown),
