@@ -14,7 +14,7 @@ mod support;
 use std::process::ExitCode;
 
 use common::times::{self, Times, timed};
-use common::{calls, json, program};
+use common::{json, program};
 use options::Options;
 use serde_json::json;
 use sides::{PILOTS, SIDES, SUDO, Scene};
@@ -41,7 +41,7 @@ fn rounds(scene: &Scene, options: &Options) -> Times {
         fastrand::shuffle(&mut sides);
         for (name, side) in sides {
             let mut call = side(scene);
-            let all = timed(|| (0..options.calls).for_each(|_| calls::run(&mut call.command)));
+            let all = timed(|| (0..options.calls).for_each(|_| call.run()));
             times.entry(name).or_default().push(all / u32::try_from(options.calls).unwrap());
         }
     }
