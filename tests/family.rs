@@ -580,7 +580,8 @@ fn a_member_that_waits_for_a_disk_is_named_as_left() {
     frozen("--unfreeze");
     writer.child.wait().unwrap();
     failed(&output, 2, &["1 process is left", &format!("{pid} (sh): state D")]);
-    assert!(String::from_utf8_lossy(&output.stdout).ends_with("; 1 left\n"));
+    // Others of that account, of tests beside this one, may not tell whose they are.
+    assert!(String::from_utf8_lossy(&output.stdout).contains("; 1 left"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use serde_json::{Value, json};
@@ -34,12 +34,16 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
     ExitCode::from(status as u8)
 }
 
+/// A node whose switcher takes longer is not fit.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 fn subject(matches: &ArgMatches) -> anyhow::Result<Subject> {
+    let limit = crate::cli::idle_limit()?;
     Ok(Subject {
         glexec: text(matches, "glexec").cloned(),
         credential: credential(matches)?,
         execute: execute_directory(matches)?,
-        limit: crate::cli::idle_limit()?,
+        limit: if limit.is_zero() { PATIENCE } else { limit.min(PATIENCE) },
     })
 }
 
