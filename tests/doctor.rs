@@ -138,6 +138,15 @@ fn an_execute_directory_that_only_its_owner_may_write_to_is_found_and_mended() {
 }
 
 #[test]
+fn nobody_is_told_to_open_a_home_to_everybody() {
+    let [report] = &reports("chmod 755 /home/pilot; doctor --execute /home/pilot")[..] else { panic!("one report") };
+    let advice: Vec<&str> =
+        report.all["findings"].as_array().unwrap().iter().filter_map(|finding| finding["advice"].as_str()).collect();
+    assert!(advice.iter().any(|advice| advice.contains("`mkdir -m 1777 /home/pilot/execute`")), "{advice:?}");
+    assert!(!advice.iter().any(|advice| advice.contains("chmod 1777")), "{advice:?}");
+}
+
+#[test]
 fn noexec_is_found_and_mended() {
     let script = "mkdir /srv/execute; mount -t tmpfs -o noexec,mode=1777 tmpfs /srv/execute
         set -- --execute /srv/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
@@ -185,6 +194,13 @@ fn an_expired_token_is_found() {
 fn a_user_without_subordinate_ids_is_found_and_mended() {
     let script = "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid; doctor; follow; doctor";
     is_found_and_mended("problem", &["no subordinate ids"], script);
+}
+
+#[test]
+fn subordinate_ids_that_somebody_else_has_as_well_are_found_and_mended() {
+    let script = "rm /etc/glexec-sudo.map; first=$(grep ^pilot: /etc/subuid | cut -d: -f2); echo \"games:$first:1\" >>/etc/subuid
+        doctor; sed -i '/^games:/d' /etc/subuid; doctor";
+    is_found_and_mended("problem", &["are games's as well"], script);
 }
 
 #[test]

@@ -56,6 +56,42 @@ fn recover_brings_back_what_a_starter_has_left_with_its_proxy() {
 }
 
 #[test]
+fn recover_brings_back_what_a_cleanup_of_a_starters_has_left_that_was_killed_after_its_commit() {
+    let pilot = Pilot::new();
+    let sandbox = with_job(&pilot.site, "s");
+    // As it is then: the data is complete, the job's directory still has the name, the retained one a temporary name.
+    fs::rename(retained(&sandbox), pilot.sandbox("s.gh.0123abcd")).unwrap();
+    let data = retained(&sandbox);
+    fs::create_dir(&data).unwrap();
+    write(data.join("result"), "the result", 0o644);
+    write(data.join(PROXY), "the proxy\n", 0o600);
+    own(&data, Account::batch());
+    succeeded(&pilot.of("recover", &[], "s").output().unwrap());
+    assert_eq!(pilot.site.entries(), ["s"]);
+    assert_eq!(
+        (text(sandbox.join("result")).as_str(), text(sandbox.join(PROXY)).as_str()),
+        ("the result", "the proxy\n")
+    );
+}
+
+#[test]
+fn what_a_pilot_had_begun_to_make_is_removed_unless_it_lives() {
+    let pilot = Pilot::new();
+    let begun = pilot.sandbox("s.gh.0123abcd");
+    for options in [&[][..], &["--discard"]] {
+        fs::create_dir(&begun).unwrap();
+        Account::batch().owns(&begun);
+        let lock = nix::fcntl::Flock::lock(fs::File::open(&begun).unwrap(), nix::fcntl::FlockArg::LockExclusive);
+        let refused = pilot.of("recover", options, "s").output().unwrap();
+        failed(&refused, 1, &["s.gh.0123abcd", "a pilot that is alive works on it"]);
+        assert!(begun.exists());
+        drop(lock);
+        failed(&pilot.of("recover", options, "s").output().unwrap(), 1, &["there is no such sandbox"]);
+        pilot.is_empty("after it");
+    }
+}
+
+#[test]
 fn recover_leaves_alone_what_a_living_pilot_works_on() {
     let pilot = Pilot::new();
     let child = pilot.start("s", &[], "exec sleep 60");

@@ -90,7 +90,7 @@ pub fn cleanup(
             }
             sandbox.forget(&old);
             let why = "the job removed its directory; only the proxy could be put back";
-            return Err(Failure::Hopeless(Error::refused(sandbox.path(), why)));
+            return Err(Failure::Gone(Error::refused(sandbox.path(), why)));
         }
     }
     sandbox.sweep_all();

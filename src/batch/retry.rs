@@ -48,13 +48,15 @@ pub enum Failure {
     Hopeless(Error),
     /// The switcher failed each time with a status that says "later".
     RetriesUsedUp(Error, u32),
+    /// What was to be brought back is gone; all that can be done has been done.
+    Gone(Error),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::BadInput(cause) => write!(f, "{cause}"),
-            Failure::Hopeless(cause) => write!(f, "{cause}"),
+            Failure::Hopeless(cause) | Failure::Gone(cause) => write!(f, "{cause}"),
             Failure::RetriesUsedUp(first, second) => write!(f, "{first} (calls made: {second})"),
         }
     }
@@ -66,7 +68,10 @@ impl Failure {
     /// What went wrong.
     pub fn error(self) -> Error {
         match self {
-            Failure::BadInput(error) | Failure::Hopeless(error) | Failure::RetriesUsedUp(error, _) => error,
+            Failure::BadInput(error)
+            | Failure::Hopeless(error)
+            | Failure::RetriesUsedUp(error, _)
+            | Failure::Gone(error) => error,
         }
     }
 
@@ -76,6 +81,7 @@ impl Failure {
         match self {
             Failure::BadInput(error) => Failure::BadInput(error.and_then(mending)),
             Failure::Hopeless(error) => Failure::Hopeless(error.and_then(mending)),
+            Failure::Gone(error) => Failure::Gone(error.and_then(mending)),
             Failure::RetriesUsedUp(error, calls) => Failure::RetriesUsedUp(error.and_then(mending), calls),
         }
     }

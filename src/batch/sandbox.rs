@@ -105,16 +105,7 @@ impl Sandbox {
             let found = self.place.parent.stat_unmounted(name);
             found.is_ok_and(|found| found.kind() == Kind::Directory && found.uid() == self.user)
         };
-        let mut locks = Vec::new();
-        for (path, _) in own.into_iter().filter(|(_, name)| is_own(*name)) {
-            let file = File::open(&path).at("open", &path)?;
-            match fd::lock(&file, Lock::Alone, Duration::ZERO) {
-                Err(Errno::EAGAIN) => return Err(Error::refused(path, "a pilot that is alive works on it")),
-                locked => locked.at("lock", &path)?,
-            }
-            locks.push(file);
-        }
-        Ok(locks)
+        own.into_iter().filter(|(_, name)| is_own(*name)).map(|(path, _)| lock(&path)).collect()
     }
 
     /// What is at `<sandbox>` now.
@@ -306,6 +297,18 @@ impl Sandbox {
         !self.owners_of_leftovers().is_empty()
     }
 
+    /// The path of the retained directory where it has a temporary name.
+    pub fn marked_aside(&self) -> Option<PathBuf> {
+        let marked = self.place.leftovers().into_iter().find(|(name, _)| self.is_marked(name.name()));
+        marked.map(|(name, _)| self.place.path_of(name.name()))
+    }
+
+    /// As [`Sandbox::lock`], for what this user has left beside the sandbox: a living pilot may be making one of it.
+    pub fn lock_leftovers(&self) -> Result<Vec<File>> {
+        let own = self.place.leftovers().into_iter().filter(|(_, owner)| *owner == self.user);
+        own.map(|(name, _)| lock(&self.place.path_of(name.name()))).collect()
+    }
+
     /// The other users who have left something beside the sandbox.
     pub fn owners_of_leftovers(&self) -> BTreeSet<u32> {
         let owners = self.place.leftovers().into_iter().map(|(_, owner)| owner);
@@ -315,6 +318,16 @@ impl Sandbox {
     fn is_marked(&self, name: Name<'_>) -> bool {
         let stat = self.place.parent.stat_unmounted(name);
         stat.is_ok_and(|stat| stat.kind() == Kind::Directory && stat.uid() == self.user && stat.mode() == MARK)
+    }
+}
+
+/// Locks a file or directory of this user's; an error if a pilot keeps it locked.
+fn lock(path: &Path) -> Result<File> {
+    let flags = sys::file::NO_LINK_NO_WAIT;
+    let file = File::options().read(true).custom_flags(flags).open(path).at("open", path)?;
+    match fd::lock(&file, Lock::Alone, Duration::ZERO) {
+        Err(Errno::EAGAIN) => Err(Error::refused(path, "a pilot that is alive works on it")),
+        locked => locked.at("lock", path).map(|()| file),
     }
 }
 

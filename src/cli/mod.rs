@@ -77,7 +77,7 @@ impl From<Failure> for Exit {
     fn from(failure: Failure) -> Self {
         let status = match failure {
             Failure::BadInput(_) => Status::BadInput,
-            Failure::Hopeless(_) => Status::Failed,
+            Failure::Hopeless(_) | Failure::Gone(_) => Status::Failed,
             Failure::RetriesUsedUp(..) => Status::RetriesUsedUp,
         };
         Exit { status, error: failure.into() }
@@ -217,6 +217,9 @@ fn parse_with(definition: Command, arguments: impl Iterator<Item = OsString>) ->
                 }
                 ErrorKind::TooManyValues => "too many arguments",
                 ErrorKind::UnknownArgument => "unknown option, or too many arguments",
+                ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
+                    "no such command (--help tells which there are)"
+                }
                 ErrorKind::ArgumentConflict => "options that exclude each other",
                 ErrorKind::InvalidValue => "an option without its value",
                 _ => "bad arguments",

@@ -41,9 +41,9 @@ impl Ranges {
         };
         if ranges.count() == 0 {
             let who = name.unwrap_or(number);
+            let command = command_for_some(&who);
             return Err(Refusal::internal(format!(
-                "{who} has no subordinate ids; an administrator can give some: usermod --add-subuids 300000-300999 \
-                 --add-subgids 300000-300999 {who}"
+                "{who} has no subordinate ids; an administrator can give some: {command}"
             )));
         }
         Ok(ranges)
@@ -71,6 +71,42 @@ impl Ranges {
         }
         None
     }
+}
+
+/// The command that gives a user some that nobody has, as far as the two files tell. (usermod(8) does not look.)
+pub fn command_for_some(who: &str) -> String {
+    const COUNT: u32 = 1000;
+    let all = entries("/etc/subuid").into_iter().chain(entries("/etc/subgid"));
+    let free = all.map(|(_, range)| range.first.saturating_add(range.count)).max().unwrap_or(0).max(300_000);
+    // Rounded up, for people.
+    let first = free.div_ceil(COUNT).saturating_mul(COUNT).min(u32::MAX - 2 * COUNT);
+    let last = first + COUNT - 1;
+    format!("usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {who}")
+}
+
+/// Another owner of subordinate ids some of which are a user's as well, as far as the two files tell: payloads of both could meet in one user.
+pub fn shared_with(user: u32) -> Option<String> {
+    let (name, number) = (name_of(user), user.to_string());
+    let is_own = |owner: &str| Some(owner) == name.as_deref() || owner == number;
+    let meets = |one: &Range, other: &Range| {
+        let last = |range: &Range| range.first.saturating_add(range.count - 1);
+        one.first <= last(other) && other.first <= last(one)
+    };
+    ["/etc/subuid", "/etc/subgid"].into_iter().find_map(|file| {
+        let (own, others): (Vec<_>, Vec<_>) = entries(file).into_iter().partition(|(owner, _)| is_own(owner));
+        let is_shared = |(_, range): &(String, Range)| own.iter().any(|(_, own)| meets(own, range));
+        others.into_iter().find(is_shared).map(|(owner, _)| owner)
+    })
+}
+
+/// Whose ranges a file names.
+fn entries(file: &str) -> Vec<(String, Range)> {
+    let table = std::fs::read_to_string(file).unwrap_or_default();
+    let entry = |line: &str| {
+        let owner = line.split(':').next()?;
+        line_of(line, &[owner], owner).map(|range| (owner.to_owned(), range))
+    };
+    table.lines().filter_map(entry).collect()
 }
 
 /// The same numbers, each once: lines may overlap, and no two payloads may share an id. The highest number is nobody's (-1).

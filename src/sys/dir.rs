@@ -174,6 +174,14 @@ impl Dir {
         found.is_ok_and(|kind| kind == statfs::EXT4_SUPER_MAGIC || kind == statfs::TMPFS_MAGIC)
     }
 
+    /// Locks it against others who do the same (flock(2)), as long as what is returned, or this, is open.
+    pub fn lock(&self) -> Result<Dir> {
+        let held = self.again()?;
+        // SAFETY: the descriptor is open for as long as it is borrowed.
+        Errno::result(unsafe { libc::flock(held.0.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })?;
+        Ok(held)
+    }
+
     /// Another descriptor of this directory.
     pub fn again(&self) -> Result<Dir> {
         self.0.try_clone().map(Dir).map_err(|error| super::errno(&error))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
-use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -101,6 +101,11 @@ pub fn may_execute(path: &Path) -> bool {
 /// Whether this user may make and rename things in a directory.
 pub fn may_change(directory: &Path) -> bool {
     nix::unistd::eaccess(directory, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
+/// Whether a descriptor is the terminal of this process's session, and another process group has it now (credentials(7)).
+pub fn is_in_background(terminal: &impl AsFd) -> bool {
+    nix::unistd::tcgetpgrp(terminal).is_ok_and(|group| group != nix::unistd::getpgrp())
 }
 
 /// Enters a directory: it becomes the working directory.

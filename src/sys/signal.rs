@@ -70,6 +70,13 @@ pub fn wait() -> Result<Told> {
     Ok(Told { number, from_kernel })
 }
 
+/// Whether a signal has come that was not taken yet.
+pub fn is_pending(number: libc::c_int) -> bool {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the call writes the set if it succeeds, and only then it is read.
+    unsafe { libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), number) == 1 }
+}
+
 /// Stops this process until it is continued.
 pub fn stop_self() {
     let _ = nix::sys::signal::raise(nix::sys::signal::SIGSTOP);

@@ -131,7 +131,7 @@ impl Place {
                 Err(cause @ (Errno::EACCES | Errno::EPERM)) => {
                     let (user, path) = (process::user(), Shown::os(&self.path));
                     let why = format!(
-                        "uid {user} cannot create anything here ({cause}), and both users must be able to: chmod 1777 {path}"
+                        "uid {user} cannot create anything here ({cause}), and both users must be able to: chmod 1777 {path}, or better a directory for nothing else of that mode"
                     );
                     return Err(Error::refused(&self.path, why));
                 }

@@ -24,14 +24,22 @@ pub fn examine(path: &Path) -> Vec<Finding> {
         }
         Err(error) => return vec![problem(format!("{shown}: {error}"), format!("`mkdir -m 1777 {shown}`"))],
     };
-    let mut findings = closed_on_the_way(&path.join("sandbox"));
+    let mut findings = closed_on_the_way(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).join("sandbox"));
     // Its own bit for others was looked at with those on the way.
     if found.mode() & 0o1002 != 0o1002 {
         let text = format!(
             "{shown} has mode {:o}; both users must be able to make directories there, and neither to rename the other's",
             found.mode() & 0o7777
         );
-        findings.push(problem(text, format!("`chmod 1777 {shown}`")));
+        // What is in a home, for example, is not to be reached by everybody.
+        let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        findings.push(problem(
+            text,
+            match is_empty {
+                true => format!("`chmod 1777 {shown}`"),
+                false => format!("`mkdir -m 1777 {shown}/execute`, and name that with --execute"),
+            },
+        ));
     }
     if found.uid() != 0 && found.uid() != process::user() {
         let text = format!("{shown} is uid {}'s, who can rename every sandbox in it", found.uid());

@@ -15,6 +15,7 @@ use crate::batch::sandbox::read_credential_at;
 use crate::batch::switcher::Switcher;
 use crate::error::Result;
 use crate::shown::Shown;
+use crate::switch::ranges;
 use crate::sys::{proc, process};
 use crate::wire::Links;
 
@@ -23,7 +24,9 @@ pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<PathBuf>) {
     let candidates = match &subject.glexec {
         None => candidates::all(),
         Some(_) => match candidates::those(subject.glexec.as_ref()) {
-            Ok(those) => those.into_iter().map(|program| Candidate { kind: None, program }).collect(),
+            Ok(those) => {
+                those.into_iter().map(|program| Candidate { kind: candidates::kind_of(&program), program }).collect()
+            }
             Err(error) => {
                 let advice = "name the path of a switcher with --glexec";
                 return (vec![Finding::bad(Level::Problem, "switcher", error.to_string(), advice)], None);
@@ -76,6 +79,16 @@ fn examine_one(subject: &Subject, candidate: &Candidate) -> Vec<Finding> {
             facts.uid
         }
     };
+    if candidate.kind == Some(Kind::Rootless)
+        && let Some(other) = ranges::shared_with(process::user())
+    {
+        let text = format!("some of your subordinate ids are {other}'s as well: payloads of both could be one user");
+        let advice = format!(
+            "take them away (usermod --del-subuids, --del-subgids), and as root `{}`",
+            ranges::command_for_some(&you())
+        );
+        findings.push(Finding::bad(Level::Problem, &what, text, advice));
+    }
     match run_payload(subject, &candidate.program) {
         Ok(()) => findings.insert(0, Finding::ok(&what, format!("works; a credential led to uid {uid}"))),
         Err(error) => findings.push(Finding::bad(Level::Problem, &what, &*error, advice(candidate, &error))),
@@ -119,6 +132,8 @@ fn look_at(agent: &Agent) -> Facts {
     let name = parent.and_then(proc::name).filter(|name| name == b"sudo" || name == b"sudo-rs");
     let cgroups = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok();
     let its = cgroups(&agent.pid.to_string()).filter(|its| cgroups("self").is_some_and(|own| own != *its));
+    // One that is about to end has left its cgroups.
+    let its = its.filter(|_| proc::owners(agent.pid).is_some_and(|owners| owners.contains(&agent.uid)));
     let first_new = |its: String| {
         let own = cgroups("self").unwrap_or_default();
         its.lines().find(|line| !own.lines().any(|own| own == *line)).unwrap_or_default().to_owned()
@@ -174,14 +189,14 @@ fn order(subject: &Subject, program: &Path) -> Order {
 
 /// The caller's name, for rules.
 fn you() -> String {
-    crate::switch::ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string())
+    ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string())
 }
 
 /// What to do about a switcher that does not work. Its own words come first where they tell.
 fn advice(candidate: &Candidate, error: &str) -> String {
     let says = |words: &str| error.contains(words);
     if says("no subordinate ids") {
-        format!("as root `usermod --add-subuids 300000-300999 --add-subgids 300000-300999 {}`", you())
+        format!("as root `{}`", ranges::command_for_some(&you()))
     } else if says("descriptor 0") {
         format!("in the sudo rule `Defaults:{} !log_input, !use_pty`", you())
     } else if says("as the calling user") || says("to itself") || says("as root") {

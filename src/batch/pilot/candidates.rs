@@ -44,6 +44,13 @@ pub fn all() -> Vec<Candidate> {
     found.into_iter().filter_map(|(kind, program)| Some(Candidate { kind: Some(kind), program: program? })).collect()
 }
 
+/// What a program is, if it is one of those.
+pub fn kind_of(program: &Path) -> Option<Kind> {
+    let identity = |path: &Path| path.canonicalize().ok();
+    let one = identity(program)?;
+    all().into_iter().find(|candidate| identity(&candidate.program).as_ref() == Some(&one))?.kind
+}
+
 /// The one that is asked for, else all.
 pub fn those(glexec: Option<&OsString>) -> crate::Result<Vec<PathBuf>> {
     use std::os::unix::ffi::OsStrExt as _;

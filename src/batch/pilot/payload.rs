@@ -1,7 +1,8 @@
 //! Starting a payload: this process is its starter.
 
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,10 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
         Err(error) => return give_up(wrapper, bound, error),
     };
     let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
-    let streams = [input.as_fd(), output.as_fd(), errors.as_fd()];
+    let nothing = File::open("/dev/null").at("open", "/dev/null")?;
+    // What is typed while this process is in the background is not for its payload.
+    let input = if input.is_terminal() && !supervise::has_terminal() { nothing.as_fd() } else { input.as_fd() };
+    let streams = [input, output.as_fd(), errors.as_fd()];
     match wrapper.hand_over(&v2::text(&order.environment), streams) {
         Ok(refusals) => Ok(Start::Started(Box::new(Started { switcher: bound, watch, refusals }))),
         Err(cause) => {

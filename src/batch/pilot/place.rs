@@ -74,9 +74,12 @@ pub fn make(sandbox: &Sandbox, order: &Order, report: &mut Report<'_>) -> Result
     named.at("make the sandbox", sandbox.path()).inspect_err(|_| sandbox.forget(&name))
 }
 
-/// Removes a sandbox of this user's with all that this user has beside it.
+/// Removes a sandbox of this user's with all that this user has beside it. If this process is killed meanwhile, what is left has a name that the next
+/// sweep finds.
 pub fn remove(sandbox: &Sandbox) -> Result<()> {
-    tree::remove(&sandbox.place.parent, sandbox.place.name.name(), &sandbox.place.path)?;
+    let (place, aside) = (&sandbox.place, sandbox.place.free_name());
+    place.parent.rename(place.name.name(), aside.name(), Rename::NoReplace).at("remove", sandbox.path())?;
+    tree::remove(&place.parent, aside.name(), &place.path)?;
     sandbox.sweep_all();
     Ok(())
 }
@@ -94,50 +97,42 @@ fn remove_credential_from(top: &Dir, sandbox: &Sandbox, path: &Path) -> Result<(
 }
 
 /// Gives a sandbox that is back the name of the output, or copies it there and removes it, without the credential. An empty directory that has that
-/// name goes; its mode stays. Until then nobody else can look into it, and the credential tells that it is a sandbox.
+/// name goes. Until then the credential tells that it is a sandbox.
 pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Result<()> {
     let (from, to) = (&sandbox.place, Place::find(output)?);
-    let mode = free(&to)?;
+    free(&to)?;
     let top = sandbox.open()?;
-    let top = match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
-        Ok(()) => {
-            remove_credential_from(&top, sandbox, output)?;
-            top
-        }
-        Err(Errno::EXDEV) => copy_there(sandbox, &to, output, report)?,
+    // What the payload has opened to everybody stays behind a top that is closed, whatever the mode of the directory that goes.
+    top.set_mode(0o700).at("set the mode of", sandbox.path())?;
+    match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
+        Ok(()) => remove_credential_from(&top, sandbox, output),
+        Err(Errno::EXDEV) => copy_there(sandbox, &to, output, report),
         Err(Errno::EBUSY) => {
             let why = "something is mounted on it: name a directory in it that does not exist yet";
-            return Err(Error::refused(output, why));
+            Err(Error::refused(output, why))
         }
-        Err(cause) => return Err(cause).at("rename the sandbox to", output),
-    };
-    match mode {
-        Some(mode) => top.set_mode(mode).at("set the mode of", output),
-        None => Ok(()),
+        Err(cause) => Err(cause).at("rename the sandbox to", output),
     }
 }
 
 /// Copies it to another file system, where it gets its name when it is complete, and removes it.
-fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, report: &mut Report<'_>) -> Result<Dir> {
+fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, report: &mut Report<'_>) -> Result<()> {
     to.sweep(process::user(), |_| false, &mut || ());
     let complete = |top: &Dir, path: &Path| remove_credential_from(top, sandbox, path);
     let (name, moved) = tree::copy(&sandbox.path(), to, &mut report.progress, complete)?;
     report.moved = Some(moved);
-    let named = to.parent.open_dir(name.name()).at("open", output).and_then(|top| {
-        let renamed = to.parent.rename(name.name(), to.name.name(), Rename::Replace);
-        renamed.at("put in place", output).map(|()| top)
-    });
+    let named = to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);
     match named {
-        Ok(top) => remove(sandbox).map(|()| top),
+        Ok(()) => remove(sandbox),
         Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
     }
 }
 
-/// The mode of the empty directory that the output is; none if there is nothing. Anything else is refused.
-fn free(output: &Place) -> Result<Option<u32>> {
+/// The output is an empty directory, or nothing yet; anything else is refused.
+fn free(output: &Place) -> Result<()> {
     let path = output.path_of(output.name.name());
     match output.parent.stat(output.name.name()) {
-        Err(Errno::ENOENT) => return Ok(None),
+        Err(Errno::ENOENT) => return Ok(()),
         Ok(found) if found.kind() != Kind::Directory => {
             return Err(Error::refused(&path, "the output is no directory, or a link to one"));
         }
@@ -153,7 +148,7 @@ fn free(output: &Place) -> Result<Option<u32>> {
     if !is_empty {
         return Err(Error::refused(&path, "the output directory is not empty"));
     }
-    Ok(Some(dir.stat_self().at("examine", &path)?.mode()))
+    Ok(())
 }
 
 /// What to do about a sandbox that is not back.

@@ -32,7 +32,9 @@ impl Left {
     /// Finds it. The name of the credential is that of the only file in its retained directory, else that of a pilot's.
     pub fn find(path: &Path, glexec: Option<OsString>, limit: Duration) -> Result<Left> {
         let sandbox = Sandbox::find(path, PROXY.as_ref())?;
-        let sandbox = match only_entry(&sandbox.retained_path()) {
+        // After cleanup's exchange, until it has ended, the retained directory has a temporary name.
+        let retained = sandbox.marked_aside().unwrap_or_else(|| sandbox.retained_path());
+        let sandbox = match only_entry(&retained) {
             Some(name) => Sandbox::find(path, &name)?,
             None => sandbox,
         };
@@ -43,14 +45,7 @@ impl Left {
     pub fn recover(&self, links: Links, output: Option<&Path>, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
         let lock = sandbox.lock()?;
-        if (sandbox.retained()?, sandbox.found()?) == (Retained::Absent, Found::Nothing) {
-            // What was begun to become one is of no use.
-            sandbox.sweep_all();
-            return Err(Error::refused(
-                sandbox.path(),
-                "there is no such sandbox, and there was none that was complete",
-            ));
-        }
+        self.refuse_nothing()?;
         let is_sandbox = self.is_sandbox()?;
         if !is_sandbox
             && ((sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Mine) || output.is_some())
@@ -83,6 +78,9 @@ impl Left {
     pub fn discard(&self, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
+        if sandbox.owners_of_leftovers().is_empty() {
+            self.refuse_nothing()?;
+        }
         if !self.is_sandbox()? {
             return Err(self.ordinary());
         }
@@ -131,17 +129,30 @@ impl Left {
     /// has its mark.
     fn is_sandbox(&self) -> Result<bool> {
         let Left { sandbox, .. } = self;
-        let holds = |dir: Result<Dir>| {
-            let credential = Name::new(PROXY.as_bytes());
-            dir.is_ok_and(|dir| credential.is_some_and(|name| dir.stat(name).is_ok()))
+        let pilots = Name::new(PROXY.as_bytes());
+        let holds = |dir: Result<Dir>, name: Option<Name<'_>>| {
+            dir.is_ok_and(|dir| name.is_some_and(|name| dir.stat(name).is_ok()))
         };
         Ok(match (sandbox.retained()?, sandbox.found()?) {
-            (Retained::Proxy, _) | (Retained::Absent, Found::Theirs(_)) => true,
-            (Retained::Data, _) => holds(sandbox.open_retained()),
-            (Retained::Absent, Found::Mine) => holds(sandbox.open()),
+            // A set-up that was killed has copied the credential.
+            (Retained::Proxy, Found::Mine) => holds(sandbox.open(), Some(sandbox.proxy.name())),
+            (Retained::Proxy, _) | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
+            (Retained::Data, _) => holds(sandbox.open_retained(), pilots),
+            (Retained::Absent, Found::Mine) => holds(sandbox.open(), pilots),
             (Retained::Absent, Found::Other(owner)) => owner != process::user(),
             (Retained::Absent, Found::Nothing) => !sandbox.owners_of_leftovers().is_empty(),
         })
+    }
+
+    /// An error if there is no sandbox. What a pilot that was killed had begun to make of its input is of no use, and goes.
+    fn refuse_nothing(&self) -> Result<()> {
+        let Left { sandbox, .. } = self;
+        if (sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Nothing) {
+            return Ok(());
+        }
+        let _locks = sandbox.lock_leftovers()?;
+        sandbox.sweep_all();
+        Err(Error::refused(sandbox.path(), "there is no such sandbox, and there was none that was complete"))
     }
 
     fn ordinary(&self) -> Error {

@@ -10,7 +10,7 @@ use super::supervise::{Asked, Lived, SIGNALS, Supervisor};
 use super::{candidates, place, supervise};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
-use crate::batch::{Patience, cleanup, setup};
+use crate::batch::{Failure, Patience, cleanup, setup};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::signal::Signals;
 
@@ -87,6 +87,7 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         }
     };
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
+    drop(early);
     let _lock = match sandbox.lock() {
         Ok(lock) => lock,
         Err(error) => return outcome.fail(Stage::SetUp, error),
@@ -137,8 +138,11 @@ fn run_payload(
     outcome: Outcome,
 ) -> Outcome {
     let begun = Instant::now();
+    let has_terminal = supervise::has_terminal();
     let lived = match payload::start(order, sandbox, switcher, signals) {
-        Ok(Start::Started(started)) => Supervisor { order, sandbox, switcher, signals, diary }.until_end(started),
+        Ok(Start::Started(started)) => {
+            Supervisor { order, sandbox, switcher, signals, has_terminal, diary }.until_end(started)
+        }
         Ok(Start::Cancelled(asked)) => return Outcome { asked: Some(asked), ..outcome },
         Err(error) => Err(error),
     };
@@ -163,10 +167,9 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut
     };
     let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, order.links, report));
     if let Err(failure) = cleaned {
-        return Err(match (sandbox.found(), sandbox.retained()) {
-            // There is nothing more to bring back: the payload has removed its directory.
-            (Ok(Found::Mine), Ok(Retained::Absent)) => failure.error().and_then(place::remove(sandbox)),
-            _ => again(failure.error()),
+        return Err(match failure {
+            Failure::Gone(error) => error.and_then(place::remove(sandbox)),
+            failure => again(failure.error()),
         });
     }
     // It is another directory now.

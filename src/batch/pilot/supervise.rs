@@ -1,7 +1,7 @@
 //! While a payload runs: signals go on to all that was started for it, and its time ends.
 //!
 //! The payload is in a session of its own: with this one's terminal it could type into the caller's shell (TIOCSTI, ioctl_tty(2)). So what the
-//! terminal sends is handed on, too.
+//! terminal sends is handed on, too; and in the background it does not get the terminal at all.
 
 use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
@@ -21,7 +21,7 @@ use crate::sys::signal::{
     self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, Signals,
     Told,
 };
-use crate::sys::{Errno, fd};
+use crate::sys::{Errno, fd, process};
 
 /// What is handed on. Batch systems warn with SIGUSR1 and SIGUSR2.
 pub const SIGNALS: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
@@ -88,8 +88,16 @@ pub struct Supervisor<'a, 'd> {
     pub switcher: &'a Switcher,
     /// The signals that come.
     pub signals: &'a Signals,
+    /// Whether the payload's standard input is the caller's terminal.
+    pub has_terminal: bool,
     /// Where each signal that is handed on is told.
     pub diary: &'a mut Diary<'d>,
+}
+
+/// Whether standard input is a terminal from which this process may read now.
+pub fn has_terminal() -> bool {
+    let stdin = std::io::stdin();
+    stdin.is_terminal() && !process::is_in_background(&stdin)
 }
 
 impl Supervisor<'_, '_> {
@@ -134,9 +142,17 @@ impl Supervisor<'_, '_> {
     /// Hands the next signal on; one that ends the payload is returned instead.
     fn hand_on(&mut self, switcher: &Bound) -> Option<Asked> {
         let told = self.signals.next().ok()?;
-        let has_terminal = std::io::stdin().is_terminal();
+        let stdin = std::io::stdin();
+        let has_terminal = self.has_terminal;
         let number = match told.number {
+            // It is to go on already.
+            SIGTSTP if signal::is_pending(SIGCONT) => return None,
             SIGTSTP => SIGSTOP,
+            // In the background the payload would read what is typed for others, since the terminal can't stop it.
+            SIGCONT if has_terminal && process::is_in_background(&stdin) => {
+                signal::stop_self();
+                return None;
+            }
             // The payload may have its own mind about these keys, as shells have.
             number @ (SIGINT | SIGQUIT) if told.from_kernel && has_terminal => number,
             number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => return Some(Asked::Signal(number)),

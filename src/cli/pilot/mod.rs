@@ -62,6 +62,7 @@ GLEXEC_HELPERS_LINKS: what becomes of links that leave the sandbox: 'copy',
 
 'condor_glexec_pilot <command> --help' tells more.",
         )
+        .override_usage("condor_glexec_pilot run|recover|renew-proxy|doctor [options] …")
         .subcommand_required(true)
         .args_override_self(true)
         .disable_help_subcommand(true)

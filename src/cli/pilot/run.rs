@@ -18,6 +18,7 @@ use crate::batch::sandbox::read_credential_at;
 use crate::batch::switcher;
 use crate::shown::Shown;
 use crate::sys::signal;
+use crate::tree::beside::sandbox_of;
 
 /// Runs the command.
 pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
@@ -88,8 +89,13 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
 fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     let Some(name) = text(matches, "name") else { return Ok(format!("pilot_{:08x}", fastrand::u32(..)).into()) };
     match crate::sys::Name::new(name.as_bytes()) {
-        Some(_) if !name.as_bytes().ends_with(b".condor") => Ok(name.into()),
-        _ => bail!("--name is no name of a file, or ends with .condor: '{}'", Shown::os(name)),
+        Some(_) if !name.as_bytes().ends_with(b".condor") && sandbox_of(name.as_bytes()) == name.as_bytes() => {
+            Ok(name.into())
+        }
+        _ => bail!(
+            "--name is no name of a file, or one of those beside a sandbox (.condor, .gh.*): '{}'",
+            Shown::os(name)
+        ),
     }
 }
 
