@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use crate::shown::{Shown, ShownPath};
-use crate::sys::Errno;
+use crate::sys::{Errno, process};
 
 /// What the library's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -130,4 +131,28 @@ impl<T> Context<T> for std::io::Result<T> {
     fn at_entry(self, step: &'static str, path: impl FnOnce() -> std::ffi::OsString) -> Result<T> {
         self.map_err(|error| crate::sys::errno(&error)).at_entry(step, path)
     }
+}
+
+/// What keeps `who`, the user of this process, from executing a program, as far as that can be seen, and what to do; none where the kernel's
+/// answer says it all.
+pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<String> {
+    Some(match cause {
+        Errno::EACCES if let Some(directory) = process::first_closed(program) => why_closed(who, &directory),
+        Errno::EACCES if program.is_dir() => "it is a directory".to_owned(),
+        Errno::EACCES if process::may_execute(program) => {
+            format!("{who} may not execute its interpreter, or its file system is mounted noexec")
+        }
+        Errno::EACCES => {
+            format!("{who} may not execute it, or not pass a directory behind a link on the way: chmod o+rx")
+        }
+        Errno::ENOENT if program.exists() => "its interpreter does not exist".to_owned(),
+        Errno::ENOEXEC => "it is no program for this machine, and no script that begins with #!".to_owned(),
+        _ => return None,
+    })
+}
+
+/// That `who` cannot pass a directory, and what to do.
+pub fn why_closed(who: &str, directory: &Path) -> String {
+    let shown = Shown::os(directory);
+    format!("{who} cannot pass the directory {shown}: chmod o+x {shown}, or use another place")
 }

@@ -356,6 +356,34 @@ fn a_payload_that_cannot_be_started_ends_with_242_and_leaves_nothing() {
 }
 
 #[test]
+fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
+    let pilot = Pilot::new();
+    let input = pilot.input(|top| {
+        write(top.join("closed"), "#!/bin/sh\n", 0o644);
+        write(top.join("plain"), "echo\n", 0o755);
+        write(top.join("lost"), "#!/nonexistent/sh\n", 0o755);
+        fs::create_dir(top.join("directory")).unwrap();
+    });
+    let home = pilot.site.scratch().join("home");
+    fs::create_dir(&home).unwrap();
+    write(home.join("tool"), "#!/bin/sh\n", 0o755);
+    own(&home, Account::batch());
+    set_mode(&home, 0o700);
+    let (tool, home) = (home.join("tool").display().to_string(), home.display().to_string());
+    let wrong: [(&str, &[&str]); 5] = [
+        ("./closed", &["EACCES", "may not execute it"]),
+        ("./plain", &["ENOEXEC", "no script that begins with #!"]),
+        ("./lost", &["ENOENT", "its interpreter does not exist"]),
+        ("./directory", &["EACCES", "it is a directory"]),
+        (&tool, &["EACCES", &format!("cannot pass the directory {home}: chmod o+x")]),
+    ];
+    for (command, words) in wrong {
+        let output = pilot.run().arg("--input").arg(&input).arg("--").arg(command).output().unwrap();
+        failed(&output, 242, words);
+    }
+}
+
+#[test]
 fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
     let pilot = Pilot::new();
     // The switcher does not lead to the files any more once the payload runs.
@@ -663,6 +691,7 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             assert_eq!(contents(&pilot.output()), files, "{what}");
         }
         pilot.is_empty(&format!("{what}: {}", said(&recovered)));
+        assert!(!pilot.output().join(CREDENTIAL).exists(), "{what}");
         let _ = fs::remove_dir_all(pilot.output());
     }
     assert!(met > 0, "no moment met a living payload");

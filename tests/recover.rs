@@ -104,6 +104,19 @@ fn recover_leaves_alone_what_a_living_pilot_works_on() {
 }
 
 #[test]
+fn recover_finishes_an_output_that_has_been_delivered_but_for_the_credential() {
+    let pilot = Pilot::new();
+    fs::create_dir(pilot.output()).unwrap();
+    write(pilot.output().join(CREDENTIAL), "a token", 0o600);
+    write(pilot.output().join("file"), "result", 0o644);
+    own(&pilot.output(), Account::batch());
+    let output = pilot.output().display().to_string();
+    succeeded(&pilot.of("recover", &["--output", &output], "s").output().unwrap());
+    assert!(!pilot.output().join(CREDENTIAL).exists() && pilot.output().join("file").exists());
+    failed(&pilot.of("recover", &["--output", &output], "s").output().unwrap(), 1, &["there is no such sandbox"]);
+}
+
+#[test]
 fn recover_says_in_one_line_why_it_cannot() {
     let pilot = Pilot::new();
     failed(&pilot.of("recover", &[], "none").output().unwrap(), 1, &["none", "there is no such sandbox"]);

@@ -6,8 +6,10 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use super::environment;
+use crate::error::why_not_executed;
 use crate::shown::Shown;
 use crate::sys::{self, Errno, fd, process, signal};
 use crate::wire::launch::{self, Starter, Trouble};
@@ -58,6 +60,8 @@ pub enum Failure {
         program: String,
         /// The kernel's answer.
         cause: Errno,
+        /// What is known besides.
+        why: Option<String>,
     },
 }
 
@@ -69,7 +73,10 @@ impl fmt::Display for Failure {
             Failure::Open { stream, path, cause } => write!(f, "cannot open {stream} {path}: {cause}"),
             Failure::Nul => f.write_str("an argument or variable of the job holds a NUL"),
             Failure::System { step, cause } => write!(f, "cannot {step}: {cause}"),
-            Failure::Execute { program, cause } => write!(f, "cannot execute {program}: {cause}"),
+            Failure::Execute { program, cause, why: None } => write!(f, "cannot execute {program}: {cause}"),
+            Failure::Execute { program, cause, why: Some(why) } => {
+                write!(f, "cannot execute {program}: {cause}: {why}")
+            }
         }
     }
 }
@@ -167,7 +174,8 @@ fn become_job(job: &Job, environment: Vec<Vec<u8>>, streams: &[OwnedFd; 3]) -> F
         Ok((program, arguments, environment)) => {
             let cause = process::execute(&program, &arguments, &environment);
             signal::survive_broken_pipes();
-            Failure::Execute { cause, program: shortened(&job.program) }
+            let why = why_not_executed("the job user", Path::new(&job.program), cause);
+            Failure::Execute { cause, program: shortened(&job.program), why }
         }
         Err(failure) => failure,
     }

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::refusal::{Refusal, Result, Status};
+use crate::error::{why_closed, why_not_executed};
 use crate::shown::Shown;
 use crate::sys::signal::SIGKILL;
 use crate::sys::{Errno, fd, namespace, process, signal};
@@ -40,6 +41,9 @@ impl Proxy {
         let _ = std::fs::remove_file(&self.path);
     }
 }
+
+/// How messages name who is to run it.
+const WHO: &str = "the payload's user";
 
 /// The payload's PATH.
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -133,8 +137,8 @@ fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
     let written = created.and_then(|mut file| file.write_all(content)).and_then(|()| std::fs::rename(&new, path));
     written.map_err(|error| {
         let _ = std::fs::remove_file(&new);
-        let why =
-            process::first_closed(path).map_or_else(String::new, |directory| format!(" ({})", advice(&directory)));
+        let why = process::first_closed(path)
+            .map_or_else(String::new, |directory| format!(" ({})", why_closed(WHO, &directory)));
         Refusal::client(format!(
             "cannot write GLEXEC_TARGET_PROXY {} as the payload's user: {error}{why}",
             Shown::os(path)
@@ -149,7 +153,7 @@ fn enter_working_directory() -> Result<()> {
         Err(cause) => {
             let path = std::fs::read_link("/proc/self/cwd").unwrap_or_else(|_| PathBuf::from("."));
             let why = process::first_closed(&path.join("any"))
-                .map_or_else(|| cause.to_string(), |directory| advice(&directory));
+                .map_or_else(|| cause.to_string(), |directory| why_closed(WHO, &directory));
             Err(Refusal::client(format!(
                 "the payload's user cannot be in the working directory {}: {why}",
                 Shown::os(&path)
@@ -160,32 +164,10 @@ fn enter_working_directory() -> Result<()> {
 
 /// Why a program was not executed, and what to do.
 fn not_executed(program: &OsStr, cause: Errno) -> Refusal {
-    let shown = Shown::os(program);
-    if let (Errno::EACCES, Some(directory)) = (cause, process::first_closed(Path::new(program))) {
-        return Refusal::client(format!("cannot execute {shown}: {}", advice(&directory)));
-    }
-    let path = Path::new(program);
-    let (status, why) = match cause {
-        Errno::EACCES if path.is_dir() => (Status::Client, "it is a directory".to_owned()),
-        Errno::EACCES if process::may_execute(path) => (
-            Status::Client,
-            "the payload's user may not execute its interpreter, or its file system is mounted noexec".to_owned(),
-        ),
-        Errno::EACCES => (
-            Status::Client,
-            "the payload's user may not execute it, or not pass a directory behind a link on the way: chmod o+rx"
-                .to_owned(),
-        ),
-        Errno::ENOENT if path.exists() => (Status::Client, "its interpreter does not exist".to_owned()),
-        Errno::EAGAIN | Errno::ENOMEM | Errno::EIO | Errno::EMFILE | Errno::ENFILE => {
-            (Status::Internal, cause.to_string())
-        }
-        cause => (Status::Client, cause.to_string()),
+    let status = match cause {
+        Errno::EAGAIN | Errno::ENOMEM | Errno::EIO | Errno::EMFILE | Errno::ENFILE => Status::Internal,
+        _ => Status::Client,
     };
-    Refusal { status, text: format!("cannot execute {shown}: {why}") }
-}
-
-fn advice(directory: &Path) -> String {
-    let shown = Shown::os(directory);
-    format!("the payload's user cannot pass the directory {shown}: chmod o+x {shown}, or use another place")
+    let why = why_not_executed(WHO, Path::new(program), cause).unwrap_or_else(|| cause.to_string());
+    Refusal { status, text: format!("cannot execute {}: {why}", Shown::os(program)) }
 }

@@ -45,6 +45,11 @@ impl Left {
     pub fn recover(&self, links: Links, output: Option<&Path>, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
         let lock = sandbox.lock()?;
+        if let Some(output) = output
+            && self.is_delivered(output)?
+        {
+            return Ok(());
+        }
         self.refuse_nothing()?;
         let is_sandbox = self.is_sandbox()?;
         if !is_sandbox
@@ -142,6 +147,13 @@ impl Left {
             (Retained::Absent, Found::Other(owner)) => owner != process::user(),
             (Retained::Absent, Found::Nothing) => !sandbox.owners_of_leftovers().is_empty(),
         })
+    }
+
+    /// Whether a pilot was killed when its sandbox had become the output already; the credential is removed from there, the last step.
+    fn is_delivered(&self, output: &Path) -> Result<bool> {
+        let is_gone = (self.sandbox.retained()?, self.sandbox.found()?) == (Retained::Absent, Found::Nothing);
+        let (Some(name), Ok(dir)) = (Name::new(PROXY.as_bytes()), Dir::open(output)) else { return Ok(false) };
+        Ok(is_gone && dir.remove_file(name).is_ok())
     }
 
     /// An error if there is no sandbox. What a pilot that was killed had begun to make of its input is of no use, and goes.
