@@ -670,10 +670,13 @@ fn signals_reach_the_payload() {
         }
         // A shell that waits for another process ends with it when that gets what comes from a terminal.
         let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; sleep 60; echo went on >&2"]));
+        // Before that the shell alone would get it, and would wait for the other all the same.
+        let sleeps = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
+        let others = usize::from(beside);
+        wait_until("it waits", || processes_of(user).iter().filter(|pid| sleeps(pid)).count() == others + 1);
         signal(child.id(), SIGINT);
         assert_eq!(child.wait().unwrap().code(), Some(130));
         let (mut child, _) = begun(rootless.glexec().args(["/bin/bash", "-c", "echo begun; sleep 60; :"]));
-        let others = usize::from(beside);
         wait_until("all have begun", || processes_of(user).len() == others + 2);
         let stopped = || processes_of(user).iter().filter(|pid| state(**pid) == Some('T')).count();
         signal(child.id(), SIGTSTP);
