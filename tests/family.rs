@@ -14,7 +14,9 @@ use support::glexec::processes_of;
 use support::handover::{field, kill, text, with_job};
 use support::installation::Installation;
 use support::job::{Job, run};
-use support::kinsfolk::{Kin, Target, as_job_of, hunt, is_alive, kin as kin_program, marked_with, report, state};
+use support::kinsfolk::{
+    Kin, Target, agents, as_job_of, hunt, is_alive, kin as kin_program, marked_with, report, state,
+};
 use support::mounts::{Mounts, on_image};
 use support::starter::Starter;
 use support::{
@@ -263,20 +265,11 @@ fn a_hunt_whose_helper_is_gone_does_not_reach_the_next_job() {
     assert_eq!(old.listen(), "asked");
     hunting.kill().unwrap();
     hunting.wait().unwrap();
-    wait_until("the agent has noticed, long before the grace is over", || agents_of(&sandbox).is_empty());
+    wait_until("the agent has noticed, long before the grace is over", || {
+        agents("hunt", &retained(&sandbox)).is_empty()
+    });
     let next = Kin::of(&sandbox, "single", 1);
     assert_eq!(next.alive(), next.pids);
-}
-
-/// The agents that hunt for a sandbox.
-fn agents_of(sandbox: &Path) -> Vec<u32> {
-    let mark = retained(sandbox).display().to_string();
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let is = |pid: &u32| {
-        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.contains("condor_glexec_agent\0hunt\0") && words.contains(&mark)
-    };
-    pids.filter(is).collect()
 }
 
 #[test]

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::handover::{ODD, furnish, mode, set_mode, text};
-use support::kinsfolk::{is_alive, state};
+use support::kinsfolk::{agents, is_alive, state};
 use support::picture::picture;
-use support::pilot::{CREDENTIAL, Pilot, family, signal, told};
+use support::pilot::{CREDENTIAL, Pilot, family, line, signal, told};
 use support::{Account, failed, own, retained, said, succeeded, wait_until, write};
 
 /// Runs a shell script as a payload.
@@ -175,12 +175,8 @@ fn the_standard_streams_are_the_payloads_own() {
 /// A payload on a terminal, which script(1) makes.
 fn on_terminal(pilot: &Pilot, script: &str) -> Command {
     let call = pilot.run();
-    let words: Vec<String> = std::iter::once(call.get_program())
-        .chain(call.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
     let mut command = Account::batch().command("script");
-    command.args(["-qec", &format!("exec {} -- sh -c '{script}'", words.join(" ")), "/dev/null"]);
+    command.args(["-qec", &format!("exec {} -- sh -c '{script}'", line(&call)), "/dev/null"]);
     command.env_clear().envs(support::variables_of(&call)).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
@@ -210,14 +206,9 @@ fn a_payload_cannot_type_into_the_callers_terminal() {
 fn a_payload_in_the_background_does_not_read_what_is_typed_for_others() {
     let pilot = Pilot::new();
     let call = pilot.run();
-    let words: Vec<String> = std::iter::once(call.get_program())
-        .chain(call.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
     // Job control makes a process group of it; the shell stays in the foreground.
     let payload = "read -r line; echo \"payload: $line.\"";
-    let shell =
-        format!("set -m; {} -- sh -c '{payload}' & wait; read -r line; echo \"shell: $line.\"", words.join(" "));
+    let shell = format!("set -m; {} -- sh -c '{payload}' & wait; read -r line; echo \"shell: $line.\"", line(&call));
     let mut command = Account::batch().command("script");
     command.args(["-qec", &format!("bash -c {}", quoted(&shell)), "/dev/null"]);
     command.env_clear().envs(support::variables_of(&call)).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -569,9 +560,16 @@ fn a_stop_and_a_continue_that_come_together_leave_nobody_stopped() {
         signal(&child, Signal::SIGTSTP);
         signal(&child, Signal::SIGCONT);
     }
-    std::thread::sleep(Duration::from_millis(300));
+    // Once it has taken all of them, and no agent is on its way with one.
+    let pending = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let set = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap().trim().to_owned();
+        let bit = |number: Signal| 1 << (number as u64 - 1);
+        u64::from_str_radix(&set, 16).unwrap() & (bit(Signal::SIGTSTP) | bit(Signal::SIGCONT)) != 0
+    };
+    let is_at_rest = || !pending(child.id()) && agents("hunt", &retained(&sandbox)).is_empty();
     let all = || family(&sandbox).iter().chain([&child.id()]).all(|pid| state(*pid) == Some('S'));
-    wait_until("all are awake", all);
+    wait_until("all are awake", || is_at_rest() && all());
     signal(&child, Signal::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
@@ -590,10 +588,14 @@ fn the_warnings_of_a_batch_system_go_on() {
 fn what_the_payload_leaves_running_is_ended_before_its_files_come_back() {
     let pilot = Pilot::new();
     let output = pilot.output().display().to_string();
-    let script = "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x sleep >pids; exit 0";
+    let script =
+        "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x sleep >pids; id -u >user; exit 0";
     succeeded(&shell(&pilot, &["--output", &output], script));
-    if !support::is_rootless() {
-        // There the numbers are those of another namespace, which is gone.
+    if support::is_rootless() {
+        // The numbers are those of another namespace; but nobody else has that user.
+        let user = text(pilot.output().join("user")).trim().parse().unwrap();
+        assert_eq!(support::glexec::processes_of(user), [0_u32; 0]);
+    } else {
         let pids: Vec<u32> = text(pilot.output().join("pids")).lines().map(|pid| pid.parse().unwrap()).collect();
         assert!(pids.len() >= 2, "{pids:?}");
         let left = |pid: &u32| {
@@ -680,7 +682,7 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             alive = family(&sandbox);
         }
         // What the payload had made, as root sees it. An agent may still be at work for the pilot that is gone.
-        wait_until("no agent is at work", || !agents_of(&sandbox));
+        wait_until("no agent is at work", || agents("serve", &sandbox).is_empty());
         let made = pick(&[&sandbox, &retained(&sandbox)], &pilot.output());
         let output = pilot.output().display().to_string();
         let mut recover = pilot.of("recover", &["--output", &output], &name);
@@ -716,14 +718,4 @@ fn pick(
     }
     let complete = |path: &&&std::path::Path| path.join("file29").exists();
     places.iter().find(complete).map(|path| contents(path))
-}
-
-/// Whether an agent that serves this sandbox lives.
-fn agents_of(sandbox: &std::path::Path) -> bool {
-    let path = sandbox.as_os_str().as_bytes();
-    let words = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let pids =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let is_agent = |pid: &u32| words(pid).split(|byte| *byte == 0).any(|word| word == path) && is_alive(*pid);
-    pids.filter(is_agent).count() > 0
 }

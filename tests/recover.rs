@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::glexec::{Rootless, processes_of};
 use support::handover::{mode, set_mode, text, with_job};
-use support::pilot::{CREDENTIAL, Pilot, family, kept, signal, told};
+use support::pilot::{CREDENTIAL, Pilot, family, kept, line, signal, told};
 use support::{Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write};
 
 /// A pilot of this name whose payload has made a file, and that is killed.
@@ -369,13 +369,9 @@ fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else(
     let mut call = pilot.call("run");
     call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).arg("--input").arg(&input);
     succeeded(&call.args(["--", "true"]).output().unwrap());
-    let words: Vec<String> = std::iter::once(call.get_program())
-        .chain(call.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
     // script(1) makes the terminal.
     let mut command = Account::batch().command("script");
-    command.args(["-qec", &words.join(" "), "/dev/null"]).env_clear().envs(support::variables_of(&call));
+    command.args(["-qec", &line(&call), "/dev/null"]).env_clear().envs(support::variables_of(&call));
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(told(&output).contains("setup: 5.0 kB, "), "{}", told(&output));
     assert!(told(&output).ends_with("\r\u{1b}[K"), "the line is cleared: {:?}", told(&output));

@@ -120,3 +120,9 @@ pub fn signal(child: &Child, signal: nix::sys::signal::Signal) {
 pub fn kept(sandbox: &Path) -> PathBuf {
     retained(sandbox).join(CREDENTIAL)
 }
+
+/// A call as somebody types it; its words need no quotes.
+pub fn line(call: &Command) -> String {
+    let words = std::iter::once(call.get_program()).chain(call.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}

@@ -64,6 +64,12 @@ pub struct Subject {
     pub execute: PathBuf,
     /// How long the other side may make no progress.
     pub limit: Duration,
+    /// The caller's name, for rules.
+    pub user: String,
+    /// Another owner of some of the caller's subordinate ids.
+    pub shares_ids_with: Option<String>,
+    /// What an administrator types to give the caller some that nobody has.
+    pub command_for_ids: String,
 }
 
 /// What was found, and the switcher that is the best of those that work.

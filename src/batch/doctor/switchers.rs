@@ -15,7 +15,6 @@ use crate::batch::sandbox::read_credential_at;
 use crate::batch::switcher::Switcher;
 use crate::error::Result;
 use crate::shown::Shown;
-use crate::switch::ranges;
 use crate::sys::{proc, process};
 use crate::wire::Links;
 
@@ -62,36 +61,34 @@ fn examine_one(subject: &Subject, candidate: &Candidate) -> Vec<Finding> {
     let uid = match greeted {
         Err(error) => {
             let error = error.to_string();
-            let advice = advice(candidate, &error);
+            let advice = advice(subject, candidate, &error);
             return vec![Finding::bad(Level::Problem, &what, error, advice)];
         }
         Ok(facts) => {
             findings.extend(facts.monitor.map(|name| {
                 let text = format!("{name} stays above each payload as its monitor, which costs two more processes");
-                let advice = format!("in the sudo rule `Defaults:{} !use_pty, !pam_session, !pam_setcred`, and neither log_input nor log_output", you());
+                let advice = format!("in the sudo rule `Defaults:{} !use_pty, !pam_session, !pam_setcred`, and neither log_input nor log_output", subject.user);
                 Finding::bad(Level::Warning, &what, text, advice)
             }));
             findings.extend(facts.cgroup.map(|cgroup| {
                 let text = format!("it moves payloads out of this process's cgroup, to {cgroup}: whoever limits, counts or ends by cgroup misses them");
-                let advice = format!("in the sudo rule `Defaults:{} !pam_session`; for another switcher, no PAM session (pam_systemd, pam_cgroup)", you());
+                let advice = format!("in the sudo rule `Defaults:{} !pam_session`; for another switcher, no PAM session (pam_systemd, pam_cgroup)", subject.user);
                 Finding::bad(Level::Warning, &what, text, advice)
             }));
             facts.uid
         }
     };
     if candidate.kind == Some(Kind::Rootless)
-        && let Some(other) = ranges::shared_with(process::user())
+        && let Some(other) = &subject.shares_ids_with
     {
         let text = format!("some of your subordinate ids are {other}'s as well: payloads of both could be one user");
-        let advice = format!(
-            "take them away (usermod --del-subuids, --del-subgids), and as root `{}`",
-            ranges::command_for_some(&you())
-        );
+        let advice =
+            format!("take them away (usermod --del-subuids, --del-subgids), and as root `{}`", subject.command_for_ids);
         findings.push(Finding::bad(Level::Problem, &what, text, advice));
     }
     match run_payload(subject, &candidate.program) {
         Ok(()) => findings.insert(0, Finding::ok(&what, format!("works; a credential led to uid {uid}"))),
-        Err(error) => findings.push(Finding::bad(Level::Problem, &what, &*error, advice(candidate, &error))),
+        Err(error) => findings.push(Finding::bad(Level::Problem, &what, &*error, advice(subject, candidate, &error))),
     }
     findings
 }
@@ -187,20 +184,15 @@ fn order(subject: &Subject, program: &Path) -> Order {
     }
 }
 
-/// The caller's name, for rules.
-fn you() -> String {
-    ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string())
-}
-
 /// What to do about a switcher that does not work. Its own words come first where they tell.
-fn advice(candidate: &Candidate, error: &str) -> String {
+fn advice(subject: &Subject, candidate: &Candidate, error: &str) -> String {
     let says = |words: &str| error.contains(words);
     if says("no subordinate ids") {
-        format!("as root `{}`", ranges::command_for_some(&you()))
+        format!("as root `{}`", subject.command_for_ids)
     } else if says("descriptor 0") {
-        format!("in the sudo rule `Defaults:{} !log_input, !use_pty`", you())
+        format!("in the sudo rule `Defaults:{} !log_input, !use_pty`", subject.user)
     } else if says("as the calling user") || says("to itself") || says("as root") {
-        format!("have it lead to another account: in the map, {MAP}, a line `{} <account>`", you())
+        format!("have it lead to another account: in the map, {MAP}, a line `{} <account>`", subject.user)
     } else if says("chmod") {
         "what it says".into()
     } else {

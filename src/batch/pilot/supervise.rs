@@ -22,6 +22,7 @@ use crate::sys::signal::{
     Told,
 };
 use crate::sys::{Errno, fd, process};
+use crate::wire::launch::Refusals;
 
 /// What is handed on. Batch systems warn with SIGUSR1 and SIGUSR2.
 pub const SIGNALS: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
@@ -56,8 +57,16 @@ pub struct Lived {
     pub refusal: Option<Error>,
 }
 
+/// What has happened until the switcher ended.
+struct Waited {
+    /// Why the payload was to end.
+    reason: Option<Asked>,
+    /// Whether the agent that watches has ended all already.
+    is_ended: bool,
+}
+
 /// What a signal asks for before there is a payload. This process stops if it is to.
-pub fn before_the_payload(told: Told) -> Option<Asked> {
+fn before_the_payload(told: Told) -> Option<Asked> {
     match told.number {
         number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(Asked::Signal(number)),
         SIGTSTP => {
@@ -101,19 +110,33 @@ pub fn has_terminal() -> bool {
 }
 
 impl Supervisor<'_, '_> {
-    /// Waits for the payload's end, and ends whatever it has left running.
+    /// Waits for the payload's end, and ends whatever it has left running, whatever comes in between.
     pub fn until_end(&mut self, started: Box<Started>) -> Result<Lived> {
         let Started { switcher, watch, mut refusals } = *started;
         let mut watch = Some(watch);
+        let waited = self.wait(&switcher, &mut refusals, &mut watch);
+        if !waited.as_ref().is_ok_and(|waited| waited.is_ended) {
+            self.end_family(&mut watch);
+        }
+        // What the wrapper has said last.
+        let _ = refusals.hear();
+        let status = switcher.end_within(FAREWELL).status.unwrap_or(128 + SIGKILL);
+        let refusal = refusals.text().map(|text| Error::Told { who: "the job wrapper", text });
+        Ok(Lived { status, asked: waited?.reason, refusal })
+    }
+
+    /// Waits until the switcher has ended, or has not though its payload was to end.
+    fn wait(&mut self, switcher: &Bound, refusals: &mut Refusals, watch: &mut Option<Agent>) -> Result<Waited> {
+        let mut waited = Waited { reason: None, is_ended: false };
         let mut deadline = self.order.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let (mut reason, mut tries, mut is_heard, mut is_ended) = (None, 0, false, false);
+        let (mut tries, mut is_heard) = (0, false);
         while tries <= MOST_TRIES {
             // What has ended is not waited for.
             let refused = if is_heard { &switcher.held } else { &refusals.socket };
-            let waited = fd::wait_for_any([switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()], deadline);
-            let [is_over, is_refused, is_signal] = match waited {
+            let readable = fd::wait_for_any([switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()], deadline);
+            let [is_over, is_refused, is_signal] = match readable {
                 Err(Errno::EINTR) => continue,
-                waited => waited.at("wait for", "the payload")?,
+                readable => readable.at("wait for", "the payload")?,
             };
             if is_refused && !is_heard {
                 is_heard = refusals.hear().at("hear from", "the job wrapper")?;
@@ -121,22 +144,15 @@ impl Supervisor<'_, '_> {
             if is_over {
                 break;
             }
-            let asked = if is_signal { self.hand_on(&switcher) } else { None };
+            let asked = if is_signal { self.hand_on(switcher) } else { None };
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if let Some(asked) = asked.or(is_late.then_some(Asked::Timeout)) {
-                let grace = if reason.is_none() { self.order.grace } else { 0 };
-                is_ended = self.end(*reason.get_or_insert(asked), grace, &switcher, &mut watch);
+                let grace = if waited.reason.is_none() { self.order.grace } else { 0 };
+                waited.is_ended = self.end(*waited.reason.get_or_insert(asked), grace, switcher, watch);
                 (deadline, tries) = (Some(Instant::now() + AGAIN), tries + 1);
             }
         }
-        if !is_ended {
-            self.end_family(&mut watch);
-        }
-        // What the wrapper has said last.
-        let _ = refusals.hear();
-        let status = switcher.end_within(FAREWELL).status.unwrap_or(128 + SIGKILL);
-        let refusal = refusals.text().map(|text| Error::Told { who: "the job wrapper", text });
-        Ok(Lived { status, asked: reason, refusal })
+        Ok(waited)
     }
 
     /// Hands the next signal on; one that ends the payload is returned instead.

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use super::{NAME, Status, credential, execute_directory, log, text};
 use crate::batch::doctor::{self, Finding, Level, Report, Subject};
 use crate::shown::Shown;
+use crate::switch::ranges;
+use crate::sys::process;
 
 /// Runs the command.
 pub fn main(matches: &ArgMatches) -> ExitCode {
@@ -39,11 +41,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn subject(matches: &ArgMatches) -> anyhow::Result<Subject> {
     let limit = crate::cli::idle_limit()?;
+    let user = ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string());
     Ok(Subject {
         glexec: text(matches, "glexec").cloned(),
         credential: credential(matches)?,
         execute: execute_directory(matches)?,
         limit: if limit.is_zero() { PATIENCE } else { limit.min(PATIENCE) },
+        shares_ids_with: ranges::shared_with(process::user()),
+        command_for_ids: ranges::command_for_some(&user),
+        user,
     })
 }
 
