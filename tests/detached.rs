@@ -8,8 +8,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use support::handover::{SETUP, is_with_job, text};
-use support::{Account, Site, own, said, variables_of, wait_until, write};
+use support::handover::{CLEANUP, SETUP, is_with_job, text};
+use support::{Account, Site, own, retained, said, succeeded, variables_of, wait_until, write};
 
 /// A sandbox whose deletion takes longer than the start of a process.
 fn large(site: &Site) -> PathBuf {
@@ -79,11 +79,12 @@ fn what_setup_leaves_running_holds_nothing_of_its_callers() {
     let mut open: Vec<_> =
         fs::read_dir(stopped.child.join("fd")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     open.sort();
-    let [zero, one, two, parent] = &open[..] else { panic!("{open:?}") };
-    for standard in [zero, one, two] {
-        assert_eq!(link(&format!("fd/{}", standard.display())), Path::new("/dev/null"));
-    }
-    assert_eq!(link(&format!("fd/{}", parent.display())), site.execute());
+    let open: Vec<_> = open.iter().map(|number| link(&format!("fd/{}", number.display()))).collect();
+    assert_eq!(open[..3], [Path::new("/dev/null"); 3]);
+    // Where it deletes, and the directory whose lock keeps a cleanup waiting.
+    let ticket = |path: &PathBuf| path.display().to_string().starts_with(&format!("{}.gh.", sandbox.display()));
+    let own = |path: &PathBuf| *path == site.execute() || *path == retained(&sandbox) || ticket(path);
+    assert!(open[3..].iter().all(own) && open.iter().any(ticket), "{open:?}");
     assert_eq!(link("cwd"), Path::new("/"));
     let status = text(stopped.child.join("stat"));
     // The fields after the name: state, parent, process group, session.
@@ -109,14 +110,20 @@ fn if_it_is_killed_the_next_helper_for_the_sandbox_deletes_the_rest() {
 }
 
 #[test]
-fn a_cleanup_that_meets_it_at_work_is_not_disturbed() {
+fn a_cleanup_that_meets_it_at_work_waits_for_its_end() {
     let site = Site::new();
     let sandbox = large(&site);
     let stopped = Stopped::setup(&site, &sandbox);
-    site.clean_up(&sandbox);
-    assert_eq!(site.entries(), ["s"]);
+    let cleanup = site.call(CLEANUP, &site.switcher(), &sandbox).spawn().unwrap();
+    let waits = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", cleanup.id())).unwrap();
+        let open = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        open.into_iter().any(|path| path.display().to_string().contains("/s.gh."))
+    };
+    wait_until("the cleanup waits for the lock", waits);
     stopped.signal("-CONT");
     stopped.end();
+    succeeded(&cleanup.wait_with_output().unwrap());
     assert_eq!(site.entries(), ["s"]);
     assert_eq!(fs::read_dir(&sandbox).unwrap().count(), 201);
 }

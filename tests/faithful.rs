@@ -20,7 +20,7 @@ use support::handover::{
 };
 use support::mounts::{Mounts, in_memory};
 use support::picture::{make_fifo, picture, set_attribute, set_modified};
-use support::{Account, Site, failed, own, owner, succeeded, variables_of, write};
+use support::{Account, PROXY, Site, failed, own, owner, said, succeeded, variables_of, write};
 
 // What comes across.
 
@@ -50,8 +50,8 @@ fn contents_come_across() {
 }
 
 #[test]
-fn permission_bits_come_across() {
-    comes_across(|top| {
+fn permission_bits_come_across_and_what_comes_back_is_its_owners_to_read_and_write() {
+    let [(found, given), (mut of_job, back)] = across(|top| {
         for mode in (0o400..=0o777).step_by(0o11).chain([0o400, 0o444, 0o755, 0o777]) {
             write(top.join(format!("file {mode:o}")), "content", mode);
         }
@@ -64,6 +64,32 @@ fn permission_bits_come_across() {
         // With others writing below it, cleanup would close it.
         set_mode(top, 0o700);
     });
+    assert_eq!(given, found);
+    for entry in of_job.values_mut() {
+        entry.mode |= if entry.kind == "directory" { 0o700 } else { 0o600 };
+    }
+    assert_eq!(back, of_job);
+}
+
+#[test]
+fn the_batch_user_can_read_and_remove_everything_that_comes_back() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    site.set_up(&sandbox);
+    fs::create_dir_all(sandbox.join("d/sub")).unwrap();
+    fs::create_dir(sandbox.join("closed")).unwrap();
+    for (name, bits) in [("d/sub/file", 0), ("closed/file", 0o200), ("file", 0o044)] {
+        write(sandbox.join(name), name, bits);
+    }
+    for (name, bits) in [("d/sub", 0o500), ("d", 0o500), ("closed", 0)] {
+        set_mode(sandbox.join(name), bits);
+    }
+    own(&sandbox, Account::of(&sandbox));
+    site.clean_up(&sandbox);
+    let walk = r#"cd "$0" && cat file d/sub/file closed/file && rm -r d closed file && ls -A"#;
+    let output = Account::batch().command("sh").args(["-c", walk]).arg(&sandbox).output().unwrap();
+    let printed = format!("filed/sub/fileclosed/file{PROXY}\n");
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), said(&output).as_str()), (printed.as_str(), ""));
 }
 
 #[test]
@@ -164,7 +190,7 @@ fn a_flat_directory_of_10000_files_comes_across() {
 fn attributes_of_the_user_come_across() {
     comes_across(|top| {
         fs::create_dir(top.join("directory")).unwrap();
-        write(top.join("file"), "content", 0o444);
+        write(top.join("file"), "content", 0o644);
         set_attribute(&top.join("file"), "user.one", "1");
         set_attribute(&top.join("file"), "user.more than one", &"x".repeat(1000));
         set_attribute(&top.join("directory"), "user.empty", "");

@@ -19,12 +19,12 @@ fn a_killed_cleanup_leaves_one_copy_that_the_next_brings_back() {
 }
 
 #[test]
-fn a_killed_setup_leaves_one_copy_where_names_cannot_be_exchanged() {
+fn a_killed_setup_leaves_one_copy_where_renameat2_knows_no_flag() {
     Trial::new().at_each_call(SETUP, Victim::Helper, PLAIN, KILLED, killed);
 }
 
 #[test]
-fn a_killed_cleanup_leaves_one_copy_where_names_cannot_be_exchanged() {
+fn a_killed_cleanup_leaves_one_copy_where_renameat2_knows_no_flag() {
     Trial::new().at_each_call(CLEANUP, Victim::Helper, PLAIN, KILLED, killed);
 }
 
@@ -39,12 +39,12 @@ fn a_cleanup_whose_agent_is_killed_is_completed_by_the_next() {
 }
 
 #[test]
-fn a_setup_whose_agent_is_killed_puts_everything_back_where_names_cannot_be_exchanged() {
+fn a_setup_whose_agent_is_killed_puts_everything_back_where_renameat2_knows_no_flag() {
     Trial::new().at_each_call(SETUP, Victim::Agent, PLAIN, KILLED, setup_told_and_put_back);
 }
 
 #[test]
-fn a_cleanup_whose_agent_is_killed_is_completed_by_the_next_where_names_cannot_be_exchanged() {
+fn a_cleanup_whose_agent_is_killed_is_completed_by_the_next_where_renameat2_knows_no_flag() {
     Trial::new().at_each_call(CLEANUP, Victim::Agent, PLAIN, KILLED, cleanup_told);
 }
 

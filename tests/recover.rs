@@ -39,7 +39,7 @@ fn recover_brings_the_files_back_to_the_sandbox_without_the_credential() {
         succeeded(&pilot.of("recover", &[], "s").output().unwrap());
         assert_eq!(pilot.site.entries(), ["s"]);
         assert_eq!(fs::metadata(sandbox.join("file")).unwrap().uid(), Account::batch().uid);
-        assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox.join("closed"))), ("result\n", 0));
+        assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox.join("closed"))), ("result\n", 0o700));
         assert!(!sandbox.join(CREDENTIAL).exists());
     }
 }

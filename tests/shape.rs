@@ -202,7 +202,7 @@ fn run_writes_nothing_to_descriptor_0() {
 }
 
 #[test]
-fn setup_and_cleanup_work_where_two_names_cannot_be_exchanged() {
+fn setup_and_cleanup_work_where_renameat2_knows_no_flag() {
     let site = Site::new();
     let sandbox = furnished(&site, "s");
     let before = picture(&sandbox);
@@ -218,7 +218,7 @@ fn setup_and_cleanup_work_where_two_names_cannot_be_exchanged() {
         let beside: &[&str] = if whose == Account::job() { &["s", "s.condor"] } else { &["s"] };
         assert_eq!(site.entries(), beside, "{helper}");
     }
-    assert!(traces(&log).concat().iter().filter(|line| line.contains("RENAME_EXCHANGE")).count() >= 2);
+    assert!(traces(&log).concat().iter().filter(|line| line.contains("RENAME_NOREPLACE")).count() >= 4);
 }
 
 /// What is wrong with a call of a helper or agent that walks trees below `execute`; none if nothing is.

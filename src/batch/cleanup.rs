@@ -1,13 +1,18 @@
 //! After a job: brings its files back to the batch user, with the retained proxy in place of the job's.
 //!
-//! 1. tell the state of the sandbox;
-//! 2. build N, a copy of the sandbox as the agent sends it; the retained proxy last;
-//! 3. exchange N and `.condor`: now `.condor` is the data, unmarked, and complete;
-//! 4. the agent moves `<sandbox>` out of the way, to J;
-//! 5. `.condor` becomes `<sandbox>`;
-//! 6. the agent deletes J; then N, which is the retained directory by now, is deleted.
+//! O is the directory at `<sandbox>.condor`, which the sandbox was before setup:
 //!
-//! Up to step 3 a failure changes nothing; after it, another cleanup goes on at step 4.
+//! 1. tell the state of the sandbox; make O's proxy a 0600 file of this helper's own, if it is not;
+//! 2. remove everything else from O;
+//! 3. build a copy of the sandbox in O, as the agent sends it;
+//! 4. give O the mode of the job's directory: unmarked, it is the data now, and complete;
+//! 5. the agent moves `<sandbox>` out of the way, to J;
+//! 6. `.condor` becomes `<sandbox>`: the starter stands in the results;
+//! 7. the agent deletes J.
+//!
+//! Up to step 4 a failure changes nothing; after it, another cleanup goes on at step 5.
+
+use std::path::PathBuf;
 
 use super::agent::{Agent, Called};
 use super::report::Report;
@@ -15,8 +20,9 @@ use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
 use super::space;
 use super::switcher::Switcher;
-use crate::error::{Error, Result};
-use crate::sys::OwnedName;
+use crate::error::{Context as _, Error, Result};
+use crate::shown::Shown;
+use crate::sys::Dir;
 use crate::tree::build::Built;
 use crate::tree::{Builder, Progress};
 use crate::wire::Links;
@@ -31,13 +37,14 @@ pub fn cleanup(
     links: Links,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    let retained = sandbox.retained().map_err(Failure::BadInput)?;
+    sandbox.retained().map_err(Failure::BadInput)?;
     let found = sandbox.found().map_err(Failure::BadInput)?;
-    report.request = sandbox.request();
-    if found != Found::Nothing {
-        // Whatever is beside a sandbox that is gone may be worth a look by its owner.
-        sandbox.sweep();
+    sandbox.wait_for_deletion(switcher.limit())?;
+    let retained = sandbox.settle().map_err(Failure::BadInput)?;
+    if retained != Retained::Absent {
+        sandbox.secure_proxy(&sandbox.open_retained()?)?;
     }
+    report.request = sandbox.request();
     let call = |report: &mut Report<'_>| {
         retrying(patience, report, |_| Called::new(switcher, sandbox.path().as_os_str())?.hello())
     };
@@ -46,12 +53,12 @@ pub fn cleanup(
         if sandbox.others_left_something()
             && let Ok(mut agent) = call(report)
         {
-            let _ = agent.sweep();
+            sweep_others(sandbox, &mut agent, report);
             agent.farewell();
         }
     };
     match (retained, found) {
-        (Retained::Absent, Found::Mine) => {}
+        (Retained::Absent, Found::Mine) => sweep_beside(sandbox, switcher, report),
         (Retained::Absent, Found::Nothing) => {
             return Err(Failure::BadInput(Error::refused(sandbox.path(), "there is no such directory")));
         }
@@ -73,48 +80,66 @@ pub fn cleanup(
             call_to_sweep(report);
             sandbox.retained_to_sandbox()?;
         }
-        (Retained::Data, Found::Theirs(_) | Found::Other(_)) => complete(sandbox, call(report)?)?,
+        (Retained::Data, Found::Theirs(_) | Found::Other(_)) => {
+            let agent = call(report)?;
+            complete(sandbox, agent, report)?;
+        }
         (Retained::Proxy, Found::Theirs(_)) => {
-            let (agent, name, built) = bring_back(sandbox, switcher, patience, links, report)?;
-            sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
+            let (agent, built) = bring_back(sandbox, switcher, patience, links, report)?;
             (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
-            complete(sandbox, agent)?;
+            complete(sandbox, agent, report)?;
         }
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
             let agent = if found == Found::Nothing { None } else { Some(call(report)?) };
-            let name = with_proxy_only(sandbox)?;
-            let old = sandbox.exchange(&name).inspect_err(|_| sandbox.forget(&name))?;
+            let retained = sandbox.open_retained()?;
+            tell_left(report, &sandbox.empty_retained(&retained)?);
+            retained.set_mode(0o700).at("set the mode of", sandbox.retained_path())?;
             match agent {
-                Some(agent) => complete(sandbox, agent)?,
+                Some(agent) => complete(sandbox, agent, report)?,
                 None => sandbox.retained_to_sandbox()?,
             }
-            sandbox.forget(&old);
+            sandbox.sweep_all();
             let why = "the job removed its directory; only the proxy could be put back";
             return Err(Failure::Gone(Error::refused(sandbox.path(), why)));
+        }
+        (Retained::Aside, _) => {
+            return Err(Error::refused(sandbox.retained_path(), "another helper works on this sandbox").into());
         }
     }
     sandbox.sweep_all();
     Ok(())
 }
 
-/// Step 2, retries included: a complete copy under a temporary name, and the agent that sent it.
+/// Steps 2 to 4, retries included: the agent that has sent the files, and what was built of them.
 fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
     links: Links,
     report: &mut Report<'_>,
-) -> Result<(Agent, OwnedName, Built), Failure> {
+) -> Result<(Agent, Built), Failure> {
+    let retained = sandbox.open_retained()?;
+    tell_left(report, &sandbox.empty_retained(&retained)?);
     retrying(patience, report, |report| {
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
         let received = space::check(sandbox, &mut agent, Agent::measure)
-            .and_then(|()| receive(sandbox, &mut agent, links, &mut report.progress));
+            .and_then(|()| receive(sandbox, &retained, &mut agent, links, &mut report.progress));
         match received {
-            Ok((name, built)) => Ok((agent, name, built)),
+            Ok(built) => Ok((agent, built)),
             Err(error) => Err(agent.fail(error)),
         }
     })
+}
+
+/// Names what could not be removed from the directory that is the sandbox again.
+fn tell_left(report: &mut Report<'_>, left: &[PathBuf]) {
+    for path in left {
+        let path = Shown::os(path);
+        report.notice(&format!(
+            "{path}: this was in the sandbox before the job and cannot be removed by you; it stays in it"
+        ));
+    }
 }
 
 /// The switcher must lead to the user who has the sandbox.
@@ -128,49 +153,95 @@ fn check_owner(sandbox: &Sandbox, uid: u32) -> Result<(), Attempt> {
     }
 }
 
-/// Step 2, once.
-fn receive(sandbox: &Sandbox, agent: &mut Agent, links: Links, progress: Progress<'_>) -> Result<(OwnedName, Built)> {
-    let retained = sandbox.open_retained()?;
-    let proxy = sandbox.read_proxy(&retained, &sandbox.retained_path())?;
-    let (name, top) = sandbox.place.create_dir()?;
+/// Steps 3 and 4, once. After a failure only the proxy is left in the retained directory.
+fn receive(
+    sandbox: &Sandbox,
+    retained: &Dir,
+    agent: &mut Agent,
+    links: Links,
+    progress: Progress<'_>,
+) -> Result<Built> {
+    let before = retained.stat_self().at("examine", sandbox.retained_path())?.modified();
     let built = (|| {
-        let mut builder = Builder::new(top, &sandbox.place, name.name(), links)?;
+        let top = retained.again().at("open", sandbox.retained_path())?;
+        let builder = Builder::new(top, &sandbox.place, sandbox.retained_name(), links)?;
+        let mut builder = builder.accessible_to_owner();
         let built = agent.give(links, sandbox.proxy.name(), &mut builder, progress)?;
-        sandbox.write_proxy(builder.top()?, &sandbox.place.path_of(name.name()), &proxy)?;
         builder.finish_closed(built.attributes).map(|()| built)
     })();
-    built.inspect_err(|_| sandbox.forget(&name)).map(|built| (name, built))
+    // What can't be removed now is the next cleanup's to tell.
+    built.map_err(|error| {
+        let emptied = sandbox.empty_retained(retained).map(drop);
+        let _ = retained.set_modified(before);
+        error.and_then(emptied)
+    })
 }
 
-/// A directory under a temporary name that holds only the retained proxy.
-fn with_proxy_only(sandbox: &Sandbox) -> Result<OwnedName> {
-    let proxy = sandbox.read_proxy(&sandbox.open_retained()?, &sandbox.retained_path())?;
-    let (name, dir) = sandbox.place.create_dir()?;
-    let written = sandbox.write_proxy(&dir, &sandbox.place.path_of(name.name()), &proxy);
-    written.inspect_err(|_| sandbox.forget(&name)).map(|()| name)
-}
-
-/// Steps 4 to 6: the data is at `.condor`. What goes wrong here, another cleanup completes.
-fn complete(sandbox: &Sandbox, mut agent: Agent) -> Result<()> {
-    sweep_others(sandbox, &mut agent);
-    let later = |error: Error, why: String| error.and_then(Err(Error::refused(sandbox.path(), why)));
+/// Steps 5 to 7: the data is at `.condor`. What goes wrong before it is back, another cleanup completes.
+fn complete(sandbox: &Sandbox, mut agent: Agent, report: &mut Report<'_>) -> Result<()> {
+    sweep_others(sandbox, &mut agent, report);
     agent.retire().map_err(|error| {
-        later(error, format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox)))
+        let why = format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox));
+        error.and_then(Err(Error::refused(sandbox.path(), why)))
     })?;
     sandbox.retained_to_sandbox()?;
     let deleted = agent.delete();
     agent.farewell();
-    deleted
-        .map_err(|error| later(error, "the files are back; another cleanup sweeps what is left beside it".to_owned()))
+    // The files are back. That something of the job user's is beside them is no failure.
+    if let Err(error) = deleted {
+        report.notice(&format!(
+            "{}: the files are back, but what the job had there is not removed: {error}; root can remove it, and the next cleanup of this sandbox tries again",
+            Shown::os(&sandbox.path())
+        ));
+    }
+    Ok(())
 }
 
-/// Has the agent remove what the job user's side left beside the sandbox. What is a bystander's stays.
-fn sweep_others(sandbox: &Sandbox, agent: &mut Agent) {
+/// Has the agent remove what the job user's side left beside the sandbox, and names what stays. What is a bystander's stays.
+fn sweep_others(sandbox: &Sandbox, agent: &mut Agent, report: &mut Report<'_>) {
     if sandbox.others_left_something() {
         let _ = agent.sweep();
+        tell_stays(sandbox, agent.uid, report);
     }
 }
 
+/// The same for a sandbox that is back, which has no retained proxy to call an agent with: it gets one for that. A failure
+/// changes nothing about the sandbox.
+fn sweep_beside(sandbox: &Sandbox, switcher: &Switcher, report: &mut Report<'_>) {
+    let owners = sandbox.owners_of_leftovers();
+    if owners.is_empty() {
+        return;
+    }
+    let retained = sandbox.open().and_then(|dir| sandbox.read_proxy(&dir, &sandbox.path()));
+    let retained = retained.and_then(|proxy| sandbox.make_retained(&proxy));
+    if !retained.is_ok_and(|name| sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name)).is_ok()) {
+        return;
+    }
+    for owner in owners {
+        let switcher = switcher.clone().for_user(owner);
+        let called = Called::new(&switcher, sandbox.path().as_os_str());
+        if let Ok(mut agent) = called.map_err(Attempt::from).and_then(Called::hello) {
+            if agent.uid == owner {
+                sweep_others(sandbox, &mut agent, report);
+            }
+            agent.farewell();
+        }
+    }
+    let _ = sandbox.remove_retained();
+}
+
+/// Names what this user has beside the sandbox, and who can remove it.
+fn tell_stays(sandbox: &Sandbox, user: u32, report: &mut Report<'_>) {
+    let left = sandbox.place.leftovers_of(user);
+    let Some(first) = left.first() else { return };
+    let path = sandbox.place.path_of(first.name());
+    let more = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
+    report.notice(&format!(
+        "{}{more}: uid {user} cannot remove this, which is left beside the sandbox; root can: rm -rf {0}",
+        Shown::os(&path)
+    ));
+}
+
 fn shown(sandbox: &Sandbox) -> String {
-    crate::shown::Shown::os(&sandbox.retained_path()).to_string()
+    Shown::os(&sandbox.retained_path()).to_string()
 }

@@ -1,13 +1,15 @@
 //! The state of a sandbox, told from what is on disk; no journal.
 //!
-//! A sandbox at `<sandbox>` has, while a job uses it, a directory `<sandbox>.condor` of the batch user's beside it that holds
-//! only the *retained proxy*. That directory is marked by its mode, 01700, which no sandbox has. An unmarked `.condor`
-//! of the batch user's holds a complete copy of the data, and wins.
+//! The directory that `<sandbox>` is before setup is `<sandbox>.condor` while the job has the sandbox, and `<sandbox>` again
+//! after cleanup: the same inode, in which a starter stands all the time. As `.condor` it holds the *retained proxy*, and is
+//! marked by its mode, 01700, which no sandbox has. An unmarked `.condor` of the batch user's holds a complete copy of the
+//! data, and wins.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,12 +17,21 @@ use std::time::Duration;
 
 use crate::error::{Context as _, Error, Result};
 use crate::sys::fd::{self, Lock};
-use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Time, process};
+use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Time, attribute, process};
 use crate::tree;
 use crate::tree::beside::Place;
 
 /// The mode of the retained directory: nobody else enters it, and the sticky bit tells it from a sandbox.
-const MARK: u32 = 0o1700;
+pub const MARK: u32 = 0o1700;
+
+/// Longer than any deletion.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A child of a pilot that was killed may hold the pilot's lock until it executes its program.
+const A_MOMENT: Duration = Duration::from_millis(500);
+
+/// So many other users are looked at who have left something beside a sandbox.
+const MOST_OWNERS: usize = 16;
 
 /// A credential is smaller: at most what one message to the agent holds.
 pub const LONGEST_PROXY: u64 = crate::wire::frame::CHUNK as u64;
@@ -42,6 +53,8 @@ pub struct Sandbox {
 pub enum Retained {
     /// Nothing: the sandbox is the batch user's, before or after a job.
     Absent,
+    /// Nothing, but a marked directory with a temporary name is beside it: a helper was killed while that had no other name.
+    Aside,
     /// The retained proxy: the sandbox is the data.
     Proxy,
     /// A complete copy of the data: a helper was killed, and this is what it had got to.
@@ -95,14 +108,14 @@ impl Sandbox {
 
     /// The name under which the log follows what is done for this sandbox's job, while there is a retained directory.
     pub fn request(&self) -> Option<String> {
-        request(&self.place.parent, self.retained.name())
+        request(&self.place.parent, self.place.name.name(), self.retained.name())
     }
 
     /// Lets no other pilot work on it as long as what is returned is kept: an error if one does. (A helper for starters does not ask.)
     pub fn lock(&self) -> Result<Vec<File>> {
         let own = [self.place.name.name(), self.retained.name()].map(|name| (self.place.path_of(name), name));
         let is_own = |name| {
-            let found = self.place.parent.stat_unmounted(name);
+            let found = self.place.parent.stat(name);
             found.is_ok_and(|found| found.kind() == Kind::Directory && found.uid() == self.user)
         };
         own.into_iter().filter(|(_, name)| is_own(*name)).map(|(path, _)| lock(&path)).collect()
@@ -110,7 +123,7 @@ impl Sandbox {
 
     /// What is at `<sandbox>` now.
     pub fn found(&self) -> Result<Found> {
-        match self.place.parent.stat_unmounted(self.place.name.name()) {
+        match self.place.parent.stat(self.place.name.name()) {
             Err(Errno::ENOENT) => Ok(Found::Nothing),
             // Whose it seems to be is the word of whoever mounted it.
             Err(Errno::EXDEV) => Err(Error::refused(self.path(), "something is mounted on it; it was left alone")),
@@ -125,21 +138,13 @@ impl Sandbox {
         }
     }
 
-    /// What is at `<sandbox>.condor` now. A retained directory that lost its name, because a helper was killed
-    /// while it had none, gets it back first; one that the shell helpers made gets its mark.
+    /// What is at `<sandbox>.condor` now. Looking changes nothing.
     ///
-    /// What is not a directory of the batch user's is an error, and is left alone.
+    /// What is not a directory of the batch user's is an error.
     pub fn retained(&self) -> Result<Retained> {
-        let parent = &self.place.parent;
-        let stat = match parent.stat_unmounted(self.retained.name()) {
+        let stat = match self.place.parent.stat(self.retained.name()) {
             Err(Errno::ENOENT) => {
-                let marked = self.place.leftovers().into_iter().find(|(name, _)| self.is_marked(name.name()));
-                let Some((name, _)) = marked else {
-                    return Ok(Retained::Absent);
-                };
-                let back = parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
-                back.at("give its name back to", self.retained_path())?;
-                return Ok(Retained::Proxy);
+                return Ok(if self.marked_aside().is_some() { Retained::Aside } else { Retained::Absent });
             }
             stat => stat.at("examine", self.retained_path())?,
         };
@@ -150,24 +155,63 @@ impl Sandbox {
                 format!("it is not a directory of yours but uid {whose}'s; it was left alone"),
             ));
         }
-        if stat.mode() == MARK {
-            return Ok(Retained::Proxy);
+        if stat.mode() == MARK || self.is_of_shell_helpers()? { Ok(Retained::Proxy) } else { Ok(Retained::Data) }
+    }
+
+    /// Whether the unmarked `.condor` was made by the shell helpers, which did not mark: it holds the proxy and nothing else,
+    /// and the sandbox is another user's.
+    ///
+    /// A helper of ours that was killed leaves the same where the sandbox holds nothing but the proxy; then the sandbox is
+    /// a complete copy as well.
+    fn is_of_shell_helpers(&self) -> Result<bool> {
+        if !matches!(self.found()?, Found::Theirs(_)) {
+            return Ok(false);
         }
-        // The shell helpers did not mark: theirs holds the proxy and nothing else, and the sandbox is another user's.
-        if matches!(self.found()?, Found::Theirs(_)) {
-            let retained = self.open_retained()?;
-            let (mut proxies, mut others) = (0, 0);
-            let listed = retained.for_each(|name, _| {
-                *(if name == self.proxy.name() { &mut proxies } else { &mut others }) += 1;
-                Ok::<_, Error>(())
-            });
-            listed.at("read the directory", self.retained_path())??;
-            if (proxies, others) == (1, 0) {
-                retained.set_mode(MARK).at("mark", self.retained_path())?;
-                return Ok(Retained::Proxy);
+        let (mut proxies, mut others) = (0, 0);
+        let listed = self.open_retained()?.for_each(|name, _| {
+            *(if name == self.proxy.name() { &mut proxies } else { &mut others }) += 1;
+            Ok::<_, Error>(())
+        });
+        listed.at("read the directory", self.retained_path())??;
+        Ok((proxies, others) == (1, 0))
+    }
+
+    /// As [`Sandbox::retained`], for who goes on from there: a marked directory with a temporary name gets the retained name
+    /// back, and one of the shell helpers its mark.
+    pub fn settle(&self) -> Result<Retained> {
+        match self.retained()? {
+            Retained::Aside => {
+                if let Some(name) = self.marked_aside() {
+                    let back = self.place.parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
+                    back.at("give its name back to", self.retained_path())?;
+                }
+                Ok(Retained::Proxy)
             }
+            Retained::Proxy => {
+                self.mark(&self.open_retained()?)?;
+                Ok(Retained::Proxy)
+            }
+            other => Ok(other),
         }
-        Ok(Retained::Data)
+    }
+
+    /// Marks the retained directory.
+    pub fn mark(&self, retained: &Dir) -> Result<()> {
+        retained.set_mode(MARK).at("mark", self.retained_path())
+    }
+
+    /// Takes away the mode that would read as a mark under the retained name; returns the mode from before.
+    pub fn unmark(&self, sandbox: &Dir) -> Result<u32> {
+        let mode = sandbox.stat_self().at("examine", self.path())?.mode();
+        if mode == MARK {
+            sandbox.set_mode(mode & 0o700).at("set the mode of", self.path())?;
+        }
+        Ok(mode)
+    }
+
+    /// The retained name.
+    pub fn retained_name(&self) -> Name<'_> {
+        self.retained.name()
     }
 
     /// Opens the retained directory.
@@ -197,7 +241,8 @@ impl Sandbox {
     pub fn make_retained(&self, proxy: &[u8]) -> Result<OwnedName> {
         let (name, dir) = self.place.create_dir()?;
         let path = self.place.path_of(name.name());
-        let made = dir.set_mode(MARK).at("mark", &path).and_then(|()| self.write_proxy(&dir, &path, proxy));
+        // The mark comes last: what has it has a proxy.
+        let made = self.write_proxy(&dir, &path, proxy).and_then(|()| dir.set_mode(MARK).at("mark", &path));
         made.inspect_err(|_| self.forget(&name)).map(|()| name)
     }
 
@@ -244,28 +289,6 @@ impl Sandbox {
         })
     }
 
-    /// Gives the directory of a temporary name the retained name, and what had that a temporary name, which is
-    /// returned: the moment that commits a setup or a cleanup.
-    ///
-    /// Where the file system can't exchange names, the retained one goes aside first; a helper killed in between
-    /// leaves a marked directory without its name, which [`Sandbox::retained`] finds.
-    pub fn exchange(&self, name: &OwnedName) -> Result<OwnedName> {
-        let parent = &self.place.parent;
-        match parent.rename(name.name(), self.retained.name(), Rename::Exchange) {
-            Err(Errno::EINVAL | Errno::ENOSYS) => {}
-            exchanged => {
-                exchanged.at("exchange with its new content", self.retained_path())?;
-                return Ok(name.clone());
-            }
-        }
-        let aside = self.place.free_name();
-        self.unretain(&aside)?;
-        if let Err(error) = self.retain(name) {
-            return Err(error.and_then(self.retain(&aside)));
-        }
-        Ok(aside)
-    }
-
     /// Whether an open directory is the one that has the retained name now.
     pub fn is_retained(&self, dir: &Dir) -> bool {
         let (open, named) = (dir.stat_self(), self.place.parent.stat(self.retained.name()));
@@ -282,50 +305,134 @@ impl Sandbox {
         tree::remove(&self.place.parent, self.retained.name(), &self.place.path)
     }
 
-    /// Removes what earlier helpers left beside the sandbox; not the marked directory, which the next step may need.
-    pub fn sweep(&self) {
-        self.place.sweep(self.user, |name| self.is_marked(name), &mut || ());
+    /// Makes the proxy in the retained directory a file of this helper's own, 0600, if it is anything else: a switcher refuses
+    /// other credentials.
+    pub fn secure_proxy(&self, retained: &Dir) -> Result<()> {
+        let path = self.retained_path();
+        match retained.stat(self.proxy.name()) {
+            Ok(stat) if stat.kind() == Kind::File && stat.mode() == 0o600 && stat.uid() == self.user => Ok(()),
+            Ok(stat) if stat.kind() == Kind::File => {
+                let proxy = self.read_proxy(retained, &path)?;
+                self.replace_proxy(retained, &path, &proxy)
+            }
+            // The next step says what it misses.
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the retained directory ready for what comes back: nothing in it but the proxy, and none of the sandbox's
+    /// attributes. Returns the paths of what can't be removed, such as another user's directory: that has a name in it which
+    /// is in the way of nothing.
+    pub fn empty_retained(&self, retained: &Dir) -> Result<Vec<PathBuf>> {
+        let path = self.retained_path();
+        attribute::strip(retained).at("remove the attributes of", &path)?;
+        let again = || retained.again().at("open", &path);
+        match tree::empty(again()?, Some(self.proxy.name()), &path) {
+            Ok(()) => Ok(Vec::new()),
+            Err(_) => self.set_aside_in(retained, &path),
+        }
+    }
+
+    /// Removes the entries of the retained directory one by one, and renames those that stay.
+    fn set_aside_in(&self, retained: &Dir, path: &Path) -> Result<Vec<PathBuf>> {
+        let mut names = Vec::new();
+        let listed = retained.for_each(|name, _| {
+            names.push(OwnedName::from(name));
+            Ok::<_, Error>(())
+        });
+        listed.at("read the directory", path)??;
+        let mut left = Vec::new();
+        for name in names.iter().map(OwnedName::name).filter(|name| *name != self.proxy.name()) {
+            if let Err(error) = tree::remove(retained, name, path) {
+                left.push(path.join(set_aside(retained, name).map_err(|_| error)?.name().os()));
+            }
+        }
+        Ok(left)
+    }
+
+    /// Waits until no other helper of this user deletes what an earlier setup left, at most so long; zero is without a limit.
+    pub fn wait_for_deletion(&self, limit: Duration) -> Result<()> {
+        let limit = if limit.is_zero() { NO_LIMIT } else { limit };
+        for name in self.place.leftovers_of(self.user) {
+            let path = self.place.path_of(name.name());
+            let flags = sys::file::NO_LINK_NO_WAIT;
+            let Ok(ticket) = File::options().read(true).custom_flags(flags).open(&path) else { continue };
+            if fd::lock(&ticket, Lock::Alone, limit) == Err(Errno::EAGAIN) {
+                let why = "a process of setup still deletes the sandbox's old files, and does not end";
+                return Err(Error::refused(path, why));
+            }
+        }
+        Ok(())
     }
 
     /// Removes all that this user left beside the sandbox.
     pub fn sweep_all(&self) {
-        self.place.sweep(self.user, |_| false, &mut || ());
+        self.place.sweep(self.user, &mut || ());
     }
 
     /// Whether another user left something beside the sandbox.
     pub fn others_left_something(&self) -> bool {
-        !self.owners_of_leftovers().is_empty()
+        let mut found = false;
+        self.place.visit_leftovers(|_, owner| {
+            found = owner != self.user;
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        found
     }
 
-    /// The path of the retained directory where it has a temporary name.
-    pub fn marked_aside(&self) -> Option<PathBuf> {
-        let marked = self.place.leftovers().into_iter().find(|(name, _)| self.is_marked(name.name()));
-        marked.map(|(name, _)| self.place.path_of(name.name()))
+    /// The temporary name of a marked directory beside the sandbox.
+    pub fn marked_aside(&self) -> Option<OwnedName> {
+        let mut found = None;
+        self.place.visit_leftovers(|name, owner| {
+            if owner == self.user && self.is_marked(name) {
+                found = Some(OwnedName::from(name));
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        found
     }
 
     /// As [`Sandbox::lock`], for what this user has left beside the sandbox: a living pilot may be making one of it.
     pub fn lock_leftovers(&self) -> Result<Vec<File>> {
-        let own = self.place.leftovers().into_iter().filter(|(_, owner)| *owner == self.user);
-        own.map(|(name, _)| lock(&self.place.path_of(name.name()))).collect()
+        self.place.leftovers_of(self.user).iter().map(|name| lock(&self.place.path_of(name.name()))).collect()
     }
 
-    /// The other users who have left something beside the sandbox.
+    /// Some of the other users who have left something beside the sandbox: not more than a few have worked on it.
     pub fn owners_of_leftovers(&self) -> BTreeSet<u32> {
-        let owners = self.place.leftovers().into_iter().map(|(_, owner)| owner);
-        owners.filter(|owner| *owner != self.user).collect()
+        let mut owners = BTreeSet::new();
+        self.place.visit_leftovers(|_, owner| {
+            if owner != self.user {
+                owners.insert(owner);
+            }
+            if owners.len() < MOST_OWNERS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        owners
     }
 
     fn is_marked(&self, name: Name<'_>) -> bool {
-        let stat = self.place.parent.stat_unmounted(name);
+        let stat = self.place.parent.stat(name);
         stat.is_ok_and(|stat| stat.kind() == Kind::Directory && stat.uid() == self.user && stat.mode() == MARK)
     }
+}
+
+/// So begins the name of what can't be removed from a directory that is to be empty.
+const LEFT: &str = ".glexec_left.";
+
+/// Gives an entry that can't be removed a name that no job chooses.
+fn set_aside(dir: &Dir, name: Name<'_>) -> sys::Result<OwnedName> {
+    if name.bytes().starts_with(LEFT.as_bytes()) {
+        return Ok(name.into());
+    }
+    let aside = OwnedName::new(format!("{LEFT}{:08x}", fastrand::u32(..)).into_bytes()).ok_or(Errno::EINVAL)?;
+    dir.rename(name, aside.name(), Rename::NoReplace).map(|()| aside)
 }
 
 /// Locks a file or directory of this user's; an error if a pilot keeps it locked.
 fn lock(path: &Path) -> Result<File> {
     let flags = sys::file::NO_LINK_NO_WAIT;
     let file = File::options().read(true).custom_flags(flags).open(path).at("open", path)?;
-    match fd::lock(&file, Lock::Alone, Duration::ZERO) {
+    match fd::lock(&file, Lock::Alone, A_MOMENT) {
         Err(Errno::EAGAIN) => Err(Error::refused(path, "a pilot that is alive works on it")),
         // A file system without locks protects nobody.
         Err(Errno::ENOLCK | Errno::EOPNOTSUPP) => Ok(file),
@@ -349,19 +456,26 @@ pub fn sandbox_of(credential: &Path) -> PathBuf {
     retained.strip_suffix(b".condor").map_or(credential.to_path_buf(), |path| OsStr::from_bytes(path).into())
 }
 
-/// The name under which the log follows a sandbox through setup, run, kills and cleanup: the caller's own (`GLEXEC_ID`), else what no other
-/// retained directory of this machine has or ever had: its inode and the moment when it was made, where the file system keeps that.
+/// The name under which the log follows a sandbox through setup, run, kills and cleanup: the caller's own (`GLEXEC_ID`), else
+/// what no other sandbox of this machine has or ever had: the inode of the directory in which the starter stands, and the
+/// moment when it was made, where the file system keeps that.
 pub fn request_of(retained: &Path) -> Option<String> {
     let parent = Dir::open(retained.parent()?).ok()?;
-    request(&parent, Name::new(retained.file_name()?.as_bytes())?)
+    let retained = retained.file_name()?.as_bytes();
+    request(&parent, Name::new(retained.strip_suffix(b".condor")?)?, Name::new(retained)?)
 }
 
-fn request(parent: &Dir, retained: Name<'_>) -> Option<String> {
+fn request(parent: &Dir, sandbox: Name<'_>, retained: Name<'_>) -> Option<String> {
     if let Some(name) = std::env::var_os("GLEXEC_ID").filter(|name| !name.is_empty()) {
         return Some(crate::shown::Shown::os(&name).to_string());
     }
-    let found = parent.stat_unmounted(retained).ok().filter(|found| found.kind() == Kind::Directory)?;
-    let born = parent.born(retained).unwrap_or(Time { seconds: 0, nanoseconds: 0 });
+    // It is the one of the two that is the batch user's; until a setup has moved it, the sandbox.
+    let mut own = [sandbox, retained].into_iter().filter_map(|name| {
+        let found = parent.stat(name).ok()?;
+        (found.kind() == Kind::Directory && found.uid() == process::user()).then_some((name, found))
+    });
+    let (name, found) = own.next()?;
+    let born = parent.born(name).unwrap_or(Time { seconds: 0, nanoseconds: 0 });
     Some(format!("{:x}.{:x}.{:x}", found.identity().1, born.seconds, born.nanoseconds))
 }
 

@@ -1,25 +1,30 @@
 //! Before a job: gives the sandbox to the job user, and retains the proxy.
 //!
-//! At every moment one complete copy of the data is at `<sandbox>` or `<sandbox>.condor`:
+//! O is the directory that `<sandbox>` is before; a starter may stand in it. At every moment one complete copy of the data is
+//! at `<sandbox>` or `<sandbox>.condor`:
 //!
-//! 1. make the retained directory R, marked, with a copy of the proxy; name it `.condor`;
+//! 1. make a directory R with a copy of the proxy, marked; name it `.condor`;
 //! 2. the agent builds a complete copy J of the sandbox;
 //! 3. `.condor` becomes R again;
-//! 4. `<sandbox>` becomes `.condor`: unmarked, so it is the data;
+//! 4. `<sandbox>` (O) becomes `.condor`: unmarked, so it is the data;
 //! 5. the agent names J `<sandbox>`;
-//! 6. R and `.condor` are exchanged: now `<sandbox>` is the data, and the job user's;
-//! 7. the old data is deleted, in the background if it is much: a crash leaves a temporary name that the next helper sweeps.
+//! 6. O is marked: now `<sandbox>` is the data, and the job user's;
+//! 7. O's proxy is replaced by a file of this helper's own, 0600;
+//! 8. everything else in O is deleted, and then R, in the background if it is much. R is locked meanwhile: cleanup waits for
+//!    that. It holds the proxy, so that its name is known as long as it is not alone in O.
 //!
-//! Up to step 6 a failure puts everything back; a helper that is killed leaves what cleanup understands.
+//! Up to step 7 a failure puts everything back; a helper that is killed leaves what cleanup understands.
+
+use std::fs::File;
 
 use super::agent::{Agent, Called};
 use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
-use super::sandbox::{Found, Retained, Sandbox};
+use super::sandbox::{Found, MARK, Retained, Sandbox};
 use super::space;
 use super::switcher::Switcher;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, OwnedName, process};
+use crate::sys::{Dir, Kind, OwnedName, file, process};
 use crate::tree;
 use crate::wire::{Dropped, Totals};
 
@@ -48,17 +53,16 @@ pub fn setup(
         }
     };
     report.moved = Some(moved);
-    let old = hand_over(sandbox, switcher, agent, &dir, &retained)?;
-    delete(sandbox, &old, moved.0);
+    hand_over(sandbox, switcher, agent, &dir, (&retained, &proxy))?;
+    delete(sandbox, &dir, &retained, moved.0);
     Ok(())
 }
 
 /// Checks that there is a sandbox of ours to hand over, and reads its proxy. What a setup that was killed before it had
 /// copied anything left behind is removed.
 fn examine(sandbox: &Sandbox) -> Result<(Dir, Vec<u8>)> {
-    let retained = sandbox.retained()?;
-    match (sandbox.found()?, retained) {
-        (Found::Mine, Retained::Absent) => {}
+    match (sandbox.found()?, sandbox.retained()?) {
+        (Found::Mine, Retained::Absent | Retained::Aside) => {}
         (Found::Mine, Retained::Proxy) => sandbox.remove_retained()?,
         (Found::Nothing, Retained::Absent) => {
             return Err(Error::refused(sandbox.path(), "there is no such directory"));
@@ -69,7 +73,7 @@ fn examine(sandbox: &Sandbox) -> Result<(Dir, Vec<u8>)> {
         (Found::Theirs(uid) | Found::Other(uid), Retained::Absent) => {
             return Err(Error::refused(sandbox.path(), format!("it is not a directory of yours but uid {uid}'s")));
         }
-        (_, Retained::Proxy | Retained::Data) => {
+        (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
             let why = "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
             return Err(Error::refused(sandbox.retained_path(), why));
         }
@@ -115,18 +119,18 @@ fn sweep_others(sandbox: &Sandbox, switcher: &Switcher) {
     }
 }
 
-/// Steps 3 to 6. Each is undone if a later one fails. Returns the temporary name that the old data has then.
+/// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name that R had, and the proxy.
 fn hand_over(
     sandbox: &Sandbox,
     switcher: &Switcher,
     mut agent: Agent,
     dir: &Dir,
-    retained: &OwnedName,
-) -> Result<OwnedName, Failure> {
+    (retained, proxy): (&OwnedName, &[u8]),
+) -> Result<(), Failure> {
     if let Err(error) = sandbox.unretain(retained) {
         return Err(Failure::Hopeless(error.and_then(sandbox.remove_retained())));
     }
-    let mode = match unmark(sandbox, dir) {
+    let mode = match sandbox.unmark(dir) {
         Ok(mode) => mode,
         Err(error) => {
             sandbox.forget(retained);
@@ -134,28 +138,59 @@ fn hand_over(
         }
     };
     let moved = sandbox.sandbox_to_retained();
-    let done = moved.and_then(|()| agent.publish()).and_then(|()| sandbox.exchange(retained));
+    let published = moved.and_then(|()| agent.publish()).and_then(|()| check_published(sandbox, agent.uid));
+    let done = published.and_then(|()| commit(sandbox, dir, proxy));
     let uid = agent.uid;
     agent.farewell();
-    match done {
-        Ok(old) => Ok(old),
-        Err(error) => {
-            let put_back = put_back(sandbox, switcher, dir, uid)
-                .and_then(|()| dir.set_mode(mode).at("set the mode of", sandbox.path()));
-            if put_back.is_ok() {
-                sandbox.forget(retained);
-            }
-            Err(Failure::Hopeless(error.and_then(put_back)))
-        }
+    let Err(error) = done else { return Ok(()) };
+    // First of all it is to be the data again.
+    let unmarked = if mode == MARK { mode & 0o700 } else { mode };
+    let put_back = dir
+        .set_mode(unmarked)
+        .at("set the mode of", sandbox.path())
+        .and_then(|()| put_back(sandbox, switcher, dir, uid))
+        .and_then(|()| dir.set_mode(mode).at("set the mode of", sandbox.path()));
+    if put_back.is_ok() {
+        sandbox.forget(retained);
+    }
+    Err(Failure::Hopeless(error.and_then(put_back)))
+}
+
+/// What has the sandbox's name now must be the agent's copy: from the commit on it is the only one.
+fn check_published(sandbox: &Sandbox, uid: u32) -> Result<()> {
+    match sandbox.found()? {
+        Found::Theirs(owner) if owner == uid => Ok(()),
+        _ => Err(Error::refused(sandbox.path(), format!("it is not the copy that uid {uid}'s agent says it is"))),
     }
 }
 
-/// Step 7: deletes the old data. The caller waits for it only where that is no time at all.
-fn delete(sandbox: &Sandbox, old: &OwnedName, moved: Totals) {
+/// Steps 6 and 7.
+fn commit(sandbox: &Sandbox, dir: &Dir, proxy: &[u8]) -> Result<()> {
+    sandbox.mark(dir)?;
+    let path = sandbox.retained_path();
+    if dir.stat(sandbox.proxy.name()).is_ok_and(|found| found.kind() == Kind::Directory) {
+        tree::remove(dir, sandbox.proxy.name(), &path)?;
+    }
+    sandbox.replace_proxy(dir, &path, proxy)
+}
+
+/// Step 8: deletes the old data, and then the directory of the temporary name `retained`. The caller waits for it only where
+/// that is no time at all, or where no lock could keep a cleanup waiting.
+fn delete(sandbox: &Sandbox, dir: &Dir, retained: &OwnedName, moved: Totals) {
     let Totals { directories, files, symlinks, links, bytes, passed, attributes: _ } = moved;
     let quick = directories + files + symlinks + links <= QUICK_ENTRIES && bytes.saturating_add(passed) <= QUICK_BYTES;
-    if quick || process::in_background(&sandbox.place.parent, || sandbox.forget(old)).is_err() {
-        sandbox.forget(old);
+    let delete = || {
+        // What can't be removed stays until cleanup says so.
+        if let Ok(again) = dir.again() {
+            let _ = tree::empty(again, Some(sandbox.proxy.name()), sandbox.retained_path());
+        }
+        sandbox.forget(retained);
+    };
+    let lock = || sandbox.place.parent.open_dir(retained.name()).and_then(|ticket| ticket.lock());
+    let left_to_child = !quick
+        && lock().is_ok_and(|ticket| process::in_background(&[&sandbox.place.parent, dir, &ticket], delete).is_ok());
+    if !left_to_child {
+        delete();
     }
 }
 
@@ -166,33 +201,41 @@ fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Resu
         return Ok(());
     }
     if !sandbox.is_retained(dir) {
-        // Where names can't be exchanged, somebody can take the retained name in between.
+        // Between two steps a bystander can take the retained name.
         let why =
             "somebody took this name; the sandbox is the job user's complete copy: clean it up once the name is free";
         return Err(Error::refused(sandbox.retained_path(), why));
     }
     let published = found == Found::Theirs(uid);
-    if (published || sandbox.others_left_something())
-        && let Ok(called) = Called::new(switcher, sandbox.path().as_os_str())
-        && let Ok(mut agent) = called.hello()
-    {
+    if published || sandbox.others_left_something() {
         // What a killed agent left can be removed only while there is a credential to call another one with.
-        let _ = agent.sweep();
-        if published {
-            // If it can't, the name is still taken, and the next line says where the data is.
-            let _ = agent.retire();
-        }
-        agent.farewell();
+        with_usable_proxy(sandbox, dir, || {
+            if let Ok(called) = Called::new(switcher, sandbox.path().as_os_str())
+                && let Ok(mut agent) = called.hello()
+            {
+                let _ = agent.sweep();
+                if published {
+                    // If it can't, the name is still taken, and the next line says where the data is.
+                    let _ = agent.retire();
+                }
+                agent.farewell();
+            }
+        });
     }
     sandbox.retained_to_sandbox()
 }
 
-/// A sandbox with the sticky bit would look like a retained directory once it has that name: it loses the bit, as its copy
-/// has. Returns the mode that it had.
-fn unmark(sandbox: &Sandbox, dir: &Dir) -> Result<u32> {
-    let mode = dir.stat_self().at("examine", sandbox.path())?.mode();
-    if mode & 0o1000 != 0 {
-        dir.set_mode(mode & !0o1000).at("set the mode of", sandbox.path())?;
+/// Does something that needs a credential while the sandbox is the retained directory: a switcher may refuse one that others
+/// can read, as the sandbox's own may be.
+fn with_usable_proxy(sandbox: &Sandbox, dir: &Dir, work: impl FnOnce()) {
+    let proxy = dir.open_file(sandbox.proxy.name()).ok();
+    let mode = |file: &File| file::stat(file).map(|found| found.mode());
+    let changed = proxy.and_then(|proxy| {
+        let before = mode(&proxy).ok().filter(|mode| *mode != 0o600)?;
+        file::set_mode(&proxy, 0o600).ok().map(|()| (proxy, before))
+    });
+    work();
+    if let Some((proxy, before)) = changed {
+        let _ = file::set_mode(&proxy, before);
     }
-    Ok(mode)
 }

@@ -59,7 +59,10 @@ fn refuse_own(sandbox: &Sandbox, holder: &Dir, name: Name<'_>, new: &Path) -> Re
 /// Replaces the proxies of a sandbox; see [`update_proxy`].
 pub fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Result<()> {
     match (sandbox.retained()?, sandbox.found()?) {
-        (Retained::Absent, Found::Mine) => sandbox.replace_proxy(&sandbox.open()?, &sandbox.path(), content),
+        // A setup was killed between two steps: the sandbox has not changed hands.
+        (Retained::Absent | Retained::Aside, Found::Mine) => {
+            sandbox.replace_proxy(&sandbox.open()?, &sandbox.path(), content)
+        }
         (Retained::Proxy, found) => {
             let retained = sandbox.open_retained()?;
             if retained.stat(sandbox.proxy.name()).is_err() {
@@ -81,7 +84,7 @@ pub fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -
                 Err(error) => Err(error.and_then(of_batch)),
             }
         }
-        (Retained::Data, _) => {
+        (Retained::Aside | Retained::Data, _) => {
             let why = "a setup or cleanup was interrupted: run condor_glexec_cleanup first";
             Err(Error::refused(sandbox.retained_path(), why))
         }

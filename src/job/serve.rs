@@ -100,7 +100,7 @@ impl Server<'_> {
                 Request::Retire => self.retire()?,
                 Request::Delete => self.delete(&mut beat(channel))?,
                 Request::PutProxy(name, content) => self.put_proxy(name.name(), &content)?,
-                Request::Sweep => self.place.sweep(process::user(), |_| false, &mut beat(channel)),
+                Request::Sweep => self.place.sweep(process::user(), &mut beat(channel)),
             }
             channel.send(Frame::Done).map_err(helper::broken)?;
             self.unheard = None;
@@ -126,7 +126,7 @@ impl Server<'_> {
         if self.aside.is_some() {
             return Err(helper::broken(Broken::Protocol("a second copy")));
         }
-        self.place.sweep(process::user(), |_| false, &mut beat(channel));
+        self.place.sweep(process::user(), &mut beat(channel));
         let (name, top) = self.place.create_dir()?;
         let name = self.aside.insert(name);
         let mut builder = Builder::new(top, self.place, name.name(), Links::Keep)?;

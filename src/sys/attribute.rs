@@ -39,6 +39,19 @@ pub fn remove(file: &impl AsFd, name: &CStr) -> Result<()> {
     }
 }
 
+/// Removes what a new directory would not have: the user's attributes and both access control lists.
+pub fn strip(file: &impl AsFd) -> Result<()> {
+    let mut names = Vec::new();
+    list(file, &mut names)?;
+    for name in names.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok()) {
+        let bytes = name.to_bytes();
+        if bytes.starts_with(b"user.") || bytes.starts_with(b"system.posix_acl_") {
+            remove(file, name)?;
+        }
+    }
+    Ok(())
+}
+
 /// The kernel's largest list and largest value (XATTR_LIST_MAX and XATTR_SIZE_MAX, limits.h of Linux).
 pub const LARGEST: usize = 65_536;
 

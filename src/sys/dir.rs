@@ -26,8 +26,6 @@ pub enum Rename {
     NoReplace,
     /// A file that has the name is replaced, atomically.
     Replace,
-    /// The two names change places, atomically. EINVAL where the file system can't.
-    Exchange,
 }
 
 /// Set once the kernel has said that it has no openat2(2) (before Linux 5.6, or a seccomp filter).
@@ -88,13 +86,12 @@ impl Dir {
         let (old, new) = (name.os(), new_name.os());
         match how {
             Rename::Replace => nix::fcntl::renameat(self, old, to, new),
-            Rename::Exchange => nix::fcntl::renameat2(self, old, to, new, RenameFlags::RENAME_EXCHANGE),
             Rename::NoReplace => {
                 match nix::fcntl::renameat2(self, old, to, new, RenameFlags::RENAME_NOREPLACE) {
                     // The file system does not know the flag (rename(2)). We rename directories in this way: a plain
                     // rename of one replaces at most an empty directory of ours, so looking first loses nothing.
                     Err(Errno::EINVAL | Errno::ENOSYS) => match to.stat(new_name) {
-                        Ok(_) => Err(Errno::EEXIST),
+                        Ok(_) | Err(Errno::EXDEV) => Err(Errno::EEXIST),
                         Err(Errno::ENOENT) => nix::fcntl::renameat(self, old, to, new),
                         Err(cause) => Err(cause),
                     },
@@ -114,17 +111,14 @@ impl Dir {
         nix::unistd::unlinkat(self, name.os(), UnlinkatFlags::RemoveDir)
     }
 
-    /// stat(2) of an entry; of a symbolic link itself.
+    /// stat(2) of an entry; of a symbolic link itself. EXDEV if something is mounted on it, where the kernel can tell (Linux
+    /// 5.8): whose that is, is the word of who mounted it, and its file system may never answer.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
-        nix::sys::stat::fstatat(self, name.os(), AtFlags::AT_SYMLINK_NOFOLLOW).map(Stat)
-    }
-
-    /// As [`Dir::stat`], for an entry that somebody else may have mounted something on: EXDEV if so, where the kernel can tell
-    /// (Linux 5.8). A file system that does not answer is not asked.
-    pub fn stat_unmounted(&self, name: Name<'_>) -> Result<Stat> {
         let found = match self.statx(name, libc::STATX_BASIC_STATS) {
             // Before Linux 4.11, or under a seccomp filter that does not know the call.
-            Err(Errno::ENOSYS | Errno::EPERM) => return self.stat(name),
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                return nix::sys::stat::fstatat(self, name.os(), AtFlags::AT_SYMLINK_NOFOLLOW).map(Stat);
+            }
             found => found?,
         };
         // STATX_ATTR_MOUNT_ROOT is a bit that fits.

@@ -33,11 +33,11 @@ fn close_listed_on_exec() -> Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor but one, and puts the null device in the places of standard input, output and error: for a process
+/// Closes every descriptor but these, and puts the null device in the places of standard input, output and error: for a process
 /// that must not keep anything open of what it has from its parent.
-pub(super) fn close_all_but(keep: &impl AsFd) -> Result<()> {
+pub(super) fn close_all_but(keep: &[BorrowedFd<'_>]) -> Result<()> {
     close_standard()?;
-    close_above_2_but(&[keep.as_fd()])
+    close_above_2_but(keep)
 }
 
 /// The same without an exception.

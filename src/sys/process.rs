@@ -329,8 +329,8 @@ pub fn own_number() -> i32 {
 }
 
 /// Carries on with `work` in a child that nobody waits for: in a session of its own, in the root directory, and with no descriptor
-/// of the caller's but `keep`. EBUSY if this process has another thread: the child would have only this one.
-pub fn in_background(keep: &Dir, work: impl FnOnce()) -> Result<()> {
+/// of the caller's but those of `keep`. EBUSY if this process has another thread: the child would have only this one.
+pub fn in_background(keep: &[&Dir], work: impl FnOnce()) -> Result<()> {
     let mut tries = 10;
     while std::fs::read_dir("/proc/self/task").map_err(|error| super::errno(&error))?.count() != 1 {
         // One that has been waited for is listed for a moment longer.
@@ -344,7 +344,8 @@ pub fn in_background(keep: &Dir, work: impl FnOnce()) -> Result<()> {
     if let ForkResult::Parent { .. } = unsafe { nix::unistd::fork() }? {
         return Ok(());
     }
-    if nix::unistd::setsid().is_ok() && enter(Path::new("/")).is_ok() && fd::close_all_but(keep).is_ok() {
+    let keep: Vec<_> = keep.iter().map(|dir| dir.as_fd()).collect();
+    if nix::unistd::setsid().is_ok() && enter(Path::new("/")).is_ok() && fd::close_all_but(&keep).is_ok() {
         work();
     }
     exit(0)

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::remove_with;
@@ -93,28 +94,42 @@ impl Place {
         replaced
     }
 
-    /// The temporary names found here, each with its owner. None where the directory can't be read.
-    pub fn leftovers(&self) -> Vec<(OwnedName, u32)> {
+    /// Calls `visit` with each temporary name found here and its owner, until it breaks. Nothing is kept of them: a bystander may
+    /// have made any number. None where the directory can't be read.
+    pub fn visit_leftovers(&self, mut visit: impl FnMut(Name<'_>, u32) -> ControlFlow<()>) {
         let prefix = self.prefix();
-        let mut found = Vec::new();
         let _ = self.parent.for_each(|name, _| {
             if name.bytes().strip_prefix(&prefix[..]).is_some_and(is_tag)
-                && let Ok(stat) = self.parent.stat_unmounted(name)
+                && let Ok(stat) = self.parent.stat(name)
+                && visit(name, stat.uid()).is_break()
             {
-                found.push((OwnedName::from(name), stat.uid()));
+                return Err(());
             }
-            Ok::<_, Error>(())
+            Ok(())
+        });
+    }
+
+    /// The temporary names that belong to `user`.
+    pub fn leftovers_of(&self, user: u32) -> Vec<OwnedName> {
+        let mut found = Vec::new();
+        self.visit_leftovers(|name, owner| {
+            if owner == user {
+                found.push(name.into());
+            }
+            ControlFlow::Continue(())
         });
         found
     }
 
     /// Removes the temporary names that belong to `user`, as far as that is possible. `beat` is called now and then.
-    pub fn sweep(&self, user: u32, spare: impl Fn(Name<'_>) -> bool, beat: &mut dyn FnMut()) {
-        for (name, owner) in self.leftovers() {
-            if owner == user && !spare(name.name()) {
-                let _ = remove_with(&self.parent, name.name(), &self.path, beat);
+    pub fn sweep(&self, user: u32, beat: &mut dyn FnMut()) {
+        self.visit_leftovers(|name, owner| {
+            beat();
+            if owner == user {
+                let _ = remove_with(&self.parent, name, &self.path, beat);
             }
-        }
+            ControlFlow::Continue(())
+        });
     }
 
     fn prefix(&self) -> Vec<u8> {

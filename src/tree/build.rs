@@ -31,9 +31,18 @@ pub struct Builder<'a> {
     /// Bytes of the names of the attributes that the file or directory has by now.
     attributes: usize,
     totals: Totals,
+    /// What the owner may do with every file and directory of the tree, whatever its mode says.
+    owner_bits: OwnerBits,
     /// Whether others than the owner may write to a directory of the tree.
     open_to_others: bool,
     numbered: Numbered<'a>,
+}
+
+/// Mode bits of the owner, of files and of directories.
+#[derive(Clone, Copy, Default)]
+struct OwnerBits {
+    file: u32,
+    directory: u32,
 }
 
 /// A file whose content is arriving.
@@ -62,9 +71,7 @@ impl<'a> Builder<'a> {
     pub fn new(top: Dir, place: &'a Place, name: Name<'_>, links: Links) -> Result<Self> {
         let path = place.path_of(name);
         // A default access control list of the parent would be handed down to every file of the tree.
-        for list in [c"system.posix_acl_default", c"system.posix_acl_access"] {
-            attribute::remove(&top, list).at("remove an access control list of", &path)?;
-        }
+        attribute::strip(&top).at("remove the attributes of", &path)?;
         Ok(Builder {
             walk: Descent::new(top, path),
             device: place.device()?,
@@ -74,9 +81,17 @@ impl<'a> Builder<'a> {
             name: name.into(),
             attributes: 0,
             totals: Totals::default(),
+            owner_bits: OwnerBits::default(),
             open_to_others: false,
             numbered: Numbered::new(place),
         })
+    }
+
+    /// The same, with read and write permission for the owner on every file, and all on every directory: whoever collects
+    /// the files must be able to.
+    #[must_use]
+    pub fn accessible_to_owner(self) -> Self {
+        Builder { owner_bits: OwnerBits { file: 0o600, directory: 0o700 }, ..self }
     }
 
     /// Builds what arrives on the channel, which must accept descriptors by now, until the tree is complete but for its top's own attributes.
@@ -117,7 +132,7 @@ impl<'a> Builder<'a> {
                 // Left first: the way back up may lead through this directory, whose mode may forbid that later.
                 self.open_to_others |= attributes.mode & 0o022 != 0;
                 if let Some(complete) = self.walk.leave()? {
-                    finish(&complete, &path, attributes, 0)?;
+                    finish(&complete, &path, attributes, self.owner_bits.directory)?;
                 }
             }
             Frame::File { name, number } => {
@@ -151,8 +166,9 @@ impl<'a> Builder<'a> {
                 }?;
                 self.totals.attributes += 1;
             }
-            Frame::Close { size, attributes } => {
+            Frame::Close { size, mut attributes } => {
                 let begun = self.file.take().ok_or_else(out_of_turn)?;
+                attributes.mode |= self.owner_bits.file;
                 let Begun { file, written } = begun;
                 close(file, written, size, attributes).at_entry("complete", || self.walk.path_of(self.name.name()))?;
             }
@@ -275,10 +291,11 @@ fn close(file: File, written: u64, size: u64, attributes: Attributes) -> sys::Re
     sys::fd::close(OwnedFd::from(file))
 }
 
-/// The last steps for a directory: its mode, and its time, which every new entry has changed.
+/// The last steps for a directory: its time, which every new entry has changed, and its mode. The mode comes last: at the top
+/// of what comes back it says that all is there.
 fn finish(dir: &Dir, path: &OsStr, attributes: Attributes, and: u32) -> Result<()> {
-    dir.set_mode(attributes.mode | and).at("set the mode of", path)?;
-    dir.set_modified(attributes.modified).at("set the time of", path)
+    dir.set_modified(attributes.modified).at("set the time of", path)?;
+    dir.set_mode(attributes.mode | and).at("set the mode of", path)
 }
 
 fn out_of_turn() -> Error {

@@ -39,7 +39,7 @@ mod target;
 pub use build::Builder;
 pub use copy::copy;
 pub use measure::measure;
-pub use remove::{remove, remove_with};
+pub use remove::{empty, remove, remove_with};
 pub use send::{Way, send};
 
 /// Who wants to know how far a transfer has come: called with what has been moved so far, after every entry and every piece

@@ -41,6 +41,12 @@ pub fn remove_with(parent: &Dir, name: Name<'_>, path: impl AsRef<OsStr>, beat: 
     }
 }
 
+/// Deletes everything in an open directory but the entry `except`, as [`remove`]; it stays itself. `path` is its own, for
+/// messages.
+pub fn empty(top: Dir, except: Option<Name<'_>>, path: impl AsRef<OsStr>) -> Result<()> {
+    empty_tree(&Descent::new(top, path), except, &mut || ())
+}
+
 fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut()) -> Result<()> {
     let shown = Path::new(path).join(name.os());
     match parent.remove_file(name) {
@@ -49,7 +55,13 @@ fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut(
         Err(cause) => return Err(cause).at("remove", shown),
     }
     let top = Descent::new(open_dir(parent, name, || shown.clone().into_os_string())?, &shown);
-    let subdirectories = empty(&top, beat)?;
+    empty_tree(&top, None, beat)?;
+    vanished(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
+}
+
+/// Removes everything below `top`, where the walk is, but its entry `except`.
+fn empty_tree(top: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) -> Result<()> {
+    let subdirectories = empty_here(top, except, beat)?;
     let two = subdirectories.count() >= FOR_TWO;
     let left = Mutex::new(subdirectories);
     // One thread works while the other waits for the disk.
@@ -59,8 +71,8 @@ fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut(
     };
     std::thread::scope(|scope| {
         let second = std::thread::Builder::new();
-        let other = two.then(|| second.spawn_scoped(scope, || remove_each(&top, &left, &mut count)));
-        let removed = remove_each(&top, &left, beat);
+        let other = two.then(|| second.spawn_scoped(scope, || remove_each(top, &left, &mut count)));
+        let removed = remove_each(top, &left, beat);
         // Where there is no room for a second thread, the first one has done it all.
         let Some(Ok(other)) = other else { return removed };
         let mut seen = 0;
@@ -72,8 +84,7 @@ fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut(
             }
         }
         removed.and(other.join().unwrap_or(Ok(())))
-    })?;
-    vanished(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
+    })
 }
 
 /// Removes one subdirectory of `top` after the other, as long as some are left.
@@ -97,13 +108,13 @@ fn remove_subtree(above: &Descent, name: Name<'_>, beat: &mut dyn FnMut()) -> Re
     let mut walk = Descent::new(dir, above.path_of(name));
     // For each directory from there down to where the walk is: the subdirectories still to be removed. The last of
     // them is the one that the walk is in.
-    let mut way = vec![empty(&walk, beat)?];
+    let mut way = vec![empty_here(&walk, None, beat)?];
     while let Some(here) = way.last_mut() {
         if let Some(next) = here.last() {
             match vanished(open_dir(walk.here()?, next, || walk.path_of(next)))? {
                 Some(dir) => {
                     walk.enter(next, dir)?;
-                    way.push(empty(&walk, beat)?);
+                    way.push(empty_here(&walk, None, beat)?);
                 }
                 None => here.pop(),
             }
@@ -121,8 +132,8 @@ fn remove_subtree(above: &Descent, name: Name<'_>, beat: &mut dyn FnMut()) -> Re
     vanished(parent.remove_dir(name).at_entry("remove the directory", || above.path_of(name))).map(drop)
 }
 
-/// Removes all entries of the directory where the walk is, except the subdirectories, which it returns.
-fn empty(walk: &Descent, beat: &mut dyn FnMut()) -> Result<Names> {
+/// Removes all entries of the directory where the walk is but `except`, and the subdirectories, which it returns.
+fn empty_here(walk: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) -> Result<Names> {
     let here = walk.here()?;
     let mode = here.stat_self().at("examine", walk.path())?.mode();
     if mode & 0o700 != 0o700 {
@@ -138,10 +149,13 @@ fn empty(walk: &Descent, beat: &mut dyn FnMut()) -> Result<Names> {
                 && let Ok(second) = here.reopen()
             {
                 // From here on the other thread has every second name, wherever in the directory it is.
-                let rest = move || remove_every_second(walk, &second);
+                let rest = move || remove_every_second(walk, &second, except);
                 other = std::thread::Builder::new().spawn_scoped(scope, rest).ok();
             }
             beat();
+            if Some(name) == except {
+                return Ok(());
+            }
             // Where the kind is not known, both try.
             if other.is_some() && is_second(name) && kind.is_some_and(|kind| kind != Kind::Directory) {
                 return Ok(());
@@ -161,10 +175,10 @@ fn empty(walk: &Descent, beat: &mut dyn FnMut()) -> Result<Names> {
 }
 
 /// Removes every second file of the directory where the walk is, open once more as `here`.
-fn remove_every_second(walk: &Descent, here: &Dir) -> Result<()> {
+fn remove_every_second(walk: &Descent, here: &Dir, except: Option<Name<'_>>) -> Result<()> {
     let listed = here.for_each(|name, kind| match kind {
         Some(Kind::Directory) => Ok(()),
-        _ if !is_second(name) => Ok(()),
+        _ if !is_second(name) || Some(name) == except => Ok(()),
         kind => remove_file(walk, here, name, kind).map(drop),
     });
     listed.at("read the directory", walk.path())?

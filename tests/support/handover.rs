@@ -91,7 +91,9 @@ pub fn is_with_job(site: &Site, sandbox: &Path, what: &str) {
     // Setup may still be deleting the old data.
     let kept = retained(sandbox);
     let expected = [name, kept.file_name().unwrap()];
-    wait_until(&format!("the sandbox and what is retained stand alone: {what}"), || site.entries() == expected);
+    wait_until(&format!("the sandbox and what is retained stand alone: {what}"), || {
+        site.entries() == expected && fs::read_dir(&kept).unwrap().count() == 1
+    });
     all_of(sandbox, Account::job());
     all_of(&retained(sandbox), Account::batch());
     assert_eq!(picture(&retained(sandbox)).into_keys().collect::<Vec<_>>(), [Path::new(""), Path::new(PROXY)]);

@@ -107,17 +107,14 @@ pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Res
     match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
         Ok(()) => remove_credential_from(&top, sandbox, output),
         Err(Errno::EXDEV) => copy_there(sandbox, &to, output, report),
-        Err(Errno::EBUSY) => {
-            let why = "something is mounted on it: name a directory in it that does not exist yet";
-            Err(Error::refused(output, why))
-        }
+        Err(Errno::EBUSY) => Err(mounted(output)),
         Err(cause) => Err(cause).at("rename the sandbox to", output),
     }
 }
 
 /// Copies it to another file system, where it gets its name when it is complete, and removes it.
 fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, report: &mut Report<'_>) -> Result<()> {
-    to.sweep(process::user(), |_| false, &mut || ());
+    to.sweep(process::user(), &mut || ());
     let complete = |top: &Dir, path: &Path| remove_credential_from(top, sandbox, path);
     let (name, moved) = tree::copy(&sandbox.path(), to, &mut report.progress, complete)?;
     report.moved = Some(moved);
@@ -128,11 +125,16 @@ fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, report: &mut Report<
     }
 }
 
+fn mounted(output: &Path) -> Error {
+    Error::refused(output, "something is mounted on it: name a directory in it that does not exist yet")
+}
+
 /// The output is an empty directory, or nothing yet; anything else is refused.
 fn free(output: &Place) -> Result<()> {
     let path = output.path_of(output.name.name());
     match output.parent.stat(output.name.name()) {
         Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::EXDEV) => return Err(mounted(&path)),
         Ok(found) if found.kind() != Kind::Directory => {
             return Err(Error::refused(&path, "the output is no directory, or a link to one"));
         }

@@ -32,8 +32,9 @@ impl Left {
     /// Finds it. The name of the credential is that of the only file in its retained directory, else that of a pilot's.
     pub fn find(path: &Path, glexec: Option<OsString>, limit: Duration) -> Result<Left> {
         let sandbox = Sandbox::find(path, PROXY.as_ref())?;
-        // After cleanup's exchange, until it has ended, the retained directory has a temporary name.
-        let retained = sandbox.marked_aside().unwrap_or_else(|| sandbox.retained_path());
+        // As long as the proxy is not alone in the retained directory, a marked one beside it holds it alone.
+        let aside = sandbox.marked_aside().map(|name| sandbox.place.path_of(name.name()));
+        let retained = aside.unwrap_or_else(|| sandbox.retained_path());
         let sandbox = match only_entry(&retained) {
             Some(name) => Sandbox::find(path, &name)?,
             None => sandbox,
@@ -44,7 +45,8 @@ impl Left {
     /// Ends what is left of the payload and brings its files back: to the sandbox, or to `output`.
     pub fn recover(&self, links: Links, output: Option<&Path>, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
-        let lock = sandbox.lock()?;
+        let _lock = sandbox.lock()?;
+        sandbox.settle()?;
         if let Some(output) = output
             && self.is_delivered(output)?
         {
@@ -68,9 +70,6 @@ impl Left {
         };
         let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, &switcher, PATIENCE, links, report));
         cleaned.map_err(Failure::error)?;
-        // It is another directory now.
-        drop(lock);
-        let _lock = sandbox.lock()?;
         match output {
             Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)),
             // A starter expects its proxy where it was.
@@ -83,6 +82,7 @@ impl Left {
     pub fn discard(&self, diary: &mut Diary<'_>) -> Result<()> {
         let Left { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
+        sandbox.settle()?;
         if sandbox.owners_of_leftovers().is_empty() {
             self.refuse_nothing()?;
         }
@@ -141,7 +141,7 @@ impl Left {
         Ok(match (sandbox.retained()?, sandbox.found()?) {
             // A set-up that was killed has copied the credential.
             (Retained::Proxy, Found::Mine) => holds(sandbox.open(), Some(sandbox.proxy.name())),
-            (Retained::Proxy, _) | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
+            (Retained::Aside | Retained::Proxy, _) | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
             (Retained::Data, _) => holds(sandbox.open_retained(), pilots),
             (Retained::Absent, Found::Mine) => holds(sandbox.open(), pilots),
             (Retained::Absent, Found::Other(owner)) => owner != process::user(),

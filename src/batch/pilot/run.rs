@@ -69,12 +69,12 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
     if let Err(error) = diary.step("input", |report| place::make(&sandbox, order, report)) {
         return outcome.fail(Stage::SetUp, error);
     }
-    // As long as this process lives nobody else is to work on the sandbox, whatever directory it is.
-    let early = sandbox.lock();
+    // As long as this process lives no other is to work on the sandbox. It is one directory all the time, whatever its name.
+    let lock = sandbox.lock();
     let cancelled = supervise::asked_by_now(&signals);
-    if early.is_err() || cancelled.is_some() {
+    if lock.is_err() || cancelled.is_some() {
         let outcome = Outcome { asked: cancelled, ..outcome };
-        return match early.and_then(|_| place::remove(&sandbox)) {
+        return match lock.and_then(|_| place::remove(&sandbox)) {
             Ok(()) => outcome,
             Err(error) => outcome.fail(Stage::SetUp, error),
         };
@@ -87,11 +87,6 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         }
     };
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
-    drop(early);
-    let _lock = match sandbox.lock() {
-        Ok(lock) => lock,
-        Err(error) => return outcome.fail(Stage::SetUp, error),
-    };
     let outcome = match supervise::asked_by_now(&signals) {
         Some(asked) => Outcome { asked: Some(asked), ..outcome },
         None => run_payload(order, &sandbox, &switcher, &signals, diary, outcome),
@@ -172,8 +167,6 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut
             failure => again(failure.error()),
         });
     }
-    // It is another directory now.
-    let _lock = sandbox.lock().map_err(again)?;
     match &order.output {
         Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)).map_err(again),
         None if order.keeps_sandbox => place::remove_credential(sandbox),
