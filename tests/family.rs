@@ -660,6 +660,29 @@ fn every_process_of_an_account_is_ended_whatever_it_did_to_hide() {
 }
 
 #[test]
+fn a_cleanup_that_is_asked_to_ends_the_family_or_the_account_before_the_files_come_back() {
+    let leased = Leased::new();
+    let marked = Kin::of(&leased.sandbox, "single", 1);
+    let unmarked = leased.kin("naked", 1);
+    let cleanup = |ends: &str| {
+        let mut cleanup = leased.site.call("condor_glexec_cleanup", &leased.site.switcher(), &leased.sandbox);
+        Leased::lead(&leased.site, &mut cleanup);
+        cleanup.env("GLEXEC_HELPERS_CLEANUP", ends).output().unwrap()
+    };
+    let other = cleanup("everything");
+    assert_eq!(other.status.code(), Some(1));
+    assert!(support::said(&other).contains("GLEXEC_HELPERS_CLEANUP is none of files, family and account"));
+    assert_eq!((marked.alive().len(), unmarked.alive().len()), (1, 1));
+    support::succeeded(&cleanup("family"));
+    assert_eq!((marked.alive().len(), unmarked.alive().len()), (0, 1));
+    let mut setup = leased.site.call("condor_glexec_setup", &leased.site.switcher(), &leased.sandbox);
+    Leased::lead(&leased.site, &mut setup);
+    support::succeeded(&setup.output().unwrap());
+    support::succeeded(&cleanup("account"));
+    assert_eq!(unmarked.alive(), [0; 0]);
+}
+
+#[test]
 fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
     let leased = Leased::new();
     // What a test that failed may have left.

@@ -50,6 +50,49 @@ fn what_others_put_into_the_jobs_directory_does_not_keep_its_files() {
 }
 
 #[test]
+fn what_the_job_user_cannot_remove_is_named_and_keeps_nothing_from_coming_back() {
+    let site = Site::new();
+    let sandbox = handed_over(&site);
+    write(sandbox.join("result"), "result", 0o644);
+    own(&sandbox, Account::of(&sandbox));
+    // A container's daemon makes directories in root's name.
+    fs::create_dir_all(sandbox.join("roots/deeper")).unwrap();
+    let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
+    let line = failed(&output, 0, &["the files are back", "roots"]);
+    assert_eq!(fs::read_to_string(sandbox.join("result")).unwrap(), "result", "{line}");
+    let left = site.entries();
+    assert_eq!(left.len(), 2, "{left:?}");
+    // As long as it stays, each cleanup says so.
+    let again = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
+    failed(&again, 0, &[&left[1].to_string_lossy(), "rm -rf"]);
+    Account::of(&site.execute().join(&left[1])).owns(site.execute().join(&left[1]).join("roots"));
+    succeeded(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap());
+    assert_eq!(site.entries(), ["s"]);
+}
+
+#[test]
+fn any_number_of_names_that_a_bystander_has_made_costs_a_helper_no_memory() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let names = format!("cd {} && seq -f 's.gh.%08.0f' 20000 | xargs touch", site.execute().display());
+    let made = |names: &str| Account::other().command("/bin/sh").args(["-c", names]).status().unwrap().success();
+    let peak = || {
+        let mut memory = 0;
+        for helper in ["condor_glexec_setup", CLEANUP] {
+            let (output, peak) = support::lied::ended(site.call(helper, &site.switcher(), &sandbox));
+            succeeded(&output);
+            memory = memory.max(peak);
+        }
+        memory
+    };
+    let before = peak();
+    assert!(made(&names), "{names}");
+    let after = peak();
+    assert!(after < before + 1024, "{before} KiB without them, {after} KiB with them");
+    assert_eq!(fs::read_dir(site.execute()).unwrap().count(), 20_001);
+}
+
+#[test]
 fn only_the_helpers_own_temporary_names_are_swept() {
     let site = Site::new();
     let sandbox = site.sandbox("s");

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use support::handover::{CLEANUP, SETUP, text, with_job};
+use support::handover::{CLEANUP, SETUP, new_proxy, text, update, with_job};
 use support::hanging::Hanging;
 use support::lied::{Leftover, Scene, ended, liar};
 use support::{Account, Site, failed, owner, write};
@@ -142,6 +142,19 @@ fn a_mount_that_hangs_in_the_sandbox_or_over_it_is_an_error_at_once() {
         site.clean_up(&sandbox);
         assert_eq!(site.entries(), ["s"]);
     }
+}
+
+#[test]
+fn a_mount_that_hangs_over_the_sandbox_is_an_error_of_update_proxy_at_once() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let mount = Hanging::over_for_all(&sandbox);
+    mount.silence();
+    let new = new_proxy(&site, "renewed");
+    let (output, _) = ended(update(&site, &site.switcher(), &new, &sandbox));
+    failed(&output, 1, &["something is mounted on it"]);
+    drop(mount);
+    assert!(!new.exists());
 }
 
 #[test]

@@ -15,6 +15,7 @@
 use std::path::PathBuf;
 
 use super::agent::{Agent, Called};
+use super::kill::{self, Whom};
 use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
@@ -23,18 +24,39 @@ use super::switcher::Switcher;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::Dir;
+use crate::sys::signal::{SIGKILL, SIGTERM};
 use crate::tree::build::Built;
 use crate::tree::{Builder, Progress};
 use crate::wire::Links;
 
-/// Brings the sandbox back, without links that leave it, if `links` says so. `report` gets what the caller and the log want to know.
+/// What becomes of the sandbox's content and of who may still change it.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// What becomes of links that leave the sandbox.
+    pub links: Links,
+    /// The processes that are ended before the files come back.
+    pub ends: Ends,
+}
+
+/// Whose processes a cleanup ends (SIGKILL) before the files come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// None: the caller has ended the job.
+    Nothing,
+    /// All that was started for the sandbox's job, as far as it carries the family mark.
+    Family,
+    /// All of the job user's: for an account that one job has at a time.
+    Account,
+}
+
+/// Brings the sandbox back. `report` gets what the caller and the log want to know.
 ///
 /// Running it twice is harmless, and so is running it after a setup that was killed.
 pub fn cleanup(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
-    links: Links,
+    policy: Policy,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     sandbox.retained().map_err(Failure::BadInput)?;
@@ -45,6 +67,9 @@ pub fn cleanup(
         sandbox.secure_proxy(&sandbox.open_retained()?)?;
     }
     report.request = sandbox.request();
+    if retained != Retained::Absent && matches!(found, Found::Theirs(_) | Found::Other(_)) {
+        end(policy.ends, sandbox, switcher, patience, report);
+    }
     let call = |report: &mut Report<'_>| {
         retrying(patience, report, |_| Called::new(switcher, sandbox.path().as_os_str())?.hello())
     };
@@ -85,7 +110,7 @@ pub fn cleanup(
             complete(sandbox, agent, report)?;
         }
         (Retained::Proxy, Found::Theirs(_)) => {
-            let (agent, built) = bring_back(sandbox, switcher, patience, links, report)?;
+            let (agent, built) = bring_back(sandbox, switcher, patience, policy.links, report)?;
             (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
             complete(sandbox, agent, report)?;
         }
@@ -108,6 +133,19 @@ pub fn cleanup(
     }
     sandbox.sweep_all();
     Ok(())
+}
+
+/// Ends what could still change the files. Who can't be ended is named, and keeps nothing from coming back.
+fn end(ends: Ends, sandbox: &Sandbox, switcher: &Switcher, patience: Patience, report: &mut Report<'_>) {
+    let whom = match ends {
+        Ends::Nothing => return,
+        Ends::Family => Whom::Sandbox,
+        Ends::Account => Whom::Account,
+    };
+    let order = kill::Order { whom, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
+    if let Err(error) = kill::kill(switcher, &sandbox.credential(), order, patience, report) {
+        report.notice(&format!("cannot end what the job has left running: {error}"));
+    }
 }
 
 /// Steps 2 to 4, retries included: the agent that has sent the files, and what was built of them.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::sandbox::Sandbox;
 use super::switcher::Switcher;
 use crate::error::{Error, Result};
-use crate::sys::{Errno, process, signal};
+use crate::sys::{Errno, namespace, process, signal};
 
 /// Why the switcher was not executed.
 #[derive(Debug)]
@@ -50,7 +50,10 @@ pub fn run(sandbox: &Sandbox, switcher: &Switcher, wrapper: &OsStr, arguments: &
     let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper];
     let command = switcher.command(fixed.into_iter().chain(arguments.iter().map(OsString::as_os_str)));
     signal::die_of_broken_pipes();
-    let cause = match process::enter(Path::new("/")) {
+    // The job does not outlive its starter. The kernel forgets this when a set-user-ID program such as sudo is executed
+    // (prctl(2), PR_SET_PDEATHSIG); the project's own switcher ends all that it has started.
+    let bound = namespace::die_with_parent(signal::SIGKILL);
+    let cause = match bound.and_then(|()| process::enter(Path::new("/"))) {
         Ok(()) => process::execute_command(&command),
         Err(cause) => cause,
     };

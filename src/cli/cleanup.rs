@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::{Exit, Status};
-use crate::batch::{Report, cleanup};
+use crate::batch::Report;
+use crate::batch::cleanup::{self, Ends, Policy};
 use crate::shown::Shown;
 use crate::wire::Links;
 
@@ -35,7 +36,10 @@ Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
 other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LINKS: what becomes
 of symbolic links that lead out of the sandbox: 'copy' (a copy of the regular
 file that they lead to, if the job can read it; the default), 'drop', or 'keep'
-(then do not follow them with your rights). GLEXEC_HELPERS_LOG: a file,
+(then do not follow them with your rights). GLEXEC_HELPERS_CLEANUP: which
+processes are ended first: 'files' (none; the default), 'family' (all that
+carry the job's mark), or 'account' (all of the job user's; only where an
+account has one job at a time). GLEXEC_HELPERS_LOG: a file,
 'syslog' or 'stderr', for a line of JSON about what was done.",
         &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
     )
@@ -51,7 +55,20 @@ pub fn main() -> ExitCode {
 fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let (sandbox, switcher, patience) = super::setup::arguments(&words)?;
     report.about = sandbox.path();
-    Ok(cleanup::cleanup(&sandbox, &switcher, patience, links()?, report)?)
+    let policy = Policy { links: links()?, ends: ends()? };
+    Ok(cleanup::cleanup(&sandbox, &switcher, patience, policy, report)?)
+}
+
+/// `GLEXEC_HELPERS_CLEANUP`.
+fn ends() -> anyhow::Result<Ends> {
+    const NAME: &str = "GLEXEC_HELPERS_CLEANUP";
+    let Some(text) = std::env::var_os(NAME) else { return Ok(Ends::Nothing) };
+    match text.to_str() {
+        Some("files" | "") => Ok(Ends::Nothing),
+        Some("family") => Ok(Ends::Family),
+        Some("account") => Ok(Ends::Account),
+        _ => anyhow::bail!("{NAME} is none of files, family and account: '{}'", Shown::os(&text)),
+    }
 }
 
 /// `GLEXEC_HELPERS_LINKS`.

@@ -28,11 +28,21 @@ impl Hanging {
 
     /// Mounted over a directory.
     pub fn over(path: &Path) -> Hanging {
+        Hanging::with(path, "")
+    }
+
+    /// The same, open to other users (allow_other).
+    pub fn over_for_all(path: &Path) -> Hanging {
+        Hanging::with(path, ",allow_other")
+    }
+
+    fn with(path: &Path, more: &str) -> Hanging {
         let path = path.to_path_buf();
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let device = Arc::new(device.expect("FUSE is needed: modprobe fuse, or give this machine /dev/fuse"));
         let job = Account::job();
-        let options = format!("fd={},rootmode=40000,user_id={},group_id={}", device.as_raw_fd(), job.uid, job.gid);
+        let options =
+            format!("fd={},rootmode=40000,user_id={},group_id={}{more}", device.as_raw_fd(), job.uid, job.gid);
         let [target, options] =
             [path.as_os_str().as_bytes(), options.as_bytes()].map(|bytes| CString::new(bytes).unwrap());
         let flags = libc::MS_NOSUID | libc::MS_NODEV;

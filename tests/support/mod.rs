@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 pub mod clean_root;
+pub mod condor;
 pub mod forest;
 pub mod glexec;
 pub mod handover;

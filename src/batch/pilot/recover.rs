@@ -68,7 +68,8 @@ impl Left {
             }
             _ => self.switcher_to(None)?,
         };
-        let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, &switcher, PATIENCE, links, report));
+        let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing };
+        let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, &switcher, PATIENCE, policy, report));
         cleaned.map_err(Failure::error)?;
         match output {
             Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)),

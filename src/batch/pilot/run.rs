@@ -160,7 +160,9 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut
         let why = format!("to try again: {}", place::advice(sandbox));
         error.and_then(Err(Error::refused(sandbox.path(), why)))
     };
-    let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, order.links, report));
+    // The payload's family has ended by now.
+    let policy = cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing };
+    let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, policy, report));
     if let Err(failure) = cleaned {
         return Err(match failure {
             Failure::Gone(error) => error.and_then(place::remove(sandbox)),
