@@ -24,6 +24,10 @@ fn main() -> ExitCode {
     let errors = File::create(errors).expect("the file for errors");
     let mut command = Command::new(run);
     command.args(arguments);
+    // Its starter stands in the sandbox; the child goes there by path. They may be different directories.
+    if let Some(sandbox) = arguments.get(2) {
+        command.current_dir(sandbox);
+    }
     let mut starter = starter::Starter::start(command);
     if !starter.is_greeted() {
         eprintln!("the wrapper was not reached; the lines above say why");
