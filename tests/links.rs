@@ -146,8 +146,25 @@ fn a_link_that_leaves_only_because_another_is_a_link_does_not_come_back() {
             assert!(!is_link(&sandbox.join(name)) && !sandbox.join(name).exists(), "{policy}: {name}");
         }
         assert!(is_link(&sandbox.join("self")) && is_link(&sandbox.join("below/up")), "{policy}");
-        assert_eq!(mode(&sandbox.join("below")), 0o555);
+        assert_eq!(mode(&sandbox.join("below")), 0o755);
         assert!(line.contains(r#""links":2"#), "{line}");
+    }
+}
+
+#[test]
+fn a_link_that_leaves_behind_more_links_than_the_kernel_follows_does_not_come_back() {
+    let leave = |sandbox: &Path, _: &Path| {
+        for number in 0..50 {
+            symlink(format!("chain{}", number + 1), sandbox.join(format!("chain{number}"))).unwrap();
+        }
+        symlink(".", sandbox.join("chain50")).unwrap();
+        symlink("chain0/../outside", sandbox.join("trick")).unwrap();
+    };
+    for policy in ["copy", "drop"] {
+        let (_site, sandbox, line) = returned(leave, policy);
+        assert!(!is_link(&sandbox.join("trick")), "{policy}");
+        assert!(is_link(&sandbox.join("chain0")) && is_link(&sandbox.join("chain50")), "{policy}");
+        assert!(line.contains(r#""links":1"#), "{line}");
     }
 }
 

@@ -5,18 +5,20 @@
 mod support;
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use support::Site;
 use support::forest::{Forest, Place};
 use support::handover::{CLEANUP, SETUP, run, with_job};
 use support::kinsfolk::{Kin, hunt, marked_with, report};
 use support::mounts::in_memory;
-use support::trial::{KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back};
+use support::trial::{CHANGING, Call, KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back};
+use support::{Site, said};
 
 /// A quota, a broken disk, too many open files, no memory.
 const ERRORS: [&str; 4] = ["error=EDQUOT", "error=EIO", "error=EMFILE", "error=ENOMEM"];
@@ -50,6 +52,33 @@ fn a_cleanup_in_which_any_call_fails_is_completed_by_the_next() {
 fn a_cleanup_in_whose_agent_any_call_fails_is_completed_by_the_next() {
     for error in ERRORS {
         Trial::new().at_each_call(CLEANUP, Victim::Agent, &[], error, cleanup_told);
+    }
+}
+
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn a_cleanup_that_is_killed_after_a_setup_that_was_killed_is_completed_by_the_next() {
+    let trial = Trial::new();
+    let inode = || fs::metadata(&trial.sandbox).unwrap().ino();
+    let before = inode();
+    let trace = format!("trace={CHANGING}");
+    let kill_at = |helper: &str, call: &Call| {
+        let inject = format!("inject={}:{KILLED}:when={}", call.name, call.number);
+        trial.meddle(helper, &[&trace, &inject], &[])
+    };
+    let calls = trial.changing(SETUP, Victim::Helper, &[]);
+    let of_cleanup = trial.changing(CLEANUP, Victim::Helper, &[]);
+    for (first, second) in calls.iter().flat_map(|first| of_cleanup.iter().map(move |second| (first, second))) {
+        let what =
+            format!("setup killed at {} {}, cleanup at {} {}", first.name, first.number, second.name, second.number);
+        kill_at(SETUP, first);
+        trial.one_copy(&what);
+        // Where less is left to do, it ends before it comes so far.
+        let output = kill_at(CLEANUP, second);
+        assert!(output.status.signal() == Some(9) || output.status.success(), "{what}: {}", said(&output));
+        trial.one_copy(&what);
+        trial.brought_back(&what);
+        assert_eq!(inode(), before, "{what}");
     }
 }
 

@@ -276,9 +276,11 @@ impl Dir {
             tries -= 1;
         }
         match resolved {
-            // A link that leads nowhere, or round in circles, leads nowhere outside.
-            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Some(false),
-            Err(Errno::EXDEV) => Some(true),
+            // A link that leads nowhere leads nowhere outside.
+            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => Some(false),
+            // Behind more links than the kernel follows (40, path_resolution(7)); a program that resolves them by itself may
+            // follow any number.
+            Err(Errno::EXDEV | Errno::ELOOP) => Some(true),
             Err(_) => None,
         }
     }

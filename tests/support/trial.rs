@@ -151,7 +151,7 @@ impl Trial {
     }
 
     /// The changing calls of a helper or its agent, seen in a run of which nothing else is asked.
-    fn changing(&self, helper: &str, victim: Victim, world: &[&str]) -> Vec<Call> {
+    pub fn changing(&self, helper: &str, victim: Victim, world: &[&str]) -> Vec<Call> {
         self.before(helper);
         succeeded(&self.meddle_with(victim, helper, &[&format!("trace={CHANGING}")], world));
         self.clean_up();
