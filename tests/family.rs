@@ -487,7 +487,7 @@ fn a_job_below_a_monitoring_sudo_is_killed_and_its_end_is_noticed() {
         assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
         let pid = if options == ["--family"] { starter.child.id().to_string() } else { "-".to_owned() };
         report(&installation.own(&hunt(&site, options, &sandbox, &pid, "KILL")).output().unwrap());
-        assert_eq!(starter.wait().code(), Some(137));
+        assert_eq!(starter.status(), 137);
         assert_eq!(marked_with(&sandbox), [0; 0]);
         drop(installation);
         fs::remove_dir_all(site.path().join("programs")).unwrap();
@@ -541,7 +541,7 @@ fn a_job_below_a_monitoring_sudo_does_not_outlive_the_agent_above_it() {
     let job = marked_with(&sandbox)[0];
     let above = nix::unistd::Pid::from_raw(parent(job).unwrap().cast_signed());
     nix::sys::signal::kill(above, nix::sys::signal::SIGKILL).unwrap();
-    assert_eq!(starter.wait().code(), Some(137));
+    assert_eq!(starter.status(), 137);
     wait_until("the job has ended, too", || !is_alive(job));
 }
 

@@ -12,8 +12,6 @@ use std::process::Command;
 use support::program;
 use tempfile::TempDir;
 
-const ADAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/glexec-sudo");
-
 /// Every command with its subcommands.
 const COMMANDS: [(&str, &[&str]); 10] = [
     ("condor_glexec_agent", &[]),
@@ -30,7 +28,7 @@ const COMMANDS: [(&str, &[&str]); 10] = [
 
 fn pages() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let status = Command::new(program("examples/pages")).arg(ADAPTER).arg(directory.path()).status().unwrap();
+    let status = Command::new(program("examples/pages")).arg(directory.path()).status().unwrap();
     assert!(status.success());
     directory
 }
@@ -76,7 +74,7 @@ fn every_command_has_a_page_with_every_option_that_its_help_names() {
         if name == "condor_glexec_agent" {
             continue;
         }
-        let program = if name == "glexec-sudo" { PathBuf::from(ADAPTER) } else { program(name) };
+        let program = program(name);
         let mut help = printed(&program, &["--help".as_ref()]);
         for command in commands {
             assert!(page.lines().any(|line| line == format!("{name} {command}")), "{name} {command}");

@@ -9,9 +9,11 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use support::handover::{UPDATE, furnished, holds, is_with_job, kill, new_proxy, set_mode, text, update, with_job};
-use support::kinsfolk::Target;
+use support::job::run;
+use support::kinsfolk::{Target, marked_with, state};
 use support::picture::picture;
-use support::{Account, PROXY, Site, failed, own, retained, said, succeeded, write};
+use support::starter::Starter;
+use support::{Account, PROXY, Site, failed, is_rootless, own, retained, said, succeeded, wait_until, write};
 
 // update_proxy.
 
@@ -181,5 +183,43 @@ fn a_proxy_renewed_between_a_killed_helper_and_the_next_is_not_lost() {
         site.clean_up(&sandbox);
         holds(&sandbox, "a new one", Account::batch());
         fs::remove_dir_all(&sandbox).unwrap();
+    }
+}
+
+/// Starts a shell script as a job, which makes the file `begun` when it has.
+fn begun(site: &Site, sandbox: &Path, script: &str) -> Starter {
+    let mut starter = Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
+    let null = File::options().read(true).write(true).open("/dev/null").unwrap();
+    assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
+    wait_until("the job has begun", || sandbox.join("begun").exists());
+    fs::remove_file(sandbox.join("begun")).unwrap();
+    starter
+}
+
+#[test]
+fn a_signal_to_the_pid_of_run_reaches_the_job_through_the_switcher() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    // Whatever SIGKILL is to mean: for HTCondor the variable is there or not for all of its calls.
+    for meaning in ["process", "family"] {
+        let send = |pid: u32, signal: &str| {
+            let mut call = kill(&site, &site.switcher(), &sandbox, pid, signal);
+            succeeded(&call.env("GLEXEC_HELPERS_KILL", meaning).output().unwrap());
+        };
+        let mut asked = begun(&site, &sandbox, "trap 'exit 5' TERM; : >begun; while :; do sleep 0.05; done");
+        send(asked.child.id(), "TERM");
+        assert_eq!(asked.wait().code(), Some(5), "{meaning}");
+        let mut stopped = begun(&site, &sandbox, ": >begun; exec sleep 60");
+        let jobs = || marked_with(&sandbox).into_iter().map(state).collect::<Vec<_>>();
+        send(stopped.child.id(), "STOP");
+        wait_until("the job is stopped", || jobs() == [Some('T')]);
+        send(stopped.child.id(), "CONT");
+        wait_until("the job goes on", || jobs() == [Some('S')]);
+        if !is_rootless() {
+            assert_eq!(marked_with(&sandbox), [stopped.child.id()], "run has become the job");
+        }
+        send(stopped.child.id(), "KILL");
+        assert_eq!(stopped.status(), 128 + 9, "{meaning}");
+        wait_until("the job is gone", || jobs().is_empty());
     }
 }

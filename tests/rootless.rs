@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use support::glexec::{Rootless, processes_of};
 use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
 use support::keys::{KEY, with_a_key};
-use support::kinsfolk::{Target, is_alive, marked_with, state};
+use support::kinsfolk::{Target, is_alive, state};
 use support::mounts::Mounts;
 use support::starter::Starter;
 use support::{
@@ -972,35 +972,15 @@ fn fifty_callers_at_once_get_what_they_should() {
 // Below the helpers.
 
 #[test]
-fn a_signal_to_the_pid_of_run_reaches_the_job_through_the_switcher() {
+fn a_call_of_the_switcher_with_another_credential_is_just_a_process_of_the_callers() {
     let site = Site::new();
     let (sandbox, glexec) = (site.sandbox("s"), program("glexec"));
     succeeded(&site.call(SETUP, &glexec, &sandbox).output().unwrap());
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
-    let begin = |script: &str| {
-        let mut starter = Starter::start(run(&site, &glexec, &sandbox, &["/bin/sh", "-c", script]));
-        assert_eq!(starter.launch(b"A=1", [&null, &null, &null]), b"");
-        wait_until("the job has begun", || sandbox.join("begun").exists());
-        fs::remove_file(sandbox.join("begun")).unwrap();
-        starter
-    };
-    let send = |pid: u32, signal: &str| succeeded(&kill(&site, &glexec, &sandbox, pid, signal).output().unwrap());
-    let mut asked = begin("trap 'exit 5' TERM; : >begun; while :; do sleep 0.05; done");
-    send(asked.child.id(), "TERM");
-    assert_eq!(asked.wait().code(), Some(5));
-    let mut stopped = begin(": >begun; exec sleep 60");
-    let jobs = || marked_with(&sandbox).into_iter().map(state).collect::<Vec<_>>();
-    send(stopped.child.id(), "STOP");
-    wait_until("the job is stopped", || jobs() == [Some('T')]);
-    send(stopped.child.id(), "CONT");
-    wait_until("the job goes on", || jobs() == [Some('S')]);
-    send(stopped.child.id(), "KILL");
-    assert_eq!(stopped.wait().signal(), Some(9));
-    wait_until("the job is gone", || jobs().is_empty());
-    // With another credential it is just a process of the caller's.
     let other = site.sandbox("other");
     succeeded(&site.call(SETUP, &glexec, &other).output().unwrap());
-    let mut foreign = begin(": >begun; exec sleep 60");
+    let mut foreign = Starter::start(run(&site, &glexec, &sandbox, &["/bin/sleep", "60"]));
+    assert_eq!(foreign.launch(b"A=1", [&null, &null, &null]), b"");
     let output = kill(&site, &glexec, &other, foreign.child.id(), "KILL").output().unwrap();
     failed(&output, 2, &["not the job user's"]);
     foreign.child.kill().unwrap();

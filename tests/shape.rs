@@ -84,11 +84,6 @@ fn started(command: Command) -> Starter {
     starter
 }
 
-/// A switcher that is not even a process of its own: it becomes sudo, which becomes the command.
-fn direct(site: &Site) -> PathBuf {
-    site.script("direct", &format!(r#"exec {} "$@""#, as_job()))
-}
-
 /// A sandbox with every kind of entry that crosses over.
 fn furnished(site: &Site, name: &str) -> PathBuf {
     let sandbox = site.sandbox(name);
@@ -108,7 +103,7 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     site.set_up(&sandbox);
-    let (switcher, log) = (direct(&site), site.path().join("log"));
+    let (switcher, log) = (site.switcher(), site.path().join("log"));
     let call = run(&site, &switcher, &sandbox, &["/bin/true"]);
     let mut starter = started(traced(&call, &log, &["trace=execve,clone,clone3,fork,vfork"]));
     assert!(starter.wait().success());
@@ -130,8 +125,7 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
     assert_eq!(steps.collect::<Vec<_>>(), expected);
 }
 
-const OF_SWITCHERS: [&str; 5] =
-    ["/usr/bin/stat", "/usr/bin/id", "/usr/bin/sudo", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+const OF_SWITCHERS: [&str; 3] = ["/usr/bin/sudo", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
 
 #[test]
 fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
@@ -150,7 +144,7 @@ fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
         let mut expected = vec![text(call.get_program()), text(site.switcher()), agent()];
         expected.sort();
         let mut found = all_executed(&log);
-        // What the switchers execute themselves: the adapter asks stat and id, and calls sudo.
+        // What the switchers execute themselves.
         found.retain(|path| !OF_SWITCHERS.contains(&path.as_str()));
         assert_eq!(found, expected);
     };
@@ -362,7 +356,7 @@ fn everything_works_on_an_old_kernel() {
     });
     let pid = seen_here(pid.trim().parse().unwrap(), Account::of(&sandbox));
     succeeded(&old(kill(&site, &sandbox, pid, "TERM")).output().unwrap());
-    assert_eq!(starter.wait().code(), Some(128 + 15));
+    assert_eq!(starter.status(), 128 + 15);
     fs::remove_file(sandbox.join("pid")).unwrap();
     succeeded(&old(site.call("condor_glexec_cleanup", &site.switcher(), &sandbox)).output().unwrap());
     let mut after = picture(&sandbox);

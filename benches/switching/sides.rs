@@ -97,7 +97,7 @@ fn glexec(scene: &Scene) -> Call {
 }
 
 fn pilot_with_adapter(scene: &Scene) -> Call {
-    pilot(scene, &scene.rootless.site.path().join("glexec-sudo"))
+    pilot(scene, &program("glexec-sudo"))
 }
 
 fn pilot_with_glexec(scene: &Scene) -> Call {

@@ -1,4 +1,4 @@
-//! Writes man pages and shell completions, for scripts/install: `pages <scripts/glexec-sudo> <directory>`. Not installed.
+//! Writes man pages and shell completions, for scripts/install: `pages <directory>`. Not installed.
 //!
 //! A page is what `--help` prints, set in the form of man(7): there is one text, and it can't say two things.
 
@@ -8,12 +8,11 @@ mod page;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::process::Command as Process;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Command;
 use clap_complete::Shell;
-use glexec_helpers::cli::{cleanup, glexec, job_wrapper, kill, pilot, run, setup, update_proxy};
+use glexec_helpers::cli::{cleanup, glexec, glexec_sudo, job_wrapper, kill, pilot, run, setup, update_proxy};
 
 /// The agent has no options, and nobody calls it by hand.
 const AGENT: &str = "\
@@ -35,7 +34,7 @@ Exit status: 0; 1 for everything else.
 
 fn main() -> Result<()> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let [adapter, top] = &words[..] else { bail!("usage: pages <scripts/glexec-sudo> <directory>") };
+    let [top] = &words[..] else { bail!("usage: pages <directory>") };
     let definitions = [
         setup::definition(),
         run::definition(),
@@ -47,11 +46,7 @@ fn main() -> Result<()> {
     ];
 
     let mut pages: Vec<page::Page> = definitions.iter().map(page_of).collect();
-    let said = Process::new(adapter).arg("--help").output().with_context(|| format!("{adapter:?} --help"))?;
-    let adapter_help = String::from_utf8(said.stdout).context("glexec-sudo --help")?;
-    for (name, text) in
-        [("condor_glexec_agent", AGENT), ("glexec", glexec::HELP), ("glexec-sudo", adapter_help.as_str())]
-    {
+    for (name, text) in [("condor_glexec_agent", AGENT), ("glexec", glexec::HELP), ("glexec-sudo", glexec_sudo::HELP)] {
         pages.push(page::Page::new(name, text));
     }
     let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();

@@ -273,6 +273,8 @@ impl Ended {
             Some(201) => "the switcher failed, status 201: client error".to_owned(),
             Some(202) => "the switcher failed, status 202: internal error".to_owned(),
             Some(203) => "the switcher failed, status 203: authorization error".to_owned(),
+            // sudo's own for all that it refuses, and many commands'.
+            Some(1) => "the switcher, or the command behind it, ended with status 1".to_owned(),
             Some(status) => format!("the command behind the switcher ended with status {status}"),
         };
         let why = if self.said.is_empty() { what } else { format!("{what}: {}", self.said) };

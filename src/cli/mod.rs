@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod cleanup;
 pub mod glexec;
+pub mod glexec_sudo;
 pub mod job_wrapper;
 
 pub mod kill;

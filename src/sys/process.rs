@@ -30,6 +30,13 @@ pub fn create_privately() -> u32 {
     set_umask(0o077)
 }
 
+/// Whether this process has rights that its caller has not, because its program is set-user-ID, set-group-ID or has
+/// capabilities (AT_SECURE, getauxval(3)).
+pub fn is_privileged() -> bool {
+    // SAFETY: reads what the kernel has told this process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Becomes another program, without looking for it in PATH. Returns only the reason why it could not.
 pub fn execute(program: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
     match nix::unistd::execve(program, arguments, environment) {
@@ -96,6 +103,11 @@ pub fn start_bound(command: &mut Command) -> std::io::Result<Child> {
 /// Whether this user may execute a file.
 pub fn may_execute(path: &Path) -> bool {
     path.is_file() && nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
+/// Whether this user may read a file.
+pub fn may_read(path: &Path) -> bool {
+    nix::unistd::eaccess(path, nix::unistd::AccessFlags::R_OK).is_ok()
 }
 
 /// Whether this user may make and rename things in a directory.

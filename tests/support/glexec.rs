@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use super::{Account, Site, own, program, said, write};
+use super::{Account, MAP, Site, own, program, said, write};
 
 /// A place with a credential and leases.
 pub struct Rootless {
@@ -51,7 +51,7 @@ impl Rootless {
         fs::create_dir(&table).unwrap();
         fs::set_permissions(&table, fs::Permissions::from_mode(0o700)).unwrap();
         for user in taken {
-            write(table.join(user.to_string()), lease(&self.site.path().join("glexec-sudo")), 0o600);
+            write(table.join(user.to_string()), lease(Path::new(MAP)), 0o600);
         }
         for (user, age) in free {
             let path = table.join(user.to_string());

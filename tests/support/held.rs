@@ -36,7 +36,7 @@ pub const POINTS: [Point; 6] =
 pub enum Switching {
     /// It becomes the agent, as sudo does: both are one process.
     Becomes,
-    /// It is the parent, and waits, as glexec and scripts/glexec-sudo do.
+    /// It is the parent, and waits, as glexec does.
     Stays,
 }
 

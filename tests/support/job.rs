@@ -68,6 +68,6 @@ impl Job {
 
     /// Waits for its end.
     pub fn status(mut self) -> Option<i32> {
-        self.starter.wait().code()
+        Some(self.starter.status())
     }
 }

@@ -127,7 +127,7 @@ pub fn as_job() -> String {
     if is_rootless() { program("glexec").display().to_string() } else { "/usr/bin/sudo -n -u gh-job --".to_owned() }
 }
 
-/// A place with a directory for sandboxes, mode 1777, and the sudo adapter; removed at the end.
+/// A place with a directory for sandboxes, mode 1777; removed at the end.
 pub struct Site {
     directory: TempDir,
 }
@@ -141,8 +141,6 @@ impl Site {
         let site = Site { directory };
         fs::create_dir(site.execute()).unwrap();
         fs::set_permissions(site.execute(), Permissions::from_mode(0o1777)).unwrap();
-        let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/glexec-sudo");
-        executable(&site.path().join("glexec-sudo"), &fs::read(adapter).unwrap());
         fs::create_dir(site.leases()).unwrap();
         fs::set_permissions(site.leases(), Permissions::from_mode(0o700)).unwrap();
         Account::batch().owns(site.leases());
@@ -160,7 +158,7 @@ impl Site {
 
     /// The real switcher: sudo behind its adapter, or the project's own.
     pub fn switcher(&self) -> PathBuf {
-        if is_rootless() { program("glexec") } else { self.path().join("glexec-sudo") }
+        program(if is_rootless() { "glexec" } else { "glexec-sudo" })
     }
 
     /// A switcher of the test's own: a script.
@@ -211,11 +209,11 @@ impl Site {
         command
     }
 
-    /// Makes a call of the real switcher fail for now, with status 202 or 203.
+    /// Makes a call of the real switcher fail in a way that may pass, with status 202 or 203.
     pub fn forbid(&self, call: &mut Command) {
         let forbidden = self.path().join("forbidden");
-        write(&forbidden, "gh-batch gh-other\n", 0o644);
-        // sudo has no rule for that; and nobody finds newuidmap there.
+        write(&forbidden, "gh-other gh-job\n", 0o644);
+        // The batch user has no line in the map; and newuidmap is not found there.
         if is_rootless() {
             call.env("PATH", "/nonexistent")
         } else {
@@ -235,11 +233,7 @@ impl Site {
         if !elsewhere.exists() {
             fs::create_dir(&elsewhere).unwrap();
             fs::set_permissions(&elsewhere, Permissions::from_mode(0o700)).unwrap();
-            write(
-                elsewhere.join(SUBORDINATE.start.to_string()),
-                glexec::lease(&self.path().join("glexec-sudo")),
-                0o600,
-            );
+            write(elsewhere.join(SUBORDINATE.start.to_string()), glexec::lease(Path::new(MAP)), 0o600);
             own(&elsewhere, Account::batch());
         }
         call.env("GLEXEC_STATE_DIR", &elsewhere);

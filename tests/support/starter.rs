@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -89,6 +90,12 @@ impl Starter {
     /// Waits for the end of the job.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Waits for it: the job's status, 128 and its number for a signal, whether the switcher has stayed and says so, or was the job.
+    pub fn status(&mut self) -> i32 {
+        let ended = self.wait();
+        ended.code().or(ended.signal().map(|signal| 128 + signal)).unwrap()
     }
 }
 
