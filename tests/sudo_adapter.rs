@@ -717,18 +717,40 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
         install -m 440 ~/glexec-helpers/scripts/glexec-sudo.sudoers /etc/sudoers.d/glexec-sudo",
     );
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
-    let reaches = || {
-        let out = machine.script(
-            "condor",
+    // A secret; what sudo keeps by default, if it holds no more than it should; and what this machine adds to that.
+    let given = ["CONDOR_PRIVATE_KEY", "KRB5CCNAME", "DISPLAY", "XAUTHORITY", "TZ", "LANG", "LC_ALL", "ADDED"];
+    let reach = || {
+        let variables: String = given.iter().map(|name| format!("{name}=given ")).collect();
+        let call = format!(
             "echo token >credential
-            GLEXEC_CLIENT_CERT=$HOME/credential CONDOR_PRIVATE_KEY=secret /run/built/glexec-sudo \
-                /usr/local/libexec/glexec-helpers/condor_glexec_agent",
+            env GLEXEC_CLIENT_CERT=$HOME/credential {variables} /run/built/glexec-sudo \
+                /usr/local/libexec/glexec-helpers/condor_glexec_agent"
         );
-        assert!(text(&out.stdout).contains("USER=job\n"), "{}{}", text(&out.stdout), text(&out.stderr));
-        ["CONDOR_PRIVATE_KEY", "GLEXEC_CLIENT_CERT"].map(|name| text(&out.stdout).contains(name))
+        let out = machine.script("condor", &call);
+        let said = text(&out.stdout);
+        assert!(said.contains("USER=job\n"), "{said}{}", text(&out.stderr));
+        let of_sudo = |name: &str| {
+            ["PATH", "HOME", "MAIL", "SHELL", "LOGNAME", "USER", "TERM"].contains(&name) || name.starts_with("SUDO_")
+        };
+        let names = said.lines().filter_map(|line| Some(line.split_once('=')?.0.to_owned()));
+        names.filter(|name| !of_sudo(name)).collect::<Vec<_>>()
     };
-    assert_eq!(reaches(), [false, false]);
-    // Without the sample's word for it, they would.
-    machine.script("root", "sed -i 's/ env_reset,//' /etc/sudoers.d/glexec-sudo");
-    assert_eq!(reaches(), [true, true]);
+    let nothing = [""; 0];
+    assert_eq!(reach(), nothing);
+    machine.script("root", "echo 'Defaults env_reset, env_keep += \"ADDED\"' >>/etc/sudoers");
+    assert_eq!(reach(), nothing);
+    // Without the sample's words for it, what is kept would come through, and then all.
+    let without = |words: &str| {
+        let edit = format!("sed -i 's/, {words}//' /etc/sudoers.d/glexec-sudo && visudo -cqf /etc/sudoers");
+        assert!(machine.script("root", &edit).status.success());
+    };
+    without("!env_keep, !env_check");
+    let kept = reach();
+    assert!(["KRB5CCNAME", "DISPLAY", "TZ", "ADDED"].iter().all(|name| kept.contains(&(*name).to_owned())), "{kept:?}");
+    machine.script(
+        "root",
+        "echo 'Defaults !env_reset' >>/etc/sudoers; sed -i 's/ env_reset,//' /etc/sudoers.d/glexec-sudo",
+    );
+    let all = reach();
+    assert!(given.iter().all(|name| all.contains(&(*name).to_owned())), "{all:?}");
 }
