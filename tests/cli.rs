@@ -204,7 +204,12 @@ fn enough(arguments: &str) -> usize {
 fn pauses(output: &Output) -> (Vec<String>, String) {
     let mut lines: Vec<_> = said(output).lines().map(str::to_owned).collect();
     let last = lines.pop().unwrap_or_default();
+    lines.retain(|line| is_pause(line));
     (lines, last)
+}
+
+fn is_pause(line: &str) -> bool {
+    line.starts_with("Glexec exited with status ")
 }
 
 // Usage.
@@ -610,14 +615,44 @@ fn call_that_works_at_last_is_a_success() {
     let bench = Bench::new("[ $(wc -l <$here/calls) = 3 ] || exit 203");
     let output = bench.repeating(KILL, "5", "0").output().unwrap();
     assert_eq!((output.status.code(), bench.calls()), (Some(0), 3));
-    assert_eq!(said(&output), "Glexec exited with status 203; retrying in 0 seconds.\n".repeat(2));
+    let lines = said(&output);
+    let (cause, pauses) = lines.split_once('\n').unwrap();
+    assert!(cause.contains("status 203: authorization error"), "{cause}");
+    assert_eq!(pauses, "Glexec exited with status 203; retrying in 0 seconds.\n".repeat(2));
+}
+
+#[test]
+fn the_cause_comes_before_the_first_pause_and_again_when_it_changes() {
+    let pause = |status| format!("Glexec exited with status {status}; retrying in 0 seconds.");
+    for (name, _, used_up) in RETRYING {
+        let bench = Bench::new(
+            "case $(wc -l <$here/calls) in
+            [12]) echo 'no ticket' >&2; exit 203 ;;
+            *) printf 'the server\nis down' >&2; exit 202 ;;
+            esac",
+        );
+        let output = bench.repeating(name, "3", "0").output().unwrap();
+        assert_eq!(output.status.code(), Some(used_up));
+        let all = said(&output);
+        let [first, one, two, changed, three, last] = all.lines().collect::<Vec<_>>()[..] else {
+            panic!("{name}: {all}")
+        };
+        assert!(first.ends_with("switcher: the switcher failed, status 203: authorization error: no ticket"), "{all}");
+        assert_eq!([one, two, three], [pause(203), pause(203), pause(202)]);
+        assert!(
+            changed.ends_with("switcher: the switcher failed, status 202: internal error: the server; is down"),
+            "{all}"
+        );
+        assert!(last.contains(changed) && last.ends_with("(calls made: 4)"), "{all}");
+    }
 }
 
 /// The first lines of a command about its pauses, each with the moment at which it came; the command ends with them.
 fn first_lines(mut command: Command, count: usize) -> Vec<(String, Instant)> {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let lines = lines.take(count).map(|line| (line.unwrap(), Instant::now())).collect();
+    let lines =
+        lines.map(|line| (line.unwrap(), Instant::now())).filter(|(line, _)| is_pause(line)).take(count).collect();
     child.kill().unwrap();
     child.wait().unwrap();
     lines

@@ -263,7 +263,7 @@ fn setup_ends_with_0_1_2_or_3() {
     let call = |switcher: &Path| site.call(SETUP, switcher, &sandbox);
     let mut forbidden = call(&site.switcher());
     site.forbid(&mut forbidden);
-    assert_eq!(status(forbidden), (3, 3), "it is not allowed: after two retries");
+    assert_eq!(status(forbidden), (3, 4), "it is not allowed: the cause, two pauses, and the end");
     assert_eq!(status(call(Path::new("/bin/false"))), (2, 1));
     assert_eq!(status(call(&site.switcher())), (0, 0));
     assert_eq!(status(call(&site.switcher())), (1, 1), "it is set up already");

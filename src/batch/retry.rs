@@ -94,13 +94,15 @@ impl From<Error> for Failure {
 }
 
 /// Makes calls until one works, one fails for good, or more than `max_retries` have failed. Before each pause the caller
-/// gets a line.
+/// gets a line; before the first of these, and when it changes, another one with the cause: a starter shows the beginning of
+/// what it was told, if not all fits, as the reason why a job is held.
 pub fn retrying<T>(
     patience: Patience,
     report: &mut Report<'_>,
     mut call: impl FnMut(&mut Report<'_>) -> Result<T, Attempt>,
 ) -> Result<T, Failure> {
     let mut failures = 0;
+    let mut told = String::new();
     loop {
         let ended = match call(report) {
             Ok(value) => return Ok(value),
@@ -111,6 +113,11 @@ pub fn retrying<T>(
         report.statuses.push(ended.code());
         if failures > patience.max_retries {
             return Err(Failure::RetriesUsedUp(ended.error(), failures));
+        }
+        let cause = ended.clone().error().to_string();
+        if cause != told {
+            report.notice(&cause);
+            told = cause;
         }
         let seconds = pause(patience.min_delay, failures);
         report.notice(&format!("Glexec exited with status {}; retrying in {seconds} seconds.", ended.code()));

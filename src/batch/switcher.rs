@@ -249,7 +249,7 @@ fn said(pipe: &mut File) -> String {
 }
 
 /// A call of the switcher that is over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ended {
     program: PathBuf,
     /// The exit status, 128 + N for signal N; none if the switcher did not end in time.
