@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use support::installation::PROGRAMS;
 use support::{PROXY, executable, failed, program, retained, said, succeeded, wait_until, write};
 use tempfile::TempDir;
 
@@ -263,6 +264,43 @@ fn version_is_named_with_status_0() {
             assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
         }
     }
+}
+
+#[test]
+fn every_program_tells_what_it_is_for_and_its_version() {
+    // Whoever calls: root, too.
+    for name in PROGRAMS {
+        let printed = |option: &str| {
+            let output = Command::new(program(name)).arg(option).env_clear().output().unwrap();
+            succeeded(&output);
+            String::from_utf8(output.stdout).unwrap()
+        };
+        for option in ["-h", "--help"] {
+            let help = printed(option);
+            let is_told = ["Usage: ", name, "-h, --help", "--version"].iter().all(|part| help.contains(part));
+            // Each of the pilot's commands has statuses of its own.
+            assert!(is_told && (help.contains("Exit status: ") || name == "condor_glexec_pilot"), "{name}: {help}");
+        }
+        for option in ["-V", "--version"] {
+            let version = printed(option);
+            assert!(version.starts_with(&format!("{name} {}", env!("CARGO_PKG_VERSION"))), "{version}");
+        }
+    }
+}
+
+#[test]
+fn help_of_the_pilot_is_a_command_as_well() {
+    let printed = |words: &[&str]| {
+        let output = Command::new(program("condor_glexec_pilot")).args(words).env_clear().output().unwrap();
+        succeeded(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(printed(&["help"]), printed(&["--help"]));
+    for command in ["run", "recover", "renew-proxy", "doctor"] {
+        assert_eq!(printed(&["help", command]), printed(&[command, "--help"]));
+    }
+    let wrong = Command::new(program("condor_glexec_pilot")).args(["help", "nothing"]).output().unwrap();
+    failed(&wrong, 240, &["condor_glexec_pilot: no such command", "usage: condor_glexec_pilot"]);
 }
 
 #[test]

@@ -117,7 +117,10 @@ fn the_samples_name_the_programs_where_they_are() {
     let configuration = text("condor_config.glexec");
     assert!(configuration.contains(&format!("\nGLEXEC = {}/glexec-sudo\n", libexec.display())), "{configuration}");
     // A job without a proxy would be started again without end.
-    assert!(configuration.contains("\nSTART = ($(START)) && (TARGET.x509userproxy =!= UNDEFINED)\n"), "{configuration}");
+    assert!(
+        configuration.contains("\nSTART = ($(START)) && (TARGET.x509userproxy =!= UNDEFINED)\n"),
+        "{configuration}"
+    );
     for name in ["glexec-sudo.sudoers", "glexec-sudo.map", "condor_config.glexec"] {
         assert!(!text(name).contains("/usr/local"), "{name}");
     }

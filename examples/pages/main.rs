@@ -12,25 +12,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use clap::Command;
 use clap_complete::Shell;
-use glexec_helpers::cli::{cleanup, glexec, glexec_sudo, job_wrapper, kill, pilot, run, setup, update_proxy};
-
-/// The agent has no options, and nobody calls it by hand.
-const AGENT: &str = "\
-Does the work of the other programs as the job user.
-
-Usage: condor_glexec_agent <errand> [arg...]
-
-The helpers execute it through the identity switcher: it builds and removes
-the job user's copy of a sandbox, enters it and becomes the job's wrapper, and
-finds and signals the job's processes. It is not meant to be called by hand. It
-refuses to run as root.
-
-It must lie beside the other programs, where the job user can execute it, and
-nobody but root should be able to read it (mode 0711): who can't read a program
-can't trace it either. It is the one program that a sudo rule has to name.
-
-Exit status: 0; 1 for everything else.
-";
+use glexec_helpers::cli::{agent, cleanup, glexec, glexec_sudo, job_wrapper, kill, pilot, run, setup, update_proxy};
 
 fn main() -> Result<()> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -46,7 +28,9 @@ fn main() -> Result<()> {
     ];
 
     let mut pages: Vec<page::Page> = definitions.iter().map(page_of).collect();
-    for (name, text) in [("condor_glexec_agent", AGENT), ("glexec", glexec::HELP), ("glexec-sudo", glexec_sudo::HELP)] {
+    for (name, text) in
+        [("condor_glexec_agent", agent::HELP), ("glexec", glexec::HELP), ("glexec-sudo", glexec_sudo::HELP)]
+    {
         pages.push(page::Page::new(name, text));
     }
     let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();

@@ -60,12 +60,11 @@ before the other side of a transfer is given up (600; 0 is for ever).
 GLEXEC_HELPERS_LINKS: what becomes of links that leave the sandbox: 'copy',
 'keep' or 'drop'. GLEXEC_ID: a name of yours for the lines of the log.
 
-'condor_glexec_pilot <command> --help' tells more.",
+'condor_glexec_pilot help <command>' tells more.",
         )
         .override_usage("condor_glexec_pilot run|recover|renew-proxy|doctor [options] …")
         .subcommand_required(true)
         .args_override_self(true)
-        .disable_help_subcommand(true)
         .subcommand(run_definition())
         .subcommand(recover_definition())
         .subcommand(renew_definition())
