@@ -211,7 +211,7 @@ impl Family {
         // Nobody in there any more: from now on the number may be anybody's. And a living process with a dead member's is another one.
         let members = self.members.values().map(|member| &member.found);
         let led: HashSet<i32> = seen.values().chain(members).flat_map(|entry| [entry.session, entry.group]).collect();
-        let reused = |pid: &i32| self.ended.contains(pid) && seen.get(pid).is_some_and(|entry| !entry.is_zombie());
+        let reused = |pid: &i32| self.ended.contains(pid) && seen.get(pid).is_some_and(|entry| !entry.has_ended());
         self.leaders.retain(|pid| led.contains(pid) && !reused(pid));
 
         // Whom each number stands above, in one of the three ways.
@@ -240,7 +240,7 @@ impl Family {
         add(living.chain(&self.leaders).copied().collect(), &mut found);
         let mut untold = Vec::new();
         for (pid, entry) in seen {
-            if !found.contains(pid) && !entry.is_zombie() && is_own(*pid) {
+            if !found.contains(pid) && !entry.has_ended() && is_own(*pid) {
                 let variable = proc::variable(*pid, FAMILY);
                 match variable.at_entry("read the environment of", || format!("process {pid}").into())? {
                     Variable::Is(value) if value == mark => add(vec![*pid], &mut found),
@@ -287,7 +287,6 @@ fn hold(pid: i32, found: &Entry) -> crate::sys::Result<Option<OwnedFd>> {
         held => held?,
     };
     let Some(now) = proc::entry(pid)?.filter(|now| now.started == found.started) else { return Ok(None) };
-    // The first thread of a process may have ended before the others.
-    let ended = now.is_zombie() && process::wait_for_end(&held, Duration::ZERO)?;
+    let ended = now.has_ended() && process::wait_for_end(&held, Duration::ZERO)?;
     Ok((!ended).then_some(held))
 }

@@ -70,7 +70,7 @@ pub fn kill_all_at_once() -> Result<HashSet<i32>> {
     if !process::reach_the_first(&above) || above.iter().any(|pid| family::is_own(*pid)) {
         return Ok(HashSet::new());
     }
-    let lives = |pid: &i32| state(*pid).is_some_and(|entry| !entry.is_zombie());
+    let lives = |pid: &i32| state(*pid).is_some_and(|entry| !entry.has_ended());
     let all = proc::numbers().at("read the directory", "/proc")?;
     let meant = all.into_iter().filter(|pid| *pid != own && family::is_own(*pid)).filter(lives).collect();
     match signal::send_to_all_others(signal::SIGKILL) {
@@ -211,8 +211,7 @@ impl Hunter<'_> {
             let new = jobs(&self.look()?.new);
             self.signal(&new, order.asks);
             // One that is stopped does not hear it.
-            let stopped: Vec<i32> =
-                new.into_iter().filter(|pid| state(*pid).is_some_and(|entry| entry.is_stopped())).collect();
+            let stopped: Vec<i32> = new.into_iter().filter(|pid| !is_at_work(*pid)).collect();
             self.signal(&stopped, SIGCONT);
             let all = self.all();
             let left = end.saturating_duration_since(Instant::now());
@@ -284,7 +283,7 @@ fn jobs(pids: &[i32]) -> Vec<i32> {
 /// Whether a process, or one of its threads, is neither stopped nor at its end.
 fn is_at_work(pid: i32) -> bool {
     state(pid).is_some_and(|entry| match entry.threads {
-        0 | 1 => !entry.is_stopped() && !entry.is_zombie(),
+        0 | 1 => !entry.is_stopped() && !entry.has_ended(),
         _ => proc::has_thread_at_work(pid),
     })
 }

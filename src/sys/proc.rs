@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use super::{Errno, Result};
 
@@ -9,7 +10,8 @@ use super::{Errno, Result};
 /// descriptor first, and then looks whether it is still the one that was started then.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// What it does: a letter of proc_pid_stat(5), such as `R`, `D`, `T` or `Z`.
+    /// What it does: a letter of proc_pid_stat(5), such as `R`, `D`, `T` or `Z`. Of its first thread; if that has ended and another
+    /// one has not, of that one.
     pub state: u8,
     /// Who started it, or adopted it.
     pub parent: i32,
@@ -31,19 +33,14 @@ impl Entry {
         matches!(self.state, b'T' | b't')
     }
 
-    /// Whether none of its threads is left.
+    /// Whether none of its threads is left; it may still wait to be reaped.
     pub fn has_ended(&self) -> bool {
-        self.is_zombie() && self.threads <= 1
+        matches!(self.state, b'Z' | b'X')
     }
 
     /// Whether it waits for a device or a file server, and cannot end before that answers.
     pub fn waits_for_a_device(&self) -> bool {
         self.state == b'D'
-    }
-
-    /// Whether it has ended, or at least its first thread has.
-    pub fn is_zombie(&self) -> bool {
-        matches!(self.state, b'Z' | b'X')
     }
 }
 
@@ -58,17 +55,30 @@ pub fn entry(pid: i32) -> Result<Option<Entry>> {
     // A line is shorter than this: some fifty numbers and a name of 15 bytes.
     let mut line = [0; 2048];
     let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line));
-    Ok(known(read)?.and_then(|length| parse(&line[..length])))
+    let entry = known(read)?.and_then(|length| parse(&line[..length]));
+    Ok(entry.map(|entry| match entry.has_ended() && entry.threads > 1 {
+        // Its first thread alone has ended (pthread_exit(3) in main does that): the kernel shows that one's state.
+        true => {
+            Entry { state: states_of_threads(pid).find(|state| !state.has_ended()).unwrap_or(entry).state, ..entry }
+        }
+        false => entry,
+    }))
 }
 
 /// Whether a process of several threads is still at work in one of them: whoever stops it stops them one by one.
 pub fn has_thread_at_work(pid: i32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-    let at_work = |thread: std::fs::DirEntry| {
-        let line = std::fs::read(thread.path().join("stat")).ok()?;
-        parse(&line).map(|entry| !entry.is_stopped() && !entry.is_zombie())
-    };
-    threads.is_ok_and(|threads| threads.flatten().any(|thread| at_work(thread) == Some(true)))
+    states_of_threads(pid).any(|thread| !thread.is_stopped() && !thread.has_ended())
+}
+
+/// What each thread of a process is now.
+fn states_of_threads(pid: i32) -> impl Iterator<Item = Entry> {
+    threads(pid).filter_map(|thread| parse(&std::fs::read(thread.join("stat")).ok()?))
+}
+
+/// Where the kernel shows the threads of a process.
+fn threads(pid: i32) -> impl Iterator<Item = PathBuf> {
+    let listing = std::fs::read_dir(format!("/proc/{pid}/task"));
+    listing.into_iter().flatten().flatten().map(|thread| thread.path())
 }
 
 /// The children of a process of one thread, ended ones included, in one list of the kernel's (proc_pid_children(5)), or one by one.
@@ -153,12 +163,22 @@ pub fn variable(pid: i32, name: &str) -> Result<Variable> {
     // More than execve(2) takes with the usual limits; a process can have the kernel show any amount of its memory here (prctl(2)).
     const LONGEST: u64 = 8 << 20;
     let mut environment = Vec::new();
-    let read =
-        File::open(format!("/proc/{pid}/environ")).and_then(|file| file.take(LONGEST).read_to_end(&mut environment));
-    match known(read)? {
-        None | Some(0) => return Ok(Variable::Untold),
-        Some(length) if length as u64 == LONGEST => return Ok(Variable::Untold),
-        Some(_) => {}
+    let mut read = |path: PathBuf| {
+        let read = File::open(path.join("environ")).and_then(|file| file.take(LONGEST).read_to_end(&mut environment));
+        known(read).map(|length| length.unwrap_or(0))
+    };
+    let mut length = read(format!("/proc/{pid}").into())?;
+    if length == 0 {
+        // A first thread that has ended has none any more; the others have.
+        for thread in threads(pid) {
+            length = read(thread)?;
+            if length > 0 {
+                break;
+            }
+        }
+    }
+    if length == 0 || length as u64 == LONGEST {
+        return Ok(Variable::Untold);
     }
     let value = |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
     let found = environment.split(|byte| *byte == 0).find_map(value);
@@ -175,7 +195,7 @@ mod tests {
         let entry = parse(line).unwrap_or_else(|| panic!("it is a line"));
         assert_eq!((entry.parent, entry.group, entry.session, entry.started), (7, 8, -9, 2222));
         assert_eq!(entry.threads, 20);
-        assert_eq!((entry.is_stopped(), entry.is_zombie(), entry.kernel), (true, false, false));
+        assert_eq!((entry.is_stopped(), entry.has_ended(), entry.kernel), (true, false, false));
         let kernel = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0";
         assert!(parse(kernel).is_some_and(|entry| entry.kernel));
         assert!(parse(b"").is_none() && parse(b"1 (x) R 1").is_none());

@@ -154,10 +154,18 @@ fn main() {
                 _ => reap(),
             }
         }
-        // The first thread ends; another one goes on.
+        // The first thread ends; another one goes on. It says that it was asked to end, or has lost its parent, if it is told to.
         "headless" => {
+            match words.get(1).map(String::as_str) {
+                Some("polite") => on_term(leave),
+                Some("orphan") if !is_orphaned() => return,
+                _ => {}
+            }
             std::thread::spawn(|| {
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                let first = format!("/proc/self/task/{}/stat", std::process::id());
+                while !std::fs::read_to_string(&first).unwrap().contains(") Z ") {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
                 wait();
             });
             // SAFETY: ends this thread alone; nothing on its stack is anybody else's.
@@ -201,14 +209,22 @@ fn setsid() {
 
 /// Leaves a grandchild in a session of its own to whoever adopts it.
 fn detach() {
+    if is_orphaned() {
+        wait();
+    }
+}
+
+/// The same; whether this is the grandchild.
+fn is_orphaned() -> bool {
     if fork() {
         setsid();
         if fork() {
-            wait();
+            return true;
         }
         std::process::exit(0);
     }
     reap();
+    false
 }
 
 /// Leaves a grandchild without a mark to whoever adopts it.

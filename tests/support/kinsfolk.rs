@@ -186,9 +186,17 @@ fn all_seen_here(inner: &[u32], account: Account) -> Vec<u32> {
 
 /// Whether any thread of a process has not ended.
 pub fn is_alive(pid: u32) -> bool {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    let states = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
-    states.into_iter().any(|stat| !matches!(letter(&stat), 'Z' | 'X'))
+    !living_threads(pid).is_empty()
+}
+
+/// The letters for the states of a process's threads that have not ended.
+pub fn living_threads(pid: u32) -> Vec<char> {
+    let stats = threads(pid).filter_map(|thread| fs::read_to_string(thread.join("stat")).ok());
+    stats.map(|stat| letter(&stat)).filter(|letter| !matches!(letter, 'Z' | 'X')).collect()
+}
+
+fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|thread| thread.path())
 }
 
 /// The letter for the state of a process; none if it is gone.
@@ -218,8 +226,10 @@ pub fn marked_with(sandbox: &Path) -> Vec<u32> {
     let mark = format!("_GLEXEC_HELPERS_FAMILY={}", retained(sandbox).display());
     let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let marked = |pid: &u32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes()) && is_alive(*pid)
+        // A thread that has ended shows none any more.
+        let environments = threads(*pid).map(|thread| fs::read(thread.join("environ")).unwrap_or_default());
+        let is = |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
+        environments.into_iter().any(is) && is_alive(*pid)
     };
     pids.filter(marked).collect()
 }

@@ -1,0 +1,154 @@
+//! Processes whose first thread has ended while another one runs: for the kernel they live, though /proc shows them as zombies without an
+//! environment.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use nix::sys::signal::Signal;
+use support::handover::{kill, with_job};
+use support::kinsfolk::{Kin, hunt, is_alive, kin, living_threads, report, seen_here, state};
+use support::pilot::{Pilot, signal};
+use support::{Account, Site, is_rootless, said, succeeded, wait_until};
+
+/// Fails unless the first thread has ended, and the process has not.
+fn is_headless(pid: u32) {
+    assert_eq!((state(pid), living_threads(pid).len()), (Some('Z'), 1));
+}
+
+// kill.
+
+#[test]
+fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    // An account of its own: nobody else's processes are to be ended.
+    let lead = |call: &mut std::process::Command| {
+        if !is_rootless() {
+            site.lead_elsewhere(call);
+        }
+    };
+    let mut setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
+    lead(&mut setup);
+    succeeded(&setup.output().unwrap());
+    let variations: [(&[&str], &str); 5] = [
+        (&["--family"], "headless"),
+        (&["--sandbox"], "headless"),
+        (&["--sandbox"], "headless,orphan"),
+        (&["--sandbox", "--grace", "20"], "headless,polite"),
+        (&["--account"], "headless"),
+    ];
+    // Below the project's own switcher nobody outlives the first process.
+    for (options, kind) in variations.into_iter().filter(|(_, kind)| !is_rootless() || *kind != "headless,orphan") {
+        let mut kin = Kin::of(&sandbox, kind, 1);
+        is_headless(kin.pids[0]);
+        let root = kin.child.id().to_string();
+        let mut call = hunt(&site, options, &sandbox, if options == ["--family"] { &root } else { "-" }, "KILL");
+        lead(&mut call);
+        let report = report(&call.output().unwrap());
+        assert_eq!(kin.alive(), [0; 0], "{options:?} {kind}: {report}");
+        assert!(report.starts_with("killed ") && !report.starts_with("killed 0 "), "{options:?} {kind}: {report}");
+        assert!(report.contains("; 0 left"), "{options:?} {kind}: {report}");
+        if kind == "headless,polite" {
+            assert_eq!(kin.listen(), "asked");
+        }
+    }
+}
+
+#[test]
+fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    for option in ["--family", "--sandbox", ""] {
+        let mut kin = Kin::of(&sandbox, "headless,polite", 1);
+        let pid = kin.pids[0];
+        is_headless(pid);
+        let root = kin.child.id().to_string();
+        let send = |signal: &str| match option {
+            "" => succeeded(&kill(&site, &site.switcher(), &sandbox, pid, signal).output().unwrap()),
+            option => {
+                let whom = if option == "--family" { root.as_str() } else { "-" };
+                report(&hunt(&site, &[option], &sandbox, whom, signal).output().unwrap());
+            }
+        };
+        send("STOP");
+        wait_until("it is stopped", || living_threads(pid) == ['T']);
+        send("CONT");
+        wait_until("it goes on", || living_threads(pid) == ['S']);
+        send("TERM");
+        assert_eq!(kin.listen(), "asked", "{option}");
+        wait_until("it has ended", || !is_alive(pid));
+    }
+}
+
+// The pilot's payload.
+
+/// A payload, and its number here once it has become what it is to be.
+fn payload(pilot: &Pilot, options: &[&str], kind: &str) -> (Child, BufReader<std::process::ChildStdout>, u32) {
+    let mut call = pilot.run_named("s");
+    call.args(options).arg("--").arg(kin()).args(kind.split(','));
+    let mut child = call.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let pid = seen_here(line.trim().parse().unwrap(), Account::of(&pilot.sandbox("s")));
+    is_headless(pid);
+    (child, lines, pid)
+}
+
+#[test]
+fn a_payload_that_is_one_ends_when_its_time_is_over() {
+    let pilot = Pilot::new();
+    let (child, mut lines, pid) = payload(&pilot, &["--timeout", "1", "--grace", "20"], "headless,polite");
+    let ended = child.wait_with_output().unwrap();
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!((ended.status.code(), rest.as_str(), said(&ended).as_str()), (Some(0), "asked\n", ""));
+    assert!(!is_alive(pid));
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn signals_to_the_pilot_reach_a_payload_that_is_one() {
+    for (number, status) in [(Signal::SIGTERM, 143), (Signal::SIGUSR1, 138)] {
+        let pilot = Pilot::new();
+        let (child, _lines, pid) = payload(&pilot, &["--grace", "20"], "headless");
+        signal(&child, Signal::SIGTSTP);
+        wait_until("the payload is stopped", || living_threads(pid) == ['T']);
+        wait_until("the pilot is stopped", || state(child.id()) == Some('T'));
+        signal(&child, Signal::SIGCONT);
+        wait_until("the payload goes on", || living_threads(pid) == ['S']);
+        signal(&child, number);
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(status), ""), "{number}");
+        assert!(!is_alive(pid));
+        pilot.is_empty("after it");
+    }
+}
+
+#[test]
+fn one_that_a_payload_has_left_running_does_not_outlive_run() {
+    let pilot = Pilot::new();
+    let script =
+        format!("{} headless orphan | head -n 1; touch begun; until [ -e go ]; do sleep 0.02; done", kin().display());
+    let mut call = pilot.run_named("s");
+    let child = call.args(["--", "sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let sandbox = pilot.sandbox("s");
+    wait_until("it has been left", || sandbox.join("begun").exists());
+    let left = headless_of(&sandbox);
+    is_headless(left);
+    std::fs::write(sandbox.join("go"), "").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    assert!(!is_alive(left));
+    pilot.is_empty("after it");
+}
+
+/// The one process of a sandbox's family whose first thread has ended.
+fn headless_of(sandbox: &Path) -> u32 {
+    let all: Vec<u32> = support::pilot::family(sandbox).into_iter().filter(|pid| state(*pid) == Some('Z')).collect();
+    assert_eq!(all.len(), 1, "{all:?}");
+    all[0]
+}
