@@ -727,6 +727,44 @@ fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
 }
 
 #[test]
+fn only_what_the_caller_keeps_makes_a_sandbox_that_clean_leaves() {
+    let leased = Leased::new();
+    let (account, batch, other) = (leased.account, Account::batch(), Account::other());
+    // Beside each something of a name that is made from its own: whose, what, and whether it is a sandbox then.
+    let beside = [
+        ("batch", ".condor", batch, true, true),
+        ("aside", ".gh.0123abcd", batch, true, true),
+        ("file", ".condor", batch, false, false),
+        ("planted", ".condor", other, true, false),
+        ("planted-too", ".gh.0123abcd", other, true, false),
+        ("own", ".condor", account, true, false),
+    ];
+    for (name, suffix, owner, is_directory, _) in beside {
+        let path = format!("/tmp/gh-test-{name}");
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        account.owns(&path);
+        let made = format!("{path}{suffix}");
+        let _ = fs::remove_dir_all(&made);
+        let _ = fs::remove_file(&made);
+        match is_directory {
+            true => fs::create_dir(&made).unwrap(),
+            false => write(&made, "", 0o600),
+        }
+        owner.owns(&made);
+    }
+    report(&leased.hunt(&["--account", "--clean"], "KILL").output().unwrap());
+    let left = beside.map(|(name, ..)| (name, Path::new(&format!("/tmp/gh-test-{name}")).exists()));
+    for (name, suffix, ..) in beside {
+        for path in [format!("/tmp/gh-test-{name}"), format!("/tmp/gh-test-{name}{suffix}")] {
+            let _ = fs::remove_dir_all(&path);
+            let _ = fs::remove_file(&path);
+        }
+    }
+    assert_eq!(left, beside.map(|(name, .., stays)| (name, stays)));
+}
+
+#[test]
 fn what_cannot_be_removed_is_a_failure() {
     let leased = Leased::new();
     let stuck = Path::new("/tmp/gh-test-stuck");

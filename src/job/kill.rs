@@ -65,12 +65,16 @@ pub(super) fn tell(outcome: Outcome, remains: Remains, channel: &mut Channel) ->
         channel.queue(Frame::Survivor { pid, text: why.as_bytes() }).map_err(helper::broken)?;
     }
     let left = outcome.left.len() as u64;
+    let caller = channel.maker().map_err(helper::broken)?;
     // A helper that is gone is noticed at the end.
     let mut beat = || {
         let _ = channel.keep_alive();
     };
     // What the living leave is still theirs.
-    let found = if left == 0 { remains::look_after(remains, &mut beat) } else { remains::Found::default() };
+    let found = match left {
+        0 => remains::look_after(remains, caller, &mut beat),
+        _ => remains::Found::default(),
+    };
     for name in found.names.iter().take(MOST_NAMED) {
         channel.queue(Frame::Remains { text: name.as_bytes() }).map_err(helper::broken)?;
     }

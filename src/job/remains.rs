@@ -1,9 +1,10 @@
 //! What an account leaves behind when all its processes have ended: files at the places where everybody may create some, and
 //! objects of System V IPC.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use crate::sys::{Dir, Name, OwnedName, ipc, process};
+use crate::sys::{Dir, Kind, OwnedName, ipc, process};
 use crate::tree::{self, beside};
 
 /// Where every user may create files, and nobody else removes them. /dev/shm is the shared memory of POSIX (shm_overview(7)).
@@ -29,9 +30,9 @@ pub struct Found {
     pub removed: u64,
 }
 
-/// Looks for what this user has left, and removes it if that is wanted. Of a directory all that is in it counts as one. `beat` is called
-/// now and then.
-pub fn look_after(remains: Remains, beat: &mut dyn FnMut()) -> Found {
+/// Looks for what this user has left, and removes it if that is wanted; but for the sandboxes of the caller's. Of a directory all that is in it
+/// counts as one. `beat` is called now and then.
+pub fn look_after(remains: Remains, caller: u32, beat: &mut dyn FnMut()) -> Found {
     let mut found = Found::default();
     if remains == Remains::Ignored {
         return found;
@@ -47,7 +48,7 @@ pub fn look_after(remains: Remains, beat: &mut dyn FnMut()) -> Found {
     for place in PLACES.map(Path::new) {
         // One that is missing, or that this user may not read, holds nothing that can be found.
         let Ok(dir) = Dir::open(place) else { continue };
-        for name in own_entries(&dir, process::user()) {
+        for name in own_entries(&dir, process::user(), caller) {
             let path = place.join(name.name().os());
             look_after(path.to_string_lossy().into_owned(), &mut || {
                 tree::remove_with(&dir, name.name(), place, beat).map_err(|error| error.to_string())
@@ -62,12 +63,14 @@ pub fn look_after(remains: Remains, beat: &mut dyn FnMut()) -> Found {
     found
 }
 
-/// The entries of a directory that are this user's, but no sandbox and nothing that is made beside one: that is a job's data.
-fn own_entries(dir: &Dir, user: u32) -> Vec<OwnedName> {
+/// The entries of a directory that are this user's, but no sandbox of the caller's and nothing that is made beside one: that is a job's data.
+fn own_entries(dir: &Dir, user: u32, caller: u32) -> Vec<OwnedName> {
+    let sandboxes = sandboxes_of(dir, caller);
     let mut own = Vec::new();
     // What can't be read can't be named.
     let _ = dir.for_each(|name, _| {
-        if dir.stat(name).is_ok_and(|stat| stat.uid() == user) && !is_sandbox(dir, name, user) {
+        if dir.stat(name).is_ok_and(|stat| stat.uid() == user) && !sandboxes.contains(beside::sandbox_of(name.bytes()))
+        {
             own.push(OwnedName::from(name));
         }
         Ok::<_, crate::Error>(())
@@ -75,9 +78,18 @@ fn own_entries(dir: &Dir, user: u32) -> Vec<OwnedName> {
     own
 }
 
-/// Whether somebody else keeps a credential for it.
-fn is_sandbox(dir: &Dir, name: Name<'_>, user: u32) -> bool {
-    let sandbox = beside::sandbox_of(name.bytes());
-    let retained = OwnedName::new([sandbox, b".condor"].concat());
-    retained.is_some_and(|retained| dir.stat(retained.name()).is_ok_and(|stat| stat.uid() != user))
+/// The names of the sandboxes for which the caller keeps a credential or data: in a directory of its own, whose name is made from theirs.
+/// Anybody may make a directory of such a name; that of somebody else says nothing.
+fn sandboxes_of(dir: &Dir, caller: u32) -> HashSet<Vec<u8>> {
+    let mut sandboxes = HashSet::new();
+    let _ = dir.for_each(|name, _| {
+        let name_of_temporary = Some(beside::sandbox_of(name.bytes())).filter(|sandbox| *sandbox != name.bytes());
+        if let Some(sandbox) = name.bytes().strip_suffix(b".condor").or(name_of_temporary)
+            && dir.stat(name).is_ok_and(|stat| stat.uid() == caller && stat.kind() == Kind::Directory)
+        {
+            sandboxes.insert(sandbox.to_vec());
+        }
+        Ok::<_, crate::Error>(())
+    });
+    sandboxes
 }

@@ -25,6 +25,11 @@ pub fn is_local_stream(fd: &impl AsFd) -> bool {
         && socket::getsockname::<socket::UnixAddr>(fd.as_fd().as_raw_fd()).is_ok()
 }
 
+/// Who has made a pair of sockets, as a number of this process's user namespace (SO_PEERCRED, unix(7)).
+pub fn maker(fd: &impl AsFd) -> Result<u32> {
+    socket::getsockopt(fd, sockopt::PeerCredentials).map(|made| made.uid())
+}
+
 /// Lets no call on the socket wait longer than this: it fails with EAGAIN then.
 pub fn limit_waiting(fd: &impl AsFd, limit: Duration) -> Result<()> {
     let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);

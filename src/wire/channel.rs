@@ -209,6 +209,11 @@ impl Channel {
         Ok(socket::end_sending(&self.socket)?)
     }
 
+    /// Who has made the pair of sockets, as a number of this process's user namespace.
+    pub fn maker(&self) -> Result<u32, Broken> {
+        Ok(socket::maker(&self.socket)?)
+    }
+
     /// Whether the other end neither sends nor hears anything any more.
     pub fn is_closed(&self) -> bool {
         socket::is_closed(&self.socket)
