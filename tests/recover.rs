@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -42,6 +42,33 @@ fn recover_brings_the_files_back_to_the_sandbox_without_the_credential() {
         assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox.join("closed"))), ("result\n", 0o700));
         assert!(!sandbox.join(CREDENTIAL).exists());
     }
+}
+
+#[test]
+fn no_lock_of_a_bystander_keeps_files_from_coming_back() {
+    let pilot = Pilot::new();
+    let script = "chmod 755 .; echo result >file; touch ready; exec sleep 60";
+    let (sandbox, mut child) = (pilot.sandbox("s"), pilot.start("s", &[], script));
+    wait_until("the payload is ready", || sandbox.join("ready").exists());
+    let flock = |words: &[&str]| {
+        let mut flock = Account::other().command("/usr/bin/flock");
+        flock.arg("-n").arg(&sandbox).args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        flock
+    };
+    let mut bystander = flock(&["sh", "-c", "echo locked; exec sleep 60"]).spawn().unwrap();
+    let mut word = [0; 7];
+    bystander.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("the family is gone", || family(&sandbox).is_empty());
+    for _ in 0..2 {
+        succeeded(&pilot.of("recover", &[], "s").output().unwrap());
+        assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox)), ("result\n", 0o700));
+        // Nobody else can lock what is back.
+        assert!(said(&flock(&["true"]).output().unwrap()).contains("Permission denied"));
+    }
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub struct Policy {
     pub links: Links,
     /// The processes that are ended before the files come back.
     pub ends: Ends,
+    /// Whether the directory that comes back is closed to others (0700), whatever the mode of the job's.
+    pub closes_top: bool,
 }
 
 /// Whose processes a cleanup ends (SIGKILL) before the files come back.
@@ -110,7 +112,7 @@ pub fn cleanup(
             complete(sandbox, agent, report)?;
         }
         (Retained::Proxy, Found::Theirs(_)) => {
-            let (agent, built) = bring_back(sandbox, switcher, patience, policy.links, report)?;
+            let (agent, built) = bring_back(sandbox, switcher, patience, policy, report)?;
             (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
             complete(sandbox, agent, report)?;
         }
@@ -153,7 +155,7 @@ fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
-    links: Links,
+    policy: Policy,
     report: &mut Report<'_>,
 ) -> Result<(Agent, Built), Failure> {
     let retained = sandbox.open_retained()?;
@@ -162,7 +164,7 @@ fn bring_back(
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
         let received = space::check(sandbox, &mut agent, Agent::measure)
-            .and_then(|()| receive(sandbox, &retained, &mut agent, links, &mut report.progress));
+            .and_then(|()| receive(sandbox, &retained, &mut agent, policy, &mut report.progress));
         match received {
             Ok(built) => Ok((agent, built)),
             Err(error) => Err(agent.fail(error)),
@@ -196,7 +198,7 @@ fn receive(
     sandbox: &Sandbox,
     retained: &Dir,
     agent: &mut Agent,
-    links: Links,
+    Policy { links, closes_top, .. }: Policy,
     progress: Progress<'_>,
 ) -> Result<Built> {
     let before = retained.stat_self().at("examine", sandbox.retained_path())?.modified();
@@ -205,7 +207,11 @@ fn receive(
         let builder = Builder::new(top, &sandbox.place, sandbox.retained_name(), links)?;
         let mut builder = builder.accessible_to_owner();
         let built = agent.give(links, sandbox.proxy.name(), &mut builder, progress)?;
-        builder.finish_closed(built.attributes).map(|()| built)
+        let mut attributes = built.attributes;
+        if closes_top {
+            attributes.mode &= 0o700;
+        }
+        builder.finish_closed(attributes).map(|()| built)
     })();
     // What can't be removed now is the next cleanup's to tell.
     built.map_err(|error| {

@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
 fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let (sandbox, switcher, patience) = super::setup::arguments(&words)?;
     report.about = sandbox.path();
-    let policy = Policy { links: links()?, ends: ends()? };
+    let policy = Policy { links: links()?, ends: ends()?, closes_top: false };
     Ok(cleanup::cleanup(&sandbox, &switcher, patience, policy, report)?)
 }
 

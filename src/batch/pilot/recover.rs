@@ -68,7 +68,9 @@ impl Left {
             }
             _ => self.switcher_to(None)?,
         };
-        let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing };
+        // What a pilot locks no other user is to open; a starter expects the mode of the job's directory.
+        let closes_top = sandbox.proxy.name().bytes() == PROXY.as_bytes();
+        let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing, closes_top };
         let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, &switcher, PATIENCE, policy, report));
         cleaned.map_err(Failure::error)?;
         match output {

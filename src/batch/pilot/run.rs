@@ -160,8 +160,8 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut
         let why = format!("to try again: {}", place::advice(sandbox));
         error.and_then(Err(Error::refused(sandbox.path(), why)))
     };
-    // The payload's family has ended by now.
-    let policy = cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing };
+    // The payload's family has ended by now. What this process locks no other user is to open.
+    let policy = cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
     let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, policy, report));
     if let Err(failure) = cleaned {
         return Err(match failure {
