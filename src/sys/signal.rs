@@ -77,9 +77,12 @@ pub fn is_pending(number: libc::c_int) -> bool {
     unsafe { libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), number) == 1 }
 }
 
-/// Stops this process until it is continued.
+/// Stops this process until it is continued; not if a SIGCONT waits for it already: the kernel would drop that, and no other
+/// may come.
 pub fn stop_self() {
-    let _ = nix::sys::signal::raise(nix::sys::signal::SIGSTOP);
+    if !is_pending(SIGCONT) {
+        let _ = nix::sys::signal::raise(nix::sys::signal::SIGSTOP);
+    }
 }
 
 /// Whether a signal is ignored.
