@@ -23,10 +23,11 @@ use super::space;
 use super::switcher::Switcher;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
-use crate::sys::Dir;
 use crate::sys::signal::{SIGKILL, SIGTERM};
+use crate::sys::{Dir, OwnedName};
+use crate::tree::beside::Place;
 use crate::tree::build::Built;
-use crate::tree::{Builder, Progress};
+use crate::tree::{self, Builder, Progress};
 use crate::wire::Links;
 
 /// What becomes of the sandbox's content and of who may still change it.
@@ -163,7 +164,7 @@ fn bring_back(
     retrying(patience, report, |report| {
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
-        let received = space::check(sandbox, &mut agent, Agent::measure)
+        let received = space::check(sandbox, &sandbox.place, &mut agent, Agent::measure)
             .and_then(|()| receive(sandbox, &retained, &mut agent, policy, &mut report.progress));
         match received {
             Ok(built) => Ok((agent, built)),
@@ -198,27 +199,88 @@ fn receive(
     sandbox: &Sandbox,
     retained: &Dir,
     agent: &mut Agent,
-    Policy { links, closes_top, .. }: Policy,
+    policy: Policy,
     progress: Progress<'_>,
 ) -> Result<Built> {
     let before = retained.stat_self().at("examine", sandbox.retained_path())?.modified();
-    let built = (|| {
-        let top = retained.again().at("open", sandbox.retained_path())?;
-        let builder = Builder::new(top, &sandbox.place, sandbox.retained_name(), links)?;
-        let mut builder = builder.accessible_to_owner();
-        let built = agent.give(links, sandbox.proxy.name(), &mut builder, progress)?;
-        let mut attributes = built.attributes;
-        if closes_top {
-            attributes.mode &= 0o700;
-        }
-        builder.finish_closed(attributes).map(|()| built)
-    })();
+    let top = retained.again().at("open", sandbox.retained_path());
+    let built = top.and_then(|top| {
+        let builder = Builder::new(top, &sandbox.place, sandbox.retained_name(), policy.links)?;
+        build(sandbox, agent, builder, policy, progress)
+    });
     // What can't be removed now is the next cleanup's to tell.
     built.map_err(|error| {
         let emptied = sandbox.empty_retained(retained).map(drop);
         let _ = retained.set_modified(before);
         error.and_then(emptied)
     })
+}
+
+/// Builds what the agent sends, and commits it.
+fn build(
+    sandbox: &Sandbox,
+    agent: &mut Agent,
+    builder: Builder<'_>,
+    policy: Policy,
+    progress: Progress<'_>,
+) -> Result<Built> {
+    let mut builder = builder.accessible_to_owner();
+    let built = agent.give(policy.links, sandbox.proxy.name(), &mut builder, progress)?;
+    let mut attributes = built.attributes;
+    if policy.closes_top {
+        attributes.mode &= 0o700;
+    }
+    builder.finish_closed(attributes).map(|()| built)
+}
+
+/// A complete copy of a job's files at another place than the sandbox's, which has the job still.
+pub struct Elsewhere {
+    agent: Agent,
+    /// Its temporary name.
+    pub name: OwnedName,
+}
+
+/// Brings the files of a sandbox with a job to another place, another file system for example, where the sandbox's has no
+/// room. The sandbox stays as it is until [`Elsewhere::finish`].
+pub fn bring_elsewhere(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    patience: Patience,
+    policy: Policy,
+    to: &Place,
+    report: &mut Report<'_>,
+) -> Result<Elsewhere, Failure> {
+    sandbox.secure_proxy(&sandbox.open_retained()?)?;
+    let device = sandbox.place.device()?;
+    let (agent, name, built) = retrying(patience, report, |report| {
+        let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+        check_owner(sandbox, agent.uid)?;
+        let received = space::check(sandbox, to, &mut agent, Agent::measure).and_then(|()| {
+            let (name, top) = to.create_dir()?;
+            let built = Builder::new(top, to, name.name(), policy.links)
+                .map(|builder| builder.from_device(device))
+                .and_then(|builder| build(sandbox, &mut agent, builder, policy, &mut report.progress));
+            match built {
+                Ok(built) => Ok((name, built)),
+                Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
+            }
+        });
+        match received {
+            Ok((name, built)) => Ok((agent, name, built)),
+            Err(error) => Err(agent.fail(error)),
+        }
+    })?;
+    (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
+    Ok(Elsewhere { agent, name })
+}
+
+impl Elsewhere {
+    /// Removes the sandbox, of which the copy has its name by now.
+    pub fn finish(mut self, sandbox: &Sandbox) -> Result<()> {
+        let removed = self.agent.retire().and_then(|()| self.agent.delete());
+        self.agent.farewell();
+        removed.and_then(|()| sandbox.remove_retained()).map(|()| sandbox.sweep_all())
+    }
 }
 
 /// Steps 5 to 7: the data is at `.condor`. What goes wrong before it is back, another cleanup completes.

@@ -99,7 +99,9 @@ fn copy(
 ) -> Result<(Agent, (Totals, Dropped)), Attempt> {
     let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
     let top = || dir.again().at("open", sandbox.path());
-    let room = space::check(sandbox, &mut agent, |_| tree::measure(top()?, sandbox.path().as_os_str(), &mut || ()));
+    let room = space::check(sandbox, &sandbox.place, &mut agent, |_| {
+        tree::measure(top()?, sandbox.path().as_os_str(), &mut || ())
+    });
     let received = room.and_then(|()| top()).and_then(|top| agent.receive(top, &sandbox.place, &mut report.progress));
     match received {
         Ok(moved) => Ok((agent, moved)),

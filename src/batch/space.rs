@@ -9,11 +9,17 @@ use crate::wire::Needs;
 
 /// Refuses a transfer that can't succeed, before anything of it is done; but first what an earlier agent has left is removed.
 /// `needs` is asked only where it matters: a file system that is not half full has room for a second copy of everything on it.
-pub fn check(sandbox: &Sandbox, agent: &mut Agent, needs: impl Fn(&mut Agent) -> Result<Needs>) -> Result<()> {
-    match judge(&sandbox.place, || needs(agent)) {
+/// The copy is made at `to`.
+pub fn check(
+    sandbox: &Sandbox,
+    to: &Place,
+    agent: &mut Agent,
+    needs: impl Fn(&mut Agent) -> Result<Needs>,
+) -> Result<()> {
+    match judge(to, || needs(agent)) {
         Err(_) if sandbox.others_left_something() => {
             agent.sweep()?;
-            judge(&sandbox.place, || needs(agent))
+            judge(to, || needs(agent))
         }
         judged => judged,
     }

@@ -87,6 +87,12 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// The same, for files that are passed from another device.
+    #[must_use]
+    pub fn from_device(self, device: u64) -> Self {
+        Builder { device, ..self }
+    }
+
     /// The same, with read and write permission for the owner on every file, and all on every directory: whoever collects
     /// the files must be able to.
     #[must_use]
