@@ -685,12 +685,13 @@ fn the_cause_comes_before_the_first_pause_and_again_when_it_changes() {
     }
 }
 
-/// The first lines of a command about its pauses, each with the moment at which it came; the command ends with them.
-fn first_lines(mut command: Command, count: usize) -> Vec<(String, Instant)> {
+/// The first lines of a command about its pauses, each with how long after the command's start it came; the command ends with them.
+fn first_lines(mut command: Command, count: usize) -> Vec<(String, Duration)> {
+    let started = Instant::now();
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let lines =
-        lines.map(|line| (line.unwrap(), Instant::now())).filter(|(line, _)| is_pause(line)).take(count).collect();
+        lines.map(|line| (line.unwrap(), started.elapsed())).filter(|(line, _)| is_pause(line)).take(count).collect();
     child.kill().unwrap();
     child.wait().unwrap();
     lines
@@ -703,7 +704,7 @@ fn first_pause_is_the_shortest_delay_and_the_second_at_most_twice_as_long() {
     let line = |seconds| format!("Glexec exited with status 202; retrying in {seconds} seconds.");
     assert_eq!(lines[0].0, line(1));
     assert!([line(1), line(2)].contains(&lines[1].0), "{lines:?}");
-    assert!(lines[1].1 - lines[0].1 > Duration::from_millis(900), "it waits: {lines:?}");
+    assert!(lines[1].1 >= Duration::from_secs(1), "it waits: {lines:?}");
 }
 
 #[test]

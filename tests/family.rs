@@ -261,7 +261,7 @@ fn a_hunt_whose_helper_is_gone_does_not_reach_the_next_job() {
     let (site, sandbox) = prepared();
     let mut old = Kin::of(&sandbox, "stubborn", 1);
     let mut hunting =
-        hunt(&site, &["--sandbox", "--grace", "60"], &sandbox, "-", "KILL").stdout(Stdio::null()).spawn().unwrap();
+        hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL").stdout(Stdio::null()).spawn().unwrap();
     assert_eq!(old.listen(), "asked");
     hunting.kill().unwrap();
     hunting.wait().unwrap();
@@ -368,8 +368,8 @@ fn with_grace_nobody_is_waited_for_who_has_ended() {
     let (site, sandbox) = prepared();
     let kin = Kin::of(&sandbox, "polite", 1);
     let started = Instant::now();
-    report(&hunt(&site, &["--sandbox", "--grace", "60"], &sandbox, "-", "KILL").output().unwrap());
-    assert!(started.elapsed() < Duration::from_secs(30));
+    report(&hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL").output().unwrap());
+    assert!(started.elapsed() < Duration::from_secs(600));
     assert_eq!(kin.alive(), [0; 0]);
 }
 
@@ -380,7 +380,7 @@ fn with_grace_a_member_that_was_stopped_hears_of_it() {
     let pid = nix::unistd::Pid::from_raw(kin.pids[0].cast_signed());
     nix::sys::signal::kill(pid, nix::sys::signal::SIGSTOP).unwrap();
     kin.wait_for("it is stopped", |state| state == 'T');
-    report(&hunt(&site, &["--sandbox", "--grace", "60"], &sandbox, "-", "KILL").output().unwrap());
+    report(&hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL").output().unwrap());
     assert_eq!(kin.child.wait().unwrap().code(), Some(0), "it ended by itself");
 }
 

@@ -106,7 +106,7 @@ fn failing(site: &Site) -> Vec<(PathBuf, i32, &'static str)> {
         ("126", "exit 126", 2, "could not be executed"),
         ("127", "exit 127", 2, "not found"),
         ("killed", "kill -9 $$", 2, "137"),
-        ("hangs", "exec sleep 4", 2, "GLEXEC_HELPERS_IDLE_TIMEOUT"),
+        ("hangs", "exec sleep 60", 2, "GLEXEC_HELPERS_IDLE_TIMEOUT"),
         ("idles", "exit 0", 2, "status 0"),
         ("same-user", r#"exec "$@""#, 2, "as the calling user"),
         ("babbles", "echo babble >&0; sleep 1", 2, "protocol"),

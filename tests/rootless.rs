@@ -315,7 +315,7 @@ fn it_keeps_the_working_directory_and_starts_with_default_signals_its_own_group_
 fn a_socket_on_descriptor_0_arrives_intact_and_is_closed_when_the_payload_closes_it() {
     let rootless = Rootless::new();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    ours.set_read_timeout(Some(support::PATIENCE)).unwrap();
     let mut command = rootless.glexec();
     command
         .args(["/bin/sh", "-c", "head -c 4 >&0; exec <&- >/dev/null; sleep 60"])
@@ -920,10 +920,13 @@ fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting()
     let rootless = Rootless::new();
     let user = rootless.user();
     let call = rootless.glexec();
-    // The payload's process executes nothing but the payload, three seconds later; newuidmap and newgidmap are held up, too.
+    // Before it executes the payload, its process is held for longer than the test takes.
     let mut held = Command::new("strace");
-    held.args(["-D", "-f", "-qq", "-o", "/dev/null", "-u", "gh-batch", "-e", "trace=execve"]);
-    held.args(["-e", "inject=execve:delay_enter=3s:when=1"]).arg(call.get_program()).args(["sleep", "60"]).env_clear();
+    held.args(["-D", "-f", "-qq", "-o", "/dev/null", "-u", "gh-batch", "-P", "/usr/bin/sleep"]);
+    held.args(["-e", "inject=execve:delay_enter=600s"])
+        .arg(call.get_program())
+        .args(["/usr/bin/sleep", "60"])
+        .env_clear();
     held.envs(variables_of(&call)).stdin(Stdio::null());
     let mut held = held.spawn().unwrap();
     wait_until("its process is the payload's", || !processes_of(user).is_empty());
@@ -931,8 +934,12 @@ fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting()
     succeeded(&other);
     let payload = processes_of(user)[0];
     assert_eq!(text(format!("/proc/{payload}/comm")), "glexec\n", "it is not executed yet");
+    let status = text(format!("/proc/{payload}/status"));
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap().trim().parse().unwrap();
     held.kill().unwrap();
     held.wait().unwrap();
+    // Not before: what it holds would go on.
+    signal(tracer, SIGKILL);
     wait_until("nobody is left", || processes_of(user).is_empty());
 }
 

@@ -1,4 +1,5 @@
-//! A root directory of a test's own: this machine's files, and above them a layer in memory that takes every change.
+//! A root directory of a test's own: this machine's files, and above them a layer in memory that takes every change. Of this machine's
+//! accounts it has those that each Debian has, and the tests' own: no name that a test gives is taken there.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -27,6 +28,16 @@ const MOUNT: &str = r#"
     mount --rbind /dev root/dev
     mount --rbind /sys root/sys
     mount -t tmpfs -o mode=1777 tmpfs root/tmp
+    mount -t tmpfs -o mode=755 tmpfs root/home
+    for file in passwd:passwd passwd:shadow group:group group:gshadow; do
+        awk -F : 'NR == FNR { known[$1]; next } $1 in known || $1 ~ /^gh-/' \
+            "/usr/share/base-passwd/${file%:*}.master" "/etc/${file#*:}" >"root/etc/${file#*:}"
+    done
+    for file in subuid subgid; do awk -F : '$1 ~ /^gh-/' "/etc/$file" >"root/etc/$file"; done
+    # dpkg would miss accounts that are named there.
+    : >root/var/lib/dpkg/statoverride
+    # What belongs to a batch system, and of somebody who has followed the guides.
+    rm -rf root/var/lib/condor root/etc/condor root/etc/glexec-sudo.map root/etc/sudoers.d/glexec-sudo
     echo ready
     exec cat
 "#;

@@ -6,11 +6,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use super::kinsfolk::seen_here;
 use super::starter::Starter;
-use super::{Account, PROXY, Site, program};
+use super::{Account, PATIENCE, PROXY, Site, program};
 
 /// A sandbox that is set up.
 pub fn prepared(site: &Site) -> PathBuf {
@@ -41,7 +40,7 @@ impl Job {
         let script = format!("echo $$; {script}");
         let mut starter = Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", &script]));
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(starter.launch(b"PATH=/bin", [&theirs, &theirs, &null]), b"");
         let mut job = Job { starter, pid: 0, stream: BufReader::new(ours) };

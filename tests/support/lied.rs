@@ -8,13 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::handover::{CLEANUP, SETUP, furnished, with_job};
 use super::picture::{Picture, picture};
-use super::{Account, Site, as_job, failed, program, wait_until, write};
+use super::{Account, PATIENCE, Site, as_job, failed, program, wait_until, write};
 
 /// The most memory that a helper may ever use, in KiB, whatever it is told.
 pub const MOST_MEMORY: i64 = 64 << 10;
-
-/// Far longer than any helper may take that gives up after a second without progress.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A switcher that runs the liar as the job user, in place of the command that it is given.
 pub fn liar(site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
@@ -71,8 +68,7 @@ pub fn ended(mut command: Command) -> (Output, i64) {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let stderr =
-        said.recv_timeout(Duration::from_secs(10)).expect("the helper has ended, but its caller's pipe has not");
+    let stderr = said.recv_timeout(PATIENCE).expect("the helper has ended, but its caller's pipe has not");
     (Output { status, stdout: Vec::new(), stderr }, memory)
 }
 

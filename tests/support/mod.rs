@@ -43,6 +43,9 @@ pub const MAP: &str = "/etc/glexec-helpers-test.map";
 /// The ids that ci/provision gives to the batch user.
 pub const SUBORDINATE: std::ops::Range<u32> = 1_900_000_000..1_900_000_256;
 
+/// So long a test waits for what must come, before it fails: far longer than a busy machine needs, so that load decides nothing.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whether the tests go through the project's own switcher instead of sudo. They run one after the other then, because each has leases of
 /// its own, and so the same job user.
 pub fn is_rootless() -> bool {
@@ -334,9 +337,9 @@ pub fn failed(output: &Output, status: i32, words: &[&str]) -> String {
     line
 }
 
-/// Waits until something is so; fails after ten seconds.
+/// Waits until something is so; fails after [`PATIENCE`].
 pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < end, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
