@@ -1,0 +1,92 @@
+//! scripts/test itself: a part that fails keeps no other from being run, and is named at the end.
+//!
+//! Cargo and all others that it calls are played by a script that tells how it was called.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// Tells how it was called, one call a line, and fails for the call that is named. ps sees a process of a payload, so that no lease that
+/// another test has is taken away.
+const PLAYED: &str = r#"#!/bin/bash
+name=$(basename "$0") call=$(tr '\n' ' ' <<<"${0##*/} $* ${GH_TEST_SWITCHER-}")
+[ "$name" != ps ] || echo 1900000000
+[ "$name" != rustc ] || echo /toolchain
+echo "$call" >>"$CALLS"
+[[ "$call" != $FAILS ]]
+"#;
+
+/// What each part calls, as a pattern of bash's, and the part's name; the last two are parts of --long.
+const PARTS: [(&str, &str); 8] = [
+    ("cargo fmt *", "format"),
+    ("cargo clippy *", "lints"),
+    ("shellcheck *", "scripts"),
+    ("cargo test --locked --no-fail-fast  ", "real accounts and the real sudo"),
+    ("cargo test *rootless*", "the project's own switcher"),
+    ("debian-root *--test shape*", "some of the tests in a Debian 13"),
+    ("debian-root *scripts/test --here*", "all tests in a Debian 13"),
+    ("cargo test *--ignored*", "tests that take long"),
+];
+
+struct Project(TempDir);
+
+impl Project {
+    fn new() -> Project {
+        let project = Project(tempfile::tempdir().unwrap());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test");
+        for folder in ["scripts", "ci", "bin"] {
+            fs::create_dir(project.0.path().join(folder)).unwrap();
+        }
+        fs::copy(script, project.0.path().join("scripts/test")).unwrap();
+        for name in ["ci/provision", "ci/debian-root", "bin/cargo", "bin/rustc", "bin/shellcheck", "bin/ps"] {
+            let path = project.0.path().join(name);
+            fs::write(&path, PLAYED).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
+        project
+    }
+
+    /// Its status, the lines of its summary, and all calls, when those fail that a pattern names.
+    fn run(&self, words: &[&str], fails: &str) -> (Option<i32>, Vec<String>, Vec<String>) {
+        let calls = self.0.path().join("calls");
+        fs::write(&calls, "").unwrap();
+        let mut command = Command::new("bash");
+        command.arg(self.0.path().join("scripts/test")).args(words).env("CALLS", &calls).env("FAILS", fails);
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.0.path().join("bin").display()));
+        command.env("CARGO_TARGET_DIR", self.0.path().join("target")).env_remove("GH_TEST_SWITCHER");
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let (_, summary) = said.split_once("== summary\n").unwrap_or_else(|| panic!("no summary: {said}"));
+        let lines = |text: &str| text.lines().map(str::to_owned).collect();
+        (output.status.code(), lines(summary), lines(&fs::read_to_string(calls).unwrap()))
+    }
+}
+
+#[test]
+fn a_part_that_fails_hides_no_other_and_is_named_at_the_end() {
+    assert!(nix::unistd::geteuid().is_root(), "this test runs all parts: run it as root (scripts/test)");
+    let project = Project::new();
+    let (status, summary, all) = project.run(&["--long"], "none");
+    assert_eq!((status, summary.len()), (Some(0), PARTS.len()), "{summary:?}");
+    assert!(summary.iter().all(|line| line.starts_with("ok, ")), "{summary:?}");
+    for (call, name) in PARTS {
+        let (status, summary, calls) = project.run(&["--long"], call);
+        assert_eq!(calls, all, "{call}");
+        let failed: Vec<_> = summary.iter().filter(|line| line.starts_with("FAILED, status 1")).collect();
+        let [line] = &failed[..] else { panic!("{call}: {summary:?}") };
+        assert!(line.contains(name), "{line}");
+        assert_eq!((status, summary.len()), (Some(1), PARTS.len()), "{call}");
+    }
+}
+
+#[test]
+fn the_tests_in_a_debian_and_those_that_take_long_are_run_when_they_are_asked_for() {
+    assert!(nix::unistd::geteuid().is_root(), "this test runs all parts: run it as root (scripts/test)");
+    let project = Project::new();
+    let ran = |words: &[&str]| project.run(words, "none").1.len();
+    assert_eq!((ran(&[]), ran(&["--here"])), (6, 2));
+}
