@@ -104,6 +104,55 @@ fn all_is_roots_and_for_everybody_to_read_but_the_agent() {
 }
 
 #[test]
+fn who_installs_for_themselves_is_told_what_to_do_and_an_administrator_where_it_is_written() {
+    let place = Place::new();
+    let install = |account: Option<Account>, directory: &str| {
+        let path = place.directory.path().join(directory);
+        fs::create_dir(&path).unwrap();
+        let call = script("install", &["--programs", stripped(), "--prefix", path.to_str().unwrap()]);
+        let mut command = account.map_or_else(|| Command::new("env"), |account| account.command("env"));
+        if let Some(account) = account {
+            account.owns(&path);
+        }
+        let output = command.arg("sh").args(call.get_args()).output().unwrap();
+        assert_worked(&output);
+        (path, String::from_utf8(output.stdout).unwrap())
+    };
+    let (path, told) = install(None, "administrators");
+    let guide = path.join("share/doc/glexec-helpers/docs/administrator.md");
+    assert!(guide.is_file() && told.trim_end().ends_with(guide.to_str().unwrap()), "{told}");
+    let (path, told) = install(Some(Account::batch()), "pilots");
+    let guide = path.join("share/doc/glexec-helpers/docs/pilots.md");
+    assert!(guide.is_file() && told.trim_end().ends_with(guide.to_str().unwrap()), "{told}");
+    // What it says can be typed.
+    let typed: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let output = Account::batch().command("sh").args(["-euc", &typed.join("\n")]).output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.contains("/var/tmp"), "{typed:?}: {report}{}", said(&output));
+}
+
+#[test]
+fn who_builds_is_told_which_tool_is_missing() {
+    let place = Place::new();
+    // All that the scripts call, but no compiler.
+    let bin = place.directory.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    for name in ["bash", "dirname", "mktemp", "id", "rm", "getent", "true"] {
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(name), bin.join(name)).unwrap();
+    }
+    let other = Account::other();
+    let missing = |script: &str| {
+        let mut command = other.command("/bin/bash");
+        command.arg(format!("{SOURCE}/scripts/{script}")).env("PATH", &bin).output().unwrap()
+    };
+    let lines =
+        |name: &str| ["install", "demo"].map(|script| failed(&missing(script), 1, &[name, "is missing: install"]));
+    assert!(lines("cargo").iter().all(|line| line.contains("a Rust toolchain")));
+    std::os::unix::fs::symlink("true", bin.join("cargo")).unwrap();
+    assert!(lines("cc").iter().all(|line| line.contains("gcc libc6-dev")));
+}
+
+#[test]
 fn the_samples_name_the_programs_where_they_are() {
     let place = Place::new();
     let libexec = place.path("elsewhere/lib");
@@ -233,15 +282,16 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
     assert!(through_sudo.ends_with("All as claimed.\n"), "{through_sudo}");
     let batch = Account::batch();
     let (user, group) = (format!("--reuid={}", batch.uid), format!("--regid={}", batch.gid));
-    // It keeps its list of leases.
+    // Somebody else may lack what ci/provision has installed. The switcher keeps its list of leases.
+    done(&["rm", "/usr/bin/pgrep", "/usr/bin/ps"]);
     let as_batch = ["setpriv", &user, &group, "--clear-groups", "env", "GLEXEC_STATE_DIR=/tmp/leases"];
     let through_glexec = done(&[&as_batch[..], &demo].concat());
     assert!(through_glexec.ends_with("All as claimed.\n"), "{through_glexec}");
 
     done(&["dpkg", "--purge", "glexec-helpers"]);
     let mut after = root.changes();
-    // dpkg's own, and the index of all pages.
-    let own = ["var/lib/dpkg", "var/log/dpkg.log", "var/cache/man"];
+    // dpkg's own, the index of all pages, and what was removed above.
+    let own = ["var/lib/dpkg", "var/log/dpkg.log", "var/cache/man", "usr/bin/pgrep", "usr/bin/ps"];
     after.retain(|path, entry| before.get(path) != Some(entry) && !own.iter().any(|own| path.starts_with(own)));
     assert_eq!(after.keys().collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 }

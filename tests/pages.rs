@@ -95,19 +95,37 @@ fn mandoc_warns_of_no_page() {
     }
 }
 
-/// What bash offers for the last word of a line.
-fn completed(directory: &Path, line: &[&str]) -> Vec<String> {
+/// What bash offers for the last word of a line, after these lines of a script.
+fn completed_after(first: &str, directory: &Path, line: &[&str]) -> Vec<String> {
     let script = r#"
         source "$0"
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-        [[ $(complete -p "$1") == *" -F "* ]] || exit
-        "_$1" "$1" "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
+        [[ $(complete -p "$1") =~ " -F "([^ ]+) ]] || exit
+        "${BASH_REMATCH[1]}" "$1" "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let path = directory.join("bash-completion/completions").join(line[0]);
+    let script = format!("{first}\n{script}");
     let mut words: Vec<&OsStr> = vec!["-c".as_ref(), script.as_ref(), path.as_os_str()];
     words.extend(line.iter().map(OsStr::new));
     printed("bash", &words).lines().map(str::to_owned).collect()
+}
+
+fn completed(directory: &Path, line: &[&str]) -> Vec<String> {
+    completed_after("", directory, line)
+}
+
+/// What fish offers for the last word of a line.
+fn completed_by_fish(directory: &Path, line: &[&str]) -> Vec<String> {
+    let path = directory.join("fish/vendor_completions.d").join(format!("{}.fish", line[0]));
+    let script = format!("source {}; complete -C '{}'", path.display(), line.join(" "));
+    assert!(Path::new("/usr/bin/fish").exists(), "fish is missing: run ci/provision");
+    // It writes there.
+    let home = tempfile::tempdir().unwrap();
+    let words = [format!("HOME={}", home.path().display()), "fish".to_owned(), "-c".to_owned(), script];
+    let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+    let name = |line: &str| line.split('\t').next().unwrap().to_owned();
+    printed("env", &words).lines().map(name).collect()
 }
 
 #[test]
@@ -117,4 +135,47 @@ fn bash_completes_commands_and_options() {
     assert_eq!(completed(&["condor_glexec_pilot", "re"]), ["recover", "renew-proxy"]);
     assert_eq!(completed(&["condor_glexec_pilot", "run", "--env"]), ["--env", "--env-file"]);
     assert_eq!(completed(&["condor_glexec_kill", "--fa"]), ["--family"]);
+    assert_eq!(completed(&["glexec", "--"]), ["--help", "--version"]);
+}
+
+/// Lines whose last word begins a command.
+const COMMAND_LINES: [&[&str]; 4] = [
+    &["condor_glexec_pilot", "run", "--", "mkfif"],
+    &["condor_glexec_pilot", "run", "--timeout", "5", "--", "mkfif"],
+    &["glexec", "mkfif"],
+    &["glexec", "--", "mkfif"],
+];
+
+/// Lines whose last word is an argument of a command.
+const ARGUMENT_LINES: [(&[&str], &str); 3] = [
+    (&["condor_glexec_pilot", "run", "--", "ls", "--", "x"], "3"),
+    (&["glexec", "ls", "x"], "1"),
+    (&["glexec", "--", "ls", "x"], "2"),
+];
+
+#[test]
+fn a_command_is_completed_as_without_the_program_that_runs_it() {
+    let pages = pages();
+    for line in COMMAND_LINES {
+        let offered = completed(pages.path(), line);
+        assert!(!offered.is_empty() && offered.iter().all(|name| name == "mkfifo"), "bash: {line:?}: {offered:?}");
+        assert_eq!(completed_by_fish(pages.path(), line), ["mkfifo"], "fish: {line:?}");
+    }
+    for (line, begins) in ARGUMENT_LINES {
+        assert_eq!(completed(pages.path(), line), [""], "bash completes a file's name: {line:?}");
+        // Where bash-completion is installed, it knows the command.
+        let played = "_command_offset() { COMPREPLY=(\"from $1\"); }";
+        assert_eq!(completed_after(played, pages.path(), line), [format!("from {begins}")], "{line:?}");
+    }
+    for words in ["condor_glexec_pilot run -- chmod --recu", "glexec -- chmod --recu", "glexec chmod --recu"] {
+        let line: Vec<&str> = words.split(' ').collect();
+        assert_eq!(completed_by_fish(pages.path(), &line), ["--recursive"], "{words}");
+    }
+    assert!(
+        completed_by_fish(pages.path(), &["condor_glexec_pilot", "run", "--tim"]).contains(&"--timeout".to_owned())
+    );
+    for name in ["condor_glexec_pilot", "glexec"] {
+        let script = fs::read_to_string(pages.path().join(format!("zsh/site-functions/_{name}"))).unwrap();
+        assert!(script.contains("'*::command:_cmdambivalent'"), "{name}");
+    }
 }

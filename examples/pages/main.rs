@@ -2,6 +2,7 @@
 //!
 //! A page is what `--help` prints, set in the form of man(7): there is one text, and it can't say two things.
 
+mod command;
 mod help;
 mod page;
 
@@ -10,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use clap::Command;
+use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 use glexec_helpers::cli::{agent, cleanup, glexec, glexec_sudo, job_wrapper, kill, pilot, run, setup, update_proxy};
 
@@ -38,8 +39,16 @@ fn main() -> Result<()> {
         write(top, &format!("man/man1/{}.1", page.name), page.render(&names).as_bytes())?;
     }
 
-    for definition in definitions {
+    let runs_a_command = |arg: Arg| arg.value_hint(ValueHint::CommandWithArguments);
+    let completed =
+        definitions.into_iter().chain([glexec_definition()]).map(|definition| match definition.get_name() {
+            "condor_glexec_pilot" => definition.mut_subcommand("run", |run| run.mut_arg("command", runs_a_command)),
+            "glexec" => definition.mut_arg("command", runs_a_command),
+            _ => definition,
+        });
+    for definition in completed {
         let name = definition.get_name().to_owned();
+        let runner = [command::PILOT, command::GLEXEC].into_iter().find(|runner| runner.name == name);
         let places = [
             (Shell::Bash, format!("bash-completion/completions/{name}")),
             (Shell::Zsh, format!("zsh/site-functions/_{name}")),
@@ -48,10 +57,24 @@ fn main() -> Result<()> {
         for (shell, place) in places {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut definition.clone(), &name, &mut script);
+            if let Some(runner) = &runner {
+                script.extend(runner.completion(shell).into_bytes());
+            }
             write(top, &place, &script)?;
         }
     }
     Ok(())
+}
+
+/// The words of the switcher, which reads them by itself.
+fn glexec_definition() -> Command {
+    let flag = |name: &'static str| Arg::new(name).action(ArgAction::SetTrue);
+    Command::new("glexec")
+        .disable_help_flag(true)
+        .arg(flag("help").short('h').long("help").help("Print help"))
+        .arg(flag("version").short('v').long("version").help("Print the version"))
+        .arg(flag("settings").short('V').help("Print the version and how it was built"))
+        .arg(Arg::new("command").num_args(1..).trailing_var_arg(true))
 }
 
 /// The page of a command, with a chapter for each of its subcommands.
