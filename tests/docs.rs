@@ -1,7 +1,8 @@
 //! What README and docs tell somebody to type works as it is written there.
 //!
 //! A comment on the line before each block of shell lines says who types it: `<!-- as root -->`, `<!-- as condor, in the source -->`. The
-//! blocks of one document are typed one after the other on one machine, those of one person in one session. A block of text after
+//! blocks of one document are typed one after the other on one machine, those of one person in one session. One whose comment ends with
+//! `, instead` can take the place of the block of shell lines before it: on another machine all is typed so. A block of text after
 //! `<!-- prints -->` is what the block before it prints; `…` stands for anything in a line.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -20,6 +21,15 @@ struct Block {
     line: usize,
     lines: Vec<String>,
 }
+
+impl Block {
+    /// Whether it can take the place of the one before it.
+    fn is_instead(&self) -> bool {
+        self.comment.ends_with(INSTEAD)
+    }
+}
+
+const INSTEAD: &str = ", instead";
 
 fn text(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -67,6 +77,7 @@ fn who(document: &str, block: &Block) -> Option<(String, bool)> {
     }
     let who = block.comment.strip_prefix("as ");
     let who = who.unwrap_or_else(|| panic!("{place}: no comment on the line before says who types this"));
+    let who = who.strip_suffix(INSTEAD).unwrap_or(who);
     let (who, is_in_source) = match who.strip_suffix(", in the source") {
         Some(who) => (who, true),
         None => (who, false),
@@ -101,11 +112,26 @@ fn is_as_announced(announced: &str, found: &str) -> bool {
     rest.ends_with(after)
 }
 
+/// The blocks of a document that are typed the one way, or the other: with those that can take the place of others.
+fn blocks_of(document: &str, is_other_way: bool) -> Vec<Block> {
+    let mut chosen: Vec<Block> = Vec::new();
+    for block in blocks(document) {
+        if block.is_instead() && is_other_way {
+            let replaced = chosen.iter().rposition(|before| before.language == "sh");
+            chosen.truncate(replaced.unwrap_or_else(|| panic!("{document}:{}: instead of what?", block.line)));
+        }
+        if !block.is_instead() || is_other_way {
+            chosen.push(block);
+        }
+    }
+    chosen
+}
+
 /// Types all of a document.
-fn typed(document: &str) {
+fn typed(document: &str, is_other_way: bool) {
     let machine = Machine::new();
     let (mut wrong, mut printed, mut count) = (Vec::new(), String::new(), 0);
-    for block in blocks(document) {
+    for block in blocks_of(document, is_other_way) {
         let place = format!("{document}:{}", block.line);
         if block.language == "sh" {
             let Some((user, is_in_source)) = who(document, &block) else { continue };
@@ -250,11 +276,18 @@ fn what_the_administrators_table_quotes_is_what_a_program_says() {
     assert!(pieces.len() > 12 && unsaid.is_empty(), "of {} no program says {unsaid:?}", pieces.len());
 }
 
+#[test]
+fn the_lines_for_administrators_work_with_the_package() {
+    let [first, other] = [false, true].map(|way| blocks_of("docs/administrator.md", way).len());
+    assert_eq!((first, blocks("docs/administrator.md").len()), (other, other + 2), "two steps have another way");
+    typed("docs/administrator.md", true);
+}
+
 macro_rules! documents {
     ($($test:ident $document:literal)*) => {
         $(#[test]
         fn $test() {
-            typed($document);
+            typed($document, false);
         })*
 
         #[test]
