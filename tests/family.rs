@@ -479,6 +479,49 @@ fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_notic
 }
 
 #[test]
+fn a_signal_to_the_pid_of_run_reaches_the_job_below_a_monitoring_sudo() {
+    let (site, sandbox) = prepared();
+    for meaning in ["process", "family"] {
+        let begun = |script: &str| {
+            let (installation, mut starter) = monitored(&site, &sandbox, script);
+            let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+            assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
+            wait_until("the job has begun", || sandbox.join("begun").exists());
+            fs::remove_file(sandbox.join("begun")).unwrap();
+            (installation, starter)
+        };
+        let send = |installation: &Installation<'_>, starter: &Starter, signal: &str| {
+            let mut call = kill(&site, &site.switcher(), &sandbox, starter.child.id(), signal);
+            call.env("GLEXEC_HELPERS_KILL", meaning);
+            support::succeeded(&installation.own(&call).output().unwrap());
+        };
+        let (installation, mut asked) = begun("trap 'exit 5' TERM; : >begun; while :; do sleep 0.05; done");
+        send(&installation, &asked, "TERM");
+        assert_eq!(asked.wait().code(), Some(5), "{meaning}");
+        drop(installation);
+        fs::remove_dir_all(site.path().join("programs")).unwrap();
+        let (installation, mut stopped) = begun(": >begun; exec sleep 60");
+        let job = || marked_with(&sandbox).into_iter().filter(|pid| text(format!("/proc/{pid}/comm")) == "sleep\n");
+        let states = || job().map(state).collect::<Vec<_>>();
+        send(&installation, &stopped, "STOP");
+        wait_until("the job is stopped", || states() == [Some('T')]);
+        assert_ne!(state(stopped.child.id()), Some('T'), "sudo would not be continued");
+        send(&installation, &stopped, "CONT");
+        wait_until("the job goes on", || states() == [Some('S')]);
+        // For another sandbox it is just a process of root's.
+        let other = site.sandbox(format!("other-{meaning}"));
+        site.set_up(&other);
+        let call = kill(&site, &site.switcher(), &other, stopped.child.id(), "KILL");
+        failed(&installation.own(&call).output().unwrap(), 2, &["not the job user's"]);
+        send(&installation, &stopped, "KILL");
+        assert_eq!(stopped.status(), 137, "{meaning}");
+        wait_until("the job is gone", || states().is_empty());
+        drop(installation);
+        fs::remove_dir_all(site.path().join("programs")).unwrap();
+    }
+}
+
+#[test]
 fn a_job_below_a_monitoring_sudo_is_killed_and_its_end_is_noticed() {
     let (site, sandbox) = prepared();
     for options in [&["--family"][..], &["--sandbox"]] {

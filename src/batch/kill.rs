@@ -120,6 +120,8 @@ pub fn refuse_what_is_known(pid: i32, switcher: &Switcher) -> Result<Option<Owne
     // Whoever else's it is, only the switcher knows whether that is the job user: the sandbox's owner is what the job made of it.
     match owners {
         _ if is_switcher => Ok(held),
+        // The agent knows the job below it.
+        Some(_) if switcher.is_monitored_by(pid) => Ok(None),
         Some([real, saved]) if [real, saved].iter().all(|uid| *uid == 0 || *uid == process::user()) => {
             Err(Error::refused(format!("process {pid}"), format!("it is uid {real}'s, not the job user's")))
         }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::retry::Attempt;
-use super::sandbox::request_of;
+use super::sandbox::{request_of, sandbox_of};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::proc::Variable;
@@ -95,6 +95,13 @@ impl Switcher {
         let credential =
             || proc::variable(pid, CREDENTIAL) == Ok(Variable::Is(self.credential.as_os_str().as_bytes().to_vec()));
         program.is_some() && program == identity(&self.program) && is_ours() && credential()
+    }
+
+    /// Whether a process is a sudo that stays above the job of this credential's sandbox, as its words tell.
+    pub fn is_monitored_by(&self, pid: i32) -> bool {
+        let sandbox = sandbox_of(&self.credential);
+        let call = [self.agent.as_os_str(), OsStr::new("enter"), sandbox.as_os_str()].map(OsStr::as_bytes);
+        proc::is_named_sudo(pid) && proc::words(pid).windows(call.len()).any(|words| words == call)
     }
 
     /// A call of the switcher for an errand of the agent's; to be made from a directory that every user can be in.

@@ -20,7 +20,10 @@ const MOST_NAMED: usize = 20;
 /// The process is held by a pidfd, so that a number that is used again meanwhile is not hit. Whether it is this user's, the kernel
 /// decides (kill(2)): this program runs without privilege. It is asked before, because SIGCONT may also be sent to anybody in
 /// the sender's session.
+///
+/// A sudo that stays above a job stands for the job: it is the process that a supervisor knows.
 pub fn send(pid: i32, number: i32) -> Result<()> {
+    let pid = monitor::job_below(pid).unwrap_or(pid);
     let shown = format!("process {pid}");
     let sent = match process::open(pid) {
         // Stopped, it would take its sudo with it, and nobody could continue that; the job below it gets a signal of its own.

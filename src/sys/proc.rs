@@ -130,6 +130,22 @@ pub fn name(pid: i32) -> Option<Vec<u8>> {
     Some(name)
 }
 
+/// The words that a process was started with, at most 64 KiB of them; none if it is gone, or does not show them to this user.
+pub fn words(pid: i32) -> Vec<Vec<u8>> {
+    const LONGEST: u64 = 64 << 10;
+    let mut words = Vec::new();
+    let read = File::open(format!("/proc/{pid}/cmdline")).and_then(|file| file.take(LONGEST).read_to_end(&mut words));
+    match read {
+        Ok(1..) => words.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a process is called sudo.
+pub fn is_named_sudo(pid: i32) -> bool {
+    name(pid).is_some_and(|name| name == b"sudo" || name == b"sudo-rs")
+}
+
 /// The real and the saved user id of a process: whoever has one of them may signal it (kill(2)). None if it is gone or hidden.
 pub fn owners(pid: i32) -> Option<[u32; 2]> {
     let status = std::fs::read(format!("/proc/{pid}/status")).ok()?;
