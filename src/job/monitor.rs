@@ -17,7 +17,7 @@ pub fn is_below(pid: i32) -> bool {
 
 /// The job below a sudo that stays as its monitor, of whose processes one has this number: the child of the agent that stands between.
 pub fn job_below(pid: i32) -> Option<i32> {
-    let is_sudo = |pid: &i32| signal::send_by_number(*pid, 0) == Err(Errno::EPERM) && proc::is_named_sudo(*pid);
+    let is_sudo = |pid: &i32| proc::is_named_sudo(*pid) && signal::send_by_number(*pid, 0) == Err(Errno::EPERM);
     // With a terminal of its own it has another process between.
     let sudos = std::iter::successors(Some(pid).filter(is_sudo), |pid| children(*pid).into_iter().find(is_sudo));
     let stand_in = sudos.take(3).flat_map(children).find(|pid| is_stand_in(*pid))?;
