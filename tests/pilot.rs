@@ -16,7 +16,7 @@ use serde_json::Value;
 use support::handover::{ODD, furnish, mode, set_mode, text};
 use support::kinsfolk::{agents, is_alive, state};
 use support::picture::picture;
-use support::pilot::{CREDENTIAL, Pilot, family, line, signal, told};
+use support::pilot::{CREDENTIAL, PAYLOADS, Pilot, family, line, signal, told};
 use support::{Account, failed, own, retained, said, succeeded, wait_until, write};
 
 /// Runs a shell script as a payload.
@@ -107,20 +107,24 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     write(full.join("x"), "", 0o644);
     own(&full, Account::batch());
     write(pilot.site.scratch().join("variables"), "A=1\nno name\n", 0o644);
-    fs::create_dir(pilot.site.scratch().join("clash")).unwrap();
-    write(pilot.site.scratch().join("clash").join(CREDENTIAL), "", 0o644);
-    own(&pilot.site.scratch().join("clash"), Account::batch());
+    for (clash, name) in [("clash", CREDENTIAL), ("clashing", PAYLOADS)] {
+        fs::create_dir(pilot.site.scratch().join(clash)).unwrap();
+        write(pilot.site.scratch().join(clash).join(name), "", 0o644);
+        own(&pilot.site.scratch().join(clash), Account::batch());
+    }
     let path = |name: &str| pilot.site.scratch().join(name).display().to_string();
     let fifo = nix::sys::stat::Mode::from_bits_truncate(0o600);
     nix::unistd::mkfifo(&pilot.site.scratch().join("fifo"), fifo).unwrap();
     Account::batch().owns(pilot.site.scratch().join("fifo"));
     std::os::unix::fs::symlink("nowhere", pilot.site.scratch().join("dangling")).unwrap();
     let execute = pilot.site.execute().display().to_string();
-    let wrong: [(&[&str], &str, &[&str]); 18] = [
+    let wrong: [(&[&str], &str, &[&str]); 20] = [
         (&["--output", &path("full")], "true", &["the output directory is not empty", "full"]),
         (&["--input", &path("none")], "true", &["cannot open the input", "none"]),
         (&["--input", &path("clash")], "true", &[CREDENTIAL]),
+        (&["--input", &path("clashing")], "true", &[PAYLOADS]),
         (&["--proxy", &path("none")], "true", &["cannot open the credential", "none"]),
+        (&["--credential", &path("none")], "true", &["cannot open the credential", "none"]),
         (&["--execute", &path("none")], "true", &["cannot open the directory", "none"]),
         (&["--env-file", &path("variables")], "true", &["variables, line 2"]),
         (&["--env", "=x"], "true", &["there is no name before the '='"]),
@@ -269,7 +273,62 @@ fn variables_come_from_options_and_files_the_later_ones_win_and_no_others_of_the
 }
 
 #[test]
-fn the_payload_has_a_copy_of_the_credential_and_the_output_has_none() {
+fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_names_one() {
+    let pilot = Pilot::new();
+    let (of_caller, named) =
+        (pilot.credential("a secret of the caller"), pilot.credential_named("named", "a secret, named"));
+    let calls = pilot.site.scratch().join("calls");
+    let switcher = pilot.switcher_that(&format!(
+        "echo \"$2: $(cat \"$GLEXEC_CLIENT_CERT\")\" >>{calls}; [ $2 != enter ] || echo \"${{X509_USER_PROXY-none}}\" >>{calls}",
+        calls = calls.display()
+    ));
+    for (option, secret) in [(None, "a secret of the caller"), (Some(&named), "a secret, named")] {
+        let mut call = pilot.call("run");
+        call.arg("--glexec")
+            .arg(&switcher)
+            .arg("--execute")
+            .arg(pilot.site.execute())
+            .arg("--output")
+            .arg(pilot.output());
+        call.env("X509_USER_PROXY", &of_caller);
+        if let Some(path) = option {
+            call.arg("--credential").arg(path);
+        }
+        let script = "echo ${X509_USER_PROXY-none}; cat \"$PWD.condor/\"* 2>/dev/null; ls -A; touch mine";
+        let output = call.args(["--", "sh", "-c", script]).output().unwrap();
+        assert_eq!((told(&output).as_str(), said(&output).as_str()), ("none\n", ""));
+        let seen = text(&calls);
+        for errand in ["serve", "enter", "watch"] {
+            assert!(seen.contains(&format!("{errand}: {secret}\n")), "{seen}");
+        }
+        assert!(seen.contains("\nnone\n"), "{seen}");
+        assert_eq!(fs::read_dir(pilot.output()).unwrap().count(), 1);
+        fs::remove_dir_all(pilot.output()).unwrap();
+        fs::remove_file(&calls).unwrap();
+    }
+}
+
+#[test]
+fn a_credential_that_others_can_use_is_refused_whoever_names_it() {
+    let pilot = Pilot::new();
+    let path = pilot.credential("a token");
+    for open in [0o644, 0o640, 0o602, 0o610] {
+        set_mode(&path, open);
+        let words = [&format!("has mode {open:o}")[..], &format!("chmod 600 {}", path.display())];
+        for option in ["--credential", "--proxy"] {
+            failed(&pilot.run().arg(option).arg(&path).args(["--", "true"]).output().unwrap(), 240, &words);
+        }
+        let of_caller = pilot.run().env("X509_USER_PROXY", &path).args(["--", "true"]).output().unwrap();
+        failed(&of_caller, 240, &words);
+        let shown = path.display().to_string();
+        failed(&pilot.of("renew-proxy", &[], "s").arg(&path).output().unwrap(), 240, &words);
+        failed(&pilot.of("renew-proxy", &["--credential", &shown], "s").output().unwrap(), 240, &words);
+    }
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn the_payload_has_a_copy_of_its_proxy_and_the_output_has_none() {
     let pilot = Pilot::new();
     let credential = pilot.credential("a token");
     let mut call = pilot.run();
@@ -279,8 +338,11 @@ fn the_payload_has_a_copy_of_the_credential_and_the_output_has_none() {
     succeeded(&output);
     assert_eq!(told(&output), "a token");
     assert_eq!(fs::read_dir(pilot.output()).unwrap().count(), 1);
-    let output = shell(&pilot, &[], "echo ${X509_USER_PROXY-none}");
-    assert_eq!(told(&output), "none\n", "a placeholder is not told");
+    // Whatever it has made of it.
+    let proxy = credential.display().to_string();
+    let script = "rm \"$X509_USER_PROXY\"; mkdir -p \"$X509_USER_PROXY/directory\"";
+    let output = shell(&pilot, &["--proxy", &proxy, "--keep-sandbox", "--name", "kept"], script);
+    assert_eq!((output.status.code(), fs::read_dir(pilot.sandbox("kept")).unwrap().count()), (Some(0), 0));
 }
 
 #[test]
@@ -438,7 +500,7 @@ fn the_report_tells_each_step_in_one_line_of_json() {
     let steps: Vec<&str> =
         json["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
     assert_eq!(steps, ["input", "setup", "kill", "run", "cleanup"]);
-    assert_eq!(json["steps"][1]["moved"]["files"], 1);
+    assert_eq!(json["steps"][1]["moved"]["files"], 0);
 }
 
 // Signals and time.

@@ -301,18 +301,30 @@ fn discard_leaves_alone_what_is_no_sandbox() {
 // renew-proxy
 
 #[test]
-fn renew_proxy_replaces_both_copies_while_the_payload_runs() {
+fn renew_proxy_replaces_the_payloads_proxy_and_the_switchers_credential_each_where_it_is_named() {
     let pilot = Pilot::new();
-    let first = pilot.credential("first");
-    let script = "until grep -q second \"$X509_USER_PROXY\"; do sleep 0.02; done; cat \"$X509_USER_PROXY\"";
-    let child = pilot.start("s", &["--proxy", &first.display().to_string()], script);
-    let new = pilot.credential("second");
-    let mut renew = pilot.of("renew-proxy", &[], "s");
-    succeeded(&renew.arg(&new).output().unwrap());
-    assert_eq!(text(kept(&pilot.sandbox("s"))), "second");
-    assert_eq!(text(&new), "second", "it stays where it is");
+    let first = pilot.credential("first").display().to_string();
+    let credential = pilot.credential_named("for-switcher", "old").display().to_string();
+    let script = "until grep -q third \"$X509_USER_PROXY\"; do cat \"$X509_USER_PROXY\" >seen; sleep 0.02; done; cat \"$X509_USER_PROXY\"";
+    let child = pilot.start("s", &["--proxy", &first, "--credential", &credential], script);
+    let sandbox = pilot.sandbox("s");
+    let of_payload = || text(sandbox.join("seen"));
+    let renew = |options: &[&str], proxy: Option<&std::path::Path>| {
+        succeeded(&pilot.of("renew-proxy", options, "s").args(proxy).output().unwrap());
+    };
+    let new = pilot.credential_named("new", "second");
+    renew(&[], Some(&new));
+    wait_until("the payload has it", || of_payload() == "second");
+    assert_eq!((text(kept(&sandbox)).as_str(), text(&new).as_str()), ("old", "second"), "it stays where it is");
+    let newer = pilot.credential_named("newer", "newer").display().to_string();
+    renew(&["--credential", &newer], None);
+    assert_eq!((text(kept(&sandbox)).as_str(), of_payload().as_str()), ("newer", "second"));
+    let (newest, third) = (pilot.credential_named("newest", "newest"), pilot.credential_named("third", "third"));
+    renew(&["--credential", &newest.display().to_string()], Some(&third));
+    assert_eq!(text(kept(&sandbox)), "newest");
     let ended = child.wait_with_output().unwrap();
-    assert_eq!((told(&ended).as_str(), ended.status.code()), ("second", Some(0)));
+    assert_eq!((told(&ended).as_str(), ended.status.code()), ("third", Some(0)));
+    failed(&pilot.of("renew-proxy", &[], "s").output().unwrap(), 240, &["usage: condor_glexec_pilot renew-proxy"]);
     let mut late = pilot.of("renew-proxy", &[], "s");
     failed(&late.arg(&new).output().unwrap(), 1, &["s"]);
 }

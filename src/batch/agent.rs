@@ -10,7 +10,7 @@ use super::switcher::{Running, Switcher};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::socket::Sender;
-use crate::sys::{Dir, Name, process, socket};
+use crate::sys::{Dir, Name, OwnedName, process, socket};
 use crate::tree::beside::Place;
 use crate::tree::build::Built;
 use crate::tree::{self, Builder, Progress, Way};
@@ -29,6 +29,7 @@ pub struct Called {
     channel: Channel,
     running: Running,
     sandbox: OsString,
+    kept: Option<OwnedName>,
 }
 
 /// An agent that has answered.
@@ -42,6 +43,8 @@ pub struct Agent {
     pub pid: i32,
     /// What it works on, for messages.
     sandbox: OsString,
+    /// The file that is not handed over with the sandbox.
+    kept: Option<OwnedName>,
 }
 
 impl Called {
@@ -57,7 +60,7 @@ impl Called {
         let running = switcher.start(errand.iter().copied(), Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
         channel.limit_waiting(switcher.limit()).map_err(broken)?;
-        Ok(Called { channel, running, sandbox: sandbox.to_owned() })
+        Ok(Called { channel, running, sandbox: sandbox.to_owned(), kept: switcher.kept() })
     }
 
     /// Waits for the agent's first word, and checks who it is.
@@ -79,7 +82,7 @@ impl Called {
             let whom = if uid == 0 { "root" } else { "the calling user" };
             return Err(Error::refused("switcher", format!("it runs commands as {whom}, not as a job user")).into());
         }
-        Ok(Agent { channel: self.channel, running: self.running, uid, pid, sandbox: self.sandbox })
+        Ok(Agent { channel: self.channel, running: self.running, uid, pid, sandbox: self.sandbox, kept: self.kept })
     }
 }
 
@@ -89,7 +92,8 @@ impl Agent {
     pub fn receive(&mut self, top: Dir, place: &Place, progress: Progress<'_>) -> Result<(Totals, Dropped)> {
         let device = place.device()?;
         let received = self.request(Frame::Receive).and_then(|()| {
-            let sent = tree::send(top, &self.sandbox, None, (Way::HandOver, device), &mut self.channel, progress);
+            let kept = self.kept.as_ref().map(OwnedName::name);
+            let sent = tree::send(top, &self.sandbox, kept, (Way::HandOver, device), &mut self.channel, progress);
             match sent {
                 Ok(moved) => self.done().map(|()| moved),
                 Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),

@@ -18,7 +18,7 @@ use super::sandbox::{request_of, sandbox_of};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::proc::Variable;
-use crate::sys::{Errno, fd, proc, process, signal};
+use crate::sys::{Errno, OwnedName, fd, proc, process, signal};
 
 /// The program behind the switcher, installed beside the helpers.
 const AGENT: &str = "condor_glexec_agent";
@@ -41,6 +41,8 @@ pub struct Switcher {
     is_apart: bool,
     /// The user that a new lease of the project's own switcher is to be for.
     user: Option<u32>,
+    /// Whether the credential in a sandbox stays with this user when the sandbox is handed over.
+    keeps_credential: bool,
 }
 
 impl Switcher {
@@ -54,13 +56,33 @@ impl Switcher {
         };
         // It is called from another directory.
         let program = std::path::absolute(&program).at("find the switcher", &program)?;
-        Ok(Switcher { program, credential, agent: installed(AGENT)?, limit, is_apart: false, user: None })
+        Ok(Switcher {
+            program,
+            credential,
+            agent: installed(AGENT)?,
+            limit,
+            is_apart: false,
+            user: None,
+            keeps_credential: false,
+        })
     }
 
     /// The same, with its calls in process groups of their own: what a terminal sends to its caller's does not end them.
     #[must_use]
     pub fn apart(self) -> Self {
         Switcher { is_apart: true, ..self }
+    }
+
+    /// The same; a sandbox is handed over without the file of its credential's name.
+    #[must_use]
+    pub fn keeping_credential(self) -> Self {
+        Switcher { keeps_credential: true, ..self }
+    }
+
+    /// The name of the file that is not handed over with a sandbox.
+    pub fn kept(&self) -> Option<OwnedName> {
+        let name = self.credential.file_name().filter(|_| self.keeps_credential)?;
+        OwnedName::new(name.as_bytes().to_vec())
     }
 
     /// The same; if it is the project's own and makes a new lease, then for this user, or not at all.
@@ -129,6 +151,8 @@ impl Switcher {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(errand);
+        // The payload is not to know of its caller's, whatever the switcher lets through.
+        command.env_remove("X509_USER_PROXY");
         command.stdin(input).stdout(writer).stderr(again);
         let child = process::start_bound(&mut command).at("execute the switcher", &self.program)?;
         let held = process::open(child.id().cast_signed()).at("hold the process of", &self.program)?;

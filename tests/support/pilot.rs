@@ -7,8 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 
 use super::{Account, Site, own, retained, wait_until, write};
 
-/// The name of the credential in a pilot's sandboxes.
-pub const CREDENTIAL: &str = ".glexec_pilot_proxy";
+/// The name of the switcher's credential in a pilot's sandboxes.
+pub const CREDENTIAL: &str = ".glexec_pilot_credential";
+
+/// The name of the payload's proxy there.
+pub const PAYLOADS: &str = ".glexec_pilot_proxy";
 
 /// A site, and where a pilot's files are.
 pub struct Pilot {
@@ -95,7 +98,12 @@ impl Pilot {
 
     /// A credential of the batch user's.
     pub fn credential(&self, content: &str) -> PathBuf {
-        let path = self.site.scratch().join("credential");
+        self.credential_named("credential", content)
+    }
+
+    /// The same under a name of its own.
+    pub fn credential_named(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.site.scratch().join(name);
         write(&path, content, 0o600);
         own(&path, Account::batch());
         path

@@ -58,8 +58,10 @@ impl Finding {
 pub struct Subject {
     /// The switcher, if it is not to be looked for.
     pub glexec: Option<OsString>,
-    /// The credential, if there is one.
+    /// The switcher's credential, if there is one.
     pub credential: Option<PathBuf>,
+    /// The payload's proxy, if there is one.
+    pub proxy: Option<PathBuf>,
     /// The directory of the sandboxes.
     pub execute: PathBuf,
     /// How long the other side may make no progress.
@@ -91,7 +93,7 @@ impl Report {
 /// Looks at everything. The process has one thread.
 pub fn examine(subject: &Subject) -> Report {
     let mut findings = vec![privileges()];
-    findings.extend(credential::examine(subject.credential.as_deref()));
+    findings.extend(credential::examine(subject.credential.as_deref(), subject.proxy.as_deref()));
     findings.extend(place::examine(&subject.execute));
     findings.extend(programs::examine());
     let (tried, best) = switchers::examine(subject);

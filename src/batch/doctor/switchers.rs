@@ -9,9 +9,8 @@ use crate::batch::agent::{Agent, Called};
 use crate::batch::pilot::candidates::{self, Candidate, Kind, MAP};
 use crate::batch::pilot::diary::{Diary, Progress};
 use crate::batch::pilot::order::Order;
-use crate::batch::pilot::{place, run};
+use crate::batch::pilot::{credential, place, run};
 use crate::batch::retry::Attempt;
-use crate::batch::sandbox::read_credential_at;
 use crate::batch::switcher::Switcher;
 use crate::error::Result;
 use crate::shown::Shown;
@@ -163,7 +162,7 @@ fn run_payload(subject: &Subject, program: &Path) -> std::result::Result<(), Str
 }
 
 fn order(subject: &Subject, program: &Path) -> Order {
-    let of_caller = subject.credential.as_ref().and_then(|path| read_credential_at(path).ok());
+    let of_caller = subject.credential.as_ref().and_then(|path| credential::read(path).ok());
     let differs = "user=$(id -u) && test \"$user\" != 0 && test \"$user\" != \"$1\"";
     let caller = process::user().to_string();
     Order {
@@ -171,7 +170,7 @@ fn order(subject: &Subject, program: &Path) -> Order {
         limit: subject.limit,
         sandbox: subject.execute.join(format!("doctor_{:08x}", fastrand::u32(..))),
         credential: of_caller.unwrap_or_else(|| b"a placeholder\n".to_vec()),
-        is_credential_told: false,
+        proxy: None,
         input: None,
         output: None,
         keeps_sandbox: false,

@@ -5,19 +5,26 @@
 //! - [`place`]: the sandbox before it changes hands, and its files when they are back;
 //! - [`payload`]: starting the payload, and the agent that watches for this process's end;
 //! - [`supervise`]: signals and time while the payload runs;
+//! - [`credential`]: reading a credential of the caller's;
 //! - [`candidates`]: the switchers that there are;
 //! - [`recover`]: what to do when a pilot was killed;
+//! - [`renew`]: renewing a payload's proxy, and the switcher's credential;
 //! - [`diary`]: what is told of each step.
 #![forbid(unsafe_code)]
 
 pub mod candidates;
+pub mod credential;
 pub mod diary;
 pub mod order;
 pub mod payload;
 pub mod place;
 pub mod recover;
+pub mod renew;
 pub mod run;
 pub mod supervise;
 
-/// The name of the credential in a pilot's sandboxes.
+/// The name of the switcher's credential in a pilot's sandboxes. It is never handed over.
+pub const CREDENTIAL: &str = ".glexec_pilot_credential";
+
+/// The name of the payload's own proxy there.
 pub const PROXY: &str = ".glexec_pilot_proxy";

@@ -15,10 +15,10 @@ pub struct Order {
     pub limit: Duration,
     /// The absolute path that the sandbox gets.
     pub sandbox: PathBuf,
-    /// The credential's content.
+    /// The content of the switcher's credential.
     pub credential: Vec<u8>,
-    /// Whether the payload is told of its copy.
-    pub is_credential_told: bool,
+    /// The content of the payload's proxy; without one it gets none.
+    pub proxy: Option<Vec<u8>>,
     /// The directory that is copied into the sandbox.
     pub input: Option<PathBuf>,
     /// The directory that the files come to.

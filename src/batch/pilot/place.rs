@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::order::Order;
-use super::{PROXY, candidates};
+use super::{CREDENTIAL, PROXY, candidates};
 use crate::batch::Report;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::error::{Context as _, Error, Result};
@@ -14,7 +14,7 @@ use crate::tree::beside::Place;
 
 /// Checks what can be checked before anything is done.
 pub fn examine(order: &Order) -> Result<Sandbox> {
-    let sandbox = Sandbox::find(&order.sandbox, PROXY.as_ref())?;
+    let sandbox = Sandbox::find(&order.sandbox, CREDENTIAL.as_ref())?;
     for program in candidates::those(order.glexec.as_ref())? {
         if !process::may_execute(&program) {
             return Err(Error::refused(program, "there is no such program, or you may not execute it"));
@@ -28,8 +28,10 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
         if holds(input, &sandbox.place.path) {
             return Err(Error::refused(input, "the sandboxes are made in it: they can't be copied into themselves"));
         }
-        if Name::new(PROXY.as_bytes()).is_some_and(|proxy| dir.stat(proxy).is_ok()) {
-            return Err(Error::refused(input.join(PROXY), "the credential gets this name in the sandbox"));
+        for own in [CREDENTIAL, PROXY] {
+            if Name::new(own.as_bytes()).is_some_and(|name| dir.stat(name).is_ok()) {
+                return Err(Error::refused(input.join(own), "a credential gets this name in the sandbox"));
+            }
         }
     }
     if let Some(output) = &order.output {
@@ -54,10 +56,16 @@ fn holds(directory: &Path, other: &Path) -> bool {
     directory.is_some() && other.ancestors().any(|above| identity(above) == directory)
 }
 
-/// Makes the sandbox: with a copy of the input, and the credential.
+/// Makes the sandbox: with a copy of the input, the switcher's credential, and the payload's proxy if it has one.
 pub fn make(sandbox: &Sandbox, order: &Order, report: &mut Report<'_>) -> Result<()> {
     let place = &sandbox.place;
-    let complete = |top: &Dir, path: &Path| sandbox.write_proxy(top, path, &order.credential);
+    let complete = |top: &Dir, path: &Path| {
+        sandbox.write_proxy(top, path, &order.credential)?;
+        match (&order.proxy, Name::new(PROXY.as_bytes())) {
+            (Some(proxy), Some(name)) => place.replace(top, path, name, proxy),
+            _ => Ok(()),
+        }
+    };
     let name = match &order.input {
         Some(input) => {
             let (name, moved) = tree::copy(input, place, &mut report.progress, complete)?;
@@ -84,16 +92,25 @@ pub fn remove(sandbox: &Sandbox) -> Result<()> {
     Ok(())
 }
 
-/// Removes the credential from a sandbox that is back.
+/// Removes the credentials from a sandbox that is back.
 pub fn remove_credential(sandbox: &Sandbox) -> Result<()> {
     remove_credential_from(&sandbox.open()?, sandbox, &sandbox.path())
 }
 
 fn remove_credential_from(top: &Dir, sandbox: &Sandbox, path: &Path) -> Result<()> {
+    // The other one goes last: as long as it is there this is a pilot's sandbox.
+    if sandbox.proxy.name().bytes() == CREDENTIAL.as_bytes() {
+        remove_proxy_from(top, path)?;
+    }
     match top.remove_file(sandbox.proxy.name()) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(cause) => Err(cause).at("remove the credential", path.join(sandbox.proxy.name().os())),
     }
+}
+
+/// Removes what has the name of the payload's proxy, whatever the payload has made of it.
+pub fn remove_proxy_from(top: &Dir, path: &Path) -> Result<()> {
+    Name::new(PROXY.as_bytes()).map_or(Ok(()), |name| tree::remove(top, name, path))
 }
 
 /// Gives a sandbox that is back the name of the output, or copies it there and removes it, without the credential. An empty directory that has that

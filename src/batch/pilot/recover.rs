@@ -1,17 +1,17 @@
-//! What to do when a pilot was killed, or a starter; and renewing a credential from outside.
+//! What to do when a pilot was killed, or a starter.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::diary::Diary;
-use super::{PROXY, candidates, place};
+use super::{CREDENTIAL, candidates, place};
 use crate::batch::agent::{Agent, Called};
 use crate::batch::kill::{self, Whom};
 use crate::batch::retry::Attempt;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
-use crate::batch::{Failure, Patience, cleanup, update_proxy};
+use crate::batch::{Failure, Patience, cleanup};
 use crate::error::{Error, Result};
 use crate::sys::signal::{SIGKILL, SIGTERM};
 use crate::sys::{Dir, Name, process};
@@ -23,7 +23,7 @@ const PATIENCE: Patience = Patience { max_retries: 3, min_delay: 1 };
 /// A sandbox that somebody has left, and how it is reached.
 #[derive(Debug)]
 pub struct Left {
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
     glexec: Option<OsString>,
     limit: Duration,
 }
@@ -31,7 +31,7 @@ pub struct Left {
 impl Left {
     /// Finds it. The name of the credential is that of the only file in its retained directory, else that of a pilot's.
     pub fn find(path: &Path, glexec: Option<OsString>, limit: Duration) -> Result<Left> {
-        let sandbox = Sandbox::find(path, PROXY.as_ref())?;
+        let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
         // As long as the proxy is not alone in the retained directory, a marked one beside it holds it alone.
         let aside = sandbox.marked_aside().map(|name| sandbox.place.path_of(name.name()));
         let retained = aside.unwrap_or_else(|| sandbox.retained_path());
@@ -76,7 +76,7 @@ impl Left {
         match output {
             Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)),
             // A starter expects its proxy where it was.
-            None if sandbox.proxy.name().bytes() != PROXY.as_bytes() => Ok(()),
+            None if sandbox.proxy.name().bytes() != CREDENTIAL.as_bytes() => Ok(()),
             None => place::remove_credential(sandbox),
         }
     }
@@ -137,7 +137,7 @@ impl Left {
     /// has its mark.
     fn is_sandbox(&self) -> Result<bool> {
         let Left { sandbox, .. } = self;
-        let pilots = Name::new(PROXY.as_bytes());
+        let pilots = Name::new(CREDENTIAL.as_bytes());
         let holds = |dir: Result<Dir>, name: Option<Name<'_>>| {
             dir.is_ok_and(|dir| name.is_some_and(|name| dir.stat(name).is_ok()))
         };
@@ -155,8 +155,12 @@ impl Left {
     /// Whether a pilot was killed when its sandbox had become the output already; the credential is removed from there, the last step.
     fn is_delivered(&self, output: &Path) -> Result<bool> {
         let is_gone = (self.sandbox.retained()?, self.sandbox.found()?) == (Retained::Absent, Found::Nothing);
-        let (Some(name), Ok(dir)) = (Name::new(PROXY.as_bytes()), Dir::open(output)) else { return Ok(false) };
-        Ok(is_gone && dir.remove_file(name).is_ok())
+        let (Some(name), Ok(dir)) = (Name::new(CREDENTIAL.as_bytes()), Dir::open(output)) else { return Ok(false) };
+        if !is_gone || dir.stat(name).is_err() {
+            return Ok(false);
+        }
+        place::remove_proxy_from(&dir, output)?;
+        Ok(dir.remove_file(name).is_ok())
     }
 
     /// An error if there is no sandbox. What a pilot that was killed had begun to make of its input is of no use, and goes.
@@ -176,21 +180,8 @@ impl Left {
         Error::refused(self.sandbox.path(), why)
     }
 
-    /// Replaces both copies of the credential.
-    pub fn renew(&self, content: &[u8]) -> Result<()> {
-        if self.sandbox.retained()? != Retained::Proxy {
-            let why = "it has no payload, and so no credential to be replaced";
-            return Err(Error::refused(self.sandbox.path(), why));
-        }
-        let switcher = match self.sandbox.found()? {
-            Found::Theirs(owner) => Some(self.switcher_to(Some(owner))?),
-            _ => None,
-        };
-        update_proxy::replace(&self.sandbox, switcher.as_ref(), content)
-    }
-
     /// The switcher that leads to this user; any, if nobody is to be reached.
-    fn switcher_to(&self, owner: Option<u32>) -> Result<Switcher> {
+    pub(super) fn switcher_to(&self, owner: Option<u32>) -> Result<Switcher> {
         let mut why = Vec::new();
         for program in candidates::those(self.glexec.as_ref())? {
             let switcher = Switcher::new(program.as_os_str(), self.sandbox.credential(), self.limit)?.apart();
@@ -229,7 +220,8 @@ impl Left {
     }
 }
 
-fn greeted(switcher: &Switcher, sandbox: &Sandbox) -> Result<Agent> {
+/// An agent behind this switcher.
+pub(super) fn greeted(switcher: &Switcher, sandbox: &Sandbox) -> Result<Agent> {
     Called::new(switcher, sandbox.path().as_os_str())?.hello().map_err(Attempt::error)
 }
 

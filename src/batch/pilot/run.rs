@@ -101,7 +101,8 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
 fn set_up(order: &Order, sandbox: &Sandbox, diary: &mut Diary<'_>) -> Result<Switcher> {
     let mut errors = Vec::new();
     for program in candidates::those(order.glexec.as_ref())? {
-        let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), order.limit)?.apart();
+        let switcher =
+            Switcher::new(program.as_os_str(), sandbox.credential(), order.limit)?.apart().keeping_credential();
         match diary.step("setup", |report| setup::setup(sandbox, &switcher, NO_RETRY, report)) {
             Ok(()) => return Ok(switcher),
             Err(error) => errors.push(error.to_string()),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::{NAME, Status, credential, execute_directory, log, text};
+use super::{NAME, Status, absolute, credential_path, execute_directory, log, text};
 use crate::batch::doctor::{self, Finding, Level, Report, Subject};
 use crate::shown::Shown;
 use crate::switch::ranges;
@@ -44,7 +44,8 @@ fn subject(matches: &ArgMatches) -> anyhow::Result<Subject> {
     let user = ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string());
     Ok(Subject {
         glexec: text(matches, "glexec").cloned(),
-        credential: credential(matches)?,
+        credential: credential_path(matches)?,
+        proxy: absolute(matches, "proxy")?,
         execute: execute_directory(matches)?,
         limit: if limit.is_zero() { PATIENCE } else { limit.min(PATIENCE) },
         shares_ids_with: ranges::shared_with(process::user()),

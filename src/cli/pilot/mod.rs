@@ -87,12 +87,20 @@ fn execute() -> Arg {
     option("execute", "DIR", "Where sandboxes are made: a directory of mode 1777 [default: /var/tmp]")
 }
 
+fn credential() -> Arg {
+    option(
+        "credential",
+        "FILE",
+        "The credential that the switcher is called with, mode 0600; the payload does not get it \
+         [default: what your X509_USER_PROXY names; else a placeholder]",
+    )
+}
+
 fn proxy() -> Arg {
     option(
         "proxy",
         "FILE",
-        "The credential that the switcher gets, and of which the payload gets a copy, named by its X509_USER_PROXY \
-         [default: what your X509_USER_PROXY names; else a placeholder, of which the payload is not told]",
+        "A credential for the payload, mode 0600: it gets a copy, which its X509_USER_PROXY names [default: none]",
     )
 }
 
@@ -127,6 +135,7 @@ but its files are not back, and the line on standard error names its status and
 the sandbox; 244 the payload's own status was one of 240 to 244.",
         )
         .arg(glexec())
+        .arg(credential())
         .arg(proxy())
         .arg(option("input", "DIR", "A directory that is copied into the sandbox [default: the sandbox is empty]"))
         .arg(execute())
@@ -186,17 +195,24 @@ fn recover_definition() -> Command {
 
 fn renew_definition() -> Command {
     Command::new("renew-proxy")
-        .about("Replaces the credential of a running payload, and the copy that is kept for the switcher")
-        .override_usage("condor_glexec_pilot renew-proxy [options] <sandbox> <file>")
-        .after_help("Exit status: 0; 1 it failed; 240 wrong call.")
+        .about("Replaces the proxy of a running payload, or the credential that its switcher is called with, or both")
+        .override_usage("condor_glexec_pilot renew-proxy [options] <sandbox> [<file>]")
+        .after_help(
+            "\
+A payload that was started without --proxy gets the file, too, but no variable
+that names it.
+
+Exit status: 0; 1 it failed; 240 wrong call.",
+        )
         .arg(glexec())
+        .arg(option("credential", "FILE", "A new credential for the switcher, mode 0600; it stays where it is"))
         .arg(sandbox())
         .arg(
             Arg::new("file")
                 .value_name("file")
                 .value_parser(ValueParser::os_string())
-                .required(true)
-                .help("The new credential; it stays where it is"),
+                .required_unless_present("credential")
+                .help("A new proxy for the payload, mode 0600; it stays where it is"),
         )
 }
 
@@ -214,6 +230,7 @@ Exit status: 0 the node is fit, perhaps with warnings; 1 it is not; 240 wrong
 call.",
         )
         .arg(glexec())
+        .arg(credential())
         .arg(proxy())
         .arg(execute())
         .arg(flag("json", "One line of JSON for all"))
@@ -304,10 +321,10 @@ fn execute_directory(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     Ok(absolute(matches, "execute")?.unwrap_or_else(|| PathBuf::from("/var/tmp")))
 }
 
-/// The path of the credential; none if the caller has none.
-fn credential(matches: &ArgMatches) -> anyhow::Result<Option<PathBuf>> {
+/// The path of the switcher's credential; none if the caller has none.
+fn credential_path(matches: &ArgMatches) -> anyhow::Result<Option<PathBuf>> {
     let of_caller = || std::env::var_os("X509_USER_PROXY").filter(|path| !path.is_empty()).map(PathBuf::from);
-    Ok(absolute(matches, "proxy")?.or_else(of_caller))
+    Ok(absolute(matches, "credential")?.or_else(of_caller))
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use anyhow::anyhow;
 use clap::ArgMatches;
 
 use super::{Status, absolute, text};
+use crate::batch::pilot::credential;
 use crate::batch::pilot::recover::Left;
-use crate::batch::sandbox::read_credential_at;
+use crate::batch::pilot::renew::New;
 
 /// Runs `recover`.
 pub fn recover(matches: &ArgMatches) -> ExitCode {
@@ -29,17 +30,16 @@ pub fn recover(matches: &ArgMatches) -> ExitCode {
 
 /// Runs `renew-proxy`.
 pub fn renew(matches: &ArgMatches) -> ExitCode {
-    let wanted = left(matches).and_then(|left| {
-        let path = Path::new(text(matches, "file").ok_or_else(|| anyhow!("there is no credential"))?);
-        Ok((left, read_credential_at(path)?))
-    });
-    let (left, content) = match wanted {
+    let read = |name: &str| text(matches, name).map(|path| credential::read(Path::new(path))).transpose();
+    let wanted =
+        left(matches).and_then(|left| Ok((left, New { credential: read("credential")?, proxy: read("file")? })));
+    let (left, new) = match wanted {
         Ok(wanted) => wanted,
         Err(error) => return super::refuse(&error),
     };
     ended(super::with_diary(&left.path(), &mut Vec::new(), |diary| {
         diary.request = left.request();
-        diary.step("renew-proxy", |_| left.renew(&content))
+        diary.step("renew-proxy", |_| left.renew(&new))
     }))
 }
 

@@ -10,15 +10,18 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::{Status, absolute, credential, text, values};
+use super::{Status, absolute, credential_path, text, values};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{self, Outcome, Stage};
 use crate::batch::pilot::supervise::Asked;
-use crate::batch::sandbox::read_credential_at;
+use crate::batch::pilot::{PROXY, credential};
 use crate::batch::switcher;
 use crate::shown::Shown;
 use crate::sys::signal;
 use crate::tree::beside::sandbox_of;
+
+/// What the switcher is called with where the caller has no credential.
+const PLACEHOLDER: &[u8] = b"a placeholder\n";
 
 /// Runs the command.
 pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
@@ -44,14 +47,15 @@ pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
 
 /// What the arguments ask for.
 fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
-    let (credential, is_credential_told) = match credential(matches)? {
-        Some(path) => (read_credential_at(&path)?, true),
-        None => (b"a placeholder\n".to_vec(), false),
+    let credential = match credential_path(matches)? {
+        Some(path) => credential::read(&path)?,
+        None => PLACEHOLDER.to_vec(),
     };
+    let proxy = absolute(matches, "proxy")?.map(|path| credential::read(&path)).transpose()?;
     let sandbox = super::execute_directory(matches)?.join(name(matches)?);
     let mut environment = Vec::new();
-    if is_credential_told {
-        let path = sandbox.join(crate::batch::pilot::PROXY);
+    if proxy.is_some() {
+        let path = sandbox.join(PROXY);
         environment.push([b"X509_USER_PROXY=", path.as_os_str().as_bytes()].concat());
     }
     for path in values(matches, "env-file") {
@@ -72,7 +76,7 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
         limit: crate::cli::idle_limit()?,
         sandbox,
         credential,
-        is_credential_told,
+        proxy,
         input: absolute(matches, "input")?,
         output: absolute(matches, "output")?,
         keeps_sandbox: matches.get_flag("keep-sandbox"),
