@@ -176,6 +176,84 @@ fn the_standard_streams_are_the_payloads_own() {
     assert_eq!(told(&output), "input\n3\n");
 }
 
+#[test]
+fn a_payload_cannot_destroy_or_forge_what_the_caller_keeps_in_a_file() {
+    let pilot = Pilot::new();
+    let [log, list, report] = ["log", "list", "report"].map(|name| pilot.site.scratch().join(name));
+    write(&log, "before\n", 0o600);
+    write(&list, "first\nsecond\nthird\n", 0o600);
+    own(&pilot.site.scratch(), Account::batch());
+    let call = pilot.run();
+    let words = "print sysseek(STDOUT, 0, 0) ? q(moved ) : q(fixed ); \
+        print truncate($_, 0) ? q(cut ) : q(whole ) for (*STDIN, *STDOUT, *STDERR); print chr(10)";
+    let payload = format!(
+        "read -r line; echo \"input: $line\"; echo to errors >&2; perl -e '{words}'; echo '{{\"status\": 0}}' >&2; exit 3"
+    );
+    // Its input is read from where the caller was, and could be written.
+    let shell = format!(
+        "exec <>{list} >>{log} 2>&1; read -r line; {call} --report {report} --json -- sh -c {payload}",
+        list = list.display(),
+        log = log.display(),
+        report = report.display(),
+        call = line(&call),
+        payload = quoted(&payload)
+    );
+    let mut command = Account::batch().command("sh");
+    command.args(["-c", &shell]).env_clear().envs(support::variables_of(&call));
+    assert_eq!(command.status().unwrap().code(), Some(3));
+    let said = text(&log);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines[..5],
+        ["before", "input: second", "to errors", "fixed whole whole whole ", "{\"status\": 0}"],
+        "{said}"
+    );
+    assert_eq!(text(&list), "first\nsecond\nthird\n");
+    let reported: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!((&reported["status"], lines.len()), (&3.into(), 6));
+    assert_eq!(reported, serde_json::from_str::<Value>(lines[5]).unwrap(), "both tell the same");
+}
+
+#[test]
+fn a_payload_whose_words_cannot_be_written_sees_a_broken_pipe_and_the_caller_is_told() {
+    let pilot = Pilot::new();
+    let (log, report) = (pilot.site.scratch().join("log"), pilot.site.scratch().join("report"));
+    let call = pilot.run();
+    let shell = format!(
+        "ulimit -f 8; {} --report {} -- head -c 1000000 /dev/zero >{}",
+        line(&call),
+        report.display(),
+        log.display()
+    );
+    let mut command = Account::batch().command("bash");
+    let output = command.args(["-c", &shell]).env_clear().envs(support::variables_of(&call)).output().unwrap();
+    let line = failed(&output, 141, &["cannot write all that the payload has said to standard output", "EFBIG"]);
+    assert_eq!(fs::metadata(&log).unwrap().len(), 8 * 1024);
+    let report: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(report["notices"][0], line.trim_end());
+}
+
+#[test]
+fn what_outlives_a_payload_with_its_output_keeps_nobody_waiting() {
+    let pilot = Pilot::new();
+    let log = pilot.site.scratch().join("log");
+    let begun = pilot.site.scratch().join("begun");
+    // Not of the payload's family, and with another user's rights: it can't be ended.
+    let bystander = format!("{}", begun.display());
+    let script = format!("echo first; touch ready; until [ -e {bystander} ]; do sleep 0.02; done; echo last");
+    let mut call = pilot.run_named("s");
+    call.args(["--", "sh", "-c", &script]).stdout(fs::File::create(&log).unwrap());
+    let mut child = call.spawn().unwrap();
+    wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
+    let payload = family(&pilot.sandbox("s"));
+    // Root opens the pipe once more.
+    let held = fs::File::options().write(true).open(format!("/proc/{}/fd/1", payload[0])).unwrap();
+    write(&begun, "", 0o644);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(text(&log), "first\nlast\n");
+    drop(held);
+}
+
 /// A payload on a terminal, which script(1) makes.
 fn on_terminal(pilot: &Pilot, script: &str) -> Command {
     let call = pilot.run();
@@ -501,6 +579,52 @@ fn the_report_tells_each_step_in_one_line_of_json() {
         json["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
     assert_eq!(steps, ["input", "setup", "kill", "run", "cleanup"]);
     assert_eq!(json["steps"][1]["moved"]["files"], 0);
+}
+
+#[test]
+fn the_report_is_told_to_a_file_whatever_becomes_of_standard_error() {
+    let pilot = Pilot::new();
+    let report = pilot.site.scratch().join("report");
+    let shown = report.display().to_string();
+    // A pipe that nobody reads, and for which nobody waits.
+    let (_reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    while nix::unistd::write(&writer, &[b'x'; 4096]).is_ok() {}
+    while nix::unistd::write(&writer, b"x").is_ok() {}
+    let mut call = pilot.run();
+    call.args(["--report", &shown, "--", "sh", "-c", "rm -rf \"$PWD\"; exit 5"]).stderr(writer);
+    assert_eq!(call.status().unwrap().code(), Some(243));
+    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(
+        (&told["status"], &told["payload"], &told["failures"][0]["part"]),
+        (&243.into(), &5.into(), &"cleanup".into())
+    );
+    assert_eq!((mode(&report), Account::of(&report)), (0o600, Account::batch()));
+    // Also of a call that was wrong; and nothing of an earlier one is left.
+    let wrong = pilot.run().args(["--report", &shown, "--env", "=x", "--", "true"]).output().unwrap();
+    let line = failed(&wrong, 240, &["there is no name"]);
+    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(told["status"], 240);
+    assert!(line.contains(told["failures"][0]["error"].as_str().unwrap()), "{told}");
+}
+
+#[test]
+fn a_report_is_written_to_nothing_but_a_file_of_the_callers_own() {
+    let pilot = Pilot::new();
+    let precious = pilot.site.scratch().join("precious");
+    write(&precious, "data", 0o644);
+    own(&precious, Account::batch());
+    let place = |name: &str| pilot.site.scratch().join(name);
+    std::os::unix::fs::symlink(&precious, place("link")).unwrap();
+    fs::hard_link(&precious, place("again")).unwrap();
+    nix::unistd::mkfifo(&place("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    write(place("theirs"), "theirs", 0o666);
+    fs::create_dir(place("directory")).unwrap();
+    for name in ["link", "again", "fifo", "theirs", "directory", "none/report"] {
+        let report = place(name).display().to_string();
+        failed(&pilot.run().args(["--report", &report, "--", "true"]).output().unwrap(), 240, &["--report", &report]);
+    }
+    assert_eq!((text(&precious).as_str(), mode(&precious), text(place("theirs")).as_str()), ("data", 0o644, "theirs"));
+    pilot.is_empty("after it");
 }
 
 // Signals and time.

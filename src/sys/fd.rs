@@ -157,6 +157,12 @@ pub fn unlock(file: &File) {
     unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
 }
 
+/// Whether an open file may be written through this descriptor.
+pub fn may_be_written(file: &impl AsFd) -> Result<bool> {
+    let flags = OFlag::from_bits_truncate(fcntl(file, FcntlArg::F_GETFL)?);
+    Ok(flags & OFlag::O_ACCMODE != OFlag::O_RDONLY)
+}
+
 /// Takes over descriptor 0, which a program behind a switcher got from its caller, and leaves it close-on-exec.
 ///
 /// To be called once: two owners of one number would close each other's file.

@@ -4,6 +4,7 @@
 //! - [`run`]: the way of a payload, from the first step to the last;
 //! - [`place`]: the sandbox before it changes hands, and its files when they are back;
 //! - [`payload`]: starting the payload, and the agent that watches for this process's end;
+//! - [`streams`]: the standard streams that the payload gets;
 //! - [`supervise`]: signals and time while the payload runs;
 //! - [`credential`]: reading a credential of the caller's;
 //! - [`candidates`]: the switchers that there are;
@@ -21,6 +22,7 @@ pub mod place;
 pub mod recover;
 pub mod renew;
 pub mod run;
+pub mod streams;
 pub mod supervise;
 
 /// The name of the switcher's credential in a pilot's sandboxes. It is never handed over.

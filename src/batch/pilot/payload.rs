@@ -1,12 +1,11 @@
 //! Starting a payload: this process is its starter.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use super::order::Order;
+use super::streams::{Relays, Streams};
 use super::supervise::{self, Asked};
 use crate::batch::agent::{Agent, Called};
 use crate::batch::retry::Attempt;
@@ -33,6 +32,8 @@ pub struct Started {
     pub watch: Agent,
     /// Says why the payload was not executed, and ends if it was.
     pub refusals: Refusals,
+    /// Carry on what it writes to regular files.
+    pub relays: Relays,
 }
 
 /// What came of an attempt to start one.
@@ -80,13 +81,15 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
         Ok(watch) => watch,
         Err(error) => return give_up(wrapper, bound, error),
     };
-    let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
-    let nothing = File::open("/dev/null").at("open", "/dev/null")?;
-    // What is typed while this process is in the background is not for its payload.
-    let input = if input.is_terminal() && !supervise::has_terminal() { nothing.as_fd() } else { input.as_fd() };
-    let streams = [input, output.as_fd(), errors.as_fd()];
-    match wrapper.hand_over(&v2::text(&order.environment), streams) {
-        Ok(refusals) => Ok(Start::Started(Box::new(Started { switcher: bound, watch, refusals }))),
+    let streams = match Streams::of_caller() {
+        Ok(streams) => streams,
+        Err(error) => return give_up(wrapper, bound, error),
+    };
+    match wrapper.hand_over(&v2::text(&order.environment), streams.passed()) {
+        Ok(refusals) => {
+            let relays = streams.handed_over();
+            Ok(Start::Started(Box::new(Started { switcher: bound, watch, refusals, relays })))
+        }
         Err(cause) => {
             bound.end_within(PATIENCE);
             Err(cause).at("hand the environment and the standard streams to", "the job wrapper")

@@ -112,7 +112,7 @@ pub fn has_terminal() -> bool {
 impl Supervisor<'_, '_> {
     /// Waits for the payload's end, and ends whatever it has left running, whatever comes in between.
     pub fn until_end(&mut self, started: Box<Started>) -> Result<Lived> {
-        let Started { switcher, watch, mut refusals } = *started;
+        let Started { switcher, watch, mut refusals, relays } = *started;
         let mut watch = Some(watch);
         let waited = self.wait(&switcher, &mut refusals, &mut watch);
         if !waited.as_ref().is_ok_and(|waited| waited.is_ended) {
@@ -121,6 +121,9 @@ impl Supervisor<'_, '_> {
         // What the wrapper has said last.
         let _ = refusals.hear();
         let status = switcher.end_within(FAREWELL).status.unwrap_or(128 + SIGKILL);
+        for error in relays.finish() {
+            (self.diary.notice)(&format!("condor_glexec_pilot: {error}"));
+        }
         let refusal = refusals.text().map(|text| Error::Told { who: "the job wrapper", text });
         Ok(Lived { status, asked: waited?.reason, refusal })
     }

@@ -4,6 +4,7 @@
 mod doctor;
 mod progress;
 mod recover;
+mod report;
 mod run;
 
 use std::ffi::OsString;
@@ -163,7 +164,13 @@ the sandbox; 244 the payload's own status was one of 240 to 244.",
             flag("keep-sandbox", "Leaves the files in the sandbox, which is yours then, and names it")
                 .conflicts_with("output"),
         )
-        .arg(flag("json", "At the end one line of JSON on standard error, about all that was done"))
+        .arg(option(
+            "report",
+            "FILE",
+            "At the end one line of JSON in this file, about all that was done; it is yours alone, and opened before \
+             anything runs",
+        ))
+        .arg(flag("json", "The same line on standard error. The payload has that, too, and can forge it: see --report"))
         .arg(
             Arg::new("command")
                 .value_name("command")
@@ -275,8 +282,18 @@ fn print_line(line: &Value) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Does something whose steps are logged; `steps` gets them, too.
-fn with_diary<T>(sandbox: &Path, steps: &mut Vec<Value>, work: impl FnOnce(&mut Diary<'_>) -> T) -> T {
+/// What was told while something was done.
+#[derive(Debug, Default)]
+struct Told {
+    /// Each step.
+    steps: Vec<Value>,
+    /// Each line for the caller that is no failure.
+    notices: Vec<String>,
+}
+
+/// Does something whose steps are logged; `all` gets what is told, too.
+fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_>) -> T) -> T {
+    let Told { steps, notices } = all;
     let mut note = |step: &'static str, report: &Report<'_>, took: Duration, error: Option<String>| {
         let status = Some(u8::from(error.is_some()));
         let mut facts = log::facts(&log::Operation { helper: NAME, report, took, status, error });
@@ -290,7 +307,10 @@ fn with_diary<T>(sandbox: &Path, steps: &mut Vec<Value>, work: impl FnOnce(&mut 
         facts["milliseconds"] = (took.as_secs_f64() * 1000.0).into();
         steps.push(facts);
     };
-    let mut notice = super::notice;
+    let mut notice = |line: &str| {
+        notices.push(line.to_owned());
+        super::notice(line);
+    };
     let mut diary = Diary {
         sandbox: sandbox.to_owned(),
         request: None,

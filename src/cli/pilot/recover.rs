@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::ArgMatches;
 
-use super::{Status, absolute, text};
+use super::{Status, Told, absolute, text};
 use crate::batch::pilot::credential;
 use crate::batch::pilot::recover::Left;
 use crate::batch::pilot::renew::New;
@@ -18,7 +18,7 @@ pub fn recover(matches: &ArgMatches) -> ExitCode {
         Ok(wanted) => wanted,
         Err(error) => return super::refuse(&error),
     };
-    let recovered = super::with_diary(&left.path(), &mut Vec::new(), |diary| {
+    let recovered = super::with_diary(&left.path(), &mut Told::default(), |diary| {
         diary.request = left.request();
         match matches.get_flag("discard") {
             true => left.discard(diary),
@@ -37,7 +37,7 @@ pub fn renew(matches: &ArgMatches) -> ExitCode {
         Ok(wanted) => wanted,
         Err(error) => return super::refuse(&error),
     };
-    ended(super::with_diary(&left.path(), &mut Vec::new(), |diary| {
+    ended(super::with_diary(&left.path(), &mut Told::default(), |diary| {
         diary.request = left.request();
         diary.step("renew-proxy", |_| left.renew(&new))
     }))

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::ArgMatches;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Status, absolute, credential_path, text, values};
+use super::report::{self, ReportFile};
+use super::{Status, Told, absolute, credential_path, text, values};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{self, Outcome, Stage};
 use crate::batch::pilot::supervise::Asked;
 use crate::batch::pilot::{PROXY, credential};
 use crate::batch::switcher;
 use crate::shown::Shown;
-use crate::sys::signal;
 use crate::tree::beside::sandbox_of;
 
 /// What the switcher is called with where the caller has no credential.
@@ -26,12 +26,20 @@ const PLACEHOLDER: &[u8] = b"a placeholder\n";
 /// Runs the command.
 pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
     let started = Instant::now();
-    let order = match order(matches, umask) {
-        Ok(order) => order,
+    let file = match absolute(matches, "report").and_then(|path| path.map(ReportFile::open).transpose()) {
+        Ok(file) => file,
         Err(error) => return super::refuse(&error),
     };
-    let mut steps = Vec::new();
-    let outcome = super::with_diary(&order.sandbox, &mut steps, |diary| run::run(&order, diary));
+    let order = match order(matches, umask) {
+        Ok(order) => order,
+        Err(error) => {
+            let ended = super::refuse(&error);
+            deliver(file, &report::of_wrong_call(&format!("{error:#}")));
+            return ended;
+        }
+    };
+    let mut told = Told::default();
+    let outcome = super::with_diary(&order.sandbox, &mut told, |diary| run::run(&order, diary));
     let status = status(&outcome);
     for (stage, error) in &outcome.failures {
         super::say(format_args!("{}: {error}", words(*stage, &outcome)));
@@ -39,10 +47,19 @@ pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
     if order.keeps_sandbox && outcome.switcher.is_some() {
         super::say(format_args!("the sandbox is {}", Shown::os(&order.sandbox)));
     }
+    let report = report::of(&order, &outcome, status, started.elapsed(), told);
     if matches.get_flag("json") {
-        super::print_line(&report(&order, &outcome, status, started.elapsed(), steps));
+        super::print_line(&report);
     }
+    deliver(file, &report);
     ExitCode::from(status)
+}
+
+/// Writes the report, if a file is wanted. What has been done is done: that this fails is only said.
+fn deliver(file: Option<ReportFile>, report: &Value) {
+    if let Some(Err(error)) = file.map(|file| file.write(report)) {
+        super::say(format_args!("{error:#}"));
+    }
 }
 
 /// What the arguments ask for.
@@ -156,31 +173,4 @@ fn words(stage: Stage, outcome: &Outcome) -> String {
         (Stage::CleanUp, Some(status)) => format!("the payload ended with status {status}, but its files are not back"),
         (Stage::CleanUp, None) => "there was no payload, and the files are not back".to_owned(),
     }
-}
-
-/// All that was done, for programs.
-fn report(order: &Order, outcome: &Outcome, status: u8, took: Duration, steps: Vec<Value>) -> Value {
-    let shown = |path: &PathBuf| Shown::os(path).to_string();
-    let failed = |stage: &Stage| match stage {
-        Stage::Order => "order",
-        Stage::SetUp => "setup",
-        Stage::Switch => "switch",
-        Stage::CleanUp => "cleanup",
-    };
-    let failures: Vec<Value> =
-        outcome.failures.iter().map(|(stage, error)| json!({ "part": failed(stage), "error": error })).collect();
-    json!({
-        "status": status,
-        "payload": outcome.payload,
-        "ended_by": outcome.asked.map(|asked| match asked {
-            Asked::Timeout => "timeout".to_owned(),
-            Asked::Signal(number) => format!("SIG{}", signal::name(number)),
-        }),
-        "sandbox": Shown::os(&order.sandbox).to_string(),
-        "switcher": outcome.switcher.as_ref().map(shown),
-        "output": order.output.as_ref().map(shown),
-        "failures": failures,
-        "milliseconds": took.as_secs_f64() * 1000.0,
-        "steps": steps,
-    })
 }
