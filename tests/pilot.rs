@@ -458,6 +458,38 @@ fn its_status_is_the_payloads_or_128_and_the_signal() {
 }
 
 #[test]
+fn the_report_tells_exactly_how_the_payload_ended() {
+    let pilot = Pilot::new();
+    let report = pilot.site.scratch().join("report");
+    let switcher = pilot.site.script("direct", &format!("exec {} \"$@\"", support::as_job()));
+    let ends = |status: i32| {
+        (
+            format!("exit {status}"),
+            if (240..=244).contains(&status) { 244 } else { status },
+            status,
+            format!("exited {status}"),
+        )
+    };
+    let killed = |signal: i32| (format!("kill -{signal} $$"), 128 + signal, 128 + signal, format!("killed {signal}"));
+    let exits = [0, 1, 126, 127, 137, 143, 201, 202, 203, 204, 240, 241, 242, 243, 244, 255].map(ends);
+    for (script, status, payload, wait) in exits.into_iter().chain([1, 2, 9, 13, 15, 34, 64].map(killed)) {
+        let mut call = pilot.call("run");
+        call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute()).arg("--report").arg(&report);
+        let output = call.args(["--", "sh", "-c", &script]).output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
+        let told: Value = serde_json::from_str(&text(&report)).unwrap();
+        assert_eq!((&told["wait"], &told["payload"]), (&wait.into(), &payload.into()), "{script}");
+    }
+    // A program of the caller's that stays above it may say 137 for a signal.
+    let staying = pilot.switcher_that(&format!("{} \"$@\"; exit $?", support::as_job()));
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(staying).arg("--execute").arg(pilot.site.execute()).arg("--report").arg(&report);
+    assert_eq!(call.args(["--", "sh", "-c", "kill -9 $$"]).output().unwrap().status.code(), Some(137));
+    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(told["wait"], "exited 137 or killed 9");
+}
+
+#[test]
 fn a_set_up_that_fails_ends_with_241_and_leaves_nothing() {
     let pilot = Pilot::new();
     let input = pilot.input(furnish);

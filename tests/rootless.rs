@@ -71,6 +71,24 @@ fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
 }
 
 #[test]
+fn a_caller_that_asks_for_it_sees_the_payloads_own_end() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let rootless = Rootless::new();
+    let ended = |script: &str| {
+        let mut call = rootless.glexec();
+        call.env("GLEXEC_EXACT_STATUS", "1").args(["/bin/sh", "-c", script]);
+        call.output().unwrap().status
+    };
+    for status in [0, 137, 201, 202, 203, 204, 255] {
+        assert_eq!(ended(&format!("exit {status}")).code(), Some(status));
+    }
+    // Also one that programs ignore by themselves.
+    for signal in [9, 13, 15, 34] {
+        assert_eq!(ended(&format!("kill -{signal} $$")).signal(), Some(signal));
+    }
+}
+
+#[test]
 fn a_wrong_call_is_201_and_says_why() {
     let rootless = Rootless::new();
     let scratch = rootless.site.scratch();

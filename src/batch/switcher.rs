@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -18,6 +18,7 @@ use super::sandbox::{request_of, sandbox_of};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::proc::Variable;
+use crate::sys::process::End;
 use crate::sys::{Errno, OwnedName, fd, proc, process, signal};
 
 /// The program behind the switcher, installed beside the helpers.
@@ -25,6 +26,9 @@ const AGENT: &str = "condor_glexec_agent";
 
 /// The variable that names the credential.
 const CREDENTIAL: &str = "GLEXEC_CLIENT_CERT";
+
+/// The variable that has the project's own switcher end exactly as its payload does.
+pub const EXACT_STATUS: &str = "GLEXEC_EXACT_STATUS";
 
 /// The most that is passed on of what the switcher said.
 const LONGEST_SAYING: usize = 1000;
@@ -153,6 +157,8 @@ impl Switcher {
         let mut command = self.command(errand);
         // The payload is not to know of its caller's, whatever the switcher lets through.
         command.env_remove("X509_USER_PROXY");
+        // The project's own switcher then ends as the payload does; whether that began is told on the socket.
+        command.env(EXACT_STATUS, "1");
         command.stdin(input).stdout(writer).stderr(again);
         let child = process::start_bound(&mut command).at("execute the switcher", &self.program)?;
         let held = process::open(child.id().cast_signed()).at("hold the process of", &self.program)?;
@@ -217,11 +223,11 @@ impl Running {
             Ok(ended) => {
                 // It has nothing left to do, and a process with one thread can do more.
                 let _ = self.waiting.join();
-                ended.ok().map(status_of)
+                ended.ok().map(End::from)
             }
             Err(_) => None,
         };
-        Ended { program: self.switcher.program, status, said: said(&mut self.said) }
+        Ended::new(self.switcher.program, status, said(&mut self.said))
     }
 }
 
@@ -239,6 +245,17 @@ impl Bound {
     /// The number of the switcher's process.
     pub fn pid(&self) -> i32 {
         self.child.id().cast_signed()
+    }
+
+    /// Whether the payload's end can be told from this process's: it has become the payload, or it is a sudo that stays above it and ends as that does,
+    /// or the project's own. Another program of the caller's may say 128 + N for a signal.
+    pub fn ends_as_payload(&self) -> bool {
+        let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        if proc::owners(self.pid()) != Some([process::user(); 2]) {
+            return true;
+        }
+        let own = installed("glexec").ok().and_then(|own| identity(&own));
+        own.is_some() && own == identity(Path::new(&format!("/proc/{}/exe", self.pid())))
     }
 
     /// Kills the switcher's own process, if this user may; what is behind it ends with it, or when it is hunted.
@@ -259,14 +276,9 @@ impl Bound {
             self.kill();
             is_over = has_ended(&self.held, patience);
         }
-        let status = if is_over { self.child.wait().ok().map(status_of) } else { None };
-        Ended { program: self.program, status, said: said(&mut self.said) }
+        let status = if is_over { self.child.wait().ok().map(End::from) } else { None };
+        Ended::new(self.program, status, said(&mut self.said))
     }
-}
-
-/// 128 + N for signal N.
-fn status_of(ended: ExitStatus) -> i32 {
-    ended.code().unwrap_or_else(|| 128 + ended.signal().unwrap_or(0))
 }
 
 /// What a switcher has said. Whoever outlives it may hold the pipe: what is there is taken, and no end is waited for.
@@ -285,10 +297,16 @@ pub struct Ended {
     program: PathBuf,
     /// The exit status, 128 + N for signal N; none if the switcher did not end in time.
     pub status: Option<i32>,
+    /// The same, as the kernel tells it.
+    pub end: Option<End>,
     said: String,
 }
 
 impl Ended {
+    fn new(program: PathBuf, end: Option<End>, said: String) -> Self {
+        Ended { program, status: end.map(End::status), end, said }
+    }
+
     /// The status as a number, -1 if there is none.
     pub fn code(&self) -> i32 {
         self.status.unwrap_or(-1)

@@ -10,10 +10,12 @@ use serde_json::json;
 
 use super::log;
 use crate::batch::sandbox::sandbox_of;
+use crate::batch::switcher::EXACT_STATUS;
 use crate::shown::Shown;
 use crate::switch::payload::{PATH, Payload, Proxy};
-use crate::switch::refusal::{Refusal, Result};
+use crate::switch::refusal::{Refusal, Result, Status};
 use crate::switch::{credential, lease, rootless};
+use crate::sys::process::End;
 use crate::sys::{fd, process, signal};
 
 /// Where the configuration of the setuid mode will be.
@@ -51,6 +53,9 @@ Environment:
                        /var/tmp/glexec-<your uid>)
   GLEXEC_LEASE_UID     the subordinate user id that a new credential gets, if
                        nobody has it: for who has to remove that user's files
+  GLEXEC_EXACT_STATUS  if not empty: it ends as the payload does, by the same
+                       signal, or with the same status, also 201 to 204; for
+                       who knows by other means whether the payload began
   GLEXEC_HELPERS_LOG   a file, 'syslog' or 'stderr', for a line of JSON
 
 The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
@@ -86,8 +91,11 @@ pub fn main() -> ExitCode {
     let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
     let mut user = None;
     let ended = run(words, is_ended, &mut user);
+    let signal = ended.as_ref().ok().and_then(|end| if let End::Killed(signal) = end { Some(*signal) } else { None });
+    let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
     let (status, error) = match ended {
-        Ok(status) => (status, None),
+        Ok(End::Exited(201..=204)) if !is_exact => (Status::Ambiguous as u8, None),
+        Ok(end) => (u8::try_from(end.status()).unwrap_or(u8::MAX), None),
         Err(refusal) => {
             super::say("glexec", &refusal);
             (refusal.status as u8, Some(refusal.text))
@@ -103,11 +111,14 @@ pub fn main() -> ExitCode {
     if let Err(warning) = log::write_line("glexec", started.elapsed(), Some(status), line) {
         super::say("glexec", warning);
     }
+    if let Some(signal) = signal.filter(|_| is_exact) {
+        process::die_of(signal);
+    }
     ExitCode::from(status)
 }
 
 /// Runs the command; `user` becomes the user id that it gets.
-fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>) -> Result<u8> {
+fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>) -> Result<End> {
     match command.first() {
         None => return Err(Refusal::client("there is no command; usage: glexec [--] <command> [arg…]")),
         Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),

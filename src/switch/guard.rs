@@ -10,6 +10,7 @@ use super::children;
 use super::payload::{self, Payload};
 use super::refusal::{Refusal, Result};
 use crate::sys::namespace::{self, Fork};
+use crate::sys::process::End;
 use crate::sys::signal::{
     self, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH,
 };
@@ -60,7 +61,7 @@ pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: i32) -
             if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
                 as_user_of(payload, ground, || proxy.remove());
             }
-            let _ = ended.write_all(&status.to_ne_bytes());
+            let _ = ended.write_all(&status.to_bytes());
         }
         Err(refusal) => refusal.tell(&mut refused),
     }
@@ -149,8 +150,8 @@ fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
     }
 }
 
-/// Hands signals on until the payload has ended, and returns its status: 128 + N for signal N.
-fn watch(payload: i32, ground: &Ground<'_>, above: i32) -> i32 {
+/// Hands signals on until the payload has ended, and returns how.
+fn watch(payload: i32, ground: &Ground<'_>, above: i32) -> End {
     let joined = matches!(ground, Ground::Joined(_));
     loop {
         let Ok(told) = signal::wait() else { continue };

@@ -9,13 +9,14 @@ use super::idmap;
 use super::lease::{Lease, Leases};
 use super::payload::Payload;
 use super::ranges::Ranges;
-use super::refusal::{Refusal, Result, Status};
+use super::refusal::{Refusal, Result};
 use super::supervise::{self, Started};
 use crate::sys::namespace::{self, Fork};
+use crate::sys::process::End;
 use crate::sys::signal::Signals;
 use crate::sys::{fd, process, signal};
 
-/// Runs the payload and returns its status. `wanted` is the user that a new lease must be for, if that matters. `payload` is made for the user and group that the lease has. Standard error stays open if
+/// Runs the payload and returns how it has ended. `wanted` is the user that a new lease must be for, if that matters. `payload` is made for the user and group that the lease has. Standard error stays open if
 /// something is to be said in the end.
 pub fn run(
     credential: &Credential,
@@ -23,7 +24,7 @@ pub fn run(
     state: std::path::PathBuf,
     keeps_error: bool,
     payload: impl FnOnce((u32, u32)) -> Payload,
-) -> Result<u8> {
+) -> Result<End> {
     let user = process::user();
     if namespace::is_without_new_privileges() {
         return Err(Refusal::internal(
@@ -45,11 +46,7 @@ pub fn run(
     // A guard that does not hear it is gone, which is told by the other pipes. Without it nothing is executed.
     let _ = go.write_all(b"x");
     drop(go);
-    let status = supervise::until_end(&signals, started)?;
-    Ok(match status {
-        201..=204 => Status::Ambiguous as u8,
-        status => status,
-    })
+    supervise::until_end(&signals, started)
 }
 
 /// Starts the guard, which starts the payload when a byte is written to the pipe.

@@ -5,6 +5,7 @@ use std::io::Read as _;
 
 use super::children;
 use super::refusal::{Refusal, Result};
+use crate::sys::process::End;
 use crate::sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals, Told};
 use crate::sys::{Errno, fd, process};
 
@@ -23,8 +24,8 @@ pub struct Started {
     pub keeps_error: bool,
 }
 
-/// Waits for the end of the guard: the payload's status, or why there is no payload.
-pub fn until_end(signals: &Signals, started: Started) -> Result<u8> {
+/// Waits for the end of the guard: how the payload has ended, or why there is no payload.
+pub fn until_end(signals: &Signals, started: Started) -> Result<End> {
     let Started { guard, user, refused, mut ended, keeps_error } = started;
     let failed = |error: std::io::Error| Refusal::internal(format!("cannot hear what becomes of the payload: {error}"));
     let mut why = Vec::new();
@@ -65,8 +66,8 @@ pub fn until_end(signals: &Signals, started: Started) -> Result<u8> {
     }
     match (Refusal::heard(&why), told) {
         (Some(refusal), _) => Err(refusal),
-        (None, Ok(())) => Ok(u8::try_from(i32::from_ne_bytes(status)).unwrap_or(u8::MAX)),
-        (None, Err(_)) => Ok(128 + SIGKILL as u8),
+        (None, Ok(())) => Ok(End::from_bytes(status)),
+        (None, Err(_)) => Ok(End::Killed(SIGKILL)),
     }
 }
 

@@ -181,10 +181,58 @@ pub fn exit(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// How a child has ended.
-enum End {
+/// How a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this exit status.
     Exited(i32),
+    /// By this signal.
     Killed(i32),
+}
+
+impl End {
+    /// As one number: 128 + N for signal N.
+    pub fn status(self) -> i32 {
+        match self {
+            End::Exited(status) => status,
+            End::Killed(signal) => 128 + signal,
+        }
+    }
+
+    /// For a pipe of this program's own: a status, or a signal as a negative number.
+    pub fn to_bytes(self) -> [u8; 4] {
+        match self {
+            End::Exited(status) => status.to_ne_bytes(),
+            End::Killed(signal) => (-signal).to_ne_bytes(),
+        }
+    }
+
+    /// From there.
+    pub fn from_bytes(bytes: [u8; 4]) -> End {
+        match i32::from_ne_bytes(bytes) {
+            signal @ ..0 => End::Killed(-signal),
+            status => End::Exited(status),
+        }
+    }
+}
+
+impl From<std::process::ExitStatus> for End {
+    fn from(status: std::process::ExitStatus) -> Self {
+        use std::os::unix::process::ExitStatusExt as _;
+        match status.code() {
+            Some(code) => End::Exited(code),
+            None => End::Killed(status.signal().unwrap_or(0)),
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Exited(status) => write!(f, "exited {status}"),
+            End::Killed(signal) => write!(f, "killed {signal}"),
+        }
+    }
 }
 
 /// Waits for a child that has ended. None if nobody has, or there is none. (nix does not know the real-time signals, of which one may have died.)
@@ -201,13 +249,9 @@ fn wait_for_any() -> Option<(i32, End)> {
     }
 }
 
-/// Waits for a child that has ended: its number, and its status, 128 + N for signal N. None if nobody has, or there is none.
-pub fn reap() -> Option<(i32, i32)> {
-    let status = |end| match end {
-        End::Exited(status) => status,
-        End::Killed(signal) => 128 + signal,
-    };
-    wait_for_any().map(|(pid, end)| (pid, status(end)))
+/// Waits for a child that has ended: its number, and how. None if nobody has, or there is none.
+pub fn reap() -> Option<(i32, End)> {
+    wait_for_any()
 }
 
 /// Waits until this child has ended.
@@ -301,7 +345,8 @@ pub fn first_closed(path: &Path) -> Option<PathBuf> {
 }
 
 /// Ends as a process that a signal has killed; it leaves no core (core(5)).
-fn die_of(number: i32) -> ! {
+pub fn die_of(number: i32) -> ! {
+    signal::set_default(number);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _ = signal::send_by_number(own_number(), number);
     let _ = SigSet::empty().thread_set_mask();

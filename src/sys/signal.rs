@@ -95,7 +95,7 @@ fn is_ignored(number: libc::c_int) -> bool {
     }
 }
 
-fn set_default(number: libc::c_int) {
+pub(super) fn set_default(number: libc::c_int) {
     // The kernel's own structure, all zero: SIG_DFL, no flags, an empty mask. The C library's call would refuse the two
     // numbers that it keeps for itself, but a caller may have had them ignored.
     let default = [0_u64; 8];

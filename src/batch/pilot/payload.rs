@@ -34,6 +34,8 @@ pub struct Started {
     pub refusals: Refusals,
     /// Carry on what it writes to regular files.
     pub relays: Relays,
+    /// Whether the switcher's process ends exactly as the payload does.
+    pub is_exact: bool,
 }
 
 /// What came of an attempt to start one.
@@ -87,8 +89,8 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
     };
     match wrapper.hand_over(&v2::text(&order.environment), streams.passed()) {
         Ok(refusals) => {
-            let relays = streams.handed_over();
-            Ok(Start::Started(Box::new(Started { switcher: bound, watch, refusals, relays })))
+            let (relays, is_exact) = (streams.handed_over(), bound.ends_as_payload());
+            Ok(Start::Started(Box::new(Started { switcher: bound, watch, refusals, relays, is_exact })))
         }
         Err(cause) => {
             bound.end_within(PATIENCE);

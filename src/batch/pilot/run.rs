@@ -38,8 +38,10 @@ pub enum Stage {
 pub struct Outcome {
     /// The switcher that was used.
     pub switcher: Option<PathBuf>,
-    /// What the payload ended with, if it ran.
+    /// What the payload ended with, if it ran: 128 + N for signal N.
     pub payload: Option<i32>,
+    /// The same in words that tell the two apart, if its end was seen.
+    pub wait: Option<String>,
     /// Why it ended before it did by itself, or was not started.
     pub asked: Option<Asked>,
     /// The parts that failed.
@@ -144,7 +146,9 @@ fn run_payload(
     };
     let (outcome, error) = match lived {
         Ok(Lived { refusal: Some(refusal), .. }) => (outcome, Some(refusal)),
-        Ok(Lived { status, asked, refusal: None }) => (Outcome { payload: Some(status), asked, ..outcome }, None),
+        Ok(Lived { status, wait, asked, refusal: None }) => {
+            (Outcome { payload: Some(status), wait, asked, ..outcome }, None)
+        }
         Err(error) => (outcome, Some(error)),
     };
     let error = error.map(|error| error.to_string());

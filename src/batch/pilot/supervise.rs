@@ -17,6 +17,7 @@ use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{Bound, Switcher};
 use crate::batch::{Failure, Patience};
 use crate::error::{Context as _, Error, Result};
+use crate::sys::process::End;
 use crate::sys::signal::{
     self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, Signals,
     Told,
@@ -49,8 +50,10 @@ pub enum Asked {
 /// What became of a payload.
 #[derive(Debug)]
 pub struct Lived {
-    /// What it ended with, as the switcher tells.
+    /// What it ended with, 128 + N for signal N.
     pub status: i32,
+    /// The same in words that tell the two apart; none if its end was not seen.
+    pub wait: Option<String>,
     /// Why it ended before it did by itself.
     pub asked: Option<Asked>,
     /// Why it was not executed at all.
@@ -112,7 +115,7 @@ pub fn has_terminal() -> bool {
 impl Supervisor<'_, '_> {
     /// Waits for the payload's end, and ends whatever it has left running, whatever comes in between.
     pub fn until_end(&mut self, started: Box<Started>) -> Result<Lived> {
-        let Started { switcher, watch, mut refusals, relays } = *started;
+        let Started { switcher, watch, mut refusals, relays, is_exact } = *started;
         let mut watch = Some(watch);
         let waited = self.wait(&switcher, &mut refusals, &mut watch);
         if !waited.as_ref().is_ok_and(|waited| waited.is_ended) {
@@ -120,12 +123,17 @@ impl Supervisor<'_, '_> {
         }
         // What the wrapper has said last.
         let _ = refusals.hear();
-        let status = switcher.end_within(FAREWELL).status.unwrap_or(128 + SIGKILL);
+        let end = switcher.end_within(FAREWELL).end;
+        let wait = end.map(|end| match end {
+            End::Exited(status @ 129..) if !is_exact => format!("{end} or killed {}", status - 128),
+            end => end.to_string(),
+        });
+        let status = end.map_or(128 + SIGKILL, End::status);
         for error in relays.finish() {
             (self.diary.notice)(&format!("condor_glexec_pilot: {error}"));
         }
         let refusal = refusals.text().map(|text| Error::Told { who: "the job wrapper", text });
-        Ok(Lived { status, asked: waited?.reason, refusal })
+        Ok(Lived { status, wait, asked: waited?.reason, refusal })
     }
 
     /// Waits until the switcher has ended, or has not though its payload was to end.

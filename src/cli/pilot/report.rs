@@ -64,6 +64,7 @@ pub fn of(order: &Order, outcome: &Outcome, status: u8, took: Duration, told: To
     json!({
         "status": status,
         "payload": outcome.payload,
+        "wait": outcome.wait,
         "ended_by": outcome.asked.map(|asked| match asked {
             Asked::Timeout => "timeout".to_owned(),
             Asked::Signal(number) => format!("SIG{}", signal::name(number)),
