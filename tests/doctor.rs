@@ -86,11 +86,12 @@ fn is_found_and_mended(level: &str, words: &[&str], script: &str) {
 }
 
 #[test]
-fn a_node_that_is_fit_is_told_so_with_the_switcher_that_an_administrator_has_set_up() {
+fn a_node_that_is_fit_is_told_so_with_the_switcher_that_keeps_payloads_apart_best_and_why() {
     let [report] = &reports("doctor")[..] else { panic!("one report") };
     assert_eq!((report.bad(), report.status), (Vec::new(), 0));
     assert_eq!(report.all["fit"], true);
-    assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec-sudo");
+    assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
+    assert_eq!(report.all["why"], "it gives each payload a user and processes of its own");
 }
 
 #[test]
@@ -111,15 +112,19 @@ fn without_a_map_the_best_is_the_switcher_that_needs_no_administrator() {
 fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
     let machine = Machine::new();
     let run = "as_pilot $doctor run -- id -u";
+    let without_ids = "sed -i '/^pilot:/d' /etc/subuid /etc/subgid";
+    // gLExec, where it were.
+    let glexec = "printf '#!/bin/sh\\nexec sudo -n -u job2 -- \"$@\"\\n' >/usr/sbin/glexec; chmod 755 /usr/sbin/glexec; \
+        sed -i 's/(job1)/(job1,job2)/' /etc/sudoers.d/glexec-sudo; useradd --system job2; id -u job2";
     let script =
-        format!("{PRELUDE} id -u job1; {run}; rm /etc/sudoers.d/glexec-sudo; {run}; rm /etc/glexec-sudo.map; {run}");
+        format!("{PRELUDE} id -u job1; {run}; {without_ids}; {run}; {glexec}; {run}; rm /etc/glexec-sudo.map; {run}");
     let output = machine.script("root", &script);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", said(&output));
     let users: Vec<u32> = told.lines().filter_map(|line| line.parse().ok()).collect();
-    let [job, with_rule, without_rule, without_map] = users[..] else { panic!("four users: {told}") };
-    assert_eq!(with_rule, job);
-    assert!(without_rule >= 100_000 && without_map >= 100_000, "subordinate users: {users:?}");
+    let [job, first, without_ids, of_glexec, with_glexec, without_map] = users[..] else { panic!("six users: {told}") };
+    assert!(first >= 100_000, "a subordinate user: {users:?}");
+    assert_eq!((without_ids, with_glexec, without_map), (job, of_glexec, of_glexec));
 }
 
 #[test]

@@ -424,6 +424,24 @@ fn the_payload_has_a_copy_of_its_proxy_and_the_output_has_none() {
 }
 
 #[test]
+fn the_payloads_home_is_the_sandbox_unless_another_one_is_named() {
+    let pilot = Pilot::new();
+    let home = shell(
+        &pilot,
+        &["--output", &pilot.output().display().to_string()],
+        "mkdir -p ~/.cache/x && echo \"$HOME $PWD\"",
+    );
+    let words: Vec<String> = told(&home).split_ascii_whitespace().map(str::to_owned).collect();
+    assert_eq!((said(&home).as_str(), words.len(), &words[0]), ("", 2, &words[1]));
+    assert!(pilot.output().join(".cache/x").is_dir());
+    let file = pilot.site.scratch().join("variables");
+    write(&file, "HOME=/from/file\n", 0o644);
+    let from_file = shell(&pilot, &["--env-file", &file.display().to_string()], "echo $HOME");
+    let from_option = shell(&pilot, &["--env", "HOME=/from/option"], "echo $HOME");
+    assert_eq!((told(&from_file).as_str(), told(&from_option).as_str()), ("/from/file\n", "/from/option\n"));
+}
+
+#[test]
 fn a_command_without_a_slash_is_looked_for_and_nothing_after_it_is_parsed() {
     let pilot = Pilot::new();
     let output = pilot.run().args(["echo", "--json", "--", "-x"]).output().unwrap();

@@ -16,6 +16,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::batch::pilot::candidates::Candidate;
 use crate::shown::Shown;
 use crate::sys::namespace;
 
@@ -80,7 +81,7 @@ pub struct Report {
     /// All that was looked at.
     pub findings: Vec<Finding>,
     /// The switcher.
-    pub best: Option<PathBuf>,
+    pub best: Option<Candidate>,
 }
 
 impl Report {

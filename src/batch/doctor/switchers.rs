@@ -1,6 +1,6 @@
 //! The switchers that there are, each tried for real: with a sandbox that changes hands and back, and a payload in it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Finding, Level, Subject};
@@ -18,7 +18,7 @@ use crate::sys::{proc, process};
 use crate::wire::Links;
 
 /// Tries them; the first that works is the best.
-pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<PathBuf>) {
+pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<Candidate>) {
     let candidates = match &subject.glexec {
         None => candidates::all(),
         Some(_) => match candidates::those(subject.glexec.as_ref()) {
@@ -40,7 +40,7 @@ pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<PathBuf>) {
     for candidate in candidates {
         let tried = examine_one(subject, &candidate);
         if best.is_none() && tried.iter().all(|finding| finding.level < Level::Problem) {
-            best = Some(candidate.program);
+            best = Some(candidate);
         }
         findings.extend(tried);
     }

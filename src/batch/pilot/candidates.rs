@@ -32,15 +32,31 @@ const GLEXEC: &str = "/usr/sbin/glexec";
 /// The map without which the adapter over sudo leads nowhere; `GLEXEC_SUDO_MAP` names another one.
 pub const MAP: &str = "/etc/glexec-sudo.map";
 
-/// Those of this node, the best first: what an administrator has set up goes before what nobody was asked for.
+impl Kind {
+    /// How well it keeps payloads apart from each other: why it comes in its turn.
+    pub fn isolation(self) -> &'static str {
+        match self {
+            Kind::Rootless => "it gives each payload a user and processes of its own",
+            Kind::Glexec => "it gives each payload the user that the site's policy says",
+            Kind::Sudo => "payloads at one time share the account that the map says",
+        }
+    }
+}
+
+/// Those of this node, the best first: the better one keeps payloads apart, the earlier it comes.
 pub fn all() -> Vec<Candidate> {
+    let map = std::env::var_os("GLEXEC_SUDO_MAP").unwrap_or_else(|| MAP.into());
+    let is_of_use = |candidate: &Candidate| candidate.kind != Some(Kind::Sudo) || Path::new(&map).exists();
+    installed_here().into_iter().filter(is_of_use).collect()
+}
+
+/// The same, with what leads nowhere as the node is.
+fn installed_here() -> Vec<Candidate> {
     let beside = |name: &str| installed(name).ok().filter(|path| process::may_execute(path));
     let own = beside("glexec");
     let is_other = |path: &Path| own.as_ref().and_then(|own| own.canonicalize().ok()) != path.canonicalize().ok();
     let of_site = Some(PathBuf::from(GLEXEC)).filter(|path| process::may_execute(path) && is_other(path));
-    let map = std::env::var_os("GLEXEC_SUDO_MAP").unwrap_or_else(|| MAP.into());
-    let sudo = beside("glexec-sudo").filter(|_| Path::new(&map).exists());
-    let found = [(Kind::Glexec, of_site), (Kind::Sudo, sudo), (Kind::Rootless, own.clone())];
+    let found = [(Kind::Rootless, own.clone()), (Kind::Glexec, of_site), (Kind::Sudo, beside("glexec-sudo"))];
     found.into_iter().filter_map(|(kind, program)| Some(Candidate { kind: Some(kind), program: program? })).collect()
 }
 
@@ -48,7 +64,7 @@ pub fn all() -> Vec<Candidate> {
 pub fn kind_of(program: &Path) -> Option<Kind> {
     let identity = |path: &Path| path.canonicalize().ok();
     let one = identity(program)?;
-    all().into_iter().find(|candidate| identity(&candidate.program).as_ref() == Some(&one))?.kind
+    installed_here().into_iter().find(|candidate| identity(&candidate.program).as_ref() == Some(&one))?.kind
 }
 
 /// The one that is asked for, else all.

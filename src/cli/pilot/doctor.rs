@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{NAME, Status, absolute, credential_path, execute_directory, log, text};
 use crate::batch::doctor::{self, Finding, Level, Report, Subject};
+use crate::batch::pilot::candidates::{Candidate, Kind};
 use crate::shown::Shown;
 use crate::switch::ranges;
 use crate::sys::process;
@@ -26,7 +27,9 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
     // A caller that does not listen is no reason to fail.
     let _ = match matches.get_flag("json") {
         true => writeln!(std::io::stdout(), "{all}"),
-        false => write!(std::io::stdout(), "{}", lines(&report, std::io::stdout().is_terminal())),
+        false => {
+            write!(std::io::stdout(), "{}", lines(&report, subject.glexec.is_some(), std::io::stdout().is_terminal()))
+        }
     };
     let error = (!report.is_fit()).then(|| "the node is not fit".to_owned());
     let facts = json!({ "step": "doctor", "error": error, "found": all });
@@ -63,7 +66,7 @@ fn word(level: Level) -> &'static str {
 }
 
 /// One line for each finding, and one for what comes of them.
-fn lines(report: &Report, colours: bool) -> String {
+fn lines(report: &Report, named: bool, colours: bool) -> String {
     let mut lines = String::new();
     for Finding { what, level, text, advice } in &report.findings {
         let colour = match level {
@@ -76,7 +79,11 @@ fn lines(report: &Report, colours: bool) -> String {
         lines += &format!("{on}{:<8}{off} {what}: {text}{advice}\n", word(*level));
     }
     let verdict = match (&report.best, report.is_fit()) {
-        (Some(best), true) => format!("this node is fit; without --glexec, payloads go through {}", Shown::os(best)),
+        (Some(Candidate { program, kind }), true) => {
+            let why = kind.map(|kind| format!(": {}", kind.isolation())).unwrap_or_default();
+            let which = if named { "with this --glexec" } else { "without --glexec" };
+            format!("this node is fit; {which}, payloads go through {}{why}", Shown::os(program))
+        }
         _ => "this node is not fit: see the problems above".to_owned(),
     };
     lines + &verdict + "\n"
@@ -86,7 +93,8 @@ fn json(report: &Report) -> Value {
     let finding = |Finding { what, level, text, advice }: &Finding| json!({ "what": what, "level": word(*level), "text": text, "advice": advice });
     json!({
         "fit": report.is_fit(),
-        "switcher": report.best.as_ref().map(|path| Shown::os(path).to_string()),
+        "switcher": report.best.as_ref().map(|best| Shown::os(&best.program).to_string()),
+        "why": report.best.as_ref().and_then(|best| best.kind).map(Kind::isolation),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }

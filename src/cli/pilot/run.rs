@@ -70,7 +70,8 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
     };
     let proxy = absolute(matches, "proxy")?.map(|path| credential::read(&path)).transpose()?;
     let sandbox = super::execute_directory(matches)?.join(name(matches)?);
-    let mut environment = Vec::new();
+    // A home that it can write to; what is named later wins.
+    let mut environment = vec![[b"HOME=", sandbox.as_os_str().as_bytes()].concat()];
     if proxy.is_some() {
         let path = sandbox.join(PROXY);
         environment.push([b"X509_USER_PROXY=", path.as_os_str().as_bytes()].concat());
