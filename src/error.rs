@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use crate::shown::{Shown, ShownPath};
-use crate::sys::{Errno, process};
+use crate::sys::space::Restrictions;
+use crate::sys::{Errno, dir, process};
 
 /// What the library's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -139,11 +140,17 @@ pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<Strin
     Some(match cause {
         Errno::EACCES if let Some(directory) = process::first_closed(program) => why_closed(who, &directory),
         Errno::EACCES if program.is_dir() => "it is a directory".to_owned(),
+        Errno::EACCES if Restrictions::at(program).is_ok_and(|restrictions| restrictions.noexec) => {
+            "its file system is mounted noexec: use another place".to_owned()
+        }
         Errno::EACCES if process::may_execute(program) => {
-            format!("{who} may not execute its interpreter, or its file system is mounted noexec")
+            format!("{who} may not execute its interpreter, or that is on a file system mounted noexec")
+        }
+        Errno::EACCES if dir::stat_path(program).is_ok_and(|found| found.mode() & 0o111 == 0) => {
+            "nobody may execute it: chmod a+rx".to_owned()
         }
         Errno::EACCES => {
-            format!("{who} may not execute it, or not pass a directory behind a link on the way: chmod o+rx")
+            format!("{who} may not execute it, or not pass a directory behind a link on the way: chmod a+rx")
         }
         Errno::ENOENT if program.exists() => "its interpreter does not exist".to_owned(),
         Errno::ENOEXEC => "it is no program for this machine, and no script that begins with #!".to_owned(),

@@ -152,6 +152,29 @@ fn nobody_is_told_to_open_a_home_to_everybody() {
 }
 
 #[test]
+fn an_execute_directory_that_is_not_there_is_told_once() {
+    let [report] = &reports("doctor --execute /srv/none")[..] else { panic!("one report") };
+    let found = report.bad();
+    assert_eq!((found.len(), report.status), (1, 1), "{found:?}");
+    assert!(found[0].1.contains("execute directory: /srv/none"), "{found:?}");
+}
+
+#[test]
+fn where_nothing_works_and_sudo_has_no_map_the_samples_are_named() {
+    let named = "--glexec /usr/local/libexec/glexec-helpers/glexec-sudo";
+    let script =
+        format!("rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid; doctor; doctor {named}");
+    for report in reports(&script) {
+        let findings = report.all["findings"].as_array().unwrap();
+        let of =
+            |name: &str| findings.iter().find(|finding| finding["what"].as_str().unwrap().ends_with(name)).unwrap();
+        let advice = of("glexec-sudo")["advice"].as_str().unwrap();
+        assert!(advice.contains("glexec-sudo.map in /usr/local/share/doc/glexec-helpers/examples"), "{advice}");
+        assert_eq!(report.status, 1);
+    }
+}
+
+#[test]
 fn noexec_is_found_and_mended() {
     let script = "mkdir /srv/execute; mount -t tmpfs -o noexec,mode=1777 tmpfs /srv/execute
         set -- --execute /srv/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";

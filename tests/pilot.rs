@@ -118,7 +118,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     Account::batch().owns(pilot.site.scratch().join("fifo"));
     std::os::unix::fs::symlink("nowhere", pilot.site.scratch().join("dangling")).unwrap();
     let execute = pilot.site.execute().display().to_string();
-    let wrong: [(&[&str], &str, &[&str]); 20] = [
+    let wrong: [(&[&str], &str, &[&str]); 23] = [
         (&["--output", &path("full")], "true", &["the output directory is not empty", "full"]),
         (&["--input", &path("none")], "true", &["cannot open the input", "none"]),
         (&["--input", &path("clash")], "true", &[CREDENTIAL]),
@@ -128,7 +128,10 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--execute", &path("none")], "true", &["cannot open the directory", "none"]),
         (&["--env-file", &path("variables")], "true", &["variables, line 2"]),
         (&["--env", "=x"], "true", &["there is no name before the '='"]),
-        (&["--timeout", "1s"], "true", &["SECONDS"]),
+        (&["--timeout", "1x"], "true", &["--timeout is no time: '1x'", "s, m, h or d"]),
+        (&["--grace", "1.5"], "true", &["--grace is no time: '1.5'"]),
+        (&[], "./none", &["./none: a command's relative path starts in the sandbox", "there is no --input"]),
+        (&["--input", &path("")], "./none", &["./none: ", "the input has no such file"]),
         (&["--name", "a/b"], "true", &["--name", "a/b"]),
         (&["--name", "a.gh.0123abcd"], "true", &["--name", "a.gh.0123abcd"]),
         (&["--name", "a.condor"], "true", &["--name", "a.condor"]),
@@ -541,6 +544,8 @@ fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
     let pilot = Pilot::new();
     let input = pilot.input(|top| {
         write(top.join("closed"), "#!/bin/sh\n", 0o644);
+        // Its owner is the payload's user.
+        write(top.join("theirs"), "#!/bin/sh\n", 0o611);
         write(top.join("plain"), "echo\n", 0o755);
         write(top.join("lost"), "#!/nonexistent/sh\n", 0o755);
         fs::create_dir(top.join("directory")).unwrap();
@@ -551,8 +556,9 @@ fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
     own(&home, Account::batch());
     set_mode(&home, 0o700);
     let (tool, home) = (home.join("tool").display().to_string(), home.display().to_string());
-    let wrong: [(&str, &[&str]); 5] = [
-        ("./closed", &["EACCES", "may not execute it"]),
+    let wrong: [(&str, &[&str]); 6] = [
+        ("./closed", &["EACCES", "nobody may execute it: chmod a+rx"]),
+        ("./theirs", &["EACCES", "may not execute it", "chmod a+rx"]),
         ("./plain", &["ENOEXEC", "no script that begins with #!"]),
         ("./lost", &["ENOENT", "its interpreter does not exist"]),
         ("./directory", &["EACCES", "it is a directory"]),
@@ -562,6 +568,18 @@ fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
         let output = pilot.run().arg("--input").arg(&input).arg("--").arg(command).output().unwrap();
         failed(&output, 242, words);
     }
+}
+
+#[test]
+fn a_command_on_a_file_system_without_programs_is_refused_with_that_and_no_advice_about_its_mode() {
+    let pilot = Pilot::new();
+    let _mounts = support::mounts::in_memory(&pilot.site, "noexec");
+    let input = pilot.input(|top| write(top.join("tool"), "#!/bin/sh\n", 0o755));
+    let mut call = pilot.run();
+    call.arg("--input").arg(&input);
+    let line =
+        failed(&call.args(["--", "./tool"]).output().unwrap(), 242, &["EACCES", "its file system is mounted noexec"]);
+    assert!(!line.contains("chmod"), "{line}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The room on a file system.
 
 use std::fs::File;
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -48,8 +49,16 @@ pub struct Restrictions {
 impl Restrictions {
     /// Those of the mount that a directory is on.
     pub fn of(dir: &Dir) -> Result<Restrictions> {
-        let flags = nix::sys::statvfs::fstatvfs(dir)?.flags();
-        Ok(Restrictions { noexec: flags.contains(FsFlags::ST_NOEXEC), read_only: flags.contains(FsFlags::ST_RDONLY) })
+        nix::sys::statvfs::fstatvfs(dir).map(|found| Restrictions::among(found.flags()))
+    }
+
+    /// Those of the mount that a file is on.
+    pub fn at(path: &Path) -> Result<Restrictions> {
+        nix::sys::statvfs::statvfs(path).map(|found| Restrictions::among(found.flags()))
+    }
+
+    fn among(flags: FsFlags) -> Restrictions {
+        Restrictions { noexec: flags.contains(FsFlags::ST_NOEXEC), read_only: flags.contains(FsFlags::ST_RDONLY) }
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::batch::pilot::candidates::Candidate;
 use crate::shown::Shown;
-use crate::sys::namespace;
+use crate::sys::{Dir, namespace};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,7 +97,9 @@ pub fn examine(subject: &Subject) -> Report {
     findings.extend(credential::examine(subject.credential.as_deref(), subject.proxy.as_deref()));
     findings.extend(place::examine(&subject.execute));
     findings.extend(programs::examine());
-    let (tried, best) = switchers::examine(subject);
+    // Where no sandbox can be made there is nothing to try them with.
+    let has_place = Dir::open(&subject.execute).is_ok();
+    let (tried, best) = if has_place { switchers::examine(subject) } else { Default::default() };
     findings.extend(tried);
     Report { findings, best }
 }

@@ -11,7 +11,7 @@ use crate::batch::pilot::diary::{Diary, Progress};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::{credential, place, run};
 use crate::batch::retry::Attempt;
-use crate::batch::switcher::Switcher;
+use crate::batch::switcher::{Switcher, installed};
 use crate::error::Result;
 use crate::shown::Shown;
 use crate::sys::{proc, process};
@@ -32,8 +32,11 @@ pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<Candidate>) {
         },
     };
     if candidates.is_empty() {
-        let text = "there is none: no gLExec, no map for sudo, and no glexec beside this program";
-        let advice = "install all programs of glexec-helpers together, as scripts/install does";
+        let text = format!("there is none: no gLExec, no map for sudo ({MAP}), and no glexec beside this program");
+        let advice = format!(
+            "install all programs of glexec-helpers together, as scripts/install does, or have an administrator make {}",
+            samples()
+        );
         return (vec![Finding::bad(Level::Problem, "switcher", text, advice)], None);
     }
     let (mut findings, mut best) = (Vec::new(), None);
@@ -43,6 +46,13 @@ pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<Candidate>) {
             best = Some(candidate);
         }
         findings.extend(tried);
+    }
+    if best.is_none() && subject.glexec.is_none() {
+        findings.extend(candidates::without_map().map(|program| {
+            let text = format!("there is no map {MAP}, without which it leads nowhere");
+            let what = format!("switcher {}", Shown::os(&program));
+            Finding::bad(Level::Problem, &what, text, format!("have an administrator make {}", samples()))
+        }));
     }
     if best.is_some() {
         // There is another one.
@@ -183,6 +193,13 @@ fn order(subject: &Subject, program: &Path) -> Order {
     }
 }
 
+/// What sudo needs, and where that begins.
+fn samples() -> String {
+    let beside = installed("../../share/doc/glexec-helpers/examples").ok().and_then(|path| path.canonicalize().ok());
+    let place = beside.map(|path| format!(" in {}", Shown::os(&path))).unwrap_or_default();
+    format!("a sudo rule and a map, {MAP}: see the samples glexec-sudo.sudoers and glexec-sudo.map{place}")
+}
+
 /// What to do about a switcher that does not work. Its own words come first where they tell.
 fn advice(subject: &Subject, candidate: &Candidate, error: &str) -> String {
     let says = |words: &str| error.contains(words);
@@ -196,9 +213,7 @@ fn advice(subject: &Subject, candidate: &Candidate, error: &str) -> String {
         "what it says".into()
     } else {
         match candidate.kind {
-            Some(Kind::Sudo) => {
-                format!("a rule and a map: see the samples glexec-sudo.sudoers and glexec-sudo.map, and {MAP}")
-            }
+            Some(Kind::Sudo) => samples(),
             Some(Kind::Rootless) => "see what the machine must have: glexec(1)".into(),
             Some(Kind::Glexec) | None => "see its own log, or name another one with --glexec".into(),
         }

@@ -45,9 +45,15 @@ impl Kind {
 
 /// Those of this node, the best first: the better one keeps payloads apart, the earlier it comes.
 pub fn all() -> Vec<Candidate> {
+    let unmapped = without_map();
+    installed_here().into_iter().filter(|candidate| Some(&candidate.program) != unmapped.as_ref()).collect()
+}
+
+/// The adapter over sudo, if it is installed and has no map.
+pub fn without_map() -> Option<PathBuf> {
     let map = std::env::var_os("GLEXEC_SUDO_MAP").unwrap_or_else(|| MAP.into());
-    let is_of_use = |candidate: &Candidate| candidate.kind != Some(Kind::Sudo) || Path::new(&map).exists();
-    installed_here().into_iter().filter(is_of_use).collect()
+    let sudo = installed_here().into_iter().find(|candidate| candidate.kind == Some(Kind::Sudo));
+    sudo.filter(|_| !Path::new(&map).exists()).map(|sudo| sudo.program)
 }
 
 /// The same, with what leads nowhere as the node is.

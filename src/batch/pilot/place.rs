@@ -34,6 +34,7 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
             }
         }
     }
+    refuse_missing_command(order)?;
     if let Some(output) = &order.output {
         let place = Place::find(output)?;
         free(&place)?;
@@ -46,6 +47,21 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
         }
     }
     Ok(sandbox)
+}
+
+/// A relative path of a command starts in the sandbox, in which there is what the input has, and nothing else.
+fn refuse_missing_command(order: &Order) -> Result<()> {
+    let Some(program) = order.command.first().map(Path::new).filter(|program| program.is_relative()) else {
+        return Ok(());
+    };
+    let is_there = |input: &Path| std::fs::symlink_metadata(input.join(program)).is_ok();
+    if order.input.as_deref().is_some_and(is_there) {
+        return Ok(());
+    }
+    let missing = if order.input.is_some() { "the input has no such file" } else { "there is no --input" };
+    let why =
+        format!("a command's relative path starts in the sandbox, and {missing}; name an absolute one, or --input");
+    Err(Error::refused(program, why))
 }
 
 /// Whether a directory is, or is above, another one.

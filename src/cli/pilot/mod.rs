@@ -158,8 +158,12 @@ the sandbox; 244 the payload's own status was one of 240 to 244.",
             )
             .action(ArgAction::Append),
         )
-        .arg(option("timeout", "SECONDS", "How long the payload may run [default: 0, for ever]"))
-        .arg(option("grace", "SECONDS", "How long it may take to end when it is asked to [default: 10]"))
+        .arg(option(
+            "timeout",
+            "TIME",
+            "How long the payload may run: seconds, or 30s, 5m, 2h, 1d [default: 0, for ever]",
+        ))
+        .arg(option("grace", "TIME", "How long it may take to end when it is asked to, as --timeout [default: 10]"))
         .arg(
             flag("keep-sandbox", "Leaves the files in the sandbox, which is yours then, and names it")
                 .conflicts_with("output"),

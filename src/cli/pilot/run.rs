@@ -87,8 +87,8 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
     if !program.as_bytes().contains(&b'/') {
         *program = switcher::search(program)?.into_os_string();
     }
-    let timeout = text(matches, "timeout").map(|text| crate::cli::number("SECONDS", text)).transpose()?;
-    let grace = text(matches, "grace").map(|text| crate::cli::number("SECONDS", text)).transpose()?;
+    let timeout = text(matches, "timeout").map(|text| seconds("--timeout", text)).transpose()?;
+    let grace = text(matches, "grace").map(|text| seconds("--grace", text)).transpose()?;
     Ok(Order {
         glexec: text(matches, "glexec").cloned(),
         limit: crate::cli::idle_limit()?,
@@ -102,9 +102,31 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
         environment,
         umask,
         timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        grace: grace.unwrap_or(10),
+        grace: grace.map_or(10, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
         command,
     })
+}
+
+/// A time in seconds: a number, with a unit or without.
+fn seconds(option: &str, text: &OsStr) -> anyhow::Result<u64> {
+    let of_text = |text: &str| {
+        let (number, unit) = text.split_at(text.trim_end_matches(|c: char| !c.is_ascii_digit()).len());
+        let unit = match unit {
+            "" | "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86400,
+            _ => return None,
+        };
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        number.parse::<u64>().ok().filter(|_| is_number)?.checked_mul(unit)
+    };
+    match text.to_str().and_then(of_text) {
+        Some(seconds) => Ok(seconds),
+        None => {
+            bail!("{option} is no time: '{}'; it is a number of seconds, or one with s, m, h or d", Shown::os(text))
+        }
+    }
 }
 
 /// The sandbox's name: one component of a path.
@@ -173,5 +195,34 @@ fn words(stage: Stage, outcome: &Outcome) -> String {
         (Stage::Switch, _) => "the payload could not be started".to_owned(),
         (Stage::CleanUp, Some(status)) => format!("the payload ended with status {status}, but its files are not back"),
         (Stage::CleanUp, None) => "there was no payload, and the files are not back".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_of_seconds_or_one_with_a_unit() {
+        let parsed = |text: &str| seconds("--timeout", OsStr::new(text)).ok();
+        for (text, time) in [("0", 0), ("90", 90), ("30s", 30), ("5m", 300), ("2h", 7200), ("1d", 86400), ("007", 7)] {
+            assert_eq!(parsed(text), Some(time), "{text}");
+        }
+        for text in [
+            "",
+            "m",
+            "-1",
+            "+1",
+            "1.5h",
+            "5 m",
+            "5M",
+            "5ms",
+            "1h30m",
+            " 5",
+            "99999999999999999999",
+            "999999999999999999d",
+        ] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
     }
 }
