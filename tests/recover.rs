@@ -17,6 +17,12 @@ use support::handover::{mode, set_mode, text, with_job};
 use support::pilot::{CREDENTIAL, Pilot, family, kept, line, signal, told};
 use support::{Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write};
 
+/// Tests with the project's own switcher run one after the other: each has leases of its own, and so the same users.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// A pilot of this name whose payload has made a file, and that is killed.
 fn killed(pilot: &Pilot, name: &str) {
     let mut child = pilot.start(name, &[], "echo result >file; mkdir -m 0 closed; touch ready; exec sleep 60");
@@ -179,6 +185,7 @@ fn a_pilot_that_is_killed_before_its_payload_begins_leaves_no_payload() {
 
 #[test]
 fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_the_projects_own_switcher() {
+    let _alone = alone();
     let rootless = Rootless::new();
     let pilot = Pilot { site: rootless.site };
     let mut call = pilot.call("run");
@@ -208,6 +215,27 @@ fn a_payload_that_has_killed_the_agent_that_watches_is_ended_all_the_same() {
     pilot.is_empty("after it");
 }
 
+#[test]
+fn a_payload_has_a_pid_namespace_of_its_own_whatever_comes_first_below_the_projects_own_switcher() {
+    let _alone = alone();
+    let rootless = Rootless::new();
+    let pilot = Pilot { site: rootless.site };
+    let glexec = program("glexec");
+    // What the guard of a namespace starts is its second process.
+    let sees = |switcher: &std::path::Path| {
+        let mut call = pilot.call("run");
+        call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute());
+        let output = call.args(["--", "sh", "-c", "echo $$; set -- /proc/[0-9]*; echo $#"]).output().unwrap();
+        assert_eq!(said(&output), "");
+        told(&output)
+    };
+    let slow = format!("case $2 in enter) sleep 0.5 ;; esac\nexec {} \"$@\"", glexec.display());
+    assert_eq!(sees(&pilot.site.script("slow", &slow)), "2\n2\n", "though its call takes long");
+    for round in 0..60 {
+        assert_eq!(sees(&glexec), "2\n2\n", "round {round}");
+    }
+}
+
 // recover --discard
 
 #[test]
@@ -228,6 +256,7 @@ fn discard_removes_the_sandbox_and_all_beside_it() {
 
 #[test]
 fn discard_removes_what_a_user_has_left_whose_lease_has_ended() {
+    let _alone = alone();
     let rootless = Rootless::new();
     let pilot = Pilot { site: rootless.site };
     let left = pilot.site.execute().join("s.gh.0123abcd");

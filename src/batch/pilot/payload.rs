@@ -60,12 +60,6 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
     process::set_umask(own);
     let bound = bound?;
     let wrapper = Wrapper { socket: ours };
-    let (user, root) = (process::user().to_string(), bound.pid().to_string());
-    let errand = [OsStr::new("watch"), user.as_ref(), root.as_ref(), &family];
-    let watch = match Called::with(&switcher.hasty(), &errand, path.as_os_str()) {
-        Ok(watch) => watch,
-        Err(error) => return give_up(wrapper, bound, error),
-    };
     match wait_for_greeting(&wrapper, &bound, signals, switcher.limit()) {
         Ok(Greeting::Heard) => {}
         Ok(Greeting::Asked(asked)) => {
@@ -79,7 +73,11 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
         }
         Err(error) => return give_up(wrapper, bound, error),
     }
-    let watch = match watch.hello().map_err(Attempt::error) {
+    // Not before: below the project's own switcher the first call makes the namespace, and that is to be the payload's.
+    let (user, root) = (process::user().to_string(), bound.pid().to_string());
+    let errand = [OsStr::new("watch"), user.as_ref(), root.as_ref(), &family];
+    let called = Called::with(&switcher.hasty(), &errand, path.as_os_str());
+    let watch = match called.and_then(|called| called.hello().map_err(Attempt::error)) {
         Ok(watch) => watch,
         Err(error) => return give_up(wrapper, bound, error),
     };
