@@ -107,6 +107,8 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     write(full.join("x"), "", 0o644);
     own(&full, Account::batch());
     write(pilot.site.scratch().join("variables"), "A=1\nno name\n", 0o644);
+    write(pilot.site.scratch().join("for-shells"), "A=1\nexport B=2\n", 0o644);
+    write(pilot.site.scratch().join("from-elsewhere"), "A=1\r\nB=2\r\n", 0o644);
     for (clash, name) in [("clash", CREDENTIAL), ("clashing", PAYLOADS)] {
         fs::create_dir(pilot.site.scratch().join(clash)).unwrap();
         write(pilot.site.scratch().join(clash).join(name), "", 0o644);
@@ -118,7 +120,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     Account::batch().owns(pilot.site.scratch().join("fifo"));
     std::os::unix::fs::symlink("nowhere", pilot.site.scratch().join("dangling")).unwrap();
     let execute = pilot.site.execute().display().to_string();
-    let wrong: [(&[&str], &str, &[&str]); 23] = [
+    let wrong: [(&[&str], &str, &[&str]); 28] = [
         (&["--output", &path("full")], "true", &["the output directory is not empty", "full"]),
         (&["--input", &path("none")], "true", &["cannot open the input", "none"]),
         (&["--input", &path("clash")], "true", &[CREDENTIAL]),
@@ -127,7 +129,12 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--credential", &path("none")], "true", &["cannot open the credential", "none"]),
         (&["--execute", &path("none")], "true", &["cannot open the directory", "none"]),
         (&["--env-file", &path("variables")], "true", &["variables, line 2"]),
-        (&["--env", "=x"], "true", &["there is no name before the '='"]),
+        (&["--env", "=x"], "true", &["--env: there is no name"]),
+        (&["--env", "?"], "true", &["--env: there is no name"]),
+        (&["--env", "MISSING"], "true", &["--env MISSING: you have no such variable", "'MISSING?'"]),
+        (&["--env", "A B=x"], "true", &["'A B' is no name of a variable"]),
+        (&["--env-file", &path("for-shells")], "true", &["for-shells, line 2", "'export B' is no name"]),
+        (&["--env-file", &path("from-elsewhere")], "true", &["from-elsewhere, line 1", "carriage return"]),
         (&["--timeout", "1x"], "true", &["--timeout is no time: '1x'", "s, m, h or d"]),
         (&["--grace", "1.5"], "true", &["--grace is no time: '1.5'"]),
         (&[], "./none", &["./none: a command's relative path starts in the sandbox", "there is no --input"]),
@@ -154,6 +161,81 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     fs::create_dir(&taken).unwrap();
     failed(&pilot.run_named("taken").args(["--", "true"]).output().unwrap(), 240, &["there is one of this name"]);
     assert!(taken.exists());
+}
+
+#[test]
+fn what_of_the_input_cannot_be_read_is_an_error_and_the_input_stays_as_it_is() {
+    let pilot = Pilot::new();
+    let input = pilot.input(|top| {
+        fs::create_dir_all(top.join("d/below")).unwrap();
+        write(top.join("d/file"), "x", 0o400);
+        write(top.join("d/below/file"), "x", 0o444);
+    });
+    let call = || pilot.run().arg("--input").arg(&input).args(["--", "true"]).output().unwrap();
+    for (name, closed) in
+        [("d/file", 0), ("d/file", 0o200), ("d/below", 0), ("d/below", 0o300), ("d/below", 0o600), ("d", 0)]
+    {
+        let path = input.join(name);
+        let before = mode(&path);
+        set_mode(&path, closed);
+        let whole = picture(&input);
+        let shown = path.display().to_string();
+        failed(&call(), 240, &["nothing was done", &shown, "you may not read it"]);
+        assert_eq!(picture(&input), whole, "{name} of mode {closed:o}");
+        set_mode(&path, before);
+        pilot.is_empty("after it");
+    }
+    let whole = picture(&input);
+    succeeded(&call());
+    assert_eq!(picture(&input), whole);
+}
+
+#[test]
+fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_way_out() {
+    let pilot = Pilot::new();
+    let report = pilot.site.scratch().join("report");
+    let input = pilot.input(|top| {
+        fs::create_dir(top.join("d")).unwrap();
+        let fifo = nix::sys::stat::Mode::from_bits_truncate(0o600);
+        nix::unistd::mkfifo(&top.join("d/fifo"), fifo).unwrap();
+        nix::unistd::mkfifo(&top.join("fifo"), fifo).unwrap();
+        write(top.join("listed"), "", 0o640);
+        support::handover::run("setfacl", &["-m".as_ref(), "u:gh-other:r".as_ref(), top.join("listed").as_os_str()]);
+        for (name, target) in
+            [("d/out", "../../x"), ("to-nothing", "/nonexistent"), ("program", "/bin/sh"), ("in", "d")]
+        {
+            std::os::unix::fs::symlink(target, top.join(name)).unwrap();
+        }
+    });
+    // Not before it has its owner.
+    write(input.join("door"), "", 0o644);
+    Account::batch().owns(input.join("door"));
+    set_mode(input.join("door"), 0o4755);
+    let mut call = pilot.run();
+    call.arg("--input").arg(&input).arg("--output").arg(pilot.output()).arg("--report").arg(&report);
+    let script = "rm -r ./*; mkfifo a b c; mkdir -m 1755 d; ln -s /nonexistent/x l; ln -s ../../y m; echo x >file";
+    let output = call.args(["--", "sh", "-c", script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = said(&output);
+    let [input_line, output_line] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
+    assert_eq!(
+        input_line,
+        "condor_glexec_pilot: of the input there is not in the sandbox, or not as it was: 2 FIFOs, sockets or devices, \
+         1 set-user-ID, set-group-ID or sticky bit, 1 access list or attribute of the system's, \
+         2 links that lead out of it to nothing"
+    );
+    assert_eq!(
+        output_line,
+        "condor_glexec_pilot: of the payload's files has not come back, or not as it was: 3 FIFOs, sockets or devices, \
+         1 set-user-ID, set-group-ID or sticky bit, 2 links that lead out of the sandbox"
+    );
+    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(told["notices"], serde_json::json!([input_line, output_line]));
+    let step = |name: &str| {
+        told["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()["dropped"].clone()
+    };
+    assert_eq!((&step("input")["specials"], &step("input")["links"]), (&2.into(), &2.into()));
+    assert_eq!((&step("cleanup")["specials"], &step("cleanup")["links"]), (&3.into(), &2.into()));
 }
 
 #[test]
@@ -341,7 +423,18 @@ fn variables_come_from_options_and_files_the_later_ones_win_and_no_others_of_the
     write(&file, "# a comment\n\nA=from file\nB=it's \"quoted\" $x\nC=\n", 0o644);
     let mut call = pilot.run();
     call.env("GIVEN", "given").env("SECRET", "secret").arg("--env-file").arg(&file);
-    call.args(["--env", "A=from option", "--env", "GIVEN", "--env", "MISSING", "--env", "D=two\nlines"]);
+    call.args([
+        "--env",
+        "A=from option",
+        "--env",
+        "GIVEN",
+        "--env",
+        "MISSING?",
+        "--env",
+        "GIVEN?",
+        "--env",
+        "D=two\nlines",
+    ]);
     let output = call.args([
         "--",
         "sh",
@@ -463,6 +556,52 @@ fn the_payload_has_the_callers_umask() {
     let mut under =
         support::under(pilot.run().args(["--", "sh", "-c", "umask"]), &["sh", "-c", "umask 027; exec \"$@\"", "sh"]);
     assert_eq!(told(&under.output().unwrap()), "0027\n");
+}
+
+#[test]
+fn whatever_the_callers_umask_is_the_files_come_back() {
+    for umask in ["0777", "0400", "0077", "0000"] {
+        let pilot = Pilot::new();
+        let input = pilot.input(|top| {
+            fs::create_dir(top.join("d")).unwrap();
+            write(top.join("d/file"), "the input", 0o644);
+        });
+        let mut call = pilot.run_named("s");
+        let (output, report) = (pilot.output(), pilot.site.scratch().join("report"));
+        call.arg("--input").arg(&input).arg("--output").arg(&output).arg("--report").arg(&report);
+        call.args(["--proxy"]).arg(pilot.credential("token")).args([
+            "--",
+            "sh",
+            "-c",
+            "echo x >file; mkdir e; cat d/file \"$X509_USER_PROXY\"",
+        ]);
+        let under = |call: &Command| support::under(call, &["sh", "-c", "umask $0; exec \"$@\"", umask]);
+        let ran = under(&call).output().unwrap();
+        assert_eq!(
+            (ran.status.code(), told(&ran).as_str(), said(&ran).as_str()),
+            (Some(0), "the inputtoken", ""),
+            "{umask}"
+        );
+        assert_eq!((text(output.join("file")).as_str(), text(output.join("d/file")).as_str()), ("x\n", "the input"));
+        assert!(output.join("e").is_dir());
+        assert_eq!((mode(&output), mode(&report)), (0o700, 0o600));
+        pilot.is_empty("after it");
+        // What a pilot that was killed has left, too.
+        let mut killed = pilot.run_named("t");
+        let mut child = pilot.start_by(
+            under(killed.args(["--", "sh", "-c", "echo y >file; touch begun; exec sleep 60"])),
+            "t",
+            &[],
+            "",
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(&output).unwrap();
+        let shown = output.display().to_string();
+        succeeded(&under(&pilot.of("recover", &["--output", &shown], "t")).output().unwrap());
+        assert_eq!(text(output.join("file")), "y\n", "{umask}");
+        pilot.is_empty("after recover");
+    }
 }
 
 // How it ends.
@@ -774,6 +913,130 @@ fn who_is_to_end_before_the_payload_has_begun_never_begins() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), said(&output).as_str()), (Some(143), ""));
     assert!(!pilot.output().join("ran").exists());
+    pilot.is_empty("after it");
+}
+
+/// The pilot, while strace(1) delays its system calls of this name by so many milliseconds each: strace, and the pilot's own number.
+fn delayed(call: &Command, name: &str, milliseconds: u32) -> (std::process::Child, nix::unistd::Pid) {
+    let inject = format!("inject={name}:delay_enter={}", milliseconds * 1000);
+    let mut strace =
+        support::under(call, &["strace", "-q", "-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
+    let child = strace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let program =
+        |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("condor_glexec_pilot"));
+    let mut pilot = None;
+    wait_until("the pilot runs", || {
+        let all = fs::read_to_string(&children).unwrap_or_default();
+        pilot = all.split_ascii_whitespace().find(|pid| program(pid)).map(|pid| pid.parse().unwrap());
+        pilot.is_some()
+    });
+    (child, nix::unistd::Pid::from_raw(pilot.unwrap()))
+}
+
+/// Waits for its end, which is to come long before all its delays are over.
+fn ended_early(mut child: std::process::Child) -> Output {
+    wait_until("it has ended", || child.try_wait().unwrap().is_some());
+    child.wait_with_output().unwrap()
+}
+
+/// Many files, and a large one that is copied in many pieces.
+fn much(top: &std::path::Path) {
+    fs::create_dir(top.join("many")).unwrap();
+    for number in 0..2000 {
+        write(top.join(format!("many/{number}")), "x", 0o644);
+    }
+}
+
+#[test]
+fn a_signal_while_the_input_is_copied_ends_that_at_once_and_nothing_is_left() {
+    let pilot = Pilot::new();
+    let input = pilot.input(much);
+    let large = pilot.site.scratch().join("large");
+    fs::create_dir(&large).unwrap();
+    write(large.join("file"), vec![b'x'; 32 << 20], 0o644);
+    own(&large, Account::batch());
+    for (from, name, delay, number) in
+        [(&input, "utimensat", 20, Signal::SIGINT), (&large, "pwrite64", 300, Signal::SIGTERM)]
+    {
+        let before = picture(from);
+        let mut call = pilot.run();
+        call.arg("--input").arg(from).args(["--", "true"]);
+        let (child, pid) = delayed(&call, name, delay);
+        // What it makes is growing, with more than its top.
+        wait_until("the copy has begun", || {
+            let made = pilot.site.entries().first().map(|name| pilot.site.execute().join(name));
+            made.is_some_and(|made| fs::read_dir(made).is_ok_and(|entries| entries.count() > 0))
+        });
+        // It stops and goes on where it is.
+        nix::sys::signal::kill(pid, Signal::SIGTSTP).unwrap();
+        wait_until("it is stopped", || matches!(state(pid.as_raw().cast_unsigned()), Some('T' | 't')));
+        nix::sys::signal::kill(pid, Signal::SIGCONT).unwrap();
+        nix::sys::signal::kill(pid, number).unwrap();
+        let ended = ended_early(child);
+        assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(128 + number as i32), ""), "{name}");
+        assert_eq!(picture(from), before);
+        pilot.is_empty("after it");
+    }
+}
+
+#[test]
+fn a_signal_while_the_sandbox_is_handed_over_ends_that_at_once_and_nothing_is_left() {
+    let pilot = Pilot::new();
+    let input = pilot.input(much);
+    let mut call = pilot.run_named("s");
+    call.arg("--input").arg(&input).args(["--", "true"]);
+    // The copy of the input is read by another thread, which is not delayed.
+    let (child, pid) = delayed(&call, "openat2", 20);
+    wait_until("the agent has begun its copy", || {
+        pilot.site.entries().iter().any(|name| name.as_bytes().starts_with(b"s.gh."))
+            && retained(&pilot.sandbox("s")).exists()
+    });
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    let ended = ended_early(child);
+    assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(143), ""));
+    pilot.is_empty("after it");
+}
+
+#[test]
+fn a_signal_while_a_switcher_keeps_it_waiting_ends_it() {
+    let pilot = Pilot::new();
+    let waiting = pilot.site.path().join("waiting");
+    set_mode(pilot.site.path(), 0o777);
+    let switcher = pilot.switcher_that(&format!("touch {0}; while [ -e {0} ]; do sleep 0.02; done", waiting.display()));
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args(["--", "true"]);
+    let child = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the switcher is called", || waiting.exists());
+    signal(&child, Signal::SIGHUP);
+    let ended = ended_early(child);
+    assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(129), ""));
+    pilot.is_empty("after it");
+    fs::remove_file(&waiting).unwrap();
+}
+
+#[test]
+fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
+    let pilot = Pilot::new();
+    let report = pilot.site.scratch().join("report");
+    let mut call = pilot.run_named("s");
+    call.arg("--report").arg(&report).arg("--output").arg(pilot.output());
+    call.args(["--", "sh", "-c", "mkdir d; n=0; while [ $n -lt 2000 ]; do echo $n >d/$n; n=$((n+1)); done; exit 5"]);
+    let (mut child, pid) = delayed(&call, "utimensat", 20);
+    wait_until("the files begin to come back", || retained(&pilot.sandbox("s")).join("d").exists());
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    assert!(line.contains("are coming back; at the next signal they are left for recover"), "{line}");
+    nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+    assert_eq!(ended_early(child).status.code(), Some(243));
+    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!((&told["wait"], &told["notices"][0]), (&"exited 5".into(), &line.trim_end().into()));
+    assert!(told["failures"][0]["error"].as_str().unwrap().contains("it was interrupted"), "{told}");
+    let output = pilot.output().display().to_string();
+    succeeded(&pilot.of("recover", &["--output", &output], "s").output().unwrap());
+    assert_eq!(fs::read_dir(pilot.output().join("d")).unwrap().count(), 2000);
     pilot.is_empty("after it");
 }
 

@@ -436,7 +436,7 @@ fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else(
     let mut command = Account::batch().command("script");
     command.args(["-qec", &line(&call), "/dev/null"]).env_clear().envs(support::variables_of(&call));
     let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(told(&output).contains("setup: 5.0 kB, "), "{}", told(&output));
+    assert!(told(&output).contains("setup: 5.0 kB of 5.0 kB, "), "{}", told(&output));
     assert!(told(&output).ends_with("\r\u{1b}[K"), "the line is cleared: {:?}", told(&output));
 }
 

@@ -60,6 +60,7 @@ impl Called {
         let running = switcher.start(errand.iter().copied(), Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
         channel.limit_waiting(switcher.limit()).map_err(broken)?;
+        channel.halt_if(switcher.halt());
         Ok(Called { channel, running, sandbox: sandbox.to_owned(), kept: switcher.kept() })
     }
 
@@ -209,8 +210,11 @@ impl Agent {
     }
 
     fn ask(&mut self, request: Frame<'_>) -> Result<()> {
-        self.request(request)?;
-        self.done()
+        // A step that is one moment is not left half-way.
+        let halt = self.channel.halt_if(None);
+        let asked = self.request(request).and_then(|()| self.done());
+        self.channel.halt_if(halt);
+        asked
     }
 
     fn request(&mut self, request: Frame<'_>) -> Result<()> {
@@ -242,6 +246,11 @@ fn lost(channel: Channel, running: Running, cause: Broken, error: Error) -> Atte
     drop(channel);
     match cause {
         Broken::Closed => running.end().attempt(Some(error)),
+        Broken::Halted => {
+            // It deletes what it had begun.
+            running.end_within(FAREWELL);
+            Attempt::Hopeless(error)
+        }
         _ => Attempt::Hopeless(error),
     }
 }

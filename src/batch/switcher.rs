@@ -20,6 +20,7 @@ use crate::shown::Shown;
 use crate::sys::proc::Variable;
 use crate::sys::process::End;
 use crate::sys::{Errno, OwnedName, fd, proc, process, signal};
+use crate::wire::Halt;
 
 /// The program behind the switcher, installed beside the helpers.
 const AGENT: &str = "condor_glexec_agent";
@@ -47,6 +48,8 @@ pub struct Switcher {
     user: Option<u32>,
     /// Whether the credential in a sandbox stays with this user when the sandbox is handed over.
     keeps_credential: bool,
+    /// Ends its transfers before they are done.
+    halt: Option<Halt>,
 }
 
 impl Switcher {
@@ -68,6 +71,7 @@ impl Switcher {
             is_apart: false,
             user: None,
             keeps_credential: false,
+            halt: None,
         })
     }
 
@@ -81,6 +85,17 @@ impl Switcher {
     #[must_use]
     pub fn keeping_credential(self) -> Self {
         Switcher { keeps_credential: true, ..self }
+    }
+
+    /// The same; its transfers end before they are done once that is wanted.
+    #[must_use]
+    pub fn halted_by(self, halt: Halt) -> Self {
+        Switcher { halt: Some(halt), ..self }
+    }
+
+    /// What ends its transfers.
+    pub fn halt(&self) -> Option<Halt> {
+        self.halt.clone()
     }
 
     /// The name of the file that is not handed over with a sandbox.

@@ -54,6 +54,12 @@ impl Dir {
         self.open_beneath(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).map(File::from)
     }
 
+    /// Whether this user may read an entry.
+    pub fn may_read(&self, name: Name<'_>) -> bool {
+        let mode = nix::unistd::AccessFlags::R_OK;
+        nix::unistd::faccessat(self, name.os(), mode, AtFlags::empty()).is_ok()
+    }
+
     /// Creates a file, 0600, that must not exist yet.
     pub fn create_file(&self, name: Name<'_>) -> Result<File> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

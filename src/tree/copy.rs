@@ -6,13 +6,14 @@ use super::beside::Place;
 use super::{Builder, Progress, Way, remove, send};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, OwnedName, socket};
-use crate::wire::{Attributes, Channel, Dropped, Links, Totals};
+use crate::wire::{Attributes, Channel, Dropped, Halt, Links, Totals};
 
-/// Copies the tree below `from` to a directory with a temporary name at `place`. `complete` adds to its top what it is to hold besides, before it
+/// Copies the tree below `from` to a directory with a temporary name at `place`, until `halt` wants it to end. `complete` adds to its top what it is to hold besides, before it
 /// gets its attributes; it stays closed to others. Returns the name, what was copied and what was left behind; after a failure nothing is left.
 pub fn copy(
-    from: &Path,
+    (from, way): (&Path, Way),
     place: &Place,
+    halt: Option<Halt>,
     progress: Progress<'_>,
     complete: impl FnOnce(&Dir, &Path) -> Result<()>,
 ) -> Result<(OwnedName, (Totals, Dropped))> {
@@ -25,11 +26,12 @@ pub fn copy(
     let path = place.path_of(name.name());
     let sending = move || {
         let mut channel = Channel::new(one);
-        send(top, from.as_os_str(), None, (Way::HandOver, device), &mut channel, &mut |_| ())
+        send(top, from.as_os_str(), None, (way, device), &mut channel, &mut |_| ())
     };
     let building = || {
         let mut channel = Channel::new(other);
         channel.accept_passed(true);
+        channel.halt_if(halt);
         let mut builder = Builder::new(to, place, name.name(), Links::Keep)?;
         let built = builder.receive(&mut channel, progress)?;
         complete(builder.top()?, &path)?;
@@ -65,7 +67,7 @@ mod tests {
         std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o755))?;
         let mode = |path: &Path| std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
         let mut meanwhile = 0;
-        let (name, _) = copy(&from, &Place::find(&to)?, &mut |_| (), |_, path| {
+        let (name, _) = copy((&from, Way::Copy), &Place::find(&to)?, None, &mut |_| (), |_, path| {
             meanwhile = mode(path).unwrap_or(0);
             Ok(())
         })?;
@@ -78,7 +80,8 @@ mod tests {
         let directory = tempfile::tempdir()?;
         let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         std::fs::create_dir(&from)?;
-        let failed = copy(&from, &Place::find(&to)?, &mut |_| (), |_, path| Err(Error::refused(path, "no")));
+        let failed =
+            copy((&from, Way::Copy), &Place::find(&to)?, None, &mut |_| (), |_, path| Err(Error::refused(path, "no")));
         assert!(failed.is_err_and(|error| error.to_string().ends_with(": no")));
         assert_eq!(std::fs::read_dir(directory.path())?.count(), 1);
         Ok(())

@@ -25,6 +25,8 @@ pub enum Way {
     /// The batch user hands it to the job user, and means all of it: what can't be read is an error. A file that others may
     /// write to is not passed as a descriptor: the job user could open it again to write, before it has changed hands.
     HandOver,
+    /// Its owner copies it, and it stays as it is: nothing is opened up, and what can't be read is an error.
+    Copy,
     /// The job user gives it back. What others have put there and nobody else can read must not keep the rest, and is left
     /// behind, counted; so are the links that leave it, as the policy says.
     BringBack(Links),
@@ -116,7 +118,10 @@ impl Sender<'_> {
             };
             if let Some(name) = here.subdirectories.last() {
                 walk.check_depth()?;
-                let opened = open_dir_as_it_was(walk.here()?, name, || walk.path_of(name));
+                let opened = match self.way {
+                    Way::Copy => opened(walk.here()?.open_dir(name), || walk.path_of(name)).map(|dir| (dir, None)),
+                    _ => open_dir_as_it_was(walk.here()?, name, || walk.path_of(name)),
+                };
                 let entered = match self.readable(opened)? {
                     Some((dir, mode)) => {
                         self.put(Frame::Directory { name })?;
@@ -147,7 +152,7 @@ impl Sender<'_> {
         let stat = here.stat_self().at("examine", walk.path())?;
         let access = self.attributes_of(here, || walk.path().to_os_string())?;
         let attributes = self.attributes(mode.unwrap_or(stat.mode()), access, stat.modified());
-        if stat.mode() & 0o500 != 0o500 {
+        if stat.mode() & 0o500 != 0o500 && self.way != Way::Copy {
             // Readable, or we would not be here, but not searchable: the entries could be listed and not opened.
             here.set_mode(stat.mode() | 0o700).at("open up", walk.path())?;
         }
@@ -177,7 +182,7 @@ impl Sender<'_> {
             Kind::Special => self.dropped.specials += 1,
             Kind::Symlink => self.symlink(walk, name)?,
             Kind::File => {
-                let opened = open_file(walk, name);
+                let opened = open_file(walk, name, self.way != Way::Copy);
                 if let Some((file, mode)) = self.readable(opened)? {
                     let stat = file::stat(&file).at_entry("examine", || walk.path_of(name))?;
                     // What is sent is what the descriptor leads to, whatever the name has led to before.
@@ -248,7 +253,7 @@ impl Sender<'_> {
     /// A large file has a number also if it has one name: a process that outlived the job may move it ahead of the walk,
     /// again and again, and it is not to be copied each time.
     fn first_name(&mut self, name: Name<'_>, stat: &Stat) -> Result<Option<u32>> {
-        let large = self.way != Way::HandOver && stat.kind() == Kind::File && stat.size() >= LARGE;
+        let large = matches!(self.way, Way::BringBack(_)) && stat.kind() == Kind::File && stat.size() >= LARGE;
         if stat.names() < 2 {
             let known = Once::Large(stat.identity(), stat.size(), stat.modified());
             return if large { self.once(name, known) } else { Ok(Some(0)) };
@@ -361,7 +366,7 @@ impl Sender<'_> {
             };
             let user = with_nul.to_bytes().starts_with(b"user.");
             let list = with_nul == c"system.posix_acl_access";
-            if !user {
+            if !user && !EVERYWHERE.contains(&with_nul) {
                 self.dropped.attributes += 1;
             }
             if !user && !list {
@@ -398,7 +403,7 @@ impl Sender<'_> {
     /// None for what is gone by now, and for what is left behind.
     fn readable<T>(&mut self, opened: Result<T>) -> Result<Option<T>> {
         match opened {
-            Err(Error::System { cause: Errno::EPERM, .. }) if self.way != Way::HandOver => {
+            Err(Error::System { cause: Errno::EPERM, .. }) if matches!(self.way, Way::BringBack(_)) => {
                 self.dropped.unreadable += 1;
                 Ok(None)
             }
@@ -411,17 +416,20 @@ impl Sender<'_> {
     }
 }
 
+/// Attributes that the copy gets by itself, where the system has them at all: they are no loss.
+const EVERYWHERE: [&CStr; 2] = [c"security.selinux", c"system.nfs4_acl"];
+
 /// The number after the last one.
 fn next(last: &mut u32) -> Result<u32> {
     *last = last.checked_add(1).ok_or_else(|| Error::refused("the sandbox", "too many files to tell them apart"))?;
     Ok(*last)
 }
 
-/// Opens a file to read it; one that its owner can't read is opened up first, and the mode that it had is returned.
-fn open_file(walk: &Descent, name: Name<'_>) -> Result<(File, Option<u32>)> {
+/// Opens a file to read it; if that is wanted, one that its owner can't read is opened up first, and the mode that it had is returned.
+fn open_file(walk: &Descent, name: Name<'_>, opens_up: bool) -> Result<(File, Option<u32>)> {
     let here = walk.here()?;
     let file = match here.open_file(name) {
-        Err(Errno::EACCES) => {
+        Err(Errno::EACCES) if opens_up => {
             here.widen(name, 0o400).and_then(|mode| here.open_file(name).map(|file| (file, Some(mode))))
         }
         file => file.map(|file| (file, None)),

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::Halt;
 use super::frame::{ALIVE, CHUNK, Frame, LONGEST, Malformed};
 use crate::sys::socket::{self, Connected, RoomForPassed, Sender};
-use crate::sys::{Errno, Passed};
+use crate::sys::{Errno, Passed, fd};
 
 /// Why a connection can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Broken {
     Idle,
     /// The other end sent something that it may not send, or not now.
     Protocol(&'static str),
+    /// This side was to end before it was done.
+    Halted,
     /// The kernel refused.
     System(Errno),
 }
@@ -29,6 +32,7 @@ impl fmt::Display for Broken {
             Broken::Closed => f.write_str("it closed the connection"),
             Broken::Idle => f.write_str("no progress within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)"),
             Broken::Protocol(cause) => write!(f, "it broke the protocol ({cause})"),
+            Broken::Halted => f.write_str("it was interrupted"),
             Broken::System(cause) => write!(f, "{cause}"),
         }
     }
@@ -55,6 +59,9 @@ impl From<Errno> for Broken {
 /// How often a side that is busy says so, at most: well within the shortest idle limit, which is a second.
 const BEAT: Duration = Duration::from_millis(200);
 
+/// How often it is asked whether a transfer is to end, at most.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// A side that says nothing but that it is at work, or dribbles, is given up after so many times the idle limit.
 const MOST_BEATS: u32 = 10;
 
@@ -77,6 +84,9 @@ pub struct Channel {
     beat: Instant,
     /// How long the other side may do nothing; zero is for ever.
     limit: Duration,
+    /// Whether to end before all is done; and when that was asked last.
+    halt: Option<Halt>,
+    asked: Instant,
 }
 
 impl Channel {
@@ -95,6 +105,8 @@ impl Channel {
             room_for_passed: RoomForPassed::new(),
             beat,
             limit: Duration::ZERO,
+            halt: None,
+            asked: beat,
         }
     }
 
@@ -104,8 +116,38 @@ impl Channel {
         Ok(socket::limit_waiting(&self.socket, limit)?)
     }
 
+    /// Ends with [`Broken::Halted`] from now on once that is wanted; returns what has decided that before.
+    pub fn halt_if(&mut self, halt: Option<Halt>) -> Option<Halt> {
+        std::mem::replace(&mut self.halt, halt)
+    }
+
+    /// Whether to go on.
+    fn go_on(&mut self) -> Result<(), Broken> {
+        let Some(halt) = self.halt.as_ref().filter(|_| self.asked.elapsed() >= GLANCE) else { return Ok(()) };
+        self.asked = Instant::now();
+        if halt.is_wanted() { Err(Broken::Halted) } else { Ok(()) }
+    }
+
+    /// Waits until something has arrived, if somebody may want to end that.
+    fn wait(&mut self) -> Result<(), Broken> {
+        let Some(halt) = &self.halt else { return Ok(()) };
+        let begun = Instant::now();
+        loop {
+            if halt.is_wanted() {
+                return Err(Broken::Halted);
+            }
+            match fd::wait_for_any([self.socket.as_fd()], Some(Instant::now() + GLANCE)) {
+                Ok([true]) => return Ok(()),
+                Ok([false]) | Err(Errno::EINTR) if self.limit.is_zero() || begun.elapsed() < self.limit => {}
+                Ok([false]) | Err(Errno::EINTR) => return Err(Broken::Idle),
+                Err(cause) => return Err(cause.into()),
+            }
+        }
+    }
+
     /// Queues a frame; sends what is queued once it is a good deal.
     pub fn queue(&mut self, frame: Frame<'_>) -> Result<(), Broken> {
+        self.go_on()?;
         frame.encode(&mut self.out);
         if self.out.len() >= CHUNK { self.flush() } else { Ok(()) }
     }
@@ -150,6 +192,7 @@ impl Channel {
             return Ok(());
         }
         self.beat = Instant::now();
+        self.go_on()?;
         if !self.out.is_empty() {
             return self.flush();
         }
@@ -161,6 +204,7 @@ impl Channel {
 
     /// Sends what is queued.
     pub fn flush(&mut self) -> Result<(), Broken> {
+        self.go_on()?;
         let sent = socket::send_all(&self.socket, &self.out);
         self.out.clear();
         Ok(sent?)
@@ -187,6 +231,7 @@ impl Channel {
     /// As [`Channel::receive`], with a deadline for several answers.
     pub fn receive_by(&mut self, deadline: Option<Instant>) -> Result<Frame<'_>, Broken> {
         loop {
+            self.go_on()?;
             self.want(4, deadline)?;
             let header = &self.arrived[self.unused.start..self.unused.start + 4];
             let length = header.iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
@@ -237,6 +282,7 @@ impl Channel {
     ///
     /// The peer's credentials in SO_PEERCRED would be of no use: they name whoever made the pair, which is this side.
     pub fn first(&mut self) -> Result<(Sender, Frame<'_>), Broken> {
+        self.wait()?;
         let mut bytes = [0; 64];
         let (length, sender) = socket::receive_from(&self.socket, &mut bytes, &mut self.passed)?;
         if length == 0 {
@@ -258,6 +304,7 @@ impl Channel {
         self.arrived.copy_within(self.unused.clone(), 0);
         self.unused = 0..self.unused.len();
         while self.unused.len() < length {
+            self.wait()?;
             let room = &mut self.arrived[self.unused.end..];
             match socket::receive_passed(&self.socket, room, &mut self.passed, &mut self.room_for_passed)? {
                 0 => return Err(Broken::Closed),

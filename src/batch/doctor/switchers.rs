@@ -1,6 +1,7 @@
 //! The switchers that there are, each tried for real: with a sandbox that changes hands and back, and a payload in it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Finding, Level, Subject};
@@ -8,6 +9,7 @@ use crate::batch::Report;
 use crate::batch::agent::{Agent, Called};
 use crate::batch::pilot::candidates::{self, Candidate, Kind, MAP};
 use crate::batch::pilot::diary::{Diary, Progress};
+use crate::batch::pilot::input::Survey;
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::{credential, place, run};
 use crate::batch::retry::Attempt;
@@ -115,7 +117,7 @@ struct Facts {
 fn greet(subject: &Subject, program: &Path) -> Result<Facts> {
     let order = order(subject, program);
     let sandbox = place::examine(&order)?;
-    place::make(&sandbox, &order, &mut Report::new(&mut |_| ()))?;
+    place::make(&sandbox, &order, &Survey::default(), None, &mut Report::new(&mut |_| ()))?;
     let greeted = (|| {
         let credential = sandbox.path().join(sandbox.proxy.name().os());
         let switcher = Switcher::new(program.as_os_str(), credential, subject.limit)?;
@@ -158,7 +160,8 @@ fn run_payload(subject: &Subject, program: &Path) -> std::result::Result<(), Str
         sandbox: order.sandbox.clone(),
         request: None,
         notice: &mut |_| (),
-        progress: &mut |_| -> Progress { Box::new(|_| ()) },
+        urgent: Arc::new(|_| ()),
+        progress: &mut |_, _| -> Progress { Box::new(|_| ()) },
         note: &mut |_, _, _, _| (),
     };
     let outcome = run::run(&order, &mut diary);

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::interrupt::Urgent;
 use crate::batch::Report;
 use crate::wire::Totals;
 
@@ -21,8 +22,10 @@ pub struct Diary<'a> {
     pub request: Option<String>,
     /// Gets each line for the caller that is no failure.
     pub notice: &'a mut dyn FnMut(&str),
-    /// Gives who is told of the progress of the step of this name.
-    pub progress: &'a mut dyn FnMut(&'static str) -> Progress,
+    /// Gets a line for the caller while a step is under way.
+    pub urgent: Urgent,
+    /// Gives who is told of the progress of the step of this name, that moves so much in all if that is known.
+    pub progress: &'a mut dyn FnMut(&'static str, Option<Totals>) -> Progress,
     /// Gets each step that has ended.
     pub note: &'a mut Note<'a>,
 }
@@ -34,11 +37,21 @@ impl Diary<'_> {
         name: &'static str,
         work: impl FnOnce(&mut Report<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.step_of(name, None, work)
+    }
+
+    /// As [`Diary::step`], for a transfer of so much.
+    pub fn step_of<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        totals: Option<Totals>,
+        work: impl FnOnce(&mut Report<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let started = Instant::now();
         let mut report = Report::new(self.notice);
         report.about.clone_from(&self.sandbox);
         report.request.clone_from(&self.request);
-        report.progress = (self.progress)(name);
+        report.progress = (self.progress)(name, totals);
         let done = work(&mut report);
         report.progress = Box::new(|_| ());
         self.request = report.request.take().or_else(|| self.request.take());

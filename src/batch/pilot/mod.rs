@@ -2,6 +2,8 @@
 //!
 //! - [`order`]: what is wanted;
 //! - [`run`]: the way of a payload, from the first step to the last;
+//! - [`input`]: what there is in the input, before anything is done; [`losses`]: what does not come across;
+//! - [`interrupt`]: signals while files are on their way;
 //! - [`place`]: the sandbox before it changes hands, and its files when they are back;
 //! - [`payload`]: starting the payload, and the agent that watches for this process's end;
 //! - [`streams`]: the standard streams that the payload gets;
@@ -16,6 +18,9 @@
 pub mod candidates;
 pub mod credential;
 pub mod diary;
+pub mod input;
+pub mod interrupt;
+pub mod losses;
 pub mod order;
 pub mod payload;
 pub mod place;

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
+use super::input::Survey;
 use super::order::Order;
-use super::{CREDENTIAL, PROXY, candidates};
+use super::{CREDENTIAL, PROXY, candidates, losses};
 use crate::batch::Report;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::{Dir, Errno, Kind, Name, Rename, dir, process};
-use crate::tree;
 use crate::tree::beside::Place;
+use crate::tree::{self, Way};
+use crate::wire::{Dropped, Halt};
 
 /// Checks what can be checked before anything is done.
 pub fn examine(order: &Order) -> Result<Sandbox> {
@@ -72,8 +74,14 @@ fn holds(directory: &Path, other: &Path) -> bool {
     directory.is_some() && other.ancestors().any(|above| identity(above) == directory)
 }
 
-/// Makes the sandbox: with a copy of the input, the switcher's credential, and the payload's proxy if it has one.
-pub fn make(sandbox: &Sandbox, order: &Order, report: &mut Report<'_>) -> Result<()> {
+/// Makes the sandbox: with a copy of the input, until `halt` wants it to end, the switcher's credential, and the payload's proxy if it has one.
+pub fn make(
+    sandbox: &Sandbox,
+    order: &Order,
+    survey: &Survey,
+    halt: Option<Halt>,
+    report: &mut Report<'_>,
+) -> Result<()> {
     let place = &sandbox.place;
     let complete = |top: &Dir, path: &Path| {
         sandbox.write_proxy(top, path, &order.credential)?;
@@ -84,8 +92,16 @@ pub fn make(sandbox: &Sandbox, order: &Order, report: &mut Report<'_>) -> Result
     };
     let name = match &order.input {
         Some(input) => {
-            let (name, moved) = tree::copy(input, place, &mut report.progress, complete)?;
-            report.moved = Some(moved);
+            let from = (input.as_path(), Way::Copy);
+            let (name, (totals, dropped)) = tree::copy(from, place, halt, &mut report.progress, complete)?;
+            let dropped = Dropped { links: survey.dangling, ..dropped };
+            (report.moved, report.left) = (Some((totals, dropped)), survey.named.clone());
+            let links = ("link that leads out of it to nothing", "links that lead out of it to nothing");
+            if let Some(line) =
+                losses::line("of the input there is not in the sandbox, or not as it was", &dropped, links)
+            {
+                report.notice(&line);
+            }
             name
         }
         None => {
@@ -131,7 +147,7 @@ pub fn remove_proxy_from(top: &Dir, path: &Path) -> Result<()> {
 
 /// Gives a sandbox that is back the name of the output, or copies it there and removes it, without the credential. An empty directory that has that
 /// name goes. Until then the credential tells that it is a sandbox.
-pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Result<()> {
+pub fn deliver(sandbox: &Sandbox, output: &Path, halt: Option<Halt>, report: &mut Report<'_>) -> Result<()> {
     let (from, to) = (&sandbox.place, Place::find(output)?);
     free(&to)?;
     let top = sandbox.open()?;
@@ -139,17 +155,17 @@ pub fn deliver(sandbox: &Sandbox, output: &Path, report: &mut Report<'_>) -> Res
     top.set_mode(0o700).at("set the mode of", sandbox.path())?;
     match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
         Ok(()) => remove_credential_from(&top, sandbox, output),
-        Err(Errno::EXDEV) => copy_there(sandbox, &to, output, report),
+        Err(Errno::EXDEV) => copy_there(sandbox, &to, output, halt, report),
         Err(Errno::EBUSY) => Err(mounted(output)),
         Err(cause) => Err(cause).at("rename the sandbox to", output),
     }
 }
 
 /// Copies it to another file system, where it gets its name when it is complete, and removes it.
-fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, report: &mut Report<'_>) -> Result<()> {
+fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, halt: Option<Halt>, report: &mut Report<'_>) -> Result<()> {
     to.sweep(process::user(), &mut || ());
     let complete = |top: &Dir, path: &Path| remove_credential_from(top, sandbox, path);
-    let (name, moved) = tree::copy(&sandbox.path(), to, &mut report.progress, complete)?;
+    let (name, moved) = tree::copy((&sandbox.path(), Way::HandOver), to, halt, &mut report.progress, complete)?;
     report.moved = Some(moved);
     let named = to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);
     match named {

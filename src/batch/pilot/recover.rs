@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::diary::Diary;
-use super::{CREDENTIAL, candidates, place};
+use super::{CREDENTIAL, candidates, place, run};
 use crate::batch::agent::{Agent, Called};
 use crate::batch::kill::{self, Whom};
 use crate::batch::retry::Attempt;
@@ -69,12 +69,16 @@ impl Left {
             _ => self.switcher_to(None)?,
         };
         // What a pilot locks no other user is to open; a starter expects the mode of the job's directory.
-        let closes_top = sandbox.proxy.name().bytes() == PROXY.as_bytes();
+        let closes_top = sandbox.proxy.name().bytes() == CREDENTIAL.as_bytes();
         let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing, closes_top };
-        let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, &switcher, PATIENCE, policy, report));
+        let cleaned = diary.step("cleanup", |report| {
+            cleanup::cleanup(sandbox, &switcher, PATIENCE, policy, report)?;
+            run::tell_losses(report);
+            Ok::<_, Failure>(())
+        });
         cleaned.map_err(Failure::error)?;
         match output {
-            Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)),
+            Some(output) => diary.step("output", |report| place::deliver(sandbox, output, None, report)),
             // A starter expects its proxy where it was.
             None if sandbox.proxy.name().bytes() != CREDENTIAL.as_bytes() => Ok(()),
             None => place::remove_credential(sandbox),

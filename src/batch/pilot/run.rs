@@ -1,18 +1,21 @@
 //! The way of a payload: a sandbox is made and handed over, the payload runs, and its files come back.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::diary::Diary;
+use super::interrupt::Interrupt;
 use super::order::Order;
 use super::payload::{self, Start};
 use super::supervise::{Asked, Lived, SIGNALS, Supervisor};
-use super::{candidates, place, supervise};
+use super::{candidates, input, losses, place, supervise};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
-use crate::batch::{Failure, Patience, cleanup, setup};
+use crate::batch::{Failure, Patience, Report, cleanup, setup};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::signal::Signals;
+use crate::wire::{Halt, Totals};
 
 /// A switcher that is not fit says so with the same status as one that will be: another one is tried instead.
 const NO_RETRY: Patience = Patience { max_retries: 0, min_delay: 0 };
@@ -62,18 +65,33 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         Ok(sandbox) => sandbox,
         Err(error) => return outcome.fail(Stage::Order, error),
     };
+    let surveyed = order.input.as_ref().map(|input| input::survey(input, &order.sandbox)).transpose();
+    let survey = match surveyed {
+        Ok(survey) => survey.unwrap_or_default(),
+        Err(error) => return outcome.fail(Stage::Order, error),
+    };
     diary.request = sandbox.request();
     // From here on a signal waits until there is something to hand it to, or nothing to undo.
     let signals = match Signals::collect(&SIGNALS).at("wait for signals for", sandbox.path()) {
         Ok(signals) => signals,
         Err(error) => return outcome.fail(Stage::SetUp, error),
     };
-    if let Err(error) = diary.step("input", |report| place::make(&sandbox, order, report)) {
-        return outcome.fail(Stage::SetUp, error);
+    let interrupt = Interrupt::new(signals);
+    let totals = order.input.is_some().then_some(survey.totals);
+    let halt = Some(interrupt.halt());
+    let made = diary.step_of("input", totals, |report| place::make(&sandbox, order, &survey, halt, report));
+    if let Err(error) = made {
+        return match interrupt.asked() {
+            // All of it has been removed, or the error says what has not.
+            Some(asked) if matches!(sandbox.found(), Ok(Found::Nothing)) && is_removed(&error) => {
+                Outcome { asked: Some(asked), ..outcome }
+            }
+            _ => outcome.fail(Stage::SetUp, error),
+        };
     }
     // As long as this process lives no other is to work on the sandbox. It is one directory all the time, whatever its name.
     let lock = sandbox.lock();
-    let cancelled = supervise::asked_by_now(&signals);
+    let cancelled = interrupt.asked();
     if lock.is_err() || cancelled.is_some() {
         let outcome = Outcome { asked: cancelled, ..outcome };
         return match lock.and_then(|_| place::remove(&sandbox)) {
@@ -81,32 +99,51 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
             Err(error) => outcome.fail(Stage::SetUp, error),
         };
     }
-    let switcher = match set_up(order, &sandbox, diary) {
+    let switcher = match set_up(order, &sandbox, totals, &interrupt, diary) {
         Ok(switcher) => switcher,
         Err(error) => {
             let removed = give_up(&sandbox);
+            if removed.is_ok()
+                && let Some(asked) = interrupt.asked()
+            {
+                return Outcome { asked: Some(asked), ..outcome };
+            }
             return outcome.fail(Stage::SetUp, error.and_then(removed));
         }
     };
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
-    let outcome = match supervise::asked_by_now(&signals) {
+    let outcome = match interrupt.asked() {
         Some(asked) => Outcome { asked: Some(asked), ..outcome },
-        None => run_payload(order, &sandbox, &switcher, &signals, diary, outcome),
+        None => run_payload(order, &sandbox, &switcher, &interrupt.signals, diary, outcome),
     };
-    match bring_back(order, &sandbox, &switcher, diary) {
+    let halt = Interrupt::halt_at_the_second(&interrupt, &diary.urgent);
+    match bring_back(order, &sandbox, &switcher, &halt, diary) {
         Ok(()) => outcome,
         Err(error) => outcome.fail(Stage::CleanUp, error),
     }
 }
 
+/// Whether an error is one alone: a copy that could not be removed either says so in another.
+fn is_removed(error: &Error) -> bool {
+    !matches!(error, Error::Both { .. })
+}
+
 /// Hands the sandbox over through the first switcher that works.
-fn set_up(order: &Order, sandbox: &Sandbox, diary: &mut Diary<'_>) -> Result<Switcher> {
+fn set_up(
+    order: &Order,
+    sandbox: &Sandbox,
+    totals: Option<Totals>,
+    interrupt: &Arc<Interrupt>,
+    diary: &mut Diary<'_>,
+) -> Result<Switcher> {
     let mut errors = Vec::new();
     for program in candidates::those(order.glexec.as_ref())? {
         let switcher =
             Switcher::new(program.as_os_str(), sandbox.credential(), order.limit)?.apart().keeping_credential();
-        match diary.step("setup", |report| setup::setup(sandbox, &switcher, NO_RETRY, report)) {
+        let halted = switcher.clone().halted_by(interrupt.halt());
+        match diary.step_of("setup", totals, |report| setup::setup(sandbox, &halted, NO_RETRY, report)) {
             Ok(()) => return Ok(switcher),
+            Err(error) if interrupt.asked().is_some() => return Err(error.error()),
             Err(error) => errors.push(error.to_string()),
         }
     }
@@ -159,15 +196,32 @@ fn run_payload(
     }
 }
 
+/// Says what has not come back with the files.
+pub fn tell_losses(report: &mut Report<'_>) {
+    let links = ("link that leads out of the sandbox", "links that lead out of the sandbox");
+    let line = report.moved.and_then(|(_, dropped)| {
+        losses::line("of the payload's files has not come back, or not as it was", &dropped, links)
+    });
+    if let Some(line) = line {
+        report.notice(&line);
+    }
+}
+
 /// Brings the files back, and to where they are wanted.
-fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<()> {
+fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, halt: &Halt, diary: &mut Diary<'_>) -> Result<()> {
     let again = |error: Error| {
         let why = format!("to try again: {}", place::advice(sandbox));
         error.and_then(Err(Error::refused(sandbox.path(), why)))
     };
     // The payload's family has ended by now. What this process locks no other user is to open.
     let policy = cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
-    let cleaned = diary.step("cleanup", |report| cleanup::cleanup(sandbox, switcher, RETRIES, policy, report));
+    let (halted, mut totals) = (switcher.clone().halted_by(halt.clone()), None);
+    let cleaned = diary.step("cleanup", |report| {
+        cleanup::cleanup(sandbox, &halted, RETRIES, policy, report)?;
+        tell_losses(report);
+        totals = report.moved.map(|(totals, _)| totals);
+        Ok::<_, Failure>(())
+    });
     if let Err(failure) = cleaned {
         return Err(match failure {
             Failure::Gone(error) => error.and_then(place::remove(sandbox)),
@@ -175,7 +229,10 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, diary: &mut
         });
     }
     match &order.output {
-        Some(output) => diary.step("output", |report| place::deliver(sandbox, output, report)).map_err(again),
+        Some(output) => {
+            let deliver = |report: &mut Report<'_>| place::deliver(sandbox, output, Some(halt.clone()), report);
+            diary.step_of("output", totals, deliver).map_err(again)
+        }
         None if order.keeps_sandbox => place::remove_credential(sandbox),
         None => place::remove(sandbox),
     }

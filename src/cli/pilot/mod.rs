@@ -12,6 +12,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -22,6 +23,7 @@ use serde_json::Value;
 use super::log;
 use crate::batch::Report;
 use crate::batch::pilot::diary::Diary;
+use crate::batch::pilot::interrupt::Urgent;
 use crate::shown::Shown;
 use crate::sys;
 
@@ -126,8 +128,10 @@ SIGTERM, SIGINT, SIGHUP and --timeout go to all that was started for the
 payload; what is left after --grace is killed, and the files come back. SIGTSTP
 stops and SIGCONT continues all of it; SIGUSR1 and SIGUSR2 go to all of it. If
 standard input is a terminal, its keys for SIGINT and SIGQUIT are the payload's
-business alone. If this program is killed, all of it is killed as well, and
-'recover' brings the files back.
+business alone. Before the payload has begun such a signal ends this program at
+once, and nothing is left; while the files come back, the second one does, and
+they are left for 'recover'. If this program is killed, all of it is killed as
+well, and 'recover' brings the files back.
 
 Exit status: the payload's, or 128+N if signal N has killed it; 240 wrong call
 or bad input, nothing was done; 241 the sandbox could not be handed over, there
@@ -147,7 +151,11 @@ the sandbox; 244 the payload's own status was one of 240 to 244.",
         ))
         .arg(option("output", "DIR", "Where the payload's files come to: an empty directory, or one that is made"))
         .arg(
-            option("env", "NAME[=VALUE]", "A variable for the payload; without a value it gets yours")
+            option(
+                "env",
+                "NAME[=VALUE]",
+                "A variable for the payload; without a value it gets yours, which must be there; as NAME? it need not be",
+            )
                 .action(ArgAction::Append),
         )
         .arg(
@@ -298,6 +306,13 @@ struct Told {
 /// Does something whose steps are logged; `all` gets what is told, too.
 fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_>) -> T) -> T {
     let Told { steps, notices } = all;
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&said);
+    let urgent: Urgent = Arc::new(move |line: &str| {
+        keep.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+        super::notice(line);
+    });
+    let notice = Arc::clone(&urgent);
     let mut note = |step: &'static str, report: &Report<'_>, took: Duration, error: Option<String>| {
         let status = Some(u8::from(error.is_some()));
         let mut facts = log::facts(&log::Operation { helper: NAME, report, took, status, error });
@@ -311,18 +326,18 @@ fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_
         facts["milliseconds"] = (took.as_secs_f64() * 1000.0).into();
         steps.push(facts);
     };
-    let mut notice = |line: &str| {
-        notices.push(line.to_owned());
-        super::notice(line);
-    };
+    let mut notice = move |line: &str| notice(line);
     let mut diary = Diary {
         sandbox: sandbox.to_owned(),
         request: None,
         notice: &mut notice,
+        urgent,
         progress: &mut progress::of,
         note: &mut note,
     };
-    work(&mut diary)
+    let done = work(&mut diary);
+    notices.append(&mut said.lock().unwrap_or_else(PoisonError::into_inner));
+    done
 }
 
 fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a OsString> {

@@ -12,13 +12,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// So often the line is written anew.
 const PACE: Duration = Duration::from_millis(200);
 
-/// Shows the progress of a step on standard error; where that is no terminal, nothing.
-pub fn of(step: &'static str) -> diary::Progress {
+/// Shows the progress of a step, that moves so much in all if that is known, on standard error; where that is no terminal, nothing.
+pub fn of(step: &'static str, all: Option<Totals>) -> diary::Progress {
     if !std::io::stderr().is_terminal() {
         return Box::new(|_| ());
     }
     let mut line = Line { begun: Instant::now(), shown: None };
-    Box::new(move |totals| line.show(step, totals))
+    Box::new(move |totals| line.show(step, totals, all.as_ref()))
 }
 
 struct Line {
@@ -27,14 +27,14 @@ struct Line {
 }
 
 impl Line {
-    fn show(&mut self, step: &str, totals: &Totals) {
+    fn show(&mut self, step: &str, totals: &Totals, all: Option<&Totals>) {
         let took = self.begun.elapsed();
         if took < PATIENCE || self.shown.is_some_and(|shown| shown.elapsed() < PACE) {
             return;
         }
         self.shown = Some(Instant::now());
         // To the beginning of the line, and nothing behind it stays.
-        let _ = write!(std::io::stderr(), "\r{}\x1b[K", text(step, totals, took));
+        let _ = write!(std::io::stderr(), "\r{}\x1b[K", text(step, totals, all, took));
     }
 }
 
@@ -46,10 +46,15 @@ impl Drop for Line {
     }
 }
 
-fn text(step: &str, totals: &Totals, took: Duration) -> String {
-    let bytes = totals.bytes.saturating_add(totals.passed);
-    let rate = bytes as f64 / took.as_secs_f64();
-    format!("{step}: {}, {} files, {}/s", size(bytes as f64), totals.files, size(rate))
+fn text(step: &str, totals: &Totals, all: Option<&Totals>, took: Duration) -> String {
+    let bytes = |totals: &Totals| totals.bytes.saturating_add(totals.passed) as f64;
+    let (moved, seconds) = (bytes(totals), took.as_secs_f64());
+    // What was counted beforehand may have grown meanwhile.
+    let all = all.filter(|all| all.files > 0);
+    let of_bytes = all.map(|all| format!(" of {}", size(bytes(all).max(moved)))).unwrap_or_default();
+    let of_files = all.map(|all| format!(" of {}", all.files.max(totals.files))).unwrap_or_default();
+    let (rate, files) = (size(moved / seconds), totals.files as f64 / seconds);
+    format!("{step}: {}{of_bytes}, {}{of_files} files, {rate}/s, {files:.0} files/s", size(moved), totals.files)
 }
 
 /// Three digits or so, and a unit.
@@ -70,12 +75,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_tells_bytes_files_and_rate() {
+    fn the_line_tells_bytes_and_files_their_rates_and_how_many_there_are_where_that_is_known() {
         let totals = Totals { files: 3400, bytes: 1_200_000, passed: 1_000_000_000, ..Totals::default() };
-        assert_eq!(text("setup", &totals, Duration::from_secs(8)), "setup: 1.0 GB, 3400 files, 125 MB/s");
+        let took = Duration::from_secs(8);
+        assert_eq!(text("setup", &totals, None, took), "setup: 1.0 GB, 3400 files, 125 MB/s, 425 files/s");
+        let all = Totals { files: 40_000, bytes: 5_000_000_000, ..Totals::default() };
         assert_eq!(
-            text("x", &Totals { bytes: 999, ..Totals::default() }, Duration::from_secs(1)),
-            "x: 999 B, 0 files, 999 B/s"
+            text("setup", &totals, Some(&all), took),
+            "setup: 1.0 GB of 5.0 GB, 3400 of 40000 files, 125 MB/s, 425 files/s"
+        );
+        // Small files, and more than were counted.
+        let (totals, all) = (Totals { files: 900, ..Totals::default() }, Totals { files: 800, ..Totals::default() });
+        assert_eq!(
+            text("x", &totals, Some(&all), Duration::from_secs(1)),
+            "x: 0 B of 0 B, 900 of 900 files, 0 B/s, 900 files/s"
         );
     }
 }

@@ -143,15 +143,34 @@ fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// `NAME=VALUE`, or the name of one of this process's.
+/// `NAME=VALUE`, or the name of one of this process's, with a question mark if it need not have one.
 fn variable(text: &OsStr) -> anyhow::Result<Option<Vec<u8>>> {
     let bytes = text.as_bytes();
-    match bytes.iter().position(|byte| *byte == b'=') {
-        Some(0) => bail!("--env: there is no name before the '='"),
-        Some(_) => Ok(Some(bytes.to_vec())),
-        None if bytes.is_empty() => bail!("--env: there is no name"),
-        None => Ok(std::env::var_os(text).map(|value| [bytes, b"=", &value.into_vec()].concat())),
+    if let Some(end) = bytes.iter().position(|byte| *byte == b'=') {
+        check_name(&bytes[..end]).context("--env")?;
+        return Ok(Some(bytes.to_vec()));
     }
+    let (name, is_optional) = bytes.strip_suffix(b"?").map_or((bytes, false), |name| (name, true));
+    check_name(name).context("--env")?;
+    match std::env::var_os(OsStr::from_bytes(name)) {
+        Some(value) => Ok(Some([name, b"=", &value.into_vec()].concat())),
+        None if is_optional => Ok(None),
+        None => {
+            let name = Shown(name);
+            bail!("--env {name}: you have no such variable (--env '{name}?' then passes none)")
+        }
+    }
+}
+
+/// What no shell can have made a name of is a slip, such as a line for a shell.
+fn check_name(name: &[u8]) -> anyhow::Result<()> {
+    if name.is_empty() {
+        bail!("there is no name of a variable");
+    }
+    if name.iter().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
+        bail!("'{}' is no name of a variable: there is white space in it", Shown(name));
+    }
+    Ok(())
 }
 
 fn variables_in(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
@@ -159,13 +178,17 @@ fn variables_in(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let content = std::fs::read(path).with_context(shown)?;
     let mut variables = Vec::new();
     for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let shown = || format!("{}, line {}", shown(), number + 1);
+        if line.ends_with(b"\r") {
+            bail!("{}: it ends with a carriage return, which would be part of the value: see dos2unix(1)", shown());
+        }
         if line.trim_ascii().is_empty() || line.trim_ascii_start().starts_with(b"#") {
             continue;
         }
-        if line.contains(&0) || line.iter().position(|byte| *byte == b'=').unwrap_or(0) == 0 {
-            bail!("{}, line {}: it is not NAME=VALUE", shown(), number + 1);
-        }
+        let Some(end) = line.iter().position(|byte| *byte == b'=').filter(|_| !line.contains(&0)) else {
+            bail!("{}: it is not NAME=VALUE", shown());
+        };
+        check_name(&line[..end]).with_context(shown)?;
         variables.push(line.to_vec());
     }
     Ok(variables)
