@@ -147,7 +147,7 @@ pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<Strin
             format!("{who} may not execute its interpreter, or that is on a file system mounted noexec")
         }
         Errno::EACCES if dir::stat_path(program).is_ok_and(|found| found.mode() & 0o111 == 0) => {
-            "nobody may execute it: chmod a+rx".to_owned()
+            format!("{who} may not execute it, and neither may anybody else: chmod a+rx")
         }
         Errno::EACCES => {
             format!("{who} may not execute it, or not pass a directory behind a link on the way: chmod a+rx")

@@ -72,6 +72,8 @@ pub fn main() -> ExitCode {
     // Nothing of the caller's stays open in what is above the payload. Nothing is ours yet.
     let _ = fd::close_above_2_but(&[]);
     signal::expect_children();
+    // What it writes itself is its own, and it can read that again, whatever the caller's umask is.
+    process::create_privately();
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let said = match words.first().and_then(|word| word.to_str()) {
         Some("-h" | "--help") => Some(HELP.to_owned()),
