@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::glexec::{Rootless, processes_of};
 use support::handover::{mode, set_mode, text, with_job};
+use support::mounts::in_memory;
 use support::pilot::{CREDENTIAL, Pilot, family, kept, line, signal, told};
 use support::{Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write};
 
@@ -74,6 +75,34 @@ fn no_lock_of_a_bystander_keeps_files_from_coming_back() {
     }
     bystander.kill().unwrap();
     bystander.wait().unwrap();
+}
+
+#[test]
+fn a_full_disk_keeps_no_file_from_an_output_on_another_file_system() {
+    let pilot = Pilot::new();
+    let _mounts = in_memory(&pilot.site, "size=12m");
+    let (output, large) = (pilot.output(), "head -c 8000000 /dev/urandom >large; sha256sum <large >sum");
+    let is_whole = || {
+        let sum =
+            std::process::Command::new("sh").args(["-c", "sha256sum <large"]).current_dir(&output).output().unwrap();
+        sum.stdout == fs::read(output.join("sum")).unwrap() && !output.join("proxy").exists()
+    };
+    let mut run = pilot.run_named("first");
+    run.arg("--output").arg(&output).args(["--", "sh", "-c", large]);
+    succeeded(&run.output().unwrap());
+    assert!(is_whole());
+    pilot.is_empty("after run");
+    fs::remove_dir_all(&output).unwrap();
+    let mut child = pilot.start("s", &[], &format!("{large}; touch ready; exec sleep 60"));
+    wait_until("the payload is ready", || pilot.sandbox("s").join("ready").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("the family is gone", || family(&pilot.sandbox("s")).is_empty());
+    let full = pilot.of("recover", &[], "s").output().unwrap();
+    assert!(!full.status.success() && said(&full).contains("; free "), "{}", said(&full));
+    succeeded(&pilot.of("recover", &["--output", &output.display().to_string()], "s").output().unwrap());
+    assert!(is_whole());
+    pilot.is_empty("after recover");
 }
 
 #[test]

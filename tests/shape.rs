@@ -134,8 +134,7 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
 }
 
 /// What the switchers execute themselves: the adapter becomes sudo, which asks PAM whether the account is open.
-const OF_SWITCHERS: [&str; 4] =
-    ["/usr/bin/sudo", "/usr/sbin/unix_chkpwd", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+const OF_SWITCHERS: [&str; 4] = ["/usr/bin/sudo", "/usr/sbin/unix_chkpwd", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
 
 #[test]
 fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {

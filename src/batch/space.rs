@@ -39,8 +39,13 @@ fn judge(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
         return Ok(());
     }
     let why = format!(
-        "the file system has room for {} bytes and {} files more, but a copy of the sandbox needs {bytes} and {}",
-        space.free, space.files_free, needs.inodes
+        "the file system has room for {} bytes and {} files more, but a copy of the sandbox needs {bytes} and {}; \
+         free {} bytes and {} files",
+        space.free,
+        space.files_free,
+        needs.inodes,
+        bytes.saturating_sub(space.free),
+        needs.inodes.saturating_sub(space.files_free)
     );
     Err(Error::refused(&place.path, why))
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 use super::input::Survey;
 use super::order::Order;
 use super::{CREDENTIAL, PROXY, candidates, losses};
-use crate::batch::Report;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
+use crate::batch::switcher::Switcher;
+use crate::batch::{Failure, Patience, Report, cleanup};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
+use crate::sys::space::Space;
 use crate::sys::{Dir, Errno, Kind, Name, Rename, dir, process};
 use crate::tree::beside::Place;
 use crate::tree::{self, Way};
@@ -161,6 +163,45 @@ pub fn deliver(sandbox: &Sandbox, output: &Path, halt: Option<Halt>, report: &mu
     }
 }
 
+/// Whether the files of a sandbox with a payload come to an output on another file system: then they are brought there at
+/// once, and the sandbox's own needs no room for them.
+pub fn is_elsewhere(sandbox: &Sandbox, output: &Path) -> Result<bool> {
+    let has_payload = matches!((sandbox.retained()?, sandbox.found()?), (Retained::Proxy, Found::Theirs(_)));
+    Ok(has_payload && Place::find(output)?.device()? != sandbox.place.device()?)
+}
+
+/// Brings the files of a sandbox with a payload to such an output, where they get its name when all are there, and removes the
+/// sandbox. What can't be removed of it is named, and is no failure.
+pub fn bring_elsewhere(
+    sandbox: &Sandbox,
+    (switcher, patience): (&Switcher, Patience),
+    policy: cleanup::Policy,
+    output: &Path,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
+    let to = Place::find(output)?;
+    free(&to)?;
+    to.sweep(process::user(), &mut || ());
+    let brought = cleanup::bring_elsewhere(sandbox, switcher, patience, policy, &to, report)?;
+    let path = to.path_of(brought.name.name());
+    let opened = to.parent.open_dir(brought.name.name()).at("open", &path);
+    let named = opened.and_then(|top| remove_proxy_from(&top, &path)).and_then(|()| {
+        let named = to.parent.rename(brought.name.name(), to.name.name(), Rename::Replace);
+        named.at("put in place", output)
+    });
+    if let Err(error) = named {
+        return Err(error.and_then(tree::remove(&to.parent, brought.name.name(), &to.path)).into());
+    }
+    if let Err(error) = brought.finish(sandbox) {
+        let path = sandbox.path();
+        let path = Shown::os(&path);
+        report.notice(&format!(
+            "condor_glexec_pilot: the files are at the output, but the sandbox is not removed: {error}; condor_glexec_pilot recover --discard {path}"
+        ));
+    }
+    Ok(())
+}
+
 /// Copies it to another file system, where it gets its name when it is complete, and removes it.
 fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, halt: Option<Halt>, report: &mut Report<'_>) -> Result<()> {
     to.sweep(process::user(), &mut || ());
@@ -204,5 +245,10 @@ fn free(output: &Place) -> Result<()> {
 
 /// What to do about a sandbox that is not back.
 pub fn advice(sandbox: &Sandbox) -> String {
-    format!("condor_glexec_pilot recover {}", Shown::os(&sandbox.path()))
+    let again = format!("condor_glexec_pilot recover {}", Shown::os(&sandbox.path()));
+    let is_full = Space::around(&sandbox.place.parent).ok().flatten().is_some_and(|space| space.free < space.used / 2);
+    if is_full {
+        return format!("{again}, with --output DIRECTORY on another file system if this one has no room");
+    }
+    again
 }

@@ -216,6 +216,15 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, halt: &Halt
     // The payload's family has ended by now. What this process locks no other user is to open.
     let policy = cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
     let (halted, mut totals) = (switcher.clone().halted_by(halt.clone()), None);
+    if let Some(output) = &order.output
+        && place::is_elsewhere(sandbox, output).map_err(again)?
+    {
+        let brought = diary.step("output", |report| {
+            place::bring_elsewhere(sandbox, (&halted, RETRIES), policy, output, report)
+                .inspect(|()| tell_losses(report))
+        });
+        return brought.map_err(Failure::error).map_err(again);
+    }
     let cleaned = diary.step("cleanup", |report| {
         cleanup::cleanup(sandbox, &halted, RETRIES, policy, report)?;
         tell_losses(report);
