@@ -137,8 +137,12 @@ impl<T> Context<T> for std::io::Result<T> {
 /// What keeps `who`, the user of this process, from executing a program, as far as that can be seen, and what to do; none where the kernel's
 /// answer says it all.
 pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<String> {
+    if cause == Errno::EACCES {
+        if let Some(directory) = process::first_closed(program) {
+            return Some(why_closed(who, &directory));
+        }
+    }
     Some(match cause {
-        Errno::EACCES if let Some(directory) = process::first_closed(program) => why_closed(who, &directory),
         Errno::EACCES if program.is_dir() => "it is a directory".to_owned(),
         Errno::EACCES if Restrictions::at(program).is_ok_and(|restrictions| restrictions.noexec) => {
             "its file system is mounted noexec: use another place".to_owned()

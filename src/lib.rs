@@ -14,6 +14,7 @@
 //! Dependencies point inward: `bin → cli → batch | job | switch | sudo → tree, wire → sys`.
 
 #![deny(unsafe_code)]
+#![warn(clippy::incompatible_msrv)]
 
 pub mod batch;
 pub mod cli;

@@ -21,13 +21,14 @@ echo "$call" >>"$CALLS"
 "#;
 
 /// What each part calls, as a pattern of bash's, and the part's name; the last two are parts of --long.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 9] = [
     ("cargo fmt *", "format"),
     ("cargo clippy *", "lints"),
     ("shellcheck *", "scripts"),
     ("cargo test --locked --no-fail-fast  ", "real accounts and the real sudo"),
     ("cargo test *rootless*", "the project's own switcher"),
     ("debian-root *--test shape*", "some of the tests in a Debian 13"),
+    ("debian-root *cargo build *", "the oldest Rust"),
     ("debian-root *scripts/test --here*", "all tests in a Debian 13"),
     ("cargo test *--ignored*", "tests that take long"),
 ];
@@ -88,5 +89,5 @@ fn the_tests_in_a_debian_and_those_that_take_long_are_run_when_they_are_asked_fo
     assert!(nix::unistd::geteuid().is_root(), "this test runs all parts: run it as root (scripts/test)");
     let project = Project::new();
     let ran = |words: &[&str]| project.run(words, "none").1.len();
-    assert_eq!((ran(&[]), ran(&["--here"])), (6, 2));
+    assert_eq!((ran(&[]), ran(&["--here"])), (7, 2));
 }

@@ -231,10 +231,10 @@ impl Agent {
 
     /// Why sending failed: an agent that has closed the connection may have said so before.
     fn last_word(&mut self, cause: Broken) -> Error {
-        if cause == Broken::Closed
-            && let Ok(Frame::Failed { text }) = self.channel.receive()
-        {
-            return told(text);
+        if cause == Broken::Closed {
+            if let Ok(Frame::Failed { text }) = self.channel.receive() {
+                return told(text);
+            }
         }
         broken(cause)
     }

@@ -78,11 +78,11 @@ pub fn cleanup(
     };
     // That nobody can be called to sweep is no reason not to bring the files back.
     let call_to_sweep = |report: &mut Report<'_>| {
-        if sandbox.others_left_something()
-            && let Ok(mut agent) = call(report)
-        {
-            sweep_others(sandbox, &mut agent, report);
-            agent.farewell();
+        if sandbox.others_left_something() {
+            if let Ok(mut agent) = call(report) {
+                sweep_others(sandbox, &mut agent, report);
+                agent.farewell();
+            }
         }
     };
     match (retained, found) {

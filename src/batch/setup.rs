@@ -112,13 +112,17 @@ fn copy(
 /// What a killed agent left is the job user's. Later there is no credential to call another agent with, which could remove
 /// it: unless this sandbox is set up again, it would stay for ever.
 fn sweep_others(sandbox: &Sandbox, switcher: &Switcher) {
-    if sandbox.others_left_something()
-        && let Ok(called) = Called::new(switcher, sandbox.path().as_os_str())
-        && let Ok(mut agent) = called.hello()
-    {
-        let _ = agent.sweep();
-        agent.farewell();
+    if sandbox.others_left_something() {
+        if let Some(mut agent) = call_once(sandbox, switcher) {
+            let _ = agent.sweep();
+            agent.farewell();
+        }
     }
+}
+
+/// An agent for what is good to have done, and no failure if it is not.
+fn call_once(sandbox: &Sandbox, switcher: &Switcher) -> Option<Agent> {
+    Called::new(switcher, sandbox.path().as_os_str()).ok()?.hello().ok()
 }
 
 /// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name that R had, and the proxy.
@@ -212,9 +216,7 @@ fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Resu
     if published || sandbox.others_left_something() {
         // What a killed agent left can be removed only while there is a credential to call another one with.
         with_usable_proxy(sandbox, dir, || {
-            if let Ok(called) = Called::new(switcher, sandbox.path().as_os_str())
-                && let Ok(mut agent) = called.hello()
-            {
+            if let Some(mut agent) = call_once(sandbox, switcher) {
                 let _ = agent.sweep();
                 if published {
                     // If it can't, the name is still taken, and the next line says where the data is.

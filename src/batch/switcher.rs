@@ -153,11 +153,10 @@ impl Switcher {
         // Otherwise gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");
         // For a switcher that has the same log.
-        if std::env::var_os("GLEXEC_HELPERS_LOG").is_some()
-            && std::env::var_os("GLEXEC_ID").is_none()
-            && let Some(request) = self.credential.parent().and_then(request_of)
-        {
-            command.env("GLEXEC_ID", request);
+        if std::env::var_os("GLEXEC_HELPERS_LOG").is_some() && std::env::var_os("GLEXEC_ID").is_none() {
+            if let Some(request) = self.credential.parent().and_then(request_of) {
+                command.env("GLEXEC_ID", request);
+            }
         }
         if let Some(user) = self.user {
             command.env("GLEXEC_LEASE_UID", user.to_string());
@@ -176,7 +175,7 @@ impl Switcher {
         command.env(EXACT_STATUS, "1");
         command.stdin(input).stdout(writer).stderr(again);
         let child = process::start_bound(&mut command).at("execute the switcher", &self.program)?;
-        let held = process::open(child.id().cast_signed()).at("hold the process of", &self.program)?;
+        let held = process::open(process::number_of(&child)).at("hold the process of", &self.program)?;
         Ok(Bound { program: self.program.clone(), said, child, held })
     }
 
@@ -259,7 +258,7 @@ pub struct Bound {
 impl Bound {
     /// The number of the switcher's process.
     pub fn pid(&self) -> i32 {
-        self.child.id().cast_signed()
+        process::number_of(&self.child)
     }
 
     /// Whether the payload's end can be told from this process's: it has become the payload, or it is a sudo that stays above it and ends as that does,

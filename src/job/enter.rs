@@ -37,10 +37,10 @@ pub fn enter(sandbox: &Path, family: &OsString, wrapper: &OsString, arguments: &
     if let Err(error) = signal::reset().at("reset the signals for", wrapper) {
         return error;
     }
-    if monitor::is_below(process::own_number())
-        && let Err(error) = process::carry_on_in_child().at("start a child for", wrapper)
-    {
-        return error;
+    if monitor::is_below(process::own_number()) {
+        if let Err(error) = process::carry_on_in_child().at("start a child for", wrapper) {
+            return error;
+        }
     }
     let cause = process::execute_command(Command::new(wrapper).args(arguments).env(FAMILY, family));
     signal::survive_broken_pipes();

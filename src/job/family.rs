@@ -92,10 +92,11 @@ impl Family {
         if let (Some(root), Some(mark)) = (root, &mark) {
             let shown = format!("process {root}");
             let other = proc::variable(root, FAMILY).at("read the environment of", &shown)?;
-            if let Variable::Is(other) = other
-                && other != *mark
-            {
-                return Err(Error::refused(shown, format!("it belongs to another job, that of {}", Shown(&other))));
+            match other {
+                Variable::Is(other) if other != *mark => {
+                    return Err(Error::refused(shown, format!("it belongs to another job, that of {}", Shown(&other))));
+                }
+                _ => {}
             }
         }
         let root_started = root.and_then(|root| Some(proc::entry(root).ok()??.started));

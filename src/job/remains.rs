@@ -84,10 +84,10 @@ fn sandboxes_of(dir: &Dir, caller: u32) -> HashSet<Vec<u8>> {
     let mut sandboxes = HashSet::new();
     let _ = dir.for_each(|name, _| {
         let name_of_temporary = Some(beside::sandbox_of(name.bytes())).filter(|sandbox| *sandbox != name.bytes());
-        if let Some(sandbox) = name.bytes().strip_suffix(b".condor").or(name_of_temporary)
-            && dir.stat(name).is_ok_and(|stat| stat.uid() == caller && stat.kind() == Kind::Directory)
-        {
-            sandboxes.insert(sandbox.to_vec());
+        if let Some(sandbox) = name.bytes().strip_suffix(b".condor").or(name_of_temporary) {
+            if dir.stat(name).is_ok_and(|stat| stat.uid() == caller && stat.kind() == Kind::Directory) {
+                sandboxes.insert(sandbox.to_vec());
+            }
         }
         Ok::<_, crate::Error>(())
     });

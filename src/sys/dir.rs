@@ -249,10 +249,10 @@ impl Dir {
                 let length = usize::from(u16::from_ne_bytes([header[16], header[17]]));
                 let (entry, rest) = entries.split_at_checked(length).ok_or(Errno::EIO)?;
                 let name = entry.get(19..).and_then(|name| CStr::from_bytes_until_nul(name).ok()).ok_or(Errno::EIO)?;
-                if let Some(name) = Name::new(name.to_bytes())
-                    && let Err(error) = visit(name, kind_of(header[18]))
-                {
-                    return Ok(Err(error));
+                if let Some(name) = Name::new(name.to_bytes()) {
+                    if let Err(error) = visit(name, kind_of(header[18])) {
+                        return Ok(Err(error));
+                    }
                 }
                 entries = rest;
             }

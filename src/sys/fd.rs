@@ -72,7 +72,7 @@ fn close_listed_but(keep: &[u32]) -> Result<()> {
     for number in numbers.collect::<Vec<_>>() {
         if number > 2 && !keep.contains(&number) {
             // SAFETY: as above.
-            unsafe { libc::close(number.cast_signed()) };
+            unsafe { libc::close(number as libc::c_int) };
         }
     }
     Ok(())

@@ -83,9 +83,8 @@ fn threads(pid: i32) -> impl Iterator<Item = PathBuf> {
 
 /// The children of a process of one thread, ended ones included, in one list of the kernel's (proc_pid_children(5)), or one by one.
 pub fn children_of(pid: i32) -> Vec<i32> {
-    if let Ok(list) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        && !list.is_empty()
-    {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    if !list.is_empty() {
         return list.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
     }
     // The list leaves some out while others end; and a kernel need not have it.

@@ -130,6 +130,12 @@ pub fn exists(pid: i32) -> bool {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }
 
+/// The number of a child, as the kernel's other calls take it.
+pub fn number_of(child: &Child) -> i32 {
+    // No number is larger than pid_t's largest.
+    child.id() as i32
+}
+
 /// A descriptor that stands for this very process, never for a later one with the same number (pidfd_open(2)).
 pub fn open(pid: i32) -> Result<OwnedFd> {
     // SAFETY: plain numbers; the kernel returns a new close-on-exec descriptor, which nobody else knows of.

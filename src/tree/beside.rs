@@ -99,13 +99,13 @@ impl Place {
     pub fn visit_leftovers(&self, mut visit: impl FnMut(Name<'_>, u32) -> ControlFlow<()>) {
         let prefix = self.prefix();
         let _ = self.parent.for_each(|name, _| {
-            if name.bytes().strip_prefix(&prefix[..]).is_some_and(is_tag)
-                && let Ok(stat) = self.parent.stat(name)
-                && visit(name, stat.uid()).is_break()
-            {
-                return Err(());
+            if !name.bytes().strip_prefix(&prefix[..]).is_some_and(is_tag) {
+                return Ok(());
             }
-            Ok(())
+            match self.parent.stat(name) {
+                Ok(stat) if visit(name, stat.uid()).is_break() => Err(()),
+                _ => Ok(()),
+            }
         });
     }
 

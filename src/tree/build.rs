@@ -229,11 +229,10 @@ impl<'a> Builder<'a> {
     /// Makes one more name of a file that has arrived.
     fn link(&mut self, name: Name<'_>, number: u32) -> Result<()> {
         // Where a link leads depends on where it is, and this is another place than the first.
-        if self.guard.is_some()
-            && let Some(target) = self.numbered.target(number)
-            && links::judge(&target, self.walk.depth()) != Verdict::Stays
-        {
-            return Err(out_of_turn());
+        if let Some(target) = self.numbered.target(number).filter(|_| self.guard.is_some()) {
+            if links::judge(&target, self.walk.depth()) != Verdict::Stays {
+                return Err(out_of_turn());
+            }
         }
         let linked = self.numbered.link(number, self.walk.here()?, name);
         linked.at_entry("create the hard link", || self.walk.path_of(name))

@@ -93,11 +93,11 @@ impl Descent {
 
     /// Goes down into an open subdirectory of this directory.
     pub fn enter(&mut self, name: Name<'_>, dir: Dir) -> Result<()> {
-        if let Some(above) = self.levels.len().checked_sub(KEPT_OPEN).filter(|above| *above > 0)
-            && let Open::Yes(dir) = &self.levels[above].dir
-        {
-            let identity = dir.stat_self().at("examine a directory above", self.path())?.identity();
-            self.levels[above].dir = Open::No(identity);
+        if let Some(above) = self.levels.len().checked_sub(KEPT_OPEN).filter(|above| *above > 0) {
+            if let Open::Yes(dir) = &self.levels[above].dir {
+                let identity = dir.stat_self().at("examine a directory above", self.path())?.identity();
+                self.levels[above].dir = Open::No(identity);
+            }
         }
         if self.path.len() < LONGEST_SHOWN {
             self.path.push(b'/');

@@ -144,13 +144,12 @@ fn empty_here(walk: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) 
         let mut other = None;
         let listed = here.for_each(|name, kind| {
             seen += 1;
-            if seen == MANY
-                && here.gains_by_two()
-                && let Ok(second) = here.reopen()
-            {
-                // From here on the other thread has every second name, wherever in the directory it is.
-                let rest = move || remove_every_second(walk, &second, except);
-                other = std::thread::Builder::new().spawn_scoped(scope, rest).ok();
+            if seen == MANY && here.gains_by_two() {
+                if let Ok(second) = here.reopen() {
+                    // From here on the other thread has every second name, wherever in the directory it is.
+                    let rest = move || remove_every_second(walk, &second, except);
+                    other = std::thread::Builder::new().spawn_scoped(scope, rest).ok();
+                }
             }
             beat();
             if Some(name) == except {

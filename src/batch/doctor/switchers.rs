@@ -89,9 +89,8 @@ fn examine_one(subject: &Subject, candidate: &Candidate) -> Vec<Finding> {
             facts.uid
         }
     };
-    if candidate.kind == Some(Kind::Rootless)
-        && let Some(other) = &subject.shares_ids_with
-    {
+    let is_rootless = candidate.kind == Some(Kind::Rootless);
+    if let Some(other) = subject.shares_ids_with.as_ref().filter(|_| is_rootless) {
         let text = format!("some of your subordinate ids are {other}'s as well: payloads of both could be one user");
         let advice =
             format!("take them away (usermod --del-subuids, --del-subgids), and as root `{}`", subject.command_for_ids);

@@ -47,10 +47,10 @@ impl Left {
         let Left { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
         sandbox.settle()?;
-        if let Some(output) = output
-            && self.is_delivered(output)?
-        {
-            return Ok(());
+        if let Some(output) = output {
+            if self.is_delivered(output)? {
+                return Ok(());
+            }
         }
         self.refuse_nothing()?;
         let is_sandbox = self.is_sandbox()?;
@@ -111,10 +111,10 @@ impl Left {
             let name = sandbox.make_retained(b"a placeholder\n")?;
             sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name))?;
         }
-        if let Found::Theirs(owner) | Found::Other(owner) = sandbox.found()?
-            && let Err(error) = self.discard_theirs(owner, diary)
-        {
-            return Err(if has_none { error.and_then(sandbox.remove_retained()) } else { error });
+        if let Found::Theirs(owner) | Found::Other(owner) = sandbox.found()? {
+            if let Err(error) = self.discard_theirs(owner, diary) {
+                return Err(if has_none { error.and_then(sandbox.remove_retained()) } else { error });
+            }
         }
         // Whoever can't be reached may be a bystander, and is no reason to stop.
         for owner in sandbox.owners_of_leftovers() {

@@ -191,9 +191,7 @@ impl Supervisor<'_, '_> {
         }
         let (mut is_nobody, name) = (false, signal::name(number));
         let handed = self.kill(number, 0, SIGTERM, &mut is_nobody);
-        if let Err(error) = handed
-            && !is_nobody
-        {
+        if let Some(error) = handed.err().filter(|_| !is_nobody) {
             (self.diary.notice)(&format!("condor_glexec_pilot: cannot send {name} to the payload: {error}"));
         }
         if number == SIGSTOP {
@@ -224,11 +222,11 @@ impl Supervisor<'_, '_> {
         let order = kill::Order { whom: Whom::Sandbox, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
         let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
         let ended = self.diary.step("kill", |report| {
-            if let Some(mut watch) = watch.take()
-                && let Ok(hunted) = watch.end_watched()
-            {
-                watch.farewell();
-                return Ok(kill::verdict(report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }), false)?);
+            if let Some(mut watch) = watch.take() {
+                if let Ok(hunted) = watch.end_watched() {
+                    watch.farewell();
+                    return Ok(kill::verdict(report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }), false)?);
+                }
             }
             kill::kill(&switcher, &credential, order, PATIENCE, report)
         });
