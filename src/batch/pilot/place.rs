@@ -163,11 +163,13 @@ pub fn deliver(sandbox: &Sandbox, output: &Path, halt: Option<Halt>, report: &mu
     }
 }
 
-/// Whether the files of a sandbox with a payload come to an output on another file system: then they are brought there at
-/// once, and the sandbox's own needs no room for them.
-pub fn is_elsewhere(sandbox: &Sandbox, output: &Path) -> Result<bool> {
+/// The output, if it is on another file system, and the sandbox has a payload: then the files are brought there at once, and
+/// the sandbox's own file system needs no room for them.
+pub fn elsewhere<'a>(sandbox: &Sandbox, output: Option<&'a Path>) -> Result<Option<&'a Path>> {
     let has_payload = matches!((sandbox.retained()?, sandbox.found()?), (Retained::Proxy, Found::Theirs(_)));
-    Ok(has_payload && Place::find(output)?.device()? != sandbox.place.device()?)
+    let Some(output) = output.filter(|_| has_payload) else { return Ok(None) };
+    let is_elsewhere = Place::find(output)?.device()? != sandbox.place.device()?;
+    Ok(is_elsewhere.then_some(output))
 }
 
 /// Brings the files of a sandbox with a payload to such an output, where they get its name when all are there, and removes the

@@ -71,9 +71,7 @@ impl Left {
         // What a pilot locks no other user is to open; a starter expects the mode of the job's directory.
         let closes_top = sandbox.proxy.name().bytes() == CREDENTIAL.as_bytes();
         let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing, closes_top };
-        if let Some(output) = output
-            && place::is_elsewhere(sandbox, output)?
-        {
+        if let Some(output) = place::elsewhere(sandbox, output)? {
             let brought = diary.step("output", |report| {
                 let brought = place::bring_elsewhere(sandbox, (&switcher, PATIENCE), policy, output, report);
                 brought.inspect(|()| run::tell_losses(report))

@@ -103,9 +103,7 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         Ok(switcher) => switcher,
         Err(error) => {
             let removed = give_up(&sandbox);
-            if removed.is_ok()
-                && let Some(asked) = interrupt.asked()
-            {
+            if let Some(asked) = interrupt.asked().filter(|_| removed.is_ok()) {
                 return Outcome { asked: Some(asked), ..outcome };
             }
             return outcome.fail(Stage::SetUp, error.and_then(removed));
@@ -216,9 +214,7 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, halt: &Halt
     // The payload's family has ended by now. What this process locks no other user is to open.
     let policy = cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
     let (halted, mut totals) = (switcher.clone().halted_by(halt.clone()), None);
-    if let Some(output) = &order.output
-        && place::is_elsewhere(sandbox, output).map_err(again)?
-    {
+    if let Some(output) = place::elsewhere(sandbox, order.output.as_deref()).map_err(again)? {
         let brought = diary.step("output", |report| {
             place::bring_elsewhere(sandbox, (&halted, RETRIES), policy, output, report)
                 .inspect(|()| tell_losses(report))
