@@ -67,7 +67,11 @@ fn without_an_output_nothing_is_left() {
 #[test]
 fn a_kept_sandbox_is_the_callers_and_is_named() {
     let pilot = Pilot::new();
-    let output = shell(&pilot, &["--keep-sandbox", "--name", "kept"], "echo x >file");
+    let report = pilot.site.scratch().join("report");
+    let options = ["--keep-sandbox", "--name", "kept", "--report", &report.display().to_string()];
+    let output = shell(&pilot, &options, "echo x >file");
+    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(told["notices"][0], said(&output).trim_end());
     failed(&output, 0, &["the sandbox is", &pilot.sandbox("kept").display().to_string()]);
     assert_eq!(pilot.site.entries(), [OsStr::new("kept")]);
     let found = fs::metadata(pilot.sandbox("kept").join("file")).unwrap();

@@ -312,7 +312,7 @@ fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_
         keep.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
         super::notice(line);
     });
-    let notice = Arc::clone(&urgent);
+    let (notice, warn) = (Arc::clone(&urgent), Arc::clone(&urgent));
     let mut note = |step: &'static str, report: &Report<'_>, took: Duration, error: Option<String>| {
         let status = Some(u8::from(error.is_some()));
         let mut facts = log::facts(&log::Operation { helper: NAME, report, took, status, error });
@@ -321,7 +321,7 @@ fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_
             facts.retain(|_, value| !value.is_null());
         }
         if let Err(warning) = log::write_line(NAME, took, status, facts.clone()) {
-            say(warning);
+            warn(&format!("{NAME}: {warning}"));
         }
         facts["milliseconds"] = (took.as_secs_f64() * 1000.0).into();
         steps.push(facts);

@@ -11,7 +11,7 @@ use clap::ArgMatches;
 use serde_json::Value;
 
 use super::report::{self, ReportFile};
-use super::{Status, Told, absolute, credential_path, text, values};
+use super::{NAME, Status, Told, absolute, credential_path, text, values};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{self, Outcome, Stage};
 use crate::batch::pilot::supervise::Asked;
@@ -45,7 +45,9 @@ pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
         super::say(format_args!("{}: {error}", words(*stage, &outcome)));
     }
     if order.keeps_sandbox && outcome.switcher.is_some() {
-        super::say(format_args!("the sandbox is {}", Shown::os(&order.sandbox)));
+        let line = format!("{NAME}: the sandbox is {}", Shown::os(&order.sandbox));
+        crate::cli::notice(&line);
+        told.notices.push(line);
     }
     let report = report::of(&order, &outcome, status, started.elapsed(), told);
     if matches.get_flag("json") {
