@@ -532,6 +532,79 @@ fn what_is_above_a_payload_keeps_nothing_of_the_callers_open() {
 }
 
 #[test]
+fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
+    let rootless = Rootless::new();
+    let place = |name: &str| rootless.site.execute().join(name);
+    let doors = |name: &str| format!("{} {}", program("examples/doors").display(), place(name).display());
+    // Without the filter there are ways.
+    fs::create_dir(place("outside")).unwrap();
+    Account::batch().owns(place("outside"));
+    let outside = Account::batch().command("/bin/sh").args(["-c", &doors("outside")]).output().unwrap();
+    let outside = String::from_utf8(outside.stdout).unwrap();
+    assert!(outside.contains("open uid: 0\n") && outside.contains("creat32 both: 0\n"), "{outside}");
+    let said = rootless.says(&format!("mkdir {} && {}", place("inside").display(), doors("inside")));
+    for line in said.lines() {
+        let (way, cause) = line.split_once(": ").unwrap_or_else(|| panic!("it has such bits: {line}"));
+        let expected = match way {
+            way if way.starts_with("plain") => "0",
+            // Not to be looked into, or of an ABI that is not known.
+            way if ["openat2", "io_uring", "chmod of x32"].iter().any(|word| way.starts_with(word)) => "38",
+            _ => "1",
+        };
+        assert_eq!(cause, expected, "{way}");
+    }
+    // Neither does one that joins, nor one in a namespace of its own.
+    let _beside = Target::through(rootless.glexec());
+    for words in ["", "unshare --user --map-root-user "] {
+        let file = place("door");
+        let script = format!(
+            "cp /bin/true {0}; chmod 755 {0}; {words}chmod 4755 {0} 2>&1; stat -c %a {0}; rm {0}",
+            file.display()
+        );
+        let said = rootless.says(&script);
+        assert!(said.contains("Operation not permitted") && said.ends_with("\n755"), "{said}");
+    }
+    assert_eq!(rootless.says("mkdir -p /tmp/gh-test-$$/sub && echo made && rm -r /tmp/gh-test-$$"), "made");
+}
+
+#[test]
+fn the_installed_agent_alone_has_openat2_and_only_where_it_executes_nothing() {
+    let rootless = Rootless::new();
+    let installed = rootless.site.path().join("bin");
+    fs::create_dir(&installed).unwrap();
+    let (glexec, agent) = (installed.join("glexec"), installed.join("condor_glexec_agent"));
+    let copy = rootless.site.path().join("condor_glexec_agent");
+    for (path, name, mode) in [(&glexec, "glexec", 0o755), (&agent, "condor_glexec_agent", 0o711)] {
+        executable(path, &fs::read(program(name)).unwrap());
+        set_mode(path, mode);
+    }
+    executable(&copy, &fs::read(&agent).unwrap());
+    set_mode(&copy, 0o711);
+    // Each call fails: the agent gets no socket, and there is no such wrapper.
+    let length_of_filter = |program: &Path, words: &[&str]| {
+        let trace = rootless.site.scratch().join("trace");
+        let call = rootless.glexec();
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-u", "gh-batch", "-e", "trace=seccomp", "-o"]).arg(&trace);
+        traced.arg(&glexec).arg(program).args(words).env_clear().envs(variables_of(&call)).stdin(Stdio::null());
+        traced.output().unwrap();
+        let text = text(&trace);
+        let found: Vec<&str> = text.lines().filter(|line| line.contains("seccomp(")).collect();
+        assert!(found.len() == 1 && found[0].ends_with(" = 0"), "{text}");
+        found[0].split_once("len=").unwrap().1.split(',').next().unwrap().parse::<u32>().unwrap()
+    };
+    let whole = length_of_filter(Path::new("/bin/true"), &[]);
+    for words in [&["serve", "/nonexistent"][..], &["hunt-account", "1", "15", "0", "ignore"]] {
+        assert!(length_of_filter(&agent, words) < whole, "{words:?}");
+        assert_eq!(length_of_filter(&copy, words), whole, "another file of that name, {words:?}");
+    }
+    assert_eq!(length_of_filter(&agent, &["enter", "/nonexistent", "mark", "/bin/true"]), whole);
+    // One that the payload's user may read, it may trace as well.
+    set_mode(&agent, 0o755);
+    assert_eq!(length_of_filter(&agent, &["serve", "/nonexistent"]), whole);
+}
+
+#[test]
 fn the_callers_keys_do_not_reach_a_payload() {
     let rootless = Rootless::new();
     let shown = |command: &mut Command| {

@@ -14,7 +14,7 @@ use crate::batch::switcher::EXACT_STATUS;
 use crate::shown::Shown;
 use crate::switch::payload::{PATH, Payload, Proxy};
 use crate::switch::refusal::{Refusal, Result, Status};
-use crate::switch::{credential, lease, rootless};
+use crate::switch::{credential, installed, lease, rootless};
 use crate::sys::process::End;
 use crate::sys::{fd, process, signal};
 
@@ -151,11 +151,12 @@ fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>)
             None => return Err(Refusal::client(format!("GLEXEC_LEASE_UID is no user id: {}", Shown::os(&text)))),
         },
     };
+    let openat2 = installed::openat2_for(&command);
     rootless::run(&credential, wanted, state, log::is_wanted(), |ids| {
         *user = Some(ids.0);
         let unique = || PathBuf::from(format!("/tmp/x509up_u{}.glexec.{:08x}", ids.0, fastrand::u32(..)));
         let path = target.unwrap_or_else(unique);
-        Payload { command, user: ids, proxy: content.map(|content| Proxy { content, path, is_temporary }) }
+        Payload { command, user: ids, proxy: content.map(|content| Proxy { content, path, is_temporary }), openat2 }
     })
 }
 

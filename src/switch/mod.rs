@@ -5,6 +5,7 @@
 //! - [`lease`]: to which credential each of them belongs;
 //! - [`holder`], [`members`]: who holds its namespace, and who is in it;
 //! - [`idmap`]: gives a namespace its ids;
+//! - [`installed`]: the one payload that is known, and may do more;
 //! - [`rootless`]: makes or joins a user namespace, and runs the payload in it;
 //! - [`guard`]: the process above the payload;
 //! - [`children`]: ends what a guard or a caller has below it;
@@ -18,6 +19,7 @@ pub mod credential;
 pub mod guard;
 pub mod holder;
 pub mod idmap;
+pub mod installed;
 pub mod lease;
 pub mod members;
 pub mod payload;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::refusal::{Refusal, Result, Status};
 use crate::error::{why_closed, why_not_executed};
 use crate::shown::Shown;
+use crate::sys::seccomp::{self, Openat2};
 use crate::sys::signal::SIGKILL;
 use crate::sys::{Errno, fd, namespace, process, signal};
 
@@ -22,6 +23,8 @@ pub struct Payload {
     pub user: (u32, u32),
     /// A credential of its own.
     pub proxy: Option<Proxy>,
+    /// Whether openat2(2) is left to it.
+    pub openat2: Openat2,
 }
 
 /// A copy of a credential for the payload.
@@ -93,6 +96,8 @@ fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
     let program = find(&payload.command[0])?;
     let arguments = payload.command.iter().map(|word| c_string(word.as_bytes())).collect::<Result<_>>()?;
     let environment = environment(payload).iter().map(|entry| c_string(entry.as_bytes())).collect::<Result<_>>()?;
+    seccomp::forbid_set_id_files(payload.openat2)
+        .map_err(failed("keep the payload from making set-user-ID files (seccomp(2))"))?;
     Ok((c_string(program.as_os_str().as_bytes())?, arguments, environment))
 }
 

@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod passed;
 pub mod proc;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod space;
