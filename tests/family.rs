@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use support::glexec::processes_of;
-use support::handover::{field, kill, text, with_job};
+use support::handover::{KILL, field, kill, text, with_job};
 use support::installation::Installation;
 use support::job::{Job, run};
 use support::kinsfolk::{
@@ -20,7 +20,7 @@ use support::kinsfolk::{
 use support::mounts::{Mounts, on_image};
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, executable, failed, is_rootless, own, retained, said, variables_of, wait_until, write,
+    Account, PROXY, Site, as_job, executable, failed, is_rootless, own, retained, said, variables_of, wait_until, write,
 };
 
 /// A site with a sandbox that is set up.
@@ -215,6 +215,28 @@ fn who_has_the_number_of_a_member_that_ended_meanwhile_lives() {
     assert_eq!(bystander.pids, [pid]);
     let status = hunting.wait().unwrap();
     assert_eq!((status.code(), second.alive()), (Some(0), vec![]));
+    assert_eq!(bystander.alive(), [pid]);
+}
+
+#[test]
+fn who_has_the_number_of_a_member_that_ended_meanwhile_lives_also_if_that_was_before_it_was_held() {
+    let (site, sandbox) = prepared();
+    let mut first = Kin::of(&sandbox, "single", 1);
+    // The agent has read that it is a member, and is on its way to hold it.
+    let strace = "strace -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=3s";
+    let slow = site.script("slow", &format!("exec {} {strace} \"$@\"", as_job()));
+    let mut call = site.helper(KILL);
+    call.arg("--sandbox").arg(slow).arg(retained(&sandbox).join(PROXY)).args(["-", "KILL", "0", "0"]);
+    let mut hunting = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let calls = |pid: u32| fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let number = format!("{} ", libc::SYS_pidfd_open);
+    wait_until("the agent is about to hold it", || {
+        agents("hunt", &retained(&sandbox)).into_iter().any(|pid| calls(pid).starts_with(&number))
+    });
+    let pid = first.pids[0];
+    let bystander = recycled(&mut first, "single");
+    assert_eq!(bystander.pids, [pid]);
+    hunting.wait().unwrap();
     assert_eq!(bystander.alive(), [pid]);
 }
 

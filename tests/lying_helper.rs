@@ -4,9 +4,10 @@
 
 mod support;
 
+use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{IoSlice, Read as _};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::io::{IoSlice, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,11 @@ use std::process::Stdio;
 use glexec_helpers::sys::{Name, Time};
 use glexec_helpers::wire::frame::VERSION;
 use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Totals};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::unistd::Pid;
 use support::handover::{AGENT, furnished, with_job};
+use support::kinsfolk::state;
 use support::picture::{Picture, picture};
 use support::{Account, PROXY, Site, own, program, said, wait_until, write};
 
@@ -230,6 +234,72 @@ fn descriptors_that_are_no_files_of_the_sandboxs_are_not_read_by_the_agent_eithe
     let null = open("/dev/null");
     scene.in_vain("two", &scene.used, &words, &[null.as_raw_fd(); 2], "without exactly one descriptor");
     scene.in_vain("as many as there can be", &scene.used, &words, &[null.as_raw_fd(); 253], "nobody asked for");
+}
+
+/// What has been renamed in a directory.
+struct Renames(File);
+
+impl Renames {
+    fn in_directory(path: &Path) -> Renames {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+        // SAFETY: plain numbers and a path; the kernel returns a new descriptor, which nobody else knows of.
+        let watch = unsafe {
+            let watch = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
+            assert!(watch >= 0 && libc::inotify_add_watch(watch, path.as_ptr(), libc::IN_MOVE) >= 0);
+            OwnedFd::from_raw_fd(watch)
+        };
+        Renames(File::from(watch))
+    }
+
+    fn are_any(&mut self) -> bool {
+        self.0.read(&mut [0; 4096]).is_ok()
+    }
+}
+
+#[test]
+fn a_request_that_an_agent_hears_of_after_its_helper_is_gone_is_not_begun() {
+    let scene = Scene::new();
+    let free = scene.site.execute().join("free");
+    let receive = [Frame::Receive, planted(), close(), end(1)];
+    for (sandbox, first, late) in [(&scene.used, &[Frame::Sweep][..], Frame::Retire), (&free, &receive, Frame::Publish)]
+    {
+        for is_late in [true, false] {
+            let before = scene.all();
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let mut agent = Account::job().command(program(AGENT));
+            agent.arg("serve").arg(sandbox).stdin(OwnedFd::from(theirs)).stderr(Stdio::null());
+            let mut agent = agent.spawn().unwrap();
+            let answer = |expected: Frame<'_>| {
+                let expected = bytes_of(&[expected]);
+                let mut heard = vec![0; expected.len()];
+                (&ours).read_exact(&mut heard).unwrap();
+                assert_eq!(heard, expected);
+            };
+            answer(Frame::Hello { version: VERSION });
+            let mut renames = Renames::in_directory(&scene.site.execute());
+            (&ours).write_all(&bytes_of(first)).unwrap();
+            answer(Frame::Done);
+            let pid = Pid::from_raw(agent.id().cast_signed());
+            kill(pid, Signal::SIGSTOP).unwrap();
+            wait_until("it is stopped", || state(agent.id()) == Some('T'));
+            (&ours).write_all(&bytes_of(&[late])).unwrap();
+            if is_late {
+                ours.shutdown(std::net::Shutdown::Both).unwrap();
+            }
+            kill(pid, Signal::SIGCONT).unwrap();
+            if !is_late {
+                answer(Frame::Done);
+            }
+            drop(ours);
+            agent.wait().unwrap();
+            assert_eq!(renames.are_any(), !is_late, "{late:?}");
+            if is_late {
+                assert_eq!(scene.all(), before);
+            } else if late == Frame::Publish {
+                fs::remove_dir_all(&free).unwrap();
+            }
+        }
+    }
 }
 
 #[test]
