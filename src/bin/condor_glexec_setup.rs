@@ -1,6 +1,8 @@
 //! `condor_glexec_setup`: see [`glexec_helpers::cli::setup`].
 #![forbid(unsafe_code)]
 
+use glexec_helpers::cli;
+
 fn main() -> std::process::ExitCode {
-    glexec_helpers::cli::setup::main()
+    cli::as_the_caller("condor_glexec_setup", 1, cli::setup::main)
 }

@@ -1,6 +1,8 @@
 //! `glexec`: see [`glexec_helpers::cli::glexec`].
 #![forbid(unsafe_code)]
 
+use glexec_helpers::cli;
+
 fn main() -> std::process::ExitCode {
-    glexec_helpers::cli::glexec::main()
+    cli::as_the_caller("glexec", 202, cli::glexec::main)
 }

@@ -1,15 +1,17 @@
 //! The log: one JSON object a line for each operation, where `GLEXEC_HELPERS_LOG` says so.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::batch::Report;
 use crate::shown::Shown;
+use crate::sys::file;
 use crate::wire::{Dropped, Totals};
 
 /// Where the log goes: the path of a file, `syslog`, or `stderr`.
@@ -63,13 +65,36 @@ pub fn write_line(helper: &str, took: Duration, status: Option<u8>, facts: Value
     let written = match place.to_str() {
         Some("stderr") => writeln!(std::io::stderr(), "{line}"),
         Some("syslog") => syslog(helper, &line.to_string()),
-        _ => {
-            // One write of a whole line: helpers that run at the same time do not mix theirs.
-            let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&place);
-            opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
-        }
+        // One write of a whole line: helpers that run at the same time do not mix theirs.
+        _ => open(place.as_ref()).and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())),
     };
     written.map_err(|error| format!("warning: cannot write to the log {} ({NAME}): {error}", Shown::os(&place)))
+}
+
+/// Opens the log to append to it; a new one is its owner's alone, whatever the umask.
+///
+/// Its directory may be open to others. So neither a link that has its name is followed, nor a file written to that has another name as
+/// well, and nothing is waited for: a FIFO, above all, for whose reader a program would wait.
+fn open(path: &Path) -> std::io::Result<File> {
+    let refused = |why: &str| Err(std::io::Error::other(why.to_owned()));
+    let mut options = File::options();
+    options.append(true).custom_flags(file::NO_LINK_NO_WAIT);
+    let opened = match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            match options.clone().create_new(true).mode(0o600).open(path) {
+                Ok(made) => file::set_mode(&made, 0o600).map(|()| made).map_err(Into::into),
+                // Another program has made it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(path),
+                failed => failed,
+            }
+        }
+        opened => opened,
+    }?;
+    match opened.metadata()? {
+        found if !found.is_file() => refused("it is not a regular file"),
+        found if found.nlink() != 1 => refused("it has another name as well"),
+        _ => Ok(opened),
+    }
 }
 
 pub fn facts(operation: &Operation<'_, '_>) -> Value {
@@ -102,5 +127,7 @@ pub fn facts(operation: &Operation<'_, '_>) -> Value {
 /// One message to the local system log, facility user, severity informational (syslog(3), RFC 3164).
 fn syslog(helper: &str, line: &str) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
+    // A log that takes nothing for now loses a line; nothing else is kept waiting for it.
+    socket.set_nonblocking(true)?;
     socket.send_to(format!("<14>{helper}[{}]: {line}", std::process::id()).as_bytes(), "/dev/log").map(drop)
 }

@@ -96,6 +96,19 @@ impl From<batch_run::Failure> for Exit {
     }
 }
 
+/// Runs a program, unless its file gives it more rights than its caller has (set-user-ID, set-group-ID, capabilities): a caller of
+/// less would have it write where it may not itself. `status` is that of a program that refuses.
+pub fn as_the_caller(name: &str, status: u8, main: impl FnOnce() -> ExitCode) -> ExitCode {
+    if sys::process::has_rights_of_its_file() {
+        say(
+            name,
+            "it has been made set-user-ID or set-group-ID, or given capabilities, and works for its caller alone: chmod u-s,g-s and setcap -r",
+        );
+        return ExitCode::from(status);
+    }
+    main()
+}
+
 /// Runs a command of the batch user's: its arguments as words, its end as an exit status and at most one line.
 fn command(definition: Command, body: impl FnOnce(Vec<OsString>, &mut Report<'_>) -> Result<(), Exit>) -> ExitCode {
     command_with_options(definition, |matches, report| body(words(&matches), report))

@@ -25,6 +25,21 @@ pub fn user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// Whether the file of this program has given it rights that its caller does not have: another user or group, or a capability. (AT_SECURE,
+/// getauxval(3), says so, and also where a security module alone has changed something.)
+pub fn has_rights_of_its_file() -> bool {
+    // SAFETY: reads what the kernel has told this process at its start.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } == 0 {
+        return false;
+    }
+    let (Ok(users), Ok(groups)) = (nix::unistd::getresuid(), nix::unistd::getresgid()) else { return true };
+    let is_caller = users.real == users.effective && groups.real == groups.effective;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities =
+        status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapPrm:")?.trim(), 16).ok());
+    !is_caller || capabilities != Some(0)
+}
+
 /// What this process creates is its user's alone, unless it says otherwise; whatever mask the caller had, which is returned.
 pub fn create_privately() -> u32 {
     set_umask(0o077)
