@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -161,12 +161,43 @@ fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
     proxy.env("GLEXEC_SOURCE_PROXY", rootless.site.scratch().join("credential"));
     let output = proxy.env("GLEXEC_TARGET_PROXY", closed.join("below/proxy")).arg("/bin/true").output().unwrap();
     failed(&output, 201, &["GLEXEC_TARGET_PROXY", &advice]);
+    // Open by itself it is still a way past the directory above.
+    set_mode(closed.join("below"), 0o755);
+    let script = ["/bin/sh", "-c", "cat program"];
+    let inside = rootless.glexec().args(script).current_dir(closed.join("below")).output().unwrap();
+    failed(&inside, 201, &["working directory", &advice]);
+    set_mode(closed.join("below"), 0o700);
     set_mode(&closed, 0o711);
     failed(&rootless.glexec().arg(closed.join("below/program")).output().unwrap(), 201, &["below: chmod o+x"]);
     let inside = rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap();
     failed(&inside, 201, &["working directory", "below: chmod o+x"]);
     set_mode(closed.join("below"), 0o711);
     succeeded(&rootless.glexec().arg(closed.join("below/program")).output().unwrap());
+    succeeded(&rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap());
+}
+
+#[test]
+fn a_working_directory_without_a_path_is_201() {
+    let rootless = Rootless::new();
+    let place = rootless.site.execute().join("place");
+    let inside = |done: &str| {
+        fs::create_dir(&place).unwrap();
+        let call = rootless.glexec();
+        let script = format!(
+            "cd {0} && {done} && exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$0\" /bin/true",
+            place.display()
+        );
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "/bin/sh", "-c", &script]).arg(call.get_program()).env_clear().envs(variables_of(&call));
+        shell.output().unwrap()
+    };
+    failed(&inside(&format!("rmdir {}", place.display())), 201, &["working directory"]);
+    // What is mounted over it has its path.
+    failed(
+        &inside(&format!("mount -t tmpfs none {}", place.display())),
+        201,
+        &["working directory", "something else has that path"],
+    );
 }
 
 #[test]
@@ -307,12 +338,14 @@ fn the_environment_is_new_and_descriptors_above_2_are_closed() {
 }
 
 #[test]
-fn it_keeps_the_working_directory_and_starts_with_default_signals_its_own_group_and_umask_022() {
+fn it_keeps_the_working_directory_the_umask_and_the_limit_of_descriptors_and_starts_with_default_signals_and_its_own_group()
+ {
     let rootless = Rootless::new();
     let mut command = rootless.glexec();
-    let script = "pwd; umask; grep -E '^Sig(Blk|Ign):' /proc/self/status; ps -o pgid= -p $$; echo $$";
+    let script =
+        "pwd; umask; ulimit -Sn; ulimit -Hn; grep -E '^Sig(Blk|Ign):' /proc/self/status; ps -o pgid= -p $$; echo $$";
     command.args(["/bin/sh", "-c", script]).current_dir("/usr/lib");
-    let call = "trap '' PIPE TERM USR1; umask 077; exec \"$@\"";
+    let call = "trap '' PIPE TERM USR1; umask 027; ulimit -Sn 40; ulimit -Hn 600; exec \"$@\"";
     let mut ignoring = Account::batch().command("/bin/sh");
     ignoring
         .args(["-c", call, "sh"])
@@ -324,9 +357,46 @@ fn it_keeps_the_working_directory_and_starts_with_default_signals_its_own_group_
     let output = ignoring.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
-    assert_eq!(lines[..2], ["/usr/lib", "0022"]);
-    assert!(lines[2].ends_with("0000000000000000") && lines[3].ends_with("0000000000000000"), "{said}");
-    assert_eq!(lines[4], lines[5]);
+    assert_eq!(lines[..4], ["/usr/lib", "0027", "40", "600"]);
+    assert!(lines[4].ends_with("0000000000000000") && lines[5].ends_with("0000000000000000"), "{said}");
+    assert_eq!(lines[6], lines[7]);
+}
+
+#[test]
+fn no_umask_keeps_a_call_from_what_an_earlier_one_has_written() {
+    let rootless = Rootless::new();
+    for umask in ["0000", "0022", "0077", "0400", "0777"] {
+        let table = rootless.site.scratch().join(umask);
+        let target = rootless.site.execute().join(umask);
+        let log = rootless.site.scratch().join(format!("log {umask}"));
+        let call = |credential: &str| {
+            let call = rootless.glexec_with(&rootless.credential(credential));
+            let script = format!("umask {umask}; exec \"$0\" /bin/sh -c 'id -u; umask; cat $X509_USER_PROXY'");
+            let mut shell = Account::batch().command("/bin/sh");
+            shell.args(["-c", &script]).arg(call.get_program()).env_clear().envs(variables_of(&call));
+            shell.env("GLEXEC_STATE_DIR", &table).env("GLEXEC_HELPERS_LOG", &log);
+            shell.env("GLEXEC_SOURCE_PROXY", rootless.site.scratch().join("credential"));
+            let output = shell.env("GLEXEC_TARGET_PROXY", target.join(credential)).output().unwrap();
+            assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "umask {umask}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        fs::create_dir(&target).unwrap();
+        set_mode(&target, 0o1777);
+        let first = call("one");
+        assert_eq!(first.lines().skip(1).collect::<Vec<_>>(), [umask, "a token"]);
+        assert_eq!(call("one"), first);
+        let second = call("two");
+        assert_ne!(second, first);
+        // One of them ends.
+        fs::remove_file(rootless.site.scratch().join("one")).unwrap();
+        assert_eq!(call("two"), second);
+        assert_eq!(fs::metadata(&table).unwrap().mode() & 0o7777, 0o700);
+        let files = fs::read_dir(&table).unwrap().flatten().map(|entry| entry.path()).chain([log.clone()]);
+        for file in files.chain(["one", "two"].map(|name| target.join(name))) {
+            assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600, "umask {umask}: {}", file.display());
+        }
+        fs::remove_file(rootless.site.scratch().join("two")).unwrap();
+    }
 }
 
 #[test]
@@ -435,6 +505,99 @@ fn the_log_holds_the_callers_id_escaped() {
     assert_eq!(field(&said(&output), "status"), "0");
     let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", "/nonexistent/log").arg("/bin/true").output().unwrap();
     failed(&output, 0, &["warning", "/nonexistent/log"]);
+}
+
+#[test]
+fn the_log_goes_to_a_regular_file_of_one_name_and_nothing_is_waited_for() {
+    let rootless = Rootless::new();
+    let place = rootless.site.execute();
+    let secret = rootless.credential("diary");
+    let (link, hard_link, fifo, device) =
+        (place.join("link"), place.join("hard"), place.join("fifo"), Path::new("/dev/null"));
+    symlink(&secret, &link).unwrap();
+    fs::hard_link(&secret, &hard_link).unwrap();
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    for path in [&link, &fifo] {
+        Account::other().owns(path);
+    }
+    set_mode(&fifo, 0o666);
+    for (path, why) in [
+        (link.as_path(), "symbolic links"),
+        (&hard_link, "it has another name"),
+        (&fifo, ""),
+        (device, "not a regular file"),
+        (&place, "directory"),
+    ] {
+        let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", path).arg("/bin/true").output().unwrap();
+        failed(&output, 0, &["warning: cannot write to the log", &path.display().to_string(), why]);
+    }
+    // Also while somebody reads from the FIFO, and through the other programs.
+    let _reader = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", &fifo).arg("/bin/true").output().unwrap();
+    failed(&output, 0, &["warning", "not a regular file"]);
+    let sandbox = rootless.site.sandbox("s");
+    let mut setup = rootless.site.call(SETUP, &program("glexec"), &sandbox);
+    failed(&setup.env("GLEXEC_HELPERS_LOG", &link).output().unwrap(), 0, &["warning", "symbolic links"]);
+    assert_eq!(text(&secret), "a token\n");
+}
+
+#[test]
+fn a_system_log_that_takes_nothing_is_not_waited_for() {
+    let rootless = Rootless::new();
+    let device = rootless.site.path().join("dev");
+    fs::create_dir(&device).unwrap();
+    let socket = UnixDatagram::bind(rootless.site.path().join("log")).unwrap();
+    set_mode(rootless.site.path().join("log"), 0o666);
+    let full = UnixDatagram::unbound().unwrap();
+    full.set_nonblocking(true).unwrap();
+    while full.send_to(b"x", rootless.site.path().join("log")).is_ok() {}
+    let script = "mount -t tmpfs none dev && for name in null log; do : >dev/$name; done
+        mount --bind /dev/null dev/null && mount --bind log dev/log && mount --rbind dev /dev || exit 9
+        exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$0\" /bin/true";
+    let call = rootless.glexec();
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "/bin/sh", "-c", script]).arg(call.get_program()).current_dir(rootless.site.path());
+    shell.env_clear().envs(variables_of(&call)).env("GLEXEC_HELPERS_LOG", "syslog");
+    failed(&shell.output().unwrap(), 0, &["warning: cannot write to the log syslog"]);
+    drop(socket);
+}
+
+#[test]
+fn no_program_works_with_rights_that_its_file_gives_it() {
+    let rootless = Rootless::new();
+    let place = rootless.site.path().join("bin");
+    fs::create_dir(&place).unwrap();
+    let log = rootless.site.path().join("log");
+    let names = ["setup", "run", "job_wrapper", "cleanup", "kill", "update_proxy", "pilot", "agent"];
+    for name in names.map(|name| format!("condor_glexec_{name}")).iter().map(String::as_str).chain(["glexec"]) {
+        let path = place.join(name);
+        executable(&path, &fs::read(program(name)).unwrap());
+        let status = match name {
+            "glexec" => 202,
+            "condor_glexec_pilot" => 240,
+            _ => 1,
+        };
+        let refused = |what: &str| {
+            let mut command = Account::batch().command(&path);
+            command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_HELPERS_LOG", &log);
+            let output =
+                command.env("GLEXEC_CLIENT_CERT", rootless.credential("credential")).arg("--help").output().unwrap();
+            failed(&output, status, &[&format!("{name}: "), "set-user-ID", "chmod u-s,g-s"]);
+            assert!(output.stdout.is_empty() && !log.exists(), "{what}");
+        };
+        for mode in [0o4755, 0o2755] {
+            set_mode(&path, mode);
+            refused("mode");
+        }
+        set_mode(&path, 0o755);
+        assert!(Command::new("setcap").arg("cap_chown+ep").arg(&path).status().unwrap().success());
+        refused("capabilities");
+        // Its caller's own file is no other's.
+        Account::batch().owns(&path);
+        set_mode(&path, 0o6755);
+        let output = Account::batch().command(&path).arg("--help").output().unwrap();
+        assert_ne!((output.status.code(), said(&output).contains("chmod u-s")), (Some(status), true), "{name}");
+    }
 }
 
 // What the payload cannot do.
@@ -647,7 +810,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     let (user, other) = (rootless.user(), rootless.credential("other"));
     let call = rootless.glexec();
     // However many the batch user has at the moment in other tests.
-    let most = 800 + all_tasks_of(Account::batch().uid);
+    let most = 1200 + all_tasks_of(Account::batch().uid);
     let limited = |credential: Option<&Path>, words: &[&str]| {
         let mut command = Account::batch().command("prlimit");
         command.arg(format!("--nproc={most}"));
@@ -855,6 +1018,83 @@ fn the_caller_can_end_a_payload_that_is_killed_from_outside() {
     assert_eq!(child.wait().unwrap().code(), Some(137));
 }
 
+#[test]
+fn with_few_descriptors_a_call_works_or_says_so_and_nothing_is_left() {
+    let rootless = Rootless::new();
+    let user = rootless.user();
+    let call = |limit: u32| {
+        let mut call = rootless.glexec();
+        call.arg("/bin/true");
+        under(&call, &["prlimit", &format!("--nofile={limit}:{limit}")]).output().unwrap()
+    };
+    for limit in 3..20 {
+        let output = call(limit);
+        if !output.status.success() {
+            failed(&output, 202, &["glexec: "]);
+        }
+        assert_eq!(processes_of(user), [0; 0], "{limit} descriptors");
+        assert_eq!(rootless.user(), user, "{limit} descriptors");
+    }
+    succeeded(&call(20));
+}
+
+#[test]
+fn an_agent_with_few_descriptors_works_or_leaves_all_as_it_was() {
+    let site = Site::new();
+    let glexec = program("glexec");
+    let (switcher, prlimit) = (glexec.display(), "prlimit LIMIT");
+    let both = [format!("exec {prlimit} {switcher} \"$@\""), format!("exec {switcher} {prlimit} \"$@\"")];
+    for (place, words) in both.iter().enumerate() {
+        let (mut failures, mut limit) = (0, 3);
+        loop {
+            let sandbox = site.sandbox("s");
+            fs::create_dir(sandbox.join("directory")).unwrap();
+            write(sandbox.join("directory/file"), "content", 0o644);
+            own(&sandbox, Account::batch());
+            let few = site
+                .script(&format!("few {place} {limit}"), &words.replace("LIMIT", &format!("--nofile={limit}:{limit}")));
+            let output = site.call(SETUP, &few, &sandbox).output().unwrap();
+            let mut works = output.status.success();
+            if works {
+                let output = site.call("condor_glexec_cleanup", &few, &sandbox).output().unwrap();
+                works = output.status.success();
+                if !works {
+                    assert_eq!(site.entries(), ["s", "s.condor"], "{limit} descriptors: {}", said(&output));
+                    succeeded(&site.call("condor_glexec_cleanup", &glexec, &sandbox).output().unwrap());
+                }
+            }
+            assert_eq!(site.entries(), ["s"], "{limit} descriptors: {}", said(&output));
+            assert_eq!(
+                (Account::of(&sandbox), text(sandbox.join("directory/file")).as_str()),
+                (Account::batch(), "content")
+            );
+            fs::remove_dir_all(&sandbox).unwrap();
+            if works {
+                break;
+            }
+            failures += 1;
+            limit += 1;
+            assert!(limit < 40, "it never works: {}", said(&output));
+        }
+        assert!(failures > 0);
+    }
+}
+
+#[test]
+fn a_deep_tree_crosses_through_a_switcher_whose_limit_of_descriptors_is_low_but_may_be_raised() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    let deep: std::path::PathBuf = (0..400).map(|_| "d").collect();
+    fs::create_dir_all(sandbox.join(&deep)).unwrap();
+    write(sandbox.join(&deep).join("file"), "content", 0o644);
+    own(&sandbox, Account::batch());
+    let low = site.script("low", &format!("ulimit -Sn 32; exec {} \"$@\"", program("glexec").display()));
+    for name in [SETUP, "condor_glexec_cleanup"] {
+        succeeded(&site.call(name, &low, &sandbox).output().unwrap());
+    }
+    assert_eq!(text(sandbox.join(&deep).join("file")), "content");
+}
+
 // Leases.
 
 #[test]
@@ -914,9 +1154,10 @@ fn a_lease_ends_with_its_credential_and_whoever_is_left_of_it() {
     assert!(text(&lease).ends_with("/lost"));
     fs::remove_file(&lost).unwrap();
     rootless.user();
-    assert_eq!((text(&lease).as_str(), processes_of(id)), ("", vec![]));
-    assert_eq!(owner(&lease), Account::batch());
-    assert_eq!(fs::metadata(&lease).unwrap().mode() & 0o777, 0o600);
+    assert_eq!((lease.exists(), processes_of(id)), (false, vec![]));
+    let free = lease.with_file_name("free");
+    assert!(text(&free).lines().any(|free| free == user));
+    assert_eq!((owner(&free), fs::metadata(&free).unwrap().mode() & 0o777), (Account::batch(), 0o600));
 }
 
 #[test]
@@ -937,41 +1178,251 @@ fn a_lease_does_not_end_while_a_call_is_made_with_it() {
     child.wait().unwrap();
 }
 
-#[test]
-fn ids_are_used_again_least_recently_first_and_never_while_somebody_has_them() {
-    let rootless = Rootless::new();
-    let [first, second, third] = [10, 11, 12].map(|place| SUBORDINATE.start + place);
-    let given = |table: &Path, credential: &Path| {
-        let mut command = rootless.glexec_with(credential);
-        command.env("GLEXEC_STATE_DIR", table);
-        command
-    };
-    let taken = SUBORDINATE.filter(|user| ![first, second, third].contains(user));
-    // The third was free for longest, but has a process, of another table's.
-    let other = rootless.table("only the third", SUBORDINATE.filter(|user| *user != third), &[]);
-    let mut squatter = given(&other, &rootless.credential("squatter"));
-    let (mut squatter, user) = begun(squatter.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
-    assert_eq!(user, third.to_string());
-    let table = rootless.table("state", taken, &[(first, 100), (second, 200), (third, 300)]);
-    let output = given(&table, &rootless.credential("next")).args(["id", "-u"]).output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), second.to_string());
-    squatter.kill().unwrap();
-    squatter.wait().unwrap();
+/// The user of a new credential, or of one that was there before, in a table of leases.
+fn user_in(rootless: &Rootless, table: &Path, name: &str) -> u32 {
+    let path = rootless.site.scratch().join(name);
+    let credential = if path.exists() { path } else { rootless.credential(name) };
+    let output = rootless.glexec_with(&credential).env("GLEXEC_STATE_DIR", table).args(["id", "-u"]).output().unwrap();
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 #[test]
-fn an_id_that_was_free_for_an_hour_is_used_before_one_that_never_was() {
+fn ids_that_never_were_leased_go_first_and_then_those_that_were_given_back_first() {
     let rootless = Rootless::new();
-    let [recent, forgotten] = [10, 11].map(|place| SUBORDINATE.start + place);
-    let table = rootless.table("state", 0..0, &[(recent, 60), (forgotten, 3700)]);
+    let [first, second, third] = [10, 11, 12].map(|place| SUBORDINATE.start + place);
+    let taken = SUBORDINATE.filter(|user| ![first, second, third].contains(user));
+    let table = rootless.table("state", taken, &[second, first]);
+    let given = ["one", "two", "three"].map(|name| user_in(&rootless, &table, name));
+    assert_eq!(given, [third, second, first]);
+    // Given back in another order, they go in that one.
+    for name in ["two", "one"] {
+        fs::remove_file(rootless.site.scratch().join(name)).unwrap();
+        assert_eq!(user_in(&rootless, &table, "three"), first);
+    }
+    assert_eq!(["four", "five"].map(|name| user_in(&rootless, &table, name)), [second, third]);
+}
+
+#[test]
+fn an_id_is_not_given_away_while_any_process_has_it_whoever_may_signal_that() {
+    let rootless = Rootless::new();
+    let [first, second] = [20, 21].map(|place| SUBORDINATE.start + place);
     let next = |name: &str| {
-        let mut command = rootless.glexec_with(&rootless.credential(name));
-        let output = command.env("GLEXEC_STATE_DIR", &table).args(["id", "-u"]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().parse::<u32>().unwrap()
+        let table = rootless.table(name, SUBORDINATE.filter(|user| ![first, second].contains(user)), &[]);
+        let wanted = rootless.credential(&format!("wanted in {name}"));
+        let mut wanted = rootless.glexec_with(&wanted);
+        wanted.env("GLEXEC_STATE_DIR", &table).env("GLEXEC_LEASE_UID", first.to_string()).arg("/bin/true");
+        failed(&wanted.output().unwrap(), 201, &[&format!("uid {first} is another payload's now")]);
+        let user = user_in(&rootless, &table, &format!("first of {name}"));
+        fs::remove_dir_all(&table).unwrap();
+        user
     };
-    assert_eq!(next("first"), forgotten);
-    let second = next("second");
-    assert!(SUBORDINATE.contains(&second) && ![recent, forgotten].contains(&second), "{second}");
+    // A file that a payload had made set-user-ID before anything kept it from that: another account has the id as the effective and the
+    // saved one.
+    let door = rootless.site.path().join("door");
+    executable(&door, &fs::read("/bin/bash").unwrap());
+    std::os::unix::fs::chown(&door, Some(first), Some(first)).unwrap();
+    set_mode(&door, 0o4755);
+    let (mut outsider, _) =
+        begun(Account::other().command(&door).args(["-p", "-c", "echo begun; read end"]).stdin(Stdio::piped()));
+    assert_eq!(next("beside a door"), second);
+    outsider.kill().unwrap();
+    outsider.wait().unwrap();
+    // Root's business, in no namespace of the caller's.
+    let (mut roots, _) = begun(Command::new("/bin/sh").args(["-c", "echo begun; exec sleep 60"]).uid(first).gid(first));
+    assert_eq!(next("beside root's"), second);
+    roots.kill().unwrap();
+    roots.wait().unwrap();
+    assert_eq!(
+        user_in(&rootless, &rootless.table("alone", SUBORDINATE.filter(|user| *user != first), &[]), "last"),
+        first
+    );
+}
+
+#[test]
+fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
+    let rootless = Rootless::new();
+    let [wanted, other] = [50, 51].map(|place| SUBORDINATE.start + place);
+    let table = rootless.table("state", 0..0, &[]);
+    let call = |credential: &str, user: &str| {
+        let mut command = rootless.glexec_with(&rootless.site.scratch().join(credential));
+        command.env("GLEXEC_STATE_DIR", &table).env("GLEXEC_LEASE_UID", user).args(["id", "-u"]);
+        command.output().unwrap()
+    };
+    rootless.credential("second");
+    let told = |user: u32| format!("{user}\n").into_bytes();
+    assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
+    // No call is made with it now, and no process has it.
+    failed(&call("second", &wanted.to_string()), 201, &[&format!("uid {wanted} is another payload's now")]);
+    failed(&call("credential", &other.to_string()), 201, &[&format!("is for uid {wanted}")]);
+    failed(&call("second", "4000000000"), 201, &["no subordinate id of yours"]);
+    failed(&call("second", "-1"), 201, &["no user id"]);
+    assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
+    assert_eq!(call("second", &other.to_string()).stdout, told(other));
+    fs::remove_file(rootless.site.scratch().join("credential")).unwrap();
+    rootless.credential("third");
+    assert_eq!(call("third", &wanted.to_string()).stdout, told(wanted));
+    // In the usual table as well.
+    let told = with_an_empty_parent_of_leases(&format!(
+        "export wanted={wanted}; glexec 1; glexec 2 2>&1; glexec 1; export wanted=; glexec 2"
+    ));
+    let lines: Vec<&str> = told.lines().collect();
+    let [first, refused, again, second] = lines[..] else { panic!("{told}") };
+    assert_eq!((first, again, second), (&*wanted.to_string(), first, &*SUBORDINATE.start.to_string()));
+    assert!(refused.ends_with(&format!("uid {wanted} is another payload's now (GLEXEC_LEASE_UID)")), "{refused}");
+}
+
+#[test]
+fn a_lease_whose_credentials_place_cannot_be_seen_goes_on() {
+    let rootless = Rootless::new();
+    let mounts = Mounts::below(rootless.site.path());
+    let place = rootless.site.path().join("mounted");
+    fs::create_dir(&place).unwrap();
+    let options = format!("mode=755,uid={}", Account::batch().uid);
+    mounts.add(&["-t", "tmpfs", "-o", &options, "none"], &place);
+    let path = place.join("credential");
+    write(&path, "a token\n", 0o600);
+    Account::batch().owns(&path);
+    let user = |credential: &Path| {
+        let output = rootless.glexec_with(credential).args(["id", "-u"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let before = user(&path);
+    let lease = Path::new("/var/tmp").join(format!("glexec-{}", Account::batch().uid)).join(before.trim());
+    // The file system is another one for a while: nobody can tell whether the credential is there.
+    mounts.add(&["-t", "tmpfs", "none"], &place);
+    assert_ne!(user(&rootless.credential("new")), before);
+    assert!(text(&lease).ends_with("/mounted/credential"));
+    assert!(Command::new("umount").arg(&place).status().unwrap().success());
+    assert_eq!(user(&path), before);
+    // Seen, it ends.
+    fs::remove_file(&path).unwrap();
+    rootless.user();
+    assert!(!lease.exists() || !text(&lease).ends_with("/mounted/credential"));
+}
+
+#[test]
+fn no_two_tables_of_leases_give_away_one_id() {
+    // No process is there all the while: the ids are those of files.
+    let told = with_an_empty_parent_of_leases(
+        "one=/var/tmp/one other=/var/tmp/other copy=/var/tmp/copy; export table wanted
+        table=$one; glexec 1; table=$other; glexec 2
+        for wanted in 1900000000 1900000001; do for table in '' $one $other; do glexec 3 2>&1; done; done
+        wanted=1900000002 table=; glexec 4; table=$one; glexec 3 2>&1
+        wanted=; cp -a $one $copy; table=$copy; glexec 1 2>&1; table=$one; glexec 1",
+    );
+    let id = |place: u32| (SUBORDINATE.start + place).to_string();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[..2], [id(0), id(1)], "{told}");
+    let refused =
+        |line: &str, user: &str| line.ends_with(&format!("uid {user} is another payload's now (GLEXEC_LEASE_UID)"));
+    assert!(lines[2..5].iter().all(|line| refused(line, &id(0))), "{told}");
+    assert!(lines[5..8].iter().all(|line| refused(line, &id(1))), "{told}");
+    assert_eq!(lines[8], id(2));
+    assert!(refused(lines[9], &id(2)), "{told}");
+    // A copy of a table has not what was claimed for the first.
+    assert!(
+        lines[10].ends_with(&format!("is for uid {}, which is another payload's by now (GLEXEC_STATE_DIR)", id(0))),
+        "{told}"
+    );
+    assert_eq!(lines[11..], [id(0)]);
+}
+
+#[test]
+fn what_another_table_claims_is_free_when_its_lease_is_over_or_the_table_is_gone() {
+    let told = with_an_empty_parent_of_leases(
+        "export table=/var/tmp/one; glexec 1; glexec 2
+        table=/var/tmp/other; rm /var/tmp/credential.1; glexec 3
+        rm -r /var/tmp/one; glexec 4; glexec 5; table=; glexec 6",
+    );
+    let id = |place: u32| (SUBORDINATE.start + place).to_string();
+    assert_eq!(told.lines().collect::<Vec<_>>(), [0, 1, 0, 1, 2, 3].map(id), "{told}");
+}
+
+#[test]
+fn tables_that_are_made_at_one_time_give_away_no_id_twice() {
+    let rootless = Rootless::new();
+    let free: Vec<u32> = SUBORDINATE.skip(40).take(10).collect();
+    let children: Vec<Child> = (0..10)
+        .map(|number| {
+            let taken = SUBORDINATE.filter(|user| !free.contains(user));
+            let table = rootless.table(&format!("table {number}"), taken, &[]);
+            let mut command = rootless.glexec_with(&rootless.credential(&format!("credential {number}")));
+            command.env("GLEXEC_STATE_DIR", table).args(["id", "-u"]).stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let users: BTreeSet<Vec<u8>> = children.into_iter().map(|child| child.wait_with_output().unwrap().stdout).collect();
+    assert_eq!(users.len(), 10, "{users:?}");
+}
+
+/// Runs a shell script as root in a mount namespace with an empty /var/tmp. In there `glexec` calls the switcher as the batch user, with the
+/// credential of that number.
+fn with_an_empty_parent_of_leases(script: &str) -> String {
+    let preamble = format!(
+        "mount -t tmpfs -o mode=1777 none /var/tmp || exit 9
+        glexec() {{ setpriv --reuid gh-batch --regid gh-batch --clear-groups /bin/sh -c '
+            umask 077; c=/var/tmp/credential.$1; shift; [ -e $c ] || echo token >$c
+            exec env -i PATH=/usr/bin:/bin ${{wanted:+GLEXEC_LEASE_UID=$wanted}} ${{table:+GLEXEC_STATE_DIR=$table}} GLEXEC_CLIENT_CERT=$c \"$@\"' sh \"$1\" {} id -u; }}
+        usual=/var/tmp/glexec-{}; cd /\n",
+        program("glexec").display(),
+        Account::batch().uid
+    );
+    let mut shell = Command::new("unshare");
+    shell
+        .args(["--mount", "/bin/sh", "-c", &(preamble + script)])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let output = shell.output().unwrap();
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{script}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn who_takes_the_name_of_the_directory_of_leases_is_in_nobodys_way() {
+    let squatters =
+        ["mkdir -m 777 $usual", "mkdir -m 700 $usual", ": >$usual", "ln -s /tmp $usual", "ln -s nowhere $usual"];
+    for squatter in squatters {
+        let told = with_an_empty_parent_of_leases(&format!(
+            "{squatter}; chown -h gh-other $usual
+            glexec 1; glexec 2; glexec 1
+            rm -rf $usual; glexec 1; glexec 3
+            mkdir $usual; chown gh-other $usual; glexec 2; rm -r $usual
+            ls -d $usual* | wc -l; stat -c '%U %a' $usual.*"
+        ));
+        let lines: Vec<&str> = told.lines().collect();
+        let [one, two, again, one_after, three, two_after, count, of] = lines[..] else { panic!("{squatter}: {told}") };
+        assert_eq!((one, one, two), (again, one_after, two_after), "{squatter}");
+        assert_eq!(BTreeSet::from([one, two, three]).len(), 3, "{squatter}");
+        assert_eq!((count, of), ("1", "gh-batch 700"), "{squatter}");
+    }
+}
+
+#[test]
+fn a_directory_of_leases_that_a_late_call_has_made_is_not_the_one() {
+    let told = with_an_empty_parent_of_leases(
+        "mkdir $usual; glexec 1; glexec 2; rmdir $usual
+        mkdir -m 700 $usual $usual.0; chown gh-batch $usual $usual.0; glexec 2; glexec 3
+        ls -d $usual* | wc -l",
+    );
+    let lines: Vec<&str> = told.lines().collect();
+    let [first, second, again, third, count] = lines[..] else { panic!("{told}") };
+    assert_eq!((second, count), (again, "1"));
+    assert!(![first, second].contains(&third), "{told}");
+}
+
+#[test]
+fn first_calls_at_one_time_find_one_directory_of_leases_whatever_becomes_of_the_name() {
+    for _ in 0..5 {
+        let told = with_an_empty_parent_of_leases(
+            "(while :; do mkdir $usual && chown gh-other $usual && rmdir $usual; done) 2>/dev/null & squatter=$!
+            for number in 1 2 3 4 5 6; do glexec $number & all=\"$all $!\"; done
+            wait $all; kill $squatter; wait $squatter 2>/dev/null
+            ls -d $usual*/leases | wc -l",
+        );
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), 7, "{told}");
+        assert_eq!(lines.last(), Some(&"1"));
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::batch::switcher::EXACT_STATUS;
 use crate::shown::Shown;
 use crate::switch::payload::{PATH, Payload, Proxy};
 use crate::switch::refusal::{Refusal, Result, Status};
-use crate::switch::{credential, installed, lease, rootless};
+use crate::switch::{credential, installed, rootless};
 use crate::sys::process::End;
 use crate::sys::{fd, process, signal};
 
@@ -38,9 +38,7 @@ from your subordinate ids (subuid(5)), in a user and a pid namespace. For the
 kernel that is another user, who cannot signal, trace or read you or another
 payload; you can always end it. When the payload ends, all that it has started
 is gone. Calls with the same credential get the same user, as long as the
-credential exists. Descriptors 0 to 2 and the working directory reach the
-payload.
-
+credential XX
 Environment:
   GLEXEC_CLIENT_CERT   the credential: a file of yours, mode 0600 (default:
                        X509_USER_PROXY); what it holds is not looked at
@@ -50,20 +48,22 @@ Environment:
                        after the payload; /dev/null: no copy)
   GLEXEC_ID            a name of yours for this call, for the log
   GLEXEC_STATE_DIR     where it is kept which ids are in use (default:
-                       /var/tmp/glexec-<your uid>)
+                       /var/tmp/glexec-<your uid>, or if that is another's,
+                       one of yours that begins so); ids are claimed in the
+                       default place as well
   GLEXEC_LEASE_UID     the subordinate user id that a new credential gets, if
                        nobody has it: for who has to remove that user's files
   GLEXEC_EXACT_STATUS  if not empty: it ends as the payload does, by the same
                        signal, or with the same status, also 201 to 204; for
                        who knows by other means whether the payload began
-  GLEXEC_HELPERS_LOG   a file, 'syslog' or 'stderr', for a line of JSON
+  GLEXEC_HELPERS_LOG   a regular file, 'syslog' or 'stderr', for a line of JSON
 
 The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
 SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin.
 
 Exit status: the payload's own; 128+N if signal N has killed it; 201 wrong
-call, such as no usable credential, or a command that the payload's user
-cannot execute; 202 the machine is not fit, with what to do; 203 not
+call, such as no usable credential, or a command or working directory that
+the payload's user cannot reach; 202 the machine is not fit, with what to do; 203 not
 authorized; 204 the payload's own status was one of 201 to 204.
 ";
 
@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
     let _ = fd::close_above_2_but(&[]);
     signal::expect_children();
     // What it writes itself is its own, and it can read that again, whatever the caller's umask is.
-    process::create_privately();
+    let umask = process::create_privately();
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let said = match words.first().and_then(|word| word.to_str()) {
         Some("-h" | "--help") => Some(HELP.to_owned()),
@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
     let started = Instant::now();
     let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
     let mut user = None;
-    let ended = run(words, is_ended, &mut user);
+    let ended = run(words, is_ended, umask, &mut user);
     let signal = ended.as_ref().ok().and_then(|end| if let End::Killed(signal) = end { Some(*signal) } else { None });
     let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
     let (status, error) = match ended {
@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs the command; `user` becomes the user id that it gets.
-fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>) -> Result<End> {
+fn run(command: Vec<OsString>, options_have_ended: bool, umask: u32, user: &mut Option<u32>) -> Result<End> {
     match command.first() {
         None => return Err(Refusal::client("there is no command; usage: glexec [--] <command> [arg…]")),
         Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
@@ -142,7 +142,7 @@ fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>)
     if let Some(target) = target.as_ref().filter(|target| content.is_some() && !target.is_absolute()) {
         return Err(Refusal::client(format!("GLEXEC_TARGET_PROXY is not an absolute path: {}", Shown::os(target))));
     }
-    let state = lease::directory(process::user(), variable("GLEXEC_STATE_DIR"));
+    let table = variable("GLEXEC_STATE_DIR").map(PathBuf::from);
     let is_temporary = target.is_none();
     let wanted = match variable("GLEXEC_LEASE_UID") {
         None => None,
@@ -151,12 +151,21 @@ fn run(command: Vec<OsString>, options_have_ended: bool, user: &mut Option<u32>)
             None => return Err(Refusal::client(format!("GLEXEC_LEASE_UID is no user id: {}", Shown::os(&text)))),
         },
     };
+    let descriptors = fd::raise_limit()
+        .map_err(|cause| Refusal::internal(format!("cannot raise the limit of descriptors: {cause}")))?;
     let openat2 = installed::openat2_for(&command);
-    rootless::run(&credential, wanted, state, log::is_wanted(), |ids| {
+    rootless::run(&credential, wanted, table, log::is_wanted(), |ids| {
         *user = Some(ids.0);
         let unique = || PathBuf::from(format!("/tmp/x509up_u{}.glexec.{:08x}", ids.0, fastrand::u32(..)));
         let path = target.unwrap_or_else(unique);
-        Payload { command, user: ids, proxy: content.map(|content| Proxy { content, path, is_temporary }), openat2 }
+        Payload {
+            command,
+            user: ids,
+            proxy: content.map(|content| Proxy { content, path, is_temporary }),
+            umask,
+            descriptors,
+            openat2,
+        }
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::helper;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Name, OwnedName, Rename, process, signal};
+use crate::sys::{Dir, Name, OwnedName, Rename, fd, process, signal};
 use crate::tree::beside::Place;
 use crate::tree::{self, Builder, Way};
 use crate::wire::{Broken, Channel, Frame, Links};
@@ -12,6 +12,8 @@ use crate::wire::{Broken, Channel, Frame, Links};
 /// Serves one connection, until the helper closes it. What was made and not yet published, or moved out of the way
 /// and not yet deleted, is deleted then: the helper has a complete copy at those moments.
 pub fn serve(sandbox: &Path) -> Result<()> {
+    // With fewer a tree is walked more slowly, or not at all.
+    let _ = fd::raise_limit();
     process::create_privately();
     signal::survive_file_size_limit();
     let mut channel = helper::take_socket()?;

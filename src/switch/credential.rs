@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::refusal::{Refusal, Result};
 use crate::shown::Shown;
-use crate::sys::{file, mount, process};
+use crate::sys::{Errno, file, mount, process};
 
 /// The most that is copied to a payload.
 const LONGEST: u64 = 1 << 20;
@@ -60,7 +60,12 @@ fn open(path: &Path) -> Result<std::fs::File> {
     let shown = Shown::os(path);
     let refused = |why: String| Refusal::client(format!("the credential {shown} {why}"));
     let opened = std::fs::OpenOptions::new().read(true).custom_flags(file::NO_LINK_NO_WAIT).open(path);
-    let file = opened.map_err(|error| refused(format!("cannot be opened: {error}")))?;
+    let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+            Refusal::internal(format!("cannot open the credential {shown}: {error}"))
+        }
+        _ => refused(format!("cannot be opened: {error}")),
+    })?;
     let found = file.metadata().map_err(|error| refused(format!("cannot be examined: {error}")))?;
     if !found.is_file() {
         return Err(refused("is not a regular file".into()));

@@ -1,5 +1,6 @@
 //! The living processes of a lease: those that have its user id.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -21,11 +22,31 @@ const SHORT_FAREWELL: Duration = Duration::from_millis(50);
 pub fn of(user: u32) -> Vec<i32> {
     let may_signal = |pid: &i32| signal::send_by_number(*pid, 0).is_ok();
     let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
-    let lives = |pid: &i32| proc::entry(*pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.has_ended()));
-    proc::numbers().unwrap_or_default().into_iter().filter(may_signal).filter(is).filter(lives).collect()
+    proc::numbers().unwrap_or_default().into_iter().filter(may_signal).filter(is).filter(|pid| lives(*pid)).collect()
 }
 
-/// Ends all processes of a user id; whether none is left.
+/// Those of these user ids that living processes have, whoever may signal them: with a set-user-ID file, any account of the machine could have
+/// one.
+///
+/// Where /proc hides processes of others (hidepid of proc(5)), those in the caller's own namespaces still show.
+pub fn ids_in_use(is_one: impl Fn(&u32) -> bool) -> Result<HashSet<u32>> {
+    let all =
+        proc::numbers().map_err(|cause| Refusal::internal(format!("cannot read the directory /proc: {cause}")))?;
+    let mut found = HashSet::new();
+    for pid in all {
+        let ids: Vec<u32> = proc::user_ids(pid).into_iter().flatten().filter(&is_one).collect();
+        if !ids.is_empty() && lives(pid) {
+            found.extend(ids);
+        }
+    }
+    Ok(found)
+}
+
+fn lives(pid: i32) -> bool {
+    proc::entry(pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.has_ended()))
+}
+
+/// Ends all processes of a user id that its owner may signal; whether none of them is left.
 pub fn end_all(ids: (u32, u32)) -> bool {
     let started = Instant::now();
     // A look that finds nobody proves nothing: who has children all the time can pass it by.

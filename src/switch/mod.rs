@@ -3,6 +3,7 @@
 //! - [`credential`]: the file that stands for who may run a payload;
 //! - [`ranges`]: the ids that the caller may give away;
 //! - [`lease`]: to which credential each of them belongs;
+//! - [`table`], [`usual`]: where that is kept;
 //! - [`holder`], [`members`]: who holds its namespace, and who is in it;
 //! - [`idmap`]: gives a namespace its ids;
 //! - [`installed`]: the one payload that is known, and may do more;
@@ -27,3 +28,5 @@ pub mod ranges;
 pub mod refusal;
 pub mod rootless;
 pub mod supervise;
+pub mod table;
+pub mod usual;

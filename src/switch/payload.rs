@@ -1,6 +1,7 @@
 //! The payload's own process, from the moment that it has a namespace until it is executed. What fails here is told to the caller.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,7 +13,7 @@ use crate::error::{why_closed, why_not_executed};
 use crate::shown::Shown;
 use crate::sys::seccomp::{self, Openat2};
 use crate::sys::signal::SIGKILL;
-use crate::sys::{Errno, fd, namespace, process, signal};
+use crate::sys::{Errno, dir, fd, namespace, process, signal};
 
 /// What is to be run.
 #[derive(Debug)]
@@ -23,6 +24,10 @@ pub struct Payload {
     pub user: (u32, u32),
     /// A credential of its own.
     pub proxy: Option<Proxy>,
+    /// The permission bits that its new files do not get.
+    pub umask: u32,
+    /// How many descriptors it may have (its soft limit, RLIMIT_NOFILE).
+    pub descriptors: u64,
     /// Whether openat2(2) is left to it.
     pub openat2: Openat2,
 }
@@ -85,13 +90,14 @@ fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
     if process::parent() != above {
         process::exit(0);
     }
-    process::set_umask(0o022);
     signal::reset().map_err(failed("reset the signals"))?;
     fd::close_above_2_on_exec().map_err(failed("close what is not the payload's"))?;
     if let Some(proxy) = &payload.proxy {
         put_proxy(&proxy.content, &proxy.path)?;
     }
     enter_working_directory()?;
+    process::set_umask(payload.umask);
+    fd::set_soft_limit(payload.descriptors).map_err(failed("limit the payload's descriptors"))?;
     let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Refusal::client("an argument holds a NUL"));
     let program = find(&payload.command[0])?;
     let arguments = payload.command.iter().map(|word| c_string(word.as_bytes())).collect::<Result<_>>()?;
@@ -151,20 +157,25 @@ fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
     })
 }
 
-/// Fails if the payload's user can't be in the working directory, which it keeps.
+/// Enters the working directory again, by its path. The payload keeps it only if its user can get there by itself: an open directory is a
+/// way to all that is in it, past what is closed above.
 fn enter_working_directory() -> Result<()> {
-    match process::enter(Path::new(".")) {
-        Ok(()) => Ok(()),
-        Err(cause) => {
-            let path = std::fs::read_link("/proc/self/cwd").unwrap_or_else(|_| PathBuf::from("."));
-            let why = process::first_closed(&path.join("any"))
-                .map_or_else(|| cause.to_string(), |directory| why_closed(WHO, &directory));
-            Err(Refusal::client(format!(
-                "the payload's user cannot be in the working directory {}: {why}",
-                Shown::os(&path)
-            )))
-        }
+    let path = std::env::current_dir().map_err(|error| not_there(Path::new("."), error))?;
+    let identity = || dir::stat_path(Path::new(".")).map(|found| found.identity());
+    let before = identity();
+    process::enter(&path).map_err(|cause| match process::first_closed(&path.join("any")) {
+        Some(directory) => not_there(&path, why_closed(WHO, &directory)),
+        None => not_there(&path, cause),
+    })?;
+    match (before, identity()) {
+        (Ok(before), Ok(after)) if before == after => Ok(()),
+        (Ok(_), Ok(_)) => Err(not_there(&path, "something else has that path")),
+        (Err(cause), _) | (_, Err(cause)) => Err(not_there(&path, cause)),
     }
+}
+
+fn not_there(path: &Path, why: impl Display) -> Refusal {
+    Refusal::client(format!("the payload's user cannot be in the working directory {}: {why}", Shown::os(path)))
 }
 
 /// Why a program was not executed, and what to do.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use super::credential::Credential;
 use super::guard::{self, Ground, Wires};
@@ -11,17 +12,19 @@ use super::payload::Payload;
 use super::ranges::Ranges;
 use super::refusal::{Refusal, Result};
 use super::supervise::{self, Started};
+use super::usual;
 use crate::sys::namespace::{self, Fork};
 use crate::sys::process::End;
 use crate::sys::signal::Signals;
 use crate::sys::{fd, process, signal};
 
-/// Runs the payload and returns how it has ended. `wanted` is the user that a new lease must be for, if that matters. `payload` is made for the user and group that the lease has. Standard error stays open if
+/// Runs the payload and returns how it has ended. `wanted` is the user that a new lease must be for, if that matters; `table` is the directory of
+/// the leases, if it is not the usual one. `payload` is made for the user and group that the lease has. Standard error stays open if
 /// something is to be said in the end.
 pub fn run(
     credential: &Credential,
     wanted: Option<u32>,
-    state: std::path::PathBuf,
+    table: Option<PathBuf>,
     keeps_error: bool,
     payload: impl FnOnce((u32, u32)) -> Payload,
 ) -> Result<End> {
@@ -32,7 +35,8 @@ pub fn run(
              here; have it started without (prctl(2), PR_SET_NO_NEW_PRIVS)",
         ));
     }
-    let leases = Leases::lock(state, Ranges::of(user)?)?;
+    let ranges = Ranges::of(user)?;
+    let leases = Leases::lock(usual::directory(user)?, table, ranges)?;
     let lease = leases.take(credential, wanted)?;
     let payload = payload((lease.user, lease.group));
     let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));

@@ -66,10 +66,12 @@ impl Dir {
         nix::fcntl::openat(self, name.os(), flags, Mode::from_bits_truncate(0o600)).map(File::from)
     }
 
-    /// Creates a directory, 0700, that must not exist yet, and opens it.
+    /// Creates a directory, 0700, that must not exist yet, and opens it. One that can't be opened does not stay.
     pub fn create_dir(&self, name: Name<'_>) -> Result<Dir> {
         nix::sys::stat::mkdirat(self, name.os(), Mode::S_IRWXU)?;
-        self.open_dir(name)
+        self.open_dir(name).inspect_err(|_| {
+            let _ = self.remove_dir(name);
+        })
     }
 
     /// Creates a symbolic link to `target`, any bytes.

@@ -193,10 +193,17 @@ pub fn lossy_pipe() -> Result<(File, OwnedFd)> {
     Ok((File::from(reader), writer))
 }
 
-/// Lets this process have as many descriptors as its caller's hard limit allows.
-pub fn raise_limit() -> Result<()> {
+/// Lets this process have as many descriptors as its caller's hard limit allows; returns how many it could have before.
+pub fn raise_limit() -> Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(soft)
+}
+
+/// Lets this process, and what it executes, have no more than so many descriptors, unless it asks for more.
+pub fn set_soft_limit(descriptors: u64) -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    setrlimit(Resource::RLIMIT_NOFILE, descriptors, hard)
 }
 
 /// Closes a descriptor and reports the error that a file system may keep until then (a full disk on NFS, a quota).

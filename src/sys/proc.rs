@@ -147,11 +147,18 @@ pub fn is_named_sudo(pid: i32) -> bool {
 
 /// The real and the saved user id of a process: whoever has one of them may signal it (kill(2)). None if it is gone or hidden.
 pub fn owners(pid: i32) -> Option<[u32; 2]> {
-    let status = std::fs::read(format!("/proc/{pid}/status")).ok()?;
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
-    let mut ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|id| id.parse().ok());
-    let (real, _effective, saved) = (ids.next()??, ids.next()??, ids.next()??);
+    let [real, _effective, saved, _file_system] = user_ids(pid)?;
     Some([real, saved])
+}
+
+/// The real, effective, saved and file-system user id of a process (proc_pid_status(5)). None if it is gone or hidden.
+pub fn user_ids(pid: i32) -> Option<[u32; 4]> {
+    // The line is one of the first, after a name and seven numbers. Many processes are asked for it.
+    let mut lines = [0; 512];
+    let length = File::open(format!("/proc/{pid}/status")).ok()?.read(&mut lines).ok()?;
+    let line = lines[..length].split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    let mut ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace().map(|id| id.parse().ok());
+    Some([ids.next()??, ids.next()??, ids.next()??, ids.next()??])
 }
 
 /// Whether a process is in this one's user namespace, as far as the kernel tells: in another one, its owner's rights do not

@@ -121,7 +121,7 @@ const ABIS: &[Abi] = &[];
 const BITS: u32 = libc::S_ISUID | libc::S_ISGID;
 
 /// The flags with which open(2) looks at its mode: O_CREAT, and what makes O_TMPFILE of O_DIRECTORY. They are the same in all these ABIs.
-const MAKES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
+const MAKES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
 
 /// Filters this process, and all that it starts or executes, for good. It must be without new privileges (PR_SET_NO_NEW_PRIVS, prctl(2)).
 /// ENOSYS on a machine whose system calls are not in the tables.
@@ -204,7 +204,7 @@ fn load_argument(place: usize) -> sock_filter {
 
 fn refuse(cause: Errno) -> sock_filter {
     // SAFETY: makes a value of its arguments.
-    unsafe { BPF_STMT(code(BPF_RET | BPF_K), SECCOMP_RET_ERRNO | (cause as i32).cast_unsigned()) }
+    unsafe { BPF_STMT(code(BPF_RET | BPF_K), SECCOMP_RET_ERRNO | cause as u32) }
 }
 
 fn allow() -> sock_filter {

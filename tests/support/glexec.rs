@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, SystemTime};
 
 use super::{Account, MAP, Site, own, program, said, write};
 
@@ -45,20 +44,15 @@ impl Rootless {
         self.glexec().args(["/bin/sh", "-c", script]).output().unwrap()
     }
 
-    /// A table of leases of the test's own, in which some ids belong to somebody, and others were free for so many seconds.
-    pub fn table(&self, name: &str, taken: impl Iterator<Item = u32>, free: &[(u32, u64)]) -> PathBuf {
+    /// A table of leases of the test's own, in which some ids belong to somebody, and others were given back in this order.
+    pub fn table(&self, name: &str, taken: impl Iterator<Item = u32>, free: &[u32]) -> PathBuf {
         let table = self.site.scratch().join(name);
         fs::create_dir(&table).unwrap();
         fs::set_permissions(&table, fs::Permissions::from_mode(0o700)).unwrap();
         for user in taken {
             write(table.join(user.to_string()), lease(Path::new(MAP)), 0o600);
         }
-        for (user, age) in free {
-            let path = table.join(user.to_string());
-            write(&path, "", 0o600);
-            let then = SystemTime::now() - Duration::from_secs(*age);
-            fs::File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
-        }
+        write(table.join("free"), free.iter().map(|user| format!("{user}\n")).collect::<String>(), 0o600);
         own(&table, Account::batch());
         table
     }
