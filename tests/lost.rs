@@ -676,3 +676,59 @@ fn an_agent_whose_setup_is_gone_deletes_its_unfinished_copy_and_exits() {
     site.clean_up(&sandbox);
     is_back(&site, &sandbox, &expected, "after cleanup");
 }
+
+// Two helpers at once.
+
+#[test]
+fn a_second_cleanup_leaves_the_first_alone_and_no_file_is_lost() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let expected = data(&sandbox);
+    let first = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
+    gate.pid();
+    let building = Held::at("symlinkat", 1, first.id());
+    gate.open();
+    wait_until("the first has begun to build", || retained(&sandbox).join("input").exists());
+    let mut second = site.call(CLEANUP, &site.switcher(), &sandbox);
+    failed(&second.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(), 1, &["another helper works on it"]);
+    drop(building);
+    succeeded(&first.wait_with_output().unwrap());
+    is_back(&site, &sandbox, &expected, "by the first");
+}
+
+#[test]
+fn a_cleanup_beside_a_setup_leaves_it_alone_and_no_file_is_lost() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
+    let expected = data(&sandbox);
+    let setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
+    gate.pid();
+    // Its mark, before which the retained directory is complete data beside the job's.
+    let marks = Held::at("fchmod", 1, setup.id());
+    gate.open();
+    wait_until("the copy is published", || sandbox.exists() && owner(&sandbox) != Account::batch());
+    let mut cleanup = site.call(CLEANUP, &site.switcher(), &sandbox);
+    failed(&cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(), 1, &["another helper works on it"]);
+    drop(marks);
+    succeeded(&setup.wait_with_output().unwrap());
+    site.clean_up(&sandbox);
+    is_back(&site, &sandbox, &expected, "once the setup is over");
+}
+
+#[test]
+fn a_setup_is_refused_while_a_cleanup_works_on_the_sandbox() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let expected = data(&sandbox);
+    let cleanup = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
+    gate.pid();
+    // What it removes last, when the sandbox has its name again.
+    let removes = Held::at("unlinkat", 1, cleanup.id());
+    gate.open();
+    wait_until("the sandbox is back", || sandbox.exists() && owner(&sandbox) == Account::batch());
+    let setup = site.call(SETUP, &site.switcher(), &sandbox).output().unwrap();
+    failed(&setup, 2, &["another helper works on it"]);
+    drop(removes);
+    succeeded(&cleanup.wait_with_output().unwrap());
+    is_back(&site, &sandbox, &expected, "after cleanup");
+}

@@ -21,6 +21,7 @@ use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
 use super::space;
 use super::switcher::Switcher;
+use super::ticket::Ticket;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::signal::{SIGKILL, SIGTERM};
@@ -62,10 +63,13 @@ pub fn cleanup(
     policy: Policy,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    sandbox.retained().map_err(Failure::BadInput)?;
-    let found = sandbox.found().map_err(Failure::BadInput)?;
-    sandbox.wait_for_deletion(switcher.limit())?;
-    let retained = sandbox.settle().map_err(Failure::BadInput)?;
+    let look = |retained: Result<Retained>| Ok((retained?, sandbox.found()?));
+    let ticket = match look(sandbox.retained()).map_err(Failure::BadInput)? {
+        // There is nothing to do, and it may be no place for sandboxes.
+        (Retained::Absent, Found::Nothing | Found::Theirs(_) | Found::Other(_)) => None,
+        _ => Ticket::wait_for(sandbox, switcher.limit())?,
+    };
+    let (retained, found) = look(sandbox.settle()).map_err(Failure::BadInput)?;
     if retained != Retained::Absent {
         sandbox.secure_proxy(&sandbox.open_retained()?)?;
     }
@@ -126,7 +130,7 @@ pub fn cleanup(
                 Some(agent) => complete(sandbox, agent, report)?,
                 None => sandbox.retained_to_sandbox()?,
             }
-            sandbox.sweep_all();
+            sandbox.sweep_but(ticket.as_ref());
             let why = "the job removed its directory; only the proxy could be put back";
             return Err(Failure::Gone(Error::refused(sandbox.path(), why)));
         }
@@ -134,7 +138,7 @@ pub fn cleanup(
             return Err(Error::refused(sandbox.retained_path(), "another helper works on this sandbox").into());
         }
     }
-    sandbox.sweep_all();
+    sandbox.sweep_but(ticket.as_ref());
     Ok(())
 }
 

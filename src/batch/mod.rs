@@ -23,6 +23,7 @@ pub mod sandbox;
 pub mod setup;
 mod space;
 pub mod switcher;
+pub mod ticket;
 pub mod update_proxy;
 
 pub use report::Report;

@@ -15,6 +15,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ticket::Ticket;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::fd::{self, Lock};
 use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Time, attribute, process};
@@ -23,9 +24,6 @@ use crate::tree::beside::Place;
 
 /// The mode of the retained directory: nobody else enters it, and the sticky bit tells it from a sandbox.
 pub const MARK: u32 = 0o1700;
-
-/// Longer than any deletion.
-const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A child of a pilot that was killed may hold the pilot's lock until it executes its program.
 const A_MOMENT: Duration = Duration::from_millis(500);
@@ -89,6 +87,11 @@ impl Sandbox {
     /// The sandbox's path.
     pub fn path(&self) -> PathBuf {
         self.place.path_of(self.place.name.name())
+    }
+
+    /// The batch user.
+    pub fn user(&self) -> u32 {
+        self.user
     }
 
     /// The path of the retained directory.
@@ -350,24 +353,17 @@ impl Sandbox {
         Ok(left)
     }
 
-    /// Waits until no other helper of this user deletes what an earlier setup left, at most so long; zero is without a limit.
-    pub fn wait_for_deletion(&self, limit: Duration) -> Result<()> {
-        let limit = if limit.is_zero() { NO_LIMIT } else { limit };
-        for name in self.place.leftovers_of(self.user) {
-            let path = self.place.path_of(name.name());
-            let flags = sys::file::NO_LINK_NO_WAIT;
-            let Ok(ticket) = File::options().read(true).custom_flags(flags).open(&path) else { continue };
-            if fd::lock(&ticket, Lock::Alone, limit) == Err(Errno::EAGAIN) {
-                let why = "a process of setup still deletes the sandbox's old files, and does not end";
-                return Err(Error::refused(path, why));
-            }
-        }
-        Ok(())
-    }
-
     /// Removes all that this user left beside the sandbox.
     pub fn sweep_all(&self) {
-        self.place.sweep(self.user, &mut || ());
+        self.sweep_but(None);
+    }
+
+    /// The same, but for the ticket of the helper that asks.
+    pub fn sweep_but(&self, ticket: Option<&Ticket<'_>>) {
+        let kept = ticket.and_then(Ticket::name);
+        for name in self.place.leftovers_of(self.user).iter().filter(|name| Some(name.name()) != kept) {
+            self.forget(name);
+        }
     }
 
     /// Whether another user left something beside the sandbox.

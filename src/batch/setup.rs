@@ -10,10 +10,10 @@
 //! 5. the agent names J `<sandbox>`;
 //! 6. O is marked: now `<sandbox>` is the data, and the job user's;
 //! 7. O's proxy is replaced by a file of this helper's own, 0600;
-//! 8. everything else in O is deleted, and then R, in the background if it is much. R is locked meanwhile: cleanup waits for
-//!    that. It holds the proxy, so that its name is known as long as it is not alone in O.
+//! 8. everything else in O is deleted, and then R, in the background if it is much. R holds the proxy, so that its name is
+//!    known as long as it is not alone in O.
 //!
-//! Up to step 7 a failure puts everything back; a helper that is killed leaves what cleanup understands.
+//! Who deletes has the ticket ([`Ticket`]) of this helper: cleanup waits for it. Up to step 7 a failure puts everything back; a helper that is killed leaves what cleanup understands.
 
 use std::fs::File;
 
@@ -23,6 +23,7 @@ use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, MARK, Retained, Sandbox};
 use super::space;
 use super::switcher::Switcher;
+use super::ticket::Ticket;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Kind, OwnedName, file, process};
 use crate::tree;
@@ -39,7 +40,9 @@ pub fn setup(
     patience: Patience,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    let (dir, proxy) = examine(sandbox).map_err(Failure::BadInput)?;
+    examine(sandbox).map_err(Failure::BadInput)?;
+    let ticket = Ticket::take(sandbox)?;
+    let (dir, proxy) = begin(sandbox, ticket.as_ref()).map_err(Failure::BadInput)?;
     let retained = retain(sandbox, &proxy)?;
     report.request = sandbox.request();
     let (agent, moved) = match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
@@ -54,31 +57,35 @@ pub fn setup(
     };
     report.moved = Some(moved);
     hand_over(sandbox, switcher, agent, &dir, (&retained, &proxy))?;
-    delete(sandbox, &dir, &retained, moved.0);
+    delete(sandbox, ticket, &dir, &retained, moved.0);
     Ok(())
 }
 
-/// Checks that there is a sandbox of ours to hand over, and reads its proxy. What a setup that was killed before it had
-/// copied anything left behind is removed.
-fn examine(sandbox: &Sandbox) -> Result<(Dir, Vec<u8>)> {
+/// Checks that there is a sandbox of ours to hand over. Returns what is at its retained name.
+fn examine(sandbox: &Sandbox) -> Result<Retained> {
     match (sandbox.found()?, sandbox.retained()?) {
-        (Found::Mine, Retained::Absent | Retained::Aside) => {}
-        (Found::Mine, Retained::Proxy) => sandbox.remove_retained()?,
-        (Found::Nothing, Retained::Absent) => {
-            return Err(Error::refused(sandbox.path(), "there is no such directory"));
-        }
+        (Found::Mine, retained @ (Retained::Absent | Retained::Aside | Retained::Proxy)) => Ok(retained),
+        (Found::Nothing, Retained::Absent) => Err(Error::refused(sandbox.path(), "there is no such directory")),
         (Found::Theirs(_), Retained::Proxy) => {
-            return Err(Error::refused(sandbox.path(), "it is set up already; clean it up first"));
+            Err(Error::refused(sandbox.path(), "it is set up already; clean it up first"))
         }
         (Found::Theirs(uid) | Found::Other(uid), Retained::Absent) => {
-            return Err(Error::refused(sandbox.path(), format!("it is not a directory of yours but uid {uid}'s")));
+            Err(Error::refused(sandbox.path(), format!("it is not a directory of yours but uid {uid}'s")))
         }
         (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
             let why = "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
-            return Err(Error::refused(sandbox.retained_path(), why));
+            Err(Error::refused(sandbox.retained_path(), why))
         }
     }
-    sandbox.sweep_all();
+}
+
+/// Once no other helper works on it: opens the sandbox, and reads its proxy. What a setup that was killed before it had copied
+/// anything left behind is removed.
+fn begin(sandbox: &Sandbox, ticket: Option<&Ticket<'_>>) -> Result<(Dir, Vec<u8>)> {
+    if examine(sandbox)? == Retained::Proxy {
+        sandbox.remove_retained()?;
+    }
+    sandbox.sweep_but(ticket);
     let dir = sandbox.open()?;
     let proxy = sandbox.read_proxy(&dir, &sandbox.path())?;
     Ok((dir, proxy))
@@ -181,8 +188,8 @@ fn commit(sandbox: &Sandbox, dir: &Dir, proxy: &[u8]) -> Result<()> {
 }
 
 /// Step 8: deletes the old data, and then the directory of the temporary name `retained`. The caller waits for it only where
-/// that is no time at all, or where no lock could keep a cleanup waiting.
-fn delete(sandbox: &Sandbox, dir: &Dir, retained: &OwnedName, moved: Totals) {
+/// that is no time at all, or where there is no ticket that keeps a cleanup waiting.
+fn delete(sandbox: &Sandbox, ticket: Option<Ticket<'_>>, dir: &Dir, retained: &OwnedName, moved: Totals) {
     let Totals { directories, files, symlinks, links, bytes, passed, attributes: _ } = moved;
     let quick = directories + files + symlinks + links <= QUICK_ENTRIES && bytes.saturating_add(passed) <= QUICK_BYTES;
     let delete = || {
@@ -192,11 +199,16 @@ fn delete(sandbox: &Sandbox, dir: &Dir, retained: &OwnedName, moved: Totals) {
         }
         sandbox.forget(retained);
     };
-    let lock = || sandbox.place.parent.open_dir(retained.name()).and_then(|ticket| ticket.lock());
-    let left_to_child = !quick
-        && lock().is_ok_and(|ticket| process::in_background(&[&sandbox.place.parent, dir, &ticket], delete).is_ok());
-    if !left_to_child {
-        delete();
+    let in_child = |ticket: &Ticket<'_>| {
+        let work = || {
+            delete();
+            ticket.remove();
+        };
+        process::in_background(&[&sandbox.place.parent, dir, &ticket.dir], work).is_ok()
+    };
+    match ticket {
+        Some(ticket) if !quick && in_child(&ticket) => ticket.leave(),
+        _kept => delete(),
     }
 }
 
