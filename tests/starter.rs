@@ -5,6 +5,8 @@ mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use support::condor::Condor;
 use support::glexec::processes_of;
 use support::handover::{CLEANUP, furnished, holds, new_proxy, run, set_mode, text};
@@ -134,6 +136,25 @@ fn a_directory_of_roots_in_the_sandbox_stays_and_keeps_nothing_from_coming_back(
     let left = condor.list();
     assert_eq!(left, ["below", "input", "link", "roots", PROXY]);
     assert_eq!(owner(&sandbox.join("roots")), Account::batch());
+    let told = called.said.split(": this was").next().unwrap().rsplit(' ').next().unwrap();
+    assert!(Path::new(told).is_dir(), "{called:?}");
+}
+
+#[test]
+fn what_stays_in_a_sandbox_that_is_set_up_again_keeps_nothing_from_coming_back() {
+    let site = Site::new();
+    let sandbox = furnished(&site, "s");
+    fs::create_dir_all(sandbox.join("roots/deeper")).unwrap();
+    write(sandbox.join("roots/deeper/file"), "made by a daemon", 0o644);
+    let condor = Condor::new(&site, &sandbox);
+    for round in 0..3 {
+        condor.setup().succeeded();
+        write(sandbox.join("result"), format!("of round {round}"), 0o644);
+        own(&sandbox.join("result"), Account::job());
+        let called = condor.cleanup();
+        assert_eq!((called.status, called.said.lines().count()), (Some(0), 1), "{called:?}");
+        assert_eq!(condor.read("result"), Some(format!("of round {round}")));
+    }
 }
 
 #[test]

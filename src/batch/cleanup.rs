@@ -12,8 +12,6 @@
 //!
 //! Up to step 4 a failure changes nothing; after it, another cleanup goes on at step 5.
 
-use std::path::PathBuf;
-
 use super::agent::{Agent, Called};
 use super::kill::{self, Whom};
 use super::report::Report;
@@ -117,19 +115,21 @@ pub fn cleanup(
             complete(sandbox, agent, report)?;
         }
         (Retained::Proxy, Found::Theirs(_)) => {
-            let (agent, built) = bring_back(sandbox, switcher, patience, policy, report)?;
+            let BroughtBack { agent, built, left } = bring_back(sandbox, switcher, patience, policy, report)?;
             (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
             complete(sandbox, agent, report)?;
+            tell_left(sandbox, report, &left);
         }
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
             let agent = if found == Found::Nothing { None } else { Some(call(report)?) };
             let retained = sandbox.open_retained()?;
-            tell_left(report, &sandbox.empty_retained(&retained)?);
+            let left = sandbox.empty_retained(&retained)?;
             retained.set_mode(0o700).at("set the mode of", sandbox.retained_path())?;
             match agent {
                 Some(agent) => complete(sandbox, agent, report)?,
                 None => sandbox.retained_to_sandbox()?,
             }
+            tell_left(sandbox, report, &left);
             sandbox.sweep_but(ticket.as_ref());
             let why = "the job removed its directory; only the proxy could be put back";
             return Err(Failure::Gone(Error::refused(sandbox.path(), why)));
@@ -155,32 +155,43 @@ fn end(ends: Ends, sandbox: &Sandbox, switcher: &Switcher, patience: Patience, r
     }
 }
 
-/// Steps 2 to 4, retries included: the agent that has sent the files, and what was built of them.
+/// What steps 2 to 4 have made.
+struct BroughtBack {
+    /// Who has sent the files.
+    agent: Agent,
+    built: Built,
+    /// What could not be removed.
+    left: Vec<OwnedName>,
+}
+
+/// Steps 2 to 4, retries included.
 fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
     patience: Patience,
     policy: Policy,
     report: &mut Report<'_>,
-) -> Result<(Agent, Built), Failure> {
+) -> Result<BroughtBack, Failure> {
     let retained = sandbox.open_retained()?;
-    tell_left(report, &sandbox.empty_retained(&retained)?);
     retrying(patience, report, |report| {
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
-        let received = space::check(sandbox, &sandbox.place, &mut agent, Agent::measure)
-            .and_then(|()| receive(sandbox, &retained, &mut agent, policy, &mut report.progress));
+        let received = sandbox.empty_retained(&retained).and_then(|left| {
+            space::check(sandbox, &sandbox.place, &mut agent, Agent::measure)?;
+            receive(sandbox, &retained, &mut agent, policy, &mut report.progress).map(|built| (built, left))
+        });
         match received {
-            Ok(built) => Ok((agent, built)),
+            Ok((built, left)) => Ok(BroughtBack { agent, built, left }),
             Err(error) => Err(agent.fail(error)),
         }
     })
 }
 
 /// Names what could not be removed from the directory that is the sandbox again.
-fn tell_left(report: &mut Report<'_>, left: &[PathBuf]) {
-    for path in left {
-        let path = Shown::os(path);
+fn tell_left(sandbox: &Sandbox, report: &mut Report<'_>, left: &[OwnedName]) {
+    for name in left {
+        let path = sandbox.path().join(name.name().os());
+        let path = Shown::os(&path);
         report.notice(&format!(
             "{path}: this was in the sandbox before the job and cannot be removed by you; it stays in it"
         ));

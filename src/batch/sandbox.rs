@@ -324,9 +324,9 @@ impl Sandbox {
     }
 
     /// Makes the retained directory ready for what comes back: nothing in it but the proxy, and none of the sandbox's
-    /// attributes. Returns the paths of what can't be removed, such as another user's directory: that has a name in it which
-    /// is in the way of nothing.
-    pub fn empty_retained(&self, retained: &Dir) -> Result<Vec<PathBuf>> {
+    /// attributes. Returns the names of what can't be removed, such as another user's directory: each is new, and so in the way of
+    /// nothing. (A name that such a directory got before may have come to the job, and may come back from there.)
+    pub fn empty_retained(&self, retained: &Dir) -> Result<Vec<OwnedName>> {
         let path = self.retained_path();
         attribute::strip(retained).at("remove the attributes of", &path)?;
         let again = || retained.again().at("open", &path);
@@ -337,7 +337,7 @@ impl Sandbox {
     }
 
     /// Removes the entries of the retained directory one by one, and renames those that stay.
-    fn set_aside_in(&self, retained: &Dir, path: &Path) -> Result<Vec<PathBuf>> {
+    fn set_aside_in(&self, retained: &Dir, path: &Path) -> Result<Vec<OwnedName>> {
         let mut names = Vec::new();
         let listed = retained.for_each(|name, _| {
             names.push(OwnedName::from(name));
@@ -347,7 +347,7 @@ impl Sandbox {
         let mut left = Vec::new();
         for name in names.iter().map(OwnedName::name).filter(|name| *name != self.proxy.name()) {
             if let Err(error) = tree::remove(retained, name, path) {
-                left.push(path.join(set_aside(retained, name).map_err(|_| error)?.name().os()));
+                left.push(set_aside(retained, name).map_err(|_| error)?);
             }
         }
         Ok(left)
@@ -417,9 +417,6 @@ const LEFT: &str = ".glexec_left.";
 
 /// Gives an entry that can't be removed a name that no job chooses.
 fn set_aside(dir: &Dir, name: Name<'_>) -> sys::Result<OwnedName> {
-    if name.bytes().starts_with(LEFT.as_bytes()) {
-        return Ok(name.into());
-    }
     let aside = OwnedName::new(format!("{LEFT}{:08x}", fastrand::u32(..)).into_bytes()).ok_or(Errno::EINVAL)?;
     dir.rename(name, aside.name(), Rename::NoReplace).map(|()| aside)
 }
