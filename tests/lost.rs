@@ -677,6 +677,62 @@ fn an_agent_whose_setup_is_gone_deletes_its_unfinished_copy_and_exits() {
     is_back(&site, &sandbox, &expected, "after cleanup");
 }
 
+/// A cleanup that is killed in the middle of its copy.
+fn cleanup_killed_while_it_builds(site: &Site, sandbox: &Path) {
+    let gate = Gate::new(site);
+    let mut cleanup = piped(site.call(CLEANUP, &gate.switcher, sandbox));
+    gate.pid();
+    let building = Held::at("symlinkat", 1, cleanup.id());
+    gate.open();
+    wait_until("it has begun to build", || retained(sandbox).join("input").exists());
+    cleanup.kill().unwrap();
+    // Who traces it hears of its end first.
+    drop(building);
+    cleanup.wait().unwrap();
+}
+
+#[test]
+fn recover_brings_back_what_a_cleanup_of_a_starters_has_left_that_was_killed_while_it_copied() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let expected = data(&sandbox);
+    cleanup_killed_while_it_builds(&site, &sandbox);
+    let mut recover = site.helper("condor_glexec_pilot");
+    succeeded(&recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap());
+    is_back(&site, &sandbox, &expected, "by recover");
+}
+
+#[test]
+fn recover_brings_back_what_is_left_when_setups_child_was_killed_at_its_last_step() {
+    let site = Site::new();
+    let sandbox = with_job(&site, "s");
+    let expected = data(&sandbox);
+    let emptied = site.execute().join(format!("s{A}"));
+    fs::create_dir(&emptied).unwrap();
+    own(&emptied, Account::batch());
+    set_mode(&emptied, 0o1700);
+    let mut recover = site.helper("condor_glexec_pilot");
+    succeeded(&recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap());
+    is_back(&site, &sandbox, &expected, "by recover");
+}
+
+#[test]
+fn a_cleanup_that_is_given_another_proxys_name_changes_nothing() {
+    let site = Site::new();
+    for removed in [false, true] {
+        let name = if removed { "removed" } else { "there" };
+        let sandbox = with_job(&site, name);
+        if removed {
+            fs::remove_dir_all(&sandbox).unwrap();
+        }
+        let before = picture(&retained(&sandbox));
+        let mut cleanup = site.helper(CLEANUP);
+        let cleanup = cleanup.arg(site.switcher()).arg("another").arg(&sandbox).args(["0", "0"]);
+        failed(&cleanup.output().unwrap(), 1, &["another"]);
+        assert_eq!(picture(&retained(&sandbox)), before, "{name}");
+    }
+}
+
 // Two helpers at once.
 
 #[test]

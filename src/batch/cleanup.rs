@@ -123,6 +123,7 @@ pub fn cleanup(
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
             let agent = if found == Found::Nothing { None } else { Some(call(report)?) };
             let retained = sandbox.open_retained()?;
+            sandbox.read_proxy(&retained, &sandbox.retained_path())?;
             let left = sandbox.empty_retained(&retained)?;
             retained.set_mode(0o700).at("set the mode of", sandbox.retained_path())?;
             match agent {
@@ -164,7 +165,8 @@ struct BroughtBack {
     left: Vec<OwnedName>,
 }
 
-/// Steps 2 to 4, retries included.
+/// Steps 2 to 4, retries included. The proxy is kept under a temporary name as well, until the sandbox is back: as long as it is
+/// not alone in the retained directory, that tells `recover` its name.
 fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
@@ -173,7 +175,9 @@ fn bring_back(
     report: &mut Report<'_>,
 ) -> Result<BroughtBack, Failure> {
     let retained = sandbox.open_retained()?;
-    retrying(patience, report, |report| {
+    let proxy = sandbox.read_proxy(&retained, &sandbox.retained_path())?;
+    let kept = sandbox.make_retained(&proxy)?;
+    let brought_back = retrying(patience, report, |report| {
         let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
         check_owner(sandbox, agent.uid)?;
         let received = sandbox.empty_retained(&retained).and_then(|left| {
@@ -184,7 +188,9 @@ fn bring_back(
             Ok((built, left)) => Ok(BroughtBack { agent, built, left }),
             Err(error) => Err(agent.fail(error)),
         }
-    })
+    });
+    // With the files it goes when they are back.
+    brought_back.inspect_err(|_| sandbox.forget(&kept))
 }
 
 /// Names what could not be removed from the directory that is the sandbox again.

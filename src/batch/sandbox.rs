@@ -389,6 +389,11 @@ impl Sandbox {
         found
     }
 
+    /// The temporary names of all marked directories beside the sandbox.
+    pub fn all_marked_aside(&self) -> Vec<OwnedName> {
+        self.place.leftovers_of(self.user).into_iter().filter(|name| self.is_marked(name.name())).collect()
+    }
+
     /// As [`Sandbox::lock`], for what this user has left beside the sandbox: a living pilot may be making one of it.
     pub fn lock_leftovers(&self) -> Result<Vec<File>> {
         self.place.leftovers_of(self.user).iter().map(|name| lock(&self.place.path_of(name.name()))).collect()

@@ -32,10 +32,10 @@ impl Left {
     /// Finds it. The name of the credential is that of the only file in its retained directory, else that of a pilot's.
     pub fn find(path: &Path, glexec: Option<OsString>, limit: Duration) -> Result<Left> {
         let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
-        // As long as the proxy is not alone in the retained directory, a marked one beside it holds it alone.
-        let aside = sandbox.marked_aside().map(|name| sandbox.place.path_of(name.name()));
-        let retained = aside.unwrap_or_else(|| sandbox.retained_path());
-        let sandbox = match only_entry(&retained) {
+        // As long as the proxy is not alone in the retained directory, a marked one beside it holds it alone. One that is being
+        // removed may be empty by now.
+        let aside = sandbox.all_marked_aside().into_iter().map(|name| sandbox.place.path_of(name.name()));
+        let sandbox = match aside.chain([sandbox.retained_path()]).find_map(|holder| only_entry(&holder)) {
             Some(name) => Sandbox::find(path, &name)?,
             None => sandbox,
         };
