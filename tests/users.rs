@@ -310,6 +310,21 @@ fn a_switcher_that_leads_to_another_user_is_refused_before_the_job_runs() {
 }
 
 #[test]
+fn a_cleanup_that_is_led_to_another_account_ends_nothing_of_its() {
+    let site = Site::new();
+    let sandbox = prepared(&site);
+    let mut cleanup = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
+    let mut bystander = sleeping(site.lead_elsewhere(&mut cleanup));
+    let output = cleanup.env("GLEXEC_HELPERS_CLEANUP", "account").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(bystander.try_wait().unwrap().is_none(), "another account's process was ended");
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+    assert_eq!(owner(&sandbox), Account::job());
+    site.clean_up(&sandbox);
+}
+
+#[test]
 fn a_switcher_that_switches_to_nobody_is_noticed() {
     let site = Site::new();
     let switcher = site.script("nobody", r#"exec "$@""#);

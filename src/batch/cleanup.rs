@@ -144,6 +144,8 @@ pub fn cleanup(
 }
 
 /// Ends what could still change the files. Who can't be ended is named, and keeps nothing from coming back.
+///
+/// An account is ended only if it is the sandbox's owner's: a map may lead to another one by now.
 fn end(ends: Ends, sandbox: &Sandbox, switcher: &Switcher, patience: Patience, report: &mut Report<'_>) {
     let whom = match ends {
         Ends::Nothing => return,
@@ -151,7 +153,17 @@ fn end(ends: Ends, sandbox: &Sandbox, switcher: &Switcher, patience: Patience, r
         Ends::Account => Whom::Account,
     };
     let order = kill::Order { whom, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
-    if let Err(error) = kill::kill(switcher, &sandbox.credential(), order, patience, report) {
+    let is_theirs = match ends {
+        Ends::Account => retrying(patience, report, |_| {
+            let agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+            let checked = check_owner(sandbox, agent.uid);
+            agent.farewell();
+            checked
+        }),
+        Ends::Nothing | Ends::Family => Ok(()),
+    };
+    let ended = is_theirs.and_then(|()| kill::kill(switcher, &sandbox.credential(), order, patience, report));
+    if let Err(error) = ended {
         report.notice(&format!("cannot end what the job has left running: {error}"));
     }
 }
