@@ -32,7 +32,8 @@ fn secret(site: &Site) -> PathBuf {
 fn succeeded_or_told(output: &Output) -> bool {
     let lines = said(output).lines().count();
     match output.status.code() {
-        Some(0) => assert_eq!(lines, 0, "{}", said(output)),
+        // A line names what an orphan has kept from being removed.
+        Some(0) => assert!(lines <= 1, "{}", said(output)),
         Some(1 | 2) => assert_eq!(lines, 1, "{}", said(output)),
         code => panic!("{code:?}: {}", said(output)),
     }
