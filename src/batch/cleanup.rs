@@ -267,22 +267,25 @@ fn build(
 }
 
 /// A complete copy of a job's files at another place than the sandbox's, which has the job still.
-pub struct Elsewhere {
+pub struct Elsewhere<'a> {
     agent: Agent,
+    /// Keeps other helpers from the sandbox.
+    _ticket: Option<Ticket<'a>>,
     /// Its temporary name.
     pub name: OwnedName,
 }
 
 /// Brings the files of a sandbox with a job to another place, another file system for example, where the sandbox's has no
 /// room. The sandbox stays as it is until [`Elsewhere::finish`].
-pub fn bring_elsewhere(
-    sandbox: &Sandbox,
+pub fn bring_elsewhere<'a>(
+    sandbox: &'a Sandbox,
     switcher: &Switcher,
     patience: Patience,
     policy: Policy,
     to: &Place,
     report: &mut Report<'_>,
-) -> Result<Elsewhere, Failure> {
+) -> Result<Elsewhere<'a>, Failure> {
+    let ticket = Ticket::wait_for(sandbox, switcher.limit())?;
     sandbox.secure_proxy(&sandbox.open_retained()?)?;
     let device = sandbox.place.device()?;
     let (agent, name, built) = retrying(patience, report, |report| {
@@ -304,10 +307,10 @@ pub fn bring_elsewhere(
         }
     })?;
     (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
-    Ok(Elsewhere { agent, name })
+    Ok(Elsewhere { agent, _ticket: ticket, name })
 }
 
-impl Elsewhere {
+impl Elsewhere<'_> {
     /// Removes the sandbox, of which the copy has its name by now.
     pub fn finish(mut self, sandbox: &Sandbox) -> Result<()> {
         let removed = self.agent.retire().and_then(|()| self.agent.delete());
