@@ -788,3 +788,23 @@ fn a_setup_is_refused_while_a_cleanup_works_on_the_sandbox() {
     succeeded(&cleanup.wait_with_output().unwrap());
     is_back(&site, &sandbox, &expected, "after cleanup");
 }
+
+#[test]
+fn where_helpers_cannot_see_each_other_none_removes_what_another_has_brought_back() {
+    let site = Site::new();
+    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let expected = data(&sandbox);
+    // It may be searched and written to, but not listed.
+    set_mode(site.execute(), 0o1733);
+    let first = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
+    gate.pid();
+    let building = Held::at("symlinkat", 1, first.id());
+    gate.open();
+    wait_until("the first has begun to build", || retained(&sandbox).join("input").exists());
+    site.clean_up(&sandbox);
+    drop(building);
+    failed(&first.wait_with_output().unwrap(), 1, &["another helper works on this sandbox"]);
+    let mut back = data(&sandbox);
+    back.insert(PathBuf::new(), expected[Path::new("")].clone());
+    assert_eq!(back, expected);
+}

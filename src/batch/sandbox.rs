@@ -328,6 +328,10 @@ impl Sandbox {
     /// nothing. (A name that such a directory got before may have come to the job, and may come back from there.)
     pub fn empty_retained(&self, retained: &Dir) -> Result<Vec<OwnedName>> {
         let path = self.retained_path();
+        // Where there are no tickets another helper may have made it the sandbox.
+        if !self.is_retained(retained) {
+            return Err(Error::refused(path, "it is not there any more: another helper works on this sandbox"));
+        }
         attribute::strip(retained).at("remove the attributes of", &path)?;
         let again = || retained.again().at("open", &path);
         match tree::empty(again()?, Some(self.proxy.name()), &path) {
