@@ -133,9 +133,11 @@ impl Leases {
         let mut untold: Vec<&Entry> = entries.iter().filter(|entry| entry.credential.is_none()).collect();
         untold.sort_by_key(|entry| entry.used);
         let again: Vec<u32> = untold.into_iter().map(|entry| entry.user).chain(self.table.free()?).collect();
-        let used: HashSet<u32> = again.iter().copied().collect();
+        // There may be as many as there are ids, mostly in order: sorted, they are searched in no time.
+        let mut used = again.clone();
+        used.sort_unstable();
         let all = (0..self.ranges.count()).filter_map(|place| self.ranges.at(place));
-        let never = all.filter(|(user, _)| !used.contains(user));
+        let never = all.filter(|(user, _)| used.binary_search(user).is_err());
         let mut unused = never.chain(again.iter().filter_map(|user| self.ids_of(*user)));
         Ok(unused.find(|(user, _)| !taken.contains(user)))
     }
