@@ -252,3 +252,43 @@ fn picture_without_content(sandbox: &Path) -> Vec<(PathBuf, u64, u32)> {
     all.sort_by(|one, other| one.0.cmp(&other.0));
     all.into_iter().map(|(path, found)| (path, found.size(), found.uid())).collect()
 }
+
+#[test]
+fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
+    let site = Site::new();
+    let sandbox = site.sandbox("s");
+    fs::create_dir(sandbox.join("directory")).unwrap();
+    write(sandbox.join("directory/file"), "content", 0o644);
+    own(&sandbox, Account::batch());
+    let limited = |call: &std::process::Command, limit: &str| under(call, &["prlimit", &format!("--nofile={limit}")]);
+    for limit in ["5:5", "6:6", "12:12", "31:31"] {
+        let before = picture(&sandbox);
+        let setup = limited(&site.call("condor_glexec_setup", &site.switcher(), &sandbox), limit).output().unwrap();
+        failed(&setup, 1, &["limit of open files", "ulimit"]);
+        let mut run = site.helper("condor_glexec_pilot");
+        run.args(["run", "--glexec"])
+            .arg(site.switcher())
+            .arg("--execute")
+            .arg(site.execute())
+            .args(["--", "/bin/true"]);
+        failed(&limited(&run, limit).output().unwrap(), 240, &["limit of open files", "ulimit"]);
+        assert_eq!((picture(&sandbox), site.entries().len()), (before, 1), "{limit}");
+    }
+    // Deeper than there are descriptors, and a soft limit that is lower than the hard one.
+    let deep: PathBuf = (0..400).map(|_| "d").collect();
+    fs::create_dir_all(sandbox.join(&deep)).unwrap();
+    own(&sandbox, Account::batch());
+    for limit in ["64:64", "32:1024"] {
+        for helper in ["condor_glexec_setup", CLEANUP] {
+            succeeded(&limited(&site.call(helper, &site.switcher(), &sandbox), limit).output().unwrap());
+        }
+        assert!(sandbox.join(&deep).exists());
+        assert_eq!(site.entries(), ["s"], "{limit}");
+    }
+    let mut run = site.helper("condor_glexec_pilot");
+    run.args(["run", "--glexec"]).arg(site.switcher()).arg("--execute").arg(site.execute());
+    run.args(["--", "sh", "-c", "ulimit -Sn"]);
+    let output = limited(&run, "40:1024").output().unwrap();
+    succeeded(&output);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "40\n", "the payload has the caller's limit");
+}

@@ -18,7 +18,7 @@ use super::sandbox::{request_of, sandbox_of};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::proc::Variable;
-use crate::sys::process::End;
+use crate::sys::process::{End, Inherited};
 use crate::sys::{Errno, OwnedName, fd, proc, process, signal};
 use crate::wire::Halt;
 
@@ -165,7 +165,12 @@ impl Switcher {
     }
 
     /// Starts a call that is killed when this process ends, with `input` as descriptor 0, in a session of its own. The caller waits for it.
-    pub fn start_bound<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>, input: OwnedFd) -> Result<Bound> {
+    pub fn start_bound<'a>(
+        &self,
+        errand: impl IntoIterator<Item = &'a OsStr>,
+        input: OwnedFd,
+        inherited: Inherited,
+    ) -> Result<Bound> {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(errand);
@@ -174,7 +179,7 @@ impl Switcher {
         // The project's own switcher then ends as the payload does; whether that began is told on the socket.
         command.env(EXACT_STATUS, "1");
         command.stdin(input).stdout(writer).stderr(again);
-        let child = process::start_bound(&mut command).at("execute the switcher", &self.program)?;
+        let child = process::start_bound(&mut command, inherited).at("execute the switcher", &self.program)?;
         let held = process::open(process::number_of(&child)).at("hold the process of", &self.program)?;
         Ok(Bound { program: self.program.clone(), said, child, held })
     }

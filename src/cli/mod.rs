@@ -259,6 +259,20 @@ fn notice(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// So many descriptors a walk of two trees and a conversation need at least.
+const FEWEST_DESCRIPTORS: u64 = 32;
+
+/// Lets this process have as many descriptors as its hard limit allows, which must be enough; returns its soft limit from
+/// before. Trees are not walked half-way, and then there is no descriptor left to remove what was made.
+fn enough_descriptors() -> anyhow::Result<u64> {
+    let before = sys::fd::raise_limit().context("cannot raise the limit of open files")?;
+    let limit = sys::fd::soft_limit().context("cannot read the limit of open files")?;
+    if limit < FEWEST_DESCRIPTORS {
+        bail!("the hard limit of open files is {limit}, and {FEWEST_DESCRIPTORS} are needed: raise it (ulimit -Hn)");
+    }
+    Ok(before)
+}
+
 /// `<max-retries>` and `<min-delay>`.
 fn patience(max_retries: &OsStr, min_delay: &OsStr) -> anyhow::Result<Patience> {
     Ok(Patience { max_retries: number("max-retries", max_retries)?, min_delay: number("min-delay", min_delay)? })

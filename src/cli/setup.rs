@@ -58,6 +58,7 @@ pub(super) fn arguments(words: &[OsString]) -> Result<(Sandbox, Switcher, crate:
         return Err(anyhow!("too few arguments").into());
     };
     let patience = super::patience(max_retries, min_delay)?;
+    super::enough_descriptors()?;
     let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
     let switcher = Switcher::new(glexec, sandbox.credential(), super::idle_limit()?)?;
     Ok((sandbox, switcher, patience))

@@ -200,6 +200,11 @@ pub fn raise_limit() -> Result<u64> {
     Ok(soft)
 }
 
+/// How many descriptors this process may have (its soft limit, RLIMIT_NOFILE).
+pub fn soft_limit() -> Result<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft)
+}
+
 /// Lets this process, and what it executes, have no more than so many descriptors, unless it asks for more.
 pub fn set_soft_limit(descriptors: u64) -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;

@@ -99,11 +99,22 @@ pub fn start_in_root(command: &mut Command) -> std::io::Result<Child> {
     started
 }
 
+/// What a process gets of a caller's that this process has changed for itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    /// The permission bits that new files do not get.
+    pub umask: u32,
+    /// How many descriptors it may have (its soft limit, RLIMIT_NOFILE), if that differs from this process's.
+    pub descriptors: Option<u64>,
+}
+
 /// Starts a command in the root directory and in a session of its own that is killed when the calling thread ends (PR_SET_PDEATHSIG, prctl(2); not
 /// what it becomes by executing a set-user-ID program).
-pub fn start_bound(command: &mut Command) -> std::io::Result<Child> {
+pub fn start_bound(command: &mut Command, inherited: Inherited) -> std::io::Result<Child> {
     let above = own_number();
     let prepare = move || {
+        set_umask(inherited.umask);
+        inherited.descriptors.map_or(Ok(()), fd::set_soft_limit)?;
         namespace::die_with_parent(libc::SIGKILL)?;
         if parent() != above {
             // It was killed before the kernel knew that this is to be told.
@@ -111,7 +122,7 @@ pub fn start_bound(command: &mut Command) -> std::io::Result<Child> {
         }
         Ok(lead_session()?)
     };
-    // SAFETY: between fork and exec it makes three system calls, and allocates nothing.
+    // SAFETY: between fork and exec it makes a few system calls, and allocates nothing.
     unsafe { command.current_dir("/").pre_exec(prepare) }.spawn()
 }
 

@@ -2,14 +2,22 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::OnceLock;
 
 use super::DEEPEST;
 use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Name};
+use crate::sys::{Dir, Name, fd};
 
 /// So many of the lowest directories stay open, and the top; those between are opened again on the way back. It keeps a walk
-/// of the deepest tree below the usual limit of 1,024 descriptors.
-const KEPT_OPEN: usize = 256;
+/// of the deepest tree below the usual limit of 1,024 descriptors, and below a quarter of any other.
+fn kept_open() -> usize {
+    const MOST: usize = 256;
+    static KEPT_OPEN: OnceLock<usize> = OnceLock::new();
+    *KEPT_OPEN.get_or_init(|| {
+        let limit = fd::soft_limit().ok().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        (limit / 4).clamp(2, MOST)
+    })
+}
 
 /// The most bytes of a path that are kept.
 const LONGEST_SHOWN: usize = 4096;
@@ -93,7 +101,7 @@ impl Descent {
 
     /// Goes down into an open subdirectory of this directory.
     pub fn enter(&mut self, name: Name<'_>, dir: Dir) -> Result<()> {
-        if let Some(above) = self.levels.len().checked_sub(KEPT_OPEN).filter(|above| *above > 0) {
+        if let Some(above) = self.levels.len().checked_sub(kept_open()).filter(|above| *above > 0) {
             if let Open::Yes(dir) = &self.levels[above].dir {
                 let identity = dir.stat_self().at("examine a directory above", self.path())?.identity();
                 self.levels[above].dir = Open::No(identity);

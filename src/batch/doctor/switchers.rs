@@ -16,6 +16,7 @@ use crate::batch::retry::Attempt;
 use crate::batch::switcher::{Switcher, installed};
 use crate::error::Result;
 use crate::shown::Shown;
+use crate::sys::process::Inherited;
 use crate::sys::{proc, process};
 use crate::wire::Links;
 
@@ -188,7 +189,7 @@ fn order(subject: &Subject, program: &Path) -> Order {
         keeps_sandbox: false,
         links: Links::Copy,
         environment: Vec::new(),
-        umask: 0o022,
+        inherited: Inherited { umask: 0o022, descriptors: None },
         timeout: Some(Duration::from_secs(60)),
         grace: 1,
         command: ["/bin/sh", "-c", differs, "sh", &caller].map(Into::into).to_vec(),

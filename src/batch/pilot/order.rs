@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::sys::process::Inherited;
 use crate::wire::Links;
 
 /// A payload, and what becomes of its files.
@@ -29,8 +30,8 @@ pub struct Order {
     pub links: Links,
     /// The payload's variables, `NAME=VALUE` each.
     pub environment: Vec<Vec<u8>>,
-    /// The caller's umask, which the payload gets unless the switcher gives it another one.
-    pub umask: u32,
+    /// What the payload gets of the caller's, unless the switcher gives it something else.
+    pub inherited: Inherited,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
     /// How many seconds it may take to end when it is asked to.

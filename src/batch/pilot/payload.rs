@@ -55,10 +55,7 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
     let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper.as_os_str()];
     let passed = [OsStr::new("-"); 3];
     let errand = fixed.into_iter().chain(passed).chain(order.command.iter().map(AsRef::as_ref));
-    let own = process::set_umask(order.umask);
-    let bound = switcher.start_bound(errand, theirs);
-    process::set_umask(own);
-    let bound = bound?;
+    let bound = switcher.start_bound(errand, theirs, order.inherited)?;
     let wrapper = Wrapper { socket: ours };
     match wait_for_greeting(&wrapper, &bound, signals, switcher.limit()) {
         Ok(Greeting::Heard) => {}

@@ -26,6 +26,7 @@ use crate::batch::pilot::diary::Diary;
 use crate::batch::pilot::interrupt::Urgent;
 use crate::shown::Shown;
 use crate::sys;
+use crate::sys::process::Inherited;
 
 /// The command's name.
 const NAME: &str = "condor_glexec_pilot";
@@ -269,8 +270,12 @@ pub fn main() -> ExitCode {
     if let Err(cause) = sys::fd::close_above_2_on_exec() {
         return refuse(&anyhow!("cannot close the caller's other descriptors: {cause}"));
     }
+    let inherited = match super::enough_descriptors() {
+        Ok(descriptors) => Inherited { umask, descriptors: Some(descriptors) },
+        Err(error) => return refuse(&error),
+    };
     match matches.subcommand() {
-        Some(("run", matches)) => run::main(matches, umask),
+        Some(("run", matches)) => run::main(matches, inherited),
         Some(("recover", matches)) => recover::recover(matches),
         Some(("renew-proxy", matches)) => recover::renew(matches),
         Some(("doctor", matches)) => doctor::main(matches),

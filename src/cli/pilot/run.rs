@@ -18,19 +18,20 @@ use crate::batch::pilot::supervise::Asked;
 use crate::batch::pilot::{PROXY, credential};
 use crate::batch::switcher;
 use crate::shown::Shown;
+use crate::sys::process::Inherited;
 use crate::tree::beside::sandbox_of;
 
 /// What the switcher is called with where the caller has no credential.
 const PLACEHOLDER: &[u8] = b"a placeholder\n";
 
 /// Runs the command.
-pub fn main(matches: &ArgMatches, umask: u32) -> ExitCode {
+pub fn main(matches: &ArgMatches, inherited: Inherited) -> ExitCode {
     let started = Instant::now();
     let file = match absolute(matches, "report").and_then(|path| path.map(ReportFile::open).transpose()) {
         Ok(file) => file,
         Err(error) => return super::refuse(&error),
     };
-    let order = match order(matches, umask) {
+    let order = match order(matches, inherited) {
         Ok(order) => order,
         Err(error) => {
             let ended = super::refuse(&error);
@@ -65,7 +66,7 @@ fn deliver(file: Option<ReportFile>, report: &Value) {
 }
 
 /// What the arguments ask for.
-fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
+fn order(matches: &ArgMatches, inherited: Inherited) -> anyhow::Result<Order> {
     let credential = match credential_path(matches)? {
         Some(path) => credential::read(&path)?,
         None => PLACEHOLDER.to_vec(),
@@ -102,7 +103,7 @@ fn order(matches: &ArgMatches, umask: u32) -> anyhow::Result<Order> {
         keeps_sandbox: matches.get_flag("keep-sandbox"),
         links: crate::cli::cleanup::links()?,
         environment,
-        umask,
+        inherited,
         timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         grace: grace.map_or(10, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
         command,
