@@ -603,7 +603,13 @@ fn a_job_below_a_monitoring_sudo_does_not_outlive_the_agent_above_it() {
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
     wait_until("the job has begun", || sandbox.join("ready").exists());
-    let job = marked_with(&sandbox)[0];
+    // While it becomes another program it shows no mark.
+    let mut marked = Vec::new();
+    wait_until("the job shows its mark", || {
+        marked = marked_with(&sandbox);
+        !marked.is_empty()
+    });
+    let job = marked[0];
     let above = nix::unistd::Pid::from_raw(parent(job).unwrap().cast_signed());
     nix::sys::signal::kill(above, nix::sys::signal::SIGKILL).unwrap();
     assert_eq!(starter.status(), 137);
