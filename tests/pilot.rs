@@ -1180,7 +1180,8 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             "--",
             "sh",
             "-c",
-            "echo begun >begun; (setsid sleep 60 &) ; for n in 1 2 3 4 5; do echo $n >>count; sleep 0.01; done",
+            // For a good part of the time it is the payload that runs.
+            "echo begun >begun; (setsid sleep 60 &) ; for n in 1 2 3 4 5; do echo $n >>count; sleep 0.1; done",
         ]);
         call
     };
