@@ -309,7 +309,7 @@ fn a_payload_whose_words_cannot_be_written_sees_a_broken_pipe_and_the_caller_is_
     let (log, report) = (pilot.site.scratch().join("log"), pilot.site.scratch().join("report"));
     let call = pilot.run();
     let shell = format!(
-        "ulimit -f 8; {} --report {} -- head -c 1000000 /dev/zero >{}",
+        "ulimit -f 1024; {} --report {} -- head -c 3000000 /dev/zero >{}",
         line(&call),
         report.display(),
         log.display()
@@ -317,7 +317,7 @@ fn a_payload_whose_words_cannot_be_written_sees_a_broken_pipe_and_the_caller_is_
     let mut command = Account::batch().command("bash");
     let output = command.args(["-c", &shell]).env_clear().envs(support::variables_of(&call)).output().unwrap();
     let line = failed(&output, 141, &["cannot write all that the payload has said to standard output", "EFBIG"]);
-    assert_eq!(fs::metadata(&log).unwrap().len(), 8 * 1024);
+    assert_eq!(fs::metadata(&log).unwrap().len(), 1 << 20);
     let report: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(report["notices"][0], line.trim_end());
 }
