@@ -758,7 +758,7 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
 }
 
 #[test]
-fn files_that_somebody_else_has_brought_back_meanwhile_are_left_where_they_are() {
+fn nobody_else_brings_the_files_back_while_the_pilot_does_and_what_it_leaves_is_whole() {
     let pilot = Pilot::new();
     let waiting = pilot.site.path().join("waiting");
     set_mode(pilot.site.path(), 0o777);
@@ -775,9 +775,11 @@ fn files_that_somebody_else_has_brought_back_meanwhile_are_left_where_they_are()
     wait_until("the files begin to come back", || waiting.exists());
     let mut cleanup = pilot.site.helper("condor_glexec_cleanup");
     cleanup.arg(pilot.site.switcher()).arg(CREDENTIAL).arg(pilot.sandbox("s")).args(["0", "0"]);
-    succeeded(&cleanup.output().unwrap());
+    cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1");
+    failed(&cleanup.output().unwrap(), 1, &["another helper works on it"]);
     fs::remove_file(&waiting).unwrap();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(243));
+    succeeded(&cleanup.output().unwrap());
     assert_eq!(text(pilot.sandbox("s").join("file")), "result\n");
 }
 
