@@ -42,7 +42,7 @@ pub fn is_wanted() -> bool {
     std::env::var_os(NAME).is_some_and(|place| !place.is_empty())
 }
 
-/// As [`write`], for facts of any kind about what a program has done; those that every line has are added.
+/// As [`write()`], for facts of any kind about what a program has done; those that every line has are added.
 pub fn write_line(helper: &str, took: Duration, status: Option<u8>, facts: Value) -> Result<(), String> {
     let Some(place) = std::env::var_os(NAME).filter(|place| !place.is_empty()) else { return Ok(()) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -2,11 +2,11 @@
 //! for links' sake alone: the agent opens what one leads to with the job user's rights, and the kernel is asked, beneath
 //! the top, whether one leaves; what it finds is not used otherwise.
 //!
-//! - [`send`] walks a tree and turns it into records;
+//! - [`mod@send`] walks a tree and turns it into records;
 //! - [`build`] makes a tree from records;
-//! - [`copy`] copies one within one user's;
-//! - [`remove`] deletes one;
-//! - [`measure`] tells what a copy of one needs;
+//! - [`mod@copy`] copies one within one user's;
+//! - [`mod@remove`] deletes one;
+//! - [`mod@measure`] tells what a copy of one needs;
 //! - [`content`] copies a large file's content;
 //! - [`links`] tells where symbolic links lead;
 //! - `target` opens the file that a link leads to;
