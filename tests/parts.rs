@@ -1,4 +1,4 @@
-//! scripts/test itself: a part that fails keeps no other from being run, and is named at the end.
+//! scripts/test and ci/checks themselves: a part that fails keeps no other from being run, and is named at the end.
 //!
 //! Cargo and all others that it calls are played by a script that tells how it was called.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -21,10 +21,11 @@ echo "$call" >>"$CALLS"
 "#;
 
 /// What each part calls, as a pattern of bash's, and the part's name; the last two are parts of --long.
-const PARTS: [(&str, &str); 9] = [
+const PARTS: [(&str, &str); 10] = [
     ("cargo fmt *", "format"),
     ("cargo clippy *", "lints"),
     ("shellcheck *", "scripts"),
+    ("checks *", "checks beside the tests"),
     ("cargo test --locked --no-fail-fast  ", "real accounts and the real sudo"),
     ("cargo test *rootless*", "the project's own switcher"),
     ("debian-root *--test shape*", "some of the tests in a Debian 13"),
@@ -43,7 +44,7 @@ impl Project {
             fs::create_dir(project.0.path().join(folder)).unwrap();
         }
         fs::copy(script, project.0.path().join("scripts/test")).unwrap();
-        for name in ["ci/provision", "ci/debian-root", "bin/cargo", "bin/rustc", "bin/shellcheck", "bin/ps"] {
+        for name in ["ci/provision", "ci/debian-root", "ci/checks", "bin/cargo", "bin/rustc", "bin/shellcheck", "bin/ps"] {
             let path = project.0.path().join(name);
             fs::write(&path, PLAYED).unwrap();
             fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
@@ -89,5 +90,37 @@ fn the_tests_in_a_debian_and_those_that_take_long_are_run_when_they_are_asked_fo
     assert!(nix::unistd::geteuid().is_root(), "this test runs all parts: run it as root (scripts/test)");
     let project = Project::new();
     let ran = |words: &[&str]| project.run(words, "none").1.len();
-    assert_eq!((ran(&[]), ran(&["--here"])), (7, 2));
+    assert_eq!((ran(&[]), ran(&["--here"])), (8, 2));
+}
+
+#[test]
+fn a_check_that_is_not_run_is_named_with_its_reason_and_one_that_fails_is_the_status() {
+    let project = Project::new();
+    let top = project.0.path();
+    fs::create_dir(top.join("ci/check")).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/checks"), top.join("ci/checks")).unwrap();
+    let check = |name: &str, act: &str| {
+        let path = top.join("ci/check").join(name);
+        fs::write(&path, format!("#!/bin/sh\n# what it is for\n{act}\n")).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    };
+    check("able", "exit 0");
+    check("lacking", "echo no such tool >&3; exit 77");
+    let checked = |words: &[&str]| {
+        let mut command = Command::new("bash");
+        let output = command.arg(top.join("ci/checks")).args(["--summary", "summary"]).args(words).output().unwrap();
+        let summary = fs::read_to_string(top.join("summary")).unwrap_or_default();
+        fs::remove_file(top.join("summary")).ok();
+        (output.status.code(), summary.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let (status, summary) = checked(&[]);
+    let [able, lacking] = &summary[..] else { panic!("{summary:?}") };
+    assert_eq!(status, Some(0), "{summary:?}");
+    assert!(able.starts_with("ok, in ") && able.ends_with(": check able"), "{able}");
+    assert_eq!(lacking.trim_end(), "NOT RUN: check lacking: no such tool");
+    check("broken", "exit 3");
+    let (status, summary) = checked(&[]);
+    assert_eq!((status, summary.len()), (Some(1), 3), "{summary:?}");
+    assert!(summary[1].starts_with("FAILED, status 3, in ") && summary[1].ends_with(": check broken"), "{summary:?}");
+    assert_eq!((checked(&["able"]).1.len(), checked(&["unknown"]).0), (1, Some(1)));
 }
