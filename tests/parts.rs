@@ -44,7 +44,9 @@ impl Project {
             fs::create_dir(project.0.path().join(folder)).unwrap();
         }
         fs::copy(script, project.0.path().join("scripts/test")).unwrap();
-        for name in ["ci/provision", "ci/debian-root", "ci/checks", "bin/cargo", "bin/rustc", "bin/shellcheck", "bin/ps"] {
+        for name in
+            ["ci/provision", "ci/debian-root", "ci/checks", "bin/cargo", "bin/rustc", "bin/shellcheck", "bin/ps"]
+        {
             let path = project.0.path().join(name);
             fs::write(&path, PLAYED).unwrap();
             fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
