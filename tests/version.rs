@@ -68,11 +68,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
         match entry.file_type().unwrap() {
-            kind if kind.is_dir() => {
-                if !NOT_SOURCE.contains(&entry.file_name().to_str().unwrap()) {
-                    found.extend(files(&entry.path()));
-                }
-            }
+            kind if kind.is_dir() && NOT_SOURCE.contains(&entry.file_name().to_str().unwrap()) => {}
+            kind if kind.is_dir() => found.extend(files(&entry.path())),
             kind if kind.is_file() => found.push(entry.path()),
             _ => {}
         }
