@@ -1,5 +1,5 @@
 //! Tries every way to make a file set-user-ID or set-group-ID, in the directory that is its first word: one line for each, with the error's
-//! number or 0. The last lines name what has such bits then.
+//! number or 0. The last lines name what has such bits then. Of the system calls, those that take a plain path are x86's alone.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::ffi::CString;
@@ -14,7 +14,9 @@ fn main() {
         std::fs::write(place.join(name), "").unwrap();
     }
     std::fs::create_dir(place.join("directory")).unwrap();
-    let (file, directory) = (new("file"), new("directory"));
+    let file = new("file");
+    #[cfg(target_arch = "x86_64")]
+    let directory = new("directory");
     let open = std::fs::File::open(place.join("open file")).unwrap();
     let open = libc::c_long::from(open.as_raw_fd());
     let creates = libc::c_long::from(libc::O_CREAT | libc::O_WRONLY);
@@ -25,22 +27,29 @@ fn main() {
             call(&format!("{way} {what}"), number, arguments(path.as_ptr() as libc::c_long));
         };
         let path = file.as_ptr() as libc::c_long;
+        #[cfg(target_arch = "x86_64")]
         call(&format!("chmod {what}"), libc::SYS_chmod, [path, bits, none, none, none]);
         call(&format!("fchmod {what}"), libc::SYS_fchmod, [open, bits, none, none, none]);
         call(&format!("fchmodat {what}"), libc::SYS_fchmodat, [here, path, bits, none, none]);
         call(&format!("fchmodat2 {what}"), 452, [here, path, bits, none, none]);
+        #[cfg(target_arch = "x86_64")]
         call(
             &format!("chmod of a directory {what}"),
             libc::SYS_chmod,
             [directory.as_ptr() as libc::c_long, bits, none, none, none],
         );
+        #[cfg(target_arch = "x86_64")]
         try_new("open", libc::SYS_open, &|path| [path, creates, bits, none, none]);
         try_new("openat", libc::SYS_openat, &|path| [here, path, creates, bits, none]);
+        #[cfg(target_arch = "x86_64")]
         try_new("creat", libc::SYS_creat, &|path| [path, bits, none, none, none]);
         let regular = bits | libc::c_long::from(libc::S_IFREG);
+        #[cfg(target_arch = "x86_64")]
         try_new("mknod", libc::SYS_mknod, &|path| [path, regular, none, none, none]);
         try_new("mknodat", libc::SYS_mknodat, &|path| [here, path, regular, none, none]);
+        #[cfg(target_arch = "x86_64")]
         let nameless = libc::c_long::from(libc::O_TMPFILE | libc::O_WRONLY);
+        #[cfg(target_arch = "x86_64")]
         call(
             &format!("open without a name {what}"),
             libc::SYS_open,
@@ -68,10 +77,14 @@ fn main() {
         call(&format!("io_uring {number}"), number, [none; 5]);
     }
     // What has no such bits is as ever: a mode that is not looked at, among others.
+    #[cfg(target_arch = "x86_64")]
     let path = file.as_ptr() as libc::c_long;
+    #[cfg(target_arch = "x86_64")]
     call("plain chmod", libc::SYS_chmod, [path, 0o1755, none, none, none]);
+    #[cfg(target_arch = "x86_64")]
     call("plain open", libc::SYS_open, [path, libc::c_long::from(libc::O_RDONLY), 0o6000, none, none]);
     call("plain openat", libc::SYS_openat, [here, new("plain").as_ptr() as libc::c_long, creates, 0o644, none]);
+    #[cfg(target_arch = "x86_64")]
     call("plain mkdir", libc::SYS_mkdir, [new("plain mkdir").as_ptr() as libc::c_long, 0o6755, none, none, none]);
     for entry in std::fs::read_dir(&place).unwrap().flatten() {
         let mode = entry.metadata().unwrap().permissions().mode();
