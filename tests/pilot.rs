@@ -762,10 +762,8 @@ fn nobody_else_brings_the_files_back_while_the_pilot_does_and_what_it_leaves_is_
     let pilot = Pilot::new();
     let waiting = pilot.site.path().join("waiting");
     set_mode(pilot.site.path(), 0o777);
-    // Where helpers can't see each other.
-    set_mode(pilot.site.execute(), 0o1733);
     let switcher = pilot.switcher_that(&format!(
-        "case $2 in enter) touch {w}.ran ;; serve) if [ -e {w}.ran ]; then touch {w}; while [ -e {w} ]; do sleep 0.02; done; fi ;; esac",
+        "case $2 in enter) touch {w}.ran ;; serve) if [ -e {w}.ran ]; then touch {w}; while [ -e {w} ]; do sleep 0.02; done; exit 1; fi ;; esac",
         w = waiting.display()
     ));
     let mut call = pilot.call("run");
