@@ -156,7 +156,7 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
         Whom::Sandbox => "-".to_owned(),
     };
     let mut errand = ["hunt", &user, &root, &number, &grace, &order.asks.to_string()].map(OsString::from).to_vec();
-    errand.push(super::sandbox::family_of(retained)?);
+    errand.push(super::identity::family_of(retained)?);
     Ok(errand)
 }
 

@@ -9,7 +9,7 @@ pub struct Report<'a> {
     notice: &'a mut dyn FnMut(&str),
     /// The sandbox that the command is about, or the retained proxy.
     pub about: PathBuf,
-    /// The name under which the log follows the sandbox; see [`super::sandbox::request_of`].
+    /// The name under which the log follows the sandbox; see [`super::identity::request_of`].
     pub request: Option<String>,
     /// The statuses of the switcher's calls that failed in a way that may pass.
     pub statuses: Vec<i32>,

@@ -8,17 +8,19 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::credential::read_credential;
+use super::identity::{family_of, request};
 use super::ticket::Ticket;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::fd::{self, Lock};
-use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Time, attribute, process};
+use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, attribute, process};
 use crate::tree;
 use crate::tree::beside::Place;
 
@@ -30,9 +32,6 @@ const A_MOMENT: Duration = Duration::from_millis(500);
 
 /// So many other users are looked at who have left something beside a sandbox.
 const MOST_OWNERS: usize = 16;
-
-/// A credential is smaller: at most what one message to the agent holds.
-pub const LONGEST_PROXY: u64 = crate::wire::frame::CHUNK as u64;
 
 /// The names of one sandbox, and who works on it.
 #[derive(Debug)]
@@ -439,65 +438,5 @@ fn lock(path: &Path) -> Result<File> {
         // A file system without locks protects nobody.
         Err(Errno::ENOLCK | Errno::EOPNOTSUPP) => Ok(file),
         locked => locked.at("lock", path).map(|()| file),
-    }
-}
-
-/// The value of the mark that every process of a job carries: the path of the retained directory, with no link in it, so that
-/// every way to name the sandbox gives the same. The directory itself may be gone.
-pub fn family_of(retained: &Path) -> Result<OsString> {
-    let (Some(parent), Some(name)) = (retained.parent(), retained.file_name()) else {
-        return Err(Error::refused(retained, "the retained proxy is in a directory of its own"));
-    };
-    let parent = parent.canonicalize().at("find the real path of", parent)?;
-    Ok(parent.join(name).into_os_string())
-}
-
-/// The sandbox whose retained proxy this is; of any other credential its own path.
-pub fn sandbox_of(credential: &Path) -> PathBuf {
-    let retained = credential.parent().unwrap_or(credential).as_os_str().as_bytes();
-    retained.strip_suffix(b".condor").map_or(credential.to_path_buf(), |path| OsStr::from_bytes(path).into())
-}
-
-/// The name under which the log follows a sandbox through setup, run, kills and cleanup: the caller's own (`GLEXEC_ID`), else
-/// what no other sandbox of this machine has or ever had: the inode of the directory in which the starter stands, and the
-/// moment when it was made, where the file system keeps that.
-pub fn request_of(retained: &Path) -> Option<String> {
-    let parent = Dir::open(retained.parent()?).ok()?;
-    let retained = retained.file_name()?.as_bytes();
-    request(&parent, Name::new(retained.strip_suffix(b".condor")?)?, Name::new(retained)?)
-}
-
-fn request(parent: &Dir, sandbox: Name<'_>, retained: Name<'_>) -> Option<String> {
-    if let Some(name) = std::env::var_os("GLEXEC_ID").filter(|name| !name.is_empty()) {
-        return Some(crate::shown::Shown::os(&name).to_string());
-    }
-    // It is the one of the two that is the batch user's; until a setup has moved it, the sandbox.
-    let mut own = [sandbox, retained].into_iter().filter_map(|name| {
-        let found = parent.stat(name).ok()?;
-        (found.kind() == Kind::Directory && found.uid() == process::user()).then_some((name, found))
-    });
-    let (name, found) = own.next()?;
-    let born = parent.born(name).unwrap_or(Time { seconds: 0, nanoseconds: 0 });
-    Some(format!("{:x}.{:x}.{:x}", found.identity().1, born.seconds, born.nanoseconds))
-}
-
-/// Reads the credential at a path of the caller's, which may be a link.
-pub fn read_credential_at(path: &Path) -> Result<Vec<u8>> {
-    let opened = File::options().read(true).custom_flags(sys::file::NO_WAIT).open(path);
-    read_credential(opened.at("open the credential", path)?, path)
-}
-
-/// Reads a credential: an open regular file, not empty, of a credential's size.
-pub fn read_credential(file: File, path: &Path) -> Result<Vec<u8>> {
-    let stat = sys::file::stat(&file).at("examine", path)?;
-    if stat.kind() != Kind::File {
-        return Err(Error::refused(path, "a proxy is a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(LONGEST_PROXY + 1).read_to_end(&mut content).at("read", path)?;
-    match content.len() as u64 {
-        0 => Err(Error::refused(path, "the proxy is empty")),
-        1..=LONGEST_PROXY => Ok(content),
-        _ => Err(Error::refused(path, format!("it is larger than {LONGEST_PROXY} bytes: that is no proxy"))),
     }
 }

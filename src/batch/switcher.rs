@@ -13,8 +13,8 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::identity::{request_of, sandbox_of};
 use super::retry::Attempt;
-use super::sandbox::{request_of, sandbox_of};
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::proc::Variable;

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::agent::Called;
+use super::credential::read_credential;
 use super::retry::Attempt;
-use super::sandbox::{Found, Retained, Sandbox, read_credential};
+use super::sandbox::{Found, Retained, Sandbox};
 use super::switcher::Switcher;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::{Dir, Errno, Name};

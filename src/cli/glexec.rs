@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::log;
-use crate::batch::sandbox::sandbox_of;
+use crate::batch::identity::sandbox_of;
 use crate::batch::switcher::EXACT_STATUS;
 use crate::shown::Shown;
 use crate::switch::payload::{PATH, Payload, Proxy};

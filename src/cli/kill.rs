@@ -10,9 +10,9 @@ use clap::{Arg, ArgAction, ArgMatches};
 use serde_json::{Value, json};
 
 use super::Exit;
+use crate::batch::identity::{request_of, sandbox_of};
 use crate::batch::kill::{self, Order, Whom};
 use crate::batch::report::Hunted;
-use crate::batch::sandbox::{request_of, sandbox_of};
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Report};
 use crate::shown::Shown;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// The variable that marks every process of a sandbox's family; see [`crate::batch::sandbox::family_of`].
+/// The variable that marks every process of a sandbox's family; see [`crate::batch::identity::family_of`].
 pub const FAMILY: &str = "_GLEXEC_HELPERS_FAMILY";
 
 /// Variables of a starter that are its secrets and no business of a job.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Finding, Level, expiry};
-use crate::batch::sandbox::read_credential_at;
+use crate::batch::credential::read_credential_at;
 use crate::shown::Shown;
 use crate::sys::process;
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use crate::batch::sandbox::read_credential;
+use crate::batch::credential::read_credential;
 use crate::error::{Context as _, Error, Result};
 use crate::shown::Shown;
 use crate::sys::file;
