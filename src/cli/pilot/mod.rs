@@ -170,7 +170,7 @@ the sandbox; 244 the payload's own status was one of 240 to 244.",
         .arg(option(
             "timeout",
             "TIME",
-            "How long the payload may run: seconds, or 30s, 5m, 2h, 1d [default: 0, for ever]",
+            "How long the payload may run: seconds, or 30s, 5m, 2h, 1d [default: 0, no limit]",
         ))
         .arg(option("grace", "TIME", "How long it may take to end when it is asked to, as --timeout [default: 10]"))
         .arg(
