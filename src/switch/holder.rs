@@ -1,6 +1,7 @@
 //! The guards of the calls that are made with a lease: through them its namespace can be opened.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use super::members;
 use super::refusal::{Refusal, Result};
@@ -26,7 +27,17 @@ impl Holder {
         let is = |found: proc::Entry| found.started == self.started && !found.has_ended();
         proc::entry(self.pid).is_ok_and(|found| found.is_some_and(is))
     }
+
+    /// Whether it has ended, or does so within a moment: one that was killed still shows for a while, but nothing of it can be
+    /// opened any more.
+    fn has_ended_soon(&self) -> bool {
+        let ended = |held| process::wait_for_end(&held, A_MOMENT).unwrap_or(false);
+        !self.lives() || process::open(self.pid).is_ok_and(ended) || !self.lives()
+    }
 }
+
+/// A process that was killed is gone within it.
+const A_MOMENT: Duration = Duration::from_secs(2);
 
 /// The user namespace in which processes of a lease live. A payload may have made another one in there, of which it is the owner: whoever
 /// joined that would be in its hands.
@@ -42,7 +53,7 @@ pub fn namespace_of(ids: (u32, u32), holders: &[Holder]) -> Result<Option<OwnedF
     if found.is_some() || members.is_empty() {
         return Ok(found);
     }
-    if let Some(guard) = holders.first() {
+    if let Some(guard) = holders.iter().find(|holder| !holder.has_ended_soon()) {
         return Err(Refusal::internal(format!(
             "the namespace of the lease cannot be opened through its guard, process {}: is glexec installed readable (mode 0755)?",
             guard.pid
