@@ -211,7 +211,7 @@ fn tell_left(sandbox: &Sandbox, report: &mut Report<'_>, left: &[OwnedName]) {
         let path = sandbox.path().join(name.name().os());
         let path = Shown::os(&path);
         report.notice(&format!(
-            "{path}: this was in the sandbox before the job and cannot be removed by you; it stays in it"
+            "{path}: this was in the sandbox before the job and cannot be removed by you; it stays there; root can: rm -rf {path}"
         ));
     }
 }

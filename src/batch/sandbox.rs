@@ -146,7 +146,7 @@ impl Sandbox {
     pub fn retained(&self) -> Result<Retained> {
         let stat = match self.place.parent.stat(self.retained.name()) {
             Err(Errno::ENOENT) => {
-                return Ok(if self.marked_aside().is_some() { Retained::Aside } else { Retained::Absent });
+                return Ok(if self.marked_aside().is_empty() { Retained::Absent } else { Retained::Aside });
             }
             stat => stat.at("examine", self.retained_path())?,
         };
@@ -183,7 +183,7 @@ impl Sandbox {
     pub fn settle(&self) -> Result<Retained> {
         match self.retained()? {
             Retained::Aside => {
-                if let Some(name) = self.marked_aside() {
+                if let Some(name) = self.marked_aside().first() {
                     let back = self.place.parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
                     back.at("give its name back to", self.retained_path())?;
                 }
@@ -379,21 +379,8 @@ impl Sandbox {
         found
     }
 
-    /// The temporary name of a marked directory beside the sandbox.
-    pub fn marked_aside(&self) -> Option<OwnedName> {
-        let mut found = None;
-        self.place.visit_leftovers(|name, owner| {
-            if owner == self.user && self.is_marked(name) {
-                found = Some(OwnedName::from(name));
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
-        found
-    }
-
     /// The temporary names of all marked directories beside the sandbox.
-    pub fn all_marked_aside(&self) -> Vec<OwnedName> {
+    pub fn marked_aside(&self) -> Vec<OwnedName> {
         self.place.leftovers_of(self.user).into_iter().filter(|name| self.is_marked(name.name())).collect()
     }
 

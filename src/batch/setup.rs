@@ -13,7 +13,8 @@
 //! 8. everything else in O is deleted, and then R, in the background if it is much. R holds the proxy, so that its name is
 //!    known as long as it is not alone in O.
 //!
-//! Who deletes has the ticket ([`Ticket`]) of this helper: cleanup waits for it. Up to step 7 a failure puts everything back; a helper that is killed leaves what cleanup understands.
+//! The process that deletes holds the ticket ([`Ticket`]) of this helper: cleanup waits for it. Up to step 7 a failure puts
+//! everything back; a helper that is killed leaves what cleanup understands.
 
 use std::fs::File;
 

@@ -34,7 +34,7 @@ impl Left {
         let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
         // As long as the proxy is not alone in the retained directory, a marked one beside it holds it alone. One that is being
         // removed may be empty by now.
-        let aside = sandbox.all_marked_aside().into_iter().map(|name| sandbox.place.path_of(name.name()));
+        let aside = sandbox.marked_aside().into_iter().map(|name| sandbox.place.path_of(name.name()));
         let sandbox = match aside.chain([sandbox.retained_path()]).find_map(|holder| only_entry(&holder)) {
             Some(name) => Sandbox::find(path, &name)?,
             None => sandbox,
