@@ -1,4 +1,5 @@
-//! Arguments, exit statuses and calls of the switcher, which is a script here: what needs neither root nor accounts.
+//! Arguments, exit statuses and calls of the switcher, which is a script here: what needs neither
+//! root nor accounts.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -20,10 +21,16 @@ use tempfile::TempDir;
 /// Every command with its positional arguments; the last one of two takes any others.
 const COMMANDS: [(&str, &str); 6] = [
     ("condor_glexec_setup", "<glexec> <proxy> <sandbox> <max-retries> <min-delay>"),
-    ("condor_glexec_run", "<glexec> <proxy> <sandbox> <wrapper> <stdin> <stdout> <stderr> <cmd> [arg…]"),
+    (
+        "condor_glexec_run",
+        "<glexec> <proxy> <sandbox> <wrapper> <stdin> <stdout> <stderr> <cmd> [arg…]",
+    ),
     ("condor_glexec_job_wrapper", "<stdin> <stdout> <stderr> <cmd> [arg…]"),
     ("condor_glexec_cleanup", "<glexec> <proxy> <sandbox> <max-retries> <min-delay>"),
-    ("condor_glexec_kill", "[options] <glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>"),
+    (
+        "condor_glexec_kill",
+        "[options] <glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>",
+    ),
     ("condor_glexec_update_proxy", "<glexec or -> <new-proxy-path> <proxy> <sandbox>"),
 ];
 
@@ -36,7 +43,8 @@ const UPDATE: &str = COMMANDS[5].0;
 /// The commands that can call a switcher here.
 const CALLERS: [&str; 4] = [SETUP, CLEANUP, KILL, RUN];
 
-/// Those that call it again, each with its statuses after a failure for good, and after the last retry.
+/// Those that call it again, each with its statuses after a failure for good, and after the last
+/// retry.
 const RETRYING: [(&str, i32, i32); 3] = [(SETUP, 2, 3), (CLEANUP, 1, 1), (KILL, 2, 3)];
 
 /// A switcher that writes down how it was called.
@@ -71,7 +79,8 @@ impl Bench {
         let sandbox = directory.path().join(sandbox.as_ref());
         fs::create_dir(&sandbox).unwrap();
         write(sandbox.join(proxy.as_ref()), "the proxy\n", 0o600);
-        let bench = Bench { directory, sandbox, proxy: proxy.as_ref().to_owned(), target: OnceCell::new() };
+        let bench =
+            Bench { directory, sandbox, proxy: proxy.as_ref().to_owned(), target: OnceCell::new() };
         let text = format!("#!/bin/sh\nhere=${{0%/*}}\necho >>$here/calls\n{script}\n");
         executable(&bench.switcher(), text.as_bytes());
         bench
@@ -134,7 +143,9 @@ impl Bench {
             }
             RUN => {
                 words.extend([self.proxy.clone(), self.sandbox.clone().into_os_string()]);
-                words.extend(["/w", "-", "-", "-", "/job", "", "--help", "--", "a b"].map(OsString::from));
+                words.extend(
+                    ["/w", "-", "-", "-", "/job", "", "--help", "--", "a b"].map(OsString::from),
+                );
                 words.push(OsString::from_vec(b"\xff\n".to_vec()));
             }
             UPDATE => {
@@ -173,7 +184,8 @@ impl Bench {
         self.command(UPDATE, &self.words(UPDATE))
     }
 
-    /// As after a job that put a file in the place of its directory: cleanup needs the switcher for that.
+    /// As after a job that put a file in the place of its directory: cleanup needs the switcher for
+    /// that.
     fn leave_a_file(&self) {
         fs::create_dir(retained(&self.sandbox)).unwrap();
         fs::rename(self.sandbox.join(&self.proxy), self.credential()).unwrap();
@@ -221,7 +233,8 @@ fn usage_error_is_one_line_of_usage_and_status_1() {
     for (name, arguments) in COMMANDS {
         let words = vec!["x"; enough(arguments) + 1];
         let usage = format!("usage: {name} {arguments}");
-        let mut wrong = vec![&words[..0], &words[..1], &words[2..], &["--bogus"], &["--help=x"], &["-x", "x"]];
+        let mut wrong =
+            vec![&words[..0], &words[..1], &words[2..], &["--bogus"], &["--help=x"], &["-x", "x"]];
         if !arguments.ends_with("[arg…]") {
             wrong.push(&words);
         }
@@ -245,7 +258,9 @@ fn help_explains_arguments_and_exit_statuses() {
             assert!(help.contains(&format!("{name} {arguments}\n")), "{help}");
             let (_, explained) = help.split_once("\nArguments:\n").unwrap();
             let (explained, statuses) = explained.split_once("\nExit status: ").unwrap();
-            for argument in arguments.split_inclusive('>').filter_map(|part| part.find('<').map(|start| &part[start..]))
+            for argument in arguments
+                .split_inclusive('>')
+                .filter_map(|part| part.find('<').map(|start| &part[start..]))
             {
                 assert!(explained.contains(argument), "{argument}: {help}");
             }
@@ -261,7 +276,10 @@ fn version_is_named_with_status_0() {
         for option in ["--version", "-V"] {
             let output = bench.call(name, &[option]);
             succeeded(&output);
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
+            assert_eq!(
+                String::from_utf8(output.stdout).unwrap(),
+                format!("{name} {}\n", env!("CARGO_PKG_VERSION"))
+            );
         }
     }
 }
@@ -277,13 +295,20 @@ fn every_program_tells_what_it_is_for_and_its_version() {
         };
         for option in ["-h", "--help"] {
             let help = printed(option);
-            let is_told = ["Usage: ", name, "-h, --help", "--version"].iter().all(|part| help.contains(part));
+            let is_told =
+                ["Usage: ", name, "-h, --help", "--version"].iter().all(|part| help.contains(part));
             // Each of the pilot's commands has statuses of its own.
-            assert!(is_told && (help.contains("Exit status: ") || name == "condor_glexec_pilot"), "{name}: {help}");
+            assert!(
+                is_told && (help.contains("Exit status: ") || name == "condor_glexec_pilot"),
+                "{name}: {help}"
+            );
         }
         for option in ["-V", "--version"] {
             let version = printed(option);
-            assert!(version.starts_with(&format!("{name} {}", env!("CARGO_PKG_VERSION"))), "{version}");
+            assert!(
+                version.starts_with(&format!("{name} {}", env!("CARGO_PKG_VERSION"))),
+                "{version}"
+            );
         }
     }
 }
@@ -291,7 +316,8 @@ fn every_program_tells_what_it_is_for_and_its_version() {
 #[test]
 fn help_of_the_pilot_is_a_command_as_well() {
     let printed = |words: &[&str]| {
-        let output = Command::new(program("condor_glexec_pilot")).args(words).env_clear().output().unwrap();
+        let output =
+            Command::new(program("condor_glexec_pilot")).args(words).env_clear().output().unwrap();
         succeeded(&output);
         String::from_utf8(output.stdout).unwrap()
     };
@@ -299,7 +325,8 @@ fn help_of_the_pilot_is_a_command_as_well() {
     for command in ["run", "recover", "renew-proxy", "doctor"] {
         assert_eq!(printed(&["help", command]), printed(&[command, "--help"]));
     }
-    let wrong = Command::new(program("condor_glexec_pilot")).args(["help", "nothing"]).output().unwrap();
+    let wrong =
+        Command::new(program("condor_glexec_pilot")).args(["help", "nothing"]).output().unwrap();
     failed(&wrong, 240, &["condor_glexec_pilot: no such command", "usage: condor_glexec_pilot"]);
 }
 
@@ -308,7 +335,12 @@ fn nothing_after_the_first_argument_is_an_option() {
     for name in CALLERS {
         let bench = Bench::with(RECORDS, "s", "--help");
         let output = bench.reaching(name).output().unwrap();
-        assert_eq!((output.stdout.as_slice(), bench.calls()), (&b""[..], 1), "{name}: {}", said(&output));
+        assert_eq!(
+            (output.stdout.as_slice(), bench.calls()),
+            (&b""[..], 1),
+            "{name}: {}",
+            said(&output)
+        );
     }
     let bench = Bench::new("");
     let mut words = bench.words(KILL);
@@ -328,8 +360,11 @@ fn every_command_ends_in_the_same_way_with_descriptors_0_to_2_closed() {
         for redirections in ["", "<&- >&- 2>&-", "<&-", ">&- 2>&-"] {
             let bench = Bench::new(script);
             let command = call(&bench);
-            let ended =
-                redirected(redirections, &command).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            let ended = redirected(redirections, &command)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .unwrap();
             assert_eq!(ended.code(), Some(status), "{command:?} {redirections}");
         }
     };
@@ -394,7 +429,9 @@ fn retries_and_delays_are_numbers_without_a_sign() {
     for number in ["", "-1", "+1", "1s", "1.5", " 1", "x", "99999999999999999999"] {
         for (name, ..) in RETRYING {
             let bench = Bench::new("");
-            for (retries, delay, argument) in [(number, "0", "<max-retries>"), ("0", number, "<min-delay>")] {
+            for (retries, delay, argument) in
+                [(number, "0", "<max-retries>"), ("0", number, "<min-delay>")]
+            {
                 let mut words = bench.words(name);
                 words.truncate(words.len() - 2);
                 words.extend([retries, delay].map(OsString::from));
@@ -425,9 +462,14 @@ fn kill_takes_a_signal_by_number_or_by_name_with_or_without_sig() {
         succeeded(&bench.call(KILL, &words));
         bench.recorded("cmdline", 0).split_off(2)
     };
-    for (number, name) in [("9", "KILL"), ("15", "TERM"), ("19", "STOP"), ("18", "CONT"), ("10", "USR1")] {
+    for (number, name) in
+        [("9", "KILL"), ("15", "TERM"), ("19", "STOP"), ("18", "CONT"), ("10", "USR1")]
+    {
         let by_number = call(number);
-        assert_eq!([call(name), call(&format!("SIG{name}"))], [by_number.clone(), by_number.clone()]);
+        assert_eq!(
+            [call(name), call(&format!("SIG{name}"))],
+            [by_number.clone(), by_number.clone()]
+        );
         assert_eq!(by_number.last().unwrap(), number.as_bytes());
     }
 }
@@ -523,7 +565,10 @@ fn run_ends_with_the_status_of_the_switcher() {
     for status in [0, 1, 42, 126, 127, 201, 202, 203, 204, 255] {
         let bench = Bench::new(&format!("exit {status}"));
         let output = bench.reaching(RUN).output().unwrap();
-        assert_eq!((output.status.code(), said(&output).as_str(), bench.calls()), (Some(status), "", 1));
+        assert_eq!(
+            (output.status.code(), said(&output).as_str(), bench.calls()),
+            (Some(status), "", 1)
+        );
     }
 }
 
@@ -542,13 +587,21 @@ fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed(
     write(bench.file("closed"), "#!/bin/sh\n", 0o644);
     // Not a program: no shell is called for it.
     write(bench.file("text"), "exit 0\n", 0o755);
-    let cases =
-        [("none", 127, "ENOENT"), ("text/none", 127, "ENOTDIR"), ("closed", 126, "EACCES"), ("text", 126, "ENOEXEC")];
+    let cases = [
+        ("none", 127, "ENOENT"),
+        ("text/none", 127, "ENOTDIR"),
+        ("closed", 126, "EACCES"),
+        ("text", 126, "ENOEXEC"),
+    ];
     for (name, status, cause) in cases {
         let mut words = bench.words(RUN);
         let switcher = bench.file(name);
         words[0] = switcher.clone().into();
-        failed(&bench.call(RUN, &words), status, &["execute the switcher", switcher.to_str().unwrap(), cause]);
+        failed(
+            &bench.call(RUN, &words),
+            status,
+            &["execute the switcher", switcher.to_str().unwrap(), cause],
+        );
     }
 }
 
@@ -568,7 +621,11 @@ fn cleanup_ends_with_0_when_there_is_nothing_to_do_and_with_1_when_it_fails() {
     let words = bench.words(CLEANUP);
     succeeded(&bench.call(CLEANUP, &words));
     fs::remove_dir_all(&bench.sandbox).unwrap();
-    failed(&bench.call(CLEANUP, &words), 1, &[bench.sandbox.to_str().unwrap(), "no such directory"]);
+    failed(
+        &bench.call(CLEANUP, &words),
+        1,
+        &[bench.sandbox.to_str().unwrap(), "no such directory"],
+    );
     assert_eq!(bench.calls(), 0);
 }
 
@@ -585,9 +642,15 @@ fn update_ends_with_0_when_the_proxy_is_replaced_and_with_1_when_not() {
 #[test]
 fn what_the_switcher_says_becomes_one_line_without_control_characters() {
     for (name, status, _) in RETRYING {
-        let bench = Bench::new("printf 'first\\n\\nsecond \\033[31m\\007\\r\\n\\377'; echo third >&2; exit 5");
+        let bench = Bench::new(
+            "printf 'first\\n\\nsecond \\033[31m\\007\\r\\n\\377'; echo third >&2; exit 5",
+        );
         let output = bench.reaching(name).output().unwrap();
-        let line = failed(&output, status, &["first", "second", "third", bench.switcher().to_str().unwrap()]);
+        let line = failed(
+            &output,
+            status,
+            &["first", "second", "third", bench.switcher().to_str().unwrap()],
+        );
         assert!(!line.trim_end_matches('\n').contains(char::is_control), "{line:?}");
     }
 }
@@ -623,7 +686,9 @@ fn failure_names_the_path_on_one_line_whatever_bytes_it_holds() {
 #[test]
 fn only_statuses_202_and_203_are_repeated() {
     for (name, hopeless, _) in RETRYING {
-        for end in ["exit 1", "exit 126", "exit 127", "exit 201", "exit 204", "exit 255", "kill -KILL $$"] {
+        for end in
+            ["exit 1", "exit 126", "exit 127", "exit 201", "exit 204", "exit 255", "kill -KILL $$"]
+        {
             let bench = Bench::new(end);
             failed(&bench.repeating(name, "3", "0").output().unwrap(), hopeless, &[]);
             assert_eq!(bench.calls(), 1, "{name}: {end}");
@@ -639,7 +704,11 @@ fn retries_of_2_mean_three_calls_and_0_mean_one() {
                 let bench = Bench::new(&format!("exit {status}"));
                 let output = bench.repeating(name, &retries.to_string(), "0").output().unwrap();
                 let (lines, last) = pauses(&output);
-                assert_eq!((output.status.code(), bench.calls()), (Some(used_up), retries + 1), "{name}: {last}");
+                assert_eq!(
+                    (output.status.code(), bench.calls()),
+                    (Some(used_up), retries + 1),
+                    "{name}: {last}"
+                );
                 let line = format!("Glexec exited with status {status}; retrying in 0 seconds.");
                 assert_eq!(lines, vec![line; retries]);
                 assert!(last.contains(&format!("status {status}")), "{last}");
@@ -675,23 +744,34 @@ fn the_cause_comes_before_the_first_pause_and_again_when_it_changes() {
         let [first, one, two, changed, three, last] = all.lines().collect::<Vec<_>>()[..] else {
             panic!("{name}: {all}")
         };
-        assert!(first.ends_with("switcher: the switcher failed, status 203: authorization error: no ticket"), "{all}");
+        assert!(
+            first.ends_with(
+                "switcher: the switcher failed, status 203: authorization error: no ticket"
+            ),
+            "{all}"
+        );
         assert_eq!([one, two, three], [pause(203), pause(203), pause(202)]);
         assert!(
-            changed.ends_with("switcher: the switcher failed, status 202: internal error: the server; is down"),
+            changed.ends_with(
+                "switcher: the switcher failed, status 202: internal error: the server; is down"
+            ),
             "{all}"
         );
         assert!(last.contains(changed) && last.ends_with("(calls made: 4)"), "{all}");
     }
 }
 
-/// The first lines of a command about its pauses, each with how long after the command's start it came; the command ends with them.
+/// The first lines of a command about its pauses, each with how long after the command's start it
+/// came; the command ends with them.
 fn first_lines(mut command: Command, count: usize) -> Vec<(String, Duration)> {
     let started = Instant::now();
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let lines =
-        lines.map(|line| (line.unwrap(), started.elapsed())).filter(|(line, _)| is_pause(line)).take(count).collect();
+    let lines = lines
+        .map(|line| (line.unwrap(), started.elapsed()))
+        .filter(|(line, _)| is_pause(line))
+        .take(count)
+        .collect();
     child.kill().unwrap();
     child.wait().unwrap();
     lines
@@ -724,10 +804,14 @@ fn switcher_gets_the_absolute_path_of_the_agent_and_every_byte_of_the_arguments(
         let words = bench.recorded("cmdline", 0).split_off(2);
         assert_eq!(words[0], program("condor_glexec_agent").as_os_str().as_bytes(), "{name}");
         if name != KILL {
-            assert!(words.contains(&bench.sandbox.as_os_str().as_bytes().to_vec()), "{name}: {words:?}");
+            assert!(
+                words.contains(&bench.sandbox.as_os_str().as_bytes().to_vec()),
+                "{name}: {words:?}"
+            );
         }
         if name == RUN {
-            let given = [&b"/w"[..], b"-", b"-", b"-", b"/job", b"", b"--help", b"--", b"a b", b"\xff\n"];
+            let given =
+                [&b"/w"[..], b"-", b"-", b"-", b"/job", b"", b"--help", b"--", b"a b", b"\xff\n"];
             assert_eq!(words[words.len() - given.len()..], given);
         }
     }
@@ -738,13 +822,21 @@ fn switcher_gets_the_callers_environment_with_the_credential_and_no_target_proxy
     for name in CALLERS {
         let bench = Bench::with(RECORDS, bytes(b"s \xff"), PROXY);
         let mut command = bench.reaching(name);
-        command.env("A", bytes(b"two\nlines \xff")).env("EMPTY", "").env("GLEXEC_TARGET_PROXY", "/tmp/proxy");
+        command
+            .env("A", bytes(b"two\nlines \xff"))
+            .env("EMPTY", "")
+            .env("GLEXEC_TARGET_PROXY", "/tmp/proxy");
         command.env("GLEXEC_CLIENT_CERT", "/tmp/other").output().unwrap();
-        let credential = [b"GLEXEC_CLIENT_CERT=", bench.credential().as_os_str().as_bytes()].concat();
+        let credential =
+            [b"GLEXEC_CLIENT_CERT=", bench.credential().as_os_str().as_bytes()].concat();
         let mut found = bench.recorded("environ", 0);
         found.sort();
         let rest = [&b"GLEXEC_TARGET_PROXY=/dev/null"[..], b"LC_ALL=C", b"PATH=/usr/bin:/bin"];
-        assert_eq!(found, [&[&b"A=two\nlines \xff"[..], b"EMPTY=", &credential], &rest[..]].concat(), "{name}");
+        assert_eq!(
+            found,
+            [&[&b"A=two\nlines \xff"[..], b"EMPTY=", &credential], &rest[..]].concat(),
+            "{name}"
+        );
     }
 }
 

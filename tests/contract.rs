@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The tests of the package: `<file>::<function>`, and `<module path>::tests::<function>` for those inside the library.
+/// The tests of the workspace: `<file>::<function>`; for those inside a crate `<crate>::<module
+/// path>::<function>`, and for those of the package itself without the crate.
 fn tests() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeSet::new();
-    let mut waiting = vec![root.join("tests"), root.join("src")];
+    let mut waiting = vec![root.join("tests"), root.join("src"), root.join("crates")];
     while let Some(directory) = waiting.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
@@ -17,8 +18,13 @@ fn tests() -> BTreeSet<String> {
                 waiting.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let file = path.strip_prefix(root).unwrap().with_extension("").display().to_string();
-                let file = file.trim_start_matches("tests/").trim_start_matches("src/").replace('/', "::");
+                let file =
+                    path.strip_prefix(root).unwrap().with_extension("").display().to_string();
+                let file = file
+                    .trim_start_matches("tests/")
+                    .trim_start_matches("src/")
+                    .trim_start_matches("crates/");
+                let file = file.replace("/src/", "/").replace('/', "::");
                 let mut lines = text.lines().map(str::trim);
                 while let Some(line) = lines.next() {
                     if line == "#[test]" {
@@ -32,15 +38,20 @@ fn tests() -> BTreeSet<String> {
     found
 }
 
-/// The names of the contract's sentences: every line of the document that starts one, and nothing in it that is none.
+/// The names of the contract's sentences: every line of the document that starts one, and nothing
+/// in it that is none.
 fn sentences() -> Vec<String> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/contract.md")).unwrap();
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/contract.md")).unwrap();
     let (_, body) = text.split_once("\n## ").expect("sections");
     let mut names = Vec::new();
-    for line in
-        body.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with("## ") && !line.starts_with("  "))
+    for line in body
+        .lines()
+        .skip(1)
+        .filter(|line| !line.is_empty() && !line.starts_with("## ") && !line.starts_with("  "))
     {
-        let name = line.strip_prefix("- **").and_then(|rest| rest.split_once("** ")).map(|(name, _)| name);
+        let name =
+            line.strip_prefix("- **").and_then(|rest| rest.split_once("** ")).map(|(name, _)| name);
         names.push(name.unwrap_or_else(|| panic!("a sentence without a name: {line}")).to_owned());
     }
     names
@@ -65,24 +76,36 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 
 #[test]
 fn only_sys_speaks_to_the_kernel_and_only_sys_is_unsafe() {
-    for (path, text) in sources("src").iter().filter(|(path, _)| !path.contains("/src/sys/")) {
+    let others = ["src", "crates"]
+        .into_iter()
+        .flat_map(sources)
+        .filter(|(path, _)| !path.contains("/crates/sys/"));
+    for (path, text) in others.filter(|(path, _)| path.ends_with(".rs")) {
         let text = text.replace("unix::", "");
         for word in ["nix::", "libc::", "unsafe {", "unsafe fn"] {
             assert!(!text.contains(word), "{word} in {path}");
         }
-        let whole = path.ends_with("/mod.rs") || path.contains("/src/bin/");
-        assert!(!whole || text.contains("#![forbid(unsafe_code)]"), "{path} does not forbid unsafe code");
+        let whole = path.ends_with("/lib.rs") || path.contains("/src/bin/");
+        assert!(
+            !whole || text.contains("#![forbid(unsafe_code)]"),
+            "{path} does not forbid unsafe code"
+        );
     }
 }
 
 #[test]
 fn every_sentence_of_the_contract_has_a_test() {
-    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract.map")).unwrap();
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract.map"))
+        .unwrap();
     let tests = tests();
     let mut mapped: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in map.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (name, list) = line.split_once(": ").unwrap_or_else(|| panic!("not '<name>: <test>, …': {line}"));
-        assert!(mapped.insert(name, list.split(", ").collect()).is_none(), "{name} is mapped twice");
+        let (name, list) =
+            line.split_once(": ").unwrap_or_else(|| panic!("not '<name>: <test>, …': {line}"));
+        assert!(
+            mapped.insert(name, list.split(", ").collect()).is_none(),
+            "{name} is mapped twice"
+        );
     }
     let names = sentences();
     let mut wrong = Vec::new();
@@ -96,12 +119,18 @@ fn every_sentence_of_the_contract_has_a_test() {
         }
     }
     wrong.extend(mapped.keys().map(|name| format!("{name} is no sentence of the contract")));
-    assert!(names.len() > 90 && wrong.is_empty(), "{} sentences:\n{}", names.len(), wrong.join("\n"));
+    assert!(
+        names.len() > 90 && wrong.is_empty(),
+        "{} sentences:\n{}",
+        names.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn every_flaw_in_the_ledger_has_a_test() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ledger.md")).unwrap();
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ledger.md")).unwrap();
     let (_, body) = text.split_once("\n## ").expect("sections");
     let tests = tests();
     let (mut flaws, mut wrong) = (0, Vec::new());

@@ -21,7 +21,8 @@ fn large(site: &Site) -> PathBuf {
     sandbox
 }
 
-/// A setup that is over, and whose child strace(1) has stopped as it was about to delete the first file.
+/// A setup that is over, and whose child strace(1) has stopped as it was about to delete the first
+/// file.
 struct Stopped {
     strace: Child,
     child: PathBuf,
@@ -36,10 +37,15 @@ impl Stopped {
         let log = site.scratch().join("log");
         let mut strace = Command::new("strace");
         strace.args(["-u", "gh-batch", "-f", "-qq", "-o"]).arg(&log).args(["-e", "trace=unlinkat"]);
-        // Only what is traced has the pipe, and another descriptor of its caller's: its end tells that nobody else has.
+        // Only what is traced has the pipe, and another descriptor of its caller's: its end tells
+        // that nobody else has.
         strace.args(["-e", "inject=unlinkat:signal=SIGSTOP:when=1", "sh", "-c"]);
         strace.arg(r#"pipe=$0; exec "$@" >"$pipe" 2>&1 7<>"$pipe""#).arg(&pipe);
-        strace.arg(call.get_program()).args(call.get_args()).stdin(Stdio::null()).stderr(Stdio::piped());
+        strace
+            .arg(call.get_program())
+            .args(call.get_args())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
         strace.env_clear().envs(variables_of(&call));
         let mut strace = strace.spawn().unwrap();
         let mut output = String::new();
@@ -54,7 +60,8 @@ impl Stopped {
             let line = log.lines().find(|line| line.contains("unlinkat"));
             pid = line.and_then(|line| line.split(' ').next()).unwrap_or_default().to_owned();
             !pid.is_empty()
-                && fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| text.contains("State:\tt"))
+                && fs::read_to_string(format!("/proc/{pid}/status"))
+                    .is_ok_and(|text| text.contains("State:\tt"))
         });
         Stopped { strace, child: PathBuf::from(format!("/proc/{pid}")) }
     }
@@ -76,20 +83,30 @@ fn what_setup_leaves_running_holds_nothing_of_its_callers() {
     // That this comes back shows that the caller's pipe is closed.
     let stopped = Stopped::setup(&site, &sandbox);
     let link = |name: &str| fs::read_link(stopped.child.join(name)).unwrap();
-    let mut open: Vec<_> =
-        fs::read_dir(stopped.child.join("fd")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut open: Vec<_> = fs::read_dir(stopped.child.join("fd"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     open.sort();
-    let open: Vec<_> = open.iter().map(|number| link(&format!("fd/{}", number.display()))).collect();
+    let open: Vec<_> =
+        open.iter().map(|number| link(&format!("fd/{}", number.display()))).collect();
     assert_eq!(open[..3], [Path::new("/dev/null"); 3]);
     // Where it deletes, and the directory whose lock keeps a cleanup waiting.
-    let ticket = |path: &PathBuf| path.display().to_string().starts_with(&format!("{}.gh.", sandbox.display()));
-    let own = |path: &PathBuf| *path == site.execute() || *path == retained(&sandbox) || ticket(path);
+    let ticket = |path: &PathBuf| {
+        path.display().to_string().starts_with(&format!("{}.gh.", sandbox.display()))
+    };
+    let own =
+        |path: &PathBuf| *path == site.execute() || *path == retained(&sandbox) || ticket(path);
     assert!(open[3..].iter().all(own) && open.iter().any(ticket), "{open:?}");
     assert_eq!(link("cwd"), Path::new("/"));
     let status = text(stopped.child.join("stat"));
     // The fields after the name: state, parent, process group, session.
     let fields: Vec<_> = status.rsplit(')').next().unwrap().split_whitespace().collect();
-    assert_eq!(fields[3], stopped.child.file_name().unwrap().to_str().unwrap(), "a session of its own");
+    assert_eq!(
+        fields[3],
+        stopped.child.file_name().unwrap().to_str().unwrap(),
+        "a session of its own"
+    );
     stopped.signal("-CONT");
     stopped.end();
     is_with_job(&site, &sandbox, "the child has ended");
@@ -136,7 +153,10 @@ fn where_no_cleanup_could_find_its_lock_setup_deletes_before_it_ends() {
     support::handover::set_mode(site.execute(), 0o1733);
     let (call, log) = (site.call(SETUP, &site.switcher(), &sandbox), site.scratch().join("log"));
     let mut strace = Command::new("strace");
-    strace.args(["-u", "gh-batch", "-f", "-qq", "-o"]).arg(&log).args(["-e", "trace=execve,unlinkat"]);
+    strace
+        .args(["-u", "gh-batch", "-f", "-qq", "-o"])
+        .arg(&log)
+        .args(["-e", "trace=execve,unlinkat"]);
     strace.arg(call.get_program()).args(call.get_args()).env_clear().envs(variables_of(&call));
     succeeded(&strace.output().unwrap());
     let log = text(&log);

@@ -1,9 +1,11 @@
 //! What README and docs tell somebody to type works as it is written there.
 //!
-//! A comment on the line before each block of shell lines says who types it: `<!-- as root -->`, `<!-- as condor, in the source -->`. The
-//! blocks of one document are typed one after the other on one machine, those of one person in one session. One whose comment ends with
-//! `, instead` can take the place of the block of shell lines before it: on another machine all is typed so. A block of text after
-//! `<!-- prints -->` is what the block before it prints; `…` stands for anything in a line.
+//! A comment on the line before each block of shell lines says who types it: `<!-- as root -->`,
+//! `<!-- as condor, in the source -->`. The blocks of one document are typed one after the other on
+//! one machine, those of one person in one session. One whose comment ends with `, instead` can
+//! take the place of the block of shell lines before it: on another machine all is typed so. A
+//! block of text after `<!-- prints -->` is what the block before it prints; `…` stands for
+//! anything in a line.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -14,7 +16,8 @@ use std::path::Path;
 use support::machine::Machine;
 use support::said;
 
-/// A fenced block: the comment before it, its language, the number of its first line, and its lines.
+/// A fenced block: the comment before it, its language, the number of its first line, and its
+/// lines.
 struct Block {
     comment: String,
     language: String,
@@ -45,14 +48,26 @@ fn blocks(document: &str) -> Vec<Block> {
         match line.strip_prefix("```") {
             Some("") if is_inside => is_inside = false,
             Some(language) => {
-                assert!(!is_inside && !language.is_empty(), "{place}: a block begins with its language");
-                let comment = before.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+                assert!(
+                    !is_inside && !language.is_empty(),
+                    "{place}: a block begins with its language"
+                );
+                let comment =
+                    before.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
                 let comment = comment.unwrap_or_default().to_owned();
-                blocks.push(Block { comment, language: language.to_owned(), line: number + 2, lines: Vec::new() });
+                blocks.push(Block {
+                    comment,
+                    language: language.to_owned(),
+                    line: number + 2,
+                    lines: Vec::new(),
+                });
                 is_inside = true;
             }
             None if is_inside => blocks.last_mut().unwrap().lines.push(line.to_owned()),
-            None => assert!(!line.starts_with("    ") && !line.starts_with('\t'), "{place}: code that is in no block"),
+            None => assert!(
+                !line.starts_with("    ") && !line.starts_with('\t'),
+                "{place}: code that is in no block"
+            ),
         }
         before = line;
     }
@@ -60,8 +75,8 @@ fn blocks(document: &str) -> Vec<Block> {
     blocks
 }
 
-/// Who types a block, and whether in the source; nobody, if a script of the continuous integration runs it. Fails if that is not said, or
-/// if the script does not.
+/// Who types a block, and whether in the source; nobody, if a script of the continuous integration
+/// runs it. Fails if that is not said, or if the script does not.
 fn who(document: &str, block: &Block) -> Option<(String, bool)> {
     let place = format!("{document}:{}", block.line);
     if block.comment == "run by .ci/run" {
@@ -76,7 +91,8 @@ fn who(document: &str, block: &Block) -> Option<(String, bool)> {
         return None;
     }
     let who = block.comment.strip_prefix("as ");
-    let who = who.unwrap_or_else(|| panic!("{place}: no comment on the line before says who types this"));
+    let who =
+        who.unwrap_or_else(|| panic!("{place}: no comment on the line before says who types this"));
     let who = who.strip_suffix(INSTEAD).unwrap_or(who);
     let (who, is_in_source) = match who.strip_suffix(", in the source") {
         Some(who) => (who, true),
@@ -86,7 +102,8 @@ fn who(document: &str, block: &Block) -> Option<(String, bool)> {
     Some((who.to_owned(), is_in_source))
 }
 
-/// A block as somebody's terminal has it: with what was exported and where one was in the block before.
+/// A block as somebody's terminal has it: with what was exported and where one was in the block
+/// before.
 fn session(user: &str, is_in_source: bool, block: &Block) -> String {
     let place = if is_in_source { "cd ~/glexec-helpers" } else { "" };
     format!(
@@ -112,13 +129,16 @@ fn is_as_announced(announced: &str, found: &str) -> bool {
     rest.ends_with(after)
 }
 
-/// The blocks of a document that are typed the one way, or the other: with those that can take the place of others.
+/// The blocks of a document that are typed the one way, or the other: with those that can take the
+/// place of others.
 fn blocks_of(document: &str, is_other_way: bool) -> Vec<Block> {
     let mut chosen: Vec<Block> = Vec::new();
     for block in blocks(document) {
         if block.is_instead() && is_other_way {
             let replaced = chosen.iter().rposition(|before| before.language == "sh");
-            chosen.truncate(replaced.unwrap_or_else(|| panic!("{document}:{}: instead of what?", block.line)));
+            chosen.truncate(
+                replaced.unwrap_or_else(|| panic!("{document}:{}: instead of what?", block.line)),
+            );
         }
         if !block.is_instead() || is_other_way {
             chosen.push(block);
@@ -139,13 +159,17 @@ fn typed(document: &str, is_other_way: bool) {
             printed = String::from_utf8_lossy(&output.stdout).into_owned();
             count += 1;
             if !output.status.success() {
-                wrong.push(format!("{place}, as {user}: {}\n{printed}{}", output.status, said(&output)));
+                wrong.push(format!(
+                    "{place}, as {user}: {}\n{printed}{}",
+                    output.status,
+                    said(&output)
+                ));
             }
         } else if block.comment == "prints" {
             let found: Vec<_> = printed.lines().collect();
             let pairs = block.lines.iter().zip(&found);
-            let is_so =
-                found.len() == block.lines.len() && pairs.clone().all(|(line, found)| is_as_announced(line, found));
+            let is_so = found.len() == block.lines.len()
+                && pairs.clone().all(|(line, found)| is_as_announced(line, found));
             if !is_so {
                 wrong.push(format!("{place}: it prints something else:\n{printed}"));
             }
@@ -157,7 +181,8 @@ fn typed(document: &str, is_other_way: bool) {
 /// README, SECURITY and docs.
 fn all() -> Vec<String> {
     let directory = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
-    let names = directory.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let names =
+        directory.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
     let all: Vec<_> = names.chain(["README.md".to_owned(), "SECURITY.md".to_owned()]).collect();
     assert!(all.len() > 8, "{all:?}");
     all
@@ -176,7 +201,9 @@ fn every_link_leads_to_a_file_and_a_heading() {
                 continue;
             };
             let mut headings = there.lines().filter_map(|line| line.strip_prefix("## "));
-            if !heading.is_empty() && !headings.any(|line| line.to_lowercase().replace(' ', "-") == heading) {
+            if !heading.is_empty()
+                && !headings.any(|line| line.to_lowercase().replace(' ', "-") == heading)
+            {
                 wrong.push(format!("{document}: {link}: no such heading"));
             }
             count += 1;
@@ -185,7 +212,8 @@ fn every_link_leads_to_a_file_and_a_heading() {
     assert!(count > 20 && wrong.is_empty(), "of {count}: {wrong:#?}");
 }
 
-/// The strings that the Rust sources below a folder hold, but for their tests: what comments say, no program says.
+/// The strings that the Rust sources below a folder hold, but for their tests: what comments say,
+/// no program says.
 fn strings_below(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let of = |path: std::path::PathBuf| match path.is_dir() {
@@ -208,7 +236,8 @@ fn strings(source: &str) -> Vec<String> {
         } else if let Some(comment) = rest.strip_prefix("/*") {
             rest = comment.split_once("*/").map_or("", |(_, after)| after);
         } else if rest.starts_with('r') && !is_word && rest[1 + hashes..].starts_with('"') {
-            let (text, after) = rest[2 + hashes..].split_once(&format!("\"{}", "#".repeat(hashes))).unwrap();
+            let (text, after) =
+                rest[2 + hashes..].split_once(&format!("\"{}", "#".repeat(hashes))).unwrap();
             found.push(text.to_owned());
             rest = after;
         } else if let Some(text) = rest.strip_prefix('"') {
@@ -217,8 +246,9 @@ fn strings(source: &str) -> Vec<String> {
             rest = after;
         } else {
             // A character, which may be a quote; or a lifetime.
-            let character =
-                ["'\"'", "'\\\"'", "'\\''", "'/'"].into_iter().find(|character| rest.starts_with(character));
+            let character = ["'\"'", "'\\\"'", "'\\''", "'/'"]
+                .into_iter()
+                .find(|character| rest.starts_with(character));
             rest = &rest[character.map_or(1, str::len)..];
         }
     }
@@ -234,7 +264,8 @@ fn to_quote(source: &str) -> (String, &str) {
         if rest[at..].starts_with('"') {
             return (text, &rest[at + 1..]);
         }
-        // A line's break goes with the blanks after it; of any other escape the character is enough here.
+        // A line's break goes with the blanks after it; of any other escape the character is enough
+        // here.
         rest = match rest[at + 1..].strip_prefix('\n') {
             Some(next_line) => next_line.trim_start(),
             None => &rest[at + 1..],
@@ -266,20 +297,31 @@ fn what_the_administrators_table_quotes_is_what_a_program_says() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let said = strings_below(&top.join("src"));
     let guide = text("docs/administrator.md");
-    let table = guide.split("## At three in the night").nth(1).unwrap().split("\n## ").next().unwrap();
+    let table =
+        guide.split("## At three in the night").nth(1).unwrap().split("\n## ").next().unwrap();
     let symptoms = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let quoted = symptoms.flat_map(|symptom| symptom.split('"').skip(1).step_by(2));
     // What stands for a path or a number is not looked for.
-    let pieces: Vec<&str> = quoted.flat_map(|words| words.split(['…', '<', '>'])).map(str::trim).collect();
+    let pieces: Vec<&str> =
+        quoted.flat_map(|words| words.split(['…', '<', '>'])).map(str::trim).collect();
     let is_said = |piece: &str| said.iter().any(|text| text.contains(piece));
-    let unsaid: Vec<_> = pieces.iter().filter(|piece| !is_said(piece) && **piece != "sandbox").collect();
-    assert!(pieces.len() > 12 && unsaid.is_empty(), "of {} no program says {unsaid:?}", pieces.len());
+    let unsaid: Vec<_> =
+        pieces.iter().filter(|piece| !is_said(piece) && **piece != "sandbox").collect();
+    assert!(
+        pieces.len() > 12 && unsaid.is_empty(),
+        "of {} no program says {unsaid:?}",
+        pieces.len()
+    );
 }
 
 #[test]
 fn the_lines_for_administrators_work_with_the_package() {
     let [first, other] = [false, true].map(|way| blocks_of("docs/administrator.md", way).len());
-    assert_eq!((first, blocks("docs/administrator.md").len()), (other, other + 2), "two steps have another way");
+    assert_eq!(
+        (first, blocks("docs/administrator.md").len()),
+        (other, other + 2),
+        "two steps have another way"
+    );
     typed("docs/administrator.md", true);
 }
 

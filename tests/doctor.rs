@@ -1,7 +1,8 @@
-//! `condor_glexec_pilot doctor`: it finds what is wrong with a node, and its advice, followed, mends it.
+//! `condor_glexec_pilot doctor`: it finds what is wrong with a node, and its advice, followed,
+//! mends it.
 //!
-//! Each test has a machine of its own, on which the programs are installed, with a sudo rule and a map for the account `pilot`, who has
-//! subordinate ids as well.
+//! Each test has a machine of its own, on which the programs are installed, with a sudo rule and a
+//! map for the account `pilot`, who has subordinate ids as well.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -10,8 +11,9 @@ use serde_json::Value;
 use support::machine::Machine;
 use support::said;
 
-/// What every test begins with. `doctor` prints its report as the pilot and its exit status; `follow` does what the report says about what is
-/// not ok, as root: commands in backquotes, and lines for the sudo rule or the map.
+/// What every test begins with. `doctor` prints its report as the pilot and its exit status;
+/// `follow` does what the report says about what is not ok, as root: commands in backquotes, and
+/// lines for the sudo rule or the map.
 const PRELUDE: &str = r#"
 set -eu
 cd /root/glexec-helpers
@@ -51,10 +53,14 @@ impl Report {
     /// The findings that are not as they should be: level and text.
     fn bad(&self) -> Vec<(&str, String)> {
         let findings = self.all["findings"].as_array().unwrap().iter();
-        let of = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+        let of =
+            |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
         let bad = findings.filter(|finding| finding["level"] != "ok");
         bad.map(|finding| {
-            (finding["level"].as_str().unwrap(), format!("{}: {}", of(finding, "what"), of(finding, "text")))
+            (
+                finding["level"].as_str().unwrap(),
+                format!("{}: {}", of(finding, "what"), of(finding, "text")),
+            )
         })
         .collect()
     }
@@ -68,18 +74,21 @@ fn reports(script: &str) -> Vec<Report> {
     assert!(output.status.success(), "{told}{}", said(&output));
     let lines: Vec<&str> = told.lines().filter(|line| line.starts_with(['{', 's'])).collect();
     let report = |pair: &[&str]| Report {
-        all: serde_json::from_str(pair[0]).unwrap_or_else(|error| panic!("{error}: {told}{}", said(&output))),
+        all: serde_json::from_str(pair[0])
+            .unwrap_or_else(|error| panic!("{error}: {told}{}", said(&output))),
         status: pair[1].trim_start_matches("status ").parse().unwrap(),
     };
     lines.chunks(2).map(report).collect()
 }
 
-/// Fails unless the doctor finds a fault at this level, with these words, and nothing is wrong once its advice was followed.
+/// Fails unless the doctor finds a fault at this level, with these words, and nothing is wrong once
+/// its advice was followed.
 fn is_found_and_mended(level: &str, words: &[&str], script: &str) {
     let reports = reports(script);
     let [before, after] = &reports[..] else { panic!("two reports, not {}", reports.len()) };
     let found = before.bad();
-    let is_meant = |(of, text): &(&str, String)| *of == level && words.iter().all(|word| text.contains(word));
+    let is_meant =
+        |(of, text): &(&str, String)| *of == level && words.iter().all(|word| text.contains(word));
     assert!(found.iter().any(is_meant), "{found:?}");
     assert_eq!(before.status, i32::from(level == "problem"), "{found:?}");
     assert_eq!((after.bad(), after.status), (Vec::new(), 0));
@@ -116,13 +125,16 @@ fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
     // gLExec, where it were.
     let glexec = "printf '#!/bin/sh\\nexec sudo -n -u job2 -- \"$@\"\\n' >/usr/sbin/glexec; chmod 755 /usr/sbin/glexec; \
         sed -i 's/(job1)/(job1,job2)/' /etc/sudoers.d/glexec-sudo; useradd --system job2; id -u job2";
-    let script =
-        format!("{PRELUDE} id -u job1; {run}; {without_ids}; {run}; {glexec}; {run}; rm /etc/glexec-sudo.map; {run}");
+    let script = format!(
+        "{PRELUDE} id -u job1; {run}; {without_ids}; {run}; {glexec}; {run}; rm /etc/glexec-sudo.map; {run}"
+    );
     let output = machine.script("root", &script);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", said(&output));
     let users: Vec<u32> = told.lines().filter_map(|line| line.parse().ok()).collect();
-    let [job, first, without_ids, of_glexec, with_glexec, without_map] = users[..] else { panic!("six users: {told}") };
+    let [job, first, without_ids, of_glexec, with_glexec, without_map] = users[..] else {
+        panic!("six users: {told}")
+    };
     assert!(first >= 100_000, "a subordinate user: {users:?}");
     assert_eq!((without_ids, with_glexec, without_map), (job, of_glexec, of_glexec));
 }
@@ -144,10 +156,19 @@ fn an_execute_directory_that_only_its_owner_may_write_to_is_found_and_mended() {
 
 #[test]
 fn nobody_is_told_to_open_a_home_to_everybody() {
-    let [report] = &reports("chmod 755 /home/pilot; doctor --execute /home/pilot")[..] else { panic!("one report") };
-    let advice: Vec<&str> =
-        report.all["findings"].as_array().unwrap().iter().filter_map(|finding| finding["advice"].as_str()).collect();
-    assert!(advice.iter().any(|advice| advice.contains("`mkdir -m 1777 /home/pilot/execute`")), "{advice:?}");
+    let [report] = &reports("chmod 755 /home/pilot; doctor --execute /home/pilot")[..] else {
+        panic!("one report")
+    };
+    let advice: Vec<&str> = report.all["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|finding| finding["advice"].as_str())
+        .collect();
+    assert!(
+        advice.iter().any(|advice| advice.contains("`mkdir -m 1777 /home/pilot/execute`")),
+        "{advice:?}"
+    );
     assert!(!advice.iter().any(|advice| advice.contains("chmod 1777")), "{advice:?}");
 }
 
@@ -162,14 +183,22 @@ fn an_execute_directory_that_is_not_there_is_told_once() {
 #[test]
 fn where_nothing_works_and_sudo_has_no_map_the_samples_are_named() {
     let named = "--glexec /usr/local/libexec/glexec-helpers/glexec-sudo";
-    let script =
-        format!("rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid; doctor; doctor {named}");
+    let script = format!(
+        "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid; doctor; doctor {named}"
+    );
     for report in reports(&script) {
         let findings = report.all["findings"].as_array().unwrap();
-        let of =
-            |name: &str| findings.iter().find(|finding| finding["what"].as_str().unwrap().ends_with(name)).unwrap();
+        let of = |name: &str| {
+            findings
+                .iter()
+                .find(|finding| finding["what"].as_str().unwrap().ends_with(name))
+                .unwrap()
+        };
         let advice = of("glexec-sudo")["advice"].as_str().unwrap();
-        assert!(advice.contains("glexec-sudo.map in /usr/local/share/doc/glexec-helpers/examples"), "{advice}");
+        assert!(
+            advice.contains("glexec-sudo.map in /usr/local/share/doc/glexec-helpers/examples"),
+            "{advice}"
+        );
         assert_eq!(report.status, 1);
     }
 }
@@ -213,7 +242,9 @@ fn an_expired_proxy_is_found_and_mended() {
 
 #[test]
 fn an_expired_token_is_found() {
-    let [report] = &reports("doctor --proxy /home/pilot/credentials/expired.jwt")[..] else { panic!("one report") };
+    let [report] = &reports("doctor --proxy /home/pilot/credentials/expired.jwt")[..] else {
+        panic!("one report")
+    };
     assert!(report.bad()[0].1.contains("has expired"), "{:?}", report.bad());
     assert_eq!(report.status, 1);
 }
@@ -233,13 +264,21 @@ fn subordinate_ids_that_somebody_else_has_as_well_are_found_and_mended() {
 
 #[test]
 fn no_new_privs_is_found_and_mended() {
-    is_found_and_mended("problem", &["no_new_privs"], "under='setpriv --no-new-privs'; doctor; under=; doctor");
+    is_found_and_mended(
+        "problem",
+        &["no_new_privs"],
+        "under='setpriv --no-new-privs'; doctor; under=; doctor",
+    );
 }
 
 #[test]
 fn a_sudo_that_stays_as_a_monitor_is_found_and_mended() {
     let script = "echo 'Defaults:pilot use_pty' >/etc/sudoers.d/zz; doctor; follow; doctor";
-    is_found_and_mended("warning", &["glexec-sudo", "stays above each payload as its monitor"], script);
+    is_found_and_mended(
+        "warning",
+        &["glexec-sudo", "stays above each payload as its monitor"],
+        script,
+    );
 }
 
 #[test]
@@ -262,7 +301,11 @@ fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_mended() {
         echo 'session required pam_exec.so seteuid quiet /usr/local/sbin/move' >>/etc/pam.d/sudo
         echo 'Defaults:pilot pam_session' >/etc/sudoers.d/zz
         doctor; follow; doctor"#;
-    is_found_and_mended("warning", &["glexec-sudo", "moves payloads out of this process's cgroup"], script);
+    is_found_and_mended(
+        "warning",
+        &["glexec-sudo", "moves payloads out of this process's cgroup"],
+        script,
+    );
 }
 
 #[test]
@@ -275,7 +318,8 @@ fn programs_below_a_closed_directory_are_found_and_mended() {
 
 #[test]
 fn an_agent_that_can_be_traced_is_found_and_mended() {
-    let script = "chmod 755 /usr/local/libexec/glexec-helpers/condor_glexec_agent; doctor; follow; doctor";
+    let script =
+        "chmod 755 /usr/local/libexec/glexec-helpers/condor_glexec_agent; doctor; follow; doctor";
     is_found_and_mended("warning", &["condor_glexec_agent", "could trace it"], script);
 }
 
@@ -284,9 +328,12 @@ fn a_switcher_that_leads_to_the_caller_is_found_and_mended() {
     let script = "set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
         echo pilot pilot >/etc/glexec-sudo.map; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
     is_found_and_mended("problem", &["glexec-sudo", "maps pilot to itself"], script);
-    let script =
-        "printf '#!/bin/sh\nexec \"$@\"\n' >/usr/local/bin/none; chmod 755 /usr/local/bin/none; doctor --glexec none";
+    let script = "printf '#!/bin/sh\nexec \"$@\"\n' >/usr/local/bin/none; chmod 755 /usr/local/bin/none; doctor --glexec none";
     let [report] = &reports(script)[..] else { panic!("one report") };
-    assert!(report.bad()[0].1.contains("it runs commands as the calling user"), "{:?}", report.bad());
+    assert!(
+        report.bad()[0].1.contains("it runs commands as the calling user"),
+        "{:?}",
+        report.bad()
+    );
     assert_eq!(report.status, 1);
 }

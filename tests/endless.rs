@@ -1,4 +1,5 @@
-//! Trees and answers without an end: the disk, a limit of the tree or the helper's patience ends them, its memory never does.
+//! Trees and answers without an end: the disk, a limit of the tree or the helper's patience ends
+//! them, its memory never does.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -16,7 +17,10 @@ impl Small {
     fn at(site: &Site) -> Small {
         let execute = site.execute();
         let options = "mode=1777,size=12m,nr_inodes=6000";
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(&execute).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "none"])
+            .arg(&execute)
+            .status();
         assert!(mounted.unwrap().success());
         Small(execute)
     }

@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use support::handover::{
-    CLEANUP, ODD, SETUP, across, across_and, comes_across, data, furnished, is_back, mode, run, set_mode, text,
-    with_job,
+    CLEANUP, ODD, SETUP, across, across_and, comes_across, data, furnished, is_back, mode, run,
+    set_mode, text, with_job,
 };
 use support::mounts::{Mounts, in_memory};
 use support::picture::{make_fifo, picture, set_attribute, set_modified};
@@ -42,8 +42,11 @@ fn names_come_across_with_any_bytes() {
 #[test]
 fn contents_come_across() {
     comes_across(|top| {
-        for (name, length) in [("empty", 0), ("one", 1), ("chunk", 262_144), ("more", 262_145), ("large", 3_000_001)] {
-            let content: Vec<u8> = (0..length).map(|index| (index * 7 + index / 251) as u8).collect();
+        for (name, length) in
+            [("empty", 0), ("one", 1), ("chunk", 262_144), ("more", 262_145), ("large", 3_000_001)]
+        {
+            let content: Vec<u8> =
+                (0..length).map(|index| (index * 7 + index / 251) as u8).collect();
             write(top.join(name), content, 0o644);
         }
     });
@@ -89,7 +92,10 @@ fn the_batch_user_can_read_and_remove_everything_that_comes_back() {
     let walk = r#"cd "$0" && cat file d/sub/file closed/file && rm -r d closed file && ls -A"#;
     let output = Account::batch().command("sh").args(["-c", walk]).arg(&sandbox).output().unwrap();
     let printed = format!("filed/sub/fileclosed/file{PROXY}\n");
-    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), said(&output).as_str()), (printed.as_str(), ""));
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stdout).as_ref(), said(&output).as_str()),
+        (printed.as_str(), "")
+    );
 }
 
 #[test]
@@ -97,7 +103,9 @@ fn links_come_across_as_links_and_are_not_followed() {
     comes_across(|top| {
         fs::create_dir_all(top.join("directory/below")).unwrap();
         write(top.join("directory/file"), "file", 0o644);
-        for (number, target) in ["directory", "directory/file", "nowhere", ".", "self"].into_iter().enumerate() {
+        for (number, target) in
+            ["directory", "directory/file", "nowhere", ".", "self"].into_iter().enumerate()
+        {
             symlink(target, top.join(format!("link {number}"))).unwrap();
         }
         symlink("self", top.join("self")).unwrap();
@@ -115,7 +123,9 @@ fn hard_links_come_across_as_hard_links() {
         fs::create_dir_all(top.join("a/b")).unwrap();
         write(top.join("first"), "shared", 0o640);
         symlink("first", top.join("link")).unwrap();
-        for (old, new) in [("first", "second"), ("first", "a/third"), ("first", "a/b/fourth"), ("link", "a/link")] {
+        for (old, new) in
+            [("first", "second"), ("first", "a/third"), ("first", "a/b/fourth"), ("link", "a/link")]
+        {
             fs::hard_link(top.join(old), top.join(new)).unwrap();
         }
         write(top.join("a/pair"), "another", 0o600);
@@ -137,7 +147,11 @@ fn modification_times_come_across_to_the_nanosecond() {
         fs::create_dir(top.join("directory")).unwrap();
         for (number, name) in ["file", "directory/file", "other"].into_iter().enumerate() {
             write(top.join(name), "content", 0o644);
-            set_modified(&top.join(name), -1_000_000_000 * number as i64, 999_999_999 - number as i64);
+            set_modified(
+                &top.join(name),
+                -1_000_000_000 * number as i64,
+                999_999_999 - number as i64,
+            );
         }
         symlink("file", top.join("link")).unwrap();
         set_modified(&top.join("link"), 1_000_000_000, 1);
@@ -158,7 +172,8 @@ fn holes_come_across_as_holes() {
     file.set_len(8 << 20).unwrap();
     File::create(sandbox.join("hollow")).unwrap().set_len(8 << 30).unwrap();
     own(&sandbox, Account::batch());
-    let sizes = || ["sparse", "hollow"].map(|name| fs::metadata(sandbox.join(name)).unwrap().blocks());
+    let sizes =
+        || ["sparse", "hollow"].map(|name| fs::metadata(sandbox.join(name)).unwrap().blocks());
     let (content, before) = (fs::read(sandbox.join("sparse")).unwrap(), sizes());
     for step in [Site::set_up, Site::clean_up] {
         step(&site, &sandbox);
@@ -247,7 +262,11 @@ fn all_attributes(path: &Path) -> Vec<String> {
             .chain([path.as_os_str()])
             .collect::<Vec<_>>(),
     );
-    listed.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+    listed
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn set_list(path: &Path, options: &[&str]) {
@@ -301,11 +320,8 @@ fn a_default_list_of_the_parent_is_not_handed_down() {
     for step in [Site::set_up, Site::clean_up] {
         step(&site, &sandbox);
         assert_eq!(data(&sandbox), before);
-        assert!(
-            before
-                .keys()
-                .all(|below| sandbox.join(below).is_symlink() || all_attributes(&sandbox.join(below)).is_empty())
-        );
+        assert!(before.keys().all(|below| sandbox.join(below).is_symlink()
+            || all_attributes(&sandbox.join(below)).is_empty()));
     }
 }
 
@@ -353,8 +369,8 @@ fn cleanup_closes_the_top_if_group_or_others_may_write_to_a_directory_in_it() {
 
 // Mount points.
 
-/// Mounts a memory file system, a directory of the same device, and a single file, in turn; each must be named by the
-/// failure of the helper, and must have kept its content.
+/// Mounts a memory file system, a directory of the same device, and a single file, in turn; each
+/// must be named by the failure of the helper, and must have kept its content.
 fn refuses_mounts(site: &Site, helper: &str, sandbox: &Path, status: i32) {
     let outside = site.path().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -412,7 +428,11 @@ fn what_is_mounted_on_the_sandbox_is_not_taken_for_it() {
     mounts.add(&["--bind".as_ref(), outside.as_os_str()], &sandbox);
     let before = (picture(&sandbox), site.entries());
     for (helper, status) in [(CLEANUP, 1), (SETUP, 1)] {
-        failed(&site.call(helper, &site.switcher(), &sandbox).output().unwrap(), status, &["mounted on it"]);
+        failed(
+            &site.call(helper, &site.switcher(), &sandbox).output().unwrap(),
+            status,
+            &["mounted on it"],
+        );
         assert_eq!((picture(&sandbox), site.entries()), before);
     }
     drop(mounts);
@@ -431,8 +451,12 @@ fn dig(top: &Path, levels: usize, account: Account) {
         mkdirat(&here, "d", Mode::from_bits_truncate(0o755)).unwrap();
         here = openat(&here, "d", flags, Mode::empty()).unwrap();
     }
-    openat(&here, "bottom", OFlag::O_CREAT | OFlag::O_CLOEXEC, Mode::from_bits_truncate(0o644)).unwrap();
-    run("chown", &["-R".as_ref(), format!("{}:{}", account.uid, account.gid).as_ref(), top.as_os_str()]);
+    openat(&here, "bottom", OFlag::O_CREAT | OFlag::O_CLOEXEC, Mode::from_bits_truncate(0o644))
+        .unwrap();
+    run(
+        "chown",
+        &["-R".as_ref(), format!("{}:{}", account.uid, account.gid).as_ref(), top.as_os_str()],
+    );
 }
 
 /// How many levels of directories there are, and whether the lowest has the file.

@@ -20,7 +20,8 @@ use support::kinsfolk::{
 use support::mounts::{Mounts, on_image};
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, as_job, executable, failed, is_rootless, own, retained, said, variables_of, wait_until, write,
+    Account, PROXY, Site, as_job, executable, failed, is_rootless, own, retained, said,
+    variables_of, wait_until, write,
 };
 
 /// A site with a sandbox that is set up.
@@ -34,10 +35,14 @@ fn prepared() -> (Site, PathBuf) {
 fn ends(kind: &str, members: usize, killed: usize) {
     let (site, sandbox) = prepared();
     let kin = Kin::of(&sandbox, kind, members);
-    let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+    let output =
+        hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
     assert_eq!(kin.alive(), [0; 0], "{kind}: {}", said(&output));
     let (processes, said) = (if killed == 1 { "process" } else { "processes" }, report(&output));
-    assert!(said.starts_with(&format!("killed {killed} {processes} of 1 family in ")), "{kind}: {said}");
+    assert!(
+        said.starts_with(&format!("killed {killed} {processes} of 1 family in ")),
+        "{kind}: {said}"
+    );
     assert!(said.contains(" rounds; 0 left"), "{kind}: {said}");
 }
 
@@ -111,7 +116,10 @@ fn a_family_without_members_is_nobody_to_kill() {
     for (option, pid) in [("--family", "2147483647"), ("--sandbox", "-")] {
         let output = hunt(&site, &[option], &sandbox, pid, "KILL").output().unwrap();
         let said = report(&output);
-        assert!(said.starts_with("killed 0 processes of 1 family in 1 round; 0 left"), "{option}: {said}");
+        assert!(
+            said.starts_with("killed 0 processes of 1 family in 1 round; 0 left"),
+            "{option}: {said}"
+        );
     }
 }
 
@@ -127,7 +135,8 @@ fn a_signal_that_nobody_gets_is_a_failure() {
 #[test]
 fn what_a_job_started_by_run_leaves_is_ended_by_sandbox() {
     let (site, sandbox) = prepared();
-    let mut job = Job::start(&site, &sandbox, "setsid /bin/sleep 100 >/dev/null & echo $!; read end");
+    let mut job =
+        Job::start(&site, &sandbox, "setsid /bin/sleep 100 >/dev/null & echo $!; read end");
     let straggler: u32 = job.listen().parse().unwrap();
     job.tell("end");
     assert_eq!(job.status(), Some(0));
@@ -156,7 +165,9 @@ fn a_family_larger_than_the_limit_of_descriptors_is_ended() {
     let kin = Kin::of(&sandbox, "wide,200", 200);
     let call = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL");
     let mut few = Account::batch().command("/bin/sh");
-    few.args(["-c", "ulimit -n 60; exec \"$@\"", "sh"]).arg(call.get_program()).args(call.get_args());
+    few.args(["-c", "ulimit -n 60; exec \"$@\"", "sh"])
+        .arg(call.get_program())
+        .args(call.get_args());
     few.env_clear().envs(variables_of(&call));
     let said = report(&few.output().unwrap());
     assert_eq!(kin.alive(), [0; 0], "{said}");
@@ -195,7 +206,8 @@ fn who_is_only_in_the_session_and_group_of_the_pilot_lives() {
     let mut pilot = as_job_of(&sandbox);
     pilot.args(["/bin/sh", "-c", script]).arg(kin_program()).arg(retained(&sandbox));
     let pilot = Kin::start(&mut pilot, 2).seen_here(Account::of(&sandbox));
-    let marked = |pid: &&u32| text(format!("/proc/{pid}/environ")).contains("_GLEXEC_HELPERS_FAMILY=");
+    let marked =
+        |pid: &&u32| text(format!("/proc/{pid}/environ")).contains("_GLEXEC_HELPERS_FAMILY=");
     let (jobs, bystanders): (Vec<u32>, Vec<u32>) = pilot.pids.iter().partition(marked);
     report(&hunt(&site, &["--family"], &sandbox, &jobs[0].to_string(), "KILL").output().unwrap());
     assert_eq!(pilot.alive(), bystanders);
@@ -205,7 +217,8 @@ fn who_is_only_in_the_session_and_group_of_the_pilot_lives() {
 #[test]
 fn who_has_the_number_of_a_member_that_ended_meanwhile_lives() {
     let (site, sandbox) = prepared();
-    let (mut first, mut second) = (Kin::of(&sandbox, "stubborn", 1), Kin::of(&sandbox, "stubborn", 1));
+    let (mut first, mut second) =
+        (Kin::of(&sandbox, "stubborn", 1), Kin::of(&sandbox, "stubborn", 1));
     let mut call = hunt(&site, &["--sandbox", "--grace", "2"], &sandbox, "-", "KILL");
     let mut hunting = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Both have been found.
@@ -226,7 +239,10 @@ fn who_has_the_number_of_a_member_that_ended_meanwhile_lives_also_if_that_was_be
     let strace = "strace -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=3s";
     let slow = site.script("slow", &format!("exec {} {strace} \"$@\"", as_job()));
     let mut call = site.helper(KILL);
-    call.arg("--sandbox").arg(slow).arg(retained(&sandbox).join(PROXY)).args(["-", "KILL", "0", "0"]);
+    call.arg("--sandbox")
+        .arg(slow)
+        .arg(retained(&sandbox).join(PROXY))
+        .args(["-", "KILL", "0", "0"]);
     let mut hunting = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let calls = |pid: u32| fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     let number = format!("{} ", libc::SYS_pidfd_open);
@@ -240,7 +256,8 @@ fn who_has_the_number_of_a_member_that_ended_meanwhile_lives_also_if_that_was_be
     assert_eq!(bystander.alive(), [pid]);
 }
 
-/// Ends a member that is the child of this process, and gives its number to a bystander of the same user.
+/// Ends a member that is the child of this process, and gives its number to a bystander of the same
+/// user.
 fn recycled(kin: &mut Kin, kind: &str) -> Kin {
     let pid = kin.child.id();
     kin.child.kill().unwrap();
@@ -253,10 +270,13 @@ fn recycled(kin: &mut Kin, kind: &str) -> Kin {
 #[test]
 fn who_has_the_number_of_the_root_that_is_gone_lives() {
     let (site, sandbox) = prepared();
-    let (mut root, mut other) = (Kin::of(&sandbox, "stubborn", 1), Kin::of(&sandbox, "stubborn", 1));
+    let (mut root, mut other) =
+        (Kin::of(&sandbox, "stubborn", 1), Kin::of(&sandbox, "stubborn", 1));
     let pid = root.child.id().to_string();
-    let mut hunting =
-        hunt(&site, &["--family", "--grace", "2"], &sandbox, &pid, "KILL").stdout(Stdio::null()).spawn().unwrap();
+    let mut hunting = hunt(&site, &["--family", "--grace", "2"], &sandbox, &pid, "KILL")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     assert_eq!([root.listen(), other.listen()], ["asked", "asked"]);
     let bystander = recycled(&mut root, "single");
     assert_eq!(hunting.wait().unwrap().code(), Some(0));
@@ -269,8 +289,10 @@ fn who_is_in_a_session_of_somebody_with_a_dead_members_number_lives() {
     let (site, sandbox) = prepared();
     let mut first = Kin::start(Kin::led(&sandbox).arg("stubborn"), 1);
     let mut other = Kin::of(&sandbox, "stubborn", 1);
-    let mut hunting =
-        hunt(&site, &["--sandbox", "--grace", "2"], &sandbox, "-", "KILL").stdout(Stdio::null()).spawn().unwrap();
+    let mut hunting = hunt(&site, &["--sandbox", "--grace", "2"], &sandbox, "-", "KILL")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     assert_eq!([first.listen(), other.listen()], ["asked", "asked"]);
     // It leads a session, has a child in there, and ends.
     let bystander = recycled(&mut first, "founder");
@@ -282,8 +304,10 @@ fn who_is_in_a_session_of_somebody_with_a_dead_members_number_lives() {
 fn a_hunt_whose_helper_is_gone_does_not_reach_the_next_job() {
     let (site, sandbox) = prepared();
     let mut old = Kin::of(&sandbox, "stubborn", 1);
-    let mut hunting =
-        hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL").stdout(Stdio::null()).spawn().unwrap();
+    let mut hunting = hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     assert_eq!(old.listen(), "asked");
     hunting.kill().unwrap();
     hunting.wait().unwrap();
@@ -309,7 +333,10 @@ fn a_process_that_does_not_show_its_mark_is_counted() {
     let leased = Leased::new();
     let mute = Kin::of(&leased.sandbox, "mute", 1);
     let said = report(&leased.hunt(&["--sandbox"], "KILL").output().unwrap());
-    assert!(said.ends_with("; 1 process of the account did not tell whether they belong to it"), "{said}");
+    assert!(
+        said.ends_with("; 1 process of the account did not tell whether they belong to it"),
+        "{said}"
+    );
     assert_eq!(mute.alive(), mute.pids);
 }
 
@@ -318,7 +345,11 @@ fn a_proxy_that_is_in_no_retained_directory_has_no_family() {
     let (site, sandbox) = prepared();
     let kin = Kin::of(&sandbox, "single", 1);
     let mut command = site.helper("condor_glexec_kill");
-    command.arg("--sandbox").arg(site.switcher()).arg(sandbox.join(PROXY)).args(["-", "KILL", "0", "0"]);
+    command
+        .arg("--sandbox")
+        .arg(site.switcher())
+        .arg(sandbox.join(PROXY))
+        .args(["-", "KILL", "0", "0"]);
     failed(&command.output().unwrap(), 1, &[".condor"]);
     assert_eq!(kin.alive(), kin.pids);
 }
@@ -336,7 +367,8 @@ fn a_process_of_another_job_is_no_root() {
     let (site, sandbox) = prepared();
     let kin = Kin::of(&with_job(&site, "another sandbox"), "single", 1);
     let _own = Target::start(&sandbox);
-    let output = hunt(&site, &["--family"], &sandbox, &kin.pids[0].to_string(), "KILL").output().unwrap();
+    let output =
+        hunt(&site, &["--family"], &sandbox, &kin.pids[0].to_string(), "KILL").output().unwrap();
     failed(&output, 2, &[&kin.pids[0].to_string(), "another job", "another sandbox.condor"]);
     assert_eq!(kin.alive(), kin.pids);
 }
@@ -348,8 +380,13 @@ fn a_switcher_that_leads_to_the_caller_itself_ends_nobody() {
     let bystander = Kin::unmarked(Account::batch(), "single", 1);
     for options in [&["--family"][..], &["--account"]] {
         let mut command = site.helper("condor_glexec_kill");
-        let pid = if options == ["--family"] { bystander.pids[0].to_string() } else { "-".to_owned() };
-        command.args(options).arg(&itself).arg(retained(&sandbox).join(PROXY)).args([&pid, "KILL", "0", "0"]);
+        let pid =
+            if options == ["--family"] { bystander.pids[0].to_string() } else { "-".to_owned() };
+        command
+            .args(options)
+            .arg(&itself)
+            .arg(retained(&sandbox).join(PROXY))
+            .args([&pid, "KILL", "0", "0"]);
         failed(&command.output().unwrap(), 2, &["as the calling user"]);
         assert_eq!(bystander.alive(), bystander.pids);
     }
@@ -360,7 +397,11 @@ fn sigcont_does_not_reach_another_user_in_the_same_session() {
     let (site, sandbox) = prepared();
     let _own = Target::start(&sandbox);
     let target = Account::other().command("sleep").arg("60").spawn().unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(target.id().cast_signed()), nix::sys::signal::SIGSTOP).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(target.id().cast_signed()),
+        nix::sys::signal::SIGSTOP,
+    )
+    .unwrap();
     wait_until("it is stopped", || state(target.id()) == Some('T'));
     let output = kill(&site, &site.switcher(), &sandbox, target.id(), "CONT").output().unwrap();
     assert_eq!(state(target.id()), Some('T'));
@@ -377,7 +418,8 @@ fn with_grace_members_end_by_themselves_and_the_rest_is_killed() {
     let (site, sandbox) = prepared();
     let (mut polite, deaf) = (Kin::of(&sandbox, "polite", 1), Kin::of(&sandbox, "deaf", 1));
     let started = Instant::now();
-    let output = hunt(&site, &["--sandbox", "--grace", "1"], &sandbox, "-", "KILL").output().unwrap();
+    let output =
+        hunt(&site, &["--sandbox", "--grace", "1"], &sandbox, "-", "KILL").output().unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1), "the deaf one had its time");
     assert!(report(&output).starts_with("killed 2 processes of 1 family in "));
     assert_eq!((polite.alive(), deaf.alive()), (vec![], vec![]));
@@ -412,7 +454,8 @@ fn a_fork_bomb_is_ended_twenty_times_in_a_row() {
     for round in 0..20 {
         let kin = Kin::of(&sandbox, "bomb,500", 1);
         let grace = if round % 2 == 0 { &["--family"][..] } else { &["--family", "--grace", "1"] };
-        let output = hunt(&site, grace, &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+        let output =
+            hunt(&site, grace, &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
         let said = report(&output);
         assert!(said.contains("; 0 left"), "{said}");
         let left = marked_with(&sandbox);
@@ -428,7 +471,9 @@ fn a_family_is_stopped_and_continued() {
     let kin = Kin::of(&sandbox, "detached", 2);
     let other = Kin::unmarked(Account::job(), "single", 1);
     for (signal, did, states) in [("STOP", "stopped", "T"), ("CONT", "continued", "SR")] {
-        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), signal).output().unwrap();
+        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), signal)
+            .output()
+            .unwrap();
         assert!(report(&output).starts_with(&format!("{did} 2 processes of 1 family in ")));
         kin.wait_for(did, |state| states.contains(state));
         assert_ne!(state(other.pids[0]), Some('T'));
@@ -451,10 +496,16 @@ fn another_signal_reaches_every_member_once() {
 /// A job below a monitoring sudo, and the installation that it belongs to.
 fn monitored<'a>(site: &'a Site, sandbox: &Path, script: &str) -> (Installation<'a>, Starter) {
     let installation = Installation::with_sudo_setting(site, "pam_session");
-    let mut call = installation.own(&run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
+    let mut call =
+        installation.own(&run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
     // As a starter does: the supervisor is in another session.
     let mut session = Account::batch().command("setsid");
-    session.arg("--wait").arg(call.get_program()).args(call.get_args()).env_clear().stderr(Stdio::null());
+    session
+        .arg("--wait")
+        .arg(call.get_program())
+        .args(call.get_args())
+        .env_clear()
+        .stderr(Stdio::null());
     session.envs(variables_of(&call));
     call = session;
     (installation, Starter::start(call))
@@ -473,7 +524,9 @@ fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_notic
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
     wait_until("the job has begun", || path.exists());
     let job: u32 = text(&path).trim().parse().unwrap();
-    let sudo = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo";
+    let sudo = |pid: u32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo"
+    };
     let ancestors: Vec<u32> = std::iter::successors(Some(job), |pid| parent(*pid)).collect();
     assert!(ancestors.iter().any(|pid| sudo(*pid)), "sudo has stayed");
     let run = starter.child.id().to_string();
@@ -486,7 +539,10 @@ fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_notic
             } else {
                 for pid in ancestors.iter().take_while(|pid| !sudo(**pid)) {
                     support::succeeded(
-                        &installation.own(&kill(&site, &site.switcher(), &sandbox, *pid, signal)).output().unwrap(),
+                        &installation
+                            .own(&kill(&site, &site.switcher(), &sandbox, *pid, signal))
+                            .output()
+                            .unwrap(),
                     );
                 }
             }
@@ -517,13 +573,18 @@ fn a_signal_to_the_pid_of_run_reaches_the_job_below_a_monitoring_sudo() {
             call.env("GLEXEC_HELPERS_KILL", meaning);
             support::succeeded(&installation.own(&call).output().unwrap());
         };
-        let (installation, mut asked) = begun("trap 'exit 5' TERM; : >begun; while :; do sleep 0.05; done");
+        let (installation, mut asked) =
+            begun("trap 'exit 5' TERM; : >begun; while :; do sleep 0.05; done");
         send(&installation, &asked, "TERM");
         assert_eq!(asked.wait().code(), Some(5), "{meaning}");
         drop(installation);
         fs::remove_dir_all(site.path().join("programs")).unwrap();
         let (installation, mut stopped) = begun(": >begun; exec sleep 60");
-        let job = || marked_with(&sandbox).into_iter().filter(|pid| text(format!("/proc/{pid}/comm")) == "sleep\n");
+        let job = || {
+            marked_with(&sandbox)
+                .into_iter()
+                .filter(|pid| text(format!("/proc/{pid}/comm")) == "sleep\n")
+        };
         let states = || job().map(state).collect::<Vec<_>>();
         send(&installation, &stopped, "STOP");
         wait_until("the job is stopped", || states() == [Some('T')]);
@@ -550,7 +611,8 @@ fn a_job_below_a_monitoring_sudo_is_killed_and_its_end_is_noticed() {
         let (installation, mut starter) = monitored(&site, &sandbox, "sleep 100 & sleep 100");
         let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
         assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
-        let pid = if options == ["--family"] { starter.child.id().to_string() } else { "-".to_owned() };
+        let pid =
+            if options == ["--family"] { starter.child.id().to_string() } else { "-".to_owned() };
         report(&installation.own(&hunt(&site, options, &sandbox, &pid, "KILL")).output().unwrap());
         assert_eq!(starter.status(), 137);
         assert_eq!(marked_with(&sandbox), [0; 0]);
@@ -571,7 +633,9 @@ fn a_signal_to_a_monitoring_sudo_reaches_the_job_and_the_jobs_end_the_caller() {
     let monitor = jobs
         .iter()
         .flat_map(|pid| std::iter::successors(Some(*pid), |pid| parent(*pid)))
-        .find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo");
+        .find(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo"
+        });
     // As root, whose process sudo is.
     let monitor = nix::unistd::Pid::from_raw(monitor.unwrap().cast_signed());
     nix::sys::signal::kill(monitor, nix::sys::signal::SIGTERM).unwrap();
@@ -587,12 +651,18 @@ fn a_job_below_a_monitoring_sudo_hears_of_its_end_once_and_can_stop_its_own_grou
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
     wait_until("the job has begun", || sandbox.join("ready").exists());
     let run = starter.child.id().to_string();
-    report(&installation.own(&hunt(&site, &["--family"], &sandbox, &run, "TERM")).output().unwrap());
+    report(
+        &installation.own(&hunt(&site, &["--family"], &sandbox, &run, "TERM")).output().unwrap(),
+    );
     wait_until("it has heard of it", || sandbox.join("asked").exists());
     write(sandbox.join("go"), "", 0o644);
-    wait_until("it has stopped itself", || marked_with(&sandbox).iter().any(|pid| state(*pid) == Some('T')));
+    wait_until("it has stopped itself", || {
+        marked_with(&sandbox).iter().any(|pid| state(*pid) == Some('T'))
+    });
     assert_eq!(text(sandbox.join("asked")), "asked\n");
-    report(&installation.own(&hunt(&site, &["--family"], &sandbox, &run, "CONT")).output().unwrap());
+    report(
+        &installation.own(&hunt(&site, &["--family"], &sandbox, &run, "CONT")).output().unwrap(),
+    );
     assert_eq!(starter.wait().code(), Some(7));
 }
 
@@ -635,7 +705,9 @@ fn a_member_that_waits_for_a_disk_is_named_as_left() {
     frozen("--freeze");
     let script = "echo $$; echo x >$0/written";
     let mut writer = as_job_of(&sandbox);
-    writer.args(["/usr/bin/env", "-i"]).arg(format!("_GLEXEC_HELPERS_FAMILY={}", retained(&sandbox).display()));
+    writer
+        .args(["/usr/bin/env", "-i"])
+        .arg(format!("_GLEXEC_HELPERS_FAMILY={}", retained(&sandbox).display()));
     writer.args(["/bin/sh", "-c", script]).arg(&sandbox);
     let mut writer = Kin::start(&mut writer, 1).seen_here(Account::of(&sandbox));
     let pid = writer.pids[0];
@@ -658,7 +730,8 @@ fn a_descendant_that_became_another_user_is_named_as_left() {
     let mut command = Account::job().command(&stranger);
     command.arg("stranger").env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(&sandbox));
     let kin = Kin::start(&mut command, 2);
-    let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+    let output =
+        hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
     let left = kin.alive();
     assert_eq!(left.len(), 1);
     failed(&output, 2, &["1 process is left", &left[0].to_string(), "not permitted"]);
@@ -717,8 +790,8 @@ fn every_process_of_an_account_is_ended_whatever_it_did_to_hide() {
     let leased = Leased::new();
     let bystander = Kin::unmarked(Account::named("gh-job"), "single", 1);
     for options in [&["--account"][..], &["--account", "--grace", "1"]] {
-        let kin =
-            ["wide,3", "naked", "deaf", "headless"].map(|kind| leased.kin(kind, if kind == "wide,3" { 3 } else { 1 }));
+        let kin = ["wide,3", "naked", "deaf", "headless"]
+            .map(|kind| leased.kin(kind, if kind == "wide,3" { 3 } else { 1 }));
         let bomb = leased.kin("scattering bomb,60", 1);
         let output = leased.hunt(options, "KILL").output().unwrap();
         assert!(report(&output).contains(" of the account in "), "{options:?}");
@@ -736,17 +809,22 @@ fn a_cleanup_that_is_asked_to_ends_the_family_or_the_account_before_the_files_co
     let marked = Kin::of(&leased.sandbox, "single", 1);
     let unmarked = leased.kin("naked", 1);
     let cleanup = |ends: &str| {
-        let mut cleanup = leased.site.call("condor_glexec_cleanup", &leased.site.switcher(), &leased.sandbox);
+        let mut cleanup =
+            leased.site.call("condor_glexec_cleanup", &leased.site.switcher(), &leased.sandbox);
         Leased::lead(&leased.site, &mut cleanup);
         cleanup.env("GLEXEC_HELPERS_CLEANUP", ends).output().unwrap()
     };
     let other = cleanup("everything");
     assert_eq!(other.status.code(), Some(1));
-    assert!(support::said(&other).contains("GLEXEC_HELPERS_CLEANUP is none of files, family and account"));
+    assert!(
+        support::said(&other)
+            .contains("GLEXEC_HELPERS_CLEANUP is none of files, family and account")
+    );
     assert_eq!((marked.alive().len(), unmarked.alive().len()), (1, 1));
     support::succeeded(&cleanup("family"));
     assert_eq!((marked.alive().len(), unmarked.alive().len()), (0, 1));
-    let mut setup = leased.site.call("condor_glexec_setup", &leased.site.switcher(), &leased.sandbox);
+    let mut setup =
+        leased.site.call("condor_glexec_setup", &leased.site.switcher(), &leased.sandbox);
     Leased::lead(&leased.site, &mut setup);
     support::succeeded(&setup.output().unwrap());
     support::succeeded(&cleanup("account"));
@@ -778,7 +856,13 @@ fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
     leased.run(&["ipcmk", "--shmem", "4096"]);
     leased.run(&["ipcmk", "--queue"]);
     leased.run(&["ipcmk", "--semaphore", "1"]);
-    let left = ["/tmp/gh-test-left", "/dev/shm/gh-test-left", "shared memory ", "message queue ", "semaphore set "];
+    let left = [
+        "/tmp/gh-test-left",
+        "/dev/shm/gh-test-left",
+        "shared memory ",
+        "message queue ",
+        "semaphore set ",
+    ];
 
     let named = report(&leased.hunt(&["--account"], "KILL").output().unwrap());
     assert!(left.iter().all(|left| named.contains(left)), "{named}");
@@ -801,7 +885,8 @@ fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
 fn only_what_the_caller_keeps_makes_a_sandbox_that_clean_leaves() {
     let leased = Leased::new();
     let (account, batch, other) = (leased.account, Account::batch(), Account::other());
-    // Beside each something of a name that is made from its own: whose, what, and whether it is a sandbox then.
+    // Beside each something of a name that is made from its own: whose, what, and whether it is a
+    // sandbox then.
     let beside = [
         ("batch", ".condor", batch, true, true),
         ("aside", ".gh.0123abcd", batch, true, true),
@@ -867,7 +952,10 @@ fn with_the_variable_a_plain_sigkill_ends_the_family_and_other_signals_one_proce
     // Any of them will do.
     let any = *kin.pids.iter().find(|pid| **pid != first).unwrap();
     let output = plain(any, "KILL");
-    assert_eq!((output.status.code(), output.stdout.len(), said(&output).as_str()), (Some(0), 0, ""));
+    assert_eq!(
+        (output.status.code(), output.stdout.len(), said(&output).as_str()),
+        (Some(0), 0, "")
+    );
     assert_eq!(kin.alive(), [0; 0]);
 }
 
@@ -899,7 +987,8 @@ fn a_hunt_is_reported_as_json_and_in_the_log() {
     let (site, sandbox) = prepared();
     let log = site.scratch().join("log");
     let kin = Kin::of(&sandbox, "wide,3", 3);
-    let mut command = hunt(&site, &["--family", "--json"], &sandbox, &kin.child.id().to_string(), "KILL");
+    let mut command =
+        hunt(&site, &["--family", "--json"], &sandbox, &kin.child.id().to_string(), "KILL");
     let said = report(&command.env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
     let log = text(&log);
     // A switcher may have the same log.

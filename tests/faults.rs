@@ -1,12 +1,14 @@
-//! Whoever is killed, and whatever fails: no data is lost. strace(1) kills a helper or its agent, or lets a system call
-//! fail, at each call that changes something, one after the other. tests/switcher.rs kills what is between the two;
-//! tests/long.rs does more of all this.
+//! Whoever is killed, and whatever fails: no data is lost. strace(1) kills a helper or its agent,
+//! or lets a system call fail, at each call that changes something, one after the other.
+//! tests/switcher.rs kills what is between the two; tests/long.rs does more of all this.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
 
 use support::handover::{CLEANUP, SETUP};
-use support::trial::{FULL, KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back};
+use support::trial::{
+    FULL, KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back,
+};
 
 #[test]
 fn a_killed_setup_leaves_one_copy_that_cleanup_brings_back() {

@@ -1,9 +1,11 @@
-//! The frame decoder reads whatever the other identity sends: no bytes may surprise it. The corpus is in `testdata/frames`.
+//! The frame decoder reads whatever the other identity sends: no bytes may surprise it. The corpus
+//! is in `testdata/frames`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "support/canonical.rs"]
 mod canonical;
 
+use error::ConnectionError;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -13,18 +15,20 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use glexec_helpers::sys::{process, socket};
-use glexec_helpers::wire::frame::{CHUNK, LONGEST};
-use glexec_helpers::wire::{Broken, Channel, Frame};
+use sys::{process, socket};
+use wire::frame::{CHUNK, LONGEST};
+use wire::{Channel, Frame};
 
-/// The system's allocator, which counts: each thread's allocations by themselves, since tests run side by side.
+/// The system's allocator, which counts: each thread's allocations by themselves, since tests run
+/// side by side.
 struct Counting;
 
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: everything is passed on to the system's allocator as it came. A `realloc` comes here as an `alloc`.
+// SAFETY: everything is passed on to the system's allocator as it came. A `realloc` comes here as
+// an `alloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get() + layout.size());
@@ -63,7 +67,8 @@ impl Drop for Suspect<'_> {
 /// A folder of the corpus.
 fn corpus(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/frames").join(folder);
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     // In the same order everywhere: the random choices must be the same, too.
     files.sort();
     files.into_iter().map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
@@ -95,7 +100,9 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
         2 => bytes.splice(at.., pick(rng, seeds).iter().skip(at).copied()).for_each(drop),
         3 => bytes.extend_from_slice(pick(rng, seeds)),
         // Kind and lengths stand at the beginning.
-        4 if !bytes.is_empty() => bytes[beginning] = bytes[beginning].wrapping_add(*rng.choice(&[1, 255]).unwrap()),
+        4 if !bytes.is_empty() => {
+            bytes[beginning] = bytes[beginning].wrapping_add(*rng.choice(&[1, 255]).unwrap())
+        }
         5 if !bytes.is_empty() => bytes[beginning] = rng.u8(..32),
         _ if at < bytes.len() => bytes[at] ^= 1 << rng.u8(..8),
         _ => {}
@@ -163,7 +170,8 @@ fn mutated_frames_are_refused_or_have_only_one_encoding() {
     assert!(accepted > 10_000, "only {accepted} were accepted: this test tells little");
 }
 
-/// Bytes for a whole connection: valid frames, some of them mutated, and then perhaps the bytes themselves.
+/// Bytes for a whole connection: valid frames, some of them mutated, and then perhaps the bytes
+/// themselves.
 fn stream(rng: &mut Rng, valid: &[Vec<u8>]) -> Vec<u8> {
     let mut stream = Vec::new();
     for _ in 0..rng.usize(1..20) {
@@ -184,19 +192,23 @@ fn stream(rng: &mut Rng, valid: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// What a channel that gets these bytes must receive, by a reading that is as plain as possible.
-fn expected(mut stream: &[u8]) -> (Vec<Frame<'_>>, Broken) {
+fn expected(mut stream: &[u8]) -> (Vec<Frame<'_>>, ConnectionError) {
     let mut frames = Vec::new();
     loop {
-        let Some((length, rest)) = stream.split_first_chunk() else { return (frames, Broken::Closed) };
+        let Some((length, rest)) = stream.split_first_chunk() else {
+            return (frames, ConnectionError::Closed);
+        };
         let length = u32::from_le_bytes(*length) as usize;
         if length > LONGEST {
-            return (frames, Broken::Protocol("a message that is too long"));
+            return (frames, ConnectionError::Protocol("a message that is too long"));
         }
-        let Some((frame, rest)) = rest.split_at_checked(length) else { return (frames, Broken::Closed) };
+        let Some((frame, rest)) = rest.split_at_checked(length) else {
+            return (frames, ConnectionError::Closed);
+        };
         match Frame::decode(frame) {
             Ok(Frame::Alive) => {}
             Ok(frame) => frames.push(frame),
-            Err(_) => return (frames, Broken::Protocol("a malformed message")),
+            Err(_) => return (frames, ConnectionError::Protocol("a malformed message")),
         }
         stream = rest;
     }
@@ -217,7 +229,8 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut theirs = UnixStream::from(theirs);
-                let (mut rest, longest) = (&stream[..], *pieces.choice(&[8, 100, 5_000, 300_000]).unwrap());
+                let (mut rest, longest) =
+                    (&stream[..], *pieces.choice(&[8, 100, 5_000, 300_000]).unwrap());
                 while !rest.is_empty() {
                     let (piece, after) = rest.split_at(pieces.usize(1..=longest).min(rest.len()));
                     // The receiver may have given up.
@@ -231,7 +244,7 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
             // Gone when this closure ends: the sender must not wait for somebody who reads no more.
             let mut channel = Channel::new(ours);
             let mut frames = frames.into_iter();
-            let mut next = |frame: Result<Frame<'_>, Broken>| {
+            let mut next = |frame: Result<Frame<'_>, ConnectionError>| {
                 match frame {
                     Ok(frame) => assert_eq!(Some(frame), frames.next()),
                     Err(cause) => {
@@ -263,5 +276,8 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
             }
         });
     }
-    assert!(received > 2_000 && ends.len() == 3, "{received} frames, {ends:?}: this test tells little");
+    assert!(
+        received > 2_000 && ends.len() == 3,
+        "{received} frames, {ends:?}: this test tells little"
+    );
 }

@@ -12,12 +12,14 @@ use std::path::Path;
 use std::process::Command;
 
 use support::handover::{
-    AGENT, CLEANUP, Deed, ODD, SETUP, UPDATE, all_of, data, field, furnished, is_back, is_with_job, kill, mode,
-    new_proxy, set_mode, text, update, with_job,
+    AGENT, CLEANUP, Deed, ODD, SETUP, UPDATE, all_of, data, field, furnished, is_back, is_with_job,
+    kill, mode, new_proxy, set_mode, text, update, with_job,
 };
 use support::kinsfolk::Target;
 use support::picture::{make_fifo, picture};
-use support::{Account, MAP, PROXY, Site, failed, own, owner, program, retained, said, succeeded, write};
+use support::{
+    Account, MAP, PROXY, Site, failed, own, owner, program, retained, said, succeeded, write,
+};
 
 // Before and after.
 
@@ -72,9 +74,12 @@ fn after_setup_the_batch_user_retains_the_proxy_alone_out_of_the_jobs_reach() {
     is_with_job(&site, &sandbox, "after setup");
     let proxy = retained(&sandbox).join(PROXY);
     assert_eq!((text(&proxy).as_str(), mode(&proxy)), ("the proxy\n", 0o600));
-    for (program, path) in
-        [("cat", &proxy), ("ls", &retained(&sandbox)), ("rm", &proxy), ("rmdir", &retained(&sandbox))]
-    {
+    for (program, path) in [
+        ("cat", &proxy),
+        ("ls", &retained(&sandbox)),
+        ("rm", &proxy),
+        ("rmdir", &retained(&sandbox)),
+    ] {
         let output = Account::job().command(program).arg(path).output().unwrap();
         assert!(said(&output).contains("ermi"), "{program} says {}", said(&output));
     }
@@ -84,8 +89,10 @@ fn after_setup_the_batch_user_retains_the_proxy_alone_out_of_the_jobs_reach() {
 fn every_call_of_the_switcher_gets_the_retained_proxy() {
     let site = Site::new();
     let log = site.scratch().join("log");
-    let body = format!(r#"(echo "$GLEXEC_CLIENT_CERT"; cat "$GLEXEC_CLIENT_CERT") >> {}"#, log.display());
-    let switcher = site.script("logs", &format!("{body}\nexec {} \"$@\"", site.switcher().display()));
+    let body =
+        format!(r#"(echo "$GLEXEC_CLIENT_CERT"; cat "$GLEXEC_CLIENT_CERT") >> {}"#, log.display());
+    let switcher =
+        site.script("logs", &format!("{body}\nexec {} \"$@\"", site.switcher().display()));
     let sandbox = furnished(&site, "s");
     let credential = retained(&sandbox).join(PROXY);
     let new = new_proxy(&site, "the proxy\n");
@@ -103,7 +110,10 @@ fn every_call_of_the_switcher_gets_the_retained_proxy() {
         succeeded(&call.output().unwrap());
     }
     assert_eq!(target.killed_by(), 9);
-    assert_eq!(text(&log), format!("{}\nthe proxy\n", credential.display()).repeat(1 + calls.len()));
+    assert_eq!(
+        text(&log),
+        format!("{}\nthe proxy\n", credential.display()).repeat(1 + calls.len())
+    );
 }
 
 #[test]
@@ -207,7 +217,11 @@ fn odd_paths_of_a_sandbox_go_through_setup_update_proxy_and_cleanup() {
         set_mode(&parent, 0o1777);
         let sandbox = with_job(&site, Path::new(odd).join(odd));
         all_of(&sandbox, Account::job());
-        succeeded(&update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox).output().unwrap());
+        succeeded(
+            &update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox)
+                .output()
+                .unwrap(),
+        );
         assert_eq!(text(sandbox.join(PROXY)), "renewed");
         let left = data(&sandbox);
         site.clean_up(&sandbox);
@@ -279,7 +293,11 @@ fn cleanup_ends_with_0_or_1() {
     site.forbid(&mut forbidden);
     assert_eq!(status(forbidden), Some(1), "retries used up");
     assert_eq!(status(call(Path::new("/bin/false"), &sandbox)), Some(1), "retries do not help");
-    assert_eq!(status(call(&site.switcher(), &site.execute().join("none"))), Some(1), "no such sandbox");
+    assert_eq!(
+        status(call(&site.switcher(), &site.execute().join("none"))),
+        Some(1),
+        "no such sandbox"
+    );
     assert_eq!(status(call(&site.switcher(), &sandbox)), Some(0));
     let usage = site.helper(CLEANUP).arg(site.switcher()).output().unwrap();
     failed(&usage, 1, &["usage"]);
@@ -292,7 +310,11 @@ fn nothing_that_outlives_a_helper_holds_its_callers_output() {
     let site = Site::new();
     let sandbox = furnished(&site, "s");
     let lingering = site.scratch().join("lingering");
-    let body = format!("sleep 20 & echo $! > {}\nexec {} \"$@\"", lingering.display(), site.switcher().display());
+    let body = format!(
+        "sleep 20 & echo $! > {}\nexec {} \"$@\"",
+        lingering.display(),
+        site.switcher().display()
+    );
     let switcher = site.script("lingers", &body);
     let check = |mut call: Command| {
         let (mut reader, writer) = std::io::pipe().unwrap();
@@ -301,7 +323,8 @@ fn nothing_that_outlives_a_helper_holds_its_callers_output() {
         let mut all = String::new();
         reader.read_to_string(&mut all).unwrap();
         let pid = nix::unistd::Pid::from_raw(text(&lingering).trim().parse().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).expect("what lingers is still alive at the end of file");
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL)
+            .expect("what lingers is still alive at the end of file");
         assert_eq!((all.as_str(), helper.wait().unwrap().code()), ("", Some(0)));
     };
     check(site.call(SETUP, &switcher, &sandbox));
@@ -334,7 +357,8 @@ fn the_agent_is_the_one_beside_the_helper() {
     for name in [SETUP, CLEANUP, AGENT] {
         fs::copy(program(name), programs.join(name)).unwrap();
     }
-    let body = format!("echo \"$1\" >> {}\nexec {} \"$@\"", log.display(), site.switcher().display());
+    let body =
+        format!("echo \"$1\" >> {}\nexec {} \"$@\"", log.display(), site.switcher().display());
     let switcher = site.script("logs", &body);
     for name in [SETUP, CLEANUP] {
         let mut call = Account::batch().command(programs.join(name));
@@ -374,8 +398,13 @@ fn the_log_tells_in_one_line_each_what_was_moved_and_what_was_dropped() {
     let text = fs::read_to_string(&log).unwrap();
     // A switcher may have the same log.
     let of_helpers = text.lines().filter(|line| field(line, "helper") != "\"glexec\"");
-    let [setup, refused, cleanup] = of_helpers.collect::<Vec<_>>()[..] else { panic!("three lines: {text}") };
-    assert_eq!((field(setup, "helper"), field(setup, "outcome")), ("\"condor_glexec_setup\"", "\"ok\""));
+    let [setup, refused, cleanup] = of_helpers.collect::<Vec<_>>()[..] else {
+        panic!("three lines: {text}")
+    };
+    assert_eq!(
+        (field(setup, "helper"), field(setup, "outcome")),
+        ("\"condor_glexec_setup\"", "\"ok\"")
+    );
     assert_eq!((field(refused, "outcome"), field(refused, "status")), ("\"failed\"", "1"));
     assert!(refused.contains("\"switcher_failures\":[203,203,203]"), "{refused}");
     assert_eq!((field(cleanup, "specials"), field(cleanup, "mode_bits")), ("1", "1"));

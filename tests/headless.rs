@@ -1,5 +1,5 @@
-//! Processes whose first thread has ended while another one runs: for the kernel they live, though /proc shows them as zombies without an
-//! environment.
+//! Processes whose first thread has ended while another one runs: for the kernel they live, though
+//! /proc shows them as zombies without an environment.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -42,15 +42,26 @@ fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
         (&["--account"], "headless"),
     ];
     // Below the project's own switcher nobody outlives the first process.
-    for (options, kind) in variations.into_iter().filter(|(_, kind)| !is_rootless() || *kind != "headless,orphan") {
+    for (options, kind) in
+        variations.into_iter().filter(|(_, kind)| !is_rootless() || *kind != "headless,orphan")
+    {
         let mut kin = Kin::of(&sandbox, kind, 1);
         is_headless(kin.pids[0]);
         let root = kin.child.id().to_string();
-        let mut call = hunt(&site, options, &sandbox, if options == ["--family"] { &root } else { "-" }, "KILL");
+        let mut call = hunt(
+            &site,
+            options,
+            &sandbox,
+            if options == ["--family"] { &root } else { "-" },
+            "KILL",
+        );
         lead(&mut call);
         let report = report(&call.output().unwrap());
         assert_eq!(kin.alive(), [0; 0], "{options:?} {kind}: {report}");
-        assert!(report.starts_with("killed ") && !report.starts_with("killed 0 "), "{options:?} {kind}: {report}");
+        assert!(
+            report.starts_with("killed ") && !report.starts_with("killed 0 "),
+            "{options:?} {kind}: {report}"
+        );
         assert!(report.contains("; 0 left"), "{options:?} {kind}: {report}");
         if kind == "headless,polite" {
             assert_eq!(kin.listen(), "asked");
@@ -68,7 +79,9 @@ fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
         is_headless(pid);
         let root = kin.child.id().to_string();
         let send = |signal: &str| match option {
-            "" => succeeded(&kill(&site, &site.switcher(), &sandbox, pid, signal).output().unwrap()),
+            "" => {
+                succeeded(&kill(&site, &site.switcher(), &sandbox, pid, signal).output().unwrap())
+            }
             option => {
                 let whom = if option == "--family" { root.as_str() } else { "-" };
                 report(&hunt(&site, &[option], &sandbox, whom, signal).output().unwrap());
@@ -87,10 +100,15 @@ fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
 // The pilot's payload.
 
 /// A payload, and its number here once it has become what it is to be.
-fn payload(pilot: &Pilot, options: &[&str], kind: &str) -> (Child, BufReader<std::process::ChildStdout>, u32) {
+fn payload(
+    pilot: &Pilot,
+    options: &[&str],
+    kind: &str,
+) -> (Child, BufReader<std::process::ChildStdout>, u32) {
     let mut call = pilot.run_named("s");
     call.args(options).arg("--").arg(kin()).args(kind.split(','));
-    let mut child = call.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        call.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
@@ -102,11 +120,15 @@ fn payload(pilot: &Pilot, options: &[&str], kind: &str) -> (Child, BufReader<std
 #[test]
 fn a_payload_that_is_one_ends_when_its_time_is_over() {
     let pilot = Pilot::new();
-    let (child, mut lines, pid) = payload(&pilot, &["--timeout", "1", "--grace", "20"], "headless,polite");
+    let (child, mut lines, pid) =
+        payload(&pilot, &["--timeout", "1", "--grace", "20"], "headless,polite");
     let ended = child.wait_with_output().unwrap();
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();
-    assert_eq!((ended.status.code(), rest.as_str(), said(&ended).as_str()), (Some(0), "asked\n", ""));
+    assert_eq!(
+        (ended.status.code(), rest.as_str(), said(&ended).as_str()),
+        (Some(0), "asked\n", "")
+    );
     assert!(!is_alive(pid));
     pilot.is_empty("after it");
 }
@@ -132,10 +154,17 @@ fn signals_to_the_pilot_reach_a_payload_that_is_one() {
 #[test]
 fn one_that_a_payload_has_left_running_does_not_outlive_run() {
     let pilot = Pilot::new();
-    let script =
-        format!("{} headless orphan | head -n 1; touch begun; until [ -e go ]; do sleep 0.02; done", kin().display());
+    let script = format!(
+        "{} headless orphan | head -n 1; touch begun; until [ -e go ]; do sleep 0.02; done",
+        kin().display()
+    );
     let mut call = pilot.run_named("s");
-    let child = call.args(["--", "sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let child = call
+        .args(["--", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let sandbox = pilot.sandbox("s");
     wait_until("it has been left", || sandbox.join("begun").exists());
     let left = headless_of(&sandbox);
@@ -148,7 +177,10 @@ fn one_that_a_payload_has_left_running_does_not_outlive_run() {
 
 /// The one process of a sandbox's family whose first thread has ended.
 fn headless_of(sandbox: &Path) -> u32 {
-    let all: Vec<u32> = support::pilot::family(sandbox).into_iter().filter(|pid| state(*pid) == Some('Z')).collect();
+    let all: Vec<u32> = support::pilot::family(sandbox)
+        .into_iter()
+        .filter(|pid| state(*pid) == Some('Z'))
+        .collect();
     assert_eq!(all.len(), 1, "{all:?}");
     all[0]
 }

@@ -1,4 +1,5 @@
-//! What a hostile job or a strange caller leaves: the files come back all the same, or a line says why not.
+//! What a hostile job or a strange caller leaves: the files come back all the same, or a line says
+//! why not.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -26,7 +27,9 @@ fn a_file_with_as_many_names_as_it_can_have_comes_back() {
     let sandbox = handed_over(&site);
     let first = sandbox.join("0");
     write(&first, "one file", 0o644);
-    let most = (1..).find(|number| fs::hard_link(&first, sandbox.join(number.to_string())).is_err()).unwrap();
+    let most = (1..)
+        .find(|number| fs::hard_link(&first, sandbox.join(number.to_string())).is_err())
+        .unwrap();
     assert!(most > 1000, "the file system allows {most} names only: nothing is tried");
     own(&sandbox, Account::job());
     site.clean_up(&sandbox);
@@ -74,12 +77,16 @@ fn what_the_job_user_cannot_remove_is_named_and_keeps_nothing_from_coming_back()
 fn any_number_of_names_that_a_bystander_has_made_costs_a_helper_no_memory() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
-    let names = format!("cd {} && seq -f 's.gh.%08.0f' 20000 | xargs touch", site.execute().display());
-    let made = |names: &str| Account::other().command("/bin/sh").args(["-c", names]).status().unwrap().success();
+    let names =
+        format!("cd {} && seq -f 's.gh.%08.0f' 20000 | xargs touch", site.execute().display());
+    let made = |names: &str| {
+        Account::other().command("/bin/sh").args(["-c", names]).status().unwrap().success()
+    };
     let peak = || {
         let mut memory = 0;
         for helper in ["condor_glexec_setup", CLEANUP] {
-            let (output, peak) = support::lied::ended(site.call(helper, &site.switcher(), &sandbox));
+            let (output, peak) =
+                support::lied::ended(site.call(helper, &site.switcher(), &sandbox));
             succeeded(&output);
             memory = memory.max(peak);
         }
@@ -97,12 +104,17 @@ fn only_the_helpers_own_temporary_names_are_swept() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     // A sandbox may have such a name itself.
-    let others =
-        ["s.gh.b", "s.gh.0123456", "s.gh.0123456789", "s.gh.0123456G", "s.gh.ABCDEF01"].map(|name| site.sandbox(name));
+    let others = ["s.gh.b", "s.gh.0123456", "s.gh.0123456789", "s.gh.0123456G", "s.gh.ABCDEF01"]
+        .map(|name| site.sandbox(name));
     site.set_up(&sandbox);
     site.clean_up(&sandbox);
     for other in others {
-        assert_eq!(fs::read_to_string(other.join(PROXY)).unwrap(), "the proxy\n", "{}", other.display());
+        assert_eq!(
+            fs::read_to_string(other.join(PROXY)).unwrap(),
+            "the proxy\n",
+            "{}",
+            other.display()
+        );
     }
 }
 
@@ -149,7 +161,9 @@ fn the_callers_umask_changes_nothing() {
     let before = data();
     for name in ["condor_glexec_setup", CLEANUP] {
         let call = site.call(name, &site.switcher(), &sandbox);
-        succeeded(&under(&call, &["/bin/sh", "-c", "umask 777; exec \"$@\"", "sh"]).output().unwrap());
+        succeeded(
+            &under(&call, &["/bin/sh", "-c", "umask 777; exec \"$@\"", "sh"]).output().unwrap(),
+        );
         assert_eq!(data(), before);
     }
     assert_eq!(site.entries(), ["s"]);
@@ -166,8 +180,13 @@ fn a_job_cannot_change_what_has_come_back() {
     }
     site.clean_up(&sandbox);
     for place in [sandbox.clone(), sandbox.join("open")] {
-        let planted = Account::job().command("/usr/bin/touch").arg(place.join("planted")).output().unwrap();
-        assert!(!planted.status.success() && !place.join("planted").exists(), "{}", place.display());
+        let planted =
+            Account::job().command("/usr/bin/touch").arg(place.join("planted")).output().unwrap();
+        assert!(
+            !planted.status.success() && !place.join("planted").exists(),
+            "{}",
+            place.display()
+        );
     }
 }
 
@@ -180,7 +199,10 @@ fn an_empty_condor_is_not_taken_for_a_retained_proxy() {
     Account::batch().owns(retained(&sandbox));
     let call = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
     failed(&call, 1, &["s.condor/x509_proxy"]);
-    assert_eq!((owner(&sandbox), fs::metadata(retained(&sandbox)).unwrap().mode() & 0o7777), (Account::job(), 0o755));
+    assert_eq!(
+        (owner(&sandbox), fs::metadata(retained(&sandbox)).unwrap().mode() & 0o7777),
+        (Account::job(), 0o755)
+    );
 }
 
 #[test]
@@ -200,19 +222,29 @@ fn a_talkative_switcher_does_not_block() {
     let sandbox = site.sandbox("s");
     let real = site.switcher().display().to_string();
     let body = format!("yes 'blah blah' | head -c 300000 >&2 2>/dev/null; exec {real} \"$@\"");
-    succeeded(&site.call("condor_glexec_setup", &site.script("talks", &body), &sandbox).output().unwrap());
+    succeeded(
+        &site.call("condor_glexec_setup", &site.script("talks", &body), &sandbox).output().unwrap(),
+    );
 }
 
 #[test]
 fn an_idle_limit_of_0_is_for_ever() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
-    let slow = site.script("slow", &format!("sleep 0.3; exec {} \"$@\"", site.switcher().display()));
+    let slow =
+        site.script("slow", &format!("sleep 0.3; exec {} \"$@\"", site.switcher().display()));
     let refuses = site.script("refuses", "sleep 0.3; exit 203");
     let mut call = site.call("condor_glexec_setup", &refuses, &sandbox);
-    assert_eq!(call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0").output().unwrap().status.code(), Some(3));
+    assert_eq!(
+        call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0").output().unwrap().status.code(),
+        Some(3)
+    );
     succeeded(
-        &site.call("condor_glexec_setup", &slow, &sandbox).env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0").output().unwrap(),
+        &site
+            .call("condor_glexec_setup", &slow, &sandbox)
+            .env("GLEXEC_HELPERS_IDLE_TIMEOUT", "0")
+            .output()
+            .unwrap(),
     );
 }
 
@@ -223,7 +255,8 @@ fn update_proxy_replaces_the_jobs_copy_before_the_retained_one() {
     let new = site.scratch().join("new");
     write(&new, "another proxy", 0o600);
     Account::batch().owns(&new);
-    // When the real switcher has done its work, the job's copy is the new one and the retained one still the old.
+    // When the real switcher has done its work, the job's copy is the new one and the retained one
+    // still the old.
     let seen = site.scratch().join("seen");
     let body = format!(
         "{} \"$@\"; status=$?; cat \"$GLEXEC_CLIENT_CERT\" >{}; exit $status",
@@ -241,7 +274,11 @@ fn a_new_proxy_that_is_the_one_to_be_replaced_is_left_alone() {
     let site = Site::new();
     let sandbox = handed_over(&site);
     let own = retained(&sandbox).join(PROXY);
-    failed(&update(&site, &site.switcher(), &own, &sandbox).output().unwrap(), 1, &["the very file"]);
+    failed(
+        &update(&site, &site.switcher(), &own, &sandbox).output().unwrap(),
+        1,
+        &["the very file"],
+    );
     assert_eq!(fs::read_to_string(own).unwrap(), "the proxy\n");
 }
 
@@ -260,10 +297,14 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
     fs::create_dir(sandbox.join("directory")).unwrap();
     write(sandbox.join("directory/file"), "content", 0o644);
     own(&sandbox, Account::batch());
-    let limited = |call: &std::process::Command, limit: &str| under(call, &["prlimit", &format!("--nofile={limit}")]);
+    let limited = |call: &std::process::Command, limit: &str| {
+        under(call, &["prlimit", &format!("--nofile={limit}")])
+    };
     for limit in ["5:5", "6:6", "12:12", "31:31"] {
         let before = picture(&sandbox);
-        let setup = limited(&site.call("condor_glexec_setup", &site.switcher(), &sandbox), limit).output().unwrap();
+        let setup = limited(&site.call("condor_glexec_setup", &site.switcher(), &sandbox), limit)
+            .output()
+            .unwrap();
         failed(&setup, 1, &["limit of open files", "ulimit"]);
         let mut run = site.helper("condor_glexec_pilot");
         run.args(["run", "--glexec"])
@@ -280,7 +321,9 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
     own(&sandbox, Account::batch());
     for limit in ["64:64", "32:1024"] {
         for helper in ["condor_glexec_setup", CLEANUP] {
-            succeeded(&limited(&site.call(helper, &site.switcher(), &sandbox), limit).output().unwrap());
+            succeeded(
+                &limited(&site.call(helper, &site.switcher(), &sandbox), limit).output().unwrap(),
+            );
         }
         assert!(sandbox.join(&deep).exists());
         assert_eq!(site.entries(), ["s"], "{limit}");
@@ -290,5 +333,9 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
     run.args(["--", "sh", "-c", "ulimit -Sn"]);
     let output = limited(&run, "40:1024").output().unwrap();
     succeeded(&output);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "40\n", "the payload has the caller's limit");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "40\n",
+        "the payload has the caller's limit"
+    );
 }

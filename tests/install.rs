@@ -1,4 +1,5 @@
-//! scripts/install and scripts/package: what they put, where, with which modes, and that all of it goes again.
+//! scripts/install and scripts/package: what they put, where, with which modes, and that all of it
+//! goes again.
 //!
 //! Needs root and what `ci/provision` sets up. The programs are those of the tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -19,10 +20,14 @@ use tempfile::TempDir;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A script of the project's, by somebody with a strict umask, of these words; with the tests' programs where it builds some.
+/// A script of the project's, by somebody with a strict umask, of these words; with the tests'
+/// programs where it builds some.
 fn script(name: &str, words: &[&str]) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", "umask 077 && exec \"$@\"", "sh"]).arg(format!("{SOURCE}/scripts/{name}")).args(words);
+    command
+        .args(["-c", "umask 077 && exec \"$@\"", "sh"])
+        .arg(format!("{SOURCE}/scripts/{name}"))
+        .args(words);
     command
 }
 
@@ -34,7 +39,10 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        assert!(nix::unistd::geteuid().is_root(), "this test looks at owners: run it as root (scripts/test)");
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test looks at owners: run it as root (scripts/test)"
+        );
         let directory = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let prefix = directory.path().join("prefix").to_str().unwrap().to_owned();
@@ -46,7 +54,9 @@ impl Place {
     }
 
     fn install(&self, words: &[&str]) {
-        let output = script("install", &["--prefix", &self.prefix, "--programs", stripped()]).args(words).output();
+        let output = script("install", &["--prefix", &self.prefix, "--programs", stripped()])
+            .args(words)
+            .output();
         assert_worked(&output.unwrap());
     }
 
@@ -99,7 +109,8 @@ fn all_is_roots_and_for_everybody_to_read_but_the_agent() {
         let link = fs::read_link(place.path("bin").join(name)).unwrap();
         assert_eq!(link, place.path("libexec/glexec-helpers").join(name));
     }
-    let output = Account::batch().command(place.path("bin/glexec")).arg("--version").output().unwrap();
+    let output =
+        Account::batch().command(place.path("bin/glexec")).arg("--version").output().unwrap();
     assert_worked(&output);
 }
 
@@ -109,8 +120,10 @@ fn who_installs_for_themselves_is_told_what_to_do_and_an_administrator_where_it_
     let install = |account: Option<Account>, directory: &str| {
         let path = place.directory.path().join(directory);
         fs::create_dir(&path).unwrap();
-        let call = script("install", &["--programs", stripped(), "--prefix", path.to_str().unwrap()]);
-        let mut command = account.map_or_else(|| Command::new("env"), |account| account.command("env"));
+        let call =
+            script("install", &["--programs", stripped(), "--prefix", path.to_str().unwrap()]);
+        let mut command =
+            account.map_or_else(|| Command::new("env"), |account| account.command("env"));
         if let Some(account) = account {
             account.owns(&path);
         }
@@ -145,8 +158,10 @@ fn who_builds_is_told_which_tool_is_missing() {
         let mut command = other.command("/bin/bash");
         command.arg(format!("{SOURCE}/scripts/{script}")).env("PATH", &bin).output().unwrap()
     };
-    let lines =
-        |name: &str| ["install", "demo"].map(|script| failed(&missing(script), 1, &[name, "is missing: install"]));
+    let lines = |name: &str| {
+        ["install", "demo"]
+            .map(|script| failed(&missing(script), 1, &[name, "is missing: install"]))
+    };
     assert!(lines("cargo").iter().all(|line| line.contains("a Rust toolchain")));
     std::os::unix::fs::symlink("true", bin.join("cargo")).unwrap();
     assert!(lines("cc").iter().all(|line| line.contains("gcc libc6-dev")));
@@ -161,10 +176,17 @@ fn the_samples_name_the_programs_where_they_are() {
     let text = |name: &str| fs::read_to_string(examples.join(name)).unwrap();
     let rule = format!("condor ALL=(job) NOPASSWD: {}/condor_glexec_agent\n", libexec.display());
     assert!(text("glexec-sudo.sudoers").ends_with(&rule));
-    let output = Command::new("visudo").arg("-cf").arg(examples.join("glexec-sudo.sudoers")).output().unwrap();
+    let output = Command::new("visudo")
+        .arg("-cf")
+        .arg(examples.join("glexec-sudo.sudoers"))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let configuration = text("condor_config.glexec");
-    assert!(configuration.contains(&format!("\nGLEXEC = {}/glexec-sudo\n", libexec.display())), "{configuration}");
+    assert!(
+        configuration.contains(&format!("\nGLEXEC = {}/glexec-sudo\n", libexec.display())),
+        "{configuration}"
+    );
     // A job without a proxy would be started again without end.
     assert!(
         configuration.contains("\nSTART = ($(START)) && (TARGET.x509userproxy =!= UNDEFINED)\n"),
@@ -192,12 +214,17 @@ fn what_was_there_before_or_was_added_or_changed_since_stays() {
     let place = Place::new();
     fs::create_dir_all(place.path("share/man/man1")).unwrap();
     place.install(&[]);
-    let [changed, added] = ["share/man/man1/glexec.1", "libexec/glexec-helpers/mine"].map(|name| place.path(name));
+    let [changed, added] =
+        ["share/man/man1/glexec.1", "libexec/glexec-helpers/mine"].map(|name| place.path(name));
     fs::write(&changed, "another page").unwrap();
     fs::write(&added, "my own").unwrap();
     let output = place.uninstall();
     failed(&output, 0, &["left", changed.to_str().unwrap()]);
-    let files = place.entries().into_iter().filter(|(_, entry)| entry.0 != "directory").map(|(path, _)| path);
+    let files = place
+        .entries()
+        .into_iter()
+        .filter(|(_, entry)| entry.0 != "directory")
+        .map(|(path, _)| path);
     let left: Vec<PathBuf> = files.map(|path| place.directory.path().join(path)).collect();
     assert_eq!(left, [added.clone(), changed.clone()]);
     fs::remove_file(changed).unwrap();
@@ -218,8 +245,10 @@ fn an_install_takes_away_what_only_the_one_before_has_put() {
 fn who_runs_a_program_keeps_it_while_it_is_replaced() {
     let place = Place::new();
     place.install(&[]);
-    let opened: Vec<File> =
-        PROGRAMS.map(|name| File::open(place.path("libexec/glexec-helpers").join(name)).unwrap()).into_iter().collect();
+    let opened: Vec<File> = PROGRAMS
+        .map(|name| File::open(place.path("libexec/glexec-helpers").join(name)).unwrap())
+        .into_iter()
+        .collect();
     place.install(&[]);
     for (name, file) in PROGRAMS.iter().zip(opened) {
         assert_eq!(file.metadata().unwrap().nlink(), 0, "{name} was written to, not replaced");
@@ -231,8 +260,16 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
     for path in ["relative", "/with blank", "/with,comma", "/up/../down", "/new\nline"] {
         for option in ["--prefix", "--libexec", "--destdir"] {
             let output = script("install", &[option, path, "--uninstall"]).output().unwrap();
-            assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{option} {path}");
-            assert!(said(&output).starts_with(&format!("install: {option}: ")), "{}", said(&output));
+            assert_eq!(
+                (output.status.code(), output.stdout.as_slice()),
+                (Some(1), &b""[..]),
+                "{option} {path}"
+            );
+            assert!(
+                said(&output).starts_with(&format!("install: {option}: ")),
+                "{}",
+                said(&output)
+            );
         }
     }
 }
@@ -240,7 +277,9 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
 /// The package of the tests' programs, not compressed: they are large.
 fn package(directory: &Path) -> PathBuf {
     let mut call = script("package", &["--programs", stripped()]);
-    call.arg(directory).env("DPKG_DEB_COMPRESSOR_TYPE", "none").env("SOURCE_DATE_EPOCH", "1700000000");
+    call.arg(directory)
+        .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
+        .env("SOURCE_DATE_EPOCH", "1700000000");
     let output = call.output().unwrap();
     assert_worked(&output);
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
@@ -249,7 +288,8 @@ fn package(directory: &Path) -> PathBuf {
 #[test]
 fn a_package_is_the_same_bytes_twice() {
     let place = Place::new();
-    let [one, two] = ["one", "two"].map(|name| fs::read(package(&place.directory.path().join(name))).unwrap());
+    let [one, two] =
+        ["one", "two"].map(|name| fs::read(package(&place.directory.path().join(name))).unwrap());
     assert!(one == two);
 }
 
@@ -259,10 +299,16 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
     let root = CleanRoot::new();
     let done = |words: &[&str]| {
         let output = root.command(words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+        assert!(
+            output.status.success(),
+            "{words:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            said(&output)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
-    // Nothing is built: the source that comes along is the demo's alone, and there is no cargo in PATH.
+    // Nothing is built: the source that comes along is the demo's alone, and there is no cargo in
+    // PATH.
     for name in ["scripts/demo", "ci/provision"] {
         let copy = root.path("/tmp/source").join(name);
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
@@ -277,14 +323,22 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
 
     fs::copy(package(place.directory.path()), root.path("/tmp/package.deb")).unwrap();
     done(&["dpkg", "--install", "/tmp/package.deb"]);
-    let demo = ["/tmp/source/scripts/demo", "--programs", "/usr/libexec/glexec-helpers", "--starter", "/tmp/starter"];
+    let demo = [
+        "/tmp/source/scripts/demo",
+        "--programs",
+        "/usr/libexec/glexec-helpers",
+        "--starter",
+        "/tmp/starter",
+    ];
     let through_sudo = done(&demo);
     assert!(through_sudo.ends_with("All as claimed.\n"), "{through_sudo}");
     let batch = Account::batch();
     let (user, group) = (format!("--reuid={}", batch.uid), format!("--regid={}", batch.gid));
-    // Somebody else may lack what ci/provision has installed. The switcher keeps its list of leases.
+    // Somebody else may lack what ci/provision has installed. The switcher keeps its list of
+    // leases.
     done(&["rm", "/usr/bin/pgrep", "/usr/bin/ps"]);
-    let as_batch = ["setpriv", &user, &group, "--clear-groups", "env", "GLEXEC_STATE_DIR=/tmp/leases"];
+    let as_batch =
+        ["setpriv", &user, &group, "--clear-groups", "env", "GLEXEC_STATE_DIR=/tmp/leases"];
     let through_glexec = done(&[&as_batch[..], &demo].concat());
     assert!(through_glexec.ends_with("All as claimed.\n"), "{through_glexec}");
 
@@ -293,7 +347,16 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
     // dpkg's own, the index of all pages, and what was removed above.
     // The switcher keeps its claims, as it keeps its leases.
     let claims = format!("var/tmp/glexec-{}", batch.uid);
-    let own = ["var/lib/dpkg", "var/log/dpkg.log", "var/cache/man", "usr/bin/pgrep", "usr/bin/ps", &claims];
-    after.retain(|path, entry| before.get(path) != Some(entry) && !own.iter().any(|own| path.starts_with(own)));
+    let own = [
+        "var/lib/dpkg",
+        "var/log/dpkg.log",
+        "var/cache/man",
+        "usr/bin/pgrep",
+        "usr/bin/ps",
+        &claims,
+    ];
+    after.retain(|path, entry| {
+        before.get(path) != Some(entry) && !own.iter().any(|own| path.starts_with(own))
+    });
     assert_eq!(after.keys().collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 }

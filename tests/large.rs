@@ -1,5 +1,5 @@
-//! Large files: their descriptors cross over, and their content is shared with the copy where the file system can. And what
-//! there is no room for is not even begun.
+//! Large files: their descriptors cross over, and their content is shared with the copy where the
+//! file system can. And what there is no room for is not even begun.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -38,7 +38,13 @@ fn write_large(path: &Path, size: u64) {
 fn logged(site: &Site, helper: &str, sandbox: &Path) -> String {
     let log = site.scratch().join("log");
     let _ = fs::remove_file(&log);
-    succeeded(&site.call(helper, &site.switcher(), sandbox).env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
+    succeeded(
+        &site
+            .call(helper, &site.switcher(), sandbox)
+            .env("GLEXEC_HELPERS_LOG", &log)
+            .output()
+            .unwrap(),
+    );
     fs::read_to_string(log).unwrap()
 }
 
@@ -52,7 +58,11 @@ fn files_of_all_sizes_around_the_limits_come_across() {
         for size in [MIB - 1, MIB, MIB + 1, 8 * MIB, 20 * MIB + 12345] {
             write_large(&top.join(size.to_string()), size);
         }
-        write_pieces(&top.join("holes"), &[(MIB, 2 * MIB), (5 * MIB, 5 * MIB + 4096), (7 * MIB, 17 * MIB)], 19 * MIB);
+        write_pieces(
+            &top.join("holes"),
+            &[(MIB, 2 * MIB), (5 * MIB, 5 * MIB + 4096), (7 * MIB, 17 * MIB)],
+            19 * MIB,
+        );
         write_pieces(&top.join("a hole and a bit"), &[(3 * MIB, 3 * MIB + 1)], 3 * MIB + 1);
         fs::hard_link(top.join("holes"), top.join("one more name")).unwrap();
     });
@@ -80,7 +90,8 @@ fn the_job_user_gets_no_descriptor_of_a_file_that_it_could_open_again_to_write()
         let before = picture(&sandbox);
         assert_eq!(passed(&logged(&site, SETUP, &sandbox)), 0, "{mode:o}");
         assert_eq!(picture(&sandbox), before);
-        // The other way round nothing is at stake: the batch user can do as it likes with the job's files.
+        // The other way round nothing is at stake: the batch user can do as it likes with the job's
+        // files.
         assert_eq!(passed(&logged(&site, CLEANUP, &sandbox)), 2 * MIB, "{mode:o}");
     }
 }
@@ -97,7 +108,10 @@ fn files_on_another_device_are_sent_as_bytes() {
     std::os::unix::fs::symlink(elsewhere.path().join("large"), sandbox.join("leaves")).unwrap();
     let line = logged(&site, CLEANUP, &sandbox);
     assert_eq!(passed(&line), 0, "{line}");
-    assert!(fs::read(sandbox.join("leaves")).unwrap() == fs::read(elsewhere.path().join("large")).unwrap());
+    assert!(
+        fs::read(sandbox.join("leaves")).unwrap()
+            == fs::read(elsewhere.path().join("large")).unwrap()
+    );
 }
 
 #[test]
@@ -153,7 +167,10 @@ fn a_cleanup_that_there_is_no_room_for_is_not_begun() {
     let left = data(&sandbox);
     refuses(&site, CLEANUP, &sandbox, 1);
     // With more room, the next one completes.
-    support::handover::run("mount", &["-o".as_ref(), "remount,size=32m".as_ref(), site.execute().as_os_str()]);
+    support::handover::run(
+        "mount",
+        &["-o".as_ref(), "remount,size=32m".as_ref(), site.execute().as_os_str()],
+    );
     site.clean_up(&sandbox);
     is_back(&site, &sandbox, &left, "more room");
 }
@@ -214,7 +231,8 @@ fn a_disk_that_fills_up_in_the_middle_is_said_with_the_file_and_everything_is_as
     let site = Site::new();
     let _mounts = in_memory(&site, "size=16m");
     let sandbox = with_job(&site, "s");
-    // Not half full, so that nobody measures; but what is copied through a link is not on this file system yet.
+    // Not half full, so that nobody measures; but what is copied through a link is not on this file
+    // system yet.
     let elsewhere = tempfile::tempdir_in("/var/tmp").unwrap();
     set_mode(elsewhere.path(), 0o755);
     write_large(&elsewhere.path().join("large"), 20 * MIB);

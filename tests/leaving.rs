@@ -1,5 +1,5 @@
-//! Links that leave the sandbox: whatever the agent says of them, none comes back unless it is asked for, and none keeps the
-//! rest from coming back.
+//! Links that leave the sandbox: whatever the agent says of them, none comes back unless it is
+//! asked for, and none keeps the rest from coming back.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -8,11 +8,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use glexec_helpers::sys::{Name, Time};
-use glexec_helpers::wire::{Attributes, Dropped, Frame, Totals};
 use support::handover::{CLEANUP, mode, set_mode, with_job};
 use support::lied::{Scene, ended, liar};
 use support::{Account, Site, failed, own, succeeded, write};
+use sys::{Name, Time};
+use wire::{Attributes, Dropped, Frame, Totals};
 
 const MODIFIED: Time = Time { seconds: 0, nanoseconds: 0 };
 const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: MODIFIED };
@@ -23,7 +23,12 @@ fn directory(name: &str) -> Frame<'_> {
 }
 
 fn link<'a>(name: &'a str, number: u32, target: &'a str) -> Frame<'a> {
-    Frame::Symlink { name: Name::new(name.as_bytes()).unwrap(), number, modified: MODIFIED, target: target.as_bytes() }
+    Frame::Symlink {
+        name: Name::new(name.as_bytes()).unwrap(),
+        number,
+        modified: MODIFIED,
+        target: target.as_bytes(),
+    }
 }
 
 fn again(name: &str, number: u32) -> Frame<'_> {
@@ -119,12 +124,9 @@ fn of_links_that_only_the_kernel_can_judge_no_more_are_made_than_can_be_judged()
     let site = Site::new();
     let names: Vec<String> = (0..20_000).map(|number| format!("l{number}")).collect();
     let mut records = vec![link("here", 0, "."), directory("d"), UP];
-    records.extend(
-        names
-            .iter()
-            .enumerate()
-            .map(|(number, name)| link(name, 0, if number % 2 == 0 { "here/../another" } else { "d/../input" })),
-    );
+    records.extend(names.iter().enumerate().map(|(number, name)| {
+        link(name, 0, if number % 2 == 0 { "here/../another" } else { "d/../input" })
+    }));
     let sandbox = come_back(&site, &tree(&records));
     let links = links(&sandbox);
     assert!(links.len() > 1000 && links.len() <= 10_001, "{}", links.len());
@@ -147,7 +149,10 @@ fn a_link_in_a_directory_that_its_owner_cannot_enter_does_not_keep_the_rest_from
         set_mode(sandbox.join("closed"), bits);
         succeeded(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap());
         assert_eq!(mode(&sandbox.join("closed")) & 0o077, bits & 0o077, "{bits:o}");
-        assert!(fs::read_link(sandbox.join("closed/unsure")).is_ok(), "it stays in the sandbox: {bits:o}");
+        assert!(
+            fs::read_link(sandbox.join("closed/unsure")).is_ok(),
+            "it stays in the sandbox: {bits:o}"
+        );
     }
 }
 

@@ -1,19 +1,29 @@
-//! An agent that lies to the helpers: afterwards everything is as it was before, and a line says why.
+//! An agent that lies to the helpers: afterwards everything is as it was before, and a line says
+//! why.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
 
-use glexec_helpers::sys::{Name, Time};
-use glexec_helpers::wire::frame::{CHUNK, LONGEST, VERSION};
-use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Needs, Totals};
 use support::handover::{CLEANUP, SETUP, mode, set_mode};
 use support::lied::{Scene, liar_as};
 use support::{Account, PROXY, failed};
+use sys::{Name, Time};
+use wire::frame::{CHUNK, LONGEST, VERSION};
+use wire::{Attributes, Dropped, Frame, Links, Needs, Totals};
 
-const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
+const ATTRIBUTES: Attributes =
+    Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
 const END: Frame<'_> = Frame::End {
     attributes: ATTRIBUTES,
-    totals: Totals { directories: 0, files: 0, symlinks: 0, links: 0, bytes: 0, passed: 0, attributes: 0 },
+    totals: Totals {
+        directories: 0,
+        files: 0,
+        symlinks: 0,
+        links: 0,
+        bytes: 0,
+        passed: 0,
+        attributes: 0,
+    },
     dropped: Dropped { specials: 0, bits: 0, attributes: 0, unreadable: 0, links: 0 },
 };
 
@@ -67,9 +77,19 @@ fn no_name_leads_out_of_the_copy() {
     let scene = Scene::new();
     let number = 0u32.to_le_bytes();
     let long = [b'n'; 255];
-    for bad in [&b""[..], b".", b"..", b"/", b"/etc/planted", b"../planted", b"below/planted", b"planted\0"] {
+    for bad in [
+        &b""[..],
+        b".",
+        b"..",
+        b"/",
+        b"/etc/planted",
+        b"../planted",
+        b"below/planted",
+        b"planted\0",
+    ] {
         let bad = [&[u8::try_from(bad.len()).unwrap()], bad].concat();
-        for (kind, rest) in [(16, &[][..]), (17, &number), (21, &[0; 20]), (22, &number), (26, &[])] {
+        for (kind, rest) in [(16, &[][..]), (17, &number), (21, &[0; 20]), (22, &number), (26, &[])]
+        {
             scene.say(&format!("{kind} {bad:?}"), &raw(kind, &[&bad, rest]), "malformed");
         }
     }
@@ -99,28 +119,54 @@ fn frames_that_are_too_long_or_none_are_refused_unread() {
 fn values_that_are_none_are_refused() {
     let scene = Scene::new();
     let file = Frame::File { name: name(b"planted"), number: 0 };
-    let up =
-        |mode, nanoseconds| Frame::Up { attributes: Attributes { mode, modified: Time { seconds: 0, nanoseconds } } };
+    let up = |mode, nanoseconds| Frame::Up {
+        attributes: Attributes { mode, modified: Time { seconds: 0, nanoseconds } },
+    };
     let directory = Frame::Directory { name: name(b"planted") };
     let (long, large) = (vec![b'x'; 4097], vec![b'x'; 65_537]);
-    let link = |target| Frame::Symlink { name: name(b"planted"), number: 0, modified: ATTRIBUTES.modified, target };
+    let link = |target| Frame::Symlink {
+        name: name(b"planted"),
+        number: 0,
+        modified: ATTRIBUTES.modified,
+        target,
+    };
     let close = |size| Frame::Close { size, attributes: ATTRIBUTES };
     for (what, frames, word) in [
         ("set-user-id", &[directory, up(0o4755, 0)][..], "malformed"),
         ("the sticky bit", &[directory, up(0o1777, 0)], "malformed"),
         ("all bits", &[directory, up(u32::MAX, 0)], "malformed"),
         ("too many nanoseconds", &[directory, up(0o755, 1_000_000_000)], "malformed"),
-        ("a capability", &[file, Frame::Attribute { name: b"security.capability", value: b"x" }], "malformed"),
-        ("a list", &[file, Frame::Attribute { name: b"system.posix_acl_access", value: b"x" }], "malformed"),
-        ("root's", &[directory, Frame::Attribute { name: b"trusted.overlay.opaque", value: b"y" }], "malformed"),
+        (
+            "a capability",
+            &[file, Frame::Attribute { name: b"security.capability", value: b"x" }],
+            "malformed",
+        ),
+        (
+            "a list",
+            &[file, Frame::Attribute { name: b"system.posix_acl_access", value: b"x" }],
+            "malformed",
+        ),
+        (
+            "root's",
+            &[directory, Frame::Attribute { name: b"trusted.overlay.opaque", value: b"y" }],
+            "malformed",
+        ),
         ("no attribute's name", &[file, Frame::Attribute { name: b"user.", value: b"" }], "EINVAL"),
-        ("too large a value", &[file, Frame::Attribute { name: b"user.a", value: &large }], "malformed"),
+        (
+            "too large a value",
+            &[file, Frame::Attribute { name: b"user.a", value: &large }],
+            "malformed",
+        ),
         ("a link to nowhere", &[link(b"")], "malformed"),
         ("too long a target", &[link(&long)], "malformed"),
         ("a NUL in a target", &[link(b"a\0b")], "malformed"),
         ("too large a hole", &[file, close(i64::MAX as u64)], "complete"),
         ("a size that is none", &[file, close(u64::MAX)], "complete"),
-        ("data at the end of all files", &[file, Frame::Data { offset: i64::MAX as u64 - 1, bytes: b"x" }], "write"),
+        (
+            "data at the end of all files",
+            &[file, Frame::Data { offset: i64::MAX as u64 - 1, bytes: b"x" }],
+            "write",
+        ),
         (
             "data backwards",
             &[file, Frame::Data { offset: 9, bytes: b"x" }, Frame::Data { offset: 8, bytes: b"x" }],
@@ -156,10 +202,16 @@ fn records_and_requests_out_of_turn_are_refused() {
         close,
         Frame::Attribute { name: b"system", value: b"" },
     ] {
-        let word = if matches!(frame, Frame::Attribute { .. }) { "malformed" } else { "out of turn" };
+        let word =
+            if matches!(frame, Frame::Attribute { .. }) { "malformed" } else { "out of turn" };
         scene.say(&format!("{frame:?}"), &bytes_of(&[frame]), word);
     }
-    for frame in [file(0), Frame::Directory { name: planted }, Frame::Up { attributes: ATTRIBUTES }, Frame::Done] {
+    for frame in [
+        file(0),
+        Frame::Directory { name: planted },
+        Frame::Up { attributes: ATTRIBUTES },
+        Frame::Done,
+    ] {
         scene.say(&format!("{frame:?} within a file"), &bytes_of(&[file(0), frame]), "out of turn");
     }
     scene.say("an end within a file", &bytes_of(&[file(0), END]), "totals");
@@ -232,10 +284,12 @@ fn an_agent_of_roots_or_of_the_batch_users_own_gets_nothing() {
     std::fs::copy(&liar, &copy).unwrap();
     std::os::unix::fs::chown(&copy, Some(0), Some(Account::batch().gid)).unwrap();
     set_mode(&copy, 0o4750);
-    let roots = scene.site.script("root", &format!("exec '{}' 'as root: wrong totals'", copy.display()));
+    let roots =
+        scene.site.script("root", &format!("exec '{}' 'as root: wrong totals'", copy.display()));
     for (switcher, whom) in [(own, "as the calling user"), (roots, "as root")] {
         for (helper, sandbox) in [(SETUP, &scene.fresh), (CLEANUP, &scene.used)] {
-            let line = scene.changes_nothing(helper, whom, scene.site.call(helper, &switcher, sandbox));
+            let line =
+                scene.changes_nothing(helper, whom, scene.site.call(helper, &switcher, sandbox));
             assert!(line.contains(whom), "{line}");
         }
     }

@@ -1,4 +1,5 @@
-//! Symbolic links that a job leaves: none may lead whoever reads the returned sandbox to a place outside it.
+//! Symbolic links that a job leaves: none may lead whoever reads the returned sandbox to a place
+//! outside it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -13,7 +14,8 @@ use support::hanging::Hanging;
 use support::picture::{make_fifo, picture, set_modified};
 use support::{Account, Site, failed, own, owner, succeeded, write};
 
-/// Files outside every sandbox: one that everybody may read, one of the batch user's alone, a directory and a FIFO.
+/// Files outside every sandbox: one that everybody may read, one of the batch user's alone, a
+/// directory and a FIFO.
 fn outside(site: &Site) -> PathBuf {
     let outside = site.path().join("outside");
     fs::create_dir_all(outside.join("directory")).unwrap();
@@ -34,7 +36,8 @@ fn cleanup(site: &Site, sandbox: &Path, policy: &str) -> Command {
 /// Cleans up a sandbox in which the job has left links as `leave` makes them.
 fn returned(leave: impl Fn(&Path, &Path), policy: &str) -> (Site, PathBuf, String) {
     let site = Site::new();
-    let (sandbox, outside, log) = (with_job(&site, "s"), outside(&site), site.scratch().join("log"));
+    let (sandbox, outside, log) =
+        (with_job(&site, "s"), outside(&site), site.scratch().join("log"));
     leave(&sandbox, &outside);
     own(&sandbox, Account::job());
     succeeded(&cleanup(&site, &sandbox, policy).env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
@@ -50,7 +53,9 @@ fn is_link(path: &Path) -> bool {
 fn setup_hands_links_over_as_they_are() {
     let site = Site::new();
     let (sandbox, outside) = (furnished(&site, "s"), outside(&site));
-    for (name, target) in [("absolute", outside.join("open")), ("climbs", PathBuf::from("../../outside/secret"))] {
+    for (name, target) in
+        [("absolute", outside.join("open")), ("climbs", PathBuf::from("../../outside/secret"))]
+    {
         symlink(&target, sandbox.join(name)).unwrap();
         Account::batch().owns(sandbox.join(name));
     }
@@ -73,7 +78,10 @@ fn a_link_that_leaves_comes_back_as_a_copy_of_the_file_it_leads_to() {
     for name in ["absolute", "climbs", "goes down first", "below/climbs"] {
         let copy = sandbox.join(name);
         assert!(!is_link(&copy), "{name}");
-        assert_eq!((text(&copy).as_str(), mode(&copy), owner(&copy)), ("open to all", 0o644, Account::batch()));
+        assert_eq!(
+            (text(&copy).as_str(), mode(&copy), owner(&copy)),
+            ("open to all", 0o644, Account::batch())
+        );
         let seconds = std::os::unix::fs::MetadataExt::mtime(&fs::metadata(&copy).unwrap());
         assert_eq!(seconds, 1_000_000_000, "{name}");
     }
@@ -92,7 +100,8 @@ fn a_link_that_leaves_to_anything_else_is_left_behind_counted_and_named() {
         symlink("..", sandbox.join("to the parent")).unwrap();
     };
     let (_site, sandbox, line) = returned(leave, "copy");
-    let names = ["secret", "directory", "fifo", "nothing", "a device", "the parent"].map(|name| format!("to {name}"));
+    let names = ["secret", "directory", "fifo", "nothing", "a device", "the parent"]
+        .map(|name| format!("to {name}"));
     for name in &names {
         assert!(!is_link(&sandbox.join(name)) && !sandbox.join(name).exists(), "{name}");
         assert!(line.contains(&format!("/{name}\"")), "{name} is not named: {line}");
@@ -119,9 +128,17 @@ fn a_link_that_stays_comes_back_as_a_link() {
         fs::hard_link(sandbox.join("here"), sandbox.join("here, too")).unwrap();
     };
     let (_site, sandbox, line) = returned(leave, "copy");
-    for name in
-        ["here", "here, too", "nowhere", "round", "there and back", "through a link", "inner", "below/up", "below/top"]
-    {
+    for name in [
+        "here",
+        "here, too",
+        "nowhere",
+        "round",
+        "there and back",
+        "through a link",
+        "inner",
+        "below/up",
+        "below/top",
+    ] {
         assert!(is_link(&sandbox.join(name)), "{name}");
     }
     for name in ["here", "there and back", "through a link", "below/up"] {
@@ -143,7 +160,10 @@ fn a_link_that_leaves_only_because_another_is_a_link_does_not_come_back() {
     for policy in ["copy", "drop"] {
         let (_site, sandbox, line) = returned(leave, policy);
         for name in ["trick", "second trick"] {
-            assert!(!is_link(&sandbox.join(name)) && !sandbox.join(name).exists(), "{policy}: {name}");
+            assert!(
+                !is_link(&sandbox.join(name)) && !sandbox.join(name).exists(),
+                "{policy}: {name}"
+            );
         }
         assert!(is_link(&sandbox.join("self")) && is_link(&sandbox.join("below/up")), "{policy}");
         assert_eq!(mode(&sandbox.join("below")), 0o755);
@@ -155,7 +175,8 @@ fn a_link_that_leaves_only_because_another_is_a_link_does_not_come_back() {
 fn a_link_that_leaves_behind_more_links_than_the_kernel_follows_does_not_come_back() {
     let leave = |sandbox: &Path, _: &Path| {
         for number in 0..50 {
-            symlink(format!("chain{}", number + 1), sandbox.join(format!("chain{number}"))).unwrap();
+            symlink(format!("chain{}", number + 1), sandbox.join(format!("chain{number}")))
+                .unwrap();
         }
         symlink(".", sandbox.join("chain50")).unwrap();
         symlink("chain0/../outside", sandbox.join("trick")).unwrap();
@@ -213,12 +234,15 @@ fn many_links_to_one_file_are_one_copy() {
         for number in 0..10 {
             symlink(outside.join("open"), sandbox.join(format!("link {number}"))).unwrap();
         }
-        // Two names of one file, and a link to it from without: three files would be two too many, but it may be one more.
+        // Two names of one file, and a link to it from without: three files would be two too many,
+        // but it may be one more.
         fs::hard_link(sandbox.join("input"), sandbox.join("input, too")).unwrap();
         symlink(sandbox.join("input"), sandbox.join("from without")).unwrap();
     };
     let (_site, sandbox, _) = returned(leave, "copy");
-    let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&fs::symlink_metadata(sandbox.join(name)).unwrap());
+    let inode = |name: &str| {
+        std::os::unix::fs::MetadataExt::ino(&fs::symlink_metadata(sandbox.join(name)).unwrap())
+    };
     for number in 1..10 {
         assert_eq!(inode(&format!("link {number}")), inode("link 0"));
     }
@@ -229,7 +253,11 @@ fn many_links_to_one_file_are_one_copy() {
 #[test]
 fn what_a_link_leads_to_brings_no_attributes_and_what_cannot_be_read_is_left_behind() {
     let leave = |sandbox: &Path, outside: &Path| {
-        support::picture::set_attribute(&outside.join("open"), "user.note", "of another file system, perhaps");
+        support::picture::set_attribute(
+            &outside.join("open"),
+            "user.note",
+            "of another file system, perhaps",
+        );
         symlink(outside.join("open"), sandbox.join("noted")).unwrap();
         // It can be opened by everybody, and read by nobody.
         symlink("/proc/self/mem", sandbox.join("unreadable")).unwrap();
@@ -249,7 +277,12 @@ fn a_link_to_a_file_system_that_does_not_answer_is_left_behind() {
     symlink(hanging.path.join("file"), sandbox.join("hangs")).unwrap();
     own(&sandbox, Account::job());
     hanging.silence();
-    succeeded(&cleanup(&site, &sandbox, "copy").env("GLEXEC_HELPERS_IDLE_TIMEOUT", "2").output().unwrap());
+    succeeded(
+        &cleanup(&site, &sandbox, "copy").env("GLEXEC_HELPERS_IDLE_TIMEOUT", "2").output().unwrap(),
+    );
     assert!(!is_link(&sandbox.join("hangs")));
-    assert_eq!((text(sandbox.join("input")).as_str(), owner(&sandbox)), ("the input", Account::batch()));
+    assert_eq!(
+        (text(sandbox.join("input")).as_str(), owner(&sandbox)),
+        ("the input", Account::batch())
+    );
 }

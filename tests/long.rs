@@ -1,5 +1,5 @@
-//! What takes minutes: more errors, very many files, and the kills of tests/faults.rs again and again.
-//! `scripts/test --long` runs it, and whatever else is ignored for the same reason.
+//! What takes minutes: more errors, very many files, and the kills of tests/faults.rs again and
+//! again. `scripts/test --long` runs it, and whatever else is ignored for the same reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -17,7 +17,9 @@ use support::forest::{Forest, Place};
 use support::handover::{CLEANUP, SETUP, run, with_job};
 use support::kinsfolk::{Kin, hunt, marked_with, report};
 use support::mounts::in_memory;
-use support::trial::{CHANGING, Call, KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back};
+use support::trial::{
+    CHANGING, Call, KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back,
+};
 use support::{Site, said};
 
 /// A quota, a broken disk, too many open files, no memory.
@@ -68,21 +70,30 @@ fn a_cleanup_that_is_killed_after_a_setup_that_was_killed_is_completed_by_the_ne
     };
     let calls = trial.changing(SETUP, Victim::Helper, &[]);
     let of_cleanup = trial.changing(CLEANUP, Victim::Helper, &[]);
-    for (first, second) in calls.iter().flat_map(|first| of_cleanup.iter().map(move |second| (first, second))) {
-        let what =
-            format!("setup killed at {} {}, cleanup at {} {}", first.name, first.number, second.name, second.number);
+    for (first, second) in
+        calls.iter().flat_map(|first| of_cleanup.iter().map(move |second| (first, second)))
+    {
+        let what = format!(
+            "setup killed at {} {}, cleanup at {} {}",
+            first.name, first.number, second.name, second.number
+        );
         kill_at(SETUP, first);
         trial.one_copy(&what);
         // Where less is left to do, it ends before it comes so far.
         let output = kill_at(CLEANUP, second);
-        assert!(output.status.signal() == Some(9) || output.status.success(), "{what}: {}", said(&output));
+        assert!(
+            output.status.signal() == Some(9) || output.status.success(),
+            "{what}: {}",
+            said(&output)
+        );
         trial.one_copy(&what);
         trial.brought_back(&what);
         assert_eq!(inode(), before, "{what}");
     }
 }
 
-/// Ten places on the way of a helper: eight while the copy is made, two while the old data is deleted.
+/// Ten places on the way of a helper: eight while the copy is made, two while the old data is
+/// deleted.
 fn at_ten_places(helper: &str, victim: Victim) {
     let forest = Forest::new();
     for count in [1, 13, 26, 39, 52, 65, 78, 100] {
@@ -114,7 +125,8 @@ fn a_cleanup_killed_among_very_many_files_leaves_one_copy_that_the_next_brings_b
 
 #[test]
 #[ignore = "long: scripts/test --long"]
-fn a_cleanup_whose_agent_is_killed_among_very_many_files_leaves_one_copy_that_the_next_brings_back() {
+fn a_cleanup_whose_agent_is_killed_among_very_many_files_leaves_one_copy_that_the_next_brings_back()
+{
     at_ten_places(CLEANUP, Victim::Agent);
 }
 
@@ -140,7 +152,8 @@ fn twenty_times_a_killed_cleanup_leaves_one_copy_that_the_next_brings_back() {
     }
 }
 
-/// The most memory in kilobytes that any program of ours has had, as the kernel tells while they run.
+/// The most memory in kilobytes that any program of ours has had, as the kernel tells while they
+/// run.
 struct Watch {
     most: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
@@ -155,9 +168,13 @@ impl Watch {
             while !end.load(Ordering::Relaxed) {
                 for entry in fs::read_dir("/proc").unwrap().flatten() {
                     // It may have ended meanwhile.
-                    let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-                    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
-                    if let Some(peak) = peak.filter(|_| status.starts_with("Name:\tcondor_glexec_")) {
+                    let status =
+                        fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+                    let peak = status
+                        .lines()
+                        .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+                    if let Some(peak) = peak.filter(|_| status.starts_with("Name:\tcondor_glexec_"))
+                    {
                         seen.fetch_max(peak.parse().unwrap(), Ordering::Relaxed);
                     }
                 }
@@ -210,7 +227,10 @@ fn half_a_million_files_with_two_names_take_no_more_than_64_mib_of_memory() {
     // The second names come long after the first.
     with_a_million(|path, number| match number.checked_sub(500_000) {
         None => drop(File::create(path).unwrap()),
-        Some(first) => fs::hard_link(path.with_file_name(format!("one of a million {first:07}")), path).unwrap(),
+        Some(first) => {
+            fs::hard_link(path.with_file_name(format!("one of a million {first:07}")), path)
+                .unwrap()
+        }
     });
 }
 
@@ -219,10 +239,13 @@ fn half_a_million_files_with_two_names_take_no_more_than_64_mib_of_memory() {
 fn a_fork_bomb_of_sessions_is_ended() {
     let site = Site::new();
     let sandbox = with_job(&site, "s");
-    // Each session has as much of the processors as the one that the helper is in: nearly all the time it waits to be started.
+    // Each session has as much of the processors as the one that the helper is in: nearly all the
+    // time it waits to be started.
     for _ in 0..3 {
         let kin = Kin::of(&sandbox, "scattering bomb,500", 1);
-        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL")
+            .output()
+            .unwrap();
         assert!(report(&output).contains("; 0 left"));
         assert_eq!(marked_with(&sandbox), [0; 0]);
     }

@@ -1,4 +1,5 @@
-//! Nothing is lost: failures, what killed helpers leave, names that somebody took, a job that removed its directory.
+//! Nothing is lost: failures, what killed helpers leave, names that somebody took, a job that
+//! removed its directory.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -10,11 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use support::handover::{
-    CLEANUP, Deed, SETUP, all_of, data, furnish, furnished, is_back, is_with_job, mode, new_proxy, run, set_mode, text,
-    update, with_job,
+    CLEANUP, Deed, SETUP, all_of, data, furnish, furnished, is_back, is_with_job, mode, new_proxy,
+    run, set_mode, text, update, with_job,
 };
 use support::picture::{make_fifo, picture, set_modified};
-use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, variables_of, wait_until, write};
+use support::{
+    Account, PROXY, Site, failed, own, owner, retained, said, succeeded, variables_of, wait_until,
+    write,
+};
 
 // A job that removed its directory.
 
@@ -39,7 +43,11 @@ fn cleanup_of_a_directory_that_the_job_removed_leaves_the_proxy_alone() {
         }
         let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
         failed(&output, 1, &["the job removed its directory"]);
-        assert_eq!(picture(&sandbox).into_keys().collect::<Vec<_>>(), [Path::new(""), Path::new(PROXY)], "{name}");
+        assert_eq!(
+            picture(&sandbox).into_keys().collect::<Vec<_>>(),
+            [Path::new(""), Path::new(PROXY)],
+            "{name}"
+        );
         assert_eq!(text(sandbox.join(PROXY)), "the proxy\n");
         all_of(&sandbox, Account::batch());
         assert_eq!(site.entries().len(), 2, "{name}: {:?}", site.entries());
@@ -58,7 +66,11 @@ fn cleanup_does_not_take_a_bystanders_directory_for_the_jobs() {
     write(sandbox.join("lure"), "lure", 0o644);
     own(&sandbox, Account::other());
     let before = (picture(&sandbox), picture(&retained(&sandbox)));
-    failed(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap(), 1, &["belongs to uid"]);
+    failed(
+        &site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap(),
+        1,
+        &["belongs to uid"],
+    );
     assert_eq!((picture(&sandbox), picture(&retained(&sandbox))), before);
     assert_eq!(site.entries(), ["s", "s.condor"]);
 }
@@ -68,9 +80,13 @@ fn what_the_job_made_unreadable_comes_back_at_most_wider_for_its_owner() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     site.set_up(&sandbox);
-    for (name, bits) in
-        [("closed", 0), ("unlisted", 0o300), ("unsearched", 0o600), ("read-only", 0o500), ("blind", 0o200)]
-    {
+    for (name, bits) in [
+        ("closed", 0),
+        ("unlisted", 0o300),
+        ("unsearched", 0o600),
+        ("read-only", 0o500),
+        ("blind", 0o200),
+    ] {
         let directory = sandbox.join(name);
         fs::create_dir_all(directory.join("deeper")).unwrap();
         write(directory.join("file"), name, 0o044);
@@ -118,7 +134,11 @@ fn failing(site: &Site) -> Vec<(PathBuf, i32, &'static str)> {
 fn ended(output: &Output, status: i32, word: &str, what: &Path) {
     let text = said(output);
     assert_eq!(output.status.code(), Some(status), "{}: {text}", what.display());
-    assert!(text.lines().last().is_some_and(|line| line.contains(word)), "{}: {text}", what.display());
+    assert!(
+        text.lines().last().is_some_and(|line| line.contains(word)),
+        "{}: {text}",
+        what.display()
+    );
 }
 
 #[test]
@@ -157,7 +177,8 @@ fn a_cleanup_that_fails_leaves_the_jobs_files_where_they_were_and_the_next_compl
 fn a_setup_that_fails_early_has_not_touched_the_sandbox() {
     let site = Site::new();
     let sandbox = furnished(&site, "s");
-    // Met when most of the tree has been sent: the batch user can neither read it nor change its mode.
+    // Met when most of the tree has been sent: the batch user can neither read it nor change its
+    // mode.
     write(sandbox.join("below/root's"), "unreadable", 0o600);
     let touched = || {
         let found = fs::metadata(&sandbox).unwrap();
@@ -204,7 +225,8 @@ enum Part {
 use Part::{Batch, HalfBatch, HalfJob, Job, Marked, MarkedData, MarkedEmpty, MarkedHalf};
 
 const CONDOR: &str = ".condor";
-/// Temporary names: the retained directory's or the batch user's copy; the agent's copy; and one for an exchange.
+/// Temporary names: the retained directory's or the batch user's copy; the agent's copy; and one
+/// for an exchange.
 const A: &str = ".gh.0000000a";
 const B: &str = ".gh.0000000b";
 const C: &str = ".gh.0000000c";
@@ -217,7 +239,9 @@ fn lay(site: &Site, original: &Path, parts: &[(&str, Part)]) {
         let path = site.execute().join(format!("s{suffix}"));
         let account = if matches!(part, Job | HalfJob) { Account::job() } else { Account::batch() };
         match part {
-            Batch | Job | MarkedData => _ = run("cp", &["-a".as_ref(), original.as_os_str(), path.as_os_str()]),
+            Batch | Job | MarkedData => {
+                _ = run("cp", &["-a".as_ref(), original.as_os_str(), path.as_os_str()])
+            }
             _ => fs::create_dir(&path).unwrap(),
         }
         match part {
@@ -239,7 +263,8 @@ fn lay(site: &Site, original: &Path, parts: &[(&str, Part)]) {
     }
 }
 
-/// Fails unless a cleanup brings everything back from each of the states, and leaves nothing beside it.
+/// Fails unless a cleanup brings everything back from each of the states, and leaves nothing beside
+/// it.
 fn restored(states: &[State]) {
     let site = Site::new();
     let original = site.path().join("original");
@@ -303,7 +328,8 @@ fn cleanup_completes_what_a_killed_cleanup_began() {
     ]);
 }
 
-// Earlier helpers built what came back beside the sandbox, and exchanged it with the retained directory.
+// Earlier helpers built what came back beside the sandbox, and exchanged it with the retained
+// directory.
 
 #[test]
 fn cleanup_understands_what_a_killed_setup_left_that_exchanged_names() {
@@ -375,9 +401,15 @@ fn a_planted_condor_is_an_error_and_is_not_touched() {
                 let output = site.call(helper, &site.switcher(), &sandbox).output().unwrap();
                 failed(&output, 1, &[&format!("{name}.condor")]);
             }
-            let output = update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox).output().unwrap();
+            let output = update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox)
+                .output()
+                .unwrap();
             failed(&output, 1, &[&format!("{name}.condor")]);
-            assert_eq!((picture(&sandbox), picture(&planted), picture(&precious), site.entries()), before, "{name}");
+            assert_eq!(
+                (picture(&sandbox), picture(&planted), picture(&precious), site.entries()),
+                before,
+                "{name}"
+            );
             assert_eq!((owner(&sandbox), owner(&planted)), (whose, account), "{name}");
         }
     }
@@ -407,7 +439,11 @@ fn a_condor_of_the_shell_helpers_is_retained() {
     let sandbox = with_job(&site, "s");
     let left = data(&sandbox);
     set_mode(retained(&sandbox), 0o700);
-    succeeded(&update(&site, &site.switcher(), &new_proxy(&site, "the proxy\n"), &sandbox).output().unwrap());
+    succeeded(
+        &update(&site, &site.switcher(), &new_proxy(&site, "the proxy\n"), &sandbox)
+            .output()
+            .unwrap(),
+    );
     is_with_job(&site, &sandbox, "after update_proxy");
     set_mode(retained(&sandbox), 0o755);
     fs::remove_file(sandbox.join(PROXY)).unwrap();
@@ -447,12 +483,23 @@ fn temporary_names_begin_with_the_sandboxs_and_none_is_inside_condor() {
     let mut made = 0;
     for call in calls {
         let mut traced = Command::new("strace");
-        traced.args(["-f", "-qq", "-y", "-u", "gh-batch", "-e", "trace=%file", "-o"]).arg(&log).arg("--");
-        traced.arg(call.get_program()).args(call.get_args()).env_clear().current_dir("/").stdin(Stdio::null());
+        traced
+            .args(["-f", "-qq", "-y", "-u", "gh-batch", "-e", "trace=%file", "-o"])
+            .arg(&log)
+            .arg("--");
+        traced
+            .arg(call.get_program())
+            .args(call.get_args())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null());
         succeeded(&traced.envs(variables_of(&call)).output().unwrap());
         let execute = format!("<{}", site.execute().display());
         for line in text(&log).lines().filter(|line| !line.contains(") = -1 ")) {
-            if !["mkdir", "O_CREAT", "rename", "link", "mknod"].iter().any(|word| line.contains(word)) {
+            if !["mkdir", "O_CREAT", "rename", "link", "mknod"]
+                .iter()
+                .any(|word| line.contains(word))
+            {
                 continue;
             }
             for part in line.split(&execute).skip(1) {
@@ -471,7 +518,8 @@ fn temporary_names_begin_with_the_sandboxs_and_none_is_inside_condor() {
     assert!(made >= 5, "temporary names are seen: {made}");
 }
 
-/// Leaves what killed helpers and agents left, and what only looks like it; returns the names of the latter.
+/// Leaves what killed helpers and agents left, and what only looks like it; returns the names of
+/// the latter.
 fn leave(site: &Site) -> [&'static str; 6] {
     let left = [("s.gh.0000000a", Account::batch()), ("s.gh.0000000b", Account::job())];
     let similar = [
@@ -550,14 +598,24 @@ impl Gate {
     }
 }
 
-/// Holds a process, or what it becomes, before its `count`th system call of this name, for as long as this lives.
+/// Holds a process, or what it becomes, before its `count`th system call of this name, for as long
+/// as this lives.
 struct Held(Child);
 
 impl Held {
     fn at(call: &str, count: u32, pid: u32) -> Held {
         let inject = format!("inject={call}:delay_enter=60000000:when={count}");
         let mut tracer = Command::new("strace");
-        tracer.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
+        tracer.args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            &format!("trace={call}"),
+            "-e",
+            &inject,
+        ]);
         let held = Held(
             tracer
                 .args(["-p", &pid.to_string()])
@@ -597,7 +655,9 @@ fn a_name_taken_during_setup_leaves_the_data_in_condor_and_says_so() {
     let setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
     let publish = Held::at("renameat2", 1, gate.pid());
     gate.open();
-    wait_until("the sandbox has gone to .condor", || !sandbox.exists() && retained(&sandbox).join("input").exists());
+    wait_until("the sandbox has gone to .condor", || {
+        !sandbox.exists() && retained(&sandbox).join("input").exists()
+    });
     take(&sandbox);
     drop(publish);
     failed(&setup.wait_with_output().unwrap(), 2, &["all of it is in", "s.condor"]);
@@ -698,7 +758,9 @@ fn recover_brings_back_what_a_cleanup_of_a_starters_has_left_that_was_killed_whi
     let expected = data(&sandbox);
     cleanup_killed_while_it_builds(&site, &sandbox);
     let mut recover = site.helper("condor_glexec_pilot");
-    succeeded(&recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap());
+    succeeded(
+        &recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap(),
+    );
     is_back(&site, &sandbox, &expected, "by recover");
 }
 
@@ -712,7 +774,9 @@ fn recover_brings_back_what_is_left_when_setups_child_was_killed_at_its_last_ste
     own(&emptied, Account::batch());
     set_mode(&emptied, 0o1700);
     let mut recover = site.helper("condor_glexec_pilot");
-    succeeded(&recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap());
+    succeeded(
+        &recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap(),
+    );
     is_back(&site, &sandbox, &expected, "by recover");
 }
 
@@ -746,7 +810,11 @@ fn a_second_cleanup_leaves_the_first_alone_and_no_file_is_lost() {
     gate.open();
     wait_until("the first has begun to build", || retained(&sandbox).join("input").exists());
     let mut second = site.call(CLEANUP, &site.switcher(), &sandbox);
-    failed(&second.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(), 1, &["another helper works on it"]);
+    failed(
+        &second.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(),
+        1,
+        &["another helper works on it"],
+    );
     drop(building);
     succeeded(&first.wait_with_output().unwrap());
     is_back(&site, &sandbox, &expected, "by the first");
@@ -764,7 +832,11 @@ fn a_cleanup_beside_a_setup_leaves_it_alone_and_no_file_is_lost() {
     gate.open();
     wait_until("the copy is published", || sandbox.exists() && owner(&sandbox) != Account::batch());
     let mut cleanup = site.call(CLEANUP, &site.switcher(), &sandbox);
-    failed(&cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(), 1, &["another helper works on it"]);
+    failed(
+        &cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(),
+        1,
+        &["another helper works on it"],
+    );
     drop(marks);
     succeeded(&setup.wait_with_output().unwrap());
     site.clean_up(&sandbox);

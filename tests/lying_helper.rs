@@ -1,5 +1,5 @@
-//! A helper that lies to the real agent: what the job user has beside its sandbox is as it was, nothing is left beside the
-//! sandbox, and the agent ends.
+//! A helper that lies to the real agent: what the job user has beside its sandbox is as it was,
+//! nothing is left beside the sandbox, and the agent ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -13,9 +13,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use glexec_helpers::sys::{Name, Time};
-use glexec_helpers::wire::frame::VERSION;
-use glexec_helpers::wire::{Attributes, Dropped, Frame, Links, Totals};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
@@ -23,8 +20,12 @@ use support::handover::{AGENT, furnished, with_job};
 use support::kinsfolk::state;
 use support::picture::{Picture, picture};
 use support::{Account, PROXY, Site, own, program, said, wait_until, write};
+use sys::{Name, Time};
+use wire::frame::VERSION;
+use wire::{Attributes, Dropped, Frame, Links, Totals};
 
-const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
+const ATTRIBUTES: Attributes =
+    Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
 
 fn name(bytes: &[u8]) -> Name<'_> {
     Name::new(bytes).unwrap()
@@ -87,13 +88,20 @@ impl Scene {
         all
     }
 
-    /// Talks with an agent for the sandbox, at once; returns what it answered after its greeting, once it has ended.
+    /// Talks with an agent for the sandbox, at once; returns what it answered after its greeting,
+    /// once it has ended.
     fn told(&self, sandbox: &Path, words: &[u8], beside: &[RawFd], end: End) -> Vec<u8> {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         // All of it is in the agent's queue before the agent is.
         let (control, none) = ([ControlMessage::ScmRights(beside)], []);
         let control = if beside.is_empty() { &none[..] } else { &control[..] };
-        let sent = sendmsg::<()>(ours.as_raw_fd(), &[IoSlice::new(words)], control, MsgFlags::empty(), None);
+        let sent = sendmsg::<()>(
+            ours.as_raw_fd(),
+            &[IoSlice::new(words)],
+            control,
+            MsgFlags::empty(),
+            None,
+        );
         assert_eq!(sent, Ok(words.len()));
         if end == End::Gone {
             drop(ours);
@@ -154,7 +162,9 @@ fn requests_out_of_order_change_nothing() {
 #[test]
 fn a_proxy_is_put_into_the_sandbox_and_nowhere_else() {
     let scene = Scene::new();
-    let put = |name: &'static [u8]| bytes_of(&[Frame::PutProxy { name: Name::new(name).unwrap(), content: b"new" }]);
+    let put = |name: &'static [u8]| {
+        bytes_of(&[Frame::PutProxy { name: Name::new(name).unwrap(), content: b"new" }])
+    };
     let before = scene.all();
     scene.told(&scene.used, &put(b"planted link"), &[], End::Hears);
     let mut after = scene.all();
@@ -176,7 +186,9 @@ fn a_sandbox_of_somebody_elses_is_neither_read_nor_moved_nor_written_to() {
     let scene = Scene::new();
     let give = Frame::Give { links: Links::Keep, except: name(b"none") };
     let put = Frame::PutProxy { name: name(PROXY.as_bytes()), content: b"new" };
-    for (frame, word) in [(give, "belongs to uid"), (Frame::Measure, "belongs to uid"), (put, "belongs to uid")] {
+    for (frame, word) in
+        [(give, "belongs to uid"), (Frame::Measure, "belongs to uid"), (put, "belongs to uid")]
+    {
         scene.in_vain(&format!("{frame:?}"), &scene.fresh, &bytes_of(&[frame]), &[], word);
     }
     scene.in_vain("moving", &scene.fresh, &bytes_of(&[Frame::Retire, Frame::Delete]), &[], "EPERM");
@@ -197,9 +209,17 @@ fn a_tree_that_is_none_leaves_nothing_beside_the_sandbox() {
         ("wrong totals", words(&[planted(), close(), end(2)]), "totals"),
         ("the same name twice", words(&[planted(), close(), planted()]), "EEXIST"),
         ("up above the top", words(&[up]), "out of turn"),
-        ("a link to nothing", words(&[kept, close(), Frame::Link { name: name(b"b"), number: 8 }]), "ENOENT"),
+        (
+            "a link to nothing",
+            words(&[kept, close(), Frame::Link { name: name(b"b"), number: 8 }]),
+            "ENOENT",
+        ),
         ("a name that climbs", climbing, "malformed"),
-        ("a link that was left behind", words(&[Frame::Left { name: name(b"planted") }]), "out of turn"),
+        (
+            "a link that was left behind",
+            words(&[Frame::Left { name: name(b"planted") }]),
+            "out of turn",
+        ),
         ("too long a frame", [&words(&[])[..], &[255; 8]].concat(), "too long"),
         ("an end of the helper's own", words(&[planted(), Frame::Failed { text: b"no" }]), ""),
     ] {
@@ -225,15 +245,38 @@ fn descriptors_that_are_no_files_of_the_sandboxs_are_not_read_by_the_agent_eithe
     let memory = tempfile::tempfile_in("/dev/shm").unwrap();
     memory.set_len(1 << 20).unwrap();
     let open = |path: &str| OwnedFd::from(File::open(path).unwrap());
-    for passed in
-        [open("/dev/zero"), open("/dev/null"), open("/"), reader, OwnedFd::from(socket), OwnedFd::from(memory)]
-    {
-        scene.in_vain("a descriptor", &scene.used, &words, &[passed.as_raw_fd()], "no file of the sandbox");
+    for passed in [
+        open("/dev/zero"),
+        open("/dev/null"),
+        open("/"),
+        reader,
+        OwnedFd::from(socket),
+        OwnedFd::from(memory),
+    ] {
+        scene.in_vain(
+            "a descriptor",
+            &scene.used,
+            &words,
+            &[passed.as_raw_fd()],
+            "no file of the sandbox",
+        );
     }
     scene.in_vain("none", &scene.used, &words, &[], "without exactly one descriptor");
     let null = open("/dev/null");
-    scene.in_vain("two", &scene.used, &words, &[null.as_raw_fd(); 2], "without exactly one descriptor");
-    scene.in_vain("as many as there can be", &scene.used, &words, &[null.as_raw_fd(); 253], "nobody asked for");
+    scene.in_vain(
+        "two",
+        &scene.used,
+        &words,
+        &[null.as_raw_fd(); 2],
+        "without exactly one descriptor",
+    );
+    scene.in_vain(
+        "as many as there can be",
+        &scene.used,
+        &words,
+        &[null.as_raw_fd(); 253],
+        "nobody asked for",
+    );
 }
 
 /// What has been renamed in a directory.
@@ -242,10 +285,13 @@ struct Renames(File);
 impl Renames {
     fn in_directory(path: &Path) -> Renames {
         let path = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
-        // SAFETY: plain numbers and a path; the kernel returns a new descriptor, which nobody else knows of.
+        // SAFETY: plain numbers and a path; the kernel returns a new descriptor, which nobody else
+        // knows of.
         let watch = unsafe {
             let watch = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
-            assert!(watch >= 0 && libc::inotify_add_watch(watch, path.as_ptr(), libc::IN_MOVE) >= 0);
+            assert!(
+                watch >= 0 && libc::inotify_add_watch(watch, path.as_ptr(), libc::IN_MOVE) >= 0
+            );
             OwnedFd::from_raw_fd(watch)
         };
         Renames(File::from(watch))
@@ -261,7 +307,8 @@ fn a_request_that_an_agent_hears_of_after_its_helper_is_gone_is_not_begun() {
     let scene = Scene::new();
     let free = scene.site.execute().join("free");
     let receive = [Frame::Receive, planted(), close(), end(1)];
-    for (sandbox, first, late) in [(&scene.used, &[Frame::Sweep][..], Frame::Retire), (&free, &receive, Frame::Publish)]
+    for (sandbox, first, late) in
+        [(&scene.used, &[Frame::Sweep][..], Frame::Retire), (&free, &receive, Frame::Publish)]
     {
         for is_late in [true, false] {
             let before = scene.all();

@@ -38,7 +38,10 @@ fn page(pages: &TempDir, name: &str) -> PathBuf {
 }
 
 fn printed(program: impl AsRef<OsStr>, words: &[&OsStr]) -> String {
-    let output = Command::new(program).args(words).output().expect("it can be executed; mandoc: run ci/provision");
+    let output = Command::new(program)
+        .args(words)
+        .output()
+        .expect("it can be executed; mandoc: run ci/provision");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -55,7 +58,13 @@ fn every_command_has_a_page_with_every_option_that_its_help_names() {
     for (name, commands) in COMMANDS {
         let page = printed(
             "mandoc",
-            &["-T".as_ref(), "utf8".as_ref(), "-O".as_ref(), "width=1000".as_ref(), page(&pages, name).as_os_str()],
+            &[
+                "-T".as_ref(),
+                "utf8".as_ref(),
+                "-O".as_ref(),
+                "width=1000".as_ref(),
+                page(&pages, name).as_os_str(),
+            ],
         );
         // Bold and italic are letters written twice, with a step back in between.
         let mut letters: Vec<char> = Vec::new();
@@ -69,12 +78,18 @@ fn every_command_has_a_page_with_every_option_that_its_help_names() {
         for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"] {
             let is_there = page.lines().any(|line| line == heading);
             // Each of the pilot's commands has statuses of its own.
-            assert!(is_there || (heading == "EXIT STATUS" && !commands.is_empty()), "{name}: {heading}");
+            assert!(
+                is_there || (heading == "EXIT STATUS" && !commands.is_empty()),
+                "{name}: {heading}"
+            );
         }
         let program = program(name);
         let mut help = printed(&program, &["--help".as_ref()]);
         for command in commands {
-            assert!(page.lines().any(|line| line == format!("{name} {command}")), "{name} {command}");
+            assert!(
+                page.lines().any(|line| line == format!("{name} {command}")),
+                "{name} {command}"
+            );
             help += &printed(&program, &[command.as_ref(), "--help".as_ref()]);
         }
         let missing: Vec<_> = options(&help).difference(&options(&page)).copied().collect();
@@ -87,10 +102,13 @@ fn mandoc_warns_of_no_page() {
     let pages = pages();
     for (name, _) in COMMANDS {
         let path = page(&pages, name);
-        let found =
-            printed("mandoc", &["-T".as_ref(), "lint".as_ref(), "-W".as_ref(), "warning".as_ref(), path.as_os_str()]);
+        let found = printed(
+            "mandoc",
+            &["-T".as_ref(), "lint".as_ref(), "-W".as_ref(), "warning".as_ref(), path.as_os_str()],
+        );
         // There is none, on purpose.
-        let found: Vec<&str> = found.lines().filter(|line| !line.contains("missing date")).collect();
+        let found: Vec<&str> =
+            found.lines().filter(|line| !line.contains("missing date")).collect();
         assert_eq!(found, [""; 0]);
     }
 }
@@ -122,7 +140,8 @@ fn completed_by_fish(directory: &Path, line: &[&str]) -> Vec<String> {
     assert!(Path::new("/usr/bin/fish").exists(), "fish is missing: run ci/provision");
     // It writes there.
     let home = tempfile::tempdir().unwrap();
-    let words = [format!("HOME={}", home.path().display()), "fish".to_owned(), "-c".to_owned(), script];
+    let words =
+        [format!("HOME={}", home.path().display()), "fish".to_owned(), "-c".to_owned(), script];
     let words: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
     let name = |line: &str| line.split('\t').next().unwrap().to_owned();
     printed("env", &words).lines().map(name).collect()
@@ -158,24 +177,35 @@ fn a_command_is_completed_as_without_the_program_that_runs_it() {
     let pages = pages();
     for line in COMMAND_LINES {
         let offered = completed(pages.path(), line);
-        assert!(!offered.is_empty() && offered.iter().all(|name| name == "mkfifo"), "bash: {line:?}: {offered:?}");
+        assert!(
+            !offered.is_empty() && offered.iter().all(|name| name == "mkfifo"),
+            "bash: {line:?}: {offered:?}"
+        );
         assert_eq!(completed_by_fish(pages.path(), line), ["mkfifo"], "fish: {line:?}");
     }
     for (line, begins) in ARGUMENT_LINES {
         assert_eq!(completed(pages.path(), line), [""], "bash completes a file's name: {line:?}");
         // Where bash-completion is installed, it knows the command.
         let played = "_command_offset() { COMPREPLY=(\"from $1\"); }";
-        assert_eq!(completed_after(played, pages.path(), line), [format!("from {begins}")], "{line:?}");
+        assert_eq!(
+            completed_after(played, pages.path(), line),
+            [format!("from {begins}")],
+            "{line:?}"
+        );
     }
-    for words in ["condor_glexec_pilot run -- chmod --recu", "glexec -- chmod --recu", "glexec chmod --recu"] {
+    for words in
+        ["condor_glexec_pilot run -- chmod --recu", "glexec -- chmod --recu", "glexec chmod --recu"]
+    {
         let line: Vec<&str> = words.split(' ').collect();
         assert_eq!(completed_by_fish(pages.path(), &line), ["--recursive"], "{words}");
     }
     assert!(
-        completed_by_fish(pages.path(), &["condor_glexec_pilot", "run", "--tim"]).contains(&"--timeout".to_owned())
+        completed_by_fish(pages.path(), &["condor_glexec_pilot", "run", "--tim"])
+            .contains(&"--timeout".to_owned())
     );
     for name in ["condor_glexec_pilot", "glexec"] {
-        let script = fs::read_to_string(pages.path().join(format!("zsh/site-functions/_{name}"))).unwrap();
+        let script =
+            fs::read_to_string(pages.path().join(format!("zsh/site-functions/_{name}"))).unwrap();
         assert!(script.contains("'*::command:_cmdambivalent'"), "{name}");
     }
 }

@@ -1,4 +1,5 @@
-//! scripts/test and ci/checks themselves: a part that fails keeps no other from being run, and is named at the end.
+//! scripts/test and ci/checks themselves: a part that fails keeps no other from being run, and is
+//! named at the end.
 //!
 //! Cargo and all others that it calls are played by a script that tells how it was called.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -10,8 +11,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Tells how it was called, one call a line, and fails for the call that is named. ps sees a process of a payload, so that no lease that
-/// another test has is taken away.
+/// Tells how it was called, one call a line, and fails for the call that is named. ps sees a
+/// process of a payload, so that no lease that another test has is taken away.
 const PLAYED: &str = r#"#!/bin/bash
 name=$(basename "$0") call=$(tr '\n' ' ' <<<"${0##*/} $* ${GH_TEST_SWITCHER-}")
 [ "$name" != ps ] || echo 1900000000
@@ -20,7 +21,8 @@ echo "$call" >>"$CALLS"
 [[ "$call" != $FAILS ]]
 "#;
 
-/// What each part calls, as a pattern of bash's, and the part's name; the last two are parts of --long.
+/// What each part calls, as a pattern of bash's, and the part's name; the last two are parts of
+/// --long.
 const PARTS: [(&str, &str); 10] = [
     ("cargo fmt *", "format"),
     ("cargo clippy *", "lints"),
@@ -44,9 +46,15 @@ impl Project {
             fs::create_dir(project.0.path().join(folder)).unwrap();
         }
         fs::copy(script, project.0.path().join("scripts/test")).unwrap();
-        for name in
-            ["ci/provision", "ci/debian-root", "ci/checks", "bin/cargo", "bin/rustc", "bin/shellcheck", "bin/ps"]
-        {
+        for name in [
+            "ci/provision",
+            "ci/debian-root",
+            "ci/checks",
+            "bin/cargo",
+            "bin/rustc",
+            "bin/shellcheck",
+            "bin/ps",
+        ] {
             let path = project.0.path().join(name);
             fs::write(&path, PLAYED).unwrap();
             fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
@@ -59,12 +67,19 @@ impl Project {
         let calls = self.0.path().join("calls");
         fs::write(&calls, "").unwrap();
         let mut command = Command::new("bash");
-        command.arg(self.0.path().join("scripts/test")).args(words).env("CALLS", &calls).env("FAILS", fails);
+        command
+            .arg(self.0.path().join("scripts/test"))
+            .args(words)
+            .env("CALLS", &calls)
+            .env("FAILS", fails);
         command.env("PATH", format!("{}:/usr/bin:/bin", self.0.path().join("bin").display()));
-        command.env("CARGO_TARGET_DIR", self.0.path().join("target")).env_remove("GH_TEST_SWITCHER");
+        command
+            .env("CARGO_TARGET_DIR", self.0.path().join("target"))
+            .env_remove("GH_TEST_SWITCHER");
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        let (_, summary) = said.split_once("== summary\n").unwrap_or_else(|| panic!("no summary: {said}"));
+        let (_, summary) =
+            said.split_once("== summary\n").unwrap_or_else(|| panic!("no summary: {said}"));
         let lines = |text: &str| text.lines().map(str::to_owned).collect();
         (output.status.code(), lines(summary), lines(&fs::read_to_string(calls).unwrap()))
     }
@@ -72,7 +87,10 @@ impl Project {
 
 #[test]
 fn a_part_that_fails_hides_no_other_and_is_named_at_the_end() {
-    assert!(nix::unistd::geteuid().is_root(), "this test runs all parts: run it as root (scripts/test)");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test runs all parts: run it as root (scripts/test)"
+    );
     let project = Project::new();
     let (status, summary, all) = project.run(&["--long"], "none");
     assert_eq!((status, summary.len()), (Some(0), PARTS.len()), "{summary:?}");
@@ -80,7 +98,8 @@ fn a_part_that_fails_hides_no_other_and_is_named_at_the_end() {
     for (call, name) in PARTS {
         let (status, summary, calls) = project.run(&["--long"], call);
         assert_eq!(calls, all, "{call}");
-        let failed: Vec<_> = summary.iter().filter(|line| line.starts_with("FAILED, status 1")).collect();
+        let failed: Vec<_> =
+            summary.iter().filter(|line| line.starts_with("FAILED, status 1")).collect();
         let [line] = &failed[..] else { panic!("{call}: {summary:?}") };
         assert!(line.contains(name), "{line}");
         assert_eq!((status, summary.len()), (Some(1), PARTS.len()), "{call}");
@@ -89,7 +108,10 @@ fn a_part_that_fails_hides_no_other_and_is_named_at_the_end() {
 
 #[test]
 fn the_tests_in_a_debian_and_those_that_take_long_are_run_when_they_are_asked_for() {
-    assert!(nix::unistd::geteuid().is_root(), "this test runs all parts: run it as root (scripts/test)");
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test runs all parts: run it as root (scripts/test)"
+    );
     let project = Project::new();
     let ran = |words: &[&str]| project.run(words, "none").1.len();
     assert_eq!((ran(&[]), ran(&["--here"])), (8, 2));
@@ -100,7 +122,8 @@ fn a_check_that_is_not_run_is_named_with_its_reason_and_one_that_fails_is_the_st
     let project = Project::new();
     let top = project.0.path();
     fs::create_dir(top.join("ci/check")).unwrap();
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/checks"), top.join("ci/checks")).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("ci/checks"), top.join("ci/checks"))
+        .unwrap();
     let check = |name: &str, act: &str| {
         let path = top.join("ci/check").join(name);
         fs::write(&path, format!("#!/bin/sh\n# what it is for\n{act}\n")).unwrap();
@@ -110,7 +133,12 @@ fn a_check_that_is_not_run_is_named_with_its_reason_and_one_that_fails_is_the_st
     check("lacking", "echo no such tool >&3; exit 77");
     let checked = |words: &[&str]| {
         let mut command = Command::new("bash");
-        let output = command.arg(top.join("ci/checks")).args(["--summary", "summary"]).args(words).output().unwrap();
+        let output = command
+            .arg(top.join("ci/checks"))
+            .args(["--summary", "summary"])
+            .args(words)
+            .output()
+            .unwrap();
         let summary = fs::read_to_string(top.join("summary")).unwrap_or_default();
         fs::remove_file(top.join("summary")).ok();
         (output.status.code(), summary.lines().map(str::to_owned).collect::<Vec<_>>())
@@ -123,6 +151,9 @@ fn a_check_that_is_not_run_is_named_with_its_reason_and_one_that_fails_is_the_st
     check("broken", "exit 3");
     let (status, summary) = checked(&[]);
     assert_eq!((status, summary.len()), (Some(1), 3), "{summary:?}");
-    assert!(summary[1].starts_with("FAILED, status 3, in ") && summary[1].ends_with(": check broken"), "{summary:?}");
+    assert!(
+        summary[1].starts_with("FAILED, status 3, in ") && summary[1].ends_with(": check broken"),
+        "{summary:?}"
+    );
     assert_eq!((checked(&["able"]).1.len(), checked(&["unknown"]).0), (1, Some(1)));
 }

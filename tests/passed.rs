@@ -1,5 +1,5 @@
-//! Descriptors that no honest agent passes, and files that change or hang: nothing of them is taken that is not the
-//! sandbox's, and none keeps a helper from its end.
+//! Descriptors that no honest agent passes, and files that change or hang: nothing of them is taken
+//! that is not the sandbox's, and none keeps a helper from its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -43,7 +43,12 @@ fn what_is_no_file_of_the_sandboxs_device_is_not_read() {
         "a file of the kernel's",
         "a file of another device",
     ] {
-        scene.lie_to(CLEANUP, &format!("as content: {what}"), Some(&scene.used), NONE_OF_THE_SANDBOXS);
+        scene.lie_to(
+            CLEANUP,
+            &format!("as content: {what}"),
+            Some(&scene.used),
+            NONE_OF_THE_SANDBOXS,
+        );
     }
     scene.end();
 }
@@ -52,7 +57,8 @@ fn what_is_no_file_of_the_sandboxs_device_is_not_read() {
 fn a_file_that_cannot_be_read_is_an_error_that_names_the_copy() {
     let scene = with_large_file();
     for what in ["a handle", "a file to write"] {
-        let line = scene.lie_to(CLEANUP, &format!("as content: {what}"), Some(&scene.used), "EBADF");
+        let line =
+            scene.lie_to(CLEANUP, &format!("as content: {what}"), Some(&scene.used), "EBADF");
         assert!(line.contains("planted"), "{line}");
     }
     scene.end();
@@ -110,7 +116,12 @@ fn a_socket_that_takes_minutes_to_close_keeps_no_helper_from_its_end() {
     let scene = Scene::new();
     let stay = Stay::new(&scene.site);
     for (helper, moment) in MOMENTS {
-        scene.lie_to(helper, &format!("{moment}a socket that lingers"), Some(&stay.0), "it broke the protocol");
+        scene.lie_to(
+            helper,
+            &format!("{moment}a socket that lingers"),
+            Some(&stay.0),
+            "it broke the protocol",
+        );
     }
     drop(stay);
     scene.end();
@@ -122,7 +133,12 @@ fn a_file_of_a_mount_that_hangs_keeps_no_helper_from_its_end() {
     for (helper, moment) in MOMENTS {
         for what in ["a file of a mount that hangs", "a written file of a mount that hangs"] {
             let hanging = Hanging::new(&scene.site);
-            scene.lie_to(helper, &format!("{moment}{what}"), Some(&hanging.path), "it broke the protocol");
+            scene.lie_to(
+                helper,
+                &format!("{moment}{what}"),
+                Some(&hanging.path),
+                "it broke the protocol",
+            );
             hanging.is_silent();
         }
     }
@@ -160,14 +176,19 @@ fn a_mount_that_hangs_over_the_sandbox_is_an_error_of_update_proxy_at_once() {
 #[test]
 fn a_passed_file_comes_back_as_long_as_it_was_said_to_be_whatever_becomes_of_it() {
     let site = Site::new();
-    for (way, size) in [("is a lie: 4096", 4096), ("is a lie: 3000000", 3_000_000), ("changes: 50000000", 50_000_000)] {
+    for (way, size) in [
+        ("is a lie: 4096", 4096),
+        ("is a lie: 3000000", 3_000_000),
+        ("changes: 50000000", 50_000_000),
+    ] {
         let sandbox = with_job(&site, "s");
         let large = site.path().join("large");
         write(&large, vec![b'x'; 1 << 20], 0o644);
         Account::job().owns(&large);
         let switcher = liar(&site, &format!("as a size that {way}"), Some(&large));
         let (output, _) = ended(site.call(CLEANUP, &switcher, &sandbox));
-        // The copy was complete; that the agent did not move the job's out of the way is for another cleanup.
+        // The copy was complete; that the agent did not move the job's out of the way is for
+        // another cleanup.
         failed(&output, 1, &["not today", "the data is complete at", "s.condor"]);
         site.clean_up(&sandbox);
         let planted = fs::metadata(sandbox.join("planted")).unwrap();

@@ -1,4 +1,5 @@
-//! `condor_glexec_pilot run`: a payload from its input to its output, with real accounts and a real switcher.
+//! `condor_glexec_pilot run`: a payload from its input to its output, with real accounts and a real
+//! switcher.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -38,9 +39,13 @@ fn a_payload_runs_as_another_user_in_a_copy_of_its_input_and_its_files_come_back
     let before = picture(&input);
     let mut call = pilot.run();
     call.arg("--input").arg(&input).arg("--output").arg(pilot.output());
-    let output = call.args(["--", "sh", "-c", "id -u; cat input; echo new >made; exit 7"]).output().unwrap();
+    let output =
+        call.args(["--", "sh", "-c", "id -u; cat input; echo new >made; exit 7"]).output().unwrap();
     assert_eq!((output.status.code(), said(&output).as_str()), (Some(7), ""));
-    let (user, rest) = told(&output).split_once('\n').map(|(user, rest)| (user.to_owned(), rest.to_owned())).unwrap();
+    let (user, rest) = told(&output)
+        .split_once('\n')
+        .map(|(user, rest)| (user.to_owned(), rest.to_owned()))
+        .unwrap();
     assert_ne!(user.parse::<u32>().unwrap(), Account::batch().uid);
     assert_ne!(user, "0");
     assert_eq!(rest, "the input");
@@ -98,7 +103,11 @@ fn the_files_come_to_an_empty_directory_and_to_another_file_system() {
     let elsewhere = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/dev/shm").unwrap();
     Account::batch().owns(elsewhere.path());
     let other = |path: &std::path::Path| fs::metadata(path).unwrap().dev();
-    assert_ne!(other(elsewhere.path()), other(&pilot.site.execute()), "/dev/shm is a file system of its own");
+    assert_ne!(
+        other(elsewhere.path()),
+        other(&pilot.site.execute()),
+        "/dev/shm is a file system of its own"
+    );
     run(&elsewhere.path().join("output"));
     pilot.is_empty("after it");
 }
@@ -135,22 +144,46 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--env-file", &path("variables")], "true", &["variables, line 2"]),
         (&["--env", "=x"], "true", &["--env: there is no name"]),
         (&["--env", "?"], "true", &["--env: there is no name"]),
-        (&["--env", "MISSING"], "true", &["--env MISSING: you have no such variable", "'MISSING?'"]),
+        (
+            &["--env", "MISSING"],
+            "true",
+            &["--env MISSING: you have no such variable", "'MISSING?'"],
+        ),
         (&["--env", "A B=x"], "true", &["'A B' is no name of a variable"]),
-        (&["--env-file", &path("for-shells")], "true", &["for-shells, line 2", "'export B' is no name"]),
-        (&["--env-file", &path("from-elsewhere")], "true", &["from-elsewhere, line 1", "carriage return"]),
+        (
+            &["--env-file", &path("for-shells")],
+            "true",
+            &["for-shells, line 2", "'export B' is no name"],
+        ),
+        (
+            &["--env-file", &path("from-elsewhere")],
+            "true",
+            &["from-elsewhere, line 1", "carriage return"],
+        ),
         (&["--timeout", "1x"], "true", &["--timeout is no time: '1x'", "s, m, h or d"]),
         (&["--grace", "1.5"], "true", &["--grace is no time: '1.5'"]),
-        (&[], "./none", &["./none: a command's relative path starts in the sandbox", "there is no --input"]),
+        (
+            &[],
+            "./none",
+            &["./none: a command's relative path starts in the sandbox", "there is no --input"],
+        ),
         (&["--input", &path("")], "./none", &["./none: ", "the input has no such file"]),
         (&["--name", "a/b"], "true", &["--name", "a/b"]),
         (&["--name", "a.gh.0123abcd"], "true", &["--name", "a.gh.0123abcd"]),
         (&["--name", "a.condor"], "true", &["--name", "a.condor"]),
         (&["--proxy", &path("fifo")], "true", &["fifo", "a proxy is a regular file"]),
         (&["--input", &execute], "true", &[&execute, "the sandboxes are made in it"]),
-        (&["--output", &format!("{execute}/s"), "--name", "s"], "true", &["can't be the sandbox itself"]),
+        (
+            &["--output", &format!("{execute}/s"), "--name", "s"],
+            "true",
+            &["can't be the sandbox itself"],
+        ),
         (&["--output", &path("dangling")], "true", &["dangling", "no directory"]),
-        (&["--glexec", "/nonexistent/glexec"], "true", &["/nonexistent/glexec", "there is no such program"]),
+        (
+            &["--glexec", "/nonexistent/glexec"],
+            "true",
+            &["/nonexistent/glexec", "there is no such program"],
+        ),
         (&["--output", "/usr/x"], "true", &["/usr: you may not make"]),
         (&[], "no-such-command", &["no-such-command"]),
     ];
@@ -158,12 +191,20 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         failed(&pilot.run().args(options).arg("--").arg(command).output().unwrap(), 240, words);
         pilot.is_empty("after a wrong order");
     }
-    failed(&pilot.call("run").output().unwrap(), 240, &["usage: condor_glexec_pilot run [options]"]);
+    failed(
+        &pilot.call("run").output().unwrap(),
+        240,
+        &["usage: condor_glexec_pilot run [options]"],
+    );
     failed(&pilot.call("walk").output().unwrap(), 240, &["usage:"]);
     failed(&pilot.run().args(["--bogus", "true"]).output().unwrap(), 240, &["--bogus", "usage:"]);
     let taken = pilot.sandbox("taken");
     fs::create_dir(&taken).unwrap();
-    failed(&pilot.run_named("taken").args(["--", "true"]).output().unwrap(), 240, &["there is one of this name"]);
+    failed(
+        &pilot.run_named("taken").args(["--", "true"]).output().unwrap(),
+        240,
+        &["there is one of this name"],
+    );
     assert!(taken.exists());
 }
 
@@ -176,9 +217,14 @@ fn what_of_the_input_cannot_be_read_is_an_error_and_the_input_stays_as_it_is() {
         write(top.join("d/below/file"), "x", 0o444);
     });
     let call = || pilot.run().arg("--input").arg(&input).args(["--", "true"]).output().unwrap();
-    for (name, closed) in
-        [("d/file", 0), ("d/file", 0o200), ("d/below", 0), ("d/below", 0o300), ("d/below", 0o600), ("d", 0)]
-    {
+    for (name, closed) in [
+        ("d/file", 0),
+        ("d/file", 0o200),
+        ("d/below", 0),
+        ("d/below", 0o300),
+        ("d/below", 0o600),
+        ("d", 0),
+    ] {
         let path = input.join(name);
         let before = mode(&path);
         set_mode(&path, closed);
@@ -204,10 +250,16 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
         nix::unistd::mkfifo(&top.join("d/fifo"), fifo).unwrap();
         nix::unistd::mkfifo(&top.join("fifo"), fifo).unwrap();
         write(top.join("listed"), "", 0o640);
-        support::handover::run("setfacl", &["-m".as_ref(), "u:gh-other:r".as_ref(), top.join("listed").as_os_str()]);
-        for (name, target) in
-            [("d/out", "../../x"), ("to-nothing", "/nonexistent"), ("program", "/bin/sh"), ("in", "d")]
-        {
+        support::handover::run(
+            "setfacl",
+            &["-m".as_ref(), "u:gh-other:r".as_ref(), top.join("listed").as_os_str()],
+        );
+        for (name, target) in [
+            ("d/out", "../../x"),
+            ("to-nothing", "/nonexistent"),
+            ("program", "/bin/sh"),
+            ("in", "d"),
+        ] {
             std::os::unix::fs::symlink(target, top.join(name)).unwrap();
         }
     });
@@ -216,12 +268,19 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
     Account::batch().owns(input.join("door"));
     set_mode(input.join("door"), 0o4755);
     let mut call = pilot.run();
-    call.arg("--input").arg(&input).arg("--output").arg(pilot.output()).arg("--report").arg(&report);
+    call.arg("--input")
+        .arg(&input)
+        .arg("--output")
+        .arg(pilot.output())
+        .arg("--report")
+        .arg(&report);
     let script = "rm -r ./*; mkfifo a b c; mkdir -m 1755 d; ln -s /nonexistent/x l; ln -s ../../y m; echo x >file";
     let output = call.args(["--", "sh", "-c", script]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let said = said(&output);
-    let [input_line, output_line] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
+    let [input_line, output_line] = said.lines().collect::<Vec<_>>()[..] else {
+        panic!("two lines: {said}")
+    };
     assert_eq!(
         input_line,
         "condor_glexec_pilot: of the input there is not in the sandbox, or not as it was: 2 FIFOs, sockets or devices, \
@@ -257,7 +316,8 @@ fn the_standard_streams_are_the_payloads_own() {
     let pilot = Pilot::new();
     let mut call = pilot.run();
     call.args(["--", "sh", "-c", "cat; echo error >&2; ls -l /proc/self/fd | grep -c 'pipe:'"]);
-    let mut child = call.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        call.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"input\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((said(&output).as_str(), output.status.code()), ("error\n", Some(0)));
@@ -315,8 +375,17 @@ fn a_payload_whose_words_cannot_be_written_sees_a_broken_pipe_and_the_caller_is_
         log.display()
     );
     let mut command = Account::batch().command("bash");
-    let output = command.args(["-c", &shell]).env_clear().envs(support::variables_of(&call)).output().unwrap();
-    let line = failed(&output, 141, &["cannot write all that the payload has said to standard output", "EFBIG"]);
+    let output = command
+        .args(["-c", &shell])
+        .env_clear()
+        .envs(support::variables_of(&call))
+        .output()
+        .unwrap();
+    let line = failed(
+        &output,
+        141,
+        &["cannot write all that the payload has said to standard output", "EFBIG"],
+    );
     assert_eq!(fs::metadata(&log).unwrap().len(), 1 << 20);
     let report: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(report["notices"][0], line.trim_end());
@@ -329,7 +398,9 @@ fn what_outlives_a_payload_with_its_output_keeps_nobody_waiting() {
     let begun = pilot.site.scratch().join("begun");
     // Not of the payload's family, and with another user's rights: it can't be ended.
     let bystander = format!("{}", begun.display());
-    let script = format!("echo first; touch ready; until [ -e {bystander} ]; do sleep 0.02; done; echo last");
+    let script = format!(
+        "echo first; touch ready; until [ -e {bystander} ]; do sleep 0.02; done; echo last"
+    );
     let mut call = pilot.run_named("s");
     call.args(["--", "sh", "-c", &script]).stdout(fs::File::create(&log).unwrap());
     let mut child = call.spawn().unwrap();
@@ -348,7 +419,11 @@ fn on_terminal(pilot: &Pilot, script: &str) -> Command {
     let call = pilot.run();
     let mut command = Account::batch().command("script");
     command.args(["-qec", &format!("exec {} -- sh -c '{script}'", line(&call)), "/dev/null"]);
-    command.env_clear().envs(support::variables_of(&call)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .env_clear()
+        .envs(support::variables_of(&call))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     command
 }
 
@@ -369,8 +444,13 @@ fn a_payload_cannot_type_into_the_callers_terminal() {
     // TIOCSTI, ioctl_tty(2).
     let script = r#"cut -d" " -f7 /proc/$$/stat; perl -e "my \$c = q(x); print ioctl(STDIN, 0x5412, \$c) ? q(typed) : q(refused)"; echo " it""#;
     let output = on_terminal(&pilot, script).output().unwrap();
-    // Not every kernel lets anybody do that; but on each the session has no terminal (proc_pid_stat(5)).
-    assert!(told(&output).contains("refused it") && told(&output).starts_with("0\r\n"), "{}", told(&output));
+    // Not every kernel lets anybody do that; but on each the session has no terminal
+    // (proc_pid_stat(5)).
+    assert!(
+        told(&output).contains("refused it") && told(&output).starts_with("0\r\n"),
+        "{}",
+        told(&output)
+    );
 }
 
 #[test]
@@ -379,10 +459,17 @@ fn a_payload_in_the_background_does_not_read_what_is_typed_for_others() {
     let call = pilot.run();
     // Job control makes a process group of it; the shell stays in the foreground.
     let payload = "read -r line; echo \"payload: $line.\"";
-    let shell = format!("set -m; {} -- sh -c '{payload}' & wait; read -r line; echo \"shell: $line.\"", line(&call));
+    let shell = format!(
+        "set -m; {} -- sh -c '{payload}' & wait; read -r line; echo \"shell: $line.\"",
+        line(&call)
+    );
     let mut command = Account::batch().command("script");
     command.args(["-qec", &format!("bash -c {}", quoted(&shell)), "/dev/null"]);
-    command.env_clear().envs(support::variables_of(&call)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .env_clear()
+        .envs(support::variables_of(&call))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(b"a secret\n").unwrap();
     let output = child.wait_with_output().unwrap();
@@ -400,9 +487,12 @@ fn what_a_payload_on_a_terminal_leaves_running_is_ended_too() {
     let pilot = Pilot::new();
     let output = on_terminal(&pilot, "env -i sleep 67 & sleep 0.2; exit 0").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    let is_it = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words == b"sleep\x0067\0");
+    let is_it = |pid: &u32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words == b"sleep\x0067\0")
+    };
     let pids = fs::read_dir("/proc").unwrap().flatten();
-    let left = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(is_it);
+    let left =
+        pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(is_it);
     assert_eq!(left.count(), 0);
 }
 
@@ -410,8 +500,7 @@ fn what_a_payload_on_a_terminal_leaves_running_is_ended_too() {
 fn an_interrupt_from_the_terminal_is_the_payloads_own_business() {
     let pilot = Pilot::new();
     // Whoever gets two has not been left alone.
-    let script =
-        "trap \"echo interrupted\" INT; echo ready; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; exit 5";
+    let script = "trap \"echo interrupted\" INT; echo ready; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; exit 5";
     let mut child = on_terminal(&pilot, script).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("ready")));
@@ -453,8 +542,10 @@ fn variables_come_from_options_and_files_the_later_ones_win_and_no_others_of_the
 #[test]
 fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_names_one() {
     let pilot = Pilot::new();
-    let (of_caller, named) =
-        (pilot.credential("a secret of the caller"), pilot.credential_named("named", "a secret, named"));
+    let (of_caller, named) = (
+        pilot.credential("a secret of the caller"),
+        pilot.credential_named("named", "a secret, named"),
+    );
     let calls = pilot.site.scratch().join("calls");
     let switcher = pilot.switcher_that(&format!(
         "echo \"$2: $(cat \"$GLEXEC_CLIENT_CERT\")\" >>{calls}; [ $2 != enter ] || echo \"${{X509_USER_PROXY-none}}\" >>{calls}",
@@ -472,7 +563,8 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
         if let Some(path) = option {
             call.arg("--credential").arg(path);
         }
-        let script = "echo ${X509_USER_PROXY-none}; cat \"$PWD.condor/\"* 2>/dev/null; ls -A; touch mine";
+        let script =
+            "echo ${X509_USER_PROXY-none}; cat \"$PWD.condor/\"* 2>/dev/null; ls -A; touch mine";
         let output = call.args(["--", "sh", "-c", script]).output().unwrap();
         assert_eq!((told(&output).as_str(), said(&output).as_str()), ("none\n", ""));
         let seen = text(&calls);
@@ -494,13 +586,22 @@ fn a_credential_that_others_can_use_is_refused_whoever_names_it() {
         set_mode(&path, open);
         let words = [&format!("has mode {open:o}")[..], &format!("chmod 600 {}", path.display())];
         for option in ["--credential", "--proxy"] {
-            failed(&pilot.run().arg(option).arg(&path).args(["--", "true"]).output().unwrap(), 240, &words);
+            failed(
+                &pilot.run().arg(option).arg(&path).args(["--", "true"]).output().unwrap(),
+                240,
+                &words,
+            );
         }
-        let of_caller = pilot.run().env("X509_USER_PROXY", &path).args(["--", "true"]).output().unwrap();
+        let of_caller =
+            pilot.run().env("X509_USER_PROXY", &path).args(["--", "true"]).output().unwrap();
         failed(&of_caller, 240, &words);
         let shown = path.display().to_string();
         failed(&pilot.of("renew-proxy", &[], "s").arg(&path).output().unwrap(), 240, &words);
-        failed(&pilot.of("renew-proxy", &["--credential", &shown], "s").output().unwrap(), 240, &words);
+        failed(
+            &pilot.of("renew-proxy", &["--credential", &shown], "s").output().unwrap(),
+            240,
+            &words,
+        );
     }
     pilot.is_empty("after it");
 }
@@ -511,8 +612,10 @@ fn the_payload_has_a_copy_of_its_proxy_and_the_output_has_none() {
     let credential = pilot.credential("a token");
     let mut call = pilot.run();
     call.arg("--proxy").arg(&credential).arg("--output").arg(pilot.output());
-    let output =
-        call.args(["--", "sh", "-c", "cat \"$X509_USER_PROXY\"; cp \"$X509_USER_PROXY\" mine"]).output().unwrap();
+    let output = call
+        .args(["--", "sh", "-c", "cat \"$X509_USER_PROXY\"; cp \"$X509_USER_PROXY\" mine"])
+        .output()
+        .unwrap();
     succeeded(&output);
     assert_eq!(told(&output), "a token");
     assert_eq!(fs::read_dir(pilot.output()).unwrap().count(), 1);
@@ -520,7 +623,10 @@ fn the_payload_has_a_copy_of_its_proxy_and_the_output_has_none() {
     let proxy = credential.display().to_string();
     let script = "rm \"$X509_USER_PROXY\"; mkdir -p \"$X509_USER_PROXY/directory\"";
     let output = shell(&pilot, &["--proxy", &proxy, "--keep-sandbox", "--name", "kept"], script);
-    assert_eq!((output.status.code(), fs::read_dir(pilot.sandbox("kept")).unwrap().count()), (Some(0), 0));
+    assert_eq!(
+        (output.status.code(), fs::read_dir(pilot.sandbox("kept")).unwrap().count()),
+        (Some(0), 0)
+    );
 }
 
 #[test]
@@ -538,7 +644,10 @@ fn the_payloads_home_is_the_sandbox_unless_another_one_is_named() {
     write(&file, "HOME=/from/file\n", 0o644);
     let from_file = shell(&pilot, &["--env-file", &file.display().to_string()], "echo $HOME");
     let from_option = shell(&pilot, &["--env", "HOME=/from/option"], "echo $HOME");
-    assert_eq!((told(&from_file).as_str(), told(&from_option).as_str()), ("/from/file\n", "/from/option\n"));
+    assert_eq!(
+        (told(&from_file).as_str(), told(&from_option).as_str()),
+        ("/from/file\n", "/from/option\n")
+    );
 }
 
 #[test]
@@ -557,8 +666,10 @@ fn the_payload_has_the_callers_umask() {
         assert_eq!(told(&shell(&pilot, &[], "umask")), "0022\n");
         return;
     }
-    let mut under =
-        support::under(pilot.run().args(["--", "sh", "-c", "umask"]), &["sh", "-c", "umask 027; exec \"$@\"", "sh"]);
+    let mut under = support::under(
+        pilot.run().args(["--", "sh", "-c", "umask"]),
+        &["sh", "-c", "umask 027; exec \"$@\"", "sh"],
+    );
     assert_eq!(told(&under.output().unwrap()), "0027\n");
 }
 
@@ -579,14 +690,18 @@ fn whatever_the_callers_umask_is_the_files_come_back() {
             "-c",
             "echo x >file; mkdir e; cat d/file \"$X509_USER_PROXY\"",
         ]);
-        let under = |call: &Command| support::under(call, &["sh", "-c", "umask $0; exec \"$@\"", umask]);
+        let under =
+            |call: &Command| support::under(call, &["sh", "-c", "umask $0; exec \"$@\"", umask]);
         let ran = under(&call).output().unwrap();
         assert_eq!(
             (ran.status.code(), told(&ran).as_str(), said(&ran).as_str()),
             (Some(0), "the inputtoken", ""),
             "{umask}"
         );
-        assert_eq!((text(output.join("file")).as_str(), text(output.join("d/file")).as_str()), ("x\n", "the input"));
+        assert_eq!(
+            (text(output.join("file")).as_str(), text(output.join("d/file")).as_str()),
+            ("x\n", "the input")
+        );
         assert!(output.join("e").is_dir());
         assert_eq!((mode(&output), mode(&report)), (0o700, 0o600));
         pilot.is_empty("after it");
@@ -613,11 +728,17 @@ fn whatever_the_callers_umask_is_the_files_come_back() {
 #[test]
 fn its_status_is_the_payloads_or_128_and_the_signal() {
     let pilot = Pilot::new();
-    for (script, status) in [("exit 0", 0), ("exit 77", 77), ("kill -KILL $$", 137), ("kill -TERM $$", 143)] {
+    for (script, status) in
+        [("exit 0", 0), ("exit 77", 77), ("kill -KILL $$", 137), ("kill -TERM $$", 143)]
+    {
         assert_eq!(shell(&pilot, &[], script).status.code(), Some(status), "{script}");
     }
     for status in 240..=244 {
-        assert_eq!(shell(&pilot, &[], &format!("exit {status}")).status.code(), Some(244), "{status}");
+        assert_eq!(
+            shell(&pilot, &[], &format!("exit {status}")).status.code(),
+            Some(244),
+            "{status}"
+        );
     }
 }
 
@@ -634,11 +755,21 @@ fn the_report_tells_exactly_how_the_payload_ended() {
             format!("exited {status}"),
         )
     };
-    let killed = |signal: i32| (format!("kill -{signal} $$"), 128 + signal, 128 + signal, format!("killed {signal}"));
-    let exits = [0, 1, 126, 127, 137, 143, 201, 202, 203, 204, 240, 241, 242, 243, 244, 255].map(ends);
-    for (script, status, payload, wait) in exits.into_iter().chain([1, 2, 9, 13, 15, 34, 64].map(killed)) {
+    let killed = |signal: i32| {
+        (format!("kill -{signal} $$"), 128 + signal, 128 + signal, format!("killed {signal}"))
+    };
+    let exits =
+        [0, 1, 126, 127, 137, 143, 201, 202, 203, 204, 240, 241, 242, 243, 244, 255].map(ends);
+    for (script, status, payload, wait) in
+        exits.into_iter().chain([1, 2, 9, 13, 15, 34, 64].map(killed))
+    {
         let mut call = pilot.call("run");
-        call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute()).arg("--report").arg(&report);
+        call.arg("--glexec")
+            .arg(&switcher)
+            .arg("--execute")
+            .arg(pilot.site.execute())
+            .arg("--report")
+            .arg(&report);
         let output = call.args(["--", "sh", "-c", &script]).output().unwrap();
         assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
         let told: Value = serde_json::from_str(&text(&report)).unwrap();
@@ -647,8 +778,16 @@ fn the_report_tells_exactly_how_the_payload_ended() {
     // A program of the caller's that stays above it may say 137 for a signal.
     let staying = pilot.switcher_that(&format!("{} \"$@\"; exit $?", support::as_job()));
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(staying).arg("--execute").arg(pilot.site.execute()).arg("--report").arg(&report);
-    assert_eq!(call.args(["--", "sh", "-c", "kill -9 $$"]).output().unwrap().status.code(), Some(137));
+    call.arg("--glexec")
+        .arg(staying)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .arg("--report")
+        .arg(&report);
+    assert_eq!(
+        call.args(["--", "sh", "-c", "kill -9 $$"]).output().unwrap().status.code(),
+        Some(137)
+    );
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(told["wait"], "exited 137 or killed 9");
 }
@@ -677,7 +816,11 @@ fn a_payload_that_cannot_be_started_ends_with_242_and_leaves_nothing() {
     pilot.is_empty("after a program that there is not");
     let switcher = pilot.switcher_that("case $2 in enter) echo not now >&2; exit 203 ;; esac");
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args(["--", "true"]);
+    call.arg("--glexec")
+        .arg(switcher)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .args(["--", "true"]);
     failed(&call.output().unwrap(), 242, &["could not be started", "not now"]);
     pilot.is_empty("after a switcher that refuses");
 }
@@ -708,7 +851,8 @@ fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
         (&tool, &["EACCES", &format!("cannot pass the directory {home}: chmod o+x")]),
     ];
     for (command, words) in wrong {
-        let output = pilot.run().arg("--input").arg(&input).arg("--").arg(command).output().unwrap();
+        let output =
+            pilot.run().arg("--input").arg(&input).arg("--").arg(command).output().unwrap();
         failed(&output, 242, words);
     }
 }
@@ -720,8 +864,11 @@ fn a_command_on_a_file_system_without_programs_is_refused_with_that_and_no_advic
     let input = pilot.input(|top| write(top.join("tool"), "#!/bin/sh\n", 0o755));
     let mut call = pilot.run();
     call.arg("--input").arg(&input);
-    let line =
-        failed(&call.args(["--", "./tool"]).output().unwrap(), 242, &["EACCES", "its file system is mounted noexec"]);
+    let line = failed(
+        &call.args(["--", "./tool"]).output().unwrap(),
+        242,
+        &["EACCES", "its file system is mounted noexec"],
+    );
     assert!(!line.contains("chmod"), "{line}");
 }
 
@@ -738,12 +885,18 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
     ));
     set_mode(pilot.site.path(), 0o777);
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute()).args(["--name", "s", "--json"]);
+    call.arg("--glexec")
+        .arg(&switcher)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .args(["--name", "s", "--json"]);
     let output = call.args(["--", "sh", "-c", "echo result >file; exit 5"]).output().unwrap();
     assert_eq!(output.status.code(), Some(243), "{}", said(&output));
     let said = said(&output);
     let [line, json] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
-    for words in ["ended with status 5", "not back", "recover", &pilot.sandbox("s").display().to_string()] {
+    for words in
+        ["ended with status 5", "not back", "recover", &pilot.sandbox("s").display().to_string()]
+    {
         assert!(line.contains(words), "{words} is not in {line}");
     }
     let json: Value = serde_json::from_str(json).unwrap();
@@ -751,7 +904,12 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
     assert_eq!(json["failures"][0]["part"], "cleanup");
     fs::remove_file(&broken).unwrap();
     let mut recover = pilot.call("recover");
-    recover.arg("--glexec").arg(&switcher).arg("--output").arg(pilot.output()).arg(pilot.sandbox("s"));
+    recover
+        .arg("--glexec")
+        .arg(&switcher)
+        .arg("--output")
+        .arg(pilot.output())
+        .arg(pilot.sandbox("s"));
     succeeded(&recover.output().unwrap());
     assert_eq!(text(pilot.output().join("file")), "result\n");
     pilot.is_empty("after recover");
@@ -767,8 +925,14 @@ fn nobody_else_brings_the_files_back_while_the_pilot_does_and_what_it_leaves_is_
         w = waiting.display()
     ));
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args(["--name", "s"]);
-    call.args(["--", "sh", "-c", "echo result >file"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    call.arg("--glexec")
+        .arg(switcher)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .args(["--name", "s"]);
+    call.args(["--", "sh", "-c", "echo result >file"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let child = call.spawn().unwrap();
     wait_until("the files begin to come back", || waiting.exists());
     let mut cleanup = pilot.site.helper("condor_glexec_cleanup");
@@ -786,10 +950,17 @@ fn the_report_tells_each_step_in_one_line_of_json() {
     let pilot = Pilot::new();
     let output = shell(&pilot, &["--json", "--name", "s"], "exit 3");
     let json: Value = serde_json::from_str(&failed(&output, 3, &[])).unwrap();
-    assert_eq!((&json["status"], &json["payload"], &json["ended_by"]), (&3.into(), &3.into(), &Value::Null));
+    assert_eq!(
+        (&json["status"], &json["payload"], &json["ended_by"]),
+        (&3.into(), &3.into(), &Value::Null)
+    );
     assert_eq!(json["sandbox"], pilot.sandbox("s").display().to_string());
-    let steps: Vec<&str> =
-        json["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    let steps: Vec<&str> = json["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["step"].as_str().unwrap())
+        .collect();
     assert_eq!(steps, ["input", "setup", "kill", "run", "cleanup"]);
     assert_eq!(json["steps"][1]["moved"]["files"], 0);
 }
@@ -800,7 +971,8 @@ fn the_report_is_told_to_a_file_whatever_becomes_of_standard_error() {
     let report = pilot.site.scratch().join("report");
     let shown = report.display().to_string();
     // A pipe that nobody reads, and for which nobody waits.
-    let (_reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let (_reader, writer) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     while nix::unistd::write(&writer, &[b'x'; 4096]).is_ok() {}
     while nix::unistd::write(&writer, b"x").is_ok() {}
     let mut call = pilot.run();
@@ -813,7 +985,8 @@ fn the_report_is_told_to_a_file_whatever_becomes_of_standard_error() {
     );
     assert_eq!((mode(&report), Account::of(&report)), (0o600, Account::batch()));
     // Also of a call that was wrong; and nothing of an earlier one is left.
-    let wrong = pilot.run().args(["--report", &shown, "--env", "=x", "--", "true"]).output().unwrap();
+    let wrong =
+        pilot.run().args(["--report", &shown, "--env", "=x", "--", "true"]).output().unwrap();
     let line = failed(&wrong, 240, &["there is no name"]);
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(told["status"], 240);
@@ -834,9 +1007,16 @@ fn a_report_is_written_to_nothing_but_a_file_of_the_callers_own() {
     fs::create_dir(place("directory")).unwrap();
     for name in ["link", "again", "fifo", "theirs", "directory", "none/report"] {
         let report = place(name).display().to_string();
-        failed(&pilot.run().args(["--report", &report, "--", "true"]).output().unwrap(), 240, &["--report", &report]);
+        failed(
+            &pilot.run().args(["--report", &report, "--", "true"]).output().unwrap(),
+            240,
+            &["--report", &report],
+        );
     }
-    assert_eq!((text(&precious).as_str(), mode(&precious), text(place("theirs")).as_str()), ("data", 0o644, "theirs"));
+    assert_eq!(
+        (text(&precious).as_str(), mode(&precious), text(place("theirs")).as_str()),
+        ("data", 0o644, "theirs")
+    );
     pilot.is_empty("after it");
 }
 
@@ -848,8 +1028,7 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
         let pilot = Pilot::new();
         let output = pilot.output().display().to_string();
         // The first process waits for the other: through some switchers all ends with it.
-        let catch =
-            "exec 2>errors; trap \"echo caught >caught; exit\" TERM INT HUP; touch ready; while :; do sleep 0.05; done";
+        let catch = "exec 2>errors; trap \"echo caught >caught; exit\" TERM INT HUP; touch ready; while :; do sleep 0.05; done";
         let name = number.as_str().trim_start_matches("SIG");
         let script = format!(
             "exec 2>errors; trap 'until grep -q . caught; do sleep 0.02; done; trap - {name}; kill -{name} $$' {name}; \
@@ -861,7 +1040,11 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
         signal(&child, number);
         let ended = child.wait_with_output().unwrap();
         assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(status), ""), "{number}");
-        assert_eq!(text(pilot.output().join("caught")), "caught\n", "{number}: who has left the session");
+        assert_eq!(
+            text(pilot.output().join("caught")),
+            "caught\n",
+            "{number}: who has left the session"
+        );
         assert_eq!(text(pilot.output().join("file")), "x\n");
         assert_eq!(family(&sandbox), [0_u32; 0]);
         pilot.is_empty("after it");
@@ -896,7 +1079,10 @@ fn a_payload_that_keeps_other_agents_from_their_work_ends_when_its_time_is_over(
         "--grace",
         "1",
     ]);
-    let output = call.args(["--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"]).output().unwrap();
+    let output = call
+        .args(["--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"])
+        .output()
+        .unwrap();
     failed(&output, 137, &["cannot end the payload in a good way"]);
     pilot.is_empty("after it");
 }
@@ -911,8 +1097,18 @@ fn who_is_to_end_before_the_payload_has_begun_never_begins() {
         waiting.display()
     ));
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).arg("--output").arg(pilot.output());
-    let child = call.args(["--", "touch", "ran"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    call.arg("--glexec")
+        .arg(switcher)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .arg("--output")
+        .arg(pilot.output());
+    let child = call
+        .args(["--", "touch", "ran"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     wait_until("the set-up has begun", || waiting.exists());
     signal(&child, Signal::SIGTERM);
     fs::remove_file(&waiting).unwrap();
@@ -922,19 +1118,30 @@ fn who_is_to_end_before_the_payload_has_begun_never_begins() {
     pilot.is_empty("after it");
 }
 
-/// The pilot, while strace(1) delays its system calls of this name by so many milliseconds each: strace, and the pilot's own number.
-fn delayed(call: &Command, name: &str, milliseconds: u32) -> (std::process::Child, nix::unistd::Pid) {
+/// The pilot, while strace(1) delays its system calls of this name by so many milliseconds each:
+/// strace, and the pilot's own number.
+fn delayed(
+    call: &Command,
+    name: &str,
+    milliseconds: u32,
+) -> (std::process::Child, nix::unistd::Pid) {
     let inject = format!("inject={name}:delay_enter={}", milliseconds * 1000);
-    let mut strace =
-        support::under(call, &["strace", "-q", "-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
-    let child = strace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut strace = support::under(
+        call,
+        &["strace", "-q", "-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject],
+    );
+    let child =
+        strace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let program =
-        |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("condor_glexec_pilot"));
+    let program = |pid: &str| {
+        fs::read_link(format!("/proc/{pid}/exe"))
+            .is_ok_and(|exe| exe.ends_with("condor_glexec_pilot"))
+    };
     let mut pilot = None;
     wait_until("the pilot runs", || {
         let all = fs::read_to_string(&children).unwrap_or_default();
-        pilot = all.split_ascii_whitespace().find(|pid| program(pid)).map(|pid| pid.parse().unwrap());
+        pilot =
+            all.split_ascii_whitespace().find(|pid| program(pid)).map(|pid| pid.parse().unwrap());
         pilot.is_some()
     });
     (child, nix::unistd::Pid::from_raw(pilot.unwrap()))
@@ -976,11 +1183,17 @@ fn a_signal_while_the_input_is_copied_ends_that_at_once_and_nothing_is_left() {
         });
         // It stops and goes on where it is.
         nix::sys::signal::kill(pid, Signal::SIGTSTP).unwrap();
-        wait_until("it is stopped", || matches!(state(pid.as_raw().cast_unsigned()), Some('T' | 't')));
+        wait_until("it is stopped", || {
+            matches!(state(pid.as_raw().cast_unsigned()), Some('T' | 't'))
+        });
         nix::sys::signal::kill(pid, Signal::SIGCONT).unwrap();
         nix::sys::signal::kill(pid, number).unwrap();
         let ended = ended_early(child);
-        assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(128 + number as i32), ""), "{name}");
+        assert_eq!(
+            (ended.status.code(), said(&ended).as_str()),
+            (Some(128 + number as i32), ""),
+            "{name}"
+        );
         assert_eq!(picture(from), before);
         pilot.is_empty("after it");
     }
@@ -1009,9 +1222,16 @@ fn a_signal_while_a_switcher_keeps_it_waiting_ends_it() {
     let pilot = Pilot::new();
     let waiting = pilot.site.path().join("waiting");
     set_mode(pilot.site.path(), 0o777);
-    let switcher = pilot.switcher_that(&format!("touch {0}; while [ -e {0} ]; do sleep 0.02; done", waiting.display()));
+    let switcher = pilot.switcher_that(&format!(
+        "touch {0}; while [ -e {0} ]; do sleep 0.02; done",
+        waiting.display()
+    ));
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args(["--", "true"]);
+    call.arg("--glexec")
+        .arg(switcher)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .args(["--", "true"]);
     let child = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("the switcher is called", || waiting.exists());
     signal(&child, Signal::SIGHUP);
@@ -1027,19 +1247,30 @@ fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
     let report = pilot.site.scratch().join("report");
     let mut call = pilot.run_named("s");
     call.arg("--report").arg(&report).arg("--output").arg(pilot.output());
-    call.args(["--", "sh", "-c", "mkdir d; n=0; while [ $n -lt 2000 ]; do echo $n >d/$n; n=$((n+1)); done; exit 5"]);
+    call.args([
+        "--",
+        "sh",
+        "-c",
+        "mkdir d; n=0; while [ $n -lt 2000 ]; do echo $n >d/$n; n=$((n+1)); done; exit 5",
+    ]);
     let (mut child, pid) = delayed(&call, "utimensat", 20);
     wait_until("the files begin to come back", || retained(&pilot.sandbox("s")).join("d").exists());
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     errors.read_line(&mut line).unwrap();
-    assert!(line.contains("are coming back; at the next signal they are left for recover"), "{line}");
+    assert!(
+        line.contains("are coming back; at the next signal they are left for recover"),
+        "{line}"
+    );
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(ended_early(child).status.code(), Some(243));
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!((&told["wait"], &told["notices"][0]), (&"exited 5".into(), &line.trim_end().into()));
-    assert!(told["failures"][0]["error"].as_str().unwrap().contains("it was interrupted"), "{told}");
+    assert!(
+        told["failures"][0]["error"].as_str().unwrap().contains("it was interrupted"),
+        "{told}"
+    );
     let output = pilot.output().display().to_string();
     succeeded(&pilot.of("recover", &["--output", &output], "s").output().unwrap());
     assert_eq!(fs::read_dir(pilot.output().join("d")).unwrap().count(), 2000);
@@ -1050,7 +1281,11 @@ fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
 fn a_payload_whose_time_is_over_ends_and_its_files_come_back() {
     let pilot = Pilot::new();
     let output = pilot.output().display().to_string();
-    let ended = shell(&pilot, &["--output", &output, "--timeout", "1", "--json"], "echo x >file; exec sleep 60");
+    let ended = shell(
+        &pilot,
+        &["--output", &output, "--timeout", "1", "--json"],
+        "echo x >file; exec sleep 60",
+    );
     let json: Value = serde_json::from_str(&failed(&ended, 143, &[])).unwrap();
     assert_eq!(json["ended_by"], "timeout");
     assert_eq!(text(pilot.output().join("file")), "x\n");
@@ -1086,7 +1321,8 @@ fn a_stop_and_a_continue_that_come_together_leave_nobody_stopped() {
     // Once it has taken all of them, and no agent is on its way with one.
     let pending = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let set = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap().trim().to_owned();
+        let set =
+            status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap().trim().to_owned();
         let bit = |number: Signal| 1 << (number as u64 - 1);
         u64::from_str_radix(&set, 16).unwrap() & (bit(Signal::SIGTSTP) | bit(Signal::SIGCONT)) != 0
     };
@@ -1100,7 +1336,11 @@ fn a_stop_and_a_continue_that_come_together_leave_nobody_stopped() {
 #[test]
 fn the_warnings_of_a_batch_system_go_on() {
     let pilot = Pilot::new();
-    let child = pilot.start("s", &[], "trap 'echo warned; exit 4' USR1; touch ready; while :; do sleep 0.05; done");
+    let child = pilot.start(
+        "s",
+        &[],
+        "trap 'echo warned; exit 4' USR1; touch ready; while :; do sleep 0.05; done",
+    );
     wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
     signal(&child, Signal::SIGUSR1);
     let ended = child.wait_with_output().unwrap();
@@ -1111,15 +1351,15 @@ fn the_warnings_of_a_batch_system_go_on() {
 fn what_the_payload_leaves_running_is_ended_before_its_files_come_back() {
     let pilot = Pilot::new();
     let output = pilot.output().display().to_string();
-    let script =
-        "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x sleep >pids; id -u >user; exit 0";
+    let script = "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x sleep >pids; id -u >user; exit 0";
     succeeded(&shell(&pilot, &["--output", &output], script));
     if support::is_rootless() {
         // The numbers are those of another namespace; but nobody else has that user.
         let user = text(pilot.output().join("user")).trim().parse().unwrap();
         assert_eq!(support::glexec::processes_of(user), [0_u32; 0]);
     } else {
-        let pids: Vec<u32> = text(pilot.output().join("pids")).lines().map(|pid| pid.parse().unwrap()).collect();
+        let pids: Vec<u32> =
+            text(pilot.output().join("pids")).lines().map(|pid| pid.parse().unwrap()).collect();
         assert!(pids.len() >= 2, "{pids:?}");
         let left = |pid: &u32| {
             is_alive(*pid) && {
@@ -1156,7 +1396,8 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
     let mut child = call.spawn().unwrap();
     wait_until("the files begin to come back", || waiting.exists());
     // As a terminal does for who types an interrupt; setsid has made it its own group's leader.
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(-child.id().cast_signed()), Signal::SIGINT).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(-child.id().cast_signed()), Signal::SIGINT)
+        .unwrap();
     fs::remove_file(&waiting).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(text(pilot.output().join("file")), "x\n");
@@ -1165,7 +1406,8 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
 // Its own death.
 
 #[test]
-fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recover_brings_back_every_byte() {
+fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recover_brings_back_every_byte()
+ {
     let pilot = Pilot::new();
     let input = pilot.input(|top| {
         for number in 0..30 {
@@ -1203,9 +1445,12 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             wait_until(&format!("{what}: its family has ended"), || family(&sandbox).is_empty());
             outlived.push(killed.elapsed());
         }
-        // What the payload had made, as root sees it. An agent may still be at work for the pilot that is gone, and a process that was to
-        // become the switcher still be the pilot's own.
-        wait_until("no agent is at work", || agents("serve", &sandbox).is_empty() && pilots(&name).is_empty());
+        // What the payload had made, as root sees it. An agent may still be at work for the pilot
+        // that is gone, and a process that was to become the switcher still be the pilot's
+        // own.
+        wait_until("no agent is at work", || {
+            agents("serve", &sandbox).is_empty() && pilots(&name).is_empty()
+        });
         let made = pick(&[&sandbox, &retained(&sandbox)], &pilot.output());
         let output = pilot.output().display().to_string();
         let mut recover = pilot.of("recover", &["--output", &output], &name);
@@ -1219,7 +1464,8 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
         assert!(!pilot.output().join(CREDENTIAL).exists(), "{what}");
         let _ = fs::remove_dir_all(pilot.output());
     }
-    // A busy machine takes longer now and then; who waits for a time to pass takes longer each time.
+    // A busy machine takes longer now and then; who waits for a time to pass takes longer each
+    // time.
     let quickest = outlived.iter().min().expect("a moment that met a living payload");
     assert!(*quickest < Duration::from_secs(2), "{outlived:?}");
 }
@@ -1227,7 +1473,10 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
 /// The processes that have the words of a call with this name for its sandbox.
 fn pilots(name: &str) -> Vec<u32> {
     let words = format!("--name\0{name}\0");
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is = |pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(&words) && is_alive(*pid)

@@ -8,12 +8,16 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use support::handover::{UPDATE, furnished, holds, is_with_job, kill, new_proxy, set_mode, text, update, with_job};
+use support::handover::{
+    UPDATE, furnished, holds, is_with_job, kill, new_proxy, set_mode, text, update, with_job,
+};
 use support::job::run;
 use support::kinsfolk::{Target, marked_with, state};
 use support::picture::picture;
 use support::starter::Starter;
-use support::{Account, PROXY, Site, failed, is_rootless, own, retained, said, succeeded, wait_until, write};
+use support::{
+    Account, PROXY, Site, failed, is_rootless, own, retained, said, succeeded, wait_until, write,
+};
 
 // update_proxy.
 
@@ -22,8 +26,11 @@ fn update_proxy_replaces_both_copies_at_once() {
     let site = Site::new();
     let sandbox = with_job(&site, "s");
     let copies = [(sandbox.clone(), Account::job()), (retained(&sandbox), Account::batch())];
-    let mut readers = copies.each_ref().map(|(directory, _)| File::open(directory.join(PROXY)).unwrap());
-    succeeded(&update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox).output().unwrap());
+    let mut readers =
+        copies.each_ref().map(|(directory, _)| File::open(directory.join(PROXY)).unwrap());
+    succeeded(
+        &update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox).output().unwrap(),
+    );
     for (directory, account) in &copies {
         holds(directory, "renewed", *account);
     }
@@ -43,7 +50,11 @@ fn update_proxy_takes_a_new_proxy_from_another_file_system() {
     let new = memory.path().join("new");
     write(&new, "from memory", 0o600);
     own(memory.path(), Account::batch());
-    assert_ne!(fs::metadata(&new).unwrap().dev(), fs::metadata(&sandbox).unwrap().dev(), "another file system");
+    assert_ne!(
+        fs::metadata(&new).unwrap().dev(),
+        fs::metadata(&sandbox).unwrap().dev(),
+        "another file system"
+    );
     succeeded(&update(&site, &site.switcher(), &new, &sandbox).output().unwrap());
     holds(&sandbox, "from memory", Account::job());
     holds(&retained(&sandbox), "from memory", Account::batch());
@@ -60,7 +71,11 @@ fn update_proxy_writes_through_no_link_that_the_job_planted() {
         fs::remove_file(sandbox.join(PROXY)).unwrap();
         symlink(&target, sandbox.join(PROXY)).unwrap();
         Account::job().owns(sandbox.join(PROXY));
-        succeeded(&update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox).output().unwrap());
+        succeeded(
+            &update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox)
+                .output()
+                .unwrap(),
+        );
         holds(&sandbox, "renewed", Account::job());
         holds(&retained(&sandbox), "renewed", Account::batch());
     }
@@ -78,7 +93,11 @@ fn update_proxy_renews_the_retained_proxy_though_the_job_put_a_directory_in_plac
     own(&sandbox, Account::job());
     let before = picture(&sandbox);
     let new = new_proxy(&site, "renewed");
-    failed(&update(&site, &site.switcher(), &new, &sandbox).output().unwrap(), 1, &[PROXY, "irectory"]);
+    failed(
+        &update(&site, &site.switcher(), &new, &sandbox).output().unwrap(),
+        1,
+        &[PROXY, "irectory"],
+    );
     holds(&retained(&sandbox), "renewed", Account::batch());
     assert_eq!(picture(&sandbox), before);
     assert!(!new.exists());
@@ -90,7 +109,9 @@ fn update_proxy_without_a_switcher_renews_the_copy_within_reach() {
     let site = Site::new();
     let (before, during) = (furnished(&site, "before"), with_job(&site, "during"));
     for sandbox in [&before, &during] {
-        succeeded(&update(&site, Path::new("-"), &new_proxy(&site, "renewed"), sandbox).output().unwrap());
+        succeeded(
+            &update(&site, Path::new("-"), &new_proxy(&site, "renewed"), sandbox).output().unwrap(),
+        );
     }
     holds(&before, "renewed", Account::batch());
     holds(&during, "the proxy\n", Account::job());
@@ -119,7 +140,12 @@ fn update_proxy_ends_with_0_or_1_and_consumes_the_new_proxy_but_for_a_usage_erro
         let new = new_proxy(&site, content);
         let output = update(&site, &switcher, &new, sandbox).output().unwrap();
         if output.status.code() != Some(status) || new.exists() {
-            wrong.push(format!("{what}: {:?}, still there: {}, {}", output.status.code(), new.exists(), said(&output)));
+            wrong.push(format!(
+                "{what}: {:?}, still there: {}, {}",
+                output.status.code(),
+                new.exists(),
+                said(&output)
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -188,7 +214,8 @@ fn a_proxy_renewed_between_a_killed_helper_and_the_next_is_not_lost() {
 
 /// Starts a shell script as a job, which makes the file `begun` when it has.
 fn begun(site: &Site, sandbox: &Path, script: &str) -> Starter {
-    let mut starter = Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
+    let mut starter =
+        Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
     let null = File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
     wait_until("the job has begun", || sandbox.join("begun").exists());
@@ -206,7 +233,8 @@ fn a_signal_to_the_pid_of_run_reaches_the_job_through_the_switcher() {
             let mut call = kill(&site, &site.switcher(), &sandbox, pid, signal);
             succeeded(&call.env("GLEXEC_HELPERS_KILL", meaning).output().unwrap());
         };
-        let mut asked = begun(&site, &sandbox, "trap 'exit 5' TERM; : >begun; while :; do sleep 0.05; done");
+        let mut asked =
+            begun(&site, &sandbox, "trap 'exit 5' TERM; : >begun; while :; do sleep 0.05; done");
         send(asked.child.id(), "TERM");
         assert_eq!(asked.wait().code(), Some(5), "{meaning}");
         let mut stopped = begun(&site, &sandbox, ": >begun; exec sleep 60");

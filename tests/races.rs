@@ -1,5 +1,6 @@
-//! What a job or a bystander does to names while a helper works: again and again, as fast as it can. Whoever wins each time,
-//! nothing from outside comes in, nothing outside is touched, and one complete copy of the data is left.
+//! What a job or a bystander does to names while a helper works: again and again, as fast as it
+//! can. Whoever wins each time, nothing from outside comes in, nothing outside is touched, and one
+//! complete copy of the data is left.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -40,11 +41,16 @@ fn succeeded_or_told(output: &Output) -> bool {
     output.status.success()
 }
 
-/// Fails if anything of the batch user's own, or of a directory that a link leads to, is in what came back.
+/// Fails if anything of the batch user's own, or of a directory that a link leads to, is in what
+/// came back.
 fn nothing_from_outside(back: &Picture, what: &str) {
     for (path, entry) in back {
         assert_ne!(entry.content, SECRET, "{what}: {}", path.display());
-        assert!(!path.ends_with("passwd") && !path.ends_with("secret"), "{what}: {}", path.display());
+        assert!(
+            !path.ends_with("passwd") && !path.ends_with("secret"),
+            "{what}: {}",
+            path.display()
+        );
     }
 }
 
@@ -72,7 +78,8 @@ fn directories_that_a_left_over_process_swaps_for_links_let_nothing_in_and_nothi
         let mut cleanup = site.call(CLEANUP, &site.switcher(), &sandbox);
         let (output, _) = ended(cleanup_with_links(&mut cleanup, round));
         if !succeeded_or_told(&output) {
-            // Only deleting can fail, or a directory that is not where it was: another cleanup completes.
+            // Only deleting can fail, or a directory that is not where it was: another cleanup
+            // completes.
             site.clean_up(&sandbox);
         }
         let back = picture(&sandbox);
@@ -120,12 +127,14 @@ fn a_sandbox_that_a_left_over_process_swaps_for_a_link_harms_nobody_else() {
     for round in 0..ROUNDS {
         let name = format!("s{round}");
         let sandbox = with_job(&site, &name);
-        let left = Leftover::new(Account::job(), "swaps a directory for a link", &[&sandbox, &secret]);
+        let left =
+            Leftover::new(Account::job(), "swaps a directory for a link", &[&sandbox, &secret]);
         let (output, _) = ended(site.call(CLEANUP, &site.switcher(), &sandbox));
         succeeded_or_told(&output);
         drop(left);
         assert_eq!(picture(&secret), outside, "round {round}");
-        // Whatever has the name now, another cleanup leaves a sandbox of the batch user's there, if with only the proxy.
+        // Whatever has the name now, another cleanup leaves a sandbox of the batch user's there, if
+        // with only the proxy.
         for _ in 0..2 {
             succeeded_or_told(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap());
         }
@@ -159,7 +168,11 @@ fn an_orphan_that_still_writes_into_the_sandbox_costs_no_output_and_no_name() {
             top.remove(Path::new(""));
         }
         assert_eq!(back, steady, "round {round}: {}", said(&output));
-        assert_eq!((owner(&sandbox), site.entries()), (Account::batch(), vec!["s".into()]), "round {round}");
+        assert_eq!(
+            (owner(&sandbox), site.entries()),
+            (Account::batch(), vec!["s".into()]),
+            "round {round}"
+        );
         fs::remove_dir_all(&sandbox).unwrap();
     }
 }
@@ -186,7 +199,10 @@ fn names_that_bystanders_take_whenever_they_are_free_cost_no_data() {
         site.clean_up(&sandbox);
         is_back(&site, &sandbox, &expected, &what);
     }
-    assert!(failures + successes == 2 * ROUNDS && failures > 0, "{failures} of {ROUNDS} rounds were disturbed");
+    assert!(
+        failures + successes == 2 * ROUNDS && failures > 0,
+        "{failures} of {ROUNDS} rounds were disturbed"
+    );
 }
 
 /// Whether a directory holds this data; the top's own mode is another one for a while.

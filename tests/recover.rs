@@ -1,5 +1,5 @@
-//! What a pilot that was killed leaves, and what `condor_glexec_pilot` makes of it: `recover`, `recover --discard`, `renew-proxy`; and what is told of
-//! a sandbox meanwhile.
+//! What a pilot that was killed leaves, and what `condor_glexec_pilot` makes of it: `recover`,
+//! `recover --discard`, `renew-proxy`; and what is told of a sandbox meanwhile.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -16,9 +16,12 @@ use support::glexec::{Rootless, processes_of};
 use support::handover::{mode, set_mode, text, with_job};
 use support::mounts::in_memory;
 use support::pilot::{CREDENTIAL, Pilot, family, kept, line, signal, told};
-use support::{Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write};
+use support::{
+    Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write,
+};
 
-/// Tests with the project's own switcher run one after the other: each has leases of its own, and so the same users.
+/// Tests with the project's own switcher run one after the other: each has leases of its own, and
+/// so the same users.
 fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -26,7 +29,8 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 
 /// A pilot of this name whose payload has made a file, and that is killed.
 fn killed(pilot: &Pilot, name: &str) {
-    let mut child = pilot.start(name, &[], "echo result >file; mkdir -m 0 closed; touch ready; exec sleep 60");
+    let mut child =
+        pilot.start(name, &[], "echo result >file; mkdir -m 0 closed; touch ready; exec sleep 60");
     wait_until("the payload is ready", || pilot.sandbox(name).join("ready").exists());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -45,7 +49,10 @@ fn recover_brings_the_files_back_to_the_sandbox_without_the_credential() {
         succeeded(&pilot.of("recover", &[], "s").output().unwrap());
         assert_eq!(pilot.site.entries(), ["s"]);
         assert_eq!(fs::metadata(sandbox.join("file")).unwrap().uid(), Account::batch().uid);
-        assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox.join("closed"))), ("result\n", 0o700));
+        assert_eq!(
+            (text(sandbox.join("file")).as_str(), mode(&sandbox.join("closed"))),
+            ("result\n", 0o700)
+        );
         assert!(!sandbox.join(CREDENTIAL).exists());
     }
 }
@@ -58,7 +65,13 @@ fn no_lock_of_a_bystander_keeps_files_from_coming_back() {
     wait_until("the payload is ready", || sandbox.join("ready").exists());
     let flock = |words: &[&str]| {
         let mut flock = Account::other().command("/usr/bin/flock");
-        flock.arg("-n").arg(&sandbox).args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        flock
+            .arg("-n")
+            .arg(&sandbox)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         flock
     };
     let mut bystander = flock(&["sh", "-c", "echo locked; exec sleep 60"]).spawn().unwrap();
@@ -81,10 +94,14 @@ fn no_lock_of_a_bystander_keeps_files_from_coming_back() {
 fn a_full_disk_keeps_no_file_from_an_output_on_another_file_system() {
     let pilot = Pilot::new();
     let _mounts = in_memory(&pilot.site, "size=12m");
-    let (output, large) = (pilot.output(), "head -c 8000000 /dev/urandom >large; sha256sum <large >sum");
+    let (output, large) =
+        (pilot.output(), "head -c 8000000 /dev/urandom >large; sha256sum <large >sum");
     let is_whole = || {
-        let sum =
-            std::process::Command::new("sh").args(["-c", "sha256sum <large"]).current_dir(&output).output().unwrap();
+        let sum = std::process::Command::new("sh")
+            .args(["-c", "sha256sum <large"])
+            .current_dir(&output)
+            .output()
+            .unwrap();
         sum.stdout == fs::read(output.join("sum")).unwrap() && !output.join("proxy").exists()
     };
     let mut run = pilot.run_named("first");
@@ -100,7 +117,9 @@ fn a_full_disk_keeps_no_file_from_an_output_on_another_file_system() {
     wait_until("the family is gone", || family(&pilot.sandbox("s")).is_empty());
     let full = pilot.of("recover", &[], "s").output().unwrap();
     assert!(!full.status.success() && said(&full).contains("; free "), "{}", said(&full));
-    succeeded(&pilot.of("recover", &["--output", &output.display().to_string()], "s").output().unwrap());
+    succeeded(
+        &pilot.of("recover", &["--output", &output.display().to_string()], "s").output().unwrap(),
+    );
     assert!(is_whole());
     pilot.is_empty("after recover");
 }
@@ -120,7 +139,8 @@ fn recover_brings_back_what_a_starter_has_left_with_its_proxy() {
 fn recover_brings_back_what_a_cleanup_of_a_starters_has_left_that_was_killed_after_its_commit() {
     let pilot = Pilot::new();
     let sandbox = with_job(&pilot.site, "s");
-    // As it is then: the data is complete, the job's directory still has the name, the retained one a temporary name.
+    // As it is then: the data is complete, the job's directory still has the name, the retained one
+    // a temporary name.
     fs::rename(retained(&sandbox), pilot.sandbox("s.gh.0123abcd")).unwrap();
     let data = retained(&sandbox);
     fs::create_dir(&data).unwrap();
@@ -142,12 +162,19 @@ fn what_a_pilot_had_begun_to_make_is_removed_unless_it_lives() {
     for options in [&[][..], &["--discard"]] {
         fs::create_dir(&begun).unwrap();
         Account::batch().owns(&begun);
-        let lock = nix::fcntl::Flock::lock(fs::File::open(&begun).unwrap(), nix::fcntl::FlockArg::LockExclusive);
+        let lock = nix::fcntl::Flock::lock(
+            fs::File::open(&begun).unwrap(),
+            nix::fcntl::FlockArg::LockExclusive,
+        );
         let refused = pilot.of("recover", options, "s").output().unwrap();
         failed(&refused, 1, &["s.gh.0123abcd", "a pilot that is alive works on it"]);
         assert!(begun.exists());
         drop(lock);
-        failed(&pilot.of("recover", options, "s").output().unwrap(), 1, &["there is no such sandbox"]);
+        failed(
+            &pilot.of("recover", options, "s").output().unwrap(),
+            1,
+            &["there is no such sandbox"],
+        );
         pilot.is_empty("after it");
     }
 }
@@ -157,7 +184,11 @@ fn recover_leaves_alone_what_a_living_pilot_works_on() {
     let pilot = Pilot::new();
     let child = pilot.start("s", &[], "exec sleep 60");
     for options in [&[][..], &["--discard"]] {
-        failed(&pilot.of("recover", options, "s").output().unwrap(), 1, &["a pilot that is alive works on it"]);
+        failed(
+            &pilot.of("recover", options, "s").output().unwrap(),
+            1,
+            &["a pilot that is alive works on it"],
+        );
     }
     assert!(!family(&pilot.sandbox("s")).is_empty());
     signal(&child, Signal::SIGTERM);
@@ -174,19 +205,31 @@ fn recover_finishes_an_output_that_has_been_delivered_but_for_the_credential() {
     let output = pilot.output().display().to_string();
     succeeded(&pilot.of("recover", &["--output", &output], "s").output().unwrap());
     assert!(!pilot.output().join(CREDENTIAL).exists() && pilot.output().join("file").exists());
-    failed(&pilot.of("recover", &["--output", &output], "s").output().unwrap(), 1, &["there is no such sandbox"]);
+    failed(
+        &pilot.of("recover", &["--output", &output], "s").output().unwrap(),
+        1,
+        &["there is no such sandbox"],
+    );
 }
 
 #[test]
 fn recover_says_in_one_line_why_it_cannot() {
     let pilot = Pilot::new();
-    failed(&pilot.of("recover", &[], "none").output().unwrap(), 1, &["none", "there is no such sandbox"]);
+    failed(
+        &pilot.of("recover", &[], "none").output().unwrap(),
+        1,
+        &["none", "there is no such sandbox"],
+    );
     killed(&pilot, "s");
     let mut call = pilot.of("recover", &[], "s");
     pilot.site.lead_elsewhere(&mut call);
     failed(&call.output().unwrap(), 1, &["there is no switcher that leads to uid"]);
     failed(&pilot.call("recover").output().unwrap(), 240, &["usage: condor_glexec_pilot recover"]);
-    failed(&pilot.call("recover").arg("relative").output().unwrap(), 240, &["relative", "absolute"]);
+    failed(
+        &pilot.call("recover").arg("relative").output().unwrap(),
+        240,
+        &["relative", "absolute"],
+    );
     assert!(retained(&pilot.sandbox("s")).exists(), "nothing was changed");
 }
 
@@ -200,8 +243,13 @@ fn a_pilot_that_is_killed_before_its_payload_begins_leaves_no_payload() {
         begun.display()
     ));
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute()).args(["--name", "s"]);
-    let mut child = call.args(["--", "sh", "-c", "touch ran"]).stderr(Stdio::null()).spawn().unwrap();
+    call.arg("--glexec")
+        .arg(&switcher)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .args(["--name", "s"]);
+    let mut child =
+        call.args(["--", "sh", "-c", "touch ran"]).stderr(Stdio::null()).spawn().unwrap();
     wait_until("the switcher is called", || begun.exists());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -213,12 +261,17 @@ fn a_pilot_that_is_killed_before_its_payload_begins_leaves_no_payload() {
 // Who cannot keep it from ending.
 
 #[test]
-fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_the_projects_own_switcher() {
+fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_the_projects_own_switcher()
+ {
     let _alone = alone();
     let rootless = Rootless::new();
     let pilot = Pilot { site: rootless.site };
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(program("glexec")).arg("--execute").arg(pilot.site.execute()).args(["--name", "s"]);
+    call.arg("--glexec")
+        .arg(program("glexec"))
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .args(["--name", "s"]);
     // Whoever it can see and signal, again and again.
     let script = "while :; do for pid in $(cd /proc; echo [0-9]*); do [ $pid = $$ ] || kill -KILL $pid; done; sleep 0.02; done 2>/dev/null";
     let mut child = pilot.start_by(call, "s", &[], script);
@@ -254,7 +307,10 @@ fn a_payload_has_a_pid_namespace_of_its_own_whatever_comes_first_below_the_proje
     let sees = |switcher: &std::path::Path| {
         let mut call = pilot.call("run");
         call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute());
-        let output = call.args(["--", "sh", "-c", "echo $$; set -- /proc/[0-9]*; echo $#"]).output().unwrap();
+        let output = call
+            .args(["--", "sh", "-c", "echo $$; set -- /proc/[0-9]*; echo $#"])
+            .output()
+            .unwrap();
         assert_eq!(said(&output), "");
         told(&output)
     };
@@ -346,7 +402,11 @@ fn discard_leaves_alone_what_is_no_sandbox() {
     fs::create_dir(&directory).unwrap();
     write(directory.join("precious"), "data", 0o644);
     own(&directory, Account::batch());
-    failed(&pilot.of("recover", &["--discard"], "mine").output().unwrap(), 1, &["an ordinary directory"]);
+    failed(
+        &pilot.of("recover", &["--discard"], "mine").output().unwrap(),
+        1,
+        &["an ordinary directory"],
+    );
     assert_eq!(text(directory.join("precious")), "data");
     let theirs = pilot.sandbox("theirs");
     fs::create_dir(&theirs).unwrap();
@@ -373,16 +433,25 @@ fn renew_proxy_replaces_the_payloads_proxy_and_the_switchers_credential_each_whe
     let new = pilot.credential_named("new", "second");
     renew(&[], Some(&new));
     wait_until("the payload has it", || of_payload() == "second");
-    assert_eq!((text(kept(&sandbox)).as_str(), text(&new).as_str()), ("old", "second"), "it stays where it is");
+    assert_eq!(
+        (text(kept(&sandbox)).as_str(), text(&new).as_str()),
+        ("old", "second"),
+        "it stays where it is"
+    );
     let newer = pilot.credential_named("newer", "newer").display().to_string();
     renew(&["--credential", &newer], None);
     assert_eq!((text(kept(&sandbox)).as_str(), of_payload().as_str()), ("newer", "second"));
-    let (newest, third) = (pilot.credential_named("newest", "newest"), pilot.credential_named("third", "third"));
+    let (newest, third) =
+        (pilot.credential_named("newest", "newest"), pilot.credential_named("third", "third"));
     renew(&["--credential", &newest.display().to_string()], Some(&third));
     assert_eq!(text(kept(&sandbox)), "newest");
     let ended = child.wait_with_output().unwrap();
     assert_eq!((told(&ended).as_str(), ended.status.code()), ("third", Some(0)));
-    failed(&pilot.of("renew-proxy", &[], "s").output().unwrap(), 240, &["usage: condor_glexec_pilot renew-proxy"]);
+    failed(
+        &pilot.of("renew-proxy", &[], "s").output().unwrap(),
+        240,
+        &["usage: condor_glexec_pilot renew-proxy"],
+    );
     let mut late = pilot.of("renew-proxy", &[], "s");
     failed(&late.arg(&new).output().unwrap(), 1, &["s"]);
 }
@@ -408,12 +477,17 @@ fn one_id_follows_a_sandbox_through_the_log_of_all_programs() {
         call
     };
     succeeded(&about("condor_glexec_setup").args(["0", "0"]).output().unwrap());
-    about("condor_glexec_run").args(["/nonexistent", "-", "-", "-", "x"]).stdin(Stdio::null()).output().unwrap();
+    about("condor_glexec_run")
+        .args(["/nonexistent", "-", "-", "-", "x"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let mut kill = logged("condor_glexec_kill");
     kill.arg("--sandbox").arg(pilot.site.switcher()).arg(retained(&sandbox).join(PROXY));
     kill.args(["-", "KILL", "0", "0"]).output().unwrap();
     succeeded(&about("condor_glexec_cleanup").args(["0", "0"]).output().unwrap());
-    let lines: Vec<Value> = text(&log).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        text(&log).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for line in &lines {
         for field in ["time", "helper", "pid", "milliseconds", "outcome", "sandbox"] {
             assert!(!line[field].is_null(), "{field}: {line}");
@@ -424,13 +498,21 @@ fn one_id_follows_a_sandbox_through_the_log_of_all_programs() {
         let path = pilot.sandbox(name).display().to_string();
         lines.iter().filter(move |line| line["sandbox"] == *path).collect::<Vec<_>>()
     };
-    let ids =
-        |name: &str| of(name).iter().filter_map(|line| line["id"].as_str()).map(str::to_owned).collect::<BTreeSet<_>>();
+    let ids = |name: &str| {
+        of(name)
+            .iter()
+            .filter_map(|line| line["id"].as_str())
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
     assert_eq!((ids("s").len(), ids("t").len()), (1, 1), "{lines:#?}");
     assert_ne!(ids("s"), ids("t"));
     let steps: Vec<&str> = of("s").iter().filter_map(|line| line["step"].as_str()).collect();
     assert_eq!(steps, ["input", "setup", "kill", "kill", "run", "cleanup"]);
-    let helpers = of("t").into_iter().filter_map(|line| line["helper"].as_str()).filter(|name| *name != "glexec");
+    let helpers = of("t")
+        .into_iter()
+        .filter_map(|line| line["helper"].as_str())
+        .filter(|name| *name != "glexec");
     assert_eq!(
         helpers.collect::<Vec<_>>(),
         ["condor_glexec_setup", "condor_glexec_run", "condor_glexec_kill", "condor_glexec_cleanup"]
@@ -445,7 +527,11 @@ fn control_characters_do_not_get_into_the_log() {
     call.env("GLEXEC_HELPERS_LOG", &log).env("GLEXEC_ID", "one\ntwo\u{7}");
     succeeded(&call.args(["--", "true"]).output().unwrap());
     let log = fs::read(&log).unwrap();
-    assert!(log.iter().all(|byte| *byte == b'\n' || !byte.is_ascii_control()), "{}", String::from_utf8_lossy(&log));
+    assert!(
+        log.iter().all(|byte| *byte == b'\n' || !byte.is_ascii_control()),
+        "{}",
+        String::from_utf8_lossy(&log)
+    );
     for line in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let line: Value = serde_json::from_slice(line).unwrap();
         assert_eq!(line["id"].as_str().unwrap_or("one\\ntwo\\u{7}"), "one\\ntwo\\u{7}");
@@ -459,11 +545,19 @@ fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else(
     let switcher = pilot.switcher_that("case $2 in serve) sleep 1.2 ;; esac");
     let input = pilot.input(|top| write(top.join("file"), "x".repeat(5000), 0o644));
     let mut call = pilot.call("run");
-    call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).arg("--input").arg(&input);
+    call.arg("--glexec")
+        .arg(switcher)
+        .arg("--execute")
+        .arg(pilot.site.execute())
+        .arg("--input")
+        .arg(&input);
     succeeded(&call.args(["--", "true"]).output().unwrap());
     // script(1) makes the terminal.
     let mut command = Account::batch().command("script");
-    command.args(["-qec", &line(&call), "/dev/null"]).env_clear().envs(support::variables_of(&call));
+    command
+        .args(["-qec", &line(&call), "/dev/null"])
+        .env_clear()
+        .envs(support::variables_of(&call));
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(told(&output).contains("setup: 5.0 kB of 5.0 kB, "), "{}", told(&output));
     assert!(told(&output).ends_with("\r\u{1b}[K"), "the line is cleared: {:?}", told(&output));

@@ -1,4 +1,5 @@
-//! The switcher without an administrator: real user namespaces, real subordinate ids of the batch user's.
+//! The switcher without an administrator: real user namespaces, real subordinate ids of the batch
+//! user's.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -23,8 +24,8 @@ use support::kinsfolk::{Target, is_alive, state};
 use support::mounts::Mounts;
 use support::starter::Starter;
 use support::{
-    Account, SUBORDINATE, Site, executable, failed, own, owner, program, said, succeeded, under, variables_of,
-    wait_until, write,
+    Account, SUBORDINATE, Site, executable, failed, own, owner, program, said, succeeded, under,
+    variables_of, wait_until, write,
 };
 
 /// A payload that says something when it has begun; what it says first.
@@ -118,7 +119,8 @@ fn a_wrong_call_is_201_and_says_why() {
         let output = rootless.glexec_with(path).arg("/bin/true").output().unwrap();
         failed(&output, 201, &[why, &path.display().to_string()]);
     }
-    let none = rootless.glexec().env_remove("GLEXEC_CLIENT_CERT").arg("/bin/true").output().unwrap();
+    let none =
+        rootless.glexec().env_remove("GLEXEC_CLIENT_CERT").arg("/bin/true").output().unwrap();
     failed(&none, 201, &["GLEXEC_CLIENT_CERT"]);
     for (words, why) in [
         (&[][..], "no command"),
@@ -137,7 +139,9 @@ fn a_wrong_call_is_201_and_says_why() {
 fn the_credential_of_the_environment_is_the_proxy_where_no_other_is_named() {
     let rootless = Rootless::new();
     let mut command = rootless.glexec();
-    command.env_remove("GLEXEC_CLIENT_CERT").env("X509_USER_PROXY", rootless.site.scratch().join("credential"));
+    command
+        .env_remove("GLEXEC_CLIENT_CERT")
+        .env("X509_USER_PROXY", rootless.site.scratch().join("credential"));
     succeeded(&command.arg("/bin/true").output().unwrap());
 }
 
@@ -159,7 +163,11 @@ fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
     );
     let mut proxy = rootless.glexec();
     proxy.env("GLEXEC_SOURCE_PROXY", rootless.site.scratch().join("credential"));
-    let output = proxy.env("GLEXEC_TARGET_PROXY", closed.join("below/proxy")).arg("/bin/true").output().unwrap();
+    let output = proxy
+        .env("GLEXEC_TARGET_PROXY", closed.join("below/proxy"))
+        .arg("/bin/true")
+        .output()
+        .unwrap();
     failed(&output, 201, &["GLEXEC_TARGET_PROXY", &advice]);
     // Open by itself it is still a way past the directory above.
     set_mode(closed.join("below"), 0o755);
@@ -168,12 +176,19 @@ fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
     failed(&inside, 201, &["working directory", &advice]);
     set_mode(closed.join("below"), 0o700);
     set_mode(&closed, 0o711);
-    failed(&rootless.glexec().arg(closed.join("below/program")).output().unwrap(), 201, &["below: chmod o+x"]);
-    let inside = rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap();
+    failed(
+        &rootless.glexec().arg(closed.join("below/program")).output().unwrap(),
+        201,
+        &["below: chmod o+x"],
+    );
+    let inside =
+        rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap();
     failed(&inside, 201, &["working directory", "below: chmod o+x"]);
     set_mode(closed.join("below"), 0o711);
     succeeded(&rootless.glexec().arg(closed.join("below/program")).output().unwrap());
-    succeeded(&rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap());
+    succeeded(
+        &rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap(),
+    );
 }
 
 #[test]
@@ -188,7 +203,11 @@ fn a_working_directory_without_a_path_is_201() {
             place.display()
         );
         let mut shell = Command::new("unshare");
-        shell.args(["--mount", "/bin/sh", "-c", &script]).arg(call.get_program()).env_clear().envs(variables_of(&call));
+        shell
+            .args(["--mount", "/bin/sh", "-c", &script])
+            .arg(call.get_program())
+            .env_clear()
+            .envs(variables_of(&call));
         shell.output().unwrap()
     };
     failed(&inside(&format!("rmdir {}", place.display())), 201, &["working directory"]);
@@ -206,8 +225,15 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
     let credential = rootless.credential("of another");
     Account::other().owns(&credential);
     let mut command = Account::other().command(program("glexec"));
-    command.env_clear().env("GLEXEC_CLIENT_CERT", &credential).env("GLEXEC_STATE_DIR", "/var/tmp/gh-test-unused");
-    failed(&command.arg("/bin/true").output().unwrap(), 202, &["no subordinate ids", "usermod --add-subuids"]);
+    command
+        .env_clear()
+        .env("GLEXEC_CLIENT_CERT", &credential)
+        .env("GLEXEC_STATE_DIR", "/var/tmp/gh-test-unused");
+    failed(
+        &command.arg("/bin/true").output().unwrap(),
+        202,
+        &["no subordinate ids", "usermod --add-subuids"],
+    );
 
     let output = rootless.glexec().env("PATH", "/nonexistent").arg("/bin/true").output().unwrap();
     failed(&output, 202, &["newuidmap is not installed", "uidmap"]);
@@ -255,7 +281,8 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
 
     let planted = rootless.site.scratch().join("planted");
     symlink("/tmp", &planted).unwrap();
-    let output = rootless.glexec().env("GLEXEC_STATE_DIR", &planted).arg("/bin/true").output().unwrap();
+    let output =
+        rootless.glexec().env("GLEXEC_STATE_DIR", &planted).arg("/bin/true").output().unwrap();
     failed(&output, 202, &["planted", "GLEXEC_STATE_DIR"]);
 }
 
@@ -285,7 +312,12 @@ fn a_call_that_finds_all_ids_in_use_is_202() {
     let rootless = Rootless::new();
     let state = rootless.table("state", SUBORDINATE, &[]);
     let other = rootless.credential("one more");
-    let output = rootless.glexec_with(&other).env("GLEXEC_STATE_DIR", &state).arg("/bin/true").output().unwrap();
+    let output = rootless
+        .glexec_with(&other)
+        .env("GLEXEC_STATE_DIR", &state)
+        .arg("/bin/true")
+        .output()
+        .unwrap();
     failed(&output, 202, &["all 256 subordinate ids are in use"]);
 }
 
@@ -295,7 +327,9 @@ fn a_call_that_finds_all_ids_in_use_is_202() {
 fn the_payload_is_a_subordinate_user_with_one_group_and_no_others() {
     let rootless = Rootless::new();
     let mut command = rootless.glexec();
-    let said = rootless.says("id -u; id -g; id -G; grep -E '^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs):' /proc/self/status");
+    let said = rootless.says(
+        "id -u; id -g; id -G; grep -E '^(Cap(Inh|Prm|Eff|Amb)|NoNewPrivs):' /proc/self/status",
+    );
     let lines: Vec<&str> = said.lines().collect();
     let user: u32 = lines[0].parse().unwrap();
     assert!(SUBORDINATE.contains(&user));
@@ -321,7 +355,13 @@ fn the_environment_is_new_and_descriptors_above_2_are_closed() {
         "PATH=/usr/local/bin:/usr/bin:/bin".into(),
     ];
     expected.sort();
-    let output = rootless.glexec().env("SECRET", "x").env("LD_PRELOAD", "/x").arg("/usr/bin/env").output().unwrap();
+    let output = rootless
+        .glexec()
+        .env("SECRET", "x")
+        .env("LD_PRELOAD", "/x")
+        .arg("/usr/bin/env")
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<&str> = said.lines().collect();
     lines.sort();
@@ -342,8 +382,7 @@ fn it_keeps_the_working_directory_the_umask_and_the_limit_of_descriptors_and_sta
  {
     let rootless = Rootless::new();
     let mut command = rootless.glexec();
-    let script =
-        "pwd; umask; ulimit -Sn; ulimit -Hn; grep -E '^Sig(Blk|Ign):' /proc/self/status; ps -o pgid= -p $$; echo $$";
+    let script = "pwd; umask; ulimit -Sn; ulimit -Hn; grep -E '^Sig(Blk|Ign):' /proc/self/status; ps -o pgid= -p $$; echo $$";
     command.args(["/bin/sh", "-c", script]).current_dir("/usr/lib");
     let call = "trap '' PIPE TERM USR1; umask 027; ulimit -Sn 40; ulimit -Hn 600; exec \"$@\"";
     let mut ignoring = Account::batch().command("/bin/sh");
@@ -358,7 +397,10 @@ fn it_keeps_the_working_directory_the_umask_and_the_limit_of_descriptors_and_sta
     let said = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     assert_eq!(lines[..4], ["/usr/lib", "0027", "40", "600"]);
-    assert!(lines[4].ends_with("0000000000000000") && lines[5].ends_with("0000000000000000"), "{said}");
+    assert!(
+        lines[4].ends_with("0000000000000000") && lines[5].ends_with("0000000000000000"),
+        "{said}"
+    );
     assert_eq!(lines[6], lines[7]);
 }
 
@@ -371,13 +413,24 @@ fn no_umask_keeps_a_call_from_what_an_earlier_one_has_written() {
         let log = rootless.site.scratch().join(format!("log {umask}"));
         let call = |credential: &str| {
             let call = rootless.glexec_with(&rootless.credential(credential));
-            let script = format!("umask {umask}; exec \"$0\" /bin/sh -c 'id -u; umask; cat $X509_USER_PROXY'");
+            let script = format!(
+                "umask {umask}; exec \"$0\" /bin/sh -c 'id -u; umask; cat $X509_USER_PROXY'"
+            );
             let mut shell = Account::batch().command("/bin/sh");
-            shell.args(["-c", &script]).arg(call.get_program()).env_clear().envs(variables_of(&call));
+            shell
+                .args(["-c", &script])
+                .arg(call.get_program())
+                .env_clear()
+                .envs(variables_of(&call));
             shell.env("GLEXEC_STATE_DIR", &table).env("GLEXEC_HELPERS_LOG", &log);
             shell.env("GLEXEC_SOURCE_PROXY", rootless.site.scratch().join("credential"));
-            let output = shell.env("GLEXEC_TARGET_PROXY", target.join(credential)).output().unwrap();
-            assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "umask {umask}");
+            let output =
+                shell.env("GLEXEC_TARGET_PROXY", target.join(credential)).output().unwrap();
+            assert_eq!(
+                (output.status.code(), said(&output).as_str()),
+                (Some(0), ""),
+                "umask {umask}"
+            );
             String::from_utf8(output.stdout).unwrap()
         };
         fs::create_dir(&target).unwrap();
@@ -391,9 +444,15 @@ fn no_umask_keeps_a_call_from_what_an_earlier_one_has_written() {
         fs::remove_file(rootless.site.scratch().join("one")).unwrap();
         assert_eq!(call("two"), second);
         assert_eq!(fs::metadata(&table).unwrap().mode() & 0o7777, 0o700);
-        let files = fs::read_dir(&table).unwrap().flatten().map(|entry| entry.path()).chain([log.clone()]);
+        let files =
+            fs::read_dir(&table).unwrap().flatten().map(|entry| entry.path()).chain([log.clone()]);
         for file in files.chain(["one", "two"].map(|name| target.join(name))) {
-            assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600, "umask {umask}: {}", file.display());
+            assert_eq!(
+                fs::metadata(&file).unwrap().mode() & 0o7777,
+                0o600,
+                "umask {umask}: {}",
+                file.display()
+            );
         }
         fs::remove_file(rootless.site.scratch().join("two")).unwrap();
     }
@@ -447,7 +506,11 @@ fn a_copy_of_the_proxy_is_the_payloads_own() {
     std::os::unix::fs::lchown(&target, Some(rootless.user()), None).unwrap();
     let output = with(
         Some(&target),
-        &["/bin/sh", "-c", "echo $X509_USER_PROXY; cat $X509_USER_PROXY; stat -c '%u %a' $X509_USER_PROXY"],
+        &[
+            "/bin/sh",
+            "-c",
+            "echo $X509_USER_PROXY; cat $X509_USER_PROXY; stat -c '%u %a' $X509_USER_PROXY",
+        ],
     );
     let expected = format!("{}\na token\n{} 600\n", target.display(), rootless.user());
     assert_eq!((said(&output).as_str(), String::from_utf8(output.stdout).unwrap()), ("", expected));
@@ -461,7 +524,10 @@ fn a_copy_of_the_proxy_is_the_payloads_own() {
         let told = String::from_utf8(output.stdout).unwrap();
         let (stat, path) = told.trim_end().split_once('\n').unwrap();
         assert_eq!(stat, format!("{} 600", rootless.user()));
-        assert!(path.starts_with(&format!("/tmp/x509up_u{}.glexec.", rootless.user())) && !Path::new(path).exists());
+        assert!(
+            path.starts_with(&format!("/tmp/x509up_u{}.glexec.", rootless.user()))
+                && !Path::new(path).exists()
+        );
     }
     failed(&with(Some(Path::new("relative")), &["/bin/true"]), 201, &["absolute"]);
     failed(&with(Some(Path::new("/nonexistent/x")), &["/bin/true"]), 201, &["GLEXEC_TARGET_PROXY"]);
@@ -487,7 +553,11 @@ fn help_version_and_settings_are_told() {
     }
     let output = rootless.glexec().args(["--", "/bin/echo", "--", "-h"]).output().unwrap();
     assert_eq!(output.stdout, b"-- -h\n");
-    failed(&rootless.glexec().args(["--", "-h"]).output().unwrap(), 201, &["-h: there is no such program"]);
+    failed(
+        &rootless.glexec().args(["--", "-h"]).output().unwrap(),
+        201,
+        &["-h: there is no such program"],
+    );
 }
 
 #[test]
@@ -501,9 +571,15 @@ fn the_log_holds_the_callers_id_escaped() {
     assert_eq!((field(&line, "helper"), field(&line, "status")), ("\"glexec\"", "7"));
     assert_eq!(field(&line, "uid"), rootless.user().to_string());
     assert!(line.contains("job 7\\\\n\\\\u{1b}[2J"), "{line}");
-    let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", "stderr").arg("/bin/true").output().unwrap();
+    let output =
+        rootless.glexec().env("GLEXEC_HELPERS_LOG", "stderr").arg("/bin/true").output().unwrap();
     assert_eq!(field(&said(&output), "status"), "0");
-    let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", "/nonexistent/log").arg("/bin/true").output().unwrap();
+    let output = rootless
+        .glexec()
+        .env("GLEXEC_HELPERS_LOG", "/nonexistent/log")
+        .arg("/bin/true")
+        .output()
+        .unwrap();
     failed(&output, 0, &["warning", "/nonexistent/log"]);
 }
 
@@ -528,16 +604,22 @@ fn the_log_goes_to_a_regular_file_of_one_name_and_nothing_is_waited_for() {
         (device, "not a regular file"),
         (&place, "directory"),
     ] {
-        let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", path).arg("/bin/true").output().unwrap();
+        let output =
+            rootless.glexec().env("GLEXEC_HELPERS_LOG", path).arg("/bin/true").output().unwrap();
         failed(&output, 0, &["warning: cannot write to the log", &path.display().to_string(), why]);
     }
     // Also while somebody reads from the FIFO, and through the other programs.
     let _reader = fs::File::options().read(true).write(true).open(&fifo).unwrap();
-    let output = rootless.glexec().env("GLEXEC_HELPERS_LOG", &fifo).arg("/bin/true").output().unwrap();
+    let output =
+        rootless.glexec().env("GLEXEC_HELPERS_LOG", &fifo).arg("/bin/true").output().unwrap();
     failed(&output, 0, &["warning", "not a regular file"]);
     let sandbox = rootless.site.sandbox("s");
     let mut setup = rootless.site.call(SETUP, &program("glexec"), &sandbox);
-    failed(&setup.env("GLEXEC_HELPERS_LOG", &link).output().unwrap(), 0, &["warning", "symbolic links"]);
+    failed(
+        &setup.env("GLEXEC_HELPERS_LOG", &link).output().unwrap(),
+        0,
+        &["warning", "symbolic links"],
+    );
     assert_eq!(text(&secret), "a token\n");
 }
 
@@ -556,7 +638,10 @@ fn a_system_log_that_takes_nothing_is_not_waited_for() {
         exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$0\" /bin/true";
     let call = rootless.glexec();
     let mut shell = Command::new("unshare");
-    shell.args(["--mount", "/bin/sh", "-c", script]).arg(call.get_program()).current_dir(rootless.site.path());
+    shell
+        .args(["--mount", "/bin/sh", "-c", script])
+        .arg(call.get_program())
+        .current_dir(rootless.site.path());
     shell.env_clear().envs(variables_of(&call)).env("GLEXEC_HELPERS_LOG", "syslog");
     failed(&shell.output().unwrap(), 0, &["warning: cannot write to the log syslog"]);
     drop(socket);
@@ -568,8 +653,14 @@ fn no_program_works_with_rights_that_its_file_gives_it() {
     let place = rootless.site.path().join("bin");
     fs::create_dir(&place).unwrap();
     let log = rootless.site.path().join("log");
-    let names = ["setup", "run", "job_wrapper", "cleanup", "kill", "update_proxy", "pilot", "agent"];
-    for name in names.map(|name| format!("condor_glexec_{name}")).iter().map(String::as_str).chain(["glexec"]) {
+    let names =
+        ["setup", "run", "job_wrapper", "cleanup", "kill", "update_proxy", "pilot", "agent"];
+    for name in names
+        .map(|name| format!("condor_glexec_{name}"))
+        .iter()
+        .map(String::as_str)
+        .chain(["glexec"])
+    {
         let path = place.join(name);
         executable(&path, &fs::read(program(name)).unwrap());
         let status = match name {
@@ -580,8 +671,11 @@ fn no_program_works_with_rights_that_its_file_gives_it() {
         let refused = |what: &str| {
             let mut command = Account::batch().command(&path);
             command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_HELPERS_LOG", &log);
-            let output =
-                command.env("GLEXEC_CLIENT_CERT", rootless.credential("credential")).arg("--help").output().unwrap();
+            let output = command
+                .env("GLEXEC_CLIENT_CERT", rootless.credential("credential"))
+                .arg("--help")
+                .output()
+                .unwrap();
             failed(&output, status, &[&format!("{name}: "), "set-user-ID", "chmod u-s,g-s"]);
             assert!(output.stdout.is_empty() && !log.exists(), "{what}");
         };
@@ -596,7 +690,11 @@ fn no_program_works_with_rights_that_its_file_gives_it() {
         Account::batch().owns(&path);
         set_mode(&path, 0o6755);
         let output = Account::batch().command(&path).arg("--help").output().unwrap();
-        assert_ne!((output.status.code(), said(&output).contains("chmod u-s")), (Some(status), true), "{name}");
+        assert_ne!(
+            (output.status.code(), said(&output).contains("chmod u-s")),
+            (Some(status), true),
+            "{name}"
+        );
     }
 }
 
@@ -611,7 +709,8 @@ fn a_payload_cannot_reach_its_caller_nor_another_payload() {
     let (mut neighbour, neighbours) =
         begun(rootless.glexec_with(&other).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
     // A second call of its own lease sees the processes of the caller, too.
-    let (mut first, user) = begun(rootless.glexec().args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    let (mut first, user) =
+        begun(rootless.glexec().args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
     assert_ne!(user, neighbours);
     let others = processes_of(neighbours.parse().unwrap());
     assert_eq!(others.len(), 1);
@@ -641,7 +740,8 @@ fn a_payload_cannot_reach_its_caller_nor_another_payload() {
 fn a_namespace_that_a_payload_has_made_is_not_joined() {
     let rootless = Rootless::new();
     let user = rootless.user();
-    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let (mut first, _) =
+        begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
     let nested = "unshare --user /bin/sh -c 'echo begun; exec sleep 60'";
     let (mut second, _) = begun(rootless.glexec().args(["/bin/sh", "-c", nested]));
     let told = "readlink /proc/self/ns/user; id -u";
@@ -654,7 +754,8 @@ fn a_namespace_that_a_payload_has_made_is_not_joined() {
     second.kill().unwrap();
     second.wait().unwrap();
     // Also where nobody is left in the namespace of the lease.
-    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let (mut first, _) =
+        begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
     let nested = "exec unshare --user /bin/sh -c 'echo begun; exec sleep 60'";
     let (mut second, _) = begun(rootless.glexec().args(["/bin/sh", "-c", nested]));
     first.kill().unwrap();
@@ -663,7 +764,10 @@ fn a_namespace_that_a_payload_has_made_is_not_joined() {
     let alone = processes_of(user)[0];
     let nested = fs::read_link(format!("/proc/{alone}/ns/user")).unwrap();
     let lines = rootless.says(&format!("{told}; kill {alone} && echo killed"));
-    assert!(!lines.contains(nested.to_str().unwrap()) && lines.ends_with(&format!("{user}\nkilled")), "{lines}");
+    assert!(
+        !lines.contains(nested.to_str().unwrap()) && lines.ends_with(&format!("{user}\nkilled")),
+        "{lines}"
+    );
     assert_eq!(second.wait().unwrap().code(), Some(143));
     assert_eq!(rootless.user(), user);
 }
@@ -698,20 +802,32 @@ fn what_is_above_a_payload_keeps_nothing_of_the_callers_open() {
 fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
     let rootless = Rootless::new();
     let place = |name: &str| rootless.site.execute().join(name);
-    let doors = |name: &str| format!("{} {}", program("examples/doors").display(), place(name).display());
+    let doors =
+        |name: &str| format!("{} {}", program("examples/doors").display(), place(name).display());
     // Without the filter there are ways.
     fs::create_dir(place("outside")).unwrap();
     Account::batch().owns(place("outside"));
-    let outside = Account::batch().command("/bin/sh").args(["-c", &doors("outside")]).output().unwrap();
+    let outside =
+        Account::batch().command("/bin/sh").args(["-c", &doors("outside")]).output().unwrap();
     let outside = String::from_utf8(outside.stdout).unwrap();
-    assert!(outside.contains("open uid: 0\n") && outside.contains("creat32 both: 0\n"), "{outside}");
-    let said = rootless.says(&format!("mkdir {} && {}", place("inside").display(), doors("inside")));
+    assert!(
+        outside.contains("open uid: 0\n") && outside.contains("creat32 both: 0\n"),
+        "{outside}"
+    );
+    let said =
+        rootless.says(&format!("mkdir {} && {}", place("inside").display(), doors("inside")));
     for line in said.lines() {
-        let (way, cause) = line.split_once(": ").unwrap_or_else(|| panic!("it has such bits: {line}"));
+        let (way, cause) =
+            line.split_once(": ").unwrap_or_else(|| panic!("it has such bits: {line}"));
         let expected = match way {
             way if way.starts_with("plain") => "0",
             // Not to be looked into, or of an ABI that is not known.
-            way if ["openat2", "io_uring", "chmod of x32"].iter().any(|word| way.starts_with(word)) => "38",
+            way if ["openat2", "io_uring", "chmod of x32"]
+                .iter()
+                .any(|word| way.starts_with(word)) =>
+            {
+                "38"
+            }
             _ => "1",
         };
         assert_eq!(cause, expected, "{way}");
@@ -727,7 +843,10 @@ fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
         let said = rootless.says(&script);
         assert!(said.contains("Operation not permitted") && said.ends_with("\n755"), "{said}");
     }
-    assert_eq!(rootless.says("mkdir -p /tmp/gh-test-$$/sub && echo made && rm -r /tmp/gh-test-$$"), "made");
+    assert_eq!(
+        rootless.says("mkdir -p /tmp/gh-test-$$/sub && echo made && rm -r /tmp/gh-test-$$"),
+        "made"
+    );
 }
 
 #[test]
@@ -749,7 +868,13 @@ fn the_installed_agent_alone_has_openat2_and_only_where_it_executes_nothing() {
         let call = rootless.glexec();
         let mut traced = Command::new("strace");
         traced.args(["-f", "-qq", "-u", "gh-batch", "-e", "trace=seccomp", "-o"]).arg(&trace);
-        traced.arg(&glexec).arg(program).args(words).env_clear().envs(variables_of(&call)).stdin(Stdio::null());
+        traced
+            .arg(&glexec)
+            .arg(program)
+            .args(words)
+            .env_clear()
+            .envs(variables_of(&call))
+            .stdin(Stdio::null());
         traced.output().unwrap();
         let text = text(&trace);
         let found: Vec<&str> = text.lines().filter(|line| line.contains("seccomp(")).collect();
@@ -796,7 +921,8 @@ fn nothing_that_a_payload_started_outlives_it() {
     assert_eq!(rootless.shell(script).status.code(), Some(3));
     assert_eq!(processes_of(user), [0; 0]);
     // Beside another call of the same lease there is no namespace of its own to end with.
-    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let (mut first, _) =
+        begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
     assert_eq!(rootless.shell(script).status.code(), Some(3));
     assert_eq!(processes_of(user).len(), 1);
     first.kill().unwrap();
@@ -832,11 +958,17 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     });
     // Neither the caller's, nor another payload's; and another call of its own is there to end it.
     let words = ["/bin/sh", "-c", "/bin/true; /bin/echo enough"];
-    for (credential, words) in
-        [(None, &words[..]), (Some(other.as_path()), &words), (Some(&own), &["/bin/echo", "enough"])]
-    {
+    for (credential, words) in [
+        (None, &words[..]),
+        (Some(other.as_path()), &words),
+        (Some(&own), &["/bin/echo", "enough"]),
+    ] {
         let output = limited(credential, words).output().unwrap();
-        assert_eq!((said(&output).as_str(), output.stdout.as_slice()), ("", &b"enough\n"[..]), "{credential:?}");
+        assert_eq!(
+            (said(&output).as_str(), output.stdout.as_slice()),
+            ("", &b"enough\n"[..]),
+            "{credential:?}"
+        );
     }
     // With another of the kind there is still room for the caller's own.
     let (mut another, anothers) = begun(limited(Some(&other), &bomb).stderr(Stdio::null()));
@@ -858,7 +990,10 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
 
 /// How many tasks a user has.
 fn all_tasks_of(user: u32) -> usize {
-    processes_of(user).iter().map(|pid| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)).sum()
+    processes_of(user)
+        .iter()
+        .map(|pid| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count))
+        .sum()
 }
 
 // Ends and signals.
@@ -882,16 +1017,21 @@ fn a_call_beside_another_or_with_all_of_its_group_that_is_killed_at_any_moment_l
     let rootless = Rootless::new();
     let user = rootless.user();
     for (beside, of_group) in [(false, true), (true, false), (true, true)] {
-        let first = beside.then(|| begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"])).0);
+        let first = beside.then(|| {
+            begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"])).0
+        });
         for moment in 0..20 {
             // It detaches something, too.
             let script = "setsid sleep 60 >/dev/null 2>&1 & exec sleep 60";
-            let mut child = rootless.glexec().args(["/bin/sh", "-c", script]).process_group(0).spawn().unwrap();
+            let mut child =
+                rootless.glexec().args(["/bin/sh", "-c", script]).process_group(0).spawn().unwrap();
             std::thread::sleep(Duration::from_micros(moment * 500));
             match of_group {
-                true => {
-                    nix::sys::signal::killpg(nix::unistd::Pid::from_raw(child.id().cast_signed()), SIGKILL).unwrap()
-                }
+                true => nix::sys::signal::killpg(
+                    nix::unistd::Pid::from_raw(child.id().cast_signed()),
+                    SIGKILL,
+                )
+                .unwrap(),
                 false => child.kill().unwrap(),
             }
             child.wait().unwrap();
@@ -922,15 +1062,25 @@ fn signals_reach_the_payload() {
             signal(child.id(), number);
             assert_eq!(child.wait().unwrap().code(), Some(5), "{name}");
         }
-        // A shell that waits for another process ends with it when that gets what comes from a terminal.
-        let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; sleep 60; echo went on >&2"]));
+        // A shell that waits for another process ends with it when that gets what comes from a
+        // terminal.
+        let (mut child, _) = begun(rootless.glexec().args([
+            "/bin/sh",
+            "-c",
+            "echo begun; sleep 60; echo went on >&2",
+        ]));
         // Before that the shell alone would get it, and would wait for the other all the same.
-        let sleeps = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
+        let sleeps = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+        };
         let others = usize::from(beside);
-        wait_until("it waits", || processes_of(user).iter().filter(|pid| sleeps(pid)).count() == others + 1);
+        wait_until("it waits", || {
+            processes_of(user).iter().filter(|pid| sleeps(pid)).count() == others + 1
+        });
         signal(child.id(), SIGINT);
         assert_eq!(child.wait().unwrap().code(), Some(130));
-        let (mut child, _) = begun(rootless.glexec().args(["/bin/bash", "-c", "echo begun; sleep 60; :"]));
+        let (mut child, _) =
+            begun(rootless.glexec().args(["/bin/bash", "-c", "echo begun; sleep 60; :"]));
         wait_until("all have begun", || processes_of(user).len() == others + 2);
         let stopped = || processes_of(user).iter().filter(|pid| state(**pid) == Some('T')).count();
         signal(child.id(), SIGTSTP);
@@ -950,7 +1100,11 @@ fn a_payload_reads_from_the_callers_terminal_but_has_no_way_to_it() {
     let script = "echo begun; (: </dev/tty) 2>/dev/null || echo no terminal; read line; echo got $line; exec sleep 60";
     let words = format!("exec {} /bin/sh -c '{script}'", call.get_program().display());
     let mut terminal = Account::batch().command("script");
-    terminal.args(["-qefc", &words, "/dev/null"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+    terminal
+        .args(["-qefc", &words, "/dev/null"])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     terminal.envs(variables_of(&call));
     let mut terminal = terminal.spawn().unwrap();
     let mut screen = BufReader::new(terminal.stdout.take().unwrap());
@@ -989,13 +1143,15 @@ fn a_caller_that_had_children_keeps_them() {
     let call = rootless.glexec();
     let mut shell = Account::batch().command("/bin/sh");
     // One of them leaves another one behind.
-    let script = "sleep 60 >/dev/null & echo $!; (sleep 0.1; sleep 61 >/dev/null &) & exec \"$0\" sleep 60";
+    let script =
+        "sleep 60 >/dev/null & echo $!; (sleep 0.1; sleep 61 >/dev/null &) & exec \"$0\" sleep 60";
     shell.args(["-c", script]).arg(call.get_program()).env_clear();
     shell.envs(variables_of(&call));
     let (mut child, own) = begun(&mut shell);
     let own: u32 = own.parse().unwrap();
     let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let adopted = || children_of(child.id()).into_iter().find(|pid| *pid != own && name(pid) == "sleep\n");
+    let adopted =
+        || children_of(child.id()).into_iter().find(|pid| *pid != own && name(pid) == "sleep\n");
     wait_until("it has adopted one", || adopted().is_some());
     let adopted = adopted().unwrap();
     let guard = children_of(child.id()).into_iter().find(|pid| name(pid) == "glexec\n").unwrap();
@@ -1012,7 +1168,8 @@ fn a_caller_that_had_children_keeps_them() {
 fn the_caller_can_end_a_payload_that_is_killed_from_outside() {
     let rootless = Rootless::new();
     let user = rootless.user();
-    let (mut child, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
+    let (mut child, _) =
+        begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
     let mut kill = Account::batch().command("kill");
     assert!(kill.args(["-KILL", &processes_of(user)[0].to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(137));
@@ -1043,7 +1200,8 @@ fn an_agent_with_few_descriptors_works_or_leaves_all_as_it_was() {
     let site = Site::new();
     let glexec = program("glexec");
     let (switcher, prlimit) = (glexec.display(), "prlimit LIMIT");
-    let both = [format!("exec {prlimit} {switcher} \"$@\""), format!("exec {switcher} {prlimit} \"$@\"")];
+    let both =
+        [format!("exec {prlimit} {switcher} \"$@\""), format!("exec {switcher} {prlimit} \"$@\"")];
     for (place, words) in both.iter().enumerate() {
         let (mut failures, mut limit) = (0, 3);
         loop {
@@ -1051,16 +1209,25 @@ fn an_agent_with_few_descriptors_works_or_leaves_all_as_it_was() {
             fs::create_dir(sandbox.join("directory")).unwrap();
             write(sandbox.join("directory/file"), "content", 0o644);
             own(&sandbox, Account::batch());
-            let few = site
-                .script(&format!("few {place} {limit}"), &words.replace("LIMIT", &format!("--nofile={limit}:{limit}")));
+            let few = site.script(
+                &format!("few {place} {limit}"),
+                &words.replace("LIMIT", &format!("--nofile={limit}:{limit}")),
+            );
             let output = site.call(SETUP, &few, &sandbox).output().unwrap();
             let mut works = output.status.success();
             if works {
                 let output = site.call("condor_glexec_cleanup", &few, &sandbox).output().unwrap();
                 works = output.status.success();
                 if !works {
-                    assert_eq!(site.entries(), ["s", "s.condor"], "{limit} descriptors: {}", said(&output));
-                    succeeded(&site.call("condor_glexec_cleanup", &glexec, &sandbox).output().unwrap());
+                    assert_eq!(
+                        site.entries(),
+                        ["s", "s.condor"],
+                        "{limit} descriptors: {}",
+                        said(&output)
+                    );
+                    succeeded(
+                        &site.call("condor_glexec_cleanup", &glexec, &sandbox).output().unwrap(),
+                    );
                 }
             }
             assert_eq!(site.entries(), ["s"], "{limit} descriptors: {}", said(&output));
@@ -1088,7 +1255,8 @@ fn a_deep_tree_crosses_through_a_switcher_whose_limit_of_descriptors_is_low_but_
     fs::create_dir_all(sandbox.join(&deep)).unwrap();
     write(sandbox.join(&deep).join("file"), "content", 0o644);
     own(&sandbox, Account::batch());
-    let low = site.script("low", &format!("ulimit -Sn 32; exec {} \"$@\"", program("glexec").display()));
+    let low =
+        site.script("low", &format!("ulimit -Sn 32; exec {} \"$@\"", program("glexec").display()));
     for name in [SETUP, "condor_glexec_cleanup"] {
         succeeded(&site.call(name, &low, &sandbox).output().unwrap());
     }
@@ -1102,19 +1270,25 @@ fn a_credential_has_one_user_and_another_credential_another() {
     let rootless = Rootless::new();
     let user = rootless.user();
     let second = rootless.credential("second");
-    let other = String::from_utf8(rootless.glexec_with(&second).args(["id", "-u"]).output().unwrap().stdout).unwrap();
+    let other = String::from_utf8(
+        rootless.glexec_with(&second).args(["id", "-u"]).output().unwrap().stdout,
+    )
+    .unwrap();
     assert_ne!(other.trim(), user.to_string());
     assert_eq!(rootless.user(), user);
     // By another way to the same place.
     let way = rootless.site.scratch().join("../scratch/credential");
-    let same = String::from_utf8(rootless.glexec_with(&way).args(["id", "-u"]).output().unwrap().stdout).unwrap();
+    let same =
+        String::from_utf8(rootless.glexec_with(&way).args(["id", "-u"]).output().unwrap().stdout)
+            .unwrap();
     assert_eq!(same.trim(), user.to_string());
 }
 
 #[test]
 fn a_call_beside_another_of_its_lease_joins_its_user_namespace_and_keeps_the_callers_pids() {
     let rootless = Rootless::new();
-    let (mut first, _) = begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; MARK=x exec sleep 60"]));
+    let (mut first, _) =
+        begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; MARK=x exec sleep 60"]));
     let pid = processes_of(rootless.user())
         .into_iter()
         .find(|pid| text(format!("/proc/{pid}/comm")).trim() == "sleep")
@@ -1135,7 +1309,8 @@ fn a_lease_ends_with_its_credential_and_whoever_is_left_of_it() {
     let mut call = rootless.glexec_with(&lost);
     let (mut first, user) = begun(call.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
     let id = user.parse().unwrap();
-    // A process whose first thread has ended, out of a call that was killed with its guard: nobody ends it with the call.
+    // A process whose first thread has ended, out of a call that was killed with its guard: nobody
+    // ends it with the call.
     let kin = program("examples/kin").display().to_string();
     let script = format!("setsid {kin} headless & read end");
     let mut call = rootless.glexec_with(&lost);
@@ -1157,7 +1332,10 @@ fn a_lease_ends_with_its_credential_and_whoever_is_left_of_it() {
     assert_eq!((lease.exists(), processes_of(id)), (false, vec![]));
     let free = lease.with_file_name("free");
     assert!(text(&free).lines().any(|free| free == user));
-    assert_eq!((owner(&free), fs::metadata(&free).unwrap().mode() & 0o777), (Account::batch(), 0o600));
+    assert_eq!(
+        (owner(&free), fs::metadata(&free).unwrap().mode() & 0o777),
+        (Account::batch(), 0o600)
+    );
 }
 
 #[test]
@@ -1182,7 +1360,12 @@ fn a_lease_does_not_end_while_a_call_is_made_with_it() {
 fn user_in(rootless: &Rootless, table: &Path, name: &str) -> u32 {
     let path = rootless.site.scratch().join(name);
     let credential = if path.exists() { path } else { rootless.credential(name) };
-    let output = rootless.glexec_with(&credential).env("GLEXEC_STATE_DIR", table).args(["id", "-u"]).output().unwrap();
+    let output = rootless
+        .glexec_with(&credential)
+        .env("GLEXEC_STATE_DIR", table)
+        .args(["id", "-u"])
+        .output()
+        .unwrap();
     assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
@@ -1208,33 +1391,47 @@ fn an_id_is_not_given_away_while_any_process_has_it_whoever_may_signal_that() {
     let rootless = Rootless::new();
     let [first, second] = [20, 21].map(|place| SUBORDINATE.start + place);
     let next = |name: &str| {
-        let table = rootless.table(name, SUBORDINATE.filter(|user| ![first, second].contains(user)), &[]);
+        let table =
+            rootless.table(name, SUBORDINATE.filter(|user| ![first, second].contains(user)), &[]);
         let wanted = rootless.credential(&format!("wanted in {name}"));
         let mut wanted = rootless.glexec_with(&wanted);
-        wanted.env("GLEXEC_STATE_DIR", &table).env("GLEXEC_LEASE_UID", first.to_string()).arg("/bin/true");
+        wanted
+            .env("GLEXEC_STATE_DIR", &table)
+            .env("GLEXEC_LEASE_UID", first.to_string())
+            .arg("/bin/true");
         failed(&wanted.output().unwrap(), 201, &[&format!("uid {first} is another payload's now")]);
         let user = user_in(&rootless, &table, &format!("first of {name}"));
         fs::remove_dir_all(&table).unwrap();
         user
     };
-    // A file that a payload had made set-user-ID before anything kept it from that: another account has the id as the effective and the
-    // saved one.
+    // A file that a payload had made set-user-ID before anything kept it from that: another account
+    // has the id as the effective and the saved one.
     let door = rootless.site.path().join("door");
     executable(&door, &fs::read("/bin/bash").unwrap());
     std::os::unix::fs::chown(&door, Some(first), Some(first)).unwrap();
     set_mode(&door, 0o4755);
-    let (mut outsider, _) =
-        begun(Account::other().command(&door).args(["-p", "-c", "echo begun; read end"]).stdin(Stdio::piped()));
+    let (mut outsider, _) = begun(
+        Account::other()
+            .command(&door)
+            .args(["-p", "-c", "echo begun; read end"])
+            .stdin(Stdio::piped()),
+    );
     assert_eq!(next("beside a door"), second);
     outsider.kill().unwrap();
     outsider.wait().unwrap();
     // Root's business, in no namespace of the caller's.
-    let (mut roots, _) = begun(Command::new("/bin/sh").args(["-c", "echo begun; exec sleep 60"]).uid(first).gid(first));
+    let (mut roots, _) = begun(
+        Command::new("/bin/sh").args(["-c", "echo begun; exec sleep 60"]).uid(first).gid(first),
+    );
     assert_eq!(next("beside root's"), second);
     roots.kill().unwrap();
     roots.wait().unwrap();
     assert_eq!(
-        user_in(&rootless, &rootless.table("alone", SUBORDINATE.filter(|user| *user != first), &[]), "last"),
+        user_in(
+            &rootless,
+            &rootless.table("alone", SUBORDINATE.filter(|user| *user != first), &[]),
+            "last"
+        ),
         first
     );
 }
@@ -1253,7 +1450,11 @@ fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
     let told = |user: u32| format!("{user}\n").into_bytes();
     assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
     // No call is made with it now, and no process has it.
-    failed(&call("second", &wanted.to_string()), 201, &[&format!("uid {wanted} is another payload's now")]);
+    failed(
+        &call("second", &wanted.to_string()),
+        201,
+        &[&format!("uid {wanted} is another payload's now")],
+    );
     failed(&call("credential", &other.to_string()), 201, &[&format!("is for uid {wanted}")]);
     failed(&call("second", "4000000000"), 201, &["no subordinate id of yours"]);
     failed(&call("second", "-1"), 201, &["no user id"]);
@@ -1268,8 +1469,14 @@ fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
     ));
     let lines: Vec<&str> = told.lines().collect();
     let [first, refused, again, second] = lines[..] else { panic!("{told}") };
-    assert_eq!((first, again, second), (&*wanted.to_string(), first, &*SUBORDINATE.start.to_string()));
-    assert!(refused.ends_with(&format!("uid {wanted} is another payload's now (GLEXEC_LEASE_UID)")), "{refused}");
+    assert_eq!(
+        (first, again, second),
+        (&*wanted.to_string(), first, &*SUBORDINATE.start.to_string())
+    );
+    assert!(
+        refused.ends_with(&format!("uid {wanted} is another payload's now (GLEXEC_LEASE_UID)")),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -1288,7 +1495,8 @@ fn a_lease_whose_credentials_place_cannot_be_seen_goes_on() {
         String::from_utf8(output.stdout).unwrap()
     };
     let before = user(&path);
-    let lease = Path::new("/var/tmp").join(format!("glexec-{}", Account::batch().uid)).join(before.trim());
+    let lease =
+        Path::new("/var/tmp").join(format!("glexec-{}", Account::batch().uid)).join(before.trim());
     // The file system is another one for a while: nobody can tell whether the credential is there.
     mounts.add(&["-t", "tmpfs", "none"], &place);
     assert_ne!(user(&rootless.credential("new")), before);
@@ -1314,15 +1522,19 @@ fn no_two_tables_of_leases_give_away_one_id() {
     let id = |place: u32| (SUBORDINATE.start + place).to_string();
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines[..2], [id(0), id(1)], "{told}");
-    let refused =
-        |line: &str, user: &str| line.ends_with(&format!("uid {user} is another payload's now (GLEXEC_LEASE_UID)"));
+    let refused = |line: &str, user: &str| {
+        line.ends_with(&format!("uid {user} is another payload's now (GLEXEC_LEASE_UID)"))
+    };
     assert!(lines[2..5].iter().all(|line| refused(line, &id(0))), "{told}");
     assert!(lines[5..8].iter().all(|line| refused(line, &id(1))), "{told}");
     assert_eq!(lines[8], id(2));
     assert!(refused(lines[9], &id(2)), "{told}");
     // A copy of a table has not what was claimed for the first.
     assert!(
-        lines[10].ends_with(&format!("is for uid {}, which is another payload's by now (GLEXEC_STATE_DIR)", id(0))),
+        lines[10].ends_with(&format!(
+            "is for uid {}, which is another payload's by now (GLEXEC_STATE_DIR)",
+            id(0)
+        )),
         "{told}"
     );
     assert_eq!(lines[11..], [id(0)]);
@@ -1347,16 +1559,23 @@ fn tables_that_are_made_at_one_time_give_away_no_id_twice() {
         .map(|number| {
             let taken = SUBORDINATE.filter(|user| !free.contains(user));
             let table = rootless.table(&format!("table {number}"), taken, &[]);
-            let mut command = rootless.glexec_with(&rootless.credential(&format!("credential {number}")));
-            command.env("GLEXEC_STATE_DIR", table).args(["id", "-u"]).stdout(Stdio::piped()).spawn().unwrap()
+            let mut command =
+                rootless.glexec_with(&rootless.credential(&format!("credential {number}")));
+            command
+                .env("GLEXEC_STATE_DIR", table)
+                .args(["id", "-u"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
         })
         .collect();
-    let users: BTreeSet<Vec<u8>> = children.into_iter().map(|child| child.wait_with_output().unwrap().stdout).collect();
+    let users: BTreeSet<Vec<u8>> =
+        children.into_iter().map(|child| child.wait_with_output().unwrap().stdout).collect();
     assert_eq!(users.len(), 10, "{users:?}");
 }
 
-/// Runs a shell script as root in a mount namespace with an empty /var/tmp. In there `glexec` calls the switcher as the batch user, with the
-/// credential of that number.
+/// Runs a shell script as root in a mount namespace with an empty /var/tmp. In there `glexec` calls
+/// the switcher as the batch user, with the credential of that number.
 fn with_an_empty_parent_of_leases(script: &str) -> String {
     let preamble = format!(
         "mount -t tmpfs -o mode=1777 none /var/tmp || exit 9
@@ -1379,8 +1598,13 @@ fn with_an_empty_parent_of_leases(script: &str) -> String {
 
 #[test]
 fn who_takes_the_name_of_the_directory_of_leases_is_in_nobodys_way() {
-    let squatters =
-        ["mkdir -m 777 $usual", "mkdir -m 700 $usual", ": >$usual", "ln -s /tmp $usual", "ln -s nowhere $usual"];
+    let squatters = [
+        "mkdir -m 777 $usual",
+        "mkdir -m 700 $usual",
+        ": >$usual",
+        "ln -s /tmp $usual",
+        "ln -s nowhere $usual",
+    ];
     for squatter in squatters {
         let told = with_an_empty_parent_of_leases(&format!(
             "{squatter}; chown -h gh-other $usual
@@ -1390,7 +1614,9 @@ fn who_takes_the_name_of_the_directory_of_leases_is_in_nobodys_way() {
             ls -d $usual* | wc -l; stat -c '%U %a' $usual.*"
         ));
         let lines: Vec<&str> = told.lines().collect();
-        let [one, two, again, one_after, three, two_after, count, of] = lines[..] else { panic!("{squatter}: {told}") };
+        let [one, two, again, one_after, three, two_after, count, of] = lines[..] else {
+            panic!("{squatter}: {told}")
+        };
         assert_eq!((one, one, two), (again, one_after, two_after), "{squatter}");
         assert_eq!(BTreeSet::from([one, two, three]).len(), 3, "{squatter}");
         assert_eq!((count, of), ("1", "gh-batch 700"), "{squatter}");
@@ -1434,20 +1660,31 @@ fn credentials_at_one_path_in_two_mount_namespaces_are_two() {
     let path = place.join("credential");
     write(&path, "a token\n", 0o600);
     Account::batch().owns(&path);
-    let (mut child, user) = begun(rootless.glexec_with(&path).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
-    // As for jobs that get a /tmp of their own: under the same path there is nothing, and then something else.
+    let (mut child, user) =
+        begun(rootless.glexec_with(&path).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
+    // As for jobs that get a /tmp of their own: under the same path there is nothing, and then
+    // something else.
     let script = "mount -t tmpfs none $0 && chown gh-batch $0 || exit 9
         setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u
         (umask 077; echo other >$1) && chown gh-batch $1
         GLEXEC_CLIENT_CERT=$1 setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u";
     let mut elsewhere = Command::new("unshare");
-    elsewhere.args(["--mount", "/bin/sh", "-c", script]).arg(&place).arg(&path).arg(program("glexec"));
+    elsewhere
+        .args(["--mount", "/bin/sh", "-c", script])
+        .arg(&place)
+        .arg(&path)
+        .arg(program("glexec"));
     let call = rootless.glexec();
     elsewhere.env_clear().envs(variables_of(&call));
     let output = elsewhere.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let others: BTreeSet<&str> = said.lines().collect();
-    assert_eq!((others.len(), others.contains(user.as_str())), (2, false), "{said} {}", support::said(&output));
+    assert_eq!(
+        (others.len(), others.contains(user.as_str())),
+        (2, false),
+        "{said} {}",
+        support::said(&output)
+    );
     assert!(child.try_wait().unwrap().is_none());
     assert_eq!(
         rootless.glexec_with(&path).args(["id", "-u"]).output().unwrap().stdout,
@@ -1472,12 +1709,19 @@ fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting()
     held.envs(variables_of(&call)).stdin(Stdio::null());
     let mut held = held.spawn().unwrap();
     wait_until("its process is the payload's", || !processes_of(user).is_empty());
-    let other = rootless.glexec_with(&rootless.credential("other")).arg("/bin/true").output().unwrap();
+    let other =
+        rootless.glexec_with(&rootless.credential("other")).arg("/bin/true").output().unwrap();
     succeeded(&other);
     let payload = processes_of(user)[0];
     assert_eq!(text(format!("/proc/{payload}/comm")), "glexec\n", "it is not executed yet");
     let status = text(format!("/proc/{payload}/status"));
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap().trim().parse().unwrap();
+    let tracer = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     held.kill().unwrap();
     held.wait().unwrap();
     // Not before: what it holds would go on.
@@ -1489,7 +1733,14 @@ fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting()
 fn fifty_callers_at_once_get_what_they_should() {
     let rootless = Rootless::new();
     let of_one: Vec<Child> = (0..25)
-        .map(|_| rootless.glexec().args(["/bin/sh", "-c", "id -u; sleep 0.2"]).stdout(Stdio::piped()).spawn().unwrap())
+        .map(|_| {
+            rootless
+                .glexec()
+                .args(["/bin/sh", "-c", "id -u; sleep 0.2"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
         .collect();
     let of_many: Vec<Child> = (0..25)
         .map(|number| {
@@ -1543,7 +1794,10 @@ fn the_demonstration_needs_no_administrator() {
     let rootless = Rootless::new();
     let script = rootless.site.path().join("scripts/demo");
     fs::create_dir(script.parent().unwrap()).unwrap();
-    executable(&script, &fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/demo")).unwrap());
+    executable(
+        &script,
+        &fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/demo")).unwrap(),
+    );
     let programs = program("glexec").parent().unwrap().to_owned();
     let mut demo = Account::batch().command(&script);
     demo.arg("--programs").arg(programs).env_clear().env("PATH", "/usr/bin:/bin");

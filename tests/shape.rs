@@ -1,5 +1,5 @@
-//! What the programs ask of the kernel: promises about races and about old kernels that no outcome alone can show.
-//! strace(1), as root, follows the helpers through sudo.
+//! What the programs ask of the kernel: promises about races and about old kernels that no outcome
+//! alone can show. strace(1), as root, follows the helpers through sudo.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -14,10 +14,12 @@ use support::kinsfolk::{Target, seen_here};
 use support::picture::{picture, set_attribute};
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, as_job, own, owner, program, retained, said, succeeded, variables_of, wait_until, write,
+    Account, PROXY, Site, as_job, own, owner, program, retained, said, succeeded, variables_of,
+    wait_until, write,
 };
 
-/// A command under strace, which follows every process that it starts and writes what it sees of each to a file in `log`.
+/// A command under strace, which follows every process that it starts and writes what it sees of
+/// each to a file in `log`.
 fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
     let _ = fs::create_dir(log);
     let mut command = Command::new("strace");
@@ -33,7 +35,9 @@ fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
 /// What one process did, line by line.
 fn traces(log: &Path) -> Vec<Vec<String>> {
     let entries = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()).collect()
+    entries
+        .map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect())
+        .collect()
 }
 
 /// The program that a line of a trace executes.
@@ -44,7 +48,8 @@ fn executed(line: &str) -> Option<&str> {
 /// The programs that were executed in any process.
 fn all_executed(log: &Path) -> Vec<String> {
     let lines = traces(log).into_iter().flatten();
-    let mut all: Vec<String> = lines.filter_map(|line| executed(&line).map(str::to_owned)).collect();
+    let mut all: Vec<String> =
+        lines.filter_map(|line| executed(&line).map(str::to_owned)).collect();
     all.sort();
     all.dedup();
     all
@@ -72,7 +77,10 @@ fn run(site: &Site, switcher: &Path, sandbox: &Path, job: &[&str]) -> Command {
 /// kill of a process through the real switcher.
 fn kill(site: &Site, sandbox: &Path, pid: u32, signal: &str) -> Command {
     let mut kill = site.helper("condor_glexec_kill");
-    kill.arg(site.switcher()).arg(retained(sandbox).join(PROXY)).arg(pid.to_string()).args([signal, "0", "0"]);
+    kill.arg(site.switcher())
+        .arg(retained(sandbox).join(PROXY))
+        .arg(pid.to_string())
+        .args([signal, "0", "0"]);
     kill
 }
 
@@ -116,8 +124,12 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
         "execve /bin/true".to_owned(),
     ];
     let all = traces(&log);
-    let ours = all.iter().find(|lines| lines.iter().any(|line| executed(line) == Some("/bin/true"))).unwrap();
-    // In one process, from the first to the last, and none is started on the way, but by sudo itself.
+    let ours = all
+        .iter()
+        .find(|lines| lines.iter().any(|line| executed(line) == Some("/bin/true")))
+        .unwrap();
+    // In one process, from the first to the last, and none is started on the way, but by sudo
+    // itself.
     let mut is_sudo = false;
     let mut steps = Vec::new();
     for line in ours.iter().filter(|line| !line.starts_with("+++")) {
@@ -133,8 +145,10 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
     assert_eq!(steps, expected);
 }
 
-/// What the switchers execute themselves: the adapter becomes sudo, which asks PAM whether the account is open.
-const OF_SWITCHERS: [&str; 4] = ["/usr/bin/sudo", "/usr/sbin/unix_chkpwd", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+/// What the switchers execute themselves: the adapter becomes sudo, which asks PAM whether the
+/// account is open.
+const OF_SWITCHERS: [&str; 4] =
+    ["/usr/bin/sudo", "/usr/sbin/unix_chkpwd", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
 
 #[test]
 fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
@@ -171,7 +185,10 @@ fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
     let lines = traces(&site.path().join("log0")).concat();
     let quoted = text(&sandbox).replace('\\', "\\\\");
     let call = format!("\", [\"{}\", \"serve\", \"{quoted}\"]", agent());
-    assert!(lines.iter().any(|line| line.starts_with("execve") && line.contains(&call)), "{call} in {lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("execve") && line.contains(&call)),
+        "{call} in {lines:#?}"
+    );
 }
 
 #[test]
@@ -194,7 +211,9 @@ fn run_writes_nothing_to_descriptor_0() {
     let silent = site.script("silent", "exec >&- 2>&-; exit 9");
     let usage = site.helper("condor_glexec_run");
     let missing = run(&site, &site.path().join("missing"), &sandbox, &["/bin/true"]);
-    for (mut call, status) in [(usage, 1), (missing, 127), (run(&site, &silent, &sandbox, &["/bin/true"]), 9)] {
+    for (mut call, status) in
+        [(usage, 1), (missing, 127), (run(&site, &silent, &sandbox, &["/bin/true"]), 9)]
+    {
         call.stderr(Stdio::piped());
         let mut starter = Starter::start(call);
         let mut bytes = Vec::new();
@@ -209,7 +228,9 @@ fn setup_and_cleanup_work_where_renameat2_knows_no_flag() {
     let sandbox = furnished(&site, "s");
     let before = picture(&sandbox);
     let log = site.path().join("log");
-    for (helper, whose) in [("condor_glexec_setup", Account::job()), ("condor_glexec_cleanup", Account::batch())] {
+    for (helper, whose) in
+        [("condor_glexec_setup", Account::job()), ("condor_glexec_cleanup", Account::batch())]
+    {
         let call = site.call(helper, &site.switcher(), &sandbox);
         let plain = ["trace=renameat2", "inject=renameat2:error=EINVAL"];
         succeeded(&traced(&call, &log, &plain).output().unwrap());
@@ -220,10 +241,13 @@ fn setup_and_cleanup_work_where_renameat2_knows_no_flag() {
         let beside: &[&str] = if whose == Account::job() { &["s", "s.condor"] } else { &["s"] };
         assert_eq!(site.entries(), beside, "{helper}");
     }
-    assert!(traces(&log).concat().iter().filter(|line| line.contains("RENAME_NOREPLACE")).count() >= 4);
+    assert!(
+        traces(&log).concat().iter().filter(|line| line.contains("RENAME_NOREPLACE")).count() >= 4
+    );
 }
 
-/// What is wrong with a call of a helper or agent that walks trees below `execute`; none if nothing is.
+/// What is wrong with a call of a helper or agent that walks trees below `execute`; none if nothing
+/// is.
 fn wrong(line: &str, execute: &str) -> Option<&'static str> {
     let (name, rest) = line.split_once('(')?;
     let arguments = rest.split(", ").collect::<Vec<_>>();
@@ -241,19 +265,28 @@ fn wrong(line: &str, execute: &str) -> Option<&'static str> {
         return Some("a path of several components");
     }
     match name {
-        "openat2" if !(rest.contains("RESOLVE_NO_SYMLINKS") && rest.contains("RESOLVE_BENEATH")) => {
+        "openat2"
+            if !(rest.contains("RESOLVE_NO_SYMLINKS") && rest.contains("RESOLVE_BENEATH")) =>
+        {
             Some("follows links")
         }
         "openat" if path != "." && !rest.contains("O_NOFOLLOW") => Some("follows links"),
-        "newfstatat" if !rest.contains("AT_SYMLINK_NOFOLLOW") && !path.is_empty() => Some("follows links"),
-        "utimensat" if !rest.contains("AT_SYMLINK_NOFOLLOW") && path != "NULL" => Some("follows links"),
-        "linkat" if rest.contains("AT_SYMLINK_FOLLOW") || arguments[3].contains('/') => Some("links elsewhere"),
+        "newfstatat" if !rest.contains("AT_SYMLINK_NOFOLLOW") && !path.is_empty() => {
+            Some("follows links")
+        }
+        "utimensat" if !rest.contains("AT_SYMLINK_NOFOLLOW") && path != "NULL" => {
+            Some("follows links")
+        }
+        "linkat" if rest.contains("AT_SYMLINK_FOLLOW") || arguments[3].contains('/') => {
+            Some("links elsewhere")
+        }
         "renameat" | "renameat2" if arguments[3].contains('/') => Some("renames elsewhere"),
         _ => None,
     }
 }
 
-/// Traces setup and cleanup of a furnished sandbox and judges each call that takes a path, in the helpers and the agent.
+/// Traces setup and cleanup of a furnished sandbox and judges each call that takes a path, in the
+/// helpers and the agent.
 fn judged(expressions: &[&str]) {
     let site = Site::new();
     let sandbox = furnished(&site, "s");
@@ -264,7 +297,9 @@ fn judged(expressions: &[&str]) {
     for helper in ["condor_glexec_setup", "condor_glexec_cleanup"] {
         let log = site.path().join(helper);
         let call = site.call(helper, &site.switcher(), &sandbox);
-        succeeded(&traced(&call, &log, &[&["trace=%file"], expressions].concat()).output().unwrap());
+        succeeded(
+            &traced(&call, &log, &[&["trace=%file"], expressions].concat()).output().unwrap(),
+        );
         for lines in traces(&log) {
             let mut ours = false;
             for line in &lines {
@@ -293,11 +328,12 @@ fn only_the_agent_follows_a_link_and_only_one_that_leaves() {
     let call = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
     succeeded(&traced(&call, &log, &["trace=%file"]).output().unwrap());
     let through = |line: &String| line.contains("\"leaves\", O_") && !line.contains("O_NOFOLLOW");
-    let (helpers, others): (Vec<_>, Vec<_>) = traces(&log)
-        .into_iter()
-        .partition(|lines| lines.iter().any(|line| executed(line) == Some(&text(call.get_program()))));
+    let (helpers, others): (Vec<_>, Vec<_>) = traces(&log).into_iter().partition(|lines| {
+        lines.iter().any(|line| executed(line) == Some(&text(call.get_program())))
+    });
     assert_eq!(helpers.concat().iter().filter(|line| through(line)).count(), 0);
-    // By its single name, and without waiting for a FIFO or a lease; in a thread of the agent's, and once.
+    // By its single name, and without waiting for a FIFO or a lease; in a thread of the agent's,
+    // and once.
     let followed: Vec<_> = others.concat().into_iter().filter(through).collect();
     let [open] = &followed[..] else { panic!("{followed:#?}") };
     assert!(open.contains(r#", "leaves", O_RDONLY|O_NOCTTY|O_NONBLOCK|O_CLOEXEC) = "#), "{open}");
@@ -306,7 +342,9 @@ fn only_the_agent_follows_a_link_and_only_one_that_leaves() {
 
 /// A switcher under which each of these system calls of the agent takes some milliseconds.
 fn slow(site: &Site, call: &str, milliseconds: u32) -> PathBuf {
-    let strace = format!("strace -qq -o /dev/null -e trace={call} -e inject={call}:delay_enter={milliseconds}ms");
+    let strace = format!(
+        "strace -qq -o /dev/null -e trace={call} -e inject={call}:delay_enter={milliseconds}ms"
+    );
     site.script("slow", &format!("exec {} {strace} \"$@\"", as_job()))
 }
 
@@ -366,7 +404,9 @@ fn everything_works_on_an_old_kernel() {
     succeeded(&old(kill(&site, &sandbox, pid, "TERM")).output().unwrap());
     assert_eq!(starter.status(), 128 + 15);
     fs::remove_file(sandbox.join("pid")).unwrap();
-    succeeded(&old(site.call("condor_glexec_cleanup", &site.switcher(), &sandbox)).output().unwrap());
+    succeeded(
+        &old(site.call("condor_glexec_cleanup", &site.switcher(), &sandbox)).output().unwrap(),
+    );
     let mut after = picture(&sandbox);
     for path in ["", PROXY] {
         after.get_mut(Path::new(path)).unwrap().modified = before[Path::new(path)].modified;
@@ -386,20 +426,32 @@ fn kill_holds_a_process_and_asks_whose_it_is_before_it_sends_the_signal() {
     let log = site.path().join("log");
     let mut target = Target::start(&sandbox);
     let call = kill(&site, &sandbox, target.pid, "TERM");
-    succeeded(&traced(&call, &log, &["trace=execve,kill,pidfd_open,pidfd_send_signal"]).output().unwrap());
+    succeeded(
+        &traced(&call, &log, &["trace=execve,kill,pidfd_open,pidfd_send_signal"]).output().unwrap(),
+    );
     let pid = target.pid;
     assert_eq!(target.killed_by(), 15);
     let all = traces(&log);
-    let of_agent = all.iter().find(|lines| lines.iter().any(|line| executed(line) == Some(&agent()))).unwrap();
+    let of_agent =
+        all.iter().find(|lines| lines.iter().any(|line| executed(line) == Some(&agent()))).unwrap();
     let start = of_agent.iter().position(|line| executed(line) == Some(&agent())).unwrap();
     let (opened, sent) = (format!("pidfd_open({pid}, 0)"), "pidfd_send_signal(");
-    let calls: Vec<&str> =
-        of_agent[start + 1..].iter().map(String::as_str).filter(|line| !line.starts_with("---")).collect();
+    let calls: Vec<&str> = of_agent[start + 1..]
+        .iter()
+        .map(String::as_str)
+        .filter(|line| !line.starts_with("---"))
+        .collect();
     let [open, asked, signalled, ..] = calls[..] else { panic!("{calls:?}") };
     assert!(open.starts_with(&opened), "{calls:?}");
     let held = open.rsplit("= ").next().unwrap();
-    assert!(asked.starts_with(&format!("{sent}{held}, 0, ")) && asked.ends_with("= 0"), "{calls:?}");
-    assert!(signalled.starts_with(&format!("{sent}{held}, SIGTERM, ")) && signalled.ends_with("= 0"), "{calls:?}");
+    assert!(
+        asked.starts_with(&format!("{sent}{held}, 0, ")) && asked.ends_with("= 0"),
+        "{calls:?}"
+    );
+    assert!(
+        signalled.starts_with(&format!("{sent}{held}, SIGTERM, ")) && signalled.ends_with("= 0"),
+        "{calls:?}"
+    );
 }
 
 #[test]
@@ -424,7 +476,10 @@ fn descriptors_are_closed_on_an_old_kernel_too() {
     let switcher = site.script("list", &format!("ls /proc/$$/fd > '{}'", list.display()));
     let run = run(&site, &switcher, &sandbox, &["/bin/true"]);
     let mut opened = Command::new("/bin/sh");
-    opened.args(["-c", r#"exec "$@" 7</dev/null"#, "sh"]).arg(run.get_program()).args(run.get_args());
+    opened
+        .args(["-c", r#"exec "$@" 7</dev/null"#, "sh"])
+        .arg(run.get_program())
+        .args(run.get_args());
     let output = traced(&opened, &site.path().join("log"), &OLD).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let listed = fs::read_to_string(&list).unwrap();

@@ -10,10 +10,12 @@ use std::path::Path;
 use support::condor::Condor;
 use support::glexec::processes_of;
 use support::handover::{CLEANUP, furnished, holds, new_proxy, run, set_mode, text};
-use support::job;
 use support::picture::set_attribute;
 use support::starter::Starter;
-use support::{Account, PROXY, Site, own, owner, program, retained, succeeded, variables_of, wait_until, write};
+use support::{
+    Account, PROXY, Site, job, own, owner, program, retained, succeeded, variables_of, wait_until,
+    write,
+};
 
 #[test]
 fn a_job_of_a_starter_that_stands_in_the_sandbox_runs_from_setup_to_cleanup() {
@@ -23,7 +25,8 @@ fn a_job_of_a_starter_that_stands_in_the_sandbox_runs_from_setup_to_cleanup() {
     condor.update(&new_proxy(&site, "first"), false).succeeded();
     condor.setup().succeeded();
     condor.update(&new_proxy(&site, "second"), true).succeeded();
-    let (null, output) = (File::open("/dev/null").unwrap(), File::create(site.path().join("output")).unwrap());
+    let (null, output) =
+        (File::open("/dev/null").unwrap(), File::create(site.path().join("output")).unwrap());
     let job = ["/bin/sh", "-c", "cat x509_proxy; echo result >result; exit 7"];
     let mut starter = condor.run(&site.switcher(), b"PATH=/bin", &job, [&null, &output, &output]);
     assert_eq!(starter.wait().code(), Some(7));
@@ -47,7 +50,10 @@ fn the_directory_that_the_sandbox_was_is_the_retained_one_and_then_the_sandbox_a
     assert_eq!(condor.read(PROXY).as_deref(), Some("renewed"));
     condor.cleanup().succeeded();
     assert!(condor.stands_in(&sandbox));
-    assert_eq!((condor.read(PROXY).as_deref(), condor.read("input").as_deref()), (Some("renewed"), Some("the input")));
+    assert_eq!(
+        (condor.read(PROXY).as_deref(), condor.read("input").as_deref()),
+        (Some("renewed"), Some("the input"))
+    );
 }
 
 #[test]
@@ -58,7 +64,11 @@ fn signals_of_the_procd_reach_the_job_by_the_pid_of_run() {
     condor.setup().succeeded();
     let path = site.path().join("output");
     let (null, output) = (File::open("/dev/null").unwrap(), File::create(&path).unwrap());
-    let job = ["/bin/sh", "-c", "trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.05; done"];
+    let job = [
+        "/bin/sh",
+        "-c",
+        "trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.05; done",
+    ];
     let mut starter = condor.run(&site.switcher(), b"PATH=/bin", &job, [&null, &output, &output]);
     wait_until("the job is ready", || text(&path) == "ready\n");
     let pid = starter.child.id();
@@ -113,7 +123,8 @@ fn update_proxy_changes_nothing_about_a_directory_that_a_cleanup_has_all_but_fin
     let sandbox = furnished(&site, "s");
     let condor = Condor::new(&site, &sandbox);
     condor.setup().succeeded();
-    // As a cleanup of a job that left nothing, killed after its commit: complete, though it holds the proxy alone.
+    // As a cleanup of a job that left nothing, killed after its commit: complete, though it holds
+    // the proxy alone.
     set_mode(retained(&sandbox), 0o755);
     condor.update(&new_proxy(&site, "renewed"), true).succeeded();
     assert_eq!(fs::metadata(retained(&sandbox)).unwrap().permissions().mode() & 0o7777, 0o755);
@@ -166,7 +177,11 @@ fn a_job_behind_the_projects_own_switcher_does_not_outlive_its_starter() {
     let run = job::run(&site, &glexec, &sandbox, &["/bin/sleep", "60"]);
     // A shell stands for the starter. The job's socket is not what ends it: that is the test's own.
     let mut above = Account::batch().command("/bin/sh");
-    above.env_clear().envs(variables_of(&run)).args(["-c", r#"exec 3<&0; "$@" <&3 3<&- & wait"#, "starter"]);
+    above.env_clear().envs(variables_of(&run)).args([
+        "-c",
+        r#"exec 3<&0; "$@" <&3 3<&- & wait"#,
+        "starter",
+    ]);
     above.arg(run.get_program()).args(run.get_args());
     let mut starter = Starter::start(above);
     let null = File::options().read(true).write(true).open("/dev/null").unwrap();

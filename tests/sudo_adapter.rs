@@ -1,7 +1,8 @@
 //! The promises of `glexec-sudo`, one test each, with real accounts and the real sudo.
 //!
-//! Needs root and what `ci/provision` sets up; without them every test fails and says so. Everything is called as
-//! the batch user `gh-batch`, whom sudoers lets run anything as `gh-job` and `gh-job2`, and nothing as `gh-other`.
+//! Needs root and what `ci/provision` sets up; without them every test fails and says so.
+//! Everything is called as the batch user `gh-batch`, whom sudoers lets run anything as `gh-job`
+//! and `gh-job2`, and nothing as `gh-other`.
 
 // A test that cannot go on shall panic.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -38,7 +39,9 @@ impl Account {
         let id = |flag| {
             let out = Command::new("id").args([flag, "--", name]).output().unwrap();
             let text = String::from_utf8(out.stdout).unwrap();
-            text.trim().parse().unwrap_or_else(|_| panic!("no account {name}: run ci/provision as root"))
+            text.trim()
+                .parse()
+                .unwrap_or_else(|_| panic!("no account {name}: run ci/provision as root"))
         };
         Self { uid: id("-u"), gid: id("-g") }
     }
@@ -54,14 +57,22 @@ impl Site {
     fn new() -> Self {
         let uid = fs::metadata("/proc/self").unwrap().uid();
         assert_eq!(uid, 0, "these tests need root, and `ci/provision` run before them");
-        assert!(Path::new("/etc/sudoers.d/glexec-helpers-test").exists(), "run ci/provision as root");
+        assert!(
+            Path::new("/etc/sudoers.d/glexec-helpers-test").exists(),
+            "run ci/provision as root"
+        );
         let dir = tempfile::Builder::new()
             .prefix("gh-sudo-adapter.")
             .permissions(Permissions::from_mode(0o755))
             .tempdir_in("/var/tmp")
             .unwrap();
         let site = Self { dir, batch: Account::named("gh-batch") };
-        chown(site.file("token", Some("secret\n"), 0o600), Some(site.batch.uid), Some(site.batch.gid)).unwrap();
+        chown(
+            site.file("token", Some("secret\n"), 0o600),
+            Some(site.batch.uid),
+            Some(site.batch.gid),
+        )
+        .unwrap();
         site.map("gh-batch gh-job\n");
         site
     }
@@ -80,12 +91,15 @@ impl Site {
         path
     }
 
-    /// A copy of `from` that can be executed. Made by another process: a descriptor for writing in this one is
-    /// inherited for a moment by what other tests start, and then executing the file fails with ETXTBSY.
+    /// A copy of `from` that can be executed. Made by another process: a descriptor for writing in
+    /// this one is inherited for a moment by what other tests start, and then executing the
+    /// file fails with ETXTBSY.
     fn program_file(&self, from: impl AsRef<OsStr>, name: &str) -> PathBuf {
         let path = self.path(name);
         let mut install = Command::new("install");
-        assert!(install.args(["-m", "0755", "--"]).arg(from).arg(&path).status().unwrap().success());
+        assert!(
+            install.args(["-m", "0755", "--"]).arg(from).arg(&path).status().unwrap().success()
+        );
         path
     }
 
@@ -115,7 +129,11 @@ impl Site {
     }
 
     /// The adapter called by a shell that first does `before`.
-    fn adapter_after<S: AsRef<OsStr>>(&self, before: &str, args: impl IntoIterator<Item = S>) -> Command {
+    fn adapter_after<S: AsRef<OsStr>>(
+        &self,
+        before: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = self.program("/bin/sh");
         command.args(["-c", &format!("{before}; exec \"$0\" \"$@\"")]).arg(adapter()).args(args);
         command
@@ -149,7 +167,10 @@ fn refused(command: &mut Command, status: i32, part: &str) {
     assert_eq!(ours.len(), 1, "{said}");
     assert_eq!(said.lines().last(), Some(ours[0]), "{said}");
     assert!(ours[0].contains(part), "{part:?} is not in {said}");
-    assert!(said.lines().all(|line| line.starts_with("glexec-sudo: ") || line.starts_with("sudo: ")), "{said}");
+    assert!(
+        said.lines().all(|line| line.starts_with("glexec-sudo: ") || line.starts_with("sudo: ")),
+        "{said}"
+    );
 }
 
 #[track_caller]
@@ -238,7 +259,11 @@ fn a_credential_that_cannot_be_used_gives_201() {
         command.env("GLEXEC_CLIENT_CERT", cert);
         command
     };
-    refused(site.adapter(["/bin/true"]).env_remove("GLEXEC_CLIENT_CERT"), 201, "GLEXEC_CLIENT_CERT");
+    refused(
+        site.adapter(["/bin/true"]).env_remove("GLEXEC_CLIENT_CERT"),
+        201,
+        "GLEXEC_CLIENT_CERT",
+    );
     refused(&mut call(Path::new("")), 201, "absolute path");
     refused(call(Path::new("token")).current_dir(site.dir.path()), 201, "absolute path");
     refused(&mut call(&site.path("missing")), 201, "missing");
@@ -313,7 +338,11 @@ fn a_missing_sudo_gives_202() {
     let site = Site::new();
     refused(site.adapter(["/bin/true"]).env("GLEXEC_SUDO", "/no/such/sudo"), 202, "/no/such/sudo");
     refused(site.adapter(["/bin/true"]).env("GLEXEC_SUDO", "sudo"), 202, "absolute");
-    refused(site.adapter(["/bin/true"]).env("GLEXEC_SUDO", site.path("map")), 202, "no sudo program");
+    refused(
+        site.adapter(["/bin/true"]).env("GLEXEC_SUDO", site.path("map")),
+        202,
+        "no sudo program",
+    );
 }
 
 #[test]
@@ -337,7 +366,11 @@ fn a_map_that_cannot_be_read_gives_202() {
     let site = Site::new();
     site.file("map", None, 0o600);
     refused(&mut site.adapter(["/bin/true"]), 202, "the map is not a readable file");
-    refused(site.adapter(["/bin/true"]).env("GLEXEC_SUDO_MAP", "/no/such/map"), 202, "/no/such/map");
+    refused(
+        site.adapter(["/bin/true"]).env("GLEXEC_SUDO_MAP", "/no/such/map"),
+        202,
+        "/no/such/map",
+    );
     refused(site.adapter(["/bin/true"]).env("GLEXEC_SUDO_MAP", "/"), 202, "not a readable file");
     refused(site.adapter(["/bin/true"]).env("GLEXEC_SUDO_MAP", "map"), 202, "absolute");
 }
@@ -369,7 +402,8 @@ fn an_account_that_does_not_exist_gives_202() {
 #[test]
 fn an_account_that_only_a_directory_service_knows_is_found() {
     let machine = Machine::new();
-    // A service's word, and sudo's own search in the table: whoever asks is told of the same account.
+    // A service's word, and sudo's own search in the table: whoever asks is told of the same
+    // account.
     let prepared = machine.script(
         "root",
         r#"set -e
@@ -461,11 +495,13 @@ fn arguments_arrive_byte_for_byte() {
         &long,
         b"",
     ];
-    let args: Vec<OsString> = args.into_iter().map(|arg| OsString::from_vec(arg.to_vec())).collect();
+    let args: Vec<OsString> =
+        args.into_iter().map(|arg| OsString::from_vec(arg.to_vec())).collect();
     let mut command = site.adapter(["/usr/bin/printf", "%s\\0"]);
     let out = command.args(&args).output().unwrap();
     assert!(out.status.success(), "{}", text(&out.stderr));
-    let got: Vec<_> = out.stdout.split_inclusive(|byte| *byte == 0).map(|arg| &arg[..arg.len() - 1]).collect();
+    let got: Vec<_> =
+        out.stdout.split_inclusive(|byte| *byte == 0).map(|arg| &arg[..arg.len() - 1]).collect();
     let want: Vec<_> = args.iter().map(|arg| arg.as_bytes()).collect();
     assert_eq!(got, want);
 }
@@ -489,7 +525,11 @@ fn the_working_directory_reaches_the_command_even_if_its_account_cannot_enter_it
     chown(&private, Some(site.batch.uid), None).unwrap();
     fs::set_permissions(&private, Permissions::from_mode(0o700)).unwrap();
     for dir in [private.as_path(), site.dir.path(), Path::new("/")] {
-        let out = site.adapter(["/usr/bin/readlink", "/proc/self/cwd"]).current_dir(dir).output().unwrap();
+        let out = site
+            .adapter(["/usr/bin/readlink", "/proc/self/cwd"])
+            .current_dir(dir)
+            .output()
+            .unwrap();
         assert_eq!(text(&out.stdout), format!("{}\n", dir.display()));
     }
 }
@@ -506,7 +546,12 @@ fn a_socket_on_descriptor_0_reaches_the_command_unread_and_both_ways() {
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .output()
         .unwrap();
-    assert_eq!(text(&out.stdout), format!("{}\nfirst four bytes\n", name.display()), "{}", text(&out.stderr));
+    assert_eq!(
+        text(&out.stdout),
+        format!("{}\nfirst four bytes\n", name.display()),
+        "{}",
+        text(&out.stderr)
+    );
     // To end-of-file: nothing of the adapter's may hold the other end once it is over.
     let mut answer = String::new();
     ours.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -524,7 +569,8 @@ fn standard_output_and_error_reach_the_command_apart() {
 #[test]
 fn descriptors_from_3_on_do_not_reach_the_command() {
     let site = Site::new();
-    let mut command = site.adapter_after("exec 3</dev/null 7</dev/null 9</dev/null", ["/bin/ls", "/proc/self/fd"]);
+    let mut command = site
+        .adapter_after("exec 3</dev/null 7</dev/null 9</dev/null", ["/bin/ls", "/proc/self/fd"]);
     // 3 is the directory that ls reads; it would have another number if 3 had been taken.
     assert_eq!(text(&command.output().unwrap().stdout), "0\n1\n2\n3\n");
     let mut command = site.adapter_after("exec 3</dev/null", ["/bin/readlink", "/proc/self/fd/3"]);
@@ -565,8 +611,12 @@ fn an_empty_environment_is_enough() {
 fn the_job_user_can_stop_continue_and_kill_the_command() {
     let site = Site::new();
     let job = Account::named("gh-job");
-    let mut child =
-        site.shell("echo $$; exec sleep 1000").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = site
+        .shell("echo $$; exec sleep 1000")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let pid: u32 = line.trim().parse().unwrap();
@@ -582,7 +632,11 @@ fn the_job_user_can_stop_continue_and_kill_the_command() {
     });
     let send = |signal: &str| {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "kill -s \"$0\" \"$1\"", signal]).arg(pid.to_string()).uid(job.uid).gid(job.gid);
+        command
+            .args(["-c", "kill -s \"$0\" \"$1\"", signal])
+            .arg(pid.to_string())
+            .uid(job.uid)
+            .gid(job.gid);
         assert!(command.status().unwrap().success(), "{signal}");
     };
     poll("the command to be sleep", || proc_status(pid, "Name") == "sleep");
@@ -605,11 +659,22 @@ fn no_process_is_started_before_sudo() {
     let log = site.path("log");
     let call = site.adapter(["/bin/true"]);
     let mut traced = Command::new("strace");
-    traced.args(["-u", "gh-batch", "-f", "-q", "-e", "trace=execve,clone,clone3,fork,vfork", "-o"]).arg(&log);
-    traced.arg(adapter()).args(call.get_args()).env_clear().envs(support::variables_of(&call)).stdin(Stdio::null());
+    traced
+        .args(["-u", "gh-batch", "-f", "-q", "-e", "trace=execve,clone,clone3,fork,vfork", "-o"])
+        .arg(&log);
+    traced
+        .arg(adapter())
+        .args(call.get_args())
+        .env_clear()
+        .envs(support::variables_of(&call))
+        .stdin(Stdio::null());
     assert_eq!(code(&mut traced), Some(0));
     let lines = fs::read_to_string(&log).unwrap();
-    let calls: Vec<&str> = lines.lines().filter_map(|line| line.split_once(' ')).map(|(_, call)| call.trim()).collect();
+    let calls: Vec<&str> = lines
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(_, call)| call.trim())
+        .collect();
     let first = |line: &str| line.split('"').nth(1).unwrap_or(line).to_owned();
     assert_eq!(first(calls[0]), adapter().display().to_string(), "{lines}");
     assert_eq!(first(calls[1]), "/usr/bin/sudo", "{lines}");
@@ -620,7 +685,8 @@ fn no_process_is_started_before_sudo() {
 /// As whom the command runs with this map and credential.
 fn mapped(site: &Site, map: &str, cert: &Path) -> String {
     site.map(map);
-    let out = site.adapter(["/usr/bin/id", "-un"]).env("GLEXEC_CLIENT_CERT", cert).output().unwrap();
+    let out =
+        site.adapter(["/usr/bin/id", "-un"]).env("GLEXEC_CLIENT_CERT", cert).output().unwrap();
     text(&out.stdout).trim().to_owned()
 }
 
@@ -630,8 +696,14 @@ fn the_first_line_that_matches_wins() {
     let token = site.path("token");
     assert_eq!(mapped(&site, "gh-batch gh-job2\ngh-batch gh-job\n", &token), "gh-job2");
     let dir = site.dir.path().display();
-    assert_eq!(mapped(&site, &format!("gh-batch gh-job\ngh-batch {dir} gh-job2\n"), &token), "gh-job");
-    assert_eq!(mapped(&site, &format!("gh-other gh-job\ngh-batch {dir} gh-job2\n"), &token), "gh-job2");
+    assert_eq!(
+        mapped(&site, &format!("gh-batch gh-job\ngh-batch {dir} gh-job2\n"), &token),
+        "gh-job"
+    );
+    assert_eq!(
+        mapped(&site, &format!("gh-other gh-job\ngh-batch {dir} gh-job2\n"), &token),
+        "gh-job2"
+    );
 }
 
 #[test]
@@ -685,7 +757,9 @@ fn help_and_version_are_options_as_the_first_argument() {
     for option in ["-h", "--help"] {
         let help = site.adapter([option]).env_remove("GLEXEC_CLIENT_CERT").output().unwrap();
         assert!(help.status.success());
-        for part in ["Usage:", "GLEXEC_CLIENT_CERT", "!use_pty, !pam_session, !pam_setcred", "Example"] {
+        for part in
+            ["Usage:", "GLEXEC_CLIENT_CERT", "!use_pty, !pam_session, !pam_setcred", "Example"]
+        {
             assert!(text(&help.stdout).contains(part), "{part}");
         }
     }
@@ -698,7 +772,10 @@ fn help_and_version_are_options_as_the_first_argument() {
 #[test]
 fn the_sample_rule_is_valid() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/glexec-sudo.sudoers");
-    let out = Command::new("/usr/sbin/visudo").args(["-cf", sample]).output().expect("visudo: run ci/provision");
+    let out = Command::new("/usr/sbin/visudo")
+        .args(["-cf", sample])
+        .output()
+        .expect("visudo: run ci/provision");
     assert!(out.status.success(), "{}", text(&out.stderr));
 }
 
@@ -717,8 +794,18 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
         install -m 440 ~/glexec-helpers/scripts/glexec-sudo.sudoers /etc/sudoers.d/glexec-sudo",
     );
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
-    // A secret; what sudo keeps by default, if it holds no more than it should; and what this machine adds to that.
-    let given = ["CONDOR_PRIVATE_KEY", "KRB5CCNAME", "DISPLAY", "XAUTHORITY", "TZ", "LANG", "LC_ALL", "ADDED"];
+    // A secret; what sudo keeps by default, if it holds no more than it should; and what this
+    // machine adds to that.
+    let given = [
+        "CONDOR_PRIVATE_KEY",
+        "KRB5CCNAME",
+        "DISPLAY",
+        "XAUTHORITY",
+        "TZ",
+        "LANG",
+        "LC_ALL",
+        "ADDED",
+    ];
     let reach = || {
         let variables: String = given.iter().map(|name| format!("{name}=given ")).collect();
         let call = format!(
@@ -730,7 +817,8 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
         let said = text(&out.stdout);
         assert!(said.contains("USER=job\n"), "{said}{}", text(&out.stderr));
         let of_sudo = |name: &str| {
-            ["PATH", "HOME", "MAIL", "SHELL", "LOGNAME", "USER", "TERM"].contains(&name) || name.starts_with("SUDO_")
+            ["PATH", "HOME", "MAIL", "SHELL", "LOGNAME", "USER", "TERM"].contains(&name)
+                || name.starts_with("SUDO_")
         };
         let names = said.lines().filter_map(|line| Some(line.split_once('=')?.0.to_owned()));
         names.filter(|name| !of_sudo(name)).collect::<Vec<_>>()
@@ -741,12 +829,19 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
     assert_eq!(reach(), nothing);
     // Without the sample's words for it, what is kept would come through, and then all.
     let without = |words: &str| {
-        let edit = format!("sed -i 's/, {words}//' /etc/sudoers.d/glexec-sudo && visudo -cqf /etc/sudoers");
+        let edit = format!(
+            "sed -i 's/, {words}//' /etc/sudoers.d/glexec-sudo && visudo -cqf /etc/sudoers"
+        );
         assert!(machine.script("root", &edit).status.success());
     };
     without("!env_keep, !env_check");
     let kept = reach();
-    assert!(["KRB5CCNAME", "DISPLAY", "TZ", "ADDED"].iter().all(|name| kept.contains(&(*name).to_owned())), "{kept:?}");
+    assert!(
+        ["KRB5CCNAME", "DISPLAY", "TZ", "ADDED"]
+            .iter()
+            .all(|name| kept.contains(&(*name).to_owned())),
+        "{kept:?}"
+    );
     machine.script(
         "root",
         "echo 'Defaults !env_reset' >>/etc/sudoers; sed -i 's/ env_reset,//' /etc/sudoers.d/glexec-sudo",

@@ -1,5 +1,5 @@
-//! The switcher is killed, hangs, gives up half-way, or ends before its command: the connection decides what becomes of
-//! the sandbox, and nothing is lost.
+//! The switcher is killed, hangs, gives up half-way, or ends before its command: the connection
+//! decides what becomes of the sandbox, and nothing is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
 use support::handover::{CLEANUP, SETUP, text};
 use support::held::{Held, POINTS, Point, Points, Switching};
 use support::trial::{Trial, Victim};
@@ -54,9 +53,12 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
         if lives || point == Point::Farewell {
             assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{what}");
         } else {
-            let (switcher, sandbox) = (trial.site.path().join("switching"), trial.sandbox.display().to_string());
+            let (switcher, sandbox) =
+                (trial.site.path().join("switching"), trial.sandbox.display().to_string());
             let words: &[&str] = match (point, helper) {
-                (Point::Complete | Point::Done, SETUP) => &["the agent behind the switcher", "closed the connection"],
+                (Point::Complete | Point::Done, SETUP) => {
+                    &["the agent behind the switcher", "closed the connection"]
+                }
                 (Point::Complete | Point::Done, _) => &["closed the connection", &sandbox],
                 _ => &[&switcher.display().to_string(), "status 137"],
             };
@@ -100,7 +102,8 @@ fn twenty_times_a_switcher_is_killed_and_nothing_is_lost() {
     }
 }
 
-// A switcher, or an agent, that hangs. One that hangs before its agent has greeted is in tests/lost.rs.
+// A switcher, or an agent, that hangs. One that hangs before its agent has greeted is in
+// tests/lost.rs.
 
 #[test]
 fn a_switcher_that_hangs_after_its_command_has_ended_changes_nothing() {
@@ -111,7 +114,8 @@ fn a_switcher_that_hangs_after_its_command_has_ended_changes_nothing() {
                 let trial = Trial::new();
                 trial.before(helper);
                 let hung = trial.logs.join("hung");
-                let body = format!("{} \"$@\"\necho $$ >{}\nexec sleep 600", as_job(), hung.display());
+                let body =
+                    format!("{} \"$@\"\necho $$ >{}\nexec sleep 600", as_job(), hung.display());
                 let switcher = trial.site.script("hangs", &body);
                 succeeded(&trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap());
                 let hung = Pid::from_raw(text(hung).trim().parse().unwrap());
@@ -172,7 +176,8 @@ fn an_agent_that_a_cleanup_gave_up_leaves_the_next_jobs_sandbox_alone_when_it_wa
     let (held, line) = given_up(&trial, CLEANUP);
     trial.clean_up();
     trial.set_up();
-    // Now it would move the sandbox out of the way, which is the job user's again; nobody hears that it has.
+    // Now it would move the sandbox out of the way, which is the job user's again; nobody hears
+    // that it has.
     held.release();
     held.gone();
     trial.one_copy(&line);
@@ -182,8 +187,8 @@ fn an_agent_that_a_cleanup_gave_up_leaves_the_next_jobs_sandbox_alone_when_it_wa
 
 // A switcher that gives up when half of the copy is made.
 
-/// A switcher that kills its agent in the middle of the copy and then says "later", on so many calls; each leaves a line in
-/// the file.
+/// A switcher that kills its agent in the middle of the copy and then says "later", on so many
+/// calls; each leaves a line in the file.
 fn says_later(trial: &Trial, helper: &'static str, calls: usize) -> (PathBuf, PathBuf) {
     let points = Points::of(trial, helper);
     let (_, call) = points.at(Point::Copying);
@@ -225,7 +230,8 @@ fn a_switcher_that_says_later_after_half_a_copy_is_called_again_and_the_half_cop
 }
 
 #[test]
-fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_and_changes_nothing() {
+fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_and_changes_nothing()
+{
     for (helper, status) in [(SETUP, 3), (CLEANUP, 1)] {
         let trial = Trial::new();
         let (switcher, made) = says_later(&trial, helper, 3);
@@ -233,7 +239,9 @@ fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_an
         let output = trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap();
         let all = said(&output);
         let (_cause, rest) = all.split_once('\n').unwrap();
-        let line = rest.strip_prefix(&LATER.repeat(2)).unwrap_or_else(|| panic!("two pauses are told: {all}"));
+        let line = rest
+            .strip_prefix(&LATER.repeat(2))
+            .unwrap_or_else(|| panic!("two pauses are told: {all}"));
         assert_eq!((output.status.code(), line.lines().count()), (Some(status), 1), "{all}");
         assert!(line.contains(&switcher.display().to_string()) && line.contains("202"), "{line}");
         assert_eq!(text(&made).lines().count(), 3, "{helper}");

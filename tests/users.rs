@@ -17,10 +17,18 @@ use support::keys::{KEY, with_a_key};
 use support::kinsfolk::Target;
 use support::picture::picture;
 use support::starter::Starter;
-use support::{Account, PROXY, Site, failed, is_rootless, own, owner, program, retained, succeeded, wait_until, write};
+use support::{
+    Account, PROXY, Site, failed, is_rootless, own, owner, program, retained, succeeded,
+    wait_until, write,
+};
 
 /// A job from its start to its end: run's status, and what the job wrote.
-fn ran(site: &Site, sandbox: &Path, environment: &[u8], job: &[impl AsRef<OsStr>]) -> (Option<i32>, Vec<u8>) {
+fn ran(
+    site: &Site,
+    sandbox: &Path,
+    environment: &[u8],
+    job: &[impl AsRef<OsStr>],
+) -> (Option<i32>, Vec<u8>) {
     let mut starter = Starter::start(run(site, &site.switcher(), sandbox, job));
     let path = site.path().join("output");
     let (null, output) = (File::open("/dev/null").unwrap(), File::create(&path).unwrap());
@@ -32,7 +40,10 @@ fn ran(site: &Site, sandbox: &Path, environment: &[u8], job: &[impl AsRef<OsStr>
 /// kill of a process through a switcher.
 fn kill(site: &Site, switcher: &Path, sandbox: &Path, pid: u32, signal: &str) -> Output {
     let mut kill = site.helper("condor_glexec_kill");
-    kill.arg(switcher).arg(retained(sandbox).join(PROXY)).arg(pid.to_string()).args([signal, "0", "0"]);
+    kill.arg(switcher)
+        .arg(retained(sandbox).join(PROXY))
+        .arg(pid.to_string())
+        .args([signal, "0", "0"]);
     kill.output().unwrap()
 }
 
@@ -50,7 +61,8 @@ fn sleeping(account: Account) -> Child {
     account.command("/bin/sleep").arg("60").spawn().unwrap()
 }
 
-/// Fails unless a run ends with status 1 and a line with these words, without a word to the starter.
+/// Fails unless a run ends with status 1 and a line with these words, without a word to the
+/// starter.
 fn refused(mut run: Command, words: &[&str]) {
     run.stderr(Stdio::piped());
     let mut starter = Starter::start(run);
@@ -89,10 +101,18 @@ fn runs_status_is_the_jobs() {
     let sandbox = prepared(&site);
     // A switcher that stays above the job says 204 for a status that it uses itself.
     let ambiguous = if is_rootless() { 204 } else { 203 };
-    for (script, status) in
-        [("exit 7", 7), ("kill -9 $$", 137), ("kill $$", 143), ("exit 200", 200), ("exit 203", ambiguous)]
-    {
-        assert_eq!(ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", script]).0, Some(status), "{script}");
+    for (script, status) in [
+        ("exit 7", 7),
+        ("kill -9 $$", 137),
+        ("kill $$", 143),
+        ("exit 200", 200),
+        ("exit 203", ambiguous),
+    ] {
+        assert_eq!(
+            ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", script]).0,
+            Some(status),
+            "{script}"
+        );
     }
 }
 
@@ -103,11 +123,16 @@ fn no_file_carries_the_status_and_nothing_is_written_through_a_link_that_has_the
     let kept = site.scratch().join("kept");
     write(&kept, "the batch user's", 0o600);
     Account::batch().owns(&kept);
-    let found = || fs::metadata(&kept).map(|found| (found.ino(), found.mtime(), found.mtime_nsec())).unwrap();
+    let found = || {
+        fs::metadata(&kept).map(|found| (found.ino(), found.mtime(), found.mtime_nsec())).unwrap()
+    };
     let before = found();
-    // What the shell helpers wrote the status to: in the sandbox, and where the job could make it, too, beside it.
-    let plant = r#"/bin/ln -s "$0" _condor_glexec_rc && /bin/ln -s "$0" ../_condor_glexec_rc && exit 7"#;
-    let (status, _) = ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", plant, kept.to_str().unwrap()]);
+    // What the shell helpers wrote the status to: in the sandbox, and where the job could make it,
+    // too, beside it.
+    let plant =
+        r#"/bin/ln -s "$0" _condor_glexec_rc && /bin/ln -s "$0" ../_condor_glexec_rc && exit 7"#;
+    let (status, _) =
+        ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", plant, kept.to_str().unwrap()]);
     assert_eq!(status, Some(7));
     let mut target = Target::start(&sandbox);
     succeeded(&kill(&site, &site.switcher(), &sandbox, target.pid, "KILL"));
@@ -118,7 +143,10 @@ fn no_file_carries_the_status_and_nothing_is_written_through_a_link_that_has_the
     assert_eq!(refused.output().unwrap().status.code(), Some(1));
     site.clean_up(&sandbox);
     assert_eq!((fs::read(&kept).unwrap(), found()), (b"the batch user's".to_vec(), before));
-    assert!(fs::symlink_metadata(sandbox.join("_condor_glexec_rc")).is_err(), "the job could not read the file");
+    assert!(
+        fs::symlink_metadata(sandbox.join("_condor_glexec_rc")).is_err(),
+        "the job could not read the file"
+    );
     assert!(fs::symlink_metadata(site.execute().join("_condor_glexec_rc")).unwrap().is_symlink());
 }
 
@@ -137,7 +165,10 @@ fn run_keeps_its_process_id() {
     }
     let command = fs::read(format!("/proc/{}/cmdline", job.starter.child.id())).unwrap();
     let switcher = site.switcher();
-    assert!(command.split(|byte| *byte == 0).any(|word| word == switcher.as_os_str().as_bytes()), "{command:?}");
+    assert!(
+        command.split(|byte| *byte == 0).any(|word| word == switcher.as_os_str().as_bytes()),
+        "{command:?}"
+    );
 }
 
 #[test]
@@ -151,15 +182,26 @@ fn what_fails_behind_the_switcher_ends_with_1() {
     assert_eq!(starter.wait().code(), Some(1));
     // and before it.
     fs::remove_dir_all(&sandbox).unwrap();
-    refused(run(&site, &site.switcher(), &sandbox, &["/bin/true"]), &["enter the sandbox", "ENOENT"]);
+    refused(
+        run(&site, &site.switcher(), &sandbox, &["/bin/true"]),
+        &["enter the sandbox", "ENOENT"],
+    );
 }
 
 #[test]
 fn arguments_reach_the_job_as_they_are() {
     let site = Site::new();
     let sandbox = prepared(&site);
-    let words: [&[u8]; 8] =
-        [b"/bin/sh", b"-c", b"cat /proc/$$/cmdline", b"", b"--help", b"a\nb", b"\xff '$(id)\"", b""];
+    let words: [&[u8]; 8] = [
+        b"/bin/sh",
+        b"-c",
+        b"cat /proc/$$/cmdline",
+        b"",
+        b"--help",
+        b"a\nb",
+        b"\xff '$(id)\"",
+        b"",
+    ];
     let job = words.map(OsStr::from_bytes);
     let expected = words.iter().flat_map(|word| [word, &b"\0"[..]].concat()).collect::<Vec<u8>>();
     assert_eq!(ran(&site, &sandbox, b"PATH=/bin", &job), (Some(0), expected));
@@ -187,7 +229,8 @@ fn the_environment_is_the_switchers_and_the_starters_and_nothing_else() {
         [b"D=", &long[..]].concat(),
     ];
     let quoted = |entry: &Vec<u8>| {
-        let doubled = entry.iter().flat_map(|byte| if *byte == b'\'' { vec![b'\''; 2] } else { vec![*byte] });
+        let doubled =
+            entry.iter().flat_map(|byte| if *byte == b'\'' { vec![b'\''; 2] } else { vec![*byte] });
         [b"'", &doubled.collect::<Vec<_>>()[..], b"' "].concat()
     };
     let text = [
@@ -200,7 +243,8 @@ fn the_environment_is_the_switchers_and_the_starters_and_nothing_else() {
     let mut alone = Account::batch().command(site.switcher());
     alone.args(print).env_clear().env("GLEXEC_SUDO_MAP", support::MAP).env("LC_ALL", "C");
     alone.env("GLEXEC_STATE_DIR", site.leases()).env("PATH", "/usr/bin:/bin");
-    let given = alone.env("GLEXEC_CLIENT_CERT", retained(&sandbox).join(PROXY)).output().unwrap().stdout;
+    let given =
+        alone.env("GLEXEC_CLIENT_CERT", retained(&sandbox).join(PROXY)).output().unwrap().stdout;
     let mut expected = variables(&given);
     expected.extend(sent.iter().map(|entry| &entry[..]));
     expected.sort_unstable();
@@ -233,7 +277,10 @@ fn the_family_mark_is_the_real_path_of_the_retained_directory() {
     symlink(site.execute(), site.path().join("detour")).unwrap();
     let job = ["/bin/sh", "-c", "echo $_GLEXEC_HELPERS_FAMILY"];
     let (status, output) = ran(&site, &site.path().join("detour/s"), b"A=1", &job);
-    assert_eq!((status, output), (Some(0), format!("{}\n", retained(&sandbox).display()).into_bytes()));
+    assert_eq!(
+        (status, output),
+        (Some(0), format!("{}\n", retained(&sandbox).display()).into_bytes())
+    );
 }
 
 #[test]
@@ -241,7 +288,8 @@ fn the_job_has_the_three_descriptors_and_no_other() {
     let site = Site::new();
     let sandbox = prepared(&site);
     let script = "cat; echo to the error >&2; ls /proc/$$/fd";
-    let mut starter = Starter::start(run(&site, &site.switcher(), &sandbox, &["/bin/sh", "-c", script]));
+    let mut starter =
+        Starter::start(run(&site, &site.switcher(), &sandbox, &["/bin/sh", "-c", script]));
     let paths = ["input", "output", "error"].map(|name| site.path().join(name));
     write(&paths[0], "from the input\n", 0o600);
     let input = File::open(&paths[0]).unwrap();
@@ -298,7 +346,8 @@ fn a_switcher_that_leads_to_another_user_is_refused_before_the_job_runs() {
     let site = Site::new();
     let sandbox = prepared(&site);
     let mut run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
-    let (owned, other) = (Account::job().uid.to_string(), site.lead_elsewhere(&mut run).uid.to_string());
+    let (owned, other) =
+        (Account::job().uid.to_string(), site.lead_elsewhere(&mut run).uid.to_string());
     // A user namespace shows all who are not in it as one.
     let shown = if is_rootless() { "65534" } else { &owned };
     refused(run, &[&sandbox.display().to_string(), shown, &other]);
@@ -356,7 +405,11 @@ fn the_agent_does_nothing_as_root() {
         &["hunt", "1", &pid, "9", "0", "mark"],
         &["hunt-account", "1", "9", "0", "ignore"],
     ] {
-        let output = Command::new(program("condor_glexec_agent")).args(errand).stdin(Stdio::null()).output().unwrap();
+        let output = Command::new(program("condor_glexec_agent"))
+            .args(errand)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         failed(&output, 1, &["runs commands as root"]);
     }
     assert_eq!(victim.try_wait().unwrap(), None, "it was not killed");
@@ -405,7 +458,8 @@ fn what_sudo_says_is_passed_on_and_not_tried_again() {
 fn an_error_names_the_settings_where_sudo_withholds_the_socket() {
     let site = Site::new();
     let logs = site.path().join("input");
-    let installation = Installation::with_sudo_setting(&site, &format!("log_input, iolog_dir={}", logs.display()));
+    let installation =
+        Installation::with_sudo_setting(&site, &format!("log_input, iolog_dir={}", logs.display()));
     let sandbox = site.sandbox("s");
     let before = picture(&sandbox);
     let setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
@@ -427,7 +481,11 @@ fn every_command_of_a_job_works_with_descriptors_0_to_2_closed() {
     Account::batch().owns(&new);
     let done = |name: &str, words: &[&OsStr]| {
         let mut shell = Account::batch().command("/bin/sh");
-        shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"]).arg(program(name)).arg(site.switcher()).args(words);
+        shell
+            .args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"])
+            .arg(program(name))
+            .arg(site.switcher())
+            .args(words);
         shell.env("GLEXEC_SUDO_MAP", support::MAP).env("GLEXEC_STATE_DIR", site.leases());
         assert_eq!(shell.status().unwrap().code(), Some(0), "{name}");
     };
@@ -435,7 +493,10 @@ fn every_command_of_a_job_works_with_descriptors_0_to_2_closed() {
     done("condor_glexec_setup", &[name, sandbox.as_os_str(), retries, pause]);
     let mut target = Target::start(&sandbox);
     let pid = target.pid.to_string();
-    done("condor_glexec_kill", &[proxy.as_os_str(), OsStr::new(&pid), OsStr::new("KILL"), retries, pause]);
+    done(
+        "condor_glexec_kill",
+        &[proxy.as_os_str(), OsStr::new(&pid), OsStr::new("KILL"), retries, pause],
+    );
     assert_eq!(target.killed_by(), 9);
     done("condor_glexec_update_proxy", &[new.as_os_str(), name, sandbox.as_os_str()]);
     done("condor_glexec_cleanup", &[name, sandbox.as_os_str(), retries, pause]);

@@ -51,14 +51,19 @@ impl Copy {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    /// All lines, but those of lock files, that hold a version by itself, not as a part of a longer number.
+    /// All lines, but those of lock files, that hold a version by itself, not as a part of a longer
+    /// number.
     fn lines_with(&self, version: &str) -> Vec<String> {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
         let mut found = Vec::new();
         for file in files(self.0.path()).iter().filter(|file| !file.ends_with("Cargo.lock")) {
             let Ok(text) = fs::read_to_string(file) else { continue };
-            let holds = |line: &&str| line.split(|c| !is_part(c)).any(|word| word.trim_matches('.') == version);
-            found.extend(text.lines().filter(holds).map(|line| format!("{}: {line}", file.display())));
+            let holds = |line: &&str| {
+                line.split(|c| !is_part(c)).any(|word| word.trim_matches('.') == version)
+            };
+            found.extend(
+                text.lines().filter(holds).map(|line| format!("{}: {line}", file.display())),
+            );
         }
         found
     }
@@ -89,11 +94,21 @@ fn a_new_version_is_set_in_every_file_that_has_the_old_one() {
     assert_eq!(copy.says(&["98.76.54-rc.1"]), "98.76.54-rc.1");
     assert_eq!(copy.says(&[]), "98.76.54-rc.1");
     // The changes of versions that were released stay.
-    let left = copy.lines_with(OLD).into_iter().filter(|line| !line.contains("CHANGELOG.md: ")).collect::<Vec<_>>();
+    let left = copy
+        .lines_with(OLD)
+        .into_iter()
+        .filter(|line| !line.contains("CHANGELOG.md: "))
+        .collect::<Vec<_>>();
     assert!(left.is_empty(), "{left:#?}");
     // Cargo takes the lock file for the new version's.
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(copy.0.path()).args(["tree", "--quiet", "--locked", "--offline", "--depth=0"]);
+    cargo.current_dir(copy.0.path()).args([
+        "tree",
+        "--quiet",
+        "--locked",
+        "--offline",
+        "--depth=0",
+    ]);
     let output = cargo.output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains(" v98.76.54-rc.1 "), "{output:?}");
 }
@@ -106,10 +121,16 @@ fn the_heading_of_a_version_is_kept_once_that_is_released() {
     copy.replace("CHANGELOG.md", heading, &format!("## {OLD} (2026-01-01)"));
     copy.says(&["98.76.54"]);
     let text = copy.text("CHANGELOG.md");
-    assert!(text.contains(&format!("\n## 98.76.54 (unreleased)\n\n## {OLD} (2026-01-01)\n")), "{text}");
+    assert!(
+        text.contains(&format!("\n## 98.76.54 (unreleased)\n\n## {OLD} (2026-01-01)\n")),
+        "{text}"
+    );
     copy.says(&["98.76.55"]);
     let text = copy.text("CHANGELOG.md");
-    assert!(text.contains(&format!("\n## 98.76.55 (unreleased)\n\n## {OLD} (2026-01-01)\n")), "{text}");
+    assert!(
+        text.contains(&format!("\n## 98.76.55 (unreleased)\n\n## {OLD} (2026-01-01)\n")),
+        "{text}"
+    );
 }
 
 #[test]
@@ -127,7 +148,10 @@ fn a_version_is_neither_shown_nor_set_while_the_files_differ() {
             let output = copy.version(words);
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{file}: {said}");
-            assert!(said.contains(&format!("\n  {file}: 98.76.53\n")) || said.ends_with("98.76.53\n"), "{said}");
+            assert!(
+                said.contains(&format!("\n  {file}: 98.76.53\n")) || said.ends_with("98.76.53\n"),
+                "{said}"
+            );
             assert!(said.contains(&format!(": {OLD}\n")), "{said}");
         }
         assert!(FILES.map(|file| copy.text(file)) == before, "{file}: something was changed");

@@ -1,4 +1,5 @@
-//! The job wrapper: its conversation with the starter, and how the job starts. All but one test run as the current user.
+//! The job wrapper: its conversation with the starter, and how the job starts. All but one test run
+//! as the current user.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -68,7 +69,8 @@ fn stopped(starter: &Starter) {
     assert!(matches!(status, WaitStatus::Stopped(..)), "{status:?}");
 }
 
-/// What the starter hears of a failure before the new socket: the same on both, and the wrapper ends with 1.
+/// What the starter hears of a failure before the new socket: the same on both, and the wrapper
+/// ends with 1.
 fn told(mut starter: Starter, mut new: UnixStream) -> String {
     let again = read_to_end(&mut new);
     assert_eq!(starter.wait().code(), Some(1));
@@ -88,7 +90,8 @@ fn refused(words: &[impl AsRef<OsStr>], talk: impl FnOnce(&mut Starter)) -> Stri
     message
 }
 
-/// What the starter hears on the new socket if the job can't be executed; the first one stays silent.
+/// What the starter hears on the new socket if the job can't be executed; the first one stays
+/// silent.
 fn not_executed(directory: &Path, words: &[impl AsRef<OsStr>]) -> String {
     let mut starter = Starter::start(wrapper(directory, &[], words));
     let failure = starter.launch(b"A=1", [&null(), &null(), &null()]);
@@ -171,14 +174,16 @@ fn descriptors_come_in_the_order_of_the_streams_that_are_a_dash() {
     let file = |name: &str| directory.path().join(name);
     fs::write(file("in"), "input").unwrap();
     let script = "cat; echo said >&2";
-    let cases: [[&str; 3]; 4] = [["-", "-", "-"], ["in", "-", "-"], ["-", "out", "-"], ["in", "out", "-"]];
+    let cases: [[&str; 3]; 4] =
+        [["-", "-", "-"], ["in", "-", "-"], ["-", "out", "-"], ["in", "out", "-"]];
     for streams in cases {
         let (out, err) = (File::create(file("out")).unwrap(), File::create(file("err")).unwrap());
         let words: Vec<_> = streams.into_iter().chain(["/bin/sh", "-c", script]).collect();
         let mut starter = Starter::start(wrapper(directory.path(), &[], &words));
         starter.hello();
         starter.environment(b"PATH=/usr/bin:/bin");
-        for (stream, descriptor) in streams.iter().zip([File::open(file("in")).unwrap(), out, err]) {
+        for (stream, descriptor) in streams.iter().zip([File::open(file("in")).unwrap(), out, err])
+        {
             if *stream == "-" {
                 starter.pass(descriptor);
             }
@@ -194,7 +199,8 @@ fn descriptors_come_in_the_order_of_the_streams_that_are_a_dash() {
 fn input_that_looks_like_an_option_is_a_file() {
     let directory = directory();
     fs::write(directory.path().join("--help"), "input").unwrap();
-    let mut starter = Starter::start(wrapper(directory.path(), &[], &["--help", "--version", "-V", "/bin/cat"]));
+    let mut starter =
+        Starter::start(wrapper(directory.path(), &[], &["--help", "--version", "-V", "/bin/cat"]));
     starter.hello();
     starter.environment(b"");
     assert_eq!(read_to_end(&mut starter.pass_error_socket()), b"");
@@ -214,7 +220,10 @@ fn outputs_are_created_for_the_owner_alone_and_truncated() {
     starter.environment(b"");
     assert_eq!(read_to_end(&mut starter.pass_error_socket()), b"");
     assert_eq!(starter.wait().code(), Some(0));
-    assert_eq!(["old", "new"].map(|name| fs::read_to_string(file(name)).unwrap()), ["out\n", "err\n"]);
+    assert_eq!(
+        ["old", "new"].map(|name| fs::read_to_string(file(name)).unwrap()),
+        ["out\n", "err\n"]
+    );
     assert_eq!(fs::metadata(file("new")).unwrap().permissions().mode() & 0o7777, 0o600);
 }
 
@@ -222,7 +231,14 @@ fn outputs_are_created_for_the_owner_alone_and_truncated() {
 fn files_are_opened_to_read_the_input_and_to_write_the_outputs() {
     let directory = directory();
     fs::write(directory.path().join("in"), "").unwrap();
-    let words = ["in", "out", "err", "/bin/sh", "-c", "cat /proc/$$/fdinfo/0 /proc/$$/fdinfo/1 /proc/$$/fdinfo/2"];
+    let words = [
+        "in",
+        "out",
+        "err",
+        "/bin/sh",
+        "-c",
+        "cat /proc/$$/fdinfo/0 /proc/$$/fdinfo/1 /proc/$$/fdinfo/2",
+    ];
     let mut starter = Starter::start(wrapper(directory.path(), &[], &words));
     starter.hello();
     starter.environment(b"PATH=/usr/bin:/bin");
@@ -230,7 +246,9 @@ fn files_are_opened_to_read_the_input_and_to_write_the_outputs() {
     assert_eq!(starter.wait().code(), Some(0));
     let text = fs::read_to_string(directory.path().join("out")).unwrap();
     let flags = text.lines().filter_map(|line| line.strip_prefix("flags:"));
-    let access: Vec<_> = flags.map(|flags| i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_ACCMODE).collect();
+    let access: Vec<_> = flags
+        .map(|flags| i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_ACCMODE)
+        .collect();
     assert_eq!(access, [libc::O_RDONLY, libc::O_WRONLY, libc::O_WRONLY]);
 }
 
@@ -243,7 +261,8 @@ fn bytes_may_dribble_in_one_by_one() {
     let stat = format!("/proc/{}/stat", starter.child.id());
     // Asleep, it waits for the next byte: it has taken the last one alone.
     let taken = || {
-        let asleep = || fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().starts_with(" S");
+        let asleep =
+            || fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().starts_with(" S");
         wait_until("the wrapper waits for more", asleep);
     };
     let text = b"A='one by one'\0";
@@ -292,8 +311,9 @@ fn starter_that_is_gone_at_any_step_is_an_end_with_status_1_and_no_signal() {
     }
 }
 
-/// A starter that sends all without reading the hello, and closes the first socket while the wrapper is stopped: when
-/// it goes on it finds the connection reset. Returns the wrapper's status and what arrives on the new socket.
+/// A starter that sends all without reading the hello, and closes the first socket while the
+/// wrapper is stopped: when it goes on it finds the connection reset. Returns the wrapper's status
+/// and what arrives on the new socket.
 fn reset(words: &[&str], environment: &[u8]) -> (Option<i32>, Vec<u8>) {
     let mut starter = started(words);
     recv(starter.socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK).unwrap();
@@ -372,8 +392,13 @@ fn environment_must_be_one_string_with_a_final_nul() {
 
 #[test]
 fn environment_that_is_not_v2_is_an_error_that_names_the_reason() {
-    for (text, reason) in [("A='x", "quote"), ("A=1 WORD", "WORD"), ("=x", "name"), ("''", "'='"), ("A=1 '''", "quote")]
-    {
+    for (text, reason) in [
+        ("A='x", "quote"),
+        ("A=1 WORD", "WORD"),
+        ("=x", "name"),
+        ("''", "'='"),
+        ("A=1 '''", "quote"),
+    ] {
         let message = refused(&NEVER, |starter| {
             starter.environment(text.as_bytes());
             (0..3).for_each(|_| starter.pass(null()));
@@ -395,7 +420,10 @@ fn message_for_a_stream_must_be_a_zero_byte_with_one_descriptor() {
                 starter.pass_with(bytes, descriptors);
                 (place + 1..3).for_each(|_| starter.pass(null()));
             });
-            assert!(message.contains("descriptor") && message.contains(stream), "{bytes:?} {descriptors:?}: {message}");
+            assert!(
+                message.contains("descriptor") && message.contains(stream),
+                "{bytes:?} {descriptors:?}: {message}"
+            );
         }
     }
 }
@@ -436,14 +464,24 @@ fn message_has_at_most_255_bytes_and_still_names_the_cause() {
     for part in [&b"directory/"[..], "\u{e9}".as_bytes(), b"\xff", b"\n", b"\x1b"] {
         let long = OsString::from_vec(part.repeat(5000 / part.len()));
         let dash = OsStr::new("-");
-        let message =
-            refused(&[long.as_os_str(), dash, dash, OsStr::new("/usr/bin/touch"), OsStr::new("ran")], |starter| {
+        let message = refused(
+            &[long.as_os_str(), dash, dash, OsStr::new("/usr/bin/touch"), OsStr::new("ran")],
+            |starter| {
                 starter.environment(b"A=1");
                 (0..2).for_each(|_| starter.pass(null()));
-            });
-        assert!(message.contains("input") && message.contains("ENAMETOOLONG"), "{}: {message}", part.escape_ascii());
+            },
+        );
+        assert!(
+            message.contains("input") && message.contains("ENAMETOOLONG"),
+            "{}: {message}",
+            part.escape_ascii()
+        );
         let message = not_executed(Path::new("/"), &[dash, dash, dash, long.as_os_str()]);
-        assert!(message.contains("execute") && message.contains("ENAMETOOLONG"), "{}: {message}", part.escape_ascii());
+        assert!(
+            message.contains("execute") && message.contains("ENAMETOOLONG"),
+            "{}: {message}",
+            part.escape_ascii()
+        );
     }
 }
 
@@ -451,9 +489,15 @@ fn message_has_at_most_255_bytes_and_still_names_the_cause() {
 fn wrapper_without_a_socket_ends_with_1_and_one_line() {
     let (reader, _writer) = pipe().unwrap();
     let (datagrams, _other) = UnixDatagram::pair().unwrap();
-    for input in [Stdio::null(), Stdio::from(reader), Stdio::from(std::os::fd::OwnedFd::from(datagrams))] {
+    for input in
+        [Stdio::null(), Stdio::from(reader), Stdio::from(std::os::fd::OwnedFd::from(datagrams))]
+    {
         let directory = directory();
-        let output = wrapper(directory.path(), &[], &NEVER).stdin(input).stderr(Stdio::piped()).output().unwrap();
+        let output = wrapper(directory.path(), &[], &NEVER)
+            .stdin(input)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
         failed(&output, 1, &["descriptor 0", "socket"]);
         assert!(!directory.path().join("ran").exists());
     }
@@ -473,8 +517,11 @@ fn wrapper_becomes_the_job() {
 #[test]
 fn job_gets_exactly_its_arguments() {
     let extra = [&b""[..], b"--help", b"--", b"-", b"one\ntwo", b"\xff", b" ' \" $A \\ "];
-    let words: Vec<OsString> =
-        WAITS.iter().map(OsString::from).chain(extra.map(|word| OsString::from_vec(word.to_vec()))).collect();
+    let words: Vec<OsString> = WAITS
+        .iter()
+        .map(OsString::from)
+        .chain(extra.map(|word| OsString::from_vec(word.to_vec())))
+        .collect();
     let running = Running::new(started(&words), b"");
     let expected: Vec<Vec<u8>> = words[3..].iter().map(|word| word.as_bytes().to_vec()).collect();
     assert_eq!(strings(&running.proc("cmdline")), expected);
@@ -484,7 +531,8 @@ fn job_gets_exactly_its_arguments() {
 fn job_may_have_a_name_and_arguments_that_look_like_options() {
     let directory = directory();
     fs::copy("/bin/echo", directory.path().join("--version")).unwrap();
-    let command = wrapper(directory.path(), &[], &["-", "-", "-", "--version", "x", "--", "--bogus"]);
+    let command =
+        wrapper(directory.path(), &[], &["-", "-", "-", "--version", "x", "--", "--bogus"]);
     assert_eq!(output(command, b""), b"x -- --bogus\n");
 }
 
@@ -503,7 +551,11 @@ fn program_that_cannot_be_executed_is_told_on_the_new_socket_alone() {
     write(directory.path().join("closed"), "#!/bin/sh\n", 0o644);
     // Not a program: no shell is called for it.
     write(directory.path().join("text"), "touch ran\n", 0o755);
-    let cases = [("/missing", "/missing: ENOENT"), ("./closed", "./closed: EACCES"), ("./text", "./text: ENOEXEC")];
+    let cases = [
+        ("/missing", "/missing: ENOENT"),
+        ("./closed", "./closed: EACCES"),
+        ("./text", "./text: ENOEXEC"),
+    ];
     for (program, words) in cases {
         let message = not_executed(directory.path(), &["-", "-", "-", program]);
         assert!(message.contains("execute") && message.contains(words), "{message}");
@@ -555,25 +607,34 @@ fn last_of_two_equal_names_wins() {
 fn starter_overrides_what_the_switcher_gave() {
     let mut command = wrapper(Path::new("/"), &[], &WAITS);
     command.env("GIVEN", "kept").env("BOTH", "switcher");
-    let mut environment = Running::new(Starter::start(command), b"BOTH=starter SENT=x").environment();
+    let mut environment =
+        Running::new(Starter::start(command), b"BOTH=starter SENT=x").environment();
     environment.sort();
-    assert_eq!(environment, [&b"BOTH=starter"[..], b"GIVEN=kept", b"PATH=/usr/bin:/bin", b"SENT=x"]);
+    assert_eq!(
+        environment,
+        [&b"BOTH=starter"[..], b"GIVEN=kept", b"PATH=/usr/bin:/bin", b"SENT=x"]
+    );
 }
 
 #[test]
 fn private_variables_of_the_starter_are_dropped() {
     let mut command = wrapper(Path::new("/"), &[], &WAITS);
     command.env("CONDOR_PRIVATE_GIVEN", "secret");
-    let sent = b"CONDOR_PRIVATE_SENT=secret CONDOR_PRIVATE_= CONDOR_PRIVATE=no _CONDOR_PRIVATE_X=no";
+    let sent =
+        b"CONDOR_PRIVATE_SENT=secret CONDOR_PRIVATE_= CONDOR_PRIVATE=no _CONDOR_PRIVATE_X=no";
     let environment = Running::new(Starter::start(command), sent).environment();
-    assert_eq!(environment, [&b"PATH=/usr/bin:/bin"[..], b"CONDOR_PRIVATE=no", b"_CONDOR_PRIVATE_X=no"]);
+    assert_eq!(
+        environment,
+        [&b"PATH=/usr/bin:/bin"[..], b"CONDOR_PRIVATE=no", b"_CONDOR_PRIVATE_X=no"]
+    );
 }
 
 #[test]
 fn family_mark_comes_last_and_is_not_the_starters() {
     let mut command = wrapper(Path::new("/"), &[], &WAITS);
     command.env("_GLEXEC_HELPERS_FAMILY", "true");
-    let environment = Running::new(Starter::start(command), b"_GLEXEC_HELPERS_FAMILY=false Z=1").environment();
+    let environment =
+        Running::new(Starter::start(command), b"_GLEXEC_HELPERS_FAMILY=false Z=1").environment();
     assert_eq!(environment, [&b"PATH=/usr/bin:/bin"[..], b"Z=1", b"_GLEXEC_HELPERS_FAMILY=true"]);
 }
 
@@ -595,7 +656,8 @@ fn new_socket_ends_when_the_job_is_executed_though_it_runs_on() {
 
 #[test]
 fn job_starts_with_default_signals_and_an_empty_mask() {
-    let before = ["/usr/bin/env", "--ignore-signal=PIPE,INT,CHLD,40", "--block-signal=TERM,USR1,41", "--"];
+    let before =
+        ["/usr/bin/env", "--ignore-signal=PIPE,INT,CHLD,40", "--block-signal=TERM,USR1,41", "--"];
     let running = Running::new(Starter::start(wrapper(Path::new("/"), &before, &WAITS)), b"");
     let status = String::from_utf8(running.proc("status")).unwrap();
     for name in ["SigBlk", "SigIgn"] {

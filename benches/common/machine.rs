@@ -15,7 +15,10 @@ pub fn processors() -> usize {
 /// A figure of /proc/meminfo, in bytes.
 pub fn memory(name: &str) -> u64 {
     let all = fs::read_to_string("/proc/meminfo").unwrap();
-    let mut words =
-        all.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it").split_whitespace();
+    let mut words = all
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .expect("the kernel tells it")
+        .split_whitespace();
     words.next().unwrap().parse::<u64>().unwrap() << 10
 }

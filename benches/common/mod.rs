@@ -1,4 +1,5 @@
-//! What the benches share: their options, calls of the switcher, times, and the file with all samples.
+//! What the benches share: their options, calls of the switcher, times, and the file with all
+//! samples.
 
 pub mod calls;
 pub mod json;

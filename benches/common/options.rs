@@ -14,8 +14,12 @@ pub struct Common {
 /// The lists that were given for the options which only one bench has.
 pub type Lists = HashMap<&'static str, String>;
 
-/// Reads the words of the command line; `own` are the names of the options that only this bench has. An error is one line.
-pub fn parse(mut words: impl Iterator<Item = String>, own: &[&'static str]) -> Result<(Common, Lists), String> {
+/// Reads the words of the command line; `own` are the names of the options that only this bench
+/// has. An error is one line.
+pub fn parse(
+    mut words: impl Iterator<Item = String>,
+    own: &[&'static str],
+) -> Result<(Common, Lists), String> {
     let (mut rounds, mut small, mut json) = (None, false, None);
     let mut lists = Lists::new();
     while let Some(word) = words.next() {
@@ -25,7 +29,10 @@ pub fn parse(mut words: impl Iterator<Item = String>, own: &[&'static str]) -> R
             "--small" => small = true,
             "--json" => {
                 let path = value()?;
-                json = Some(File::create(&path).map_err(|error| format!("cannot create {path}: {error}"))?);
+                json = Some(
+                    File::create(&path)
+                        .map_err(|error| format!("cannot create {path}: {error}"))?,
+                );
             }
             _ => {
                 let name = own.iter().find(|name| **name == word);
@@ -40,5 +47,8 @@ pub fn parse(mut words: impl Iterator<Item = String>, own: &[&'static str]) -> R
 
 /// A number that an option was given.
 pub fn number(option: &str, word: &str) -> Result<usize, String> {
-    word.parse().ok().filter(|number| *number > 0).ok_or_else(|| format!("{option} needs a number above 0, not {word}"))
+    word.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| format!("{option} needs a number above 0, not {word}"))
 }

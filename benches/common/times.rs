@@ -9,7 +9,8 @@ use serde_json::Value;
 /// All times of each thing that is measured, in the order of the rounds.
 pub type Times = BTreeMap<&'static str, Vec<Duration>>;
 
-/// Nothing waits to be written when the time begins to run: neither what a side needs nor what an earlier side left.
+/// Nothing waits to be written when the time begins to run: neither what a side needs nor what an
+/// earlier side left.
 pub fn timed(deed: impl FnOnce()) -> Duration {
     sync();
     let started = Instant::now();
@@ -22,12 +23,17 @@ pub fn median(times: &[Duration]) -> f64 {
     let mut times = milliseconds(times);
     times.sort_by(f64::total_cmp);
     let middle = times.len() / 2;
-    if times.len() % 2 == 1 { times[middle] } else { f64::midpoint(times[middle - 1], times[middle]) }
+    if times.len() % 2 == 1 {
+        times[middle]
+    } else {
+        f64::midpoint(times[middle - 1], times[middle])
+    }
 }
 
 /// All of them for the file with the samples, in milliseconds.
 pub fn samples(times: &Times) -> Value {
-    let samples = times.iter().map(|(name, times)| ((*name).to_owned(), Value::from(milliseconds(times))));
+    let samples =
+        times.iter().map(|(name, times)| ((*name).to_owned(), Value::from(milliseconds(times))));
     Value::Object(samples.collect())
 }
 

@@ -27,11 +27,13 @@ impl FileSystem {
         }
     }
 
-    /// How it is made in an image. Nothing is discarded, which would give back what was written there, and nothing is left
-    /// for the kernel to do later.
+    /// How it is made in an image. Nothing is discarded, which would give back what was written
+    /// there, and nothing is left for the kernel to do later.
     fn make(self) -> Option<&'static [&'static str]> {
         match self {
-            FileSystem::Ext4 => Some(&["mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"]),
+            FileSystem::Ext4 => {
+                Some(&["mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"])
+            }
             FileSystem::Xfs => Some(&["mkfs.xfs", "-q", "-K", "-m", "reflink=1"]),
             FileSystem::Tmpfs => None,
         }
@@ -74,8 +76,9 @@ impl Drop for Mounted {
     }
 }
 
-/// The image is written to its end: where a file is only reserved, its own file system does work for every block that is
-/// written first, and that shall be none of the sides. Once it is mounted the image needs no name: it goes with the mount, however this run ends.
+/// The image is written to its end: where a file is only reserved, its own file system does work
+/// for every block that is written first, and that shall be none of the sides. Once it is mounted
+/// the image needs no name: it goes with the mount, however this run ends.
 fn mount_image(make: &[&str], megabytes: usize, image: &Path, point: &Path) {
     let mut written = File::create(image).unwrap();
     let piece = vec![0; 1 << 20];

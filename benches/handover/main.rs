@@ -1,7 +1,8 @@
-//! The bench: setup and cleanup beside a baseline of shell and other ways to move a tree, on several file systems.
+//! The bench: setup and cleanup beside a baseline of shell and other ways to move a tree, on
+//! several file systems.
 //!
-//! `scripts/bench` prepares the machine and runs it; help.txt says what is measured. As a test does, it panics when
-//! something is not as it must be, and leaves nothing behind then either.
+//! `scripts/bench` prepares the machine and runs it; help.txt says what is measured. As a test
+//! does, it panics when something is not as it must be, and leaves nothing behind then either.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../common/mod.rs"]
@@ -50,12 +51,18 @@ fn measure(file_system: FileSystem, options: &Options) -> Vec<Outcome> {
     let outcome = |tree: &Tree| {
         eprintln!("bench: {} on {}", tree.name, file_system.name());
         let times = rounds(&site, tree, options);
-        Outcome { file_system: file_system.name(), mounted: mounted.facts(), tree: tree.name, times }
+        Outcome {
+            file_system: file_system.name(),
+            mounted: mounted.facts(),
+            tree: tree.name,
+            times,
+        }
     };
     options.trees.iter().map(outcome).collect()
 }
 
-/// Measures every side in every round, so that a machine that gets slower gets slower for all of them.
+/// Measures every side in every round, so that a machine that gets slower gets slower for all of
+/// them.
 fn rounds(site: &Site, tree: &Tree, options: &Options) -> Times {
     let Common { rounds, small, .. } = options.common;
     let mut times = Times::new();

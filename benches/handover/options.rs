@@ -22,7 +22,16 @@ impl Options {
 }
 
 /// Those of `all` that have the names in a list with commas; without a list all.
-fn chosen<T: Copy>(list: Option<&String>, all: &[T], name_of: impl Fn(T) -> &'static str) -> Result<Vec<T>, String> {
-    let find = |name| all.iter().copied().find(|item| name_of(*item) == name).ok_or_else(|| format!("no such {name}"));
+fn chosen<T: Copy>(
+    list: Option<&String>,
+    all: &[T],
+    name_of: impl Fn(T) -> &'static str,
+) -> Result<Vec<T>, String> {
+    let find = |name| {
+        all.iter()
+            .copied()
+            .find(|item| name_of(*item) == name)
+            .ok_or_else(|| format!("no such {name}"))
+    };
     list.map_or_else(|| Ok(all.to_vec()), |list| list.split(',').map(find).collect())
 }

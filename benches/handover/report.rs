@@ -54,13 +54,18 @@ impl Outcome {
 /// The table of one file system, for people: medians.
 pub fn table(outcomes: &[Outcome]) -> String {
     let file_system = outcomes.first().map_or("", |outcome| outcome.file_system);
-    let mut table = format!("{:<8}{:>10}{:>20}{:>60}\n", "", "", "baseline, ms", "divided by the baseline");
+    let mut table =
+        format!("{:<8}{:>10}{:>20}{:>60}\n", "", "", "baseline, ms", "divided by the baseline");
     table += &format!("{file_system:<8}");
-    for heading in ["switcher", "setup", "cleanup", "setup", "all gone", "cleanup", CP, RSYNC, FS_EXTRA] {
+    for heading in
+        ["switcher", "setup", "cleanup", "setup", "all gone", "cleanup", CP, RSYNC, FS_EXTRA]
+    {
         table += &format!("{heading:>10}");
     }
     table.push('\n');
     table.extend(outcomes.iter().map(Outcome::line));
-    table.extend(outcomes.iter().filter(|outcome| outcome.tree == "tiny").map(Outcome::above_switcher));
+    table.extend(
+        outcomes.iter().filter(|outcome| outcome.tree == "tiny").map(Outcome::above_switcher),
+    );
     table
 }

@@ -38,7 +38,9 @@ fn switcher(site: &Site, sandbox: &Path) -> Taken {
 fn helpers(site: &Site, sandbox: &Path) -> Taken {
     let all = Tally::of(sandbox, Account::batch());
     // However slow a disk is, it is not given up: as for a caller who says nothing.
-    let call = |name| run(site.call(name, &site.switcher(), sandbox).env_remove("GLEXEC_HELPERS_IDLE_TIMEOUT"));
+    let call = |name| {
+        run(site.call(name, &site.switcher(), sandbox).env_remove("GLEXEC_HELPERS_IDLE_TIMEOUT"))
+    };
 
     let mut setup = Duration::ZERO;
     let all_gone = timed(|| {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::support::Account;
 
-/// How many entries that are no directories, and their bytes. A link counts as the file that it leads to, because
-/// fs_extra makes one of it.
+/// How many entries that are no directories, and their bytes. A link counts as the file that it
+/// leads to, because fs_extra makes one of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     entries: u64,
@@ -24,7 +24,12 @@ impl Tally {
 
     fn add(&mut self, path: &Path, account: Account) {
         let found = fs::symlink_metadata(path).unwrap();
-        assert_eq!((found.uid(), found.gid()), (account.uid, account.gid), "the owner of {}", path.display());
+        assert_eq!(
+            (found.uid(), found.gid()),
+            (account.uid, account.gid),
+            "the owner of {}",
+            path.display()
+        );
         if found.is_dir() {
             for entry in fs::read_dir(path).unwrap() {
                 self.add(&entry.unwrap().path(), account);

@@ -66,17 +66,19 @@ fn many(part: usize, directory_of: impl Fn(usize) -> PathBuf) {
     }
 }
 
-/// Sizes as in a source checkout: half are below 3 KiB, one in fifty is empty, and a few have a MiB. One entry in fifty is a
-/// link.
+/// Sizes as in a source checkout: half are below 3 KiB, one in fifty is empty, and a few have a
+/// MiB. One entry in fifty is a link.
 fn mixed(top: &Path, part: usize) {
     let mut rng = Rng::with_seed(2);
     let content = noise(&mut rng, 4 * MIB);
     for number in 0..4_000 / part {
         let depth = rng.usize(..6);
-        let directory = (0..depth).fold(top.to_path_buf(), |path, _| path.join(format!("d{}", rng.u8(..4))));
+        let directory =
+            (0..depth).fold(top.to_path_buf(), |path, _| path.join(format!("d{}", rng.u8(..4))));
         fs::create_dir_all(&directory).unwrap();
         let name = format!("file-{number}");
-        let size = if rng.u8(..50) == 0 { 0 } else { log_normal(&mut rng, 8.0, 1.8).min(content.len()) };
+        let size =
+            if rng.u8(..50) == 0 { 0 } else { log_normal(&mut rng, 8.0, 1.8).min(content.len()) };
         fs::write(directory.join(&name), &content[..size]).unwrap();
         if rng.u8(..50) == 0 {
             symlink(&name, directory.join(format!("link-{number}"))).unwrap();
@@ -98,7 +100,8 @@ fn noise(rng: &mut Rng, bytes: usize) -> Vec<u8> {
     noise
 }
 
-/// e to the power of a number that is about normally distributed: twelve uniform ones have the variance 1.
+/// e to the power of a number that is about normally distributed: twelve uniform ones have the
+/// variance 1.
 fn log_normal(rng: &mut Rng, mean: f64, deviation: f64) -> usize {
     let normal = (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
     (mean + deviation * normal).exp() as usize

@@ -20,16 +20,20 @@ pub struct Family {
 }
 
 impl Family {
-    /// Starts so many processes, and waits until all are there. Should one fail, the others end by themselves after two
-    /// minutes (tests/support/kin.rs), and so does this wait.
+    /// Starts so many processes, and waits until all are there. Should one fail, the others end by
+    /// themselves after two minutes (tests/support/kin.rs), and so does this wait.
     pub fn start(mark: &OsStr, processes: usize) -> Family {
         let kin = program("examples").join("kin");
         assert!(kin.exists(), "it is not built: cargo build --release --example kin");
-        // Who loses its parent is adopted by this process, which can wait for it then. Zombies that are left to an init in no
-        // hurry would be looked through by the next side.
+        // Who loses its parent is adopted by this process, which can wait for it then. Zombies that
+        // are left to an init in no hurry would be looked through by the next side.
         prctl::set_child_subreaper(true).unwrap();
         let mut command = Account::job().command(kin);
-        command.arg("wide").arg(processes.to_string()).env_clear().env("_GLEXEC_HELPERS_FAMILY", mark);
+        command
+            .arg("wide")
+            .arg(processes.to_string())
+            .env_clear()
+            .env("_GLEXEC_HELPERS_FAMILY", mark);
         let mut root = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(root.stdout.take().unwrap()).lines();
         let mut family = Family { root, children: Vec::new() };
@@ -60,10 +64,15 @@ impl Family {
         wait_until("all of the family have ended", || self.all_have_ended());
     }
 
-    /// Waits for those who have ended, and tells whether that were all. Fails if one was not killed: its two minutes were over.
+    /// Waits for those who have ended, and tells whether that were all. Fails if one was not
+    /// killed: its two minutes were over.
     fn all_have_ended(&mut self) -> bool {
         let Some(status) = self.root.try_wait().unwrap() else { return false };
-        assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "what the first process has died of");
+        assert_eq!(
+            status.signal(),
+            Some(Signal::SIGKILL as i32),
+            "what the first process has died of"
+        );
         // By its end this process has adopted the others.
         while let Some(pid) = self.children.pop() {
             let status = waitpid(pid, Some(WaitPidFlag::WNOHANG)).unwrap();

@@ -1,7 +1,9 @@
-//! The bench of killing: a family ended by one call of condor_glexec_kill, beside one call for each of its processes.
+//! The bench of killing: a family ended by one call of condor_glexec_kill, beside one call for each
+//! of its processes.
 //!
-//! `scripts/bench killing` prepares the machine and runs it; help.txt says what is measured. As a test does, it panics when
-//! something is not as it must be, and leaves nothing running then either.
+//! `scripts/bench killing` prepares the machine and runs it; help.txt says what is measured. As a
+//! test does, it panics when something is not as it must be, and leaves nothing running then
+//! either.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../common/mod.rs"]
@@ -39,7 +41,8 @@ fn measure_all(options: Options) {
     }
 }
 
-/// Measures every side in every round, so that a machine that gets slower gets slower for all of them.
+/// Measures every side in every round, so that a machine that gets slower gets slower for all of
+/// them.
 fn rounds(job: &Job, processes: usize, rounds: usize) -> Times {
     let mut times = Times::new();
     let mut sides = SIDES;

@@ -14,7 +14,10 @@ impl Options {
     pub fn parse(words: impl Iterator<Item = String>) -> Result<Options, String> {
         let (common, lists) = options::parse(words, &["--sizes"])?;
         let sizes = match lists.get("--sizes") {
-            Some(list) => list.split(',').map(|word| options::number("--sizes", word)).collect::<Result<_, _>>()?,
+            Some(list) => list
+                .split(',')
+                .map(|word| options::number("--sizes", word))
+                .collect::<Result<_, _>>()?,
             None if common.small => vec![1, 20],
             None => vec![1, 100, 1000],
         };

@@ -21,14 +21,19 @@ impl Outcome {
         let [switcher, one_by_one, family] =
             [SWITCHER, ONE_BY_ONE, FAMILY].map(|name| times::median(&self.times[name]));
         let ratio = one_by_one / family;
-        format!("{:<12}{switcher:>12.1}{one_by_one:>24.1}{family:>12.1}{ratio:>12.2}\n", self.processes)
+        format!(
+            "{:<12}{switcher:>12.1}{one_by_one:>24.1}{family:>12.1}{ratio:>12.2}\n",
+            self.processes
+        )
     }
 }
 
 /// The table, for people: medians.
 pub fn table(outcomes: &[Outcome]) -> String {
-    let [switcher, one_by_one, family] = [SWITCHER, ONE_BY_ONE, FAMILY].map(|name| format!("{name}, ms"));
-    let mut table = format!("{:<12}{switcher:>12}{one_by_one:>24}{family:>12}{:>12}\n", "processes", "ratio");
+    let [switcher, one_by_one, family] =
+        [SWITCHER, ONE_BY_ONE, FAMILY].map(|name| format!("{name}, ms"));
+    let mut table =
+        format!("{:<12}{switcher:>12}{one_by_one:>24}{family:>12}{:>12}\n", "processes", "ratio");
     table.extend(outcomes.iter().map(Outcome::line));
     table
 }

@@ -47,7 +47,12 @@ impl Job {
     /// condor_glexec_kill with SIGKILL and no retries; `words` stand before its arguments.
     fn kill(&self, words: &[&str], pid: Pid) -> Command {
         let mut command = as_batch(program(KILL));
-        command.args(words).arg(self.site.switcher()).arg(self.proxy()).args([&pid.to_string(), "KILL", "0", "0"]);
+        command.args(words).arg(self.site.switcher()).arg(self.proxy()).args([
+            &pid.to_string(),
+            "KILL",
+            "0",
+            "0",
+        ]);
         command
     }
 }

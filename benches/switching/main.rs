@@ -1,7 +1,8 @@
 //! The bench of switching: /bin/true as another user, through each switcher.
 //!
-//! `scripts/bench switching` prepares the machine and runs it; help.txt says what is measured. As a test does, it panics when
-//! something is not as it must be, and leaves nothing running then either.
+//! `scripts/bench switching` prepares the machine and runs it; help.txt says what is measured. As a
+//! test does, it panics when something is not as it must be, and leaves nothing running then
+//! either.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../common/mod.rs"]
@@ -33,7 +34,8 @@ fn measure_all(options: Options) {
     }
 }
 
-/// Measures every side in every round, so that a machine that gets slower gets slower for all of them. What is kept is the time of one call.
+/// Measures every side in every round, so that a machine that gets slower gets slower for all of
+/// them. What is kept is the time of one call.
 fn rounds(scene: &Scene, options: &Options) -> Times {
     let mut times = Times::new();
     let mut sides = SIDES;
@@ -53,12 +55,15 @@ fn table(times: &Times) -> String {
     let median = |name: &str| times::median(&times[name]);
     let sudo = median(SUDO);
     let to_calls = |name: &str| {
-        let calls =
-            PILOTS.iter().find(|(pilot, _)| *pilot == name).map(|(_, calls)| calls.map(median).iter().sum::<f64>());
+        let calls = PILOTS
+            .iter()
+            .find(|(pilot, _)| *pilot == name)
+            .map(|(_, calls)| calls.map(median).iter().sum::<f64>());
         calls.map(|calls| format!("{:>15.2}", median(name) / calls)).unwrap_or_default()
     };
-    let line =
-        |name: &str| format!("{name:<18}{:>10.2}{:>10.2}{}\n", median(name), median(name) / sudo, to_calls(name));
+    let line = |name: &str| {
+        format!("{name:<18}{:>10.2}{:>10.2}{}\n", median(name), median(name) / sudo, to_calls(name))
+    };
     let lines: String = SIDES.iter().map(|(name, _)| line(name)).collect();
     format!("{:<18}{:>10}{:>10}{:>15}\n{lines}", "switcher", "ms", "to sudo", "to its calls")
 }

@@ -51,7 +51,8 @@ pub const GLEXEC: &str = "glexec";
 pub const JOINED: &str = "glexec, joined";
 pub const NEW: &str = "glexec, new";
 
-/// A whole payload, and the calls of the switcher that it takes: to set up, to run, to watch beside that, to clean up.
+/// A whole payload, and the calls of the switcher that it takes: to set up, to run, to watch beside
+/// that, to clean up.
 pub const PILOTS: [(&str, [&str; 4]); 2] =
     [("pilot, adapter", [ADAPTER; 4]), ("pilot, glexec", [NEW, GLEXEC, JOINED, GLEXEC])];
 
@@ -106,7 +107,12 @@ fn pilot_with_glexec(scene: &Scene) -> Call {
 
 fn pilot(scene: &Scene, switcher: &Path) -> Call {
     let mut command = as_batch(program("condor_glexec_pilot"));
-    command.arg("run").arg("--glexec").arg(switcher).arg("--execute").arg(scene.rootless.site.execute());
+    command
+        .arg("run")
+        .arg("--glexec")
+        .arg(switcher)
+        .arg("--execute")
+        .arg(scene.rootless.site.execute());
     command.args(["--", "/bin/true"]).env("GLEXEC_STATE_DIR", scene.rootless.site.leases());
     alone(command)
 }

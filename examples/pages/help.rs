@@ -1,7 +1,8 @@
 //! Reads the text that `--help` prints.
 //!
-//! All commands' have one form: paragraphs, of which the first says what the command is for. A paragraph that begins with
-//! a heading ("Exit status: ...") begins a section, and indented lines after it are a table.
+//! All commands' have one form: paragraphs, of which the first says what the command is for. A
+//! paragraph that begins with a heading ("Exit status: ...") begins a section, and indented lines
+//! after it are a table.
 
 /// A help text, taken apart.
 pub struct Help {
@@ -25,17 +26,21 @@ pub enum Block {
     Literal(String),
 }
 
-/// Lines of a table begin left of this column; what is further to the right continues an explanation.
+/// Lines of a table begin left of this column; what is further to the right continues an
+/// explanation.
 const EXPLANATIONS: usize = 8;
 
 impl Help {
     /// Takes a text apart.
     pub fn read(text: &str) -> Help {
         let (about, rest) = text.split_once("\n\n").unwrap_or((text, ""));
-        let mut help = Help { about: about.to_owned(), usage: vec![], description: vec![], sections: vec![] };
+        let mut help =
+            Help { about: about.to_owned(), usage: vec![], description: vec![], sections: vec![] };
         for paragraph in rest.split("\n\n").map(|paragraph| paragraph.trim_end()) {
             match heading(paragraph) {
-                Some(("Usage", calls)) => help.usage = calls.lines().map(|call| call.trim().to_owned()).collect(),
+                Some(("Usage", calls)) => {
+                    help.usage = calls.lines().map(|call| call.trim().to_owned()).collect()
+                }
                 Some((heading, rest)) => help.sections.push((heading.to_owned(), blocks(rest))),
                 None => help.description.extend(blocks(paragraph)),
             }

@@ -1,10 +1,11 @@
 //! Writes man pages and shell completions, for scripts/install: `pages <directory>`. Not installed.
 //!
-//! A page is what `--help` prints, set in the form of man(7): there is one text, and it can't say two things.
+//! A page is what `--help` prints, set in the form of man(7): there is one text, and it can't say
+//! two things.
 
-mod command;
 mod help;
 mod page;
+mod runner;
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +14,16 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
-use glexec_helpers::cli::{agent, cleanup, glexec, glexec_sudo, job_wrapper, kill, pilot, run, setup, update_proxy};
+use command::Program;
+use glexec_helpers::cli::{cleanup, kill, pilot, run, setup, update_proxy};
+
+/// The programs that read their few words themselves.
+const TABLES: [&Program; 4] = [
+    &agent::agent_command::PROGRAM,
+    &agent::wrapper_command::PROGRAM,
+    &glexec::command::PROGRAM,
+    &glexec_sudo::command::PROGRAM,
+];
 
 fn main() -> Result<()> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -21,7 +31,6 @@ fn main() -> Result<()> {
     let definitions = [
         setup::definition(),
         run::definition(),
-        job_wrapper::definition(),
         cleanup::definition(),
         kill::definition(),
         update_proxy::definition(),
@@ -29,10 +38,8 @@ fn main() -> Result<()> {
     ];
 
     let mut pages: Vec<page::Page> = definitions.iter().map(page_of).collect();
-    for (name, text) in
-        [("condor_glexec_agent", agent::HELP), ("glexec", glexec::HELP), ("glexec-sudo", glexec_sudo::HELP)]
-    {
-        pages.push(page::Page::new(name, text));
+    for program in TABLES {
+        pages.push(page::Page::new(program.name, &program.help()));
     }
     let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
     for page in &pages {
@@ -41,14 +48,20 @@ fn main() -> Result<()> {
 
     let runs_a_command = |arg: Arg| arg.value_hint(ValueHint::CommandWithArguments);
     let completed =
-        definitions.into_iter().chain([glexec_definition()]).map(|definition| match definition.get_name() {
-            "condor_glexec_pilot" => definition.mut_subcommand("run", |run| run.mut_arg("command", runs_a_command)),
-            "glexec" => definition.mut_arg("command", runs_a_command),
+        definitions.into_iter().chain(TABLES.map(definition_of)).map(|definition| match definition
+            .get_name()
+        {
+            "condor_glexec_pilot" => {
+                definition.mut_subcommand("run", |run| run.mut_arg("command", runs_a_command))
+            }
+            "glexec" | "glexec-sudo" => definition.mut_arg("command", runs_a_command),
             _ => definition,
         });
     for definition in completed {
         let name = definition.get_name().to_owned();
-        let runner = [command::PILOT, command::GLEXEC].into_iter().find(|runner| runner.name == name);
+        let runner = [runner::PILOT, runner::GLEXEC, runner::GLEXEC_SUDO]
+            .into_iter()
+            .find(|runner| runner.name == name);
         let places = [
             (Shell::Bash, format!("bash-completion/completions/{name}")),
             (Shell::Zsh, format!("zsh/site-functions/_{name}")),
@@ -66,15 +79,15 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The words of the switcher, which reads them by itself.
-fn glexec_definition() -> Command {
-    let flag = |name: &'static str| Arg::new(name).action(ArgAction::SetTrue);
-    Command::new("glexec")
-        .disable_help_flag(true)
-        .arg(flag("help").short('h').long("help").help("Print help"))
-        .arg(flag("version").short('v').long("version").help("Print the version"))
-        .arg(flag("settings").short('V').help("Print the version and how it was built"))
-        .arg(Arg::new("command").num_args(1..).trailing_var_arg(true))
+/// A table as a definition, for the shells.
+fn definition_of(program: &Program) -> Command {
+    let definition = Command::new(program.name).disable_help_flag(true);
+    let options = program.flags().map(|flag| {
+        let name = if flag.long.is_empty() { flag.help } else { flag.long };
+        let option = Arg::new(name).action(ArgAction::SetTrue).help(flag.help).short(flag.short);
+        if flag.long.is_empty() { option } else { option.long(flag.long) }
+    });
+    definition.args(options).arg(Arg::new("command").num_args(1..).trailing_var_arg(true))
 }
 
 /// The page of a command, with a chapter for each of its subcommands.
@@ -97,6 +110,7 @@ fn help_of(definition: &Command, call: &[&str]) -> String {
 
 fn write(top: &OsString, place: &str, content: &[u8]) -> Result<()> {
     let path = Path::new(top).join(place);
-    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, content));
+    let written =
+        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, content));
     written.with_context(|| path.display().to_string())
 }

@@ -56,7 +56,8 @@ impl Page {
 
 /// All about a subcommand.
 fn chapter(roff: &mut Roff, name: &str, help: &Help) {
-    let words = help.usage.first().map(|call| call.split(' ').take(2).collect::<Vec<_>>().join(" "));
+    let words =
+        help.usage.first().map(|call| call.split(' ').take(2).collect::<Vec<_>>().join(" "));
     roff.control("SH", [words.unwrap_or_default().as_str()]);
     synopsis(roff, name, &help.usage);
     roff.control("PP", []).text(marked(&help.about));
@@ -116,7 +117,9 @@ fn marked(text: &str) -> Vec<Inline> {
     let mut inlines = Vec::new();
     for piece in text.split_inclusive('>') {
         match piece.strip_suffix('>').and_then(|_| piece.rsplit_once('<')) {
-            Some((before, argument)) => inlines.extend([roman(before), italic(format!("<{argument}"))]),
+            Some((before, argument)) => {
+                inlines.extend([roman(before), italic(format!("<{argument}"))])
+            }
             None => inlines.push(roman(piece)),
         }
     }

@@ -4,7 +4,7 @@
 #[path = "../../tests/support/canonical.rs"]
 mod canonical;
 
-use glexec_helpers::wire::Frame;
+use wire::Frame;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(frame) = Frame::decode(bytes) {

@@ -1,7 +1,7 @@
 //! Any text is refused as an environment, or its entries, quoted again, are read as the same entries.
 #![no_main]
 
-use glexec_helpers::wire::v2::entries;
+use wire::v2::entries;
 
 libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     let Ok(parsed) = entries(text) else { return };

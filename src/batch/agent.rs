@@ -4,23 +4,24 @@ use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
+use error::{ConnectionError, Context as _, Error, Result, Shown};
+use sys::socket::Sender;
+use sys::{Dir, Name, OwnedName, process, socket};
+use tree::beside::Place;
+use tree::build::Built;
+use tree::{self, Builder, Progress, Way};
+use wire::frame::VERSION;
+use wire::{Channel, Dropped, Frame, Links, Needs, Totals};
+
 use super::report::Hunted;
 use super::retry::Attempt;
 use super::switcher::{Running, Switcher};
-use crate::error::{Context as _, Error, Result};
-use crate::shown::Shown;
-use crate::sys::socket::Sender;
-use crate::sys::{Dir, Name, OwnedName, process, socket};
-use crate::tree::beside::Place;
-use crate::tree::build::Built;
-use crate::tree::{self, Builder, Progress, Way};
-use crate::wire::frame::VERSION;
-use crate::wire::{Broken, Channel, Dropped, Frame, Links, Needs, Totals};
 
 /// How messages name the other side.
 const WHO: &str = "the agent behind the switcher";
 
-/// After a conversation that went well, the switcher need not be waited for longer than this: its status decides nothing.
+/// After a conversation that went well, the switcher need not be waited for longer than this: its
+/// status decides nothing.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A switcher call whose agent has not answered yet.
@@ -56,7 +57,8 @@ impl Called {
     /// Calls the agent for an errand about `sandbox`.
     pub fn with(switcher: &Switcher, errand: &[&OsStr], sandbox: &OsStr) -> Result<Self> {
         let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
-        socket::receive_credentials(&ours, true).at("prepare the socket for", switcher.program())?;
+        socket::receive_credentials(&ours, true)
+            .at("prepare the socket for", switcher.program())?;
         let running = switcher.start(errand.iter().copied(), Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
         channel.limit_waiting(switcher.limit()).map_err(broken)?;
@@ -69,11 +71,12 @@ impl Called {
         let Sender { uid, pid } = match self.channel.first() {
             Ok((sender, Frame::Hello { version: VERSION })) => sender,
             Ok((_, Frame::Hello { version })) => {
-                let why =
-                    format!("it speaks version {version}, not {VERSION}: helpers and agent must be installed together");
+                let why = format!(
+                    "it speaks version {version}, not {VERSION}: helpers and agent must be installed together"
+                );
                 return Err(Error::refused("condor_glexec_agent", why).into());
             }
-            Ok(_) => return Err(broken(Broken::Protocol("no greeting")).into()),
+            Ok(_) => return Err(broken(ConnectionError::Protocol("no greeting")).into()),
             Err(cause) => {
                 let error = broken(cause).during("begin to work on", &self.sandbox);
                 return Err(lost(self.channel, self.running, cause, error));
@@ -81,20 +84,43 @@ impl Called {
         };
         if uid == 0 || uid == process::user() {
             let whom = if uid == 0 { "root" } else { "the calling user" };
-            return Err(Error::refused("switcher", format!("it runs commands as {whom}, not as a job user")).into());
+            return Err(Error::refused(
+                "switcher",
+                format!("it runs commands as {whom}, not as a job user"),
+            )
+            .into());
         }
-        Ok(Agent { channel: self.channel, running: self.running, uid, pid, sandbox: self.sandbox, kept: self.kept })
+        Ok(Agent {
+            channel: self.channel,
+            running: self.running,
+            uid,
+            pid,
+            sandbox: self.sandbox,
+            kept: self.kept,
+        })
     }
 }
 
 impl Agent {
-    /// Has the agent build a copy of the tree below `top`, the sandbox of this place; returns what was moved and what was
-    /// dropped.
-    pub fn receive(&mut self, top: Dir, place: &Place, progress: Progress<'_>) -> Result<(Totals, Dropped)> {
+    /// Has the agent build a copy of the tree below `top`, the sandbox of this place; returns what
+    /// was moved and what was dropped.
+    pub fn receive(
+        &mut self,
+        top: Dir,
+        place: &Place,
+        progress: Progress<'_>,
+    ) -> Result<(Totals, Dropped)> {
         let device = place.device()?;
         let received = self.request(Frame::Receive).and_then(|()| {
             let kept = self.kept.as_ref().map(OwnedName::name);
-            let sent = tree::send(top, &self.sandbox, kept, (Way::HandOver, device), &mut self.channel, progress);
+            let sent = tree::send(
+                top,
+                &self.sandbox,
+                kept,
+                (Way::HandOver, device),
+                &mut self.channel,
+                progress,
+            );
             match sent {
                 Ok(moved) => self.done().map(|()| moved),
                 Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),
@@ -129,11 +155,12 @@ impl Agent {
     ) -> Result<Built> {
         self.channel.accept_passed(true);
         let given = self.request(Frame::Give { links, except }).and_then(|()| {
-            let built = builder.receive(&mut self.channel, progress).map_err(|error| match error {
-                Error::Connection { cause, .. } => broken(cause),
-                Error::Told { text, .. } => Error::Told { who: WHO, text },
-                error => error,
-            })?;
+            let built =
+                builder.receive(&mut self.channel, progress).map_err(|error| match error {
+                    Error::Connection { cause, .. } => broken(cause),
+                    Error::Told { text, .. } => Error::Told { who: WHO, text },
+                    error => error,
+                })?;
             self.channel.accept_passed(false);
             self.done().map(|()| built)
         });
@@ -142,23 +169,28 @@ impl Agent {
 
     /// Has the agent name its copy as the sandbox.
     pub fn publish(&mut self) -> Result<()> {
-        self.ask(Frame::Publish).map_err(|error| error.during("have the copy put in place as", &self.sandbox))
+        self.ask(Frame::Publish)
+            .map_err(|error| error.during("have the copy put in place as", &self.sandbox))
     }
 
     /// Has the agent move away what has the sandbox's name.
     pub fn retire(&mut self) -> Result<()> {
-        self.ask(Frame::Retire).map_err(|error| error.during("have the job's directory moved away from", &self.sandbox))
+        self.ask(Frame::Retire).map_err(|error| {
+            error.during("have the job's directory moved away from", &self.sandbox)
+        })
     }
 
     /// Has the agent delete what it moved away.
     pub fn delete(&mut self) -> Result<()> {
-        self.ask(Frame::Delete)
-            .map_err(|error| error.during("have the job's files deleted that were at", &self.sandbox))
+        self.ask(Frame::Delete).map_err(|error| {
+            error.during("have the job's files deleted that were at", &self.sandbox)
+        })
     }
 
     /// Has the agent remove what earlier agents left beside the sandbox.
     pub fn sweep(&mut self) -> Result<()> {
-        self.ask(Frame::Sweep).map_err(|error| error.during("have the leftovers removed beside", &self.sandbox))
+        self.ask(Frame::Sweep)
+            .map_err(|error| error.during("have the leftovers removed beside", &self.sandbox))
     }
 
     /// Has the agent replace the job's proxy.
@@ -174,7 +206,9 @@ impl Agent {
         let deadline = self.channel.deadline(work);
         loop {
             match self.channel.receive_by(deadline).map_err(broken)? {
-                Frame::Survivor { pid, text } => name(&mut hunted.survivors, (pid, Shown(text).to_string()))?,
+                Frame::Survivor { pid, text } => {
+                    name(&mut hunted.survivors, (pid, Shown(text).to_string()))?
+                }
                 Frame::Remains { text } => name(&mut hunted.remains, Shown(text).to_string())?,
                 Frame::Hunted { hunt } => {
                     hunted.hunt = hunt;
@@ -201,7 +235,9 @@ impl Agent {
     /// Ends the conversation after a failure, and tells whether it may pass.
     pub fn fail(self, error: Error) -> Attempt {
         match error {
-            Error::Connection { with: WHO, cause, .. } => lost(self.channel, self.running, cause, error),
+            Error::Connection { with: WHO, cause, .. } => {
+                lost(self.channel, self.running, cause, error)
+            }
             error => {
                 self.farewell();
                 Attempt::Hopeless(error)
@@ -230,8 +266,8 @@ impl Agent {
     }
 
     /// Why sending failed: an agent that has closed the connection may have said so before.
-    fn last_word(&mut self, cause: Broken) -> Error {
-        if cause == Broken::Closed {
+    fn last_word(&mut self, cause: ConnectionError) -> Error {
+        if cause == ConnectionError::Closed {
             if let Ok(Frame::Failed { text }) = self.channel.receive() {
                 return told(text);
             }
@@ -241,12 +277,12 @@ impl Agent {
 }
 
 /// What becomes of a call whose connection is lost: the switcher's status tells, if it ends.
-fn lost(channel: Channel, running: Running, cause: Broken, error: Error) -> Attempt {
+fn lost(channel: Channel, running: Running, cause: ConnectionError, error: Error) -> Attempt {
     // Nobody but the agent may end the agent: a closed socket is what it goes by.
     drop(channel);
     match cause {
-        Broken::Closed => running.end().attempt(Some(error)),
-        Broken::Halted => {
+        ConnectionError::Closed => running.end().attempt(Some(error)),
+        ConnectionError::Halted => {
             // It deletes what it had begun.
             running.end_within(FAREWELL);
             Attempt::Hopeless(error)
@@ -259,18 +295,18 @@ fn lost(channel: Channel, running: Running, cause: Broken, error: Error) -> Atte
 fn name<T>(names: &mut Vec<T>, one: T) -> Result<()> {
     const MOST: usize = 20;
     if names.len() == MOST {
-        return Err(broken(Broken::Protocol("more names than anybody reads")));
+        return Err(broken(ConnectionError::Protocol("more names than anybody reads")));
     }
     names.push(one);
     Ok(())
 }
 
-fn broken(cause: Broken) -> Error {
+fn broken(cause: ConnectionError) -> Error {
     Error::connection(WHO, cause)
 }
 
 fn out_of_turn() -> Error {
-    broken(Broken::Protocol("an answer out of turn"))
+    broken(ConnectionError::Protocol("an answer out of turn"))
 }
 
 fn told(text: &[u8]) -> Error {

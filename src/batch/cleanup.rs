@@ -1,4 +1,5 @@
-//! After a job: brings its files back to the batch user, with the retained proxy in place of the job's.
+//! After a job: brings its files back to the batch user, with the retained proxy in place of the
+//! job's.
 //!
 //! O is the directory at `<sandbox>.condor`, which the sandbox was before setup:
 //!
@@ -12,6 +13,14 @@
 //!
 //! Up to step 4 a failure changes nothing; after it, another cleanup goes on at step 5.
 
+use error::{Context as _, Error, Result, Shown};
+use sys::signal::{SIGKILL, SIGTERM};
+use sys::{Dir, OwnedName};
+use tree::beside::Place;
+use tree::build::Built;
+use tree::{self, Builder, Progress};
+use wire::Links;
+
 use super::agent::{Agent, Called};
 use super::kill::{self, Whom};
 use super::report::Report;
@@ -20,14 +29,6 @@ use super::sandbox::{Found, Retained, Sandbox};
 use super::space;
 use super::switcher::Switcher;
 use super::ticket::Ticket;
-use crate::error::{Context as _, Error, Result};
-use crate::shown::Shown;
-use crate::sys::signal::{SIGKILL, SIGTERM};
-use crate::sys::{Dir, OwnedName};
-use crate::tree::beside::Place;
-use crate::tree::build::Built;
-use crate::tree::{self, Builder, Progress};
-use crate::wire::Links;
 
 /// What becomes of the sandbox's content and of who may still change it.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,8 @@ pub struct Policy {
     pub links: Links,
     /// The processes that are ended before the files come back.
     pub ends: Ends,
-    /// Whether the directory that comes back is closed to others (0700), whatever the mode of the job's.
+    /// Whether the directory that comes back is closed to others (0700), whatever the mode of the
+    /// job's.
     pub closes_top: bool,
 }
 
@@ -90,18 +92,24 @@ pub fn cleanup(
     match (retained, found) {
         (Retained::Absent, Found::Mine) => sweep_beside(sandbox, switcher, report),
         (Retained::Absent, Found::Nothing) => {
-            return Err(Failure::BadInput(Error::refused(sandbox.path(), "there is no such directory")));
+            return Err(Failure::BadInput(Error::refused(
+                sandbox.path(),
+                "there is no such directory",
+            )));
         }
         (Retained::Absent, Found::Theirs(uid) | Found::Other(uid)) => {
             let why = format!("it is uid {uid}'s, and nothing of yours is at {}", shown(sandbox));
             return Err(Failure::BadInput(Error::refused(sandbox.path(), why)));
         }
         (Retained::Data, Found::Mine) => {
-            let why =
-                format!("both this directory and {} are yours, and hold data: move one of them away", shown(sandbox));
+            let why = format!(
+                "both this directory and {} are yours, and hold data: move one of them away",
+                shown(sandbox)
+            );
             return Err(Failure::BadInput(Error::refused(sandbox.path(), why)));
         }
-        // A setup was killed before the sandbox changed hands, or a cleanup when it was all but done.
+        // A setup was killed before the sandbox changed hands, or a cleanup when it was all but
+        // done.
         (Retained::Proxy, Found::Mine) => {
             call_to_sweep(report);
             sandbox.remove_retained()?;
@@ -115,7 +123,8 @@ pub fn cleanup(
             complete(sandbox, agent, report)?;
         }
         (Retained::Proxy, Found::Theirs(_)) => {
-            let BroughtBack { agent, built, left } = bring_back(sandbox, switcher, patience, policy, report)?;
+            let BroughtBack { agent, built, left } =
+                bring_back(sandbox, switcher, patience, policy, report)?;
             (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
             complete(sandbox, agent, report)?;
             tell_left(sandbox, report, &left);
@@ -136,17 +145,28 @@ pub fn cleanup(
             return Err(Failure::Gone(Error::refused(sandbox.path(), why)));
         }
         (Retained::Aside, _) => {
-            return Err(Error::refused(sandbox.retained_path(), "another helper works on this sandbox").into());
+            return Err(Error::refused(
+                sandbox.retained_path(),
+                "another helper works on this sandbox",
+            )
+            .into());
         }
     }
     sandbox.sweep_but(ticket.as_ref());
     Ok(())
 }
 
-/// Ends what could still change the files. Who can't be ended is named, and keeps nothing from coming back.
+/// Ends what could still change the files. Who can't be ended is named, and keeps nothing from
+/// coming back.
 ///
 /// An account is ended only if it is the sandbox's owner's: a map may lead to another one by now.
-fn end(ends: Ends, sandbox: &Sandbox, switcher: &Switcher, patience: Patience, report: &mut Report<'_>) {
+fn end(
+    ends: Ends,
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    patience: Patience,
+    report: &mut Report<'_>,
+) {
     let whom = match ends {
         Ends::Nothing => return,
         Ends::Family => Whom::Sandbox,
@@ -162,7 +182,8 @@ fn end(ends: Ends, sandbox: &Sandbox, switcher: &Switcher, patience: Patience, r
         }),
         Ends::Nothing | Ends::Family => Ok(()),
     };
-    let ended = is_theirs.and_then(|()| kill::kill(switcher, &sandbox.credential(), order, patience, report));
+    let ended = is_theirs
+        .and_then(|()| kill::kill(switcher, &sandbox.credential(), order, patience, report));
     if let Err(error) = ended {
         report.notice(&format!("cannot end what the job has left running: {error}"));
     }
@@ -177,8 +198,9 @@ struct BroughtBack {
     left: Vec<OwnedName>,
 }
 
-/// Steps 2 to 4, retries included. The proxy is kept under a temporary name as well, until the sandbox is back: as long as it is
-/// not alone in the retained directory, that tells `recover` its name.
+/// Steps 2 to 4, retries included. The proxy is kept under a temporary name as well, until the
+/// sandbox is back: as long as it is not alone in the retained directory, that tells `recover` its
+/// name.
 fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
@@ -194,7 +216,8 @@ fn bring_back(
         check_owner(sandbox, agent.uid)?;
         let received = sandbox.empty_retained(&retained).and_then(|left| {
             space::check(sandbox, &sandbox.place, &mut agent, Agent::measure)?;
-            receive(sandbox, &retained, &mut agent, policy, &mut report.progress).map(|built| (built, left))
+            receive(sandbox, &retained, &mut agent, policy, &mut report.progress)
+                .map(|built| (built, left))
         });
         match received {
             Ok((built, left)) => Ok(BroughtBack { agent, built, left }),
@@ -220,7 +243,8 @@ fn tell_left(sandbox: &Sandbox, report: &mut Report<'_>, left: &[OwnedName]) {
 fn check_owner(sandbox: &Sandbox, uid: u32) -> Result<(), Attempt> {
     match sandbox.found()? {
         Found::Theirs(owner) | Found::Other(owner) if owner != uid => {
-            let why = format!("it belongs to uid {owner}, but the switcher runs commands as uid {uid}");
+            let why =
+                format!("it belongs to uid {owner}, but the switcher runs commands as uid {uid}");
             Err(Error::refused(sandbox.path(), why).into())
         }
         _ => Ok(()),
@@ -275,8 +299,8 @@ pub struct Elsewhere<'a> {
     pub name: OwnedName,
 }
 
-/// Brings the files of a sandbox with a job to another place, another file system for example, where the sandbox's has no
-/// room. The sandbox stays as it is until [`Elsewhere::finish`].
+/// Brings the files of a sandbox with a job to another place, another file system for example,
+/// where the sandbox's has no room. The sandbox stays as it is until [`Elsewhere::finish`].
 pub fn bring_elsewhere<'a>(
     sandbox: &'a Sandbox,
     switcher: &Switcher,
@@ -295,7 +319,9 @@ pub fn bring_elsewhere<'a>(
             let (name, top) = to.create_dir()?;
             let built = Builder::new(top, to, name.name(), policy.links)
                 .map(|builder| builder.from_device(device))
-                .and_then(|builder| build(sandbox, &mut agent, builder, policy, &mut report.progress));
+                .and_then(|builder| {
+                    build(sandbox, &mut agent, builder, policy, &mut report.progress)
+                });
             match built {
                 Ok(built) => Ok((name, built)),
                 Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
@@ -319,11 +345,13 @@ impl Elsewhere<'_> {
     }
 }
 
-/// Steps 5 to 7: the data is at `.condor`. What goes wrong before it is back, another cleanup completes.
+/// Steps 5 to 7: the data is at `.condor`. What goes wrong before it is back, another cleanup
+/// completes.
 fn complete(sandbox: &Sandbox, mut agent: Agent, report: &mut Report<'_>) -> Result<()> {
     sweep_others(sandbox, &mut agent, report);
     agent.retire().map_err(|error| {
-        let why = format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox));
+        let why =
+            format!("the data is complete at {}; run condor_glexec_cleanup again", shown(sandbox));
         error.and_then(Err(Error::refused(sandbox.path(), why)))
     })?;
     sandbox.retained_to_sandbox()?;
@@ -339,7 +367,8 @@ fn complete(sandbox: &Sandbox, mut agent: Agent, report: &mut Report<'_>) -> Res
     Ok(())
 }
 
-/// Has the agent remove what the job user's side left beside the sandbox, and names what stays. What is a bystander's stays.
+/// Has the agent remove what the job user's side left beside the sandbox, and names what stays.
+/// What is a bystander's stays.
 fn sweep_others(sandbox: &Sandbox, agent: &mut Agent, report: &mut Report<'_>) {
     if sandbox.others_left_something() {
         let _ = agent.sweep();
@@ -347,8 +376,8 @@ fn sweep_others(sandbox: &Sandbox, agent: &mut Agent, report: &mut Report<'_>) {
     }
 }
 
-/// The same for a sandbox that is back, which has no retained proxy to call an agent with: it gets one for that. A failure
-/// changes nothing about the sandbox.
+/// The same for a sandbox that is back, which has no retained proxy to call an agent with: it gets
+/// one for that. A failure changes nothing about the sandbox.
 fn sweep_beside(sandbox: &Sandbox, switcher: &Switcher, report: &mut Report<'_>) {
     let owners = sandbox.owners_of_leftovers();
     if owners.is_empty() {
@@ -356,7 +385,9 @@ fn sweep_beside(sandbox: &Sandbox, switcher: &Switcher, report: &mut Report<'_>)
     }
     let retained = sandbox.open().and_then(|dir| sandbox.read_proxy(&dir, &sandbox.path()));
     let retained = retained.and_then(|proxy| sandbox.make_retained(&proxy));
-    if !retained.is_ok_and(|name| sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name)).is_ok()) {
+    if !retained
+        .is_ok_and(|name| sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name)).is_ok())
+    {
         return;
     }
     for owner in owners {

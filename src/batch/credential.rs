@@ -5,11 +5,11 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use crate::error::{Context as _, Error, Result};
-use crate::sys::{self, Kind};
+use error::{Context as _, Error, Result};
+use sys::{self, Kind};
 
 /// A credential is smaller: at most what one message to the agent holds.
-pub const LONGEST_PROXY: u64 = crate::wire::frame::CHUNK as u64;
+pub const LONGEST_PROXY: u64 = wire::frame::CHUNK as u64;
 
 /// Reads the credential at a path of the caller's, which may be a link.
 pub fn read_credential_at(path: &Path) -> Result<Vec<u8>> {
@@ -28,6 +28,9 @@ pub fn read_credential(file: File, path: &Path) -> Result<Vec<u8>> {
     match content.len() as u64 {
         0 => Err(Error::refused(path, "the proxy is empty")),
         1..=LONGEST_PROXY => Ok(content),
-        _ => Err(Error::refused(path, format!("it is larger than {LONGEST_PROXY} bytes: that is no proxy"))),
+        _ => Err(Error::refused(
+            path,
+            format!("it is larger than {LONGEST_PROXY} bytes: that is no proxy"),
+        )),
     }
 }

@@ -1,14 +1,16 @@
-//! By which words a sandbox and its job are known to others: the mark of the job's family, and the id in the log.
+//! By which words a sandbox and its job are known to others: the mark of the job's family, and the
+//! id in the log.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Kind, Name, Time, process};
+use error::{Context as _, Error, Result};
+use sys::{Dir, Kind, Name, Time, process};
 
-/// The value of the mark that every process of a job carries: the path of the retained directory, with no link in it, so that
-/// every way to name the sandbox gives the same. The directory itself may be gone.
+/// The value of the mark that every process of a job carries: the path of the retained directory,
+/// with no link in it, so that every way to name the sandbox gives the same. The directory itself
+/// may be gone.
 pub fn family_of(retained: &Path) -> Result<OsString> {
     let (Some(parent), Some(name)) = (retained.parent(), retained.file_name()) else {
         return Err(Error::refused(retained, "the retained proxy is in a directory of its own"));
@@ -17,15 +19,10 @@ pub fn family_of(retained: &Path) -> Result<OsString> {
     Ok(parent.join(name).into_os_string())
 }
 
-/// The sandbox whose retained proxy this is; of any other credential its own path.
-pub fn sandbox_of(credential: &Path) -> PathBuf {
-    let retained = credential.parent().unwrap_or(credential).as_os_str().as_bytes();
-    retained.strip_suffix(b".condor").map_or(credential.to_path_buf(), |path| OsStr::from_bytes(path).into())
-}
-
-/// The name under which the log follows a sandbox through setup, run, kills and cleanup: the caller's own (`GLEXEC_ID`), else
-/// what no other sandbox of this machine has or ever had: the inode of the directory in which the starter stands, and the
-/// moment when it was made, where the file system keeps that.
+/// The name under which the log follows a sandbox through setup, run, kills and cleanup: the
+/// caller's own (`GLEXEC_ID`), else what no other sandbox of this machine has or ever had: the
+/// inode of the directory in which the starter stands, and the moment when it was made, where the
+/// file system keeps that.
 pub fn request_of(retained: &Path) -> Option<String> {
     let parent = Dir::open(retained.parent()?).ok()?;
     let retained = retained.file_name()?.as_bytes();
@@ -35,7 +32,7 @@ pub fn request_of(retained: &Path) -> Option<String> {
 /// The same for the two names in an open directory.
 pub(super) fn request(parent: &Dir, sandbox: Name<'_>, retained: Name<'_>) -> Option<String> {
     if let Some(name) = std::env::var_os("GLEXEC_ID").filter(|name| !name.is_empty()) {
-        return Some(crate::shown::Shown::os(&name).to_string());
+        return Some(error::Shown::os(&name).to_string());
     }
     // It is the one of the two that is the batch user's; until a setup has moved it, the sandbox.
     let mut own = [sandbox, retained].into_iter().filter_map(|name| {

@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use error::{Context as _, Error, Result};
+use sys::{Errno, proc, process, signal};
+
 use super::agent::Called;
 use super::report::{Hunted, Report};
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::switcher::Switcher;
-use crate::error::{Context as _, Error, Result};
-use crate::sys::{Errno, proc, process, signal};
 
-/// So much longer than the grace an agent may be at work before ten idle limits count: it waits for those who do not end.
+/// So much longer than the grace an agent may be at work before ten idle limits count: it waits for
+/// those who do not end.
 const WORK: Duration = Duration::from_secs(60);
 
 /// Who is to get a signal.
@@ -21,7 +23,8 @@ const WORK: Duration = Duration::from_secs(60);
 pub enum Whom {
     /// One process.
     Process(i32),
-    /// A process of a job, or one above it that the switcher left there, and all that was started for the job.
+    /// A process of a job, or one above it that the switcher left there, and all that was started
+    /// for the job.
     Family(i32),
     /// All that was started for the job whose retained proxy this is.
     Sandbox,
@@ -44,8 +47,9 @@ pub struct Order {
     pub clean: bool,
 }
 
-/// Carries out an order, through one call of the switcher as `retained_proxy` says. `report` gets what the caller and the log want to
-/// know; for a family also, in `hunted`, what became of it. It is a failure if somebody is left.
+/// Carries out an order, through one call of the switcher as `retained_proxy` says. `report` gets
+/// what the caller and the log want to know; for a family also, in `hunted`, what became of it. It
+/// is a failure if somebody is left.
 pub fn kill(
     switcher: &Switcher,
     retained_proxy: &Path,
@@ -61,8 +65,8 @@ pub fn kill(
     Ok(verdict(report.hunted.insert(hunted), order.clean)?)
 }
 
-/// Whether a hunt has done what it was meant to: it is a failure if somebody is left, or if there was nobody to signal. With `clean`, also if
-/// something is left.
+/// Whether a hunt has done what it was meant to: it is a failure if somebody is left, or if there
+/// was nobody to signal. With `clean`, also if something is left.
 pub fn verdict(hunted: &Hunted, clean: bool) -> Result<()> {
     let Hunted { hunt, survivors, remains, .. } = hunted;
     match (hunt.left, hunt.processes) {
@@ -71,7 +75,10 @@ pub fn verdict(hunted: &Hunted, clean: bool) -> Result<()> {
         }
         (0, _) if clean && hunt.removed < hunt.remains => {
             let some = remains.join("; ");
-            return Err(Error::refused("account", format!("not all that it left could be removed: {some}")));
+            return Err(Error::refused(
+                "account",
+                format!("not all that it left could be removed: {some}"),
+            ));
         }
         (0, _) => return Ok(()),
         _ => {}
@@ -89,7 +96,9 @@ fn send(switcher: &Switcher, pid: i32, number: i32) -> Result<(), Attempt> {
     if let Some(held) = refuse_what_is_known(pid, switcher)? {
         // It can't hand a SIGSTOP on.
         let number = if number == signal::SIGSTOP { signal::SIGTSTP } else { number };
-        return Ok(signal::send(&held, number).at("signal the switcher,", format!("process {pid}"))?);
+        return Ok(
+            signal::send(&held, number).at("signal the switcher,", format!("process {pid}"))?
+        );
     }
     let [user, pid, number] = [process::user().to_string(), pid.to_string(), number.to_string()];
     let errand = ["signal", &user, &pid, &number].map(OsStr::new);
@@ -100,11 +109,13 @@ fn send(switcher: &Switcher, pid: i32, number: i32) -> Result<(), Attempt> {
     }
 }
 
-/// Refuses a process that is gone, or that this side can see not to be the job user's: no call of the switcher is needed for that. Gives back one
-/// that is a call of the switcher itself, which stays above its command as the caller's own process, and hands signals on.
+/// Refuses a process that is gone, or that this side can see not to be the job user's: no call of
+/// the switcher is needed for that. Gives back one that is a call of the switcher itself, which
+/// stays above its command as the caller's own process, and hands signals on.
 pub fn refuse_what_is_known(pid: i32, switcher: &Switcher) -> Result<Option<OwnedFd>> {
     let gone = || Error::refused(format!("process {pid}"), "there is no such process");
-    // Held, so that what is read is this one's; a kernel without pidfds still knows whether there is one.
+    // Held, so that what is read is this one's; a kernel without pidfds still knows whether there
+    // is one.
     let held = match process::open(pid) {
         Ok(held) => Some(held),
         Err(Errno::ESRCH) => return Err(gone()),
@@ -117,13 +128,19 @@ pub fn refuse_what_is_known(pid: i32, switcher: &Switcher) -> Result<Option<Owne
     if held.as_ref().is_some_and(|held| signal::send(held, 0) == Err(Errno::ESRCH)) {
         return Err(gone());
     }
-    // Whoever else's it is, only the switcher knows whether that is the job user: the sandbox's owner is what the job made of it.
+    // Whoever else's it is, only the switcher knows whether that is the job user: the sandbox's
+    // owner is what the job made of it.
     match owners {
         _ if is_switcher => Ok(held),
         // The agent knows the job below it.
         Some(_) if switcher.is_monitored_by(pid) => Ok(None),
-        Some([real, saved]) if [real, saved].iter().all(|uid| *uid == 0 || *uid == process::user()) => {
-            Err(Error::refused(format!("process {pid}"), format!("it is uid {real}'s, not the job user's")))
+        Some([real, saved])
+            if [real, saved].iter().all(|uid| *uid == 0 || *uid == process::user()) =>
+        {
+            Err(Error::refused(
+                format!("process {pid}"),
+                format!("it is uid {real}'s, not the job user's"),
+            ))
         }
         _ => Ok(None),
     }
@@ -139,12 +156,17 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
         _ => "ignore",
     };
     let retained = retained_proxy.parent().unwrap_or(retained_proxy);
-    if order.whom != Whom::Account && !retained.as_os_str().as_encoded_bytes().ends_with(b".condor") {
+    if order.whom != Whom::Account && !retained.as_os_str().as_encoded_bytes().ends_with(b".condor")
+    {
         let why = "it is not in a sandbox's retained directory (<sandbox>.condor), so there is no family to go with it";
         return Err(Error::refused(retained_proxy, why));
     }
     let root = match order.whom {
-        Whom::Account => return Ok(["hunt-account", &user, &number, &grace, remains].map(OsString::from).to_vec()),
+        Whom::Account => {
+            return Ok(["hunt-account", &user, &number, &grace, remains]
+                .map(OsString::from)
+                .to_vec());
+        }
         Whom::Process(root) | Whom::Family(root) => {
             let own = process::own_number();
             if root == own || process::ancestors(own).contains(&root) {
@@ -155,13 +177,20 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
         }
         Whom::Sandbox => "-".to_owned(),
     };
-    let mut errand = ["hunt", &user, &root, &number, &grace, &order.asks.to_string()].map(OsString::from).to_vec();
+    let mut errand = ["hunt", &user, &root, &number, &grace, &order.asks.to_string()]
+        .map(OsString::from)
+        .to_vec();
     errand.push(super::identity::family_of(retained)?);
     Ok(errand)
 }
 
 /// One call of the switcher for it.
-fn hunt(switcher: &Switcher, errand: &[OsString], retained_proxy: &Path, order: Order) -> Result<Hunted, Attempt> {
+fn hunt(
+    switcher: &Switcher,
+    errand: &[OsString],
+    retained_proxy: &Path,
+    order: Order,
+) -> Result<Hunted, Attempt> {
     let errand: Vec<&OsStr> = errand.iter().map(OsString::as_os_str).collect();
     let mut agent = Called::with(switcher, &errand, retained_proxy.as_os_str())?.hello()?;
     match agent.hunted(Duration::from_secs(order.grace.into()) + WORK) {

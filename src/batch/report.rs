@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::wire::{Dropped, Hunt, Totals};
+use wire::{Dropped, Hunt, Totals};
 
 /// Collected while a command works.
 pub struct Report<'a> {

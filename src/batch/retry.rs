@@ -1,9 +1,11 @@
 //! Calling the switcher again after a transient failure.
 
+use std::fmt;
+
+use error::Error;
+
 use super::report::Report;
 use super::switcher::Ended;
-use crate::error::Error;
-use std::fmt;
 
 /// How often, and how far apart, a failed call is repeated.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,8 @@ impl From<Error> for Attempt {
 /// Why a command failed, as far as its caller has to know: each has an exit status of its own.
 #[derive(Debug)]
 pub enum Failure {
-    /// What the caller asked for makes no sense, or its directory is not what it has to be; nothing was changed.
+    /// What the caller asked for makes no sense, or its directory is not what it has to be; nothing
+    /// was changed.
     BadInput(Error),
     /// It failed, and the same call would fail again.
     Hopeless(Error),
@@ -77,12 +80,14 @@ impl Failure {
 
     /// The failure, together with what failed while it was mended.
     #[must_use]
-    pub fn and_then(self, mending: crate::Result<()>) -> Self {
+    pub fn and_then(self, mending: error::Result<()>) -> Self {
         match self {
             Failure::BadInput(error) => Failure::BadInput(error.and_then(mending)),
             Failure::Hopeless(error) => Failure::Hopeless(error.and_then(mending)),
             Failure::Gone(error) => Failure::Gone(error.and_then(mending)),
-            Failure::RetriesUsedUp(error, calls) => Failure::RetriesUsedUp(error.and_then(mending), calls),
+            Failure::RetriesUsedUp(error, calls) => {
+                Failure::RetriesUsedUp(error.and_then(mending), calls)
+            }
         }
     }
 }
@@ -93,9 +98,10 @@ impl From<Error> for Failure {
     }
 }
 
-/// Makes calls until one works, one fails for good, or more than `max_retries` have failed. Before each pause the caller
-/// gets a line; before the first of these, and when it changes, another one with the cause: a starter shows the beginning of
-/// what it was told, if not all fits, as the reason why a job is held.
+/// Makes calls until one works, one fails for good, or more than `max_retries` have failed. Before
+/// each pause the caller gets a line; before the first of these, and when it changes, another one
+/// with the cause: a starter shows the beginning of what it was told, if not all fits, as the
+/// reason why a job is held.
 pub fn retrying<T>(
     patience: Patience,
     report: &mut Report<'_>,
@@ -120,12 +126,16 @@ pub fn retrying<T>(
             told = cause;
         }
         let seconds = pause(patience.min_delay, failures);
-        report.notice(&format!("Glexec exited with status {}; retrying in {seconds} seconds.", ended.code()));
+        report.notice(&format!(
+            "Glexec exited with status {}; retrying in {seconds} seconds.",
+            ended.code()
+        ));
         std::thread::sleep(std::time::Duration::from_secs(seconds));
     }
 }
 
-/// The next pause in seconds: the shortest one, times a random number from 1 to the failures so far, at most 100.
+/// The next pause in seconds: the shortest one, times a random number from 1 to the failures so
+/// far, at most 100.
 fn pause(min_delay: u64, failures: u32) -> u64 {
     min_delay.saturating_mul(u64::from(fastrand::u32(1..=failures.min(100))))
 }

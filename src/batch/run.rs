@@ -5,10 +5,11 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use error::{Error, Result};
+use sys::{Errno, namespace, process, signal};
+
 use super::sandbox::Sandbox;
 use super::switcher::Switcher;
-use crate::error::{Error, Result};
-use crate::sys::{Errno, namespace, process, signal};
 
 /// Why the switcher was not executed.
 #[derive(Debug)]
@@ -39,19 +40,27 @@ impl From<Error> for Failure {
     }
 }
 
-/// Executes the switcher in the place of this process. Descriptors 0, 1 and 2 are the job's business: nothing is read
-/// from them or written to them. Returns only the reason why it could not.
-pub fn run(sandbox: &Sandbox, switcher: &Switcher, wrapper: &OsStr, arguments: &[OsString]) -> Failure {
+/// Executes the switcher in the place of this process. Descriptors 0, 1 and 2 are the job's
+/// business: nothing is read from them or written to them. Returns only the reason why it could
+/// not.
+pub fn run(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    wrapper: &OsStr,
+    arguments: &[OsString],
+) -> Failure {
     let family = match family(sandbox, wrapper) {
         Ok(family) => family,
         Err(error) => return Failure::BadInput(error),
     };
     let path = sandbox.path();
     let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper];
-    let command = switcher.command(fixed.into_iter().chain(arguments.iter().map(OsString::as_os_str)));
+    let command =
+        switcher.command(fixed.into_iter().chain(arguments.iter().map(OsString::as_os_str)));
     signal::die_of_broken_pipes();
-    // The job does not outlive its starter. The kernel forgets this when a set-user-ID program such as sudo is executed
-    // (prctl(2), PR_SET_PDEATHSIG); the project's own switcher ends all that it has started.
+    // The job does not outlive its starter. The kernel forgets this when a set-user-ID program such
+    // as sudo is executed (prctl(2), PR_SET_PDEATHSIG); the project's own switcher ends all
+    // that it has started.
     let bound = namespace::die_with_parent(signal::SIGKILL);
     let cause = match bound.and_then(|()| process::enter(Path::new("/"))) {
         Ok(()) => process::execute_command(&command),

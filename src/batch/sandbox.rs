@@ -1,8 +1,9 @@
 //! The state of a sandbox, told from what is on disk; no journal.
 //!
-//! The directory that `<sandbox>` is before setup is `<sandbox>.condor` while the job has the sandbox, and `<sandbox>` again
-//! after cleanup: the same inode, in which a starter stands all the time. As `.condor` it holds the *retained proxy*, and is
-//! marked by its mode, 01700, which no sandbox has. An unmarked `.condor` of the batch user's holds a complete copy of the
+//! The directory that `<sandbox>` is before setup is `<sandbox>.condor` while the job has the
+//! sandbox, and `<sandbox>` again after cleanup: the same inode, in which a starter stands all the
+//! time. As `.condor` it holds the *retained proxy*, and is marked by its mode, 01700, which no
+//! sandbox has. An unmarked `.condor` of the batch user's holds a complete copy of the
 //! data, and wins.
 
 use std::collections::BTreeSet;
@@ -15,16 +16,17 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use error::{Context as _, Error, Result};
+use sys::fd::{self, Lock};
+use sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, attribute, process};
+use tree::beside::Place;
+
 use super::credential::read_credential;
 use super::identity::{family_of, request};
 use super::ticket::Ticket;
-use crate::error::{Context as _, Error, Result};
-use crate::sys::fd::{self, Lock};
-use crate::sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, attribute, process};
-use crate::tree;
-use crate::tree::beside::Place;
 
-/// The mode of the retained directory: nobody else enters it, and the sticky bit tells it from a sandbox.
+/// The mode of the retained directory: nobody else enters it, and the sticky bit tells it from a
+/// sandbox.
 pub const MARK: u32 = 0o1700;
 
 /// A child of a pilot that was killed may hold the pilot's lock until it executes its program.
@@ -50,7 +52,8 @@ pub struct Sandbox {
 pub enum Retained {
     /// Nothing: the sandbox is the batch user's, before or after a job.
     Absent,
-    /// Nothing, but a marked directory with a temporary name is beside it: a helper was killed while that had no other name.
+    /// Nothing, but a marked directory with a temporary name is beside it: a helper was killed
+    /// while that had no other name.
     Aside,
     /// The retained proxy: the sandbox is the data.
     Proxy,
@@ -75,11 +78,16 @@ impl Sandbox {
     /// The sandbox at an absolute path, with the name that its proxy has in it.
     pub fn find(path: &Path, proxy: &OsStr) -> Result<Self> {
         let proxy = OwnedName::new(proxy.as_bytes().to_vec()).ok_or_else(|| {
-            Error::refused(proxy, "the proxy is given as a file name inside the sandbox, without a directory")
+            Error::refused(
+                proxy,
+                "the proxy is given as a file name inside the sandbox, without a directory",
+            )
         })?;
         let place = Place::find(path)?;
         let retained = OwnedName::new([place.name.name().bytes(), b".condor"].concat())
-            .ok_or_else(|| Error::refused(path, "the sandbox's name is too long to make another one from it"))?;
+            .ok_or_else(|| {
+                Error::refused(path, "the sandbox's name is too long to make another one from it")
+            })?;
         Ok(Sandbox { place, proxy, retained, user: process::user() })
     }
 
@@ -108,14 +116,17 @@ impl Sandbox {
         family_of(&self.retained_path())
     }
 
-    /// The name under which the log follows what is done for this sandbox's job, while there is a retained directory.
+    /// The name under which the log follows what is done for this sandbox's job, while there is a
+    /// retained directory.
     pub fn request(&self) -> Option<String> {
         request(&self.place.parent, self.place.name.name(), self.retained.name())
     }
 
-    /// Lets no other pilot work on it as long as what is returned is kept: an error if one does. (A helper for starters does not ask.)
+    /// Lets no other pilot work on it as long as what is returned is kept: an error if one does. (A
+    /// helper for starters does not ask.)
     pub fn lock(&self) -> Result<Vec<File>> {
-        let own = [self.place.name.name(), self.retained.name()].map(|name| (self.place.path_of(name), name));
+        let own = [self.place.name.name(), self.retained.name()]
+            .map(|name| (self.place.path_of(name), name));
         let is_own = |name| {
             let found = self.place.parent.stat(name);
             found.is_ok_and(|found| found.kind() == Kind::Directory && found.uid() == self.user)
@@ -128,7 +139,9 @@ impl Sandbox {
         match self.place.parent.stat(self.place.name.name()) {
             Err(Errno::ENOENT) => Ok(Found::Nothing),
             // Whose it seems to be is the word of whoever mounted it.
-            Err(Errno::EXDEV) => Err(Error::refused(self.path(), "something is mounted on it; it was left alone")),
+            Err(Errno::EXDEV) => {
+                Err(Error::refused(self.path(), "something is mounted on it; it was left alone"))
+            }
             stat => {
                 let stat = stat.at("examine", self.path())?;
                 Ok(match stat.kind() {
@@ -146,7 +159,11 @@ impl Sandbox {
     pub fn retained(&self) -> Result<Retained> {
         let stat = match self.place.parent.stat(self.retained.name()) {
             Err(Errno::ENOENT) => {
-                return Ok(if self.marked_aside().is_empty() { Retained::Absent } else { Retained::Aside });
+                return Ok(if self.marked_aside().is_empty() {
+                    Retained::Absent
+                } else {
+                    Retained::Aside
+                });
             }
             stat => stat.at("examine", self.retained_path())?,
         };
@@ -157,14 +174,18 @@ impl Sandbox {
                 format!("it is not a directory of yours but uid {whose}'s; it was left alone"),
             ));
         }
-        if stat.mode() == MARK || self.is_of_shell_helpers()? { Ok(Retained::Proxy) } else { Ok(Retained::Data) }
+        if stat.mode() == MARK || self.is_of_shell_helpers()? {
+            Ok(Retained::Proxy)
+        } else {
+            Ok(Retained::Data)
+        }
     }
 
-    /// Whether the unmarked `.condor` was made by the shell helpers, which did not mark: it holds the proxy and nothing else,
-    /// and the sandbox is another user's.
+    /// Whether the unmarked `.condor` was made by the shell helpers, which did not mark: it holds
+    /// the proxy and nothing else, and the sandbox is another user's.
     ///
-    /// A helper of ours that was killed leaves the same where the sandbox holds nothing but the proxy; then the sandbox is
-    /// a complete copy as well.
+    /// A helper of ours that was killed leaves the same where the sandbox holds nothing but the
+    /// proxy; then the sandbox is a complete copy as well.
     fn is_of_shell_helpers(&self) -> Result<bool> {
         if !matches!(self.found()?, Found::Theirs(_)) {
             return Ok(false);
@@ -178,13 +199,17 @@ impl Sandbox {
         Ok((proxies, others) == (1, 0))
     }
 
-    /// As [`Sandbox::retained`], for who goes on from there: a marked directory with a temporary name gets the retained name
-    /// back, and one of the shell helpers its mark.
+    /// As [`Sandbox::retained`], for who goes on from there: a marked directory with a temporary
+    /// name gets the retained name back, and one of the shell helpers its mark.
     pub fn settle(&self) -> Result<Retained> {
         match self.retained()? {
             Retained::Aside => {
                 if let Some(name) = self.marked_aside().first() {
-                    let back = self.place.parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
+                    let back = self.place.parent.rename(
+                        name.name(),
+                        self.retained.name(),
+                        Rename::NoReplace,
+                    );
                     back.at("give its name back to", self.retained_path())?;
                 }
                 Ok(Retained::Proxy)
@@ -202,7 +227,8 @@ impl Sandbox {
         retained.set_mode(MARK).at("mark", self.retained_path())
     }
 
-    /// Takes away the mode that would read as a mark under the retained name; returns the mode from before.
+    /// Takes away the mode that would read as a mark under the retained name; returns the mode from
+    /// before.
     pub fn unmark(&self, sandbox: &Dir) -> Result<u32> {
         let mode = sandbox.stat_self().at("examine", self.path())?.mode();
         if mode == MARK {
@@ -223,7 +249,9 @@ impl Sandbox {
 
     /// Opens the sandbox, which must be the batch user's own.
     pub fn open(&self) -> Result<Dir> {
-        let dir = tree::open_dir(&self.place.parent, self.place.name.name(), || self.path().into_os_string())?;
+        let dir = tree::open_dir(&self.place.parent, self.place.name.name(), || {
+            self.path().into_os_string()
+        })?;
         let owner = dir.stat_self().at("examine", self.path())?.uid();
         if owner == self.user {
             Ok(dir)
@@ -244,7 +272,9 @@ impl Sandbox {
         let (name, dir) = self.place.create_dir()?;
         let path = self.place.path_of(name.name());
         // The mark comes last: what has it has a proxy.
-        let made = self.write_proxy(&dir, &path, proxy).and_then(|()| dir.set_mode(MARK).at("mark", &path));
+        let made = self
+            .write_proxy(&dir, &path, proxy)
+            .and_then(|()| dir.set_mode(MARK).at("mark", &path));
         made.inspect_err(|_| self.forget(&name)).map(|()| name)
     }
 
@@ -253,7 +283,7 @@ impl Sandbox {
         let path = path.join(self.proxy.name().os());
         let mut file = dir.create_file(self.proxy.name()).at("create the proxy", &path)?;
         file.write_all(proxy).at("write the proxy", &path)?;
-        crate::sys::fd::close(file.into()).at("write the proxy", &path)
+        sys::fd::close(file.into()).at("write the proxy", &path)
     }
 
     /// Replaces the proxy in a directory of the batch user's, shown as `path`.
@@ -263,29 +293,39 @@ impl Sandbox {
 
     /// Gives a temporary directory the retained name, which must be free.
     pub fn retain(&self, name: &OwnedName) -> Result<()> {
-        let renamed = self.place.parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
+        let renamed =
+            self.place.parent.rename(name.name(), self.retained.name(), Rename::NoReplace);
         renamed.at("create", self.retained_path())
     }
 
     /// Takes the retained name from its directory, which gets a temporary name.
     pub fn unretain(&self, name: &OwnedName) -> Result<()> {
-        let renamed = self.place.parent.rename(self.retained.name(), name.name(), Rename::NoReplace);
+        let renamed =
+            self.place.parent.rename(self.retained.name(), name.name(), Rename::NoReplace);
         renamed.at("rename", self.retained_path())
     }
 
     /// Gives the sandbox the retained name, which must be free.
     pub fn sandbox_to_retained(&self) -> Result<()> {
-        let renamed = self.place.parent.rename(self.place.name.name(), self.retained.name(), Rename::NoReplace);
+        let renamed = self.place.parent.rename(
+            self.place.name.name(),
+            self.retained.name(),
+            Rename::NoReplace,
+        );
         renamed.at("rename", self.path())
     }
 
     /// Gives what has the retained name the sandbox's, which must be free.
     pub fn retained_to_sandbox(&self) -> Result<()> {
-        let renamed = self.place.parent.rename(self.retained.name(), self.place.name.name(), Rename::NoReplace);
+        let renamed = self.place.parent.rename(
+            self.retained.name(),
+            self.place.name.name(),
+            Rename::NoReplace,
+        );
         renamed.map_err(|cause| {
             let why = format!(
                 "the data can't be put there ({cause}); all of it is in {}",
-                crate::shown::Shown::os(&self.retained_path())
+                error::Shown::os(&self.retained_path())
             );
             Error::refused(self.path(), why)
         })
@@ -307,12 +347,16 @@ impl Sandbox {
         tree::remove(&self.place.parent, self.retained.name(), &self.place.path)
     }
 
-    /// Makes the proxy in the retained directory a file of this helper's own, 0600, if it is anything else: a switcher refuses
-    /// other credentials.
+    /// Makes the proxy in the retained directory a file of this helper's own, 0600, if it is
+    /// anything else: a switcher refuses other credentials.
     pub fn secure_proxy(&self, retained: &Dir) -> Result<()> {
         let path = self.retained_path();
         match retained.stat(self.proxy.name()) {
-            Ok(stat) if stat.kind() == Kind::File && stat.mode() == 0o600 && stat.uid() == self.user => Ok(()),
+            Ok(stat)
+                if stat.kind() == Kind::File && stat.mode() == 0o600 && stat.uid() == self.user =>
+            {
+                Ok(())
+            }
             Ok(stat) if stat.kind() == Kind::File => {
                 let proxy = self.read_proxy(retained, &path)?;
                 self.replace_proxy(retained, &path, &proxy)
@@ -322,14 +366,18 @@ impl Sandbox {
         }
     }
 
-    /// Makes the retained directory ready for what comes back: nothing in it but the proxy, and none of the sandbox's
-    /// attributes. Returns the names of what can't be removed, such as another user's directory: each is new, and so in the way of
-    /// nothing. (A name that such a directory got before may have come to the job, and may come back from there.)
+    /// Makes the retained directory ready for what comes back: nothing in it but the proxy, and
+    /// none of the sandbox's attributes. Returns the names of what can't be removed, such as
+    /// another user's directory: each is new, and so in the way of nothing. (A name that such a
+    /// directory got before may have come to the job, and may come back from there.)
     pub fn empty_retained(&self, retained: &Dir) -> Result<Vec<OwnedName>> {
         let path = self.retained_path();
         // Where there are no tickets another helper may have made it the sandbox.
         if !self.is_retained(retained) {
-            return Err(Error::refused(path, "it is not there any more: another helper works on this sandbox"));
+            return Err(Error::refused(
+                path,
+                "it is not there any more: another helper works on this sandbox",
+            ));
         }
         attribute::strip(retained).at("remove the attributes of", &path)?;
         let again = || retained.again().at("open", &path);
@@ -364,7 +412,9 @@ impl Sandbox {
     /// The same, but for the ticket of the helper that asks.
     pub fn sweep_but(&self, ticket: Option<&Ticket<'_>>) {
         let kept = ticket.and_then(Ticket::name);
-        for name in self.place.leftovers_of(self.user).iter().filter(|name| Some(name.name()) != kept) {
+        for name in
+            self.place.leftovers_of(self.user).iter().filter(|name| Some(name.name()) != kept)
+        {
             self.forget(name);
         }
     }
@@ -381,29 +431,45 @@ impl Sandbox {
 
     /// The temporary names of all marked directories beside the sandbox.
     pub fn marked_aside(&self) -> Vec<OwnedName> {
-        self.place.leftovers_of(self.user).into_iter().filter(|name| self.is_marked(name.name())).collect()
+        self.place
+            .leftovers_of(self.user)
+            .into_iter()
+            .filter(|name| self.is_marked(name.name()))
+            .collect()
     }
 
-    /// As [`Sandbox::lock`], for what this user has left beside the sandbox: a living pilot may be making one of it.
+    /// As [`Sandbox::lock`], for what this user has left beside the sandbox: a living pilot may be
+    /// making one of it.
     pub fn lock_leftovers(&self) -> Result<Vec<File>> {
-        self.place.leftovers_of(self.user).iter().map(|name| lock(&self.place.path_of(name.name()))).collect()
+        self.place
+            .leftovers_of(self.user)
+            .iter()
+            .map(|name| lock(&self.place.path_of(name.name())))
+            .collect()
     }
 
-    /// Some of the other users who have left something beside the sandbox: not more than a few have worked on it.
+    /// Some of the other users who have left something beside the sandbox: not more than a few have
+    /// worked on it.
     pub fn owners_of_leftovers(&self) -> BTreeSet<u32> {
         let mut owners = BTreeSet::new();
         self.place.visit_leftovers(|_, owner| {
             if owner != self.user {
                 owners.insert(owner);
             }
-            if owners.len() < MOST_OWNERS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if owners.len() < MOST_OWNERS {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         owners
     }
 
     fn is_marked(&self, name: Name<'_>) -> bool {
         let stat = self.place.parent.stat(name);
-        stat.is_ok_and(|stat| stat.kind() == Kind::Directory && stat.uid() == self.user && stat.mode() == MARK)
+        stat.is_ok_and(|stat| {
+            stat.kind() == Kind::Directory && stat.uid() == self.user && stat.mode() == MARK
+        })
     }
 }
 
@@ -412,7 +478,8 @@ const LEFT: &str = ".glexec_left.";
 
 /// Gives an entry that can't be removed a name that no job chooses.
 fn set_aside(dir: &Dir, name: Name<'_>) -> sys::Result<OwnedName> {
-    let aside = OwnedName::new(format!("{LEFT}{:08x}", fastrand::u32(..)).into_bytes()).ok_or(Errno::EINVAL)?;
+    let aside = OwnedName::new(format!("{LEFT}{:08x}", fastrand::u32(..)).into_bytes())
+        .ok_or(Errno::EINVAL)?;
     dir.rename(name, aside.name(), Rename::NoReplace).map(|()| aside)
 }
 

@@ -1,7 +1,7 @@
 //! Before a job: gives the sandbox to the job user, and retains the proxy.
 //!
-//! O is the directory that `<sandbox>` is before; a starter may stand in it. At every moment one complete copy of the data is
-//! at `<sandbox>` or `<sandbox>.condor`:
+//! O is the directory that `<sandbox>` is before; a starter may stand in it. At every moment one
+//! complete copy of the data is at `<sandbox>` or `<sandbox>.condor`:
 //!
 //! 1. make a directory R with a copy of the proxy, marked; name it `.condor`;
 //! 2. the agent builds a complete copy J of the sandbox;
@@ -10,13 +10,18 @@
 //! 5. the agent names J `<sandbox>`;
 //! 6. O is marked: now `<sandbox>` is the data, and the job user's;
 //! 7. O's proxy is replaced by a file of this helper's own, 0600;
-//! 8. everything else in O is deleted, and then R, in the background if it is much. R holds the proxy, so that its name is
-//!    known as long as it is not alone in O.
+//! 8. everything else in O is deleted, and then R, in the background if it is much. R holds the
+//!    proxy, so that its name is known as long as it is not alone in O.
 //!
-//! The process that deletes holds the ticket ([`Ticket`]) of this helper: cleanup waits for it. Up to step 7 a failure puts
-//! everything back; a helper that is killed leaves what cleanup understands.
+//! The process that deletes holds the ticket ([`Ticket`]) of this helper: cleanup waits for it. Up
+//! to step 7 a failure puts everything back; a helper that is killed leaves what cleanup
+//! understands.
 
 use std::fs::File;
+
+use error::{Context as _, Error, Result};
+use sys::{Dir, Kind, OwnedName, file, process};
+use wire::{Dropped, Totals};
 
 use super::agent::{Agent, Called};
 use super::report::Report;
@@ -25,10 +30,6 @@ use super::sandbox::{Found, MARK, Retained, Sandbox};
 use super::space;
 use super::switcher::Switcher;
 use super::ticket::Ticket;
-use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Kind, OwnedName, file, process};
-use crate::tree;
-use crate::wire::{Dropped, Totals};
 
 /// What is deleted faster than a process is started: so many entries, with so many bytes.
 const QUICK_ENTRIES: u64 = 100;
@@ -46,16 +47,17 @@ pub fn setup(
     let (dir, proxy) = begin(sandbox, ticket.as_ref()).map_err(Failure::BadInput)?;
     let retained = retain(sandbox, &proxy)?;
     report.request = sandbox.request();
-    let (agent, moved) = match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
-        Ok(copied) => copied,
-        Err(failure) => {
-            // Retries that are used up are no reason to call once more.
-            if matches!(failure, Failure::Hopeless(_)) {
-                sweep_others(sandbox, switcher);
+    let (agent, moved) =
+        match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
+            Ok(copied) => copied,
+            Err(failure) => {
+                // Retries that are used up are no reason to call once more.
+                if matches!(failure, Failure::Hopeless(_)) {
+                    sweep_others(sandbox, switcher);
+                }
+                return Err(failure.and_then(sandbox.remove_retained()));
             }
-            return Err(failure.and_then(sandbox.remove_retained()));
-        }
-    };
+        };
     report.moved = Some(moved);
     hand_over(sandbox, switcher, agent, &dir, (&retained, &proxy))?;
     delete(sandbox, ticket, &dir, &retained, moved.0);
@@ -65,23 +67,29 @@ pub fn setup(
 /// Checks that there is a sandbox of ours to hand over. Returns what is at its retained name.
 fn examine(sandbox: &Sandbox) -> Result<Retained> {
     match (sandbox.found()?, sandbox.retained()?) {
-        (Found::Mine, retained @ (Retained::Absent | Retained::Aside | Retained::Proxy)) => Ok(retained),
-        (Found::Nothing, Retained::Absent) => Err(Error::refused(sandbox.path(), "there is no such directory")),
+        (Found::Mine, retained @ (Retained::Absent | Retained::Aside | Retained::Proxy)) => {
+            Ok(retained)
+        }
+        (Found::Nothing, Retained::Absent) => {
+            Err(Error::refused(sandbox.path(), "there is no such directory"))
+        }
         (Found::Theirs(_), Retained::Proxy) => {
             Err(Error::refused(sandbox.path(), "it is set up already; clean it up first"))
         }
-        (Found::Theirs(uid) | Found::Other(uid), Retained::Absent) => {
-            Err(Error::refused(sandbox.path(), format!("it is not a directory of yours but uid {uid}'s")))
-        }
+        (Found::Theirs(uid) | Found::Other(uid), Retained::Absent) => Err(Error::refused(
+            sandbox.path(),
+            format!("it is not a directory of yours but uid {uid}'s"),
+        )),
         (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
-            let why = "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
+            let why =
+                "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
             Err(Error::refused(sandbox.retained_path(), why))
         }
     }
 }
 
-/// Once no other helper works on it: opens the sandbox, and reads its proxy. What a setup that was killed before it had copied
-/// anything left behind is removed.
+/// Once no other helper works on it: opens the sandbox, and reads its proxy. What a setup that was
+/// killed before it had copied anything left behind is removed.
 fn begin(sandbox: &Sandbox, ticket: Option<&Ticket<'_>>) -> Result<(Dir, Vec<u8>)> {
     if examine(sandbox)? == Retained::Proxy {
         sandbox.remove_retained()?;
@@ -110,15 +118,17 @@ fn copy(
     let room = space::check(sandbox, &sandbox.place, &mut agent, |_| {
         tree::measure(top()?, sandbox.path().as_os_str(), &mut || ())
     });
-    let received = room.and_then(|()| top()).and_then(|top| agent.receive(top, &sandbox.place, &mut report.progress));
+    let received = room
+        .and_then(|()| top())
+        .and_then(|top| agent.receive(top, &sandbox.place, &mut report.progress));
     match received {
         Ok(moved) => Ok((agent, moved)),
         Err(error) => Err(agent.fail(error)),
     }
 }
 
-/// What a killed agent left is the job user's. Later there is no credential to call another agent with, which could remove
-/// it: unless this sandbox is set up again, it would stay for ever.
+/// What a killed agent left is the job user's. Later there is no credential to call another agent
+/// with, which could remove it: unless this sandbox is set up again, it would stay for ever.
 fn sweep_others(sandbox: &Sandbox, switcher: &Switcher) {
     if sandbox.others_left_something() {
         if let Some(mut agent) = call_once(sandbox, switcher) {
@@ -133,7 +143,8 @@ fn call_once(sandbox: &Sandbox, switcher: &Switcher) -> Option<Agent> {
     Called::new(switcher, sandbox.path().as_os_str()).ok()?.hello().ok()
 }
 
-/// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name that R had, and the proxy.
+/// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name that R had,
+/// and the proxy.
 fn hand_over(
     sandbox: &Sandbox,
     switcher: &Switcher,
@@ -152,7 +163,8 @@ fn hand_over(
         }
     };
     let moved = sandbox.sandbox_to_retained();
-    let published = moved.and_then(|()| agent.publish()).and_then(|()| check_published(sandbox, agent.uid));
+    let published =
+        moved.and_then(|()| agent.publish()).and_then(|()| check_published(sandbox, agent.uid));
     let done = published.and_then(|()| commit(sandbox, dir, proxy));
     let uid = agent.uid;
     agent.farewell();
@@ -174,7 +186,10 @@ fn hand_over(
 fn check_published(sandbox: &Sandbox, uid: u32) -> Result<()> {
     match sandbox.found()? {
         Found::Theirs(owner) if owner == uid => Ok(()),
-        _ => Err(Error::refused(sandbox.path(), format!("it is not the copy that uid {uid}'s agent says it is"))),
+        _ => Err(Error::refused(
+            sandbox.path(),
+            format!("it is not the copy that uid {uid}'s agent says it is"),
+        )),
     }
 }
 
@@ -188,11 +203,19 @@ fn commit(sandbox: &Sandbox, dir: &Dir, proxy: &[u8]) -> Result<()> {
     sandbox.replace_proxy(dir, &path, proxy)
 }
 
-/// Step 8: deletes the old data, and then the directory of the temporary name `retained`. The caller waits for it only where
-/// that is no time at all, or where there is no ticket that keeps a cleanup waiting.
-fn delete(sandbox: &Sandbox, ticket: Option<Ticket<'_>>, dir: &Dir, retained: &OwnedName, moved: Totals) {
+/// Step 8: deletes the old data, and then the directory of the temporary name `retained`. The
+/// caller waits for it only where that is no time at all, or where there is no ticket that keeps a
+/// cleanup waiting.
+fn delete(
+    sandbox: &Sandbox,
+    ticket: Option<Ticket<'_>>,
+    dir: &Dir,
+    retained: &OwnedName,
+    moved: Totals,
+) {
     let Totals { directories, files, symlinks, links, bytes, passed, attributes: _ } = moved;
-    let quick = directories + files + symlinks + links <= QUICK_ENTRIES && bytes.saturating_add(passed) <= QUICK_BYTES;
+    let quick = directories + files + symlinks + links <= QUICK_ENTRIES
+        && bytes.saturating_add(passed) <= QUICK_BYTES;
     let delete = || {
         // What can't be removed stays until cleanup says so.
         if let Ok(again) = dir.again() {
@@ -213,7 +236,8 @@ fn delete(sandbox: &Sandbox, ticket: Option<Ticket<'_>>, dir: &Dir, retained: &O
     }
 }
 
-/// Undoes steps 4 and 5. The agent may have named its copy, and may be gone: another one takes the name back.
+/// Undoes steps 4 and 5. The agent may have named its copy, and may be gone: another one takes the
+/// name back.
 fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Result<()> {
     let found = sandbox.found()?;
     if found == Found::Mine {
@@ -221,18 +245,19 @@ fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Resu
     }
     if !sandbox.is_retained(dir) {
         // Between two steps a bystander can take the retained name.
-        let why =
-            "somebody took this name; the sandbox is the job user's complete copy: clean it up once the name is free";
+        let why = "somebody took this name; the sandbox is the job user's complete copy: clean it up once the name is free";
         return Err(Error::refused(sandbox.retained_path(), why));
     }
     let published = found == Found::Theirs(uid);
     if published || sandbox.others_left_something() {
-        // What a killed agent left can be removed only while there is a credential to call another one with.
+        // What a killed agent left can be removed only while there is a credential to call another
+        // one with.
         with_usable_proxy(sandbox, dir, || {
             if let Some(mut agent) = call_once(sandbox, switcher) {
                 let _ = agent.sweep();
                 if published {
-                    // If it can't, the name is still taken, and the next line says where the data is.
+                    // If it can't, the name is still taken, and the next line says where the data
+                    // is.
                     let _ = agent.retire();
                 }
                 agent.farewell();
@@ -242,8 +267,8 @@ fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Resu
     sandbox.retained_to_sandbox()
 }
 
-/// Does something that needs a credential while the sandbox is the retained directory: a switcher may refuse one that others
-/// can read, as the sandbox's own may be.
+/// Does something that needs a credential while the sandbox is the retained directory: a switcher
+/// may refuse one that others can read, as the sandbox's own may be.
 fn with_usable_proxy(sandbox: &Sandbox, dir: &Dir, work: impl FnOnce()) {
     let proxy = dir.open_file(sandbox.proxy.name()).ok();
     let mode = |file: &File| file::stat(file).map(|found| found.mode());

@@ -1,15 +1,16 @@
 //! Whether there is room for a second copy of a sandbox.
 
+use error::{Context as _, Error, Result};
+use sys::space::{Space, shares_content};
+use tree::beside::Place;
+use wire::Needs;
+
 use super::agent::Agent;
 use super::sandbox::Sandbox;
-use crate::error::{Context as _, Error, Result};
-use crate::sys::space::{Space, shares_content};
-use crate::tree::beside::Place;
-use crate::wire::Needs;
 
-/// Refuses a transfer that can't succeed, before anything of it is done; but first what an earlier agent has left is removed.
-/// `needs` is asked only where it matters: a file system that is not half full has room for a second copy of everything on it.
-/// The copy is made at `to`.
+/// Refuses a transfer that can't succeed, before anything of it is done; but first what an earlier
+/// agent has left is removed. `needs` is asked only where it matters: a file system that is not
+/// half full has room for a second copy of everything on it. The copy is made at `to`.
 pub fn check(
     sandbox: &Sandbox,
     to: &Place,
@@ -26,7 +27,8 @@ pub fn check(
 }
 
 fn judge(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
-    let Some(space) = Space::around(&place.parent).at("find the free space around", &place.path)? else {
+    let Some(space) = Space::around(&place.parent).at("find the free space around", &place.path)?
+    else {
         return Ok(());
     };
     if space.free >= space.used && space.files_free >= space.files_used {

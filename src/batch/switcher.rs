@@ -1,4 +1,5 @@
-//! Calling the identity switcher: `<glexec> <absolute command> [argument…]`, with the credential in its environment.
+//! Calling the identity switcher: `<glexec> <absolute command> [argument…]`, with the credential in
+//! its environment.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,23 +14,21 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::identity::{request_of, sandbox_of};
+use command::log::sandbox_of_credential;
+use error::{Context as _, Error, Result, Shown};
+use sys::proc::Variable;
+use sys::process::{End, Inherited};
+use sys::{Errno, OwnedName, fd, proc, process, signal};
+use wire::{EXACT_STATUS, Halt};
+
+use super::identity::request_of;
 use super::retry::Attempt;
-use crate::error::{Context as _, Error, Result};
-use crate::shown::Shown;
-use crate::sys::proc::Variable;
-use crate::sys::process::{End, Inherited};
-use crate::sys::{Errno, OwnedName, fd, proc, process, signal};
-use crate::wire::Halt;
 
 /// The program behind the switcher, installed beside the helpers.
 const AGENT: &str = "condor_glexec_agent";
 
 /// The variable that names the credential.
 const CREDENTIAL: &str = "GLEXEC_CLIENT_CERT";
-
-/// The variable that has the project's own switcher end exactly as its payload does.
-pub const EXACT_STATUS: &str = "GLEXEC_EXACT_STATUS";
 
 /// The most that is passed on of what the switcher said.
 const LONGEST_SAYING: usize = 1000;
@@ -53,8 +52,8 @@ pub struct Switcher {
 }
 
 impl Switcher {
-    /// The switcher `program`, for the retained proxy at `credential`. A program without a slash is looked for in PATH.
-    /// `limit` is how long it may make no progress; zero is for ever.
+    /// The switcher `program`, for the retained proxy at `credential`. A program without a slash is
+    /// looked for in PATH. `limit` is how long it may make no progress; zero is for ever.
     pub fn new(program: &OsStr, credential: PathBuf, limit: Duration) -> Result<Self> {
         let program = match program.as_bytes() {
             [] => return Err(Error::refused(program, "the name of the switcher is empty")),
@@ -75,7 +74,8 @@ impl Switcher {
         })
     }
 
-    /// The same, with its calls in process groups of their own: what a terminal sends to its caller's does not end them.
+    /// The same, with its calls in process groups of their own: what a terminal sends to its
+    /// caller's does not end them.
     #[must_use]
     pub fn apart(self) -> Self {
         Switcher { is_apart: true, ..self }
@@ -104,13 +104,15 @@ impl Switcher {
         OwnedName::new(name.as_bytes().to_vec())
     }
 
-    /// The same; if it is the project's own and makes a new lease, then for this user, or not at all.
+    /// The same; if it is the project's own and makes a new lease, then for this user, or not at
+    /// all.
     #[must_use]
     pub fn for_user(self, user: u32) -> Self {
         Switcher { user: Some(user), ..self }
     }
 
-    /// The same for errands that take no time: an agent that was stopped does not keep its caller for long.
+    /// The same for errands that take no time: an agent that was stopped does not keep its caller
+    /// for long.
     #[must_use]
     pub fn hasty(&self) -> Self {
         const HASTE: Duration = Duration::from_secs(30);
@@ -128,24 +130,31 @@ impl Switcher {
         &self.program
     }
 
-    /// Whether a process of the calling user's is a call of this switcher, with this credential: one that stays above its command.
+    /// Whether a process of the calling user's is a call of this switcher, with this credential:
+    /// one that stays above its command.
     pub fn is_called_by(&self, pid: i32) -> bool {
-        let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        let identity =
+            |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         let program = identity(Path::new(&format!("/proc/{pid}/exe")));
         let is_ours = || proc::owners(pid) == Some([process::user(); 2]);
-        let credential =
-            || proc::variable(pid, CREDENTIAL) == Ok(Variable::Is(self.credential.as_os_str().as_bytes().to_vec()));
+        let credential = || {
+            proc::variable(pid, CREDENTIAL)
+                == Ok(Variable::Is(self.credential.as_os_str().as_bytes().to_vec()))
+        };
         program.is_some() && program == identity(&self.program) && is_ours() && credential()
     }
 
-    /// Whether a process is a sudo that stays above the job of this credential's sandbox, as its words tell.
+    /// Whether a process is a sudo that stays above the job of this credential's sandbox, as its
+    /// words tell.
     pub fn is_monitored_by(&self, pid: i32) -> bool {
-        let sandbox = sandbox_of(&self.credential);
-        let call = [self.agent.as_os_str(), OsStr::new("enter"), sandbox.as_os_str()].map(OsStr::as_bytes);
+        let sandbox = sandbox_of_credential(&self.credential);
+        let call =
+            [self.agent.as_os_str(), OsStr::new("enter"), sandbox.as_os_str()].map(OsStr::as_bytes);
         proc::is_named_sudo(pid) && proc::words(pid).windows(call.len()).any(|words| words == call)
     }
 
-    /// A call of the switcher for an errand of the agent's; to be made from a directory that every user can be in.
+    /// A call of the switcher for an errand of the agent's; to be made from a directory that every
+    /// user can be in.
     pub fn command<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(&self.agent).args(errand);
@@ -153,7 +162,9 @@ impl Switcher {
         // Otherwise gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");
         // For a switcher that has the same log.
-        if std::env::var_os("GLEXEC_HELPERS_LOG").is_some() && std::env::var_os("GLEXEC_ID").is_none() {
+        if std::env::var_os("GLEXEC_HELPERS_LOG").is_some()
+            && std::env::var_os("GLEXEC_ID").is_none()
+        {
             if let Some(request) = self.credential.parent().and_then(request_of) {
                 command.env("GLEXEC_ID", request);
             }
@@ -164,7 +175,8 @@ impl Switcher {
         command
     }
 
-    /// Starts a call that is killed when this process ends, with `input` as descriptor 0, in a session of its own. The caller waits for it.
+    /// Starts a call that is killed when this process ends, with `input` as descriptor 0, in a
+    /// session of its own. The caller waits for it.
     pub fn start_bound<'a>(
         &self,
         errand: impl IntoIterator<Item = &'a OsStr>,
@@ -176,16 +188,24 @@ impl Switcher {
         let mut command = self.command(errand);
         // The payload is not to know of its caller's, whatever the switcher lets through.
         command.env_remove("X509_USER_PROXY");
-        // The project's own switcher then ends as the payload does; whether that began is told on the socket.
+        // The project's own switcher then ends as the payload does; whether that began is told on
+        // the socket.
         command.env(EXACT_STATUS, "1");
         command.stdin(input).stdout(writer).stderr(again);
-        let child = process::start_bound(&mut command, inherited).at("execute the switcher", &self.program)?;
-        let held = process::open(process::number_of(&child)).at("hold the process of", &self.program)?;
+        let child = process::start_bound(&mut command, inherited)
+            .at("execute the switcher", &self.program)?;
+        let held =
+            process::open(process::number_of(&child)).at("hold the process of", &self.program)?;
         Ok(Bound { program: self.program.clone(), said, child, held })
     }
 
-    /// Starts a call. The switcher gets `input` as its descriptor 0 and a pipe of ours as 1 and 2: nothing of the caller's.
-    pub fn start<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>, input: Stdio) -> Result<Running> {
+    /// Starts a call. The switcher gets `input` as its descriptor 0 and a pipe of ours as 1 and 2:
+    /// nothing of the caller's.
+    pub fn start<'a>(
+        &self,
+        errand: impl IntoIterator<Item = &'a OsStr>,
+        input: Stdio,
+    ) -> Result<Running> {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(errand);
@@ -214,8 +234,9 @@ pub fn installed(name: &str) -> Result<PathBuf> {
 /// Looks for a program in PATH, as a shell would have done.
 pub fn search(name: &OsStr) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).map(|directory| directory.join(name)).find(|path| process::may_execute(path));
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|path| process::may_execute(path));
     found.ok_or(Errno::ENOENT).at("find in PATH", name)
 }
 
@@ -266,10 +287,12 @@ impl Bound {
         process::number_of(&self.child)
     }
 
-    /// Whether the payload's end can be told from this process's: it has become the payload, or it is a sudo that stays above it and ends as that does,
-    /// or the project's own. Another program of the caller's may say 128 + N for a signal.
+    /// Whether the payload's end can be told from this process's: it has become the payload, or it
+    /// is a sudo that stays above it and ends as that does, or the project's own. Another
+    /// program of the caller's may say 128 + N for a signal.
     pub fn ends_as_payload(&self) -> bool {
-        let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        let identity =
+            |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         if proc::owners(self.pid()) != Some([process::user(); 2]) {
             return true;
         }
@@ -277,7 +300,8 @@ impl Bound {
         own.is_some() && own == identity(Path::new(&format!("/proc/{}/exe", self.pid())))
     }
 
-    /// Kills the switcher's own process, if this user may; what is behind it ends with it, or when it is hunted.
+    /// Kills the switcher's own process, if this user may; what is behind it ends with it, or when
+    /// it is hunted.
     pub fn kill(&self) {
         let _ = signal::send(&self.held, signal::SIGKILL);
     }
@@ -287,9 +311,11 @@ impl Bound {
         let _ = signal::send(&self.held, signal::SIGCONT);
     }
 
-    /// Waits for its end, and kills it after so long. One that is root's, or has become its command, may live on.
+    /// Waits for its end, and kills it after so long. One that is root's, or has become its
+    /// command, may live on.
     pub fn end_within(mut self, patience: Duration) -> Ended {
-        let has_ended = |held: &OwnedFd, patience| process::wait_for_end(held, patience).unwrap_or(false);
+        let has_ended =
+            |held: &OwnedFd, patience| process::wait_for_end(held, patience).unwrap_or(false);
         let mut is_over = has_ended(&self.held, patience);
         if !is_over {
             self.kill();
@@ -300,7 +326,8 @@ impl Bound {
     }
 }
 
-/// What a switcher has said. Whoever outlives it may hold the pipe: what is there is taken, and no end is waited for.
+/// What a switcher has said. Whoever outlives it may hold the pipe: what is there is taken, and no
+/// end is waited for.
 fn said(pipe: &mut File) -> String {
     let mut said = [0; LONGEST_SAYING];
     let mut length = 0;
@@ -334,9 +361,14 @@ impl Ended {
     /// The failure that this end is.
     pub fn error(self) -> Error {
         let what = match self.status {
-            None => "the switcher did not end within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)".to_owned(),
-            Some(0) => "the switcher ended with status 0, but its command did not do its work".to_owned(),
-            Some(126) => "the switcher failed, status 126: the command could not be executed".to_owned(),
+            None => "the switcher did not end within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)"
+                .to_owned(),
+            Some(0) => {
+                "the switcher ended with status 0, but its command did not do its work".to_owned()
+            }
+            Some(126) => {
+                "the switcher failed, status 126: the command could not be executed".to_owned()
+            }
             Some(127) => "the switcher failed, status 127: the command was not found".to_owned(),
             Some(201) => "the switcher failed, status 201: client error".to_owned(),
             Some(202) => "the switcher failed, status 202: internal error".to_owned(),
@@ -349,7 +381,8 @@ impl Ended {
         Error::refused(self.program, why)
     }
 
-    /// Tells a failure that may pass from one that will not; `otherwise` is what the caller knows of the latter.
+    /// Tells a failure that may pass from one that will not; `otherwise` is what the caller knows
+    /// of the latter.
     pub fn attempt(self, otherwise: Option<Error>) -> Attempt {
         match (self.status, otherwise) {
             (Some(202 | 203), _) => Attempt::Transient(self),
@@ -361,6 +394,7 @@ impl Ended {
 
 /// What was said, as one line: it becomes part of a message.
 fn one_line(said: &[u8]) -> String {
-    let lines = said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let lines =
+        said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     lines.map(|line| Shown(line).to_string()).collect::<Vec<_>>().join("; ")
 }

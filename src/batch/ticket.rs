@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use error::{Error, Result};
+use sys::fd::{self, Lock};
+use sys::{Dir, Errno, Name, OwnedName};
+
 use super::sandbox::Sandbox;
-use crate::error::{Error, Result};
-use crate::sys::fd::{self, Lock};
-use crate::sys::{Dir, Errno, Name, OwnedName};
 
 /// Longer than any deletion.
 const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Keeps the other helpers of this user from a sandbox as long as it, or a copy of its descriptor, is open: an empty directory
-/// with a temporary name, locked (flock(2)). No other user can open it, and so none can lock it.
+/// Keeps the other helpers of this user from a sandbox as long as it, or a copy of its descriptor,
+/// is open: an empty directory with a temporary name, locked (flock(2)). No other user can open it,
+/// and so none can lock it.
 #[derive(Debug)]
 pub struct Ticket<'a> {
     sandbox: &'a Sandbox,
@@ -22,10 +24,12 @@ pub struct Ticket<'a> {
 }
 
 impl<'a> Ticket<'a> {
-    /// Takes one, or is refused by a helper that has one. None where no other could see it: the file system has no locks, the
-    /// directory that the sandbox is in can't be listed, or there is no room.
+    /// Takes one, or is refused by a helper that has one. None where no other could see it: the
+    /// file system has no locks, the directory that the sandbox is in can't be listed, or there
+    /// is no room.
     ///
-    /// Who takes one locks it first, and then looks for others: so of two at least one sees the other.
+    /// Who takes one locks it first, and then looks for others: so of two at least one sees the
+    /// other.
     pub fn take(sandbox: &'a Sandbox) -> Result<Option<Self>> {
         let ticket = match sandbox.place.create_dir() {
             Ok((name, dir)) => Some(Ticket { sandbox, name: Some(name), dir }),
@@ -45,7 +49,8 @@ impl<'a> Ticket<'a> {
         Ok(ticket.filter(|_| is_seen && matches!(locked, Some(Ok(_)))))
     }
 
-    /// As [`Ticket::take`], after waiting for each helper that has one, at most so long; zero is without a limit.
+    /// As [`Ticket::take`], after waiting for each helper that has one, at most so long; zero is
+    /// without a limit.
     pub fn wait_for(sandbox: &'a Sandbox, limit: Duration) -> Result<Option<Self>> {
         let limit = if limit.is_zero() { NO_LIMIT } else { limit };
         for name in sandbox.place.leftovers_of(sandbox.user()) {
@@ -88,5 +93,8 @@ fn wait(sandbox: &Sandbox, name: Name<'_>, limit: Duration) -> Result<()> {
 }
 
 fn refused(sandbox: &Sandbox) -> Error {
-    Error::refused(sandbox.path(), "another helper works on it, or still deletes what was in it before the job")
+    Error::refused(
+        sandbox.path(),
+        "another helper works on it, or still deletes what was in it before the job",
+    )
 }

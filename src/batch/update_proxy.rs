@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
+use error::{Context as _, Error, Result};
+use sys::{Dir, Errno, Name};
+
 use super::agent::Called;
 use super::credential::read_credential;
 use super::retry::Attempt;
 use super::sandbox::{Found, Retained, Sandbox};
 use super::switcher::Switcher;
-use crate::error::{Context as _, Error, Result};
-use crate::sys::{Dir, Errno, Name};
 
 /// Replaces the proxies of a sandbox by the file at `new`, which is removed, whatever comes of it.
 ///
-/// Without a switcher only the copies that this user can reach are replaced: the retained one of a sandbox that is set
-/// up, or the one in a sandbox that is not. A failure to replace the job's copy does not keep the retained one from being renewed: a
-/// job that puts a directory in the place of its proxy must not let the pilot's own expire.
+/// Without a switcher only the copies that this user can reach are replaced: the retained one of a
+/// sandbox that is set up, or the one in a sandbox that is not. A failure to replace the job's copy
+/// does not keep the retained one from being renewed: a job that puts a directory in the place of
+/// its proxy must not let the pilot's own expire.
 pub fn update_proxy(sandbox: &Sandbox, switcher: Option<&Switcher>, new: &Path) -> Result<()> {
     let (Some(directory), Some(name)) = (new.parent(), new.file_name()) else {
         return Err(Error::refused(new, "the new proxy is a file"));
@@ -40,7 +42,8 @@ pub fn update_proxy(sandbox: &Sandbox, switcher: Option<&Switcher>, new: &Path) 
     }
 }
 
-/// Removes the file with a new proxy that could not be used: its caller counts on it that it is gone, whatever came of it.
+/// Removes the file with a new proxy that could not be used: its caller counts on it that it is
+/// gone, whatever came of it.
 pub fn consume(new: &Path) {
     let _ = std::fs::remove_file(new);
 }
@@ -49,10 +52,17 @@ pub fn consume(new: &Path) {
 fn refuse_own(sandbox: &Sandbox, holder: &Dir, name: Name<'_>, new: &Path) -> Result<()> {
     let of_holder = holder.stat_self().at("examine the directory of", new)?.identity();
     let parent = &sandbox.place.parent;
-    let retained = sandbox.open_retained().and_then(|dir| dir.stat_self().at("examine", sandbox.retained_path()));
+    let retained = sandbox
+        .open_retained()
+        .and_then(|dir| dir.stat_self().at("examine", sandbox.retained_path()));
     let own = [parent.stat(sandbox.place.name.name()).ok(), retained.ok()];
-    if name == sandbox.proxy.name() && own.into_iter().flatten().any(|stat| stat.identity() == of_holder) {
-        return Err(Error::refused(new, "the new proxy is the very file that it is to replace; it was left alone"));
+    if name == sandbox.proxy.name()
+        && own.into_iter().flatten().any(|stat| stat.identity() == of_holder)
+    {
+        return Err(Error::refused(
+            new,
+            "the new proxy is the very file that it is to replace; it was left alone",
+        ));
     }
     Ok(())
 }
@@ -71,11 +81,11 @@ pub fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -
                 return Err(Error::refused(sandbox.credential(), why));
             }
             let of_job = match (found, switcher) {
-                // A setup was killed before the sandbox changed hands, or a cleanup when it was all but done: the next
-                // one takes this copy.
-                (Found::Mine, _) => {
-                    sandbox.open().and_then(|dir| sandbox.replace_proxy(&dir, &sandbox.path(), content))
-                }
+                // A setup was killed before the sandbox changed hands, or a cleanup when it was all
+                // but done: the next one takes this copy.
+                (Found::Mine, _) => sandbox
+                    .open()
+                    .and_then(|dir| sandbox.replace_proxy(&dir, &sandbox.path(), content)),
                 (_, Some(switcher)) => replace_jobs(sandbox, switcher, found, content),
                 (_, None) => Ok(()),
             };
@@ -89,21 +99,33 @@ pub fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -
             let why = "a setup or cleanup was interrupted: run condor_glexec_cleanup first";
             Err(Error::refused(sandbox.retained_path(), why))
         }
-        (Retained::Absent, _) => {
-            Err(Error::refused(sandbox.path(), "it is no sandbox of yours, and none that is set up"))
-        }
+        (Retained::Absent, _) => Err(Error::refused(
+            sandbox.path(),
+            "it is no sandbox of yours, and none that is set up",
+        )),
     }
 }
 
 /// Replaces the copy in the sandbox, as the job user.
-fn replace_jobs(sandbox: &Sandbox, switcher: &Switcher, found: Found, content: &[u8]) -> Result<()> {
+fn replace_jobs(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    found: Found,
+    content: &[u8],
+) -> Result<()> {
     let Found::Theirs(owner) = found else {
-        return Err(Error::refused(sandbox.path(), "the job has no directory of that name any more"));
+        return Err(Error::refused(
+            sandbox.path(),
+            "the job has no directory of that name any more",
+        ));
     };
     let called = Called::new(switcher, sandbox.path().as_os_str())?;
     let mut agent = called.hello().map_err(Attempt::error)?;
     if agent.uid != owner {
-        let why = format!("it belongs to uid {owner}, but the switcher runs commands as uid {}", agent.uid);
+        let why = format!(
+            "it belongs to uid {owner}, but the switcher runs commands as uid {}",
+            agent.uid
+        );
         return Err(Error::refused(sandbox.path(), why));
     }
     match agent.put_proxy(sandbox.proxy.name(), content) {

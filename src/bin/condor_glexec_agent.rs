@@ -1,8 +1,6 @@
-//! `condor_glexec_agent`: see [`glexec_helpers::cli::agent`].
+//! `condor_glexec_agent`: see [`agent::agent_command`].
 #![forbid(unsafe_code)]
 
-use glexec_helpers::cli;
-
 fn main() -> std::process::ExitCode {
-    cli::as_the_caller("condor_glexec_agent", 1, cli::agent::main)
+    command::as_the_caller("condor_glexec_agent", 1, agent::agent_command::main)
 }

@@ -1,8 +1,7 @@
 //! `condor_glexec_cleanup`: see [`glexec_helpers::cli::cleanup`].
-#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 
 fn main() -> std::process::ExitCode {
-    cli::as_the_caller("condor_glexec_cleanup", 1, cli::cleanup::main)
+    command::as_the_caller("condor_glexec_cleanup", 1, cli::cleanup::main)
 }

@@ -1,8 +1,7 @@
 //! `condor_glexec_kill`: see [`glexec_helpers::cli::kill`].
-#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 
 fn main() -> std::process::ExitCode {
-    cli::as_the_caller("condor_glexec_kill", 1, cli::kill::main)
+    command::as_the_caller("condor_glexec_kill", 1, cli::kill::main)
 }

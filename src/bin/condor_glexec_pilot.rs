@@ -1,8 +1,7 @@
 //! `condor_glexec_pilot`: see [`glexec_helpers::cli::pilot`].
-#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 
 fn main() -> std::process::ExitCode {
-    cli::as_the_caller("condor_glexec_pilot", 240, cli::pilot::main)
+    command::as_the_caller("condor_glexec_pilot", 240, cli::pilot::main)
 }

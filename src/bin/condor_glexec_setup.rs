@@ -1,8 +1,7 @@
 //! `condor_glexec_setup`: see [`glexec_helpers::cli::setup`].
-#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 
 fn main() -> std::process::ExitCode {
-    cli::as_the_caller("condor_glexec_setup", 1, cli::setup::main)
+    command::as_the_caller("condor_glexec_setup", 1, cli::setup::main)
 }

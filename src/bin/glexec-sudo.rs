@@ -1,6 +1,6 @@
-//! `glexec-sudo`: see [`glexec_helpers::cli::glexec_sudo`].
+//! `glexec-sudo`: see [`glexec_sudo::command`].
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    glexec_helpers::cli::glexec_sudo::main()
+    glexec_sudo::command::main()
 }

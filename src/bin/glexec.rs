@@ -1,8 +1,6 @@
-//! `glexec`: see [`glexec_helpers::cli::glexec`].
+//! `glexec`: see [`glexec::command`].
 #![forbid(unsafe_code)]
 
-use glexec_helpers::cli;
-
 fn main() -> std::process::ExitCode {
-    cli::as_the_caller("glexec", 202, cli::glexec::main)
+    command::as_the_caller("glexec", 202, glexec::command::main)
 }

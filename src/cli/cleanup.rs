@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use error::Shown;
+use wire::Links;
+
 use super::{Exit, Status};
 use crate::batch::Report;
 use crate::batch::cleanup::{self, Ends, Policy};
-use crate::shown::Shown;
-use crate::wire::Links;
 
 /// The command's definition.
 pub fn definition() -> clap::Command {

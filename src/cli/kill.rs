@@ -7,24 +7,27 @@ use std::process::ExitCode;
 use anyhow::{anyhow, bail};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches};
+use command::log::sandbox_of_credential;
+use error::Shown;
 use serde_json::{Value, json};
+use sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
+use wire::Hunt;
 
 use super::Exit;
-use crate::batch::identity::{request_of, sandbox_of};
+use crate::batch::identity::request_of;
 use crate::batch::kill::{self, Order, Whom};
 use crate::batch::report::Hunted;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Report};
-use crate::shown::Shown;
-use crate::sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
-use crate::wire::Hunt;
 
 /// What plain calls with SIGKILL do: `process` or `family`.
 const NAME: &str = "GLEXEC_HELPERS_KILL";
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
-    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
     super::define(
         "condor_glexec_kill",
         "Sends a signal to a process of the job user's, or to a whole family.",
@@ -90,15 +93,23 @@ fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
     let patience = super::patience(max_retries, min_delay)?;
     let order = order(&matches, pid, signal_number(signal)?)?;
     // The switcher is called from the root directory.
-    let proxy = std::path::absolute(proxy).map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(proxy)))?;
-    report.about = sandbox_of(&proxy);
+    let proxy = std::path::absolute(proxy)
+        .map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(proxy)))?;
+    report.about = sandbox_of_credential(&proxy);
     report.request = proxy.parent().and_then(request_of);
     let switcher = Switcher::new(glexec, proxy.clone(), super::idle_limit()?)?;
     match order.whom {
         Whom::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
-            // Of a family that was ended for another of its processes, there is nobody left to call the switcher for.
+            // Of a family that was ended for another of its processes, there is nobody left to call
+            // the switcher for.
             kill::refuse_what_is_known(pid, &switcher).map_err(Failure::Hopeless)?;
-            kill::kill(&switcher, &proxy, Order { whom: Whom::Family(pid), ..order }, patience, report)?;
+            kill::kill(
+                &switcher,
+                &proxy,
+                Order { whom: Whom::Family(pid), ..order },
+                patience,
+                report,
+            )?;
         }
         Whom::Process(_) => kill::kill(&switcher, &proxy, order, patience, report)?,
         _ => {
@@ -124,7 +135,9 @@ fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<Order
         (true, ..) => Whom::Family(process(pid)?),
         (_, true, _, true) => Whom::Sandbox,
         (_, _, true, true) => Whom::Account,
-        (_, true, ..) | (_, _, true, _) => bail!("<pid> is - with --sandbox and --account: '{}'", Shown::os(pid)),
+        (_, true, ..) | (_, _, true, _) => {
+            bail!("<pid> is - with --sandbox and --account: '{}'", Shown::os(pid))
+        }
         _ => Whom::Process(process(pid)?),
     };
     let grace: Option<&OsString> = matches.get_one("grace");
@@ -158,7 +171,8 @@ fn line(hunted: &Hunted) -> String {
         number => format!("sent {} to", signal::name(number)),
     };
     let whose = if *account { "the account" } else { "1 family" };
-    let (processes, rounds) = (counted(*processes, "process", "es"), counted(*rounds, "round", "s"));
+    let (processes, rounds) =
+        (counted(*processes, "process", "es"), counted(*rounds, "round", "s"));
     let mut line = format!("{did} {processes} of {whose} in {rounds}; {left} left");
     if *untold > 0 {
         let whom = counted(*untold, "process", "es");
@@ -166,7 +180,8 @@ fn line(hunted: &Hunted) -> String {
     }
     if *account && *found > 0 {
         let more = if remains.len() as u64 == *found { "" } else { ", and others" };
-        line += &format!("; it left {found} behind, {removed} removed: {}{more}", remains.join(", "));
+        line +=
+            &format!("; it left {found} behind, {removed} removed: {}{more}", remains.join(", "));
     }
     line
 }
@@ -179,7 +194,8 @@ fn counted(number: u64, what: &str, more: &str) -> String {
 pub fn json(hunted: &Hunted) -> Value {
     let Hunted { signal: number, account, hunt, survivors, remains } = hunted;
     let Hunt { processes, rounds, untold, left, remains: found, removed } = hunt;
-    let survivors: Vec<Value> = survivors.iter().map(|(pid, text)| json!({ "pid": pid, "why": text })).collect();
+    let survivors: Vec<Value> =
+        survivors.iter().map(|(pid, text)| json!({ "pid": pid, "why": text })).collect();
     let mut line = json!({
         "signal": signal::name(*number), "whose": if *account { "account" } else { "family" },
         "processes": processes, "rounds": rounds, "untold": untold, "left": left, "some_left": survivors,
@@ -200,5 +216,7 @@ fn process(text: &OsStr) -> anyhow::Result<i32> {
 
 fn signal_number(text: &OsStr) -> anyhow::Result<i32> {
     let number = text.to_str().and_then(signal::parse);
-    number.ok_or_else(|| anyhow!("<signal> is neither a signal's number nor its name: '{}'", Shown::os(text)))
+    number.ok_or_else(|| {
+        anyhow!("<signal> is neither a signal's number nor its name: '{}'", Shown::os(text))
+    })
 }

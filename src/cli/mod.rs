@@ -1,14 +1,9 @@
 //! The edge: arguments, help texts, exit statuses, and what a person reads.
 //!
-//! Arguments are bytes. Options stand before the first positional argument; nothing after that is ever parsed. A usage
-//! error is one line on standard error and exit status 1.
-#![forbid(unsafe_code)]
+//! Arguments are bytes. Options stand before the first positional argument; nothing after that is
+//! ever parsed. A usage error is one line on standard error and exit status 1.
 
-pub mod agent;
 pub mod cleanup;
-pub mod glexec;
-pub mod glexec_sudo;
-pub mod job_wrapper;
 
 pub mod kill;
 mod log;
@@ -18,7 +13,6 @@ pub mod setup;
 pub mod update_proxy;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -26,10 +20,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
+use command::say;
+use error::Shown;
 
 use crate::batch::{Failure, Patience, Report, run as batch_run};
-use crate::shown::Shown;
-use crate::sys;
 
 /// The exit statuses of the helpers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +62,8 @@ impl From<anyhow::Error> for Exit {
     }
 }
 
-impl From<crate::Error> for Exit {
-    fn from(error: crate::Error) -> Self {
+impl From<error::Error> for Exit {
+    fn from(error: error::Error) -> Self {
         Exit { status: Status::BadInput, error: error.into() }
     }
 }
@@ -96,21 +90,12 @@ impl From<batch_run::Failure> for Exit {
     }
 }
 
-/// Runs a program, unless its file gives it more rights than its caller has (set-user-ID, set-group-ID, capabilities): a caller of
-/// less would have it write where it may not itself. `status` is that of a program that refuses.
-pub fn as_the_caller(name: &str, status: u8, main: impl FnOnce() -> ExitCode) -> ExitCode {
-    if sys::process::has_rights_of_its_file() {
-        say(
-            name,
-            "it has been made set-user-ID or set-group-ID, or given capabilities, and works for its caller alone: chmod u-s,g-s and setcap -r",
-        );
-        return ExitCode::from(status);
-    }
-    main()
-}
-
-/// Runs a command of the batch user's: its arguments as words, its end as an exit status and at most one line.
-fn command(definition: Command, body: impl FnOnce(Vec<OsString>, &mut Report<'_>) -> Result<(), Exit>) -> ExitCode {
+/// Runs a command of the batch user's: its arguments as words, its end as an exit status and at
+/// most one line.
+fn command(
+    definition: Command,
+    body: impl FnOnce(Vec<OsString>, &mut Report<'_>) -> Result<(), Exit>,
+) -> ExitCode {
     command_with_options(definition, |matches, report| body(words(&matches), report))
 }
 
@@ -127,7 +112,8 @@ fn command_with_options(
         Err(status) => return status,
     };
     // What else the caller left open is neither ours nor the switcher's.
-    let sealed = sys::fd::close_above_2_on_exec().context("cannot close the caller's other descriptors");
+    let sealed =
+        sys::fd::close_above_2_on_exec().context("cannot close the caller's other descriptors");
     let mut notice = notice;
     let mut report = Report::new(&mut notice);
     let ended = sealed.map_err(Exit::from).and_then(|()| body(matches, &mut report));
@@ -139,7 +125,8 @@ fn command_with_options(
         say(&name, error);
     }
     let took = started.elapsed();
-    let operation = log::Operation { helper: &name, report: &report, took, status: Some(status as u8), error };
+    let operation =
+        log::Operation { helper: &name, report: &report, took, status: Some(status as u8), error };
     if let Err(warning) = log::write(&operation) {
         say(&name, warning);
     }
@@ -157,7 +144,12 @@ fn creating_command(
 }
 
 /// Defines a command that takes the positional arguments of these names.
-fn define(name: &'static str, about: &'static str, help: &'static str, positional: &[&'static str]) -> Command {
+fn define(
+    name: &'static str,
+    about: &'static str,
+    help: &'static str,
+    positional: &[&'static str],
+) -> Command {
     let values = Arg::new("words")
         .value_names(positional.iter().copied())
         .num_args(positional.len())
@@ -192,8 +184,12 @@ fn words(matches: &ArgMatches) -> Vec<OsString> {
     matches.get_many("words").unwrap_or_default().cloned().collect()
 }
 
-/// What the arguments say, or the exit status after help, the version, or one line about a usage error.
-fn parse(definition: Command, arguments: impl Iterator<Item = OsString>) -> Result<ArgMatches, ExitCode> {
+/// What the arguments say, or the exit status after help, the version, or one line about a usage
+/// error.
+fn parse(
+    definition: Command,
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<ArgMatches, ExitCode> {
     let name = definition.get_name().to_owned();
     parse_with(definition, arguments).map_err(|unparsed| match unparsed {
         Unparsed::Shown => Status::Success.into(),
@@ -213,10 +209,18 @@ enum Unparsed {
 }
 
 /// As [`parse`], for who says it in a way of its own.
-fn parse_with(definition: Command, arguments: impl Iterator<Item = OsString>) -> Result<ArgMatches, Unparsed> {
+fn parse_with(
+    definition: Command,
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<ArgMatches, Unparsed> {
     let arguments: Vec<OsString> = arguments.collect();
     let asked = arguments.get(1).and_then(|name| definition.find_subcommand(name));
-    let usage = asked.unwrap_or(&definition).clone().render_usage().to_string().replace("Usage: ", "usage: ");
+    let usage = asked
+        .unwrap_or(&definition)
+        .clone()
+        .render_usage()
+        .to_string()
+        .replace("Usage: ", "usage: ");
     match definition.try_get_matches_from(arguments) {
         Ok(matches) => Ok(matches),
         Err(error) if !error.use_stderr() => {
@@ -226,9 +230,9 @@ fn parse_with(definition: Command, arguments: impl Iterator<Item = OsString>) ->
         Err(error) => {
             use clap::error::{ContextKind, ContextValue, ErrorKind};
             let what = match error.kind() {
-                ErrorKind::MissingRequiredArgument | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
-                    "too few arguments"
-                }
+                ErrorKind::MissingRequiredArgument
+                | ErrorKind::WrongNumberOfValues
+                | ErrorKind::TooFewValues => "too few arguments",
                 ErrorKind::TooManyValues => "too many arguments",
                 ErrorKind::UnknownArgument => "unknown option, or too many arguments",
                 ErrorKind::InvalidSubcommand | ErrorKind::MissingSubcommand => {
@@ -249,11 +253,6 @@ fn parse_with(definition: Command, arguments: impl Iterator<Item = OsString>) ->
     }
 }
 
-/// One line on standard error. A caller that does not listen is no reason to fail.
-fn say(name: &str, line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{name}: {line}");
-}
-
 /// The line for a caller that is no failure; it stands alone, as the starters know it.
 fn notice(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
@@ -262,20 +261,26 @@ fn notice(line: &str) {
 /// So many descriptors a walk of two trees and a conversation need at least.
 const FEWEST_DESCRIPTORS: u64 = 32;
 
-/// Lets this process have as many descriptors as its hard limit allows, which must be enough; returns its soft limit from
-/// before. Trees are not walked half-way, and then there is no descriptor left to remove what was made.
+/// Lets this process have as many descriptors as its hard limit allows, which must be enough;
+/// returns its soft limit from before. Trees are not walked half-way, and then there is no
+/// descriptor left to remove what was made.
 fn enough_descriptors() -> anyhow::Result<u64> {
     let before = sys::fd::raise_limit().context("cannot raise the limit of open files")?;
     let limit = sys::fd::soft_limit().context("cannot read the limit of open files")?;
     if limit < FEWEST_DESCRIPTORS {
-        bail!("the hard limit of open files is {limit}, and {FEWEST_DESCRIPTORS} are needed: raise it (ulimit -Hn)");
+        bail!(
+            "the hard limit of open files is {limit}, and {FEWEST_DESCRIPTORS} are needed: raise it (ulimit -Hn)"
+        );
     }
     Ok(before)
 }
 
 /// `<max-retries>` and `<min-delay>`.
 fn patience(max_retries: &OsStr, min_delay: &OsStr) -> anyhow::Result<Patience> {
-    Ok(Patience { max_retries: number("max-retries", max_retries)?, min_delay: number("min-delay", min_delay)? })
+    Ok(Patience {
+        max_retries: number("max-retries", max_retries)?,
+        min_delay: number("min-delay", min_delay)?,
+    })
 }
 
 /// A number without a sign.
@@ -313,7 +318,6 @@ mod tests {
             run::definition(),
             kill::definition(),
             update_proxy::definition(),
-            job_wrapper::definition(),
         ] {
             definition.debug_assert();
         }
@@ -329,7 +333,12 @@ mod tests {
 
     #[test]
     fn a_wrong_number_of_arguments_or_an_unknown_option_is_a_usage_error() {
-        for call in [&[][..], &["/glexec"], &["/glexec", "p", "/s", "1", "1", "1"], &["--bogus", "p", "/s", "1", "1"]] {
+        for call in [
+            &[][..],
+            &["/glexec"],
+            &["/glexec", "p", "/s", "1", "1", "1"],
+            &["--bogus", "p", "/s", "1", "1"],
+        ] {
             assert_eq!(parsed(setup::definition(), call), None, "{call:?}");
         }
     }

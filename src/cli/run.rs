@@ -50,10 +50,15 @@ fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     let switcher = switcher.map_err(run::Failure::from_switcher)?;
     report.request = sandbox.request();
     // There is nobody to write it afterwards.
-    let operation =
-        log::Operation { helper: "condor_glexec_run", report, took: Duration::ZERO, status: None, error: None };
+    let operation = log::Operation {
+        helper: "condor_glexec_run",
+        report,
+        took: Duration::ZERO,
+        status: None,
+        error: None,
+    };
     if let Err(warning) = log::write(&operation) {
-        super::say("condor_glexec_run", warning);
+        command::say("condor_glexec_run", warning);
     }
     Err(run::run(&sandbox, &switcher, wrapper, arguments).into())
 }

@@ -53,7 +53,9 @@ fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
 }
 
 /// The arguments of setup, which are cleanup's, too.
-pub(super) fn arguments(words: &[OsString]) -> Result<(Sandbox, Switcher, crate::batch::Patience), Exit> {
+pub(super) fn arguments(
+    words: &[OsString],
+) -> Result<(Sandbox, Switcher, crate::batch::Patience), Exit> {
     let [glexec, proxy, sandbox, max_retries, min_delay] = words else {
         return Err(anyhow!("too few arguments").into());
     };

@@ -45,7 +45,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
-    let [glexec, new, proxy, sandbox] = &words[..] else { return Err(anyhow!("too few arguments").into()) };
+    let [glexec, new, proxy, sandbox] = &words[..] else {
+        return Err(anyhow!("too few arguments").into());
+    };
     let new = Path::new(new);
     let (sandbox, switcher) = prepare(glexec, proxy, sandbox).inspect_err(|_| {
         update_proxy::consume(new);
@@ -55,7 +57,11 @@ fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), new)?)
 }
 
-fn prepare(glexec: &OsStr, proxy: &OsStr, sandbox: &OsStr) -> Result<(Sandbox, Option<Switcher>), Exit> {
+fn prepare(
+    glexec: &OsStr,
+    proxy: &OsStr,
+    sandbox: &OsStr,
+) -> Result<(Sandbox, Option<Switcher>), Exit> {
     let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
     let switcher = match glexec.to_str() {
         Some("-") => None,

@@ -1,13 +1,15 @@
-//! What holds of any bytes that [`Frame::decode`] is given. Checked by tests/frames.rs, and by the fuzz target of the same name.
+//! What holds of any bytes that [`Frame::decode`] is given. Checked by tests/frames.rs, and by the
+//! fuzz target of the same name.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
-use glexec_helpers::sys::Name;
-use glexec_helpers::wire::Frame;
+use sys::Name;
+use wire::Frame;
 
-/// A frame that was accepted is within its bounds and has only this one encoding, so that no two sides can read it differently.
+/// A frame that was accepted is within its bounds and has only this one encoding, so that no two
+/// sides can read it differently.
 pub fn check(bytes: &[u8], frame: Frame<'_>) {
     let mut again = Vec::with_capacity(4 + bytes.len());
     frame.encode(&mut again);
@@ -18,13 +20,16 @@ pub fn check(bytes: &[u8], frame: Frame<'_>) {
     // Judged by the standard library's idea of a path, not by the code under test.
     if let Some(name) = name(frame) {
         let name = OsStr::from_bytes(name.bytes());
-        assert!(Path::new(name).components().eq([Component::Normal(name)]), "{name:?} is not a single component");
+        assert!(
+            Path::new(name).components().eq([Component::Normal(name)]),
+            "{name:?} is not a single component"
+        );
         assert!(name.len() <= 255 && !name.as_bytes().contains(&0), "{name:?} is no name");
     }
     let (attributes, time) = match frame {
-        Frame::Close { attributes, .. } | Frame::Up { attributes } | Frame::End { attributes, .. } => {
-            (Some(attributes), Some(attributes.modified))
-        }
+        Frame::Close { attributes, .. }
+        | Frame::Up { attributes }
+        | Frame::End { attributes, .. } => (Some(attributes), Some(attributes.modified)),
         Frame::Symlink { modified, .. } => (None, Some(modified)),
         _ => (None, None),
     };

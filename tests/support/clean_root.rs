@@ -1,5 +1,6 @@
-//! A root directory of a test's own: this machine's files, and above them a layer in memory that takes every change. Of this machine's
-//! accounts it has those that each Debian has, and the tests' own: no name that a test gives is taken there.
+//! A root directory of a test's own: this machine's files, and above them a layer in memory that
+//! takes every change. Of this machine's accounts it has those that each Debian has, and the tests'
+//! own: no name that a test gives is taken there.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -42,16 +43,29 @@ const MOUNT: &str = r#"
     exec cat
 "#;
 
-/// $0 is the place, then comes the command. Not chroot: who has been through that may not make user namespaces.
+/// $0 is the place, then comes the command. Not chroot: who has been through that may not make user
+/// namespaces.
 const ENTER: &str = r#"cd "$0/root"; pivot_root . mnt; cd /; umount -l /mnt; exec "$@""#;
 
 impl CleanRoot {
     pub fn new() -> CleanRoot {
-        assert!(nix::unistd::geteuid().is_root(), "this test mounts file systems: run it as root (scripts/test)");
-        let place = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").expect("a directory");
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test mounts file systems: run it as root (scripts/test)"
+        );
+        let place = tempfile::Builder::new()
+            .prefix("gh-test-")
+            .tempdir_in("/var/tmp")
+            .expect("a directory");
         let mut unshare = Command::new("unshare");
-        unshare.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", MOUNT]).arg(place.path());
-        let mut holder = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare of util-linux");
+        unshare
+            .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", MOUNT])
+            .arg(place.path());
+        let mut holder = unshare
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare of util-linux");
         let mut line = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "an overlay file system can be mounted: see what mount said");
@@ -62,9 +76,19 @@ impl CleanRoot {
     pub fn command(&self, words: &[&str]) -> Command {
         let namespaces = format!("/proc/{}/ns", self.holder.id());
         let mut command = Command::new("nsenter");
-        command.args([format!("--mount={namespaces}/mnt"), format!("--pid={namespaces}/pid_for_children")]);
-        command.args(["unshare", "--mount", "sh", "-euc", ENTER]).arg(self.place.path()).args(words);
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").stdin(Stdio::null());
+        command.args([
+            format!("--mount={namespaces}/mnt"),
+            format!("--pid={namespaces}/pid_for_children"),
+        ]);
+        command
+            .args(["unshare", "--mount", "sh", "-euc", ENTER])
+            .arg(self.place.path())
+            .args(words);
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
         command
     }
 
@@ -73,13 +97,16 @@ impl CleanRoot {
         self.inside("root").join(path.trim_start_matches('/'))
     }
 
-    /// What differs from this machine's root, without /tmp and without times; a removed file is a device.
+    /// What differs from this machine's root, without /tmp and without times; a removed file is a
+    /// device.
     pub fn changes(&self) -> Picture {
         let mut all = picture(&self.inside("layer"));
         // A directory that only has something changed below it is in the layer, too.
         all.retain(|path, entry| {
             let below = fs::symlink_metadata(Path::new("/").join(path));
-            let is_as_below = |found: fs::Metadata| found.is_dir() && found.permissions().mode() & 0o7777 == entry.mode;
+            let is_as_below = |found: fs::Metadata| {
+                found.is_dir() && found.permissions().mode() & 0o7777 == entry.mode
+            };
             entry.modified = (0, 0);
             entry.kind != "directory" || !below.is_ok_and(is_as_below)
         });

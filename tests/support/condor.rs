@@ -1,5 +1,6 @@
-//! The starter and the ProcD of HTCondor 9.10, as far as they touch a sandbox: where they stand, what they read before each
-//! call, in which order they call, and with which descriptors and environment.
+//! The starter and the ProcD of HTCondor 9.10, as far as they touch a sandbox: where they stand,
+//! what they read before each call, in which order they call, and with which descriptors and
+//! environment.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -11,7 +12,8 @@ use super::job::run;
 use super::starter::Starter;
 use super::{Account, PROXY, Site, retained};
 
-/// A starter that stands in its sandbox from before setup until after cleanup, and never enters it again by path.
+/// A starter that stands in its sandbox from before setup until after cleanup, and never enters it
+/// again by path.
 pub struct Condor<'a> {
     site: &'a Site,
     pub sandbox: PathBuf,
@@ -64,16 +66,23 @@ impl<'a> Condor<'a> {
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// "not invoking glexec since the proxy is not valid": without the proxy at its bare name nothing is called.
+    /// "not invoking glexec since the proxy is not valid": without the proxy at its bare name
+    /// nothing is called.
     fn must_have_a_valid_proxy(&self) {
-        assert!(self.read(PROXY).is_some_and(|proxy| !proxy.is_empty()), "no proxy where the starter stands");
+        assert!(
+            self.read(PROXY).is_some_and(|proxy| !proxy.is_empty()),
+            "no proxy where the starter stands"
+        );
     }
 
     /// A helper from the starter's place, with the daemon's own environment.
     fn helper(&self, name: &str) -> Command {
         let mut command = self.site.helper(name);
         command.current_dir(format!("/proc/self/fd/{}", self.here.as_raw_fd()));
-        command.env("X509_USER_PROXY", PROXY).env("CONDOR_PRIVATE_INHERIT", "a session key").env("_CONDOR_SLOT", "1");
+        command
+            .env("X509_USER_PROXY", PROXY)
+            .env("CONDOR_PRIVATE_INHERIT", "a session key")
+            .env("_CONDOR_SLOT", "1");
         command
     }
 
@@ -102,7 +111,8 @@ impl<'a> Condor<'a> {
         self.setup_or_cleanup("condor_glexec_cleanup")
     }
 
-    /// Renews the proxy from a file of the starter's; with `-` for the switcher while the sandbox is the batch user's.
+    /// Renews the proxy from a file of the starter's; with `-` for the switcher while the sandbox
+    /// is the batch user's.
     pub fn update(&self, new: &Path, has_job: bool) -> Called {
         self.must_have_a_valid_proxy();
         let mut helper = self.helper("condor_glexec_update_proxy");
@@ -115,27 +125,41 @@ impl<'a> Condor<'a> {
         self.call(helper)
     }
 
-    /// Runs a job: the child changes into the sandbox by path, as the batch user, with one end of a socket as descriptor 0
-    /// and one pipe as 1 and 2. Returns once the job has been executed.
-    pub fn run(&self, switcher: &Path, environment: &[u8], job: &[&str], streams: [&File; 3]) -> Starter {
+    /// Runs a job: the child changes into the sandbox by path, as the batch user, with one end of a
+    /// socket as descriptor 0 and one pipe as 1 and 2. Returns once the job has been executed.
+    pub fn run(
+        &self,
+        switcher: &Path,
+        environment: &[u8],
+        job: &[&str],
+        streams: [&File; 3],
+    ) -> Starter {
         self.must_have_a_valid_proxy();
         let mut run = run(self.site, switcher, &self.sandbox, job);
         let (reader, writer) = std::io::pipe().unwrap();
         run.current_dir(&self.sandbox).stdout(writer.try_clone().unwrap()).stderr(writer);
-        run.env("X509_USER_PROXY", PROXY).env("CONDOR_PRIVATE_INHERIT", "a session key").env("_CONDOR_SLOT", "1");
+        run.env("X509_USER_PROXY", PROXY)
+            .env("CONDOR_PRIVATE_INHERIT", "a session key")
+            .env("_CONDOR_SLOT", "1");
         let mut starter = Starter::start(run);
         assert_eq!(starter.launch(environment, [&streams[0], &streams[1], &streams[2]]), b"");
         drop(reader);
         starter
     }
 
-    /// A signal as the ProcD sends it: it has closed its descriptors from 0 on, and names the retained proxy.
+    /// A signal as the ProcD sends it: it has closed its descriptors from 0 on, and names the
+    /// retained proxy.
     pub fn procd_kill(&self, switcher: &Path, pid: u32, signal: &str) -> Option<i32> {
         let kill = self.site.helper("condor_glexec_kill");
         let mut shell = Account::batch().command("/bin/sh");
         shell.env_clear().envs(super::variables_of(&kill));
         shell.args(["-c", r#"exec "$@" <&- >&- 2>&-"#, "procd"]).arg(kill.get_program());
-        shell.arg(switcher).arg(retained(&self.sandbox).join(PROXY)).args([&pid.to_string(), signal, "3", "5"]);
+        shell.arg(switcher).arg(retained(&self.sandbox).join(PROXY)).args([
+            &pid.to_string(),
+            signal,
+            "3",
+            "5",
+        ]);
         shell.status().unwrap().code()
     }
 
@@ -143,6 +167,7 @@ impl<'a> Condor<'a> {
     pub fn stands_in(&self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt as _;
         let here = self.here.metadata().unwrap();
-        fs::symlink_metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (here.dev(), here.ino()))
+        fs::symlink_metadata(path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (here.dev(), here.ino()))
     }
 }

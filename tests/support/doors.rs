@@ -1,5 +1,6 @@
-//! Tries every way to make a file set-user-ID or set-group-ID, in the directory that is its first word: one line for each, with the error's
-//! number or 0. The last lines name what has such bits then. Of the system calls, those that take a plain path are x86's alone.
+//! Tries every way to make a file set-user-ID or set-group-ID, in the directory that is its first
+//! word: one line for each, with the error's number or 0. The last lines name what has such bits
+//! then. Of the system calls, those that take a plain path are x86's alone.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::ffi::CString;
@@ -57,7 +58,9 @@ fn main() {
         );
         // flags, mode, resolve
         let how = [creates.cast_unsigned(), bits.cast_unsigned(), 0_u64];
-        try_new("openat2", libc::SYS_openat2, &|path| [here, path, how.as_ptr() as libc::c_long, 24, none]);
+        try_new("openat2", libc::SYS_openat2, &|path| {
+            [here, path, how.as_ptr() as libc::c_long, 24, none]
+        });
         #[cfg(target_arch = "x86_64")]
         {
             let low = low(&file);
@@ -70,7 +73,11 @@ fn main() {
             foreign(&format!("fchmodat32 {what}"), 306, [here, low, bits]);
             foreign(&format!("mknodat32 {what}"), 297, [here, low_of("mknodat32"), regular]);
             foreign(&format!("fchmodat2 32 {what}"), 452, [here, low, bits]);
-            call(&format!("chmod of x32 {what}"), 0x4000_0000 + libc::SYS_chmod, [path, bits, none, none, none]);
+            call(
+                &format!("chmod of x32 {what}"),
+                0x4000_0000 + libc::SYS_chmod,
+                [path, bits, none, none, none],
+            );
         }
     }
     for number in [425, 426, 427] {
@@ -82,10 +89,22 @@ fn main() {
     #[cfg(target_arch = "x86_64")]
     call("plain chmod", libc::SYS_chmod, [path, 0o1755, none, none, none]);
     #[cfg(target_arch = "x86_64")]
-    call("plain open", libc::SYS_open, [path, libc::c_long::from(libc::O_RDONLY), 0o6000, none, none]);
-    call("plain openat", libc::SYS_openat, [here, new("plain").as_ptr() as libc::c_long, creates, 0o644, none]);
+    call(
+        "plain open",
+        libc::SYS_open,
+        [path, libc::c_long::from(libc::O_RDONLY), 0o6000, none, none],
+    );
+    call(
+        "plain openat",
+        libc::SYS_openat,
+        [here, new("plain").as_ptr() as libc::c_long, creates, 0o644, none],
+    );
     #[cfg(target_arch = "x86_64")]
-    call("plain mkdir", libc::SYS_mkdir, [new("plain mkdir").as_ptr() as libc::c_long, 0o6755, none, none, none]);
+    call(
+        "plain mkdir",
+        libc::SYS_mkdir,
+        [new("plain mkdir").as_ptr() as libc::c_long, 0o6755, none, none, none],
+    );
     for entry in std::fs::read_dir(&place).unwrap().flatten() {
         let mode = entry.metadata().unwrap().permissions().mode();
         if mode & 0o6000 != 0 {
@@ -102,7 +121,8 @@ fn c_path(path: &Path) -> CString {
 fn call(way: &str, number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) {
     // SAFETY: numbers, and pointers to what lives longer; nothing is written to memory of ours.
     let status = unsafe { libc::syscall(number, a, b, c, d, e) };
-    let cause = if status < 0 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 };
+    let cause =
+        if status < 0 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 };
     println!("{way}: {cause}");
 }
 

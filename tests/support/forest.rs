@@ -1,4 +1,5 @@
-//! A sandbox of very many files, and helpers or agents that are killed at places spread over its way.
+//! A sandbox of very many files, and helpers or agents that are killed at places spread over its
+//! way.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,17 +15,20 @@ use tempfile::TempDir;
 
 use super::handover::{CLEANUP, SETUP};
 use super::trial::Victim;
-use super::{Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, wait_until, write};
+use super::{
+    Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, wait_until, write,
+};
 
 /// So many directories, with so many files each.
 const DIRECTORIES: usize = 100;
 const FILES: usize = 1000;
 
-/// What of a tree is compared: there are too many files to read all. By path below the top: mode, size and
-/// time in nanoseconds.
+/// What of a tree is compared: there are too many files to read all. By path below the top: mode,
+/// size and time in nanoseconds.
 type Sketch = BTreeMap<PathBuf, (u32, u64, i64)>;
 
-/// Where somebody is killed: when a copy has so many of the directories, or when something has only so many left.
+/// Where somebody is killed: when a copy has so many of the directories, or when something has only
+/// so many left.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
     Growing(usize),
@@ -33,7 +37,8 @@ pub enum Place {
 
 pub struct Forest {
     site: Site,
-    /// Where the sandbox is: in memory, if possible, because a disk takes its time for so many files.
+    /// Where the sandbox is: in memory, if possible, because a disk takes its time for so many
+    /// files.
     execute: TempDir,
     sandbox: PathBuf,
     original: Sketch,
@@ -54,8 +59,11 @@ impl Forest {
             let path = sandbox.join(format!("d{directory}"));
             fs::create_dir(&path).unwrap();
             for file in 0..FILES {
-                fs::write(path.join(format!("f{file}")), if file % 10 == 0 { "x".repeat(file) } else { String::new() })
-                    .unwrap();
+                fs::write(
+                    path.join(format!("f{file}")),
+                    if file % 10 == 0 { "x".repeat(file) } else { String::new() },
+                )
+                .unwrap();
             }
         }
         own(&sandbox, Account::batch());
@@ -76,7 +84,10 @@ impl Forest {
         let _ = fs::remove_file(&pid);
         // Only the first agent: a helper may call another one to put things back.
         let switch = format!("exec {} \"$@\"", as_job());
-        let body = format!("[ ! -e {0} ] || {switch}\necho $$ >{0}.new; mv {0}.new {0}\n{switch}", pid.display());
+        let body = format!(
+            "[ ! -e {0} ] || {switch}\necho $$ >{0}.new; mv {0}.new {0}\n{switch}",
+            pid.display()
+        );
         let mut call = self.site.call(helper, &self.site.script("tells", &body), &self.sandbox);
         let mut running = call.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let end = Instant::now() + Duration::from_secs(120);
@@ -84,7 +95,8 @@ impl Forest {
         while running.try_wait().unwrap().is_none() {
             assert!(Instant::now() < end, "waited in vain for {place:?}");
             // Both copies hold directories; the retained directory does not.
-            let found: Vec<_> = self.entries().iter().filter_map(|name| self.directories(name)).collect();
+            let found: Vec<_> =
+                self.entries().iter().filter_map(|name| self.directories(name)).collect();
             let there: Vec<_> = found.into_iter().filter(|count| *count > 0).collect();
             let whole = |least: usize| there.len() > 1 && there.iter().all(|count| *count >= least);
             grown |= whole(DIRECTORIES);
@@ -104,7 +116,10 @@ impl Forest {
         // Who has ended by now has done all of its work: deleting may be quicker than looking.
         let victim_pid = Pid::from_raw(i32::try_from(victim_pid).unwrap());
         let hit = kill(victim_pid, Signal::SIGKILL).is_ok();
-        assert!(hit || matches!(place, Place::Shrinking(_)), "{what}: it was gone; before it there were {before:?}");
+        assert!(
+            hit || matches!(place, Place::Shrinking(_)),
+            "{what}: it was gone; before it there were {before:?}"
+        );
         let output = running.wait_with_output().unwrap();
         if victim == Victim::Agent {
             let line = said(&output);
@@ -114,7 +129,10 @@ impl Forest {
             assert_eq!(line.lines().count(), expected, "{what}: {line}");
         }
         let mut copies = [retained(&self.sandbox), self.sandbox.clone()].into_iter();
-        assert!(copies.any(|path| path.exists() && sketch(&path) == self.original), "{what}: no complete copy");
+        assert!(
+            copies.any(|path| path.exists() && sketch(&path) == self.original),
+            "{what}: no complete copy"
+        );
         self.done(CLEANUP);
         assert_eq!(owner(&self.sandbox), Account::batch(), "{what}");
         assert!(sketch(&self.sandbox) == self.original, "{what}: something else came back");
@@ -123,14 +141,16 @@ impl Forest {
         }
     }
 
-    /// Nothing but the sandbox is left in the end. What killed agents left is the job user's: the next agent removes it.
+    /// Nothing but the sandbox is left in the end. What killed agents left is the job user's: the
+    /// next agent removes it.
     pub fn finish(&self) {
         self.done(SETUP);
         self.done(CLEANUP);
         self.alone("the last cleanup");
     }
 
-    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had made.
+    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had
+    /// made.
     fn alone(&self, what: &str) {
         let end = Instant::now() + Duration::from_secs(60);
         while self.entries() != ["s"] {
@@ -140,7 +160,8 @@ impl Forest {
     }
 
     fn entries(&self) -> Vec<OsString> {
-        let mut names: Vec<_> = fs::read_dir(&self.execute).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&self.execute).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     }
@@ -148,13 +169,21 @@ impl Forest {
     fn done(&self, helper: &str) {
         succeeded(&self.site.call(helper, &self.quick, &self.sandbox).output().unwrap());
         // Setup's child may still be deleting the old data, which would be taken for a copy.
-        wait_until("nothing but the sandbox and what is retained is there", || self.entries().len() <= 2);
+        wait_until("nothing but the sandbox and what is retained is there", || {
+            self.entries().len() <= 2
+        });
     }
 
-    /// How many directories are in a directory beside the sandbox, or in the sandbox; none if it is gone by now.
+    /// How many directories are in a directory beside the sandbox, or in the sandbox; none if it is
+    /// gone by now.
     fn directories(&self, name: &OsString) -> Option<usize> {
         let entries = fs::read_dir(self.execute.path().join(name)).ok()?;
-        Some(entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"d")).count())
+        Some(
+            entries
+                .flatten()
+                .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"d"))
+                .count(),
+        )
     }
 }
 
@@ -167,7 +196,11 @@ fn sketch(top: &Path) -> Sketch {
             let Ok(found) = entry.metadata() else { continue };
             let path = entry.path();
             let below = path.strip_prefix(top).unwrap().to_path_buf();
-            let time = if below == Path::new(PROXY) { 0 } else { found.mtime() * 1_000_000_000 + found.mtime_nsec() };
+            let time = if below == Path::new(PROXY) {
+                0
+            } else {
+                found.mtime() * 1_000_000_000 + found.mtime_nsec()
+            };
             let size = if found.is_dir() { 0 } else { found.size() };
             all.insert(below, (found.mode(), size, time));
             if found.is_dir() {

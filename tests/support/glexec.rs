@@ -34,8 +34,13 @@ impl Rootless {
 
     pub fn glexec_with(&self, credential: &Path) -> Command {
         let mut command = Account::batch().command(program("glexec"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_CLIENT_CERT", credential).stdin(Stdio::null());
-        // The leases of all tests are in one place, as those of a pilot are: its ids are never given away twice.
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("GLEXEC_CLIENT_CERT", credential)
+            .stdin(Stdio::null());
+        // The leases of all tests are in one place, as those of a pilot are: its ids are never
+        // given away twice.
         command
     }
 
@@ -44,7 +49,8 @@ impl Rootless {
         self.glexec().args(["/bin/sh", "-c", script]).output().unwrap()
     }
 
-    /// A table of leases of the test's own, in which some ids belong to somebody, and others were given back in this order.
+    /// A table of leases of the test's own, in which some ids belong to somebody, and others were
+    /// given back in this order.
     pub fn table(&self, name: &str, taken: impl Iterator<Item = u32>, free: &[u32]) -> PathBuf {
         let table = self.site.scratch().join(name);
         fs::create_dir(&table).unwrap();
@@ -52,7 +58,11 @@ impl Rootless {
         for user in taken {
             write(table.join(user.to_string()), lease(Path::new(MAP)), 0o600);
         }
-        write(table.join("free"), free.iter().map(|user| format!("{user}\n")).collect::<String>(), 0o600);
+        write(
+            table.join("free"),
+            free.iter().map(|user| format!("{user}\n")).collect::<String>(),
+            0o600,
+        );
         own(&table, Account::batch());
         table
     }
@@ -70,7 +80,8 @@ impl Rootless {
     }
 }
 
-/// What the table of leases holds for ids that belong to this credential, as another machine may have known it.
+/// What the table of leases holds for ids that belong to this credential, as another machine may
+/// have known it.
 pub fn lease(credential: &Path) -> String {
     format!("\0elsewhere\0{}", credential.display())
 }
@@ -82,6 +93,9 @@ pub fn processes_of(user: u32) -> Vec<u32> {
         let is = status.lines().any(|line| line.starts_with(&format!("Uid:\t{user}\t")));
         is && super::kinsfolk::is_alive(*pid)
     };
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(of).collect()
 }

@@ -19,10 +19,20 @@ pub const AGENT: &str = "condor_glexec_agent";
 pub type Deed<'a> = (&'a str, &'a dyn Fn(&Path));
 
 /// Names that a shell, a parser of options or a decoder of text would trip over.
-pub const ODD: [&[u8]; 9] =
-    [b"-rf", b"two words", b"it's \"q\"", b"$(touch x)", b"new\nline", b"\xff", b"a;b|c&d", b"*", b"back\\slash"];
+pub const ODD: [&[u8]; 9] = [
+    b"-rf",
+    b"two words",
+    b"it's \"q\"",
+    b"$(touch x)",
+    b"new\nline",
+    b"\xff",
+    b"a;b|c&d",
+    b"*",
+    b"back\\slash",
+];
 
-/// What a sandbox must hold that no other entry tells: a file, a link and a directory with another file.
+/// What a sandbox must hold that no other entry tells: a file, a link and a directory with another
+/// file.
 pub fn furnish(top: &Path) {
     write(top.join("input"), "the input", 0o644);
     symlink("input", top.join("link")).unwrap();
@@ -65,7 +75,8 @@ pub fn text(path: impl AsRef<Path>) -> String {
 }
 
 pub fn run(program: &str, arguments: &[&OsStr]) -> String {
-    let output = Command::new(program).args(arguments).output().expect("it is installed: run ci/provision");
+    let output =
+        Command::new(program).args(arguments).output().expect("it is installed: run ci/provision");
     assert!(output.status.success(), "{program} {arguments:?}: {}", said(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -77,7 +88,8 @@ pub fn all_of(path: &Path, account: Account) {
     }
 }
 
-/// Fails unless the sandbox is back: the batch user's, with this data, the retained proxy, and nothing beside it.
+/// Fails unless the sandbox is back: the batch user's, with this data, the retained proxy, and
+/// nothing beside it.
 pub fn is_back(site: &Site, sandbox: &Path, expected: &Picture, what: &str) {
     assert_eq!(site.entries(), [sandbox.file_name().unwrap()], "{what}");
     assert_eq!(data(sandbox), *expected, "{what}");
@@ -96,11 +108,14 @@ pub fn is_with_job(site: &Site, sandbox: &Path, what: &str) {
     });
     all_of(sandbox, Account::job());
     all_of(&retained(sandbox), Account::batch());
-    assert_eq!(picture(&retained(sandbox)).into_keys().collect::<Vec<_>>(), [Path::new(""), Path::new(PROXY)]);
+    assert_eq!(
+        picture(&retained(sandbox)).into_keys().collect::<Vec<_>>(),
+        [Path::new(""), Path::new(PROXY)]
+    );
 }
 
-/// Takes what `furnish` makes through both directions: what setup found and made of it, and what the job left and
-/// cleanup made of that. `finish` does what a change of owner would undo.
+/// Takes what `furnish` makes through both directions: what setup found and made of it, and what
+/// the job left and cleanup made of that. `finish` does what a change of owner would undo.
 pub fn across_and(furnish: impl Fn(&Path), finish: impl Fn(&Path)) -> [(Picture, Picture); 2] {
     let site = Site::new();
     let make = |sandbox: &Path, account| {
@@ -154,12 +169,18 @@ pub fn holds(directory: &Path, content: &str, account: Account) {
 
 pub fn kill(site: &Site, switcher: &Path, sandbox: &Path, pid: u32, signal: &str) -> Command {
     let mut command = site.helper(KILL);
-    command.arg(switcher).arg(retained(sandbox).join(PROXY)).args([&pid.to_string(), signal, "2", "0"]);
+    command.arg(switcher).arg(retained(sandbox).join(PROXY)).args([
+        &pid.to_string(),
+        signal,
+        "2",
+        "0",
+    ]);
     command
 }
 
 /// The value of a field, up to the next comma or brace, as the log has it.
 pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
-    let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name} in {line}"));
+    let (_, rest) =
+        line.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name} in {line}"));
     rest.split([',', '}']).next().unwrap()
 }

@@ -1,4 +1,5 @@
-//! A file system that stops answering (FUSE, linux/fuse.h): the job user's own, mounted by hand as fusermount(1) would.
+//! A file system that stops answering (FUSE, linux/fuse.h): the job user's own, mounted by hand as
+//! fusermount(1) would.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -11,8 +12,8 @@ use std::thread::JoinHandle;
 
 use super::{Account, Site, wait_until};
 
-/// The mount: it holds a file `file`. Once somebody has looked for `silence` in it, it never answers anything again.
-/// Whoever waits for it is let go when this is dropped.
+/// The mount: it holds a file `file`. Once somebody has looked for `silence` in it, it never
+/// answers anything again. Whoever waits for it is let go when this is dropped.
 pub struct Hanging {
     pub path: PathBuf,
     server: Option<JoinHandle<()>>,
@@ -39,16 +40,28 @@ impl Hanging {
     fn with(path: &Path, more: &str) -> Hanging {
         let path = path.to_path_buf();
         let device = File::options().read(true).write(true).open("/dev/fuse");
-        let device = Arc::new(device.expect("FUSE is needed: modprobe fuse, or give this machine /dev/fuse"));
+        let device = Arc::new(
+            device.expect("FUSE is needed: modprobe fuse, or give this machine /dev/fuse"),
+        );
         let job = Account::job();
-        let options =
-            format!("fd={},rootmode=40000,user_id={},group_id={}{more}", device.as_raw_fd(), job.uid, job.gid);
-        let [target, options] =
-            [path.as_os_str().as_bytes(), options.as_bytes()].map(|bytes| CString::new(bytes).unwrap());
+        let options = format!(
+            "fd={},rootmode=40000,user_id={},group_id={}{more}",
+            device.as_raw_fd(),
+            job.uid,
+            job.gid
+        );
+        let [target, options] = [path.as_os_str().as_bytes(), options.as_bytes()]
+            .map(|bytes| CString::new(bytes).unwrap());
         let flags = libc::MS_NOSUID | libc::MS_NODEV;
         // SAFETY: all four are C strings, which outlive the call.
         let status = unsafe {
-            libc::mount(c"gh-test".as_ptr(), target.as_ptr(), c"fuse".as_ptr(), flags, options.as_ptr().cast())
+            libc::mount(
+                c"gh-test".as_ptr(),
+                target.as_ptr(),
+                c"fuse".as_ptr(),
+                flags,
+                options.as_ptr().cast(),
+            )
         };
         assert_eq!(status, 0, "FUSE can't be mounted: {}", std::io::Error::last_os_error());
         let served = device.clone();
@@ -59,21 +72,30 @@ impl Hanging {
     /// Has it answer nothing any more.
     pub fn silence(&self) {
         // It asks once; whoever asks again waits.
-        let output = Account::job().command("/usr/bin/test").arg("-e").arg(self.path.join("silence")).output().unwrap();
+        let output = Account::job()
+            .command("/usr/bin/test")
+            .arg("-e")
+            .arg(self.path.join("silence"))
+            .output()
+            .unwrap();
         assert!(!output.status.success());
         wait_until("nobody answers any more", || self.server.as_ref().unwrap().is_finished());
     }
 
     /// Fails unless nobody answers any more by now.
     pub fn is_silent(&self) {
-        assert!(self.server.as_ref().unwrap().is_finished(), "nobody has asked the mount to be silent");
+        assert!(
+            self.server.as_ref().unwrap().is_finished(),
+            "nobody has asked the mount to be silent"
+        );
     }
 }
 
 impl Drop for Hanging {
     fn drop(&mut self) {
         let target = CString::new(self.path.as_os_str().as_bytes()).unwrap();
-        // SAFETY: a C string, which outlives the call. MNT_FORCE ends the connection, and with it all waiting.
+        // SAFETY: a C string, which outlives the call. MNT_FORCE ends the connection, and with it
+        // all waiting.
         let status = unsafe { libc::umount2(target.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) };
         assert_eq!(status, 0, "{} can't be unmounted", self.path.display());
         // With a server that still waits for a question, the panic of a test goes first.
@@ -86,7 +108,8 @@ impl Drop for Hanging {
 const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
 
-/// Answers until it is asked for silence. The device stays open after that: closing it would end the silence.
+/// Answers until it is asked for silence. The device stays open after that: closing it would end
+/// the silence.
 fn serve(device: &File) {
     let mut question = vec![0; 1 << 18];
     let mut device = device;
@@ -124,7 +147,8 @@ fn numbers(all: &[u64]) -> Vec<u8> {
     all.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// Version 7.31, with a cache of what is written (FUSE_WRITEBACK_CACHE), which has to be written before a file is closed.
+/// Version 7.31, with a cache of what is written (FUSE_WRITEBACK_CACHE), which has to be written
+/// before a file is closed.
 fn greeting() -> Vec<u8> {
     let words: [u32; 16] = [7, 31, 0, 1 << 16, 0, 1 << 17, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     words.iter().flat_map(|word| word.to_le_bytes()).collect()

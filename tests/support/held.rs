@@ -1,4 +1,5 @@
-//! A helper and its agent that stand still at a named point, so that whoever is to be killed there is killed there.
+//! A helper and its agent that stand still at a named point, so that whoever is to be killed there
+//! is killed there.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ pub enum Point {
     Hello,
     /// Some of the copy is made.
     Copying,
-    /// The copy is complete, and the agent is about to name it (setup), or to move the job's out of the way (cleanup).
+    /// The copy is complete, and the agent is about to name it (setup), or to move the job's out of
+    /// the way (cleanup).
     Complete,
     /// The agent has done all that it was asked to, and is about to say so.
     Done,
@@ -48,14 +50,23 @@ pub struct Points {
 }
 
 /// What a copy is made or read with.
-const COPYING: [&str; 8] =
-    ["mkdirat", "openat", "openat2", "symlinkat", "linkat", "getdents64", "readlinkat", "utimensat"];
+const COPYING: [&str; 8] = [
+    "mkdirat",
+    "openat",
+    "openat2",
+    "symlinkat",
+    "linkat",
+    "getdents64",
+    "readlinkat",
+    "utimensat",
+];
 
 impl Points {
     /// Looks at one run of the helper. The sandbox is as before afterwards.
     pub fn of(trial: &Trial, helper: &'static str) -> Points {
         trial.before(helper);
-        // The agent's program can't be read, and so nor can its memory: that a descriptor is a socket is known of the helper.
+        // The agent's program can't be read, and so nor can its memory: that a descriptor is a
+        // socket is known of the helper.
         succeeded(&trial.meddle(helper, &["trace=all", "decode-fds=path"], &["trace=all"]));
         trial.clean_up();
         let (of_helper, of_agent) = (trial.calls(Victim::Helper), trial.calls(Victim::Agent));
@@ -67,7 +78,10 @@ impl Points {
         let agents = &self.of_agent;
         let sends = |call: &Call| call.name.starts_with("send");
         let hello = agents.iter().position(sends).expect("the agent greets");
-        let moved = agents.iter().rposition(|call| call.name.starts_with("rename")).expect("the agent renames");
+        let moved = agents
+            .iter()
+            .rposition(|call| call.name.starts_with("rename"))
+            .expect("the agent renames");
         match point {
             Point::Called => panic!("the switcher waits by itself"),
             Point::Hello => {
@@ -75,17 +89,25 @@ impl Points {
                 (Victim::Agent, next.expect("the agent listens"))
             }
             Point::Copying => {
-                let all: Vec<_> =
-                    agents[hello..moved].iter().filter(|call| COPYING.contains(&call.name.as_str())).collect();
+                let all: Vec<_> = agents[hello..moved]
+                    .iter()
+                    .filter(|call| COPYING.contains(&call.name.as_str()))
+                    .collect();
                 assert!(all.len() > 10, "a copy takes more than {} calls", all.len());
                 (Victim::Agent, all[all.len() / 2])
             }
             Point::Complete => (Victim::Agent, &agents[moved]),
-            Point::Done => (Victim::Agent, agents.iter().rfind(|call| sends(call)).expect("the agent answers")),
+            Point::Done => {
+                (Victim::Agent, agents.iter().rfind(|call| sends(call)).expect("the agent answers"))
+            }
             Point::Farewell => {
                 // It ends the connection before it closes its descriptor.
-                let closes = |call: &&Call| call.name == "shutdown" && call.rest.contains("<socket:");
-                (Victim::Helper, self.of_helper.iter().rfind(closes).expect("the helper ends its connection"))
+                let closes =
+                    |call: &&Call| call.name == "shutdown" && call.rest.contains("<socket:");
+                (
+                    Victim::Helper,
+                    self.of_helper.iter().rfind(closes).expect("the helper ends its connection"),
+                )
             }
         }
     }
@@ -100,7 +122,13 @@ pub struct Held {
 
 impl Held {
     /// Starts the helper and waits until the point is reached. It has the patience of `seconds`.
-    pub fn at(trial: &Trial, points: &Points, point: Point, switching: Switching, seconds: &str) -> Held {
+    pub fn at(
+        trial: &Trial,
+        points: &Points,
+        point: Point,
+        switching: Switching,
+        seconds: &str,
+    ) -> Held {
         let [switcher, agent] = ["switcher.pid", "agent.pid"].map(|name| trial.logs.join(name));
         for path in [&switcher, &agent, &trial.log(Victim::Agent), &trial.log(Victim::Helper)] {
             let _ = fs::remove_file(path);
@@ -117,21 +145,25 @@ impl Held {
         };
         let of = |whom| if victim == Some(whom) { traced.join(" ") } else { String::new() };
         let tell = |path: &PathBuf| format!("echo $$ >{0}.new; mv {0}.new {0}", path.display());
-        let behind = trial.site.script("behind", &format!("{}\nexec {} \"$@\"", tell(&agent), of(Victim::Agent)));
+        let behind = trial
+            .site
+            .script("behind", &format!("{}\nexec {} \"$@\"", tell(&agent), of(Victim::Agent)));
         let switch = format!("{} {} \"$@\"", as_job(), behind.display());
         let switch = match switching {
             Switching::Becomes => format!("exec {switch}"),
             Switching::Stays => format!("{switch}; exit $?"),
         };
         let waits = if point == Point::Called { "exec sleep 600" } else { "" };
-        // Only the first call of the switcher is the test's; a helper may make another one to put things back.
+        // Only the first call of the switcher is the test's; a helper may make another one to put
+        // things back.
         let body = format!(
             "[ ! -e {} ] || exec {} \"$@\"\n{}\n{waits}\n{switch}",
             switcher.display(),
             as_job(),
             tell(&switcher)
         );
-        let mut call = trial.site.call(points.helper, &trial.site.script("switching", &body), &trial.sandbox);
+        let mut call =
+            trial.site.call(points.helper, &trial.site.script("switching", &body), &trial.sandbox);
         call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", seconds);
         if victim == Some(Victim::Helper) {
             call = trial.below(&traced, &call);
@@ -145,8 +177,11 @@ impl Held {
             }
             _ => switcher.exists(),
         });
-        let pid = |path: &PathBuf| fs::read_to_string(path).ok().map(|text| text.trim().parse().unwrap());
-        let here = |path: &PathBuf| pid(path).map(|pid: u32| seen_here(pid, Account::of(path)).cast_signed());
+        let pid =
+            |path: &PathBuf| fs::read_to_string(path).ok().map(|text| text.trim().parse().unwrap());
+        let here = |path: &PathBuf| {
+            pid(path).map(|pid: u32| seen_here(pid, Account::of(path)).cast_signed())
+        };
         let held = Held { helper, switcher: here(&switcher).unwrap(), agent: here(&agent) };
         let one = held.agent == Some(held.switcher);
         let becomes = switching == Switching::Becomes && !is_rootless();
@@ -172,16 +207,24 @@ impl Held {
 
     /// Waits until the agent is gone. A dead process that nobody has waited for yet has no words.
     pub fn gone(&self) {
-        let words = || fs::read(format!("/proc/{}/cmdline", self.agent.unwrap())).unwrap_or_default();
+        let words =
+            || fs::read(format!("/proc/{}/cmdline", self.agent.unwrap())).unwrap_or_default();
         wait_until("the agent is gone", || words().is_empty());
     }
 
     /// What the helper said in the end.
     pub fn end(&mut self) -> Output {
-        let mut output = Output { status: self.helper.wait().unwrap(), stdout: Vec::new(), stderr: Vec::new() };
+        let mut output =
+            Output { status: self.helper.wait().unwrap(), stdout: Vec::new(), stderr: Vec::new() };
         for (stream, all) in [
-            (self.helper.stdout.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read>), &mut output.stdout),
-            (self.helper.stderr.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read>), &mut output.stderr),
+            (
+                self.helper.stdout.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read>),
+                &mut output.stdout,
+            ),
+            (
+                self.helper.stderr.take().map(|stream| Box::new(stream) as Box<dyn std::io::Read>),
+                &mut output.stderr,
+            ),
         ] {
             stream.unwrap().read_to_end(all).unwrap();
         }

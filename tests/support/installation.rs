@@ -21,7 +21,8 @@ pub const PROGRAMS: [&str; 10] = [
     "glexec-sudo",
 ];
 
-/// A directory with the tests' programs, without what a debugger wants to know: that is nine tenths of them.
+/// A directory with the tests' programs, without what a debugger wants to know: that is nine tenths
+/// of them.
 pub fn stripped() -> &'static str {
     const DIRECTORY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/programs");
     static MADE: Once = Once::new();
@@ -36,7 +37,8 @@ pub fn stripped() -> &'static str {
     DIRECTORY
 }
 
-/// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are touched.
+/// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are
+/// touched.
 pub struct Installation<'a> {
     site: &'a Site,
     rule: PathBuf,
@@ -46,14 +48,20 @@ impl<'a> Installation<'a> {
     pub fn with_sudo_setting(site: &'a Site, setting: &str) -> Self {
         let programs = site.path().join("programs");
         fs::create_dir(&programs).unwrap();
-        for name in ["setup", "run", "agent", "job_wrapper", "kill"].map(|name| format!("condor_glexec_{name}")) {
+        for name in ["setup", "run", "agent", "job_wrapper", "kill"]
+            .map(|name| format!("condor_glexec_{name}"))
+        {
             fs::copy(program(&name), programs.join(name)).unwrap();
         }
         // sudo passes over names with a dot: the rule is read once it is whole.
         let unique = site.path().file_name().unwrap().to_str().unwrap();
         let rule = Path::new("/etc/sudoers.d").join(unique);
         let unread = rule.with_extension("new");
-        write(&unread, format!("Defaults!{} {setting}\n", programs.join("condor_glexec_agent").display()), 0o440);
+        write(
+            &unread,
+            format!("Defaults!{} {setting}\n", programs.join("condor_glexec_agent").display()),
+            0o440,
+        );
         fs::rename(unread, &rule).unwrap();
         Installation { site, rule }
     }

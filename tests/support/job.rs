@@ -21,7 +21,12 @@ pub fn prepared(site: &Site) -> PathBuf {
 /// The call of run that starts a job.
 pub fn run(site: &Site, switcher: &Path, sandbox: &Path, job: &[impl AsRef<OsStr>]) -> Command {
     let mut run = site.helper("condor_glexec_run");
-    run.arg(switcher).arg(PROXY).arg(sandbox).arg(program("condor_glexec_job_wrapper")).args(["-", "-", "-"]).args(job);
+    run.arg(switcher)
+        .arg(PROXY)
+        .arg(sandbox)
+        .arg(program("condor_glexec_job_wrapper"))
+        .args(["-", "-", "-"])
+        .args(job);
     run.stderr(Stdio::null());
     run
 }
@@ -38,7 +43,8 @@ impl Job {
     /// Starts a shell script as a job in a sandbox that is set up.
     pub fn start(site: &Site, sandbox: &Path, script: &str) -> Job {
         let script = format!("echo $$; {script}");
-        let mut starter = Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", &script]));
+        let mut starter =
+            Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", &script]));
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(PATIENCE)).unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();

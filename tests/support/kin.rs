@@ -1,5 +1,6 @@
-//! A family of processes, as jobs have them. The first word says of what kind; each member writes a line with its number once it is as it
-//! should be, and then waits to be killed (two minutes at most, so that a failed test leaves nobody).
+//! A family of processes, as jobs have them. The first word says of what kind; each member writes a
+//! line with its number once it is as it should be, and then waits to be killed (two minutes at
+//! most, so that a failed test leaves nobody).
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::io::Write as _;
@@ -68,7 +69,16 @@ fn main() {
             let add = |number: u32| {
                 let name = std::ffi::CString::new(format!("gh-test-{number}")).unwrap();
                 // SAFETY: two strings, and plain numbers: the call of add_key(2).
-                unsafe { libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1, -3) }
+                unsafe {
+                    libc::syscall(
+                        libc::SYS_add_key,
+                        c"user".as_ptr(),
+                        name.as_ptr(),
+                        c"x".as_ptr(),
+                        1,
+                        -3,
+                    )
+                }
             };
             let refused = (0..1_000_000).find(|number| add(*number) < 0);
             assert!(refused.is_some_and(|number| number > 10), "{refused:?}");
@@ -121,7 +131,8 @@ fn main() {
             }
             wait();
         }
-        // Its child has become the user that this program belongs to; to be executed with set-user-ID.
+        // Its child has become the user that this program belongs to; to be executed with
+        // set-user-ID.
         "stranger" => {
             // SAFETY: plain numbers.
             let (own, other) = unsafe { (libc::getuid(), libc::geteuid()) };
@@ -141,20 +152,27 @@ fn main() {
         "at" => {
             let pids = [number()];
             // struct clone_args of clone(2), up to set_tid_size.
-            let arguments = [0_u64, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0, pids.as_ptr() as u64, 1];
+            let arguments =
+                [0_u64, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0, pids.as_ptr() as u64, 1];
             // SAFETY: without a stack it is as fork(2); there is one thread.
-            match unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) } {
+            match unsafe {
+                libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments))
+            } {
                 0 => {
                     let user = words[2].parse().unwrap();
-                    let cause =
-                        Command::new(std::env::current_exe().unwrap()).arg(&words[3]).uid(user).env_clear().exec();
+                    let cause = Command::new(std::env::current_exe().unwrap())
+                        .arg(&words[3])
+                        .uid(user)
+                        .env_clear()
+                        .exec();
                     panic!("{cause}");
                 }
                 -1 => panic!("{}", std::io::Error::last_os_error()),
                 _ => reap(),
             }
         }
-        // The first thread ends; another one goes on. It says that it was asked to end, or has lost its parent, if it is told to.
+        // The first thread ends; another one goes on. It says that it was asked to end, or has lost
+        // its parent, if it is told to.
         "headless" => {
             match words.get(1).map(String::as_str) {
                 Some("polite") => on_term(leave),
@@ -171,7 +189,8 @@ fn main() {
             // SAFETY: ends this thread alone; nothing on its stack is anybody else's.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         }
-        // Every member has children as fast as it can, all together at most as many as this; or each in a session of its own.
+        // Every member has children as fast as it can, all together at most as many as this; or
+        // each in a session of its own.
         "bomb" | "scattering bomb" => {
             let scattering = words[0] == "scattering bomb";
             let most = libc::rlimit { rlim_cur: number().into(), rlim_max: number().into() };
@@ -231,7 +250,8 @@ fn is_orphaned() -> bool {
 fn leave_behind() {
     if fork() {
         if fork() {
-            let cause = Command::new(std::env::current_exe().unwrap()).arg("naked").env_clear().exec();
+            let cause =
+                Command::new(std::env::current_exe().unwrap()).arg("naked").env_clear().exec();
             panic!("{cause}");
         }
         std::process::exit(0);

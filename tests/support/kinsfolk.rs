@@ -30,7 +30,8 @@ impl Kin {
         Kin::with(sandbox, &[mark], kind, members)
     }
 
-    /// Starts one as the job user of a sandbox, with nothing but these variables in its environment.
+    /// Starts one as the job user of a sandbox, with nothing but these variables in its
+    /// environment.
     pub fn with(sandbox: &Path, variables: &[OsString], kind: &str, members: usize) -> Kin {
         let mut command = as_job_of(sandbox);
         command.args(["/usr/bin/env", "-i"]).args(variables).arg(kin()).args(kind.split(','));
@@ -48,7 +49,8 @@ impl Kin {
         Kin::start(&mut Kin::command(account, kind), members)
     }
 
-    /// The command for one that carries the mark and leads neither session nor group; its kind is still to come.
+    /// The command for one that carries the mark and leads neither session nor group; its kind is
+    /// still to come.
     pub fn led(sandbox: &Path) -> Command {
         let mut command = Account::job().command(kin());
         command.env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(sandbox));
@@ -94,15 +96,19 @@ impl Kin {
 impl Drop for Kin {
     fn drop(&mut self) {
         for pid in self.alive() {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), nix::sys::signal::SIGKILL);
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid.cast_signed()),
+                nix::sys::signal::SIGKILL,
+            );
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A command that runs as the job user of a sandbox that is set up, in a session of its own as a starter starts jobs: the words that are
-/// still to come. Where the switcher makes namespaces, it goes through the switcher: only so it is where jobs are.
+/// A command that runs as the job user of a sandbox that is set up, in a session of its own as a
+/// starter starts jobs: the words that are still to come. Where the switcher makes namespaces, it
+/// goes through the switcher: only so it is where jobs are.
 pub fn as_job_of(sandbox: &Path) -> Command {
     if !is_rootless() {
         let mut command = Account::of(sandbox).command("setsid");
@@ -112,7 +118,9 @@ pub fn as_job_of(sandbox: &Path) -> Command {
     let site = sandbox.parent().and_then(Path::parent).unwrap();
     let mut command = Account::batch().command("setsid");
     command.arg(program("glexec")).env_clear().env("PATH", "/usr/bin:/bin");
-    command.env("GLEXEC_CLIENT_CERT", retained(sandbox).join(PROXY)).env("GLEXEC_STATE_DIR", site.join("leases"));
+    command
+        .env("GLEXEC_CLIENT_CERT", retained(sandbox).join(PROXY))
+        .env("GLEXEC_STATE_DIR", site.join("leases"));
     command
 }
 
@@ -131,7 +139,10 @@ impl Target {
 
     /// Starts one by a call of a switcher, with the number that it tells itself.
     pub fn through(mut switcher: Command) -> Target {
-        switcher.args(["/bin/sh", "-c", "echo $$; exec sleep 60"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        switcher
+            .args(["/bin/sh", "-c", "echo $$; exec sleep 60"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         let mut child = switcher.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -158,7 +169,8 @@ impl Drop for Target {
     }
 }
 
-/// The number that a process of this account has here, which says that it has another one: in a pid namespace of its own.
+/// The number that a process of this account has here, which says that it has another one: in a pid
+/// namespace of its own.
 pub fn seen_here(inner: u32, account: Account) -> u32 {
     all_seen_here(&[inner], account)[0]
 }
@@ -169,14 +181,20 @@ fn all_seen_here(inner: &[u32], account: Account) -> Vec<u32> {
     }
     let told = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let of = |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned());
+        let of = |name: &str| {
+            Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned())
+        };
         let is = of("Uid:")?.starts_with(&account.uid.to_string());
         is.then(|| of("NSpid:")?.split('\t').next_back()?.parse::<u32>().ok()).flatten()
     };
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let known: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, told(pid)?))).collect();
     let find = |inner: &u32| {
-        let mut found = known.iter().filter(|(_, told)| told == inner).map(|(pid, _)| *pid).collect::<Vec<_>>();
+        let mut found =
+            known.iter().filter(|(_, told)| told == inner).map(|(pid, _)| *pid).collect::<Vec<_>>();
         // One that is in no other namespace, else who was started last.
         let last = found.pop().unwrap_or(*inner);
         found.into_iter().find(|pid| pid == inner).unwrap_or(last)
@@ -196,7 +214,11 @@ pub fn living_threads(pid: u32) -> Vec<char> {
 }
 
 fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|thread| thread.path())
+    fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|thread| thread.path())
 }
 
 /// The letter for the state of a process; none if it is gone.
@@ -211,7 +233,11 @@ fn letter(stat: &str) -> char {
 /// kill with options, through the site's switcher, without retries.
 pub fn hunt(site: &Site, options: &[&str], sandbox: &Path, pid: &str, signal: &str) -> Command {
     let mut command = site.helper(KILL);
-    command.args(options).arg(site.switcher()).arg(retained(sandbox).join(PROXY)).args([pid, signal, "0", "0"]);
+    command
+        .args(options)
+        .arg(site.switcher())
+        .arg(retained(sandbox).join(PROXY))
+        .args([pid, signal, "0", "0"]);
     command
 }
 
@@ -224,20 +250,31 @@ pub fn report(output: &Output) -> String {
 /// The living processes that carry the mark of a sandbox.
 pub fn marked_with(sandbox: &Path) -> Vec<u32> {
     let mark = format!("_GLEXEC_HELPERS_FAMILY={}", retained(sandbox).display());
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let marked = |pid: &u32| {
         // A thread that has ended shows none any more.
-        let environments = threads(*pid).map(|thread| fs::read(thread.join("environ")).unwrap_or_default());
-        let is = |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes());
+        let environments =
+            threads(*pid).map(|thread| fs::read(thread.join("environ")).unwrap_or_default());
+        let is = |environment: Vec<u8>| {
+            environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+        };
         environments.into_iter().any(is) && is_alive(*pid)
     };
     pids.filter(marked).collect()
 }
 
-/// The agents on this errand, and the switchers that lead to them, that have this path among their words.
+/// The agents on this errand, and the switchers that lead to them, that have this path among their
+/// words.
 pub fn agents(errand: &str, path: &Path) -> Vec<u32> {
-    let (errand, path) = (format!("condor_glexec_agent\0{errand}\0"), format!("{}\0", path.display()));
-    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let (errand, path) =
+        (format!("condor_glexec_agent\0{errand}\0"), format!("{}\0", path.display()));
+    let pids = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is = |pid: &u32| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let words = String::from_utf8_lossy(&words);

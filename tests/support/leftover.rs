@@ -1,5 +1,5 @@
-//! What a job, or a bystander, leaves running. Its first argument names what it does, the others are paths; it says when it has
-//! begun, and goes on until its standard input ends.
+//! What a job, or a bystander, leaves running. Its first argument names what it does, the others
+//! are paths; it says when it has begun, and goes on until its standard input ends.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::{self, File};
@@ -44,7 +44,8 @@ fn each(mut does: impl FnMut()) {
 /// Whoever opens the file has to wait until this process gives up its lease, which it never does.
 fn lease(path: &Path) {
     let file = File::options().read(true).write(true).open(path).unwrap();
-    // SAFETY: plain numbers. The signal that announces a breach of the lease must not end this process.
+    // SAFETY: plain numbers. The signal that announces a breach of the lease must not end this
+    // process.
     let status = unsafe {
         libc::signal(libc::SIGIO, libc::SIG_IGN);
         libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
@@ -76,7 +77,8 @@ fn take(path: &Path) {
     }
 }
 
-/// Moves a directory into another one and back: what was below one is below the other, and `..` leads elsewhere.
+/// Moves a directory into another one and back: what was below one is below the other, and `..`
+/// leads elsewhere.
 fn move_around(directory: &Path, other: &Path) {
     let inside = other.join("moved");
     let _ = fs::rename(directory, &inside);
@@ -86,6 +88,10 @@ fn move_around(directory: &Path, other: &Path) {
 
 /// One file grows, and another one is always new.
 fn write_on() {
-    let _ = File::options().append(true).create(true).open("log").and_then(|mut log| log.write_all(b"another line\n"));
+    let _ = File::options()
+        .append(true)
+        .create(true)
+        .open("log")
+        .and_then(|mut log| log.write_all(b"another line\n"));
     let _ = fs::write("new", "content").and_then(|()| fs::rename("new", "last"));
 }

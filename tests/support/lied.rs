@@ -1,4 +1,5 @@
-//! Helpers that are lied to: what must be the same afterwards, how long it may take, and how much memory.
+//! Helpers that are lied to: what must be the same afterwards, how long it may take, and how much
+//! memory.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,10 @@ pub fn liar(site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
 /// As [`liar`], as whom these words of a shell run it.
 pub fn liar_as(user: &str, site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
     let liar = program("examples").join("liar");
-    assert!(liar.exists(), "the liar is not built: cargo build --example liar, or cargo test without --test");
+    assert!(
+        liar.exists(),
+        "the liar is not built: cargo build --example liar, or cargo test without --test"
+    );
     let path = path.map(|path| format!("'{}'", path.display())).unwrap_or_default();
     site.script("liar", &format!("exec {user} '{}' \"{way}\" {path}", liar.display()))
 }
@@ -39,8 +43,8 @@ pub fn nobody_is_left(site: &Site) {
     });
 }
 
-/// Runs a child to its end, with the most memory (KiB) that it used. Fails if it does not end, or if whoever reads what it
-/// says would not come to an end then.
+/// Runs a child to its end, with the most memory (KiB) that it used. Fails if it does not end, or
+/// if whoever reads what it says would not come to an end then.
 #[allow(clippy::zombie_processes)] // wait4(2) is what waits for it
 pub fn ended(mut command: Command) -> (Output, i64) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -56,8 +60,9 @@ pub fn ended(mut command: Command) -> (Output, i64) {
     let (status, memory) = loop {
         let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
         // SAFETY: writes one number and one structure, of which all-zero is a valid value.
-        let (waited, usage) =
-            unsafe { (libc::wait4(pid, &mut status, libc::WNOHANG, usage.as_mut_ptr()), usage.assume_init()) };
+        let (waited, usage) = unsafe {
+            (libc::wait4(pid, &mut status, libc::WNOHANG, usage.as_mut_ptr()), usage.assume_init())
+        };
         if waited == pid {
             use std::os::unix::process::ExitStatusExt as _;
             break (ExitStatus::from_raw(status), usage.ru_maxrss);
@@ -68,11 +73,13 @@ pub fn ended(mut command: Command) -> (Output, i64) {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let stderr = said.recv_timeout(PATIENCE).expect("the helper has ended, but its caller's pipe has not");
+    let stderr =
+        said.recv_timeout(PATIENCE).expect("the helper has ended, but its caller's pipe has not");
     (Output { status, stdout: Vec::new(), stderr }, memory)
 }
 
-/// A sandbox before setup, one after it, and another one of the batch user's, all beside each other.
+/// A sandbox before setup, one after it, and another one of the batch user's, all beside each
+/// other.
 pub struct Scene {
     pub site: Site,
     pub fresh: PathBuf,
@@ -97,15 +104,21 @@ impl Scene {
         self.before = everything(&self.site);
     }
 
-    /// A call of a helper with a liar behind the switcher. It gives up after a second without progress.
+    /// A call of a helper with a liar behind the switcher. It gives up after a second without
+    /// progress.
     pub fn call(&self, helper: &str, way: &str, path: Option<&Path>) -> Command {
         let switcher = liar(&self.site, way, path);
-        let mut call = self.site.call(helper, &switcher, if helper == SETUP { &self.fresh } else { &self.used });
+        let mut call = self.site.call(
+            helper,
+            &switcher,
+            if helper == SETUP { &self.fresh } else { &self.used },
+        );
         call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1");
         call
     }
 
-    /// Fails unless a call ends with its failure's status and one line, which is returned, with everything as it was.
+    /// Fails unless a call ends with its failure's status and one line, which is returned, with
+    /// everything as it was.
     pub fn changes_nothing(&self, helper: &str, what: &str, call: Command) -> String {
         let (output, memory) = ended(call);
         let line = failed(&output, if helper == SETUP { 2 } else { 1 }, &[]);
@@ -125,7 +138,8 @@ impl Scene {
     pub fn say(&self, what: &str, bytes: &[u8], word: &str) -> String {
         let path = self.site.path().join("words");
         write(&path, bytes, 0o644);
-        let line = self.changes_nothing(CLEANUP, what, self.call(CLEANUP, "these bytes", Some(&path)));
+        let line =
+            self.changes_nothing(CLEANUP, what, self.call(CLEANUP, "these bytes", Some(&path)));
         assert!(line.contains(word), "{what}: {word:?} is not in {line:?}");
         line
     }
@@ -150,7 +164,8 @@ impl Scene {
     }
 }
 
-/// All that is in the parent of the sandboxes, with its owners. When that itself changed is not told: names come and go in it.
+/// All that is in the parent of the sandboxes, with its owners. When that itself changed is not
+/// told: names come and go in it.
 fn everything(site: &Site) -> Picture {
     let mut all = picture(&site.execute());
     all.remove(Path::new(""));
@@ -164,7 +179,10 @@ impl Leftover {
     /// Starts it, and waits until it has begun.
     pub fn new(account: Account, what: &str, paths: &[&Path]) -> Leftover {
         let program = program("examples").join("leftover");
-        assert!(program.exists(), "it is not built: cargo build --example leftover, or cargo test without --test");
+        assert!(
+            program.exists(),
+            "it is not built: cargo build --example leftover, or cargo test without --test"
+        );
         let mut command = account.command(program);
         command.arg(what).args(paths).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();

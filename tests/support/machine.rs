@@ -1,4 +1,5 @@
-//! A machine of a test's own, on which somebody types at a terminal: a clean root with accounts, the source and what builds it.
+//! A machine of a test's own, on which somebody types at a terminal: a clean root with accounts,
+//! the source and what builds it.
 
 use std::process::{Command, Output};
 
@@ -6,9 +7,10 @@ use super::clean_root::CleanRoot;
 use super::installation::stripped;
 use super::said;
 
-/// What is ready on it: an account of a batch system; an ordinary account with subordinate ids and a home that is closed to others, as
-/// some systems make them; the source, in the home of each; what HTCondor's own package makes; and cargo, played by a script, since the
-/// programs have been built.
+/// What is ready on it: an account of a batch system; an ordinary account with subordinate ids and
+/// a home that is closed to others, as some systems make them; the source, in the home of each;
+/// what HTCondor's own package makes; and cargo, played by a script, since the programs have been
+/// built.
 const FURNISH: &str = r#"
 set -eu
 useradd --create-home --shell /bin/bash pilot
@@ -48,12 +50,16 @@ pub struct Machine(CleanRoot);
 impl Machine {
     pub fn new() -> Machine {
         let machine = Machine(CleanRoot::new());
-        for (what, place) in [(stripped(), "/run/built"), (env!("CARGO_MANIFEST_DIR"), "/run/source")] {
-            // From here, whatever file systems these are on; the source without what was built, and without its history.
+        for (what, place) in
+            [(stripped(), "/run/built"), (env!("CARGO_MANIFEST_DIR"), "/run/source")]
+        {
+            // From here, whatever file systems these are on; the source without what was built, and
+            // without its history.
             let mut tar = Command::new("/bin/bash");
             let script = "set -e -o pipefail; mkdir -p \"$1\"; cd \"$0\"
                 tar -c --exclude=./target --exclude=./.git . | tar -x --no-same-owner -C \"$1\"";
-            let output = tar.args(["-c", script, what]).arg(machine.0.path(place)).output().unwrap();
+            let output =
+                tar.args(["-c", script, what]).arg(machine.0.path(place)).output().unwrap();
             assert!(output.status.success(), "{}", said(&output));
         }
         let furnished = machine.script("root", FURNISH);

@@ -1,4 +1,5 @@
-//! What the tests share: real accounts, a site with a real switcher, a starter, and pictures of trees.
+//! What the tests share: real accounts, a site with a real switcher, a starter, and pictures of
+//! trees.
 //!
 //! Nothing here skips a test: where something is missing, the test fails and says what to do.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -43,11 +44,12 @@ pub const MAP: &str = "/etc/glexec-helpers-test.map";
 /// The ids that ci/provision gives to the batch user.
 pub const SUBORDINATE: std::ops::Range<u32> = 1_900_000_000..1_900_000_256;
 
-/// So long a test waits for what must come, before it fails: far longer than a busy machine needs, so that load decides nothing.
+/// So long a test waits for what must come, before it fails: far longer than a busy machine needs,
+/// so that load decides nothing.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether the tests go through the project's own switcher instead of sudo. They run one after the other then, because each has leases of
-/// its own, and so the same job user.
+/// Whether the tests go through the project's own switcher instead of sudo. They run one after the
+/// other then, because each has leases of its own, and so the same job user.
 pub fn is_rootless() -> bool {
     std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "rootless")
 }
@@ -62,7 +64,8 @@ pub struct Account {
 impl Account {
     pub fn named(name: &str) -> Account {
         let found = nix::unistd::User::from_name(name).expect("the account database can be read");
-        let user = found.unwrap_or_else(|| panic!("there is no account {name}: run ci/provision as root"));
+        let user =
+            found.unwrap_or_else(|| panic!("there is no account {name}: run ci/provision as root"));
         Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() }
     }
 
@@ -74,7 +77,8 @@ impl Account {
     /// Who runs the jobs.
     pub fn job() -> Account {
         match is_rootless() {
-            // The first of the batch user's that a new table of leases gives away: to the first sandbox of a site.
+            // The first of the batch user's that a new table of leases gives away: to the first
+            // sandbox of a site.
             true => Account { uid: SUBORDINATE.start, gid: SUBORDINATE.start },
             false => Account::named("gh-job"),
         }
@@ -101,14 +105,17 @@ impl Account {
 
     /// Makes the account the owner of a file, directory or link.
     pub fn owns(self, path: impl AsRef<Path>) {
-        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).expect("root can change owners");
+        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
+            .expect("root can change owners");
     }
 }
 
 /// One of the project's programs, at a place that every user can reach.
 pub fn program(name: &str) -> PathBuf {
     static PREPARED: Once = Once::new();
-    let directory = Path::new(env!("CARGO_BIN_EXE_condor_glexec_agent")).parent().expect("programs are in a directory");
+    let directory = Path::new(env!("CARGO_BIN_EXE_condor_glexec_agent"))
+        .parent()
+        .expect("programs are in a directory");
     PREPARED.call_once(|| {
         for ancestor in directory.ancestors() {
             let mode = fs::metadata(ancestor).expect("it can be examined").permissions().mode();
@@ -127,7 +134,11 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The words by which a switcher of a test's own, a shell script, runs a command as the job user.
 pub fn as_job() -> String {
-    if is_rootless() { program("glexec").display().to_string() } else { "/usr/bin/sudo -n -u gh-job --".to_owned() }
+    if is_rootless() {
+        program("glexec").display().to_string()
+    } else {
+        "/usr/bin/sudo -n -u gh-job --".to_owned()
+    }
 }
 
 /// A place with a directory for sandboxes, mode 1777; removed at the end.
@@ -137,14 +148,21 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Site {
-        assert!(nix::unistd::geteuid().is_root(), "this test changes users: run it as root (scripts/test)");
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test changes users: run it as root (scripts/test)"
+        );
         assert!(Path::new(MAP).exists(), "{MAP} is missing: run ci/provision as root");
-        let directory = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").expect("a directory");
+        let directory = tempfile::Builder::new()
+            .prefix("gh-test-")
+            .tempdir_in("/var/tmp")
+            .expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let site = Site { directory };
         if is_rootless() {
-            // Where these tests run one after the other, nobody has what an earlier one has claimed: its table may be gone with
-            // its file system, and would count for a week.
+            // Where these tests run one after the other, nobody has what an earlier one has
+            // claimed: its table may be gone with its file system, and would count for
+            // a week.
             let usual = PathBuf::from(format!("/var/tmp/glexec-{}", Account::batch().uid));
             for entry in fs::read_dir(usual).into_iter().flatten().flatten() {
                 if entry.path().extension().is_some_and(|kind| kind == "claim") {
@@ -209,8 +227,13 @@ impl Site {
     /// A helper, as the batch user.
     pub fn helper(&self, name: &str) -> Command {
         let mut command = Account::batch().command(program(name));
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("GLEXEC_SUDO_MAP", MAP).env("LC_ALL", "C");
-        // Only where one test runs after the other: two tables would give one id to two tests, and one would end the other's payloads.
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("GLEXEC_SUDO_MAP", MAP)
+            .env("LC_ALL", "C");
+        // Only where one test runs after the other: two tables would give one id to two tests, and
+        // one would end the other's payloads.
         if is_rootless() {
             command.env("GLEXEC_STATE_DIR", self.leases());
         }
@@ -237,7 +260,8 @@ impl Site {
         };
     }
 
-    /// Makes a call of the real switcher lead to another user than the job user of the first sandbox: to whom.
+    /// Makes a call of the real switcher lead to another user than the job user of the first
+    /// sandbox: to whom.
     pub fn lead_elsewhere(&self, call: &mut Command) -> Account {
         let elsewhere = self.path().join("elsewhere");
         if !is_rootless() {
@@ -249,7 +273,11 @@ impl Site {
         if !elsewhere.exists() {
             fs::create_dir(&elsewhere).unwrap();
             fs::set_permissions(&elsewhere, Permissions::from_mode(0o700)).unwrap();
-            write(elsewhere.join(SUBORDINATE.start.to_string()), glexec::lease(Path::new(MAP)), 0o600);
+            write(
+                elsewhere.join(SUBORDINATE.start.to_string()),
+                glexec::lease(Path::new(MAP)),
+                0o600,
+            );
             own(&elsewhere, Account::batch());
         }
         call.env("GLEXEC_STATE_DIR", &elsewhere);
@@ -268,14 +296,16 @@ impl Site {
 
     /// What is in the parent of the sandboxes, sorted.
     pub fn entries(&self) -> Vec<OsString> {
-        let mut names: Vec<_> = fs::read_dir(self.execute()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(self.execute()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     }
 }
 
-/// Makes a file that can be executed at once. Another process writes it: if a thread of the tests forked while this one
-/// had it open for writing, it would be "busy" (ETXTBSY) until that child has executed its own program.
+/// Makes a file that can be executed at once. Another process writes it: if a thread of the tests
+/// forked while this one had it open for writing, it would be "busy" (ETXTBSY) until that child has
+/// executed its own program.
 pub fn executable(path: &Path, content: &[u8]) {
     let mut install = Command::new("/bin/sh");
     install.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
@@ -307,7 +337,8 @@ pub fn own(path: &Path, account: Account) {
     account.owns(path);
 }
 
-/// The account that owns a file; the job user also for those of another sandbox, which may be another's.
+/// The account that owns a file; the job user also for those of another sandbox, which may be
+/// another's.
 pub fn owner(path: &Path) -> Account {
     match Account::of(path) {
         account if is_rootless() && SUBORDINATE.contains(&account.uid) => Account::job(),
@@ -320,7 +351,8 @@ pub fn variables_of(call: &Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
     call.get_envs().filter_map(|(name, value)| Some((name, value?)))
 }
 
-/// A call with something done to its process first, as the batch user: the words of a command that executes the rest.
+/// A call with something done to its process first, as the batch user: the words of a command that
+/// executes the rest.
 pub fn under(call: &Command, first: &[&str]) -> Command {
     let mut command = Account::batch().command(first[0]);
     command.args(&first[1..]).arg(call.get_program()).args(call.get_args());
@@ -338,7 +370,8 @@ pub fn succeeded(output: &Output) {
     assert_eq!((output.status.code(), said(output).as_str()), (Some(0), ""));
 }
 
-/// Fails unless the helper ended with this status and one line that holds all these words; returns the line.
+/// Fails unless the helper ended with this status and one line that holds all these words; returns
+/// the line.
 pub fn failed(output: &Output, status: i32, words: &[&str]) -> String {
     let line = said(output);
     assert_eq!(output.status.code(), Some(status), "{line}");

@@ -8,7 +8,8 @@ use std::process::Command;
 use super::Site;
 use super::handover::{run, set_mode, text};
 
-/// What is mounted below a directory until this is dropped, wherever a helper has moved it meanwhile.
+/// What is mounted below a directory until this is dropped, wherever a helper has moved it
+/// meanwhile.
 pub struct Mounts(PathBuf);
 
 impl Mounts {
@@ -17,7 +18,10 @@ impl Mounts {
     }
 
     pub fn add(&self, arguments: &[impl AsRef<OsStr>], at: &Path) {
-        run("mount", &arguments.iter().map(AsRef::as_ref).chain([at.as_os_str()]).collect::<Vec<_>>());
+        run(
+            "mount",
+            &arguments.iter().map(AsRef::as_ref).chain([at.as_os_str()]).collect::<Vec<_>>(),
+        );
     }
 }
 
@@ -32,8 +36,9 @@ impl Drop for Mounts {
     }
 }
 
-/// Puts the sandboxes of a site into memory, with these options of tmpfs(5): ext4 takes seconds for a deep tree where another
-/// was removed just now, and what unmounts it needs no path to its depths.
+/// Puts the sandboxes of a site into memory, with these options of tmpfs(5): ext4 takes seconds for
+/// a deep tree where another was removed just now, and what unmounts it needs no path to its
+/// depths.
 pub fn in_memory(site: &Site, options: &str) -> Mounts {
     let mounts = Mounts::below(site.path());
     mounts.add(&["-t", "tmpfs", "-o", &format!("mode=1777,{options}"), "none"], &site.execute());

@@ -61,11 +61,16 @@ fn look(top: &Path, below: &Path, all: &mut Picture, first: &mut BTreeMap<(u64, 
         modified: (found.mtime(), found.mtime_nsec()),
         content,
         same_as,
-        attributes: if matches!(kind, "file" | "directory") { attributes(&path) } else { BTreeMap::new() },
+        attributes: if matches!(kind, "file" | "directory") {
+            attributes(&path)
+        } else {
+            BTreeMap::new()
+        },
     };
     all.insert(below.to_path_buf(), entry);
     if kind == "directory" {
-        let mut names: Vec<OsString> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<OsString> =
+            fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         for name in names {
             look(top, &below.join(name), all, first);
@@ -80,7 +85,8 @@ fn attributes(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
         .arg(path)
         .output()
         .expect("getfattr is installed: run ci/provision");
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"user."));
+    let lines =
+        output.stdout.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"user."));
     lines
         .map(|line| {
             let equals = line.iter().position(|byte| *byte == b'=').unwrap_or(line.len());
@@ -91,7 +97,10 @@ fn attributes(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 /// Sets a `user.*` attribute with setfattr(1).
 pub fn set_attribute(path: &Path, name: &str, value: &str) {
-    let set = std::process::Command::new("setfattr").args(["-n", name, "-v", value, "--"]).arg(path).status();
+    let set = std::process::Command::new("setfattr")
+        .args(["-n", name, "-v", value, "--"])
+        .arg(path)
+        .status();
     assert!(set.expect("setfattr is installed: run ci/provision").success());
 }
 

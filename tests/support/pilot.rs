@@ -70,8 +70,8 @@ impl Pilot {
         path
     }
 
-    /// Starts a payload that says in its sandbox when it has begun, and waits for that. It starts no process for it: who counts the
-    /// family then counts what the script has started.
+    /// Starts a payload that says in its sandbox when it has begun, and waits for that. It starts
+    /// no process for it: who counts the family then counts what the script has started.
     pub fn start(&self, name: &str, options: &[&str], script: &str) -> Child {
         self.start_by(self.run_named(name), name, options, script)
     }
@@ -93,7 +93,8 @@ impl Pilot {
 
     /// A switcher that does something before each call of the real one. The agent's errand is `$2`.
     pub fn switcher_that(&self, first: &str) -> PathBuf {
-        self.site.script("switcher", &format!("{first}\nexec {} \"$@\"", self.site.switcher().display()))
+        self.site
+            .script("switcher", &format!("{first}\nexec {} \"$@\"", self.site.switcher().display()))
     }
 
     /// A credential of the batch user's.

@@ -1,8 +1,9 @@
-//! Plays the starter for one job on a command line, for scripts/demo and for people who look around. Not installed.
+//! Plays the starter for one job on a command line, for scripts/demo and for people who look
+//! around. Not installed.
 //!
-//! `starter <environment> <stdin> <stdout> <stderr> <condor_glexec_run> [arg…]`: starts run with the arguments, hands the job its
-//! environment (V2-raw syntax) and the three files as descriptors, prints what the wrapper says if the job is not
-//! executed, and ends with the status of run.
+//! `starter <environment> <stdin> <stdout> <stderr> <condor_glexec_run> [arg…]`: starts run with
+//! the arguments, hands the job its environment (V2-raw syntax) and the three files as descriptors,
+//! prints what the wrapper says if the job is not executed, and ends with the status of run.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
 #[path = "starter.rs"]
@@ -17,14 +18,18 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let [environment, input, output, errors, run, arguments @ ..] = &words[..] else {
-        eprintln!("usage: starter <environment> <stdin> <stdout> <stderr> <condor_glexec_run> [arg…]");
+        eprintln!(
+            "usage: starter <environment> <stdin> <stdout> <stderr> <condor_glexec_run> [arg…]"
+        );
         return ExitCode::from(1);
     };
-    let (input, output) = (File::open(input).expect("the input"), File::create(output).expect("the output"));
+    let (input, output) =
+        (File::open(input).expect("the input"), File::create(output).expect("the output"));
     let errors = File::create(errors).expect("the file for errors");
     let mut command = Command::new(run);
     command.args(arguments);
-    // Its starter stands in the sandbox; the child goes there by path. They may be different directories.
+    // Its starter stands in the sandbox; the child goes there by path. They may be different
+    // directories.
     if let Some(sandbox) = arguments.get(2) {
         command.current_dir(sandbox);
     }

@@ -1,5 +1,5 @@
-//! A starter, as the batch system has one: it starts a job through run (or the wrapper alone), with real sockets and
-//! descriptors. Written from the contract, not with the code under test.
+//! A starter, as the batch system has one: it starts a job through run (or the wrapper alone), with
+//! real sockets and descriptors. Written from the contract, not with the code under test.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -60,7 +60,8 @@ impl Starter {
         let rights = [ControlMessage::ScmRights(descriptors)];
         let control: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
         let vector = [IoSlice::new(bytes)];
-        sendmsg::<()>(self.socket.as_raw_fd(), &vector, control, MsgFlags::MSG_NOSIGNAL, None).unwrap();
+        sendmsg::<()>(self.socket.as_raw_fd(), &vector, control, MsgFlags::MSG_NOSIGNAL, None)
+            .unwrap();
     }
 
     /// Passes a new socket for errors, and returns the starter's end of it.
@@ -71,8 +72,8 @@ impl Starter {
         ours
     }
 
-    /// The whole conversation with three descriptors; returns what arrived on the error socket: nothing, if the job was
-    /// executed.
+    /// The whole conversation with three descriptors; returns what arrived on the error socket:
+    /// nothing, if the job was executed.
     pub fn launch(&mut self, environment: &[u8], streams: [&dyn AsFd; 3]) -> Vec<u8> {
         self.hello();
         self.hand_over(environment, streams)
@@ -92,7 +93,8 @@ impl Starter {
         self.child.wait().unwrap()
     }
 
-    /// Waits for it: the job's status, 128 and its number for a signal, whether the switcher has stayed and says so, or was the job.
+    /// Waits for it: the job's status, 128 and its number for a signal, whether the switcher has
+    /// stayed and says so, or was the job.
     pub fn status(&mut self) -> i32 {
         let ended = self.wait();
         ended.code().or(ended.signal().map(|signal| 128 + signal)).unwrap()

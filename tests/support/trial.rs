@@ -1,4 +1,5 @@
-//! A sandbox with which a helper is tried again and again, while strace(1) meddles with its system calls, or its agent's.
+//! A sandbox with which a helper is tried again and again, while strace(1) meddles with its system
+//! calls, or its agent's.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -9,9 +10,13 @@ use std::process::{Command, Output, Stdio};
 
 use super::handover::{CLEANUP, SETUP};
 use super::picture::{Picture, picture, set_attribute, set_modified};
-use super::{Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, variables_of, wait_until, write};
+use super::{
+    Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, variables_of, wait_until,
+    write,
+};
 
-/// The system calls that change something, or tell the other side to; openat only where it creates a file.
+/// The system calls that change something, or tell the other side to; openat only where it creates
+/// a file.
 pub const CHANGING: &str = "openat,mkdirat,symlinkat,linkat,renameat,renameat2,unlinkat,fchmod,fchmodat,utimensat,\
     ftruncate,write,pwrite64,fsetxattr,fremovexattr,sendto,sendmsg";
 
@@ -90,19 +95,27 @@ impl Trial {
     pub fn strace(&self, victim: Victim, expressions: &[&str]) -> Vec<String> {
         let log = self.log(victim).display().to_string();
         let words = ["strace", "-q", "-o", &log].map(str::to_owned);
-        words.into_iter().chain(expressions.iter().flat_map(|words| ["-e".to_owned(), (*words).to_owned()])).collect()
+        words
+            .into_iter()
+            .chain(expressions.iter().flat_map(|words| ["-e".to_owned(), (*words).to_owned()]))
+            .collect()
     }
 
     /// A helper below other words, strace's for example.
     pub fn below(&self, words: &[String], call: &Command) -> Command {
         let mut command = Account::batch().command(&words[0]);
-        command.args(&words[1..]).arg(call.get_program()).args(call.get_args()).stdin(Stdio::null());
+        command
+            .args(&words[1..])
+            .arg(call.get_program())
+            .args(call.get_args())
+            .stdin(Stdio::null());
         let variables = variables_of(call);
         command.env_clear().envs(variables);
         command
     }
 
-    /// Runs a helper while strace meddles with it, and with its agent; with the one that gets no expressions not at all.
+    /// Runs a helper while strace meddles with it, and with its agent; with the one that gets no
+    /// expressions not at all.
     pub fn meddle(&self, helper: &str, of_helper: &[&str], of_agent: &[&str]) -> Output {
         for victim in [Victim::Helper, Victim::Agent] {
             let _ = fs::remove_file(self.log(victim));
@@ -111,9 +124,11 @@ impl Trial {
             self.quick.clone()
         } else {
             // Only the first agent: a helper may call another one to make up for it.
-            let (log, strace) = (self.log(Victim::Agent), self.strace(Victim::Agent, of_agent).join(" "));
+            let (log, strace) =
+                (self.log(Victim::Agent), self.strace(Victim::Agent, of_agent).join(" "));
             let agent = format!("exec {}", as_job());
-            let body = format!("[ -e {} ] || {agent} {strace} \"$@\"\n{agent} \"$@\"", log.display());
+            let body =
+                format!("[ -e {} ] || {agent} {strace} \"$@\"\n{agent} \"$@\"", log.display());
             self.site.script("meddling", &body)
         };
         let mut call = self.site.call(helper, &switcher, &self.sandbox);
@@ -125,7 +140,13 @@ impl Trial {
     }
 
     /// As [`Trial::meddle`], with the victim in a `world` that the helper lives in, too.
-    fn meddle_with(&self, victim: Victim, helper: &str, expressions: &[&str], world: &[&str]) -> Output {
+    fn meddle_with(
+        &self,
+        victim: Victim,
+        helper: &str,
+        expressions: &[&str],
+        world: &[&str],
+    ) -> Output {
         let expressions = [expressions, world].concat();
         match victim {
             Victim::Helper => self.meddle(helper, &expressions, &[]),
@@ -144,7 +165,8 @@ impl Trial {
         let log = self.seen(victim);
         let lines = log.lines().filter_map(|line| line.split_once('('));
         let calls = lines.map(|(name, rest)| {
-            let number = *seen.entry(name.to_owned()).and_modify(|number| *number += 1).or_insert(1);
+            let number =
+                *seen.entry(name.to_owned()).and_modify(|number| *number += 1).or_insert(1);
             Call { name: name.to_owned(), number, rest: rest.to_owned() }
         });
         calls.filter(|call| !call.rest.contains("INJECTED")).collect()
@@ -160,8 +182,9 @@ impl Trial {
         calls
     }
 
-    /// Meddles with each changing call of the victim's in turn, each in a run of its own in the same `world`. `check` sees
-    /// what the helper said and left; afterwards a cleanup must bring everything back.
+    /// Meddles with each changing call of the victim's in turn, each in a run of its own in the
+    /// same `world`. `check` sees what the helper said and left; afterwards a cleanup must
+    /// bring everything back.
     pub fn at_each_call(
         &self,
         helper: &str,
@@ -177,8 +200,12 @@ impl Trial {
             let inject = format!("inject={name}:{fault}:when={number}");
             let output = self.meddle_with(victim, helper, &[&trace, &inject], world);
             self.one_copy(&what);
-            let hit = |line: &str| line.starts_with(&name) && line.contains("INJECTED") || line.contains("by SIGKILL");
-            wait_until(&format!("{what} is in strace's log"), || self.seen(victim).lines().any(hit));
+            let hit = |line: &str| {
+                line.starts_with(&name) && line.contains("INJECTED") || line.contains("by SIGKILL")
+            };
+            wait_until(&format!("{what} is in strace's log"), || {
+                self.seen(victim).lines().any(hit)
+            });
             check(self, &what, &output);
             self.brought_back(&what);
         }
@@ -187,7 +214,11 @@ impl Trial {
     /// Another cleanup brings everything back, and nothing is left beside it.
     pub fn brought_back(&self, what: &str) {
         let again = self.site.call(CLEANUP, &self.quick, &self.sandbox).output().unwrap();
-        assert_eq!((again.status.code(), said(&again)), (Some(0), String::new()), "cleanup after {what}");
+        assert_eq!(
+            (again.status.code(), said(&again)),
+            (Some(0), String::new()),
+            "cleanup after {what}"
+        );
         self.back(what);
         self.alone(what);
     }
@@ -207,8 +238,9 @@ impl Trial {
         succeeded(&self.site.call(CLEANUP, &self.quick, &self.sandbox).output().unwrap());
     }
 
-    /// One complete copy of the data is at one of the two names. The retained one is looked at first: while it is
-    /// complete, an agent that lost its helper may still be busy with the other.
+    /// One complete copy of the data is at one of the two names. The retained one is looked at
+    /// first: while it is complete, an agent that lost its helper may still be busy with the
+    /// other.
     pub fn one_copy(&self, what: &str) {
         let mut found = [retained(&self.sandbox), self.sandbox.clone()].into_iter();
         let complete = found.any(|path| path.exists() && data(&path) == self.original);
@@ -222,13 +254,15 @@ impl Trial {
         assert!(!retained(&self.sandbox).exists(), "{what}");
     }
 
-    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had made.
+    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had
+    /// made.
     pub fn alone(&self, what: &str) {
         wait_until(&format!("nothing is left after {what}"), || self.site.entries() == ["s"]);
     }
 }
 
-/// The picture of a sandbox, except for the time of the proxy, which is a copy of the retained one in the end.
+/// The picture of a sandbox, except for the time of the proxy, which is a copy of the retained one
+/// in the end.
 fn data(sandbox: &Path) -> Picture {
     let mut all = picture(sandbox);
     if let Some(proxy) = all.get_mut(Path::new(PROXY)) {
@@ -251,12 +285,16 @@ fn told(what: &str, output: &Output, status: i32) {
     }
 }
 
-/// A cleanup that failed says so; one that has brought the files back only names what is left beside them.
+/// A cleanup that failed says so; one that has brought the files back only names what is left
+/// beside them.
 pub fn cleanup_told(trial: &Trial, what: &str, output: &Output) {
     if output.status.success() && !said(output).is_empty() {
         let line = said(output);
         assert_eq!(line.lines().count(), 1, "{what}: {line:?}");
-        assert!(line.contains("the files are back, but what the job had there"), "{what}: {line:?}");
+        assert!(
+            line.contains("the files are back, but what the job had there"),
+            "{what}: {line:?}"
+        );
         return trial.back(what);
     }
     told(what, output, 1);

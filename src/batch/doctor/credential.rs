@@ -4,10 +4,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use error::Shown;
+use sys::process;
+
 use super::{Finding, Level, expiry};
 use crate::batch::credential::read_credential_at;
-use crate::shown::Shown;
-use crate::sys::process;
 
 /// One that is valid no longer than this is soon of no use.
 const SOON: Duration = Duration::from_secs(3600);

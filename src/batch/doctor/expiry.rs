@@ -1,5 +1,6 @@
-//! Until when a credential is valid, as far as it tells: an X.509 certificate or proxy in PEM (RFC 5280, RFC 3820), or a token (RFC 7519). Whether its
-//! signature is right is not this program's business.
+//! Until when a credential is valid, as far as it tells: an X.509 certificate or proxy in PEM (RFC
+//! 5280, RFC 3820), or a token (RFC 7519). Whether its signature is right is not this program's
+//! business.
 
 use std::time::Duration;
 
@@ -10,14 +11,19 @@ use der::{Decode as _, Document, SliceReader, Tag, Tagged as _};
 /// How long after 1970 the first of its parts ends to be valid; none if it does not tell.
 pub fn of(credential: &[u8]) -> Option<Duration> {
     let text = std::str::from_utf8(credential).ok()?;
-    certificates(text).filter_map(|pem| end_of_certificate(&pem)).min().or_else(|| end_of_token(text.trim()))
+    certificates(text)
+        .filter_map(|pem| end_of_certificate(&pem))
+        .min()
+        .or_else(|| end_of_token(text.trim()))
 }
 
 /// The certificates among what a file holds: a proxy has a key and a chain as well.
 fn certificates(text: &str) -> impl Iterator<Item = String> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
-    text.split(BEGIN).skip(1).filter_map(|rest| Some(format!("{BEGIN}{}{END}\n", rest.split_once(END)?.0)))
+    text.split(BEGIN)
+        .skip(1)
+        .filter_map(|rest| Some(format!("{BEGIN}{}{END}\n", rest.split_once(END)?.0)))
 }
 
 fn end_of_certificate(pem: &str) -> Option<Duration> {
@@ -43,7 +49,8 @@ fn parts(bytes: &[u8], count: usize) -> Option<Vec<AnyRef<'_>>> {
 
 fn end_of_token(text: &str) -> Option<Duration> {
     let claims = text.split('.').nth(1)?;
-    let claims: serde_json::Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims).ok()?).ok()?;
+    let claims: serde_json::Value =
+        serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims).ok()?).ok()?;
     Some(Duration::from_secs(claims.get("exp")?.as_u64()?))
 }
 
@@ -52,7 +59,9 @@ mod tests {
     use super::of;
 
     fn sample(name: &str) -> Vec<u8> {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/credentials").join(name);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata/credentials")
+            .join(name);
         std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
     }
 
@@ -75,9 +84,13 @@ mod tests {
 
     #[test]
     fn what_does_not_tell_is_no_error() {
-        let broken =
-            sample("valid.pem").iter().map(|byte| if *byte == b'M' { b'A' } else { *byte }).collect::<Vec<_>>();
-        for credential in [&b""[..], b"a token", b"a.b.c", b"\xff", &sample("valid.pem")[..200], &broken] {
+        let broken = sample("valid.pem")
+            .iter()
+            .map(|byte| if *byte == b'M' { b'A' } else { *byte })
+            .collect::<Vec<_>>();
+        for credential in
+            [&b""[..], b"a token", b"a.b.c", b"\xff", &sample("valid.pem")[..200], &broken]
+        {
             assert_eq!(seconds(credential), None, "{}", String::from_utf8_lossy(credential));
         }
     }

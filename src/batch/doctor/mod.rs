@@ -4,7 +4,6 @@
 //! - [`place`]: the directory of the sandboxes;
 //! - [`programs`]: where the helpers are;
 //! - [`credential`]: the credential; [`expiry`]: until when it is valid.
-#![forbid(unsafe_code)]
 
 pub mod credential;
 pub mod expiry;
@@ -16,9 +15,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use error::Shown;
+use sys::{Dir, namespace};
+
 use crate::batch::pilot::candidates::Candidate;
-use crate::shown::Shown;
-use crate::sys::{Dir, namespace};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,8 +121,9 @@ fn privileges() -> Finding {
 fn closed_on_the_way(path: &Path) -> Vec<Finding> {
     use std::os::unix::fs::MetadataExt as _;
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let is_closed =
-        |directory: &&Path| std::fs::metadata(directory).is_ok_and(|found| found.is_dir() && found.mode() & 0o001 == 0);
+    let is_closed = |directory: &&Path| {
+        std::fs::metadata(directory).is_ok_and(|found| found.is_dir() && found.mode() & 0o001 == 0)
+    };
     let closed = path.ancestors().skip(1).filter(is_closed);
     let finding = |directory: &Path| {
         let shown = Shown::os(directory);

@@ -3,10 +3,11 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use error::Shown;
+use sys::space::{Restrictions, Space};
+use sys::{Dir, process};
+
 use super::{Finding, Level, closed_on_the_way};
-use crate::shown::Shown;
-use crate::sys::space::{Restrictions, Space};
-use crate::sys::{Dir, process};
 
 const WHAT: &str = "execute directory";
 
@@ -20,11 +21,18 @@ pub fn examine(path: &Path) -> Vec<Finding> {
     let (found, dir) = match std::fs::metadata(path).map(|found| (found, Dir::open(path))) {
         Ok((found, Ok(dir))) => (found, dir),
         Ok((_, Err(cause))) => {
-            return vec![problem(format!("{shown}: {cause}"), "name another one with --execute".into())];
+            return vec![problem(
+                format!("{shown}: {cause}"),
+                "name another one with --execute".into(),
+            )];
         }
-        Err(error) => return vec![problem(format!("{shown}: {error}"), format!("`mkdir -m 1777 {shown}`"))],
+        Err(error) => {
+            return vec![problem(format!("{shown}: {error}"), format!("`mkdir -m 1777 {shown}`"))];
+        }
     };
-    let mut findings = closed_on_the_way(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).join("sandbox"));
+    let mut findings = closed_on_the_way(
+        &path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).join("sandbox"),
+    );
     // Its own bit for others was looked at with those on the way.
     if found.mode() & 0o1002 != 0o1002 {
         let text = format!(
@@ -50,7 +58,8 @@ pub fn examine(path: &Path) -> Vec<Finding> {
             "as root `mount -o remount,exec,rw \"$(df --output=target {shown} | tail -n 1)\"`, or name another one with --execute"
         );
         if restrictions.noexec {
-            let text = format!("{shown} is mounted noexec: no program of a sandbox can be executed");
+            let text =
+                format!("{shown} is mounted noexec: no program of a sandbox can be executed");
             findings.push(problem(text, elsewhere.clone()));
         }
         if restrictions.read_only {

@@ -1,8 +1,14 @@
-//! The switchers that there are, each tried for real: with a sandbox that changes hands and back, and a payload in it.
+//! The switchers that there are, each tried for real: with a sandbox that changes hands and back,
+//! and a payload in it.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use error::{Result, Shown};
+use sys::process::Inherited;
+use sys::{proc, process};
+use wire::Links;
 
 use super::{Finding, Level, Subject};
 use crate::batch::Report;
@@ -14,28 +20,29 @@ use crate::batch::pilot::order::Order;
 use crate::batch::pilot::{credential, place, run};
 use crate::batch::retry::Attempt;
 use crate::batch::switcher::{Switcher, installed};
-use crate::error::Result;
-use crate::shown::Shown;
-use crate::sys::process::Inherited;
-use crate::sys::{proc, process};
-use crate::wire::Links;
 
 /// Tries them; the first that works is the best.
 pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<Candidate>) {
     let candidates = match &subject.glexec {
         None => candidates::all(),
         Some(_) => match candidates::those(subject.glexec.as_ref()) {
-            Ok(those) => {
-                those.into_iter().map(|program| Candidate { kind: candidates::kind_of(&program), program }).collect()
-            }
+            Ok(those) => those
+                .into_iter()
+                .map(|program| Candidate { kind: candidates::kind_of(&program), program })
+                .collect(),
             Err(error) => {
                 let advice = "name the path of a switcher with --glexec";
-                return (vec![Finding::bad(Level::Problem, "switcher", error.to_string(), advice)], None);
+                return (
+                    vec![Finding::bad(Level::Problem, "switcher", error.to_string(), advice)],
+                    None,
+                );
             }
         },
     };
     if candidates.is_empty() {
-        let text = format!("there is none: no gLExec, no map for sudo ({MAP}), and no glexec beside this program");
+        let text = format!(
+            "there is none: no gLExec, no map for sudo ({MAP}), and no glexec beside this program"
+        );
         let advice = format!(
             "install all programs of glexec-helpers together, as scripts/install does, or have an administrator make {}",
             samples()
@@ -54,7 +61,12 @@ pub fn examine(subject: &Subject) -> (Vec<Finding>, Option<Candidate>) {
         findings.extend(candidates::without_map().map(|program| {
             let text = format!("there is no map {MAP}, without which it leads nowhere");
             let what = format!("switcher {}", Shown::os(&program));
-            Finding::bad(Level::Problem, &what, text, format!("have an administrator make {}", samples()))
+            Finding::bad(
+                Level::Problem,
+                &what,
+                text,
+                format!("have an administrator make {}", samples()),
+            )
         }));
     }
     if best.is_some() {
@@ -92,14 +104,25 @@ fn examine_one(subject: &Subject, candidate: &Candidate) -> Vec<Finding> {
     };
     let is_rootless = candidate.kind == Some(Kind::Rootless);
     if let Some(other) = subject.shares_ids_with.as_ref().filter(|_| is_rootless) {
-        let text = format!("some of your subordinate ids are {other}'s as well: payloads of both could be one user");
-        let advice =
-            format!("take them away (usermod --del-subuids, --del-subgids), and as root `{}`", subject.command_for_ids);
+        let text = format!(
+            "some of your subordinate ids are {other}'s as well: payloads of both could be one user"
+        );
+        let advice = format!(
+            "take them away (usermod --del-subuids, --del-subgids), and as root `{}`",
+            subject.command_for_ids
+        );
         findings.push(Finding::bad(Level::Problem, &what, text, advice));
     }
     match run_payload(subject, &candidate.program) {
-        Ok(()) => findings.insert(0, Finding::ok(&what, format!("works; a credential led to uid {uid}"))),
-        Err(error) => findings.push(Finding::bad(Level::Problem, &what, &*error, advice(subject, candidate, &error))),
+        Ok(()) => {
+            findings.insert(0, Finding::ok(&what, format!("works; a credential led to uid {uid}")))
+        }
+        Err(error) => findings.push(Finding::bad(
+            Level::Problem,
+            &what,
+            &*error,
+            advice(subject, candidate, &error),
+        )),
     }
     findings
 }
@@ -139,9 +162,11 @@ fn look_at(agent: &Agent) -> Facts {
     let parent = proc::entry(agent.pid).ok().flatten().map(|entry| entry.parent);
     let name = parent.and_then(proc::name).filter(|name| name == b"sudo" || name == b"sudo-rs");
     let cgroups = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok();
-    let its = cgroups(&agent.pid.to_string()).filter(|its| cgroups("self").is_some_and(|own| own != *its));
+    let its = cgroups(&agent.pid.to_string())
+        .filter(|its| cgroups("self").is_some_and(|own| own != *its));
     // One that is about to end has left its cgroups.
-    let its = its.filter(|_| proc::owners(agent.pid).is_some_and(|owners| owners.contains(&agent.uid)));
+    let its =
+        its.filter(|_| proc::owners(agent.pid).is_some_and(|owners| owners.contains(&agent.uid)));
     let first_new = |its: String| {
         let own = cgroups("self").unwrap_or_default();
         its.lines().find(|line| !own.lines().any(|own| own == *line)).unwrap_or_default().to_owned()
@@ -153,7 +178,8 @@ fn look_at(agent: &Agent) -> Facts {
     }
 }
 
-/// Sets up a sandbox, has a payload see whose it is, and brings the sandbox back; why that did not work.
+/// Sets up a sandbox, has a payload see whose it is, and brings the sandbox back; why that did not
+/// work.
 fn run_payload(subject: &Subject, program: &Path) -> std::result::Result<(), String> {
     let order = order(subject, program);
     let mut diary = Diary {
@@ -168,7 +194,9 @@ fn run_payload(subject: &Subject, program: &Path) -> std::result::Result<(), Str
     let failures: Vec<String> = outcome.failures.into_iter().map(|(_, error)| error).collect();
     match (failures.is_empty(), outcome.payload) {
         (true, Some(0)) => Ok(()),
-        (true, Some(status)) => Err(format!("a payload that compares its user id ended with status {status}")),
+        (true, Some(status)) => {
+            Err(format!("a payload that compares its user id ended with status {status}"))
+        }
         (true, None) => Err("there was no payload".into()),
         (false, _) => Err(failures.join("; and then: ")),
     }
@@ -198,9 +226,13 @@ fn order(subject: &Subject, program: &Path) -> Order {
 
 /// What sudo needs, and where that begins.
 fn samples() -> String {
-    let beside = installed("../../share/doc/glexec-helpers/examples").ok().and_then(|path| path.canonicalize().ok());
+    let beside = installed("../../share/doc/glexec-helpers/examples")
+        .ok()
+        .and_then(|path| path.canonicalize().ok());
     let place = beside.map(|path| format!(" in {}", Shown::os(&path))).unwrap_or_default();
-    format!("a sudo rule and a map, {MAP}: see the samples glexec-sudo.sudoers and glexec-sudo.map{place}")
+    format!(
+        "a sudo rule and a map, {MAP}: see the samples glexec-sudo.sudoers and glexec-sudo.map{place}"
+    )
 }
 
 /// What to do about a switcher that does not work. Its own words come first where they tell.
@@ -211,14 +243,19 @@ fn advice(subject: &Subject, candidate: &Candidate, error: &str) -> String {
     } else if says("descriptor 0") {
         format!("in the sudo rule `Defaults:{} !log_input, !use_pty`", subject.user)
     } else if says("as the calling user") || says("to itself") || says("as root") {
-        format!("have it lead to another account: in the map, {MAP}, a line `{} <account>`", subject.user)
+        format!(
+            "have it lead to another account: in the map, {MAP}, a line `{} <account>`",
+            subject.user
+        )
     } else if says("chmod") {
         "what it says".into()
     } else {
         match candidate.kind {
             Some(Kind::Sudo) => samples(),
             Some(Kind::Rootless) => "see what the machine must have: glexec(1)".into(),
-            Some(Kind::Glexec) | None => "see its own log, or name another one with --glexec".into(),
+            Some(Kind::Glexec) | None => {
+                "see its own log, or name another one with --glexec".into()
+            }
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use sys::process;
+
 use crate::batch::switcher::{installed, search};
-use crate::sys::process;
 
 /// A kind of switcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,10 @@ impl Kind {
 /// Those of this node, the best first: the better one keeps payloads apart, the earlier it comes.
 pub fn all() -> Vec<Candidate> {
     let unmapped = without_map();
-    installed_here().into_iter().filter(|candidate| Some(&candidate.program) != unmapped.as_ref()).collect()
+    installed_here()
+        .into_iter()
+        .filter(|candidate| Some(&candidate.program) != unmapped.as_ref())
+        .collect()
 }
 
 /// The adapter over sudo, if it is installed and has no map.
@@ -60,21 +64,34 @@ pub fn without_map() -> Option<PathBuf> {
 fn installed_here() -> Vec<Candidate> {
     let beside = |name: &str| installed(name).ok().filter(|path| process::may_execute(path));
     let own = beside("glexec");
-    let is_other = |path: &Path| own.as_ref().and_then(|own| own.canonicalize().ok()) != path.canonicalize().ok();
-    let of_site = Some(PathBuf::from(GLEXEC)).filter(|path| process::may_execute(path) && is_other(path));
-    let found = [(Kind::Rootless, own.clone()), (Kind::Glexec, of_site), (Kind::Sudo, beside("glexec-sudo"))];
-    found.into_iter().filter_map(|(kind, program)| Some(Candidate { kind: Some(kind), program: program? })).collect()
+    let is_other = |path: &Path| {
+        own.as_ref().and_then(|own| own.canonicalize().ok()) != path.canonicalize().ok()
+    };
+    let of_site =
+        Some(PathBuf::from(GLEXEC)).filter(|path| process::may_execute(path) && is_other(path));
+    let found = [
+        (Kind::Rootless, own.clone()),
+        (Kind::Glexec, of_site),
+        (Kind::Sudo, beside("glexec-sudo")),
+    ];
+    found
+        .into_iter()
+        .filter_map(|(kind, program)| Some(Candidate { kind: Some(kind), program: program? }))
+        .collect()
 }
 
 /// What a program is, if it is one of those.
 pub fn kind_of(program: &Path) -> Option<Kind> {
     let identity = |path: &Path| path.canonicalize().ok();
     let one = identity(program)?;
-    installed_here().into_iter().find(|candidate| identity(&candidate.program).as_ref() == Some(&one))?.kind
+    installed_here()
+        .into_iter()
+        .find(|candidate| identity(&candidate.program).as_ref() == Some(&one))?
+        .kind
 }
 
 /// The one that is asked for, else all.
-pub fn those(glexec: Option<&OsString>) -> crate::Result<Vec<PathBuf>> {
+pub fn those(glexec: Option<&OsString>) -> error::Result<Vec<PathBuf>> {
     use std::os::unix::ffi::OsStrExt as _;
     match glexec {
         Some(program) if program.as_bytes().contains(&b'/') => Ok(vec![PathBuf::from(program)]),

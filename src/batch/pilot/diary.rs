@@ -4,14 +4,16 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use wire::Totals;
+
 use super::interrupt::Urgent;
 use crate::batch::Report;
-use crate::wire::Totals;
 
 /// Who is called with what a transfer has moved so far.
 pub type Progress = Box<dyn FnMut(&Totals)>;
 
-/// Who is told of a step that has ended: its name, what it has done, how long it took, and why it failed.
+/// Who is told of a step that has ended: its name, what it has done, how long it took, and why it
+/// failed.
 pub type Note<'a> = dyn FnMut(&'static str, &Report<'_>, Duration, Option<String>) + 'a;
 
 /// Where it is told.
@@ -24,7 +26,8 @@ pub struct Diary<'a> {
     pub notice: &'a mut dyn FnMut(&str),
     /// Gets a line for the caller while a step is under way.
     pub urgent: Urgent,
-    /// Gives who is told of the progress of the step of this name, that moves so much in all if that is known.
+    /// Gives who is told of the progress of the step of this name, that moves so much in all if
+    /// that is known.
     pub progress: &'a mut dyn FnMut(&'static str, Option<Totals>) -> Progress,
     /// Gets each step that has ended.
     pub note: &'a mut Note<'a>,
@@ -60,8 +63,15 @@ impl Diary<'_> {
         done
     }
 
-    /// Tells of a step that had others within: how long it took, what the payload ended with if it ran, and why it failed.
-    pub fn tell(&mut self, name: &'static str, took: Duration, payload: Option<i32>, error: Option<String>) {
+    /// Tells of a step that had others within: how long it took, what the payload ended with if it
+    /// ran, and why it failed.
+    pub fn tell(
+        &mut self,
+        name: &'static str,
+        took: Duration,
+        payload: Option<i32>,
+        error: Option<String>,
+    ) {
         let mut report = Report::new(self.notice);
         report.about.clone_from(&self.sandbox);
         report.request.clone_from(&self.request);

@@ -1,16 +1,16 @@
-//! Looking through the input before anything is done: how much it is, and what of it can't be in a sandbox.
+//! Looking through the input before anything is done: how much it is, and what of it can't be in a
+//! sandbox.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::error::{Context as _, Error, Result};
-use crate::shown::Shown;
-use crate::sys::{Dir, Errno, Kind, Name};
-use crate::tree::descent::Descent;
-use crate::tree::links::{self, Verdict};
-use crate::tree::names::Names;
-use crate::wire::Totals;
+use error::{Context as _, Error, Result, Shown};
+use sys::{Dir, Errno, Kind, Name};
+use tree::descent::Descent;
+use tree::links::{self, Verdict};
+use tree::names::Names;
+use wire::Totals;
 
 /// So many paths of links are kept.
 const MOST_NAMED: usize = 20;
@@ -26,7 +26,8 @@ pub struct Survey {
     pub named: Vec<String>,
 }
 
-/// Walks the input, which becomes the sandbox at this path. Nothing is changed: what the caller can't read is an error.
+/// Walks the input, which becomes the sandbox at this path. Nothing is changed: what the caller
+/// can't read is an error.
 pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
     let mut walk = Descent::new(Dir::open(input).at("open the input", input)?, input);
     let mut survey = Survey::default();
@@ -42,7 +43,10 @@ pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
         let dir = match opened {
             Err(Errno::EACCES) => return Err(unreadable(&walk.path_of(name))),
             Err(Errno::EXDEV) => {
-                return Err(Error::refused(walk.path_of(name), "something is mounted on it: it can't be copied"));
+                return Err(Error::refused(
+                    walk.path_of(name),
+                    "something is mounted on it: it can't be copied",
+                ));
             }
             opened => opened.at_entry("open", || walk.path_of(name))?,
         };
@@ -85,14 +89,18 @@ impl Survey {
     }
 
     fn link(&mut self, walk: &Descent, name: Name<'_>, sandbox: &Path) -> Result<()> {
-        let target = walk.here()?.read_link(name).at_entry("read the link", || walk.path_of(name))?;
+        let target =
+            walk.here()?.read_link(name).at_entry("read the link", || walk.path_of(name))?;
         self.totals.symlinks += 1;
         if links::judge(&target, walk.depth()) != Verdict::Leaves {
             return Ok(());
         }
         let Some(place) = walk.below_top(name) else { return Ok(()) };
-        let leads_to = led_to(&sandbox.join(OsStr::from_bytes(&place)), Path::new(OsStr::from_bytes(&target)));
-        if std::fs::metadata(&leads_to).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        let leads_to =
+            led_to(&sandbox.join(OsStr::from_bytes(&place)), Path::new(OsStr::from_bytes(&target)));
+        if std::fs::metadata(&leads_to)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        {
             self.dangling += 1;
             if self.named.len() < MOST_NAMED {
                 self.named.push(Shown(&place).to_string());
@@ -119,7 +127,10 @@ fn led_to(link: &Path, target: &Path) -> PathBuf {
 }
 
 fn unreadable(path: &OsStr) -> Error {
-    Error::refused(path, "you may not read it: open it to yourself (chmod u+rX), or keep it out of the input")
+    Error::refused(
+        path,
+        "you may not read it: open it to yourself (chmod u+rX), or keep it out of the input",
+    )
 }
 
 #[cfg(test)]
@@ -128,10 +139,17 @@ mod tests {
 
     #[test]
     fn a_link_leads_by_its_names_from_where_it_is() {
-        for (target, leads_to) in
-            [("/etc/x", "/etc/x"), ("../../up", "/v/up"), ("./../s2", "/v/s/s2"), ("a/./b", "/v/s/d/a/b")]
-        {
-            assert_eq!(led_to(Path::new("/v/s/d/link"), Path::new(target)), Path::new(leads_to), "{target}");
+        for (target, leads_to) in [
+            ("/etc/x", "/etc/x"),
+            ("../../up", "/v/up"),
+            ("./../s2", "/v/s/s2"),
+            ("a/./b", "/v/s/d/a/b"),
+        ] {
+            assert_eq!(
+                led_to(Path::new("/v/s/d/link"), Path::new(target)),
+                Path::new(leads_to),
+                "{target}"
+            );
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Signals while files are on their way: what they ask for is done within a moment, in a way that leaves everything whole.
+//! Signals while files are on their way: what they ask for is done within a moment, in a way that
+//! leaves everything whole.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sys::signal::Signals;
+use wire::Halt;
+
 use super::supervise::{self, Asked};
-use crate::sys::signal::Signals;
-use crate::wire::Halt;
 
 /// Who is told of something at once.
 pub type Urgent = Arc<dyn Fn(&str) + Send + Sync>;
@@ -39,10 +41,12 @@ impl Interrupt {
         Halt::when(move || interrupt.asked().is_some())
     }
 
-    /// Ends a transfer at the second signal that asks for this process's end: what comes back is somebody's work, and the first may have been meant for the
-    /// payload. `urgent` gets a line after the first.
+    /// Ends a transfer at the second signal that asks for this process's end: what comes back is
+    /// somebody's work, and the first may have been meant for the payload. `urgent` gets a line
+    /// after the first.
     pub fn halt_at_the_second(self: &Arc<Self>, urgent: &Urgent) -> Halt {
-        let (interrupt, urgent, is_warned) = (Arc::clone(self), Arc::clone(urgent), AtomicBool::new(false));
+        let (interrupt, urgent, is_warned) =
+            (Arc::clone(self), Arc::clone(urgent), AtomicBool::new(false));
         Halt::when(move || {
             let mut asked = interrupt.asked.lock().unwrap_or_else(PoisonError::into_inner);
             while asked.is_none() {

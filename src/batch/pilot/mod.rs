@@ -2,7 +2,8 @@
 //!
 //! - [`order`]: what is wanted;
 //! - [`run`]: the way of a payload, from the first step to the last;
-//! - [`input`]: what there is in the input, before anything is done; [`losses`]: what does not come across;
+//! - [`input`]: what there is in the input, before anything is done; [`losses`]: what does not come
+//!   across;
 //! - [`interrupt`]: signals while files are on their way;
 //! - [`place`]: the sandbox before it changes hands, and its files when they are back;
 //! - [`payload`]: starting the payload, and the agent that watches for this process's end;
@@ -13,7 +14,6 @@
 //! - [`recover`]: what to do when a pilot was killed;
 //! - [`renew`]: renewing a payload's proxy, and the switcher's credential;
 //! - [`diary`]: what is told of each step.
-#![forbid(unsafe_code)]
 
 pub mod candidates;
 pub mod credential;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::sys::process::Inherited;
-use crate::wire::Links;
+use sys::process::Inherited;
+use wire::Links;
 
 /// A payload, and what becomes of its files.
 #[derive(Debug)]

@@ -4,6 +4,12 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
+use error::{Context as _, Error, Result};
+use sys::signal::Signals;
+use sys::{Errno, fd, process, socket};
+use wire::launch::{Refusals, Wrapper};
+use wire::v2;
+
 use super::order::Order;
 use super::streams::{Relays, Streams};
 use super::supervise::{self, Asked};
@@ -11,11 +17,6 @@ use crate::batch::agent::{Agent, Called};
 use crate::batch::retry::Attempt;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{Bound, Switcher, installed};
-use crate::error::{Context as _, Error, Result};
-use crate::sys::signal::Signals;
-use crate::sys::{Errno, fd, process, socket};
-use crate::wire::launch::{Refusals, Wrapper};
-use crate::wire::v2;
 
 /// The program that becomes the payload.
 const WRAPPER: &str = "condor_glexec_job_wrapper";
@@ -46,12 +47,19 @@ pub enum Start {
     Cancelled(Asked),
 }
 
-/// Starts the payload with the standard streams of this process. Nothing is executed before there is somebody to end it if this process is killed.
-pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Signals) -> Result<Start> {
+/// Starts the payload with the standard streams of this process. Nothing is executed before there
+/// is somebody to end it if this process is killed.
+pub fn start(
+    order: &Order,
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    signals: &Signals,
+) -> Result<Start> {
     let (family, path, wrapper) = (sandbox.family()?, sandbox.path(), installed(WRAPPER)?);
     let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
     // A wrapper that is stopped does not keep this process.
-    socket::limit_waiting(&ours, switcher.limit()).at("prepare the socket for", switcher.program())?;
+    socket::limit_waiting(&ours, switcher.limit())
+        .at("prepare the socket for", switcher.program())?;
     let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper.as_os_str()];
     let passed = [OsStr::new("-"); 3];
     let errand = fixed.into_iter().chain(passed).chain(order.command.iter().map(AsRef::as_ref));
@@ -70,7 +78,8 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
         }
         Err(error) => return give_up(wrapper, bound, error),
     }
-    // Not before: below the project's own switcher the first call makes the namespace, and that is to be the payload's.
+    // Not before: below the project's own switcher the first call makes the namespace, and that is
+    // to be the payload's.
     let (user, root) = (process::user().to_string(), bound.pid().to_string());
     let errand = [OsStr::new("watch"), user.as_ref(), root.as_ref(), &family];
     let called = Called::with(&switcher.hasty(), &errand, path.as_os_str());
@@ -85,7 +94,13 @@ pub fn start(order: &Order, sandbox: &Sandbox, switcher: &Switcher, signals: &Si
     match wrapper.hand_over(&v2::text(&order.environment), streams.passed()) {
         Ok(refusals) => {
             let (relays, is_exact) = (streams.handed_over(), bound.ends_as_payload());
-            Ok(Start::Started(Box::new(Started { switcher: bound, watch, refusals, relays, is_exact })))
+            Ok(Start::Started(Box::new(Started {
+                switcher: bound,
+                watch,
+                refusals,
+                relays,
+                is_exact,
+            })))
         }
         Err(cause) => {
             bound.end_within(PATIENCE);
@@ -101,10 +116,18 @@ enum Greeting {
     Asked(Asked),
 }
 
-fn wait_for_greeting(wrapper: &Wrapper, bound: &Bound, signals: &Signals, limit: Duration) -> Result<Greeting> {
-    let until = Some(limit).filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
+fn wait_for_greeting(
+    wrapper: &Wrapper,
+    bound: &Bound,
+    signals: &Signals,
+    limit: Duration,
+) -> Result<Greeting> {
+    let until = Some(limit)
+        .filter(|limit| !limit.is_zero())
+        .and_then(|limit| Instant::now().checked_add(limit));
     loop {
-        let waited = fd::wait_for_any([wrapper.socket.as_fd(), bound.held.as_fd(), signals.as_fd()], until);
+        let waited =
+            fd::wait_for_any([wrapper.socket.as_fd(), bound.held.as_fd(), signals.as_fd()], until);
         match waited {
             Err(Errno::EINTR) => {}
             Err(cause) => return Err(cause).at("wait for", "the job wrapper"),

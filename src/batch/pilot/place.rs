@@ -2,26 +2,29 @@
 
 use std::path::Path;
 
+use error::{Context as _, Error, Result, Shown};
+use sys::space::Space;
+use sys::{Dir, Errno, Kind, Name, Rename, dir, process};
+use tree::beside::Place;
+use tree::{self, Way};
+use wire::{Dropped, Halt};
+
 use super::input::Survey;
 use super::order::Order;
 use super::{CREDENTIAL, PROXY, candidates, losses};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Patience, Report, cleanup};
-use crate::error::{Context as _, Error, Result};
-use crate::shown::Shown;
-use crate::sys::space::Space;
-use crate::sys::{Dir, Errno, Kind, Name, Rename, dir, process};
-use crate::tree::beside::Place;
-use crate::tree::{self, Way};
-use crate::wire::{Dropped, Halt};
 
 /// Checks what can be checked before anything is done.
 pub fn examine(order: &Order) -> Result<Sandbox> {
     let sandbox = Sandbox::find(&order.sandbox, CREDENTIAL.as_ref())?;
     for program in candidates::those(order.glexec.as_ref())? {
         if !process::may_execute(&program) {
-            return Err(Error::refused(program, "there is no such program, or you may not execute it"));
+            return Err(Error::refused(
+                program,
+                "there is no such program, or you may not execute it",
+            ));
         }
     }
     if sandbox.found()? != Found::Nothing || sandbox.retained()? != Retained::Absent {
@@ -30,11 +33,17 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
     if let Some(input) = &order.input {
         let dir = Dir::open(input).at("open the input", input)?;
         if holds(input, &sandbox.place.path) {
-            return Err(Error::refused(input, "the sandboxes are made in it: they can't be copied into themselves"));
+            return Err(Error::refused(
+                input,
+                "the sandboxes are made in it: they can't be copied into themselves",
+            ));
         }
         for own in [CREDENTIAL, PROXY] {
             if Name::new(own.as_bytes()).is_some_and(|name| dir.stat(name).is_ok()) {
-                return Err(Error::refused(input.join(own), "a credential gets this name in the sandbox"));
+                return Err(Error::refused(
+                    input.join(own),
+                    "a credential gets this name in the sandbox",
+                ));
             }
         }
     }
@@ -43,7 +52,10 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
         let place = Place::find(output)?;
         free(&place)?;
         if [sandbox.path(), sandbox.retained_path()].contains(output) {
-            return Err(Error::refused(output, "the output can't be the sandbox itself: see --keep-sandbox"));
+            return Err(Error::refused(
+                output,
+                "the output can't be the sandbox itself: see --keep-sandbox",
+            ));
         }
         if !process::may_change(&place.path) {
             let why = "you may not make or rename anything here, where the output is to be";
@@ -53,18 +65,23 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
     Ok(sandbox)
 }
 
-/// A relative path of a command starts in the sandbox, in which there is what the input has, and nothing else.
+/// A relative path of a command starts in the sandbox, in which there is what the input has, and
+/// nothing else.
 fn refuse_missing_command(order: &Order) -> Result<()> {
-    let Some(program) = order.command.first().map(Path::new).filter(|program| program.is_relative()) else {
+    let Some(program) =
+        order.command.first().map(Path::new).filter(|program| program.is_relative())
+    else {
         return Ok(());
     };
     let is_there = |input: &Path| std::fs::symlink_metadata(input.join(program)).is_ok();
     if order.input.as_deref().is_some_and(is_there) {
         return Ok(());
     }
-    let missing = if order.input.is_some() { "the input has no such file" } else { "there is no --input" };
-    let why =
-        format!("a command's relative path starts in the sandbox, and {missing}; name an absolute one, or --input");
+    let missing =
+        if order.input.is_some() { "the input has no such file" } else { "there is no --input" };
+    let why = format!(
+        "a command's relative path starts in the sandbox, and {missing}; name an absolute one, or --input"
+    );
     Err(Error::refused(program, why))
 }
 
@@ -76,7 +93,8 @@ fn holds(directory: &Path, other: &Path) -> bool {
     directory.is_some() && other.ancestors().any(|above| identity(above) == directory)
 }
 
-/// Makes the sandbox: with a copy of the input, until `halt` wants it to end, the switcher's credential, and the payload's proxy if it has one.
+/// Makes the sandbox: with a copy of the input, until `halt` wants it to end, the switcher's
+/// credential, and the payload's proxy if it has one.
 pub fn make(
     sandbox: &Sandbox,
     order: &Order,
@@ -95,13 +113,17 @@ pub fn make(
     let name = match &order.input {
         Some(input) => {
             let from = (input.as_path(), Way::Copy);
-            let (name, (totals, dropped)) = tree::copy(from, place, halt, &mut report.progress, complete)?;
+            let (name, (totals, dropped)) =
+                tree::copy(from, place, halt, &mut report.progress, complete)?;
             let dropped = Dropped { links: survey.dangling, ..dropped };
             (report.moved, report.left) = (Some((totals, dropped)), survey.named.clone());
-            let links = ("link that leads out of it to nothing", "links that lead out of it to nothing");
-            if let Some(line) =
-                losses::line("of the input there is not in the sandbox, or not as it was", &dropped, links)
-            {
+            let links =
+                ("link that leads out of it to nothing", "links that lead out of it to nothing");
+            if let Some(line) = losses::line(
+                "of the input there is not in the sandbox, or not as it was",
+                &dropped,
+                links,
+            ) {
                 report.notice(&line);
             }
             name
@@ -116,11 +138,14 @@ pub fn make(
     named.at("make the sandbox", sandbox.path()).inspect_err(|_| sandbox.forget(&name))
 }
 
-/// Removes a sandbox of this user's with all that this user has beside it. If this process is killed meanwhile, what is left has a name that the next
-/// sweep finds.
+/// Removes a sandbox of this user's with all that this user has beside it. If this process is
+/// killed meanwhile, what is left has a name that the next sweep finds.
 pub fn remove(sandbox: &Sandbox) -> Result<()> {
     let (place, aside) = (&sandbox.place, sandbox.place.free_name());
-    place.parent.rename(place.name.name(), aside.name(), Rename::NoReplace).at("remove", sandbox.path())?;
+    place
+        .parent
+        .rename(place.name.name(), aside.name(), Rename::NoReplace)
+        .at("remove", sandbox.path())?;
     tree::remove(&place.parent, aside.name(), &place.path)?;
     sandbox.sweep_all();
     Ok(())
@@ -147,13 +172,20 @@ pub fn remove_proxy_from(top: &Dir, path: &Path) -> Result<()> {
     Name::new(PROXY.as_bytes()).map_or(Ok(()), |name| tree::remove(top, name, path))
 }
 
-/// Gives a sandbox that is back the name of the output, or copies it there and removes it, without the credential. An empty directory that has that
-/// name goes. Until then the credential tells that it is a sandbox.
-pub fn deliver(sandbox: &Sandbox, output: &Path, halt: Option<Halt>, report: &mut Report<'_>) -> Result<()> {
+/// Gives a sandbox that is back the name of the output, or copies it there and removes it, without
+/// the credential. An empty directory that has that name goes. Until then the credential tells that
+/// it is a sandbox.
+pub fn deliver(
+    sandbox: &Sandbox,
+    output: &Path,
+    halt: Option<Halt>,
+    report: &mut Report<'_>,
+) -> Result<()> {
     let (from, to) = (&sandbox.place, Place::find(output)?);
     free(&to)?;
     let top = sandbox.open()?;
-    // What the payload has opened to everybody stays behind a top that is closed, whatever the mode of the directory that goes.
+    // What the payload has opened to everybody stays behind a top that is closed, whatever the mode
+    // of the directory that goes.
     top.set_mode(0o700).at("set the mode of", sandbox.path())?;
     match from.parent.rename_into(from.name.name(), &to.parent, to.name.name(), Rename::Replace) {
         Ok(()) => remove_credential_from(&top, sandbox, output),
@@ -163,17 +195,18 @@ pub fn deliver(sandbox: &Sandbox, output: &Path, halt: Option<Halt>, report: &mu
     }
 }
 
-/// The output, if it is on another file system, and the sandbox has a payload: then the files are brought there at once, and
-/// the sandbox's own file system needs no room for them.
+/// The output, if it is on another file system, and the sandbox has a payload: then the files are
+/// brought there at once, and the sandbox's own file system needs no room for them.
 pub fn elsewhere<'a>(sandbox: &Sandbox, output: Option<&'a Path>) -> Result<Option<&'a Path>> {
-    let has_payload = matches!((sandbox.retained()?, sandbox.found()?), (Retained::Proxy, Found::Theirs(_)));
+    let has_payload =
+        matches!((sandbox.retained()?, sandbox.found()?), (Retained::Proxy, Found::Theirs(_)));
     let Some(output) = output.filter(|_| has_payload) else { return Ok(None) };
     let is_elsewhere = Place::find(output)?.device()? != sandbox.place.device()?;
     Ok(is_elsewhere.then_some(output))
 }
 
-/// Brings the files of a sandbox with a payload to such an output, where they get its name when all are there, and removes the
-/// sandbox. What can't be removed of it is named, and is no failure.
+/// Brings the files of a sandbox with a payload to such an output, where they get its name when all
+/// are there, and removes the sandbox. What can't be removed of it is named, and is no failure.
 pub fn bring_elsewhere(
     sandbox: &Sandbox,
     (switcher, patience): (&Switcher, Patience),
@@ -205,12 +238,20 @@ pub fn bring_elsewhere(
 }
 
 /// Copies it to another file system, where it gets its name when it is complete, and removes it.
-fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, halt: Option<Halt>, report: &mut Report<'_>) -> Result<()> {
+fn copy_there(
+    sandbox: &Sandbox,
+    to: &Place,
+    output: &Path,
+    halt: Option<Halt>,
+    report: &mut Report<'_>,
+) -> Result<()> {
     to.sweep(process::user(), &mut || ());
     let complete = |top: &Dir, path: &Path| remove_credential_from(top, sandbox, path);
-    let (name, moved) = tree::copy((&sandbox.path(), Way::HandOver), to, halt, &mut report.progress, complete)?;
+    let (name, moved) =
+        tree::copy((&sandbox.path(), Way::HandOver), to, halt, &mut report.progress, complete)?;
     report.moved = Some(moved);
-    let named = to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);
+    let named =
+        to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);
     match named {
         Ok(()) => remove(sandbox),
         Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
@@ -218,7 +259,10 @@ fn copy_there(sandbox: &Sandbox, to: &Place, output: &Path, halt: Option<Halt>, 
 }
 
 fn mounted(output: &Path) -> Error {
-    Error::refused(output, "something is mounted on it: name a directory in it that does not exist yet")
+    Error::refused(
+        output,
+        "something is mounted on it: name a directory in it that does not exist yet",
+    )
 }
 
 /// The output is an empty directory, or nothing yet; anything else is refused.
@@ -248,9 +292,14 @@ fn free(output: &Place) -> Result<()> {
 /// What to do about a sandbox that is not back.
 pub fn advice(sandbox: &Sandbox) -> String {
     let again = format!("condor_glexec_pilot recover {}", Shown::os(&sandbox.path()));
-    let is_full = Space::around(&sandbox.place.parent).ok().flatten().is_some_and(|space| space.free < space.used / 2);
+    let is_full = Space::around(&sandbox.place.parent)
+        .ok()
+        .flatten()
+        .is_some_and(|space| space.free < space.used / 2);
     if is_full {
-        return format!("{again}, with --output DIRECTORY on another file system if this one has no room");
+        return format!(
+            "{again}, with --output DIRECTORY on another file system if this one has no room"
+        );
     }
     again
 }

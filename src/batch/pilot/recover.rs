@@ -4,6 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use error::{Error, Result};
+use sys::signal::{SIGKILL, SIGTERM};
+use sys::{Dir, Name, process};
+use wire::Links;
+
 use super::diary::Diary;
 use super::{CREDENTIAL, candidates, place, run};
 use crate::batch::agent::{Agent, Called};
@@ -12,10 +17,6 @@ use crate::batch::retry::Attempt;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Patience, cleanup};
-use crate::error::{Error, Result};
-use crate::sys::signal::{SIGKILL, SIGTERM};
-use crate::sys::{Dir, Name, process};
-use crate::wire::Links;
 
 /// A switcher may be busy.
 const PATIENCE: Patience = Patience { max_retries: 3, min_delay: 1 };
@@ -29,21 +30,29 @@ pub struct Left {
 }
 
 impl Left {
-    /// Finds it. The name of the credential is that of the only file in its retained directory, else that of a pilot's.
+    /// Finds it. The name of the credential is that of the only file in its retained directory,
+    /// else that of a pilot's.
     pub fn find(path: &Path, glexec: Option<OsString>, limit: Duration) -> Result<Left> {
         let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
-        // As long as the proxy is not alone in the retained directory, a marked one beside it holds it alone. One that is being
-        // removed may be empty by now.
-        let aside = sandbox.marked_aside().into_iter().map(|name| sandbox.place.path_of(name.name()));
-        let sandbox = match aside.chain([sandbox.retained_path()]).find_map(|holder| only_entry(&holder)) {
-            Some(name) => Sandbox::find(path, &name)?,
-            None => sandbox,
-        };
+        // As long as the proxy is not alone in the retained directory, a marked one beside it holds
+        // it alone. One that is being removed may be empty by now.
+        let aside =
+            sandbox.marked_aside().into_iter().map(|name| sandbox.place.path_of(name.name()));
+        let sandbox =
+            match aside.chain([sandbox.retained_path()]).find_map(|holder| only_entry(&holder)) {
+                Some(name) => Sandbox::find(path, &name)?,
+                None => sandbox,
+            };
         Ok(Left { sandbox, glexec, limit })
     }
 
     /// Ends what is left of the payload and brings its files back: to the sandbox, or to `output`.
-    pub fn recover(&self, links: Links, output: Option<&Path>, diary: &mut Diary<'_>) -> Result<()> {
+    pub fn recover(
+        &self,
+        links: Links,
+        output: Option<&Path>,
+        diary: &mut Diary<'_>,
+    ) -> Result<()> {
         let Left { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
         sandbox.settle()?;
@@ -55,7 +64,8 @@ impl Left {
         self.refuse_nothing()?;
         let is_sandbox = self.is_sandbox()?;
         if !is_sandbox
-            && ((sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Mine) || output.is_some())
+            && ((sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Mine)
+                || output.is_some())
         {
             return Err(self.ordinary());
         }
@@ -68,12 +78,14 @@ impl Left {
             }
             _ => self.switcher_to(None)?,
         };
-        // What a pilot locks no other user is to open; a starter expects the mode of the job's directory.
+        // What a pilot locks no other user is to open; a starter expects the mode of the job's
+        // directory.
         let closes_top = sandbox.proxy.name().bytes() == CREDENTIAL.as_bytes();
         let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing, closes_top };
         if let Some(output) = place::elsewhere(sandbox, output)? {
             let brought = diary.step("output", |report| {
-                let brought = place::bring_elsewhere(sandbox, (&switcher, PATIENCE), policy, output, report);
+                let brought =
+                    place::bring_elsewhere(sandbox, (&switcher, PATIENCE), policy, output, report);
                 brought.inspect(|()| run::tell_losses(report))
             });
             return brought.map_err(Failure::error);
@@ -85,7 +97,9 @@ impl Left {
         });
         cleaned.map_err(Failure::error)?;
         match output {
-            Some(output) => diary.step("output", |report| place::deliver(sandbox, output, None, report)),
+            Some(output) => {
+                diary.step("output", |report| place::deliver(sandbox, output, None, report))
+            }
             // A starter expects its proxy where it was.
             None if sandbox.proxy.name().bytes() != CREDENTIAL.as_bytes() => Ok(()),
             None => place::remove_credential(sandbox),
@@ -111,13 +125,19 @@ impl Left {
         }
         if let Found::Theirs(owner) | Found::Other(owner) = sandbox.found()? {
             if let Err(error) = self.discard_theirs(owner, diary) {
-                return Err(if has_none { error.and_then(sandbox.remove_retained()) } else { error });
+                return Err(if has_none {
+                    error.and_then(sandbox.remove_retained())
+                } else {
+                    error
+                });
             }
         }
         // Whoever can't be reached may be a bystander, and is no reason to stop.
         for owner in sandbox.owners_of_leftovers() {
             if let Err(error) = self.discard_theirs(owner, diary) {
-                (diary.notice)(&format!("condor_glexec_pilot: what uid {owner} has left beside it stays: {error}"));
+                (diary.notice)(&format!(
+                    "condor_glexec_pilot: what uid {owner} has left beside it stays: {error}"
+                ));
             }
         }
         if sandbox.found()? == Found::Mine {
@@ -144,8 +164,8 @@ impl Left {
         removed
     }
 
-    /// Whether there is more than a name: a directory of this user's could be anything. A pilot's sandbox has its credential in it, and what is retained
-    /// has its mark.
+    /// Whether there is more than a name: a directory of this user's could be anything. A pilot's
+    /// sandbox has its credential in it, and what is retained has its mark.
     fn is_sandbox(&self) -> Result<bool> {
         let Left { sandbox, .. } = self;
         let pilots = Name::new(CREDENTIAL.as_bytes());
@@ -155,7 +175,8 @@ impl Left {
         Ok(match (sandbox.retained()?, sandbox.found()?) {
             // A set-up that was killed has copied the credential.
             (Retained::Proxy, Found::Mine) => holds(sandbox.open(), Some(sandbox.proxy.name())),
-            (Retained::Aside | Retained::Proxy, _) | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
+            (Retained::Aside | Retained::Proxy, _)
+            | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
             (Retained::Data, _) => holds(sandbox.open_retained(), pilots),
             (Retained::Absent, Found::Mine) => holds(sandbox.open(), pilots),
             (Retained::Absent, Found::Other(owner)) => owner != process::user(),
@@ -163,10 +184,14 @@ impl Left {
         })
     }
 
-    /// Whether a pilot was killed when its sandbox had become the output already; the credential is removed from there, the last step.
+    /// Whether a pilot was killed when its sandbox had become the output already; the credential is
+    /// removed from there, the last step.
     fn is_delivered(&self, output: &Path) -> Result<bool> {
-        let is_gone = (self.sandbox.retained()?, self.sandbox.found()?) == (Retained::Absent, Found::Nothing);
-        let (Some(name), Ok(dir)) = (Name::new(CREDENTIAL.as_bytes()), Dir::open(output)) else { return Ok(false) };
+        let is_gone =
+            (self.sandbox.retained()?, self.sandbox.found()?) == (Retained::Absent, Found::Nothing);
+        let (Some(name), Ok(dir)) = (Name::new(CREDENTIAL.as_bytes()), Dir::open(output)) else {
+            return Ok(false);
+        };
         if !is_gone || dir.stat(name).is_err() {
             return Ok(false);
         }
@@ -174,7 +199,8 @@ impl Left {
         Ok(dir.remove_file(name).is_ok())
     }
 
-    /// An error if there is no sandbox. What a pilot that was killed had begun to make of its input is of no use, and goes.
+    /// An error if there is no sandbox. What a pilot that was killed had begun to make of its input
+    /// is of no use, and goes.
     fn refuse_nothing(&self) -> Result<()> {
         let Left { sandbox, .. } = self;
         if (sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Nothing) {
@@ -182,12 +208,14 @@ impl Left {
         }
         let _locks = sandbox.lock_leftovers()?;
         sandbox.sweep_all();
-        Err(Error::refused(sandbox.path(), "there is no such sandbox, and there was none that was complete"))
+        Err(Error::refused(
+            sandbox.path(),
+            "there is no such sandbox, and there was none that was complete",
+        ))
     }
 
     fn ordinary(&self) -> Error {
-        let why =
-            "it is an ordinary directory, and nothing in it or beside it says that it is a sandbox; it was left alone";
+        let why = "it is an ordinary directory, and nothing in it or beside it says that it is a sandbox; it was left alone";
         Error::refused(self.sandbox.path(), why)
     }
 
@@ -195,7 +223,8 @@ impl Left {
     pub(super) fn switcher_to(&self, owner: Option<u32>) -> Result<Switcher> {
         let mut why = Vec::new();
         for program in candidates::those(self.glexec.as_ref())? {
-            let switcher = Switcher::new(program.as_os_str(), self.sandbox.credential(), self.limit)?.apart();
+            let switcher =
+                Switcher::new(program.as_os_str(), self.sandbox.credential(), self.limit)?.apart();
             let Some(owner) = owner else { return Ok(switcher) };
             let switcher = switcher.for_user(owner);
             match greeted(&switcher, &self.sandbox) {
@@ -210,14 +239,26 @@ impl Left {
                 Err(error) => why.push(error.to_string()),
             }
         }
-        let whose = owner.map_or(String::new(), |owner| format!(" that leads to uid {owner}, whose it is"));
-        Err(Error::refused(self.sandbox.path(), format!("there is no switcher{whose}: {}", why.join("; "))))
+        let whose =
+            owner.map_or(String::new(), |owner| format!(" that leads to uid {owner}, whose it is"));
+        Err(Error::refused(
+            self.sandbox.path(),
+            format!("there is no switcher{whose}: {}", why.join("; ")),
+        ))
     }
 
     fn end_family(&self, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<()> {
-        let order = kill::Order { whom: Whom::Sandbox, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
+        let order = kill::Order {
+            whom: Whom::Sandbox,
+            signal: SIGKILL,
+            grace: 0,
+            asks: SIGTERM,
+            clean: false,
+        };
         let credential = self.sandbox.credential();
-        diary.step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report)).map_err(Failure::error)
+        diary
+            .step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report))
+            .map_err(Failure::error)
     }
 
     /// The sandbox's path.

@@ -1,13 +1,15 @@
-//! Renewing, from outside, what a running payload and its switcher have: each has a credential of its own.
+//! Renewing, from outside, what a running payload and its switcher have: each has a credential of
+//! its own.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
+use error::{Error, Result};
+use sys::{Name, OwnedName};
+
 use super::recover::{Left, greeted};
 use super::{CREDENTIAL, PROXY};
 use crate::batch::sandbox::{Found, Retained};
-use crate::error::{Error, Result};
-use crate::sys::{Name, OwnedName};
 
 /// What is to be replaced; none stays as it is.
 #[derive(Debug, Default)]
@@ -27,7 +29,9 @@ impl Left {
             return Err(Error::refused(sandbox.path(), why));
         }
         let of_switcher = match &new.credential {
-            Some(content) => sandbox.replace_proxy(&sandbox.open_retained()?, &sandbox.retained_path(), content),
+            Some(content) => {
+                sandbox.replace_proxy(&sandbox.open_retained()?, &sandbox.retained_path(), content)
+            }
             None => Ok(()),
         };
         let of_payload = match &new.proxy {
@@ -56,10 +60,13 @@ impl Left {
                 }
             }
             // It has not changed hands yet, or has changed back.
-            Found::Mine => sandbox.place.replace(&sandbox.open()?, &sandbox.path(), name.name(), content),
-            Found::Nothing | Found::Other(_) => {
-                Err(Error::refused(sandbox.path(), "the payload has no directory of that name any more"))
+            Found::Mine => {
+                sandbox.place.replace(&sandbox.open()?, &sandbox.path(), name.name(), content)
             }
+            Found::Nothing | Found::Other(_) => Err(Error::refused(
+                sandbox.path(),
+                "the payload has no directory of that name any more",
+            )),
         }
     }
 
@@ -67,9 +74,9 @@ impl Left {
     fn proxy(&self) -> Result<OwnedName> {
         match self.sandbox.proxy.name() {
             name if name.bytes() != CREDENTIAL.as_bytes() => Ok(name.into()),
-            _ => Name::new(PROXY.as_bytes())
-                .map(OwnedName::from)
-                .ok_or_else(|| Error::refused(OsStr::from_bytes(PROXY.as_bytes()), "it is no name of a file")),
+            _ => Name::new(PROXY.as_bytes()).map(OwnedName::from).ok_or_else(|| {
+                Error::refused(OsStr::from_bytes(PROXY.as_bytes()), "it is no name of a file")
+            }),
         }
     }
 }

@@ -1,8 +1,13 @@
-//! The way of a payload: a sandbox is made and handed over, the payload runs, and its files come back.
+//! The way of a payload: a sandbox is made and handed over, the payload runs, and its files come
+//! back.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+
+use error::{Context as _, Error, Result};
+use sys::signal::Signals;
+use wire::{Halt, Totals};
 
 use super::diary::Diary;
 use super::interrupt::Interrupt;
@@ -13,11 +18,9 @@ use super::{candidates, input, losses, place, supervise};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Patience, Report, cleanup, setup};
-use crate::error::{Context as _, Error, Result};
-use crate::sys::signal::Signals;
-use crate::wire::{Halt, Totals};
 
-/// A switcher that is not fit says so with the same status as one that will be: another one is tried instead.
+/// A switcher that is not fit says so with the same status as one that will be: another one is
+/// tried instead.
 const NO_RETRY: Patience = Patience { max_retries: 0, min_delay: 0 };
 
 /// For the files to come back everything is worth another try.
@@ -65,7 +68,8 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         Ok(sandbox) => sandbox,
         Err(error) => return outcome.fail(Stage::Order, error),
     };
-    let surveyed = order.input.as_ref().map(|input| input::survey(input, &order.sandbox)).transpose();
+    let surveyed =
+        order.input.as_ref().map(|input| input::survey(input, &order.sandbox)).transpose();
     let survey = match surveyed {
         Ok(survey) => survey.unwrap_or_default(),
         Err(error) => return outcome.fail(Stage::Order, error),
@@ -79,7 +83,8 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
     let interrupt = Interrupt::new(signals);
     let totals = order.input.is_some().then_some(survey.totals);
     let halt = Some(interrupt.halt());
-    let made = diary.step_of("input", totals, |report| place::make(&sandbox, order, &survey, halt, report));
+    let made = diary
+        .step_of("input", totals, |report| place::make(&sandbox, order, &survey, halt, report));
     if let Err(error) = made {
         return match interrupt.asked() {
             // All of it has been removed, or the error says what has not.
@@ -89,7 +94,8 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
             _ => outcome.fail(Stage::SetUp, error),
         };
     }
-    // As long as this process lives no other is to work on the sandbox. It is one directory all the time, whatever its name.
+    // As long as this process lives no other is to work on the sandbox. It is one directory all the
+    // time, whatever its name.
     let lock = sandbox.lock();
     let cancelled = interrupt.asked();
     if lock.is_err() || cancelled.is_some() {
@@ -136,10 +142,13 @@ fn set_up(
 ) -> Result<Switcher> {
     let mut errors = Vec::new();
     for program in candidates::those(order.glexec.as_ref())? {
-        let switcher =
-            Switcher::new(program.as_os_str(), sandbox.credential(), order.limit)?.apart().keeping_credential();
+        let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), order.limit)?
+            .apart()
+            .keeping_credential();
         let halted = switcher.clone().halted_by(interrupt.halt());
-        match diary.step_of("setup", totals, |report| setup::setup(sandbox, &halted, NO_RETRY, report)) {
+        match diary
+            .step_of("setup", totals, |report| setup::setup(sandbox, &halted, NO_RETRY, report))
+        {
             Ok(()) => return Ok(switcher),
             Err(error) if interrupt.asked().is_some() => return Err(error.error()),
             Err(error) => errors.push(error.to_string()),
@@ -157,8 +166,13 @@ fn set_up(
 fn give_up(sandbox: &Sandbox) -> Result<()> {
     match (sandbox.found()?, sandbox.retained()?) {
         (Found::Mine, Retained::Absent) => place::remove(sandbox),
-        (Found::Mine, Retained::Proxy) => sandbox.remove_retained().and_then(|()| place::remove(sandbox)),
-        _ => Err(Error::refused(sandbox.path(), format!("it was not put back; {}", place::advice(sandbox)))),
+        (Found::Mine, Retained::Proxy) => {
+            sandbox.remove_retained().and_then(|()| place::remove(sandbox))
+        }
+        _ => Err(Error::refused(
+            sandbox.path(),
+            format!("it was not put back; {}", place::advice(sandbox)),
+        )),
     }
 }
 
@@ -206,13 +220,20 @@ pub fn tell_losses(report: &mut Report<'_>) {
 }
 
 /// Brings the files back, and to where they are wanted.
-fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, halt: &Halt, diary: &mut Diary<'_>) -> Result<()> {
+fn bring_back(
+    order: &Order,
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    halt: &Halt,
+    diary: &mut Diary<'_>,
+) -> Result<()> {
     let again = |error: Error| {
         let why = format!("to try again: {}", place::advice(sandbox));
         error.and_then(Err(Error::refused(sandbox.path(), why)))
     };
     // The payload's family has ended by now. What this process locks no other user is to open.
-    let policy = cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
+    let policy =
+        cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
     let (halted, mut totals) = (switcher.clone().halted_by(halt.clone()), None);
     if let Some(output) = place::elsewhere(sandbox, order.output.as_deref()).map_err(again)? {
         let brought = diary.step("output", |report| {
@@ -235,7 +256,9 @@ fn bring_back(order: &Order, sandbox: &Sandbox, switcher: &Switcher, halt: &Halt
     }
     match &order.output {
         Some(output) => {
-            let deliver = |report: &mut Report<'_>| place::deliver(sandbox, output, Some(halt.clone()), report);
+            let deliver = |report: &mut Report<'_>| {
+                place::deliver(sandbox, output, Some(halt.clone()), report)
+            };
             diary.step_of("output", totals, deliver).map_err(again)
         }
         None if order.keeps_sandbox => place::remove_credential(sandbox),

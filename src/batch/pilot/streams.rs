@@ -1,7 +1,8 @@
 //! The standard streams that a payload gets.
 //!
-//! Terminals, pipes, sockets and devices are passed as they are. A regular file is not: who has the caller's open file can move its position,
-//! or cut it off, and so forge or destroy what the caller reads later. In its place the payload gets a pipe, and this process writes.
+//! Terminals, pipes, sockets and devices are passed as they are. A regular file is not: who has the
+//! caller's open file can move its position, or cut it off, and so forge or destroy what the caller
+//! reads later. In its place the payload gets a pipe, and this process writes.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,14 +10,16 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use error::{Context as _, Error, Result};
+use sys::{Errno, Kind, fd, file};
+
 use super::supervise;
-use crate::error::{Context as _, Error, Result};
-use crate::sys::{Errno, Kind, fd, file};
 
 /// What is read at a time: as much as a pipe holds.
 const ROOM: usize = 64 * 1024;
 
-/// The most that a pipe can hold (`/proc/sys/fs/pipe-max-size`, pipe(7)): who outlives the payload may write for ever.
+/// The most that a pipe can hold (`/proc/sys/fs/pipe-max-size`, pipe(7)): who outlives the payload
+/// may write for ever.
 const MOST_LEFT: usize = 1 << 20;
 
 /// What is to be passed to a payload.
@@ -28,7 +31,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Those of this process, as far as the payload may have them. To be called when signals are blocked: threads that are started here get none.
+    /// Those of this process, as far as the payload may have them. To be called when signals are
+    /// blocked: threads that are started here get none.
     pub fn of_caller() -> Result<Streams> {
         let (output, errors) = (io::stdout(), io::stderr());
         let mut relays = Relays::default();
@@ -37,7 +41,9 @@ impl Streams {
         let passed_output = relays.in_place_of(output.as_fd(), to, "standard output")?;
         // One pipe for both keeps their lines in order.
         let passed_errors = match for_errors {
-            Some(identity) if to == Some(identity) => again(passed_output.as_fd(), "standard error")?,
+            Some(identity) if to == Some(identity) => {
+                again(passed_output.as_fd(), "standard error")?
+            }
             found => relays.in_place_of(errors.as_fd(), found, "standard error")?,
         };
         Ok(Streams { passed: [input()?, passed_output, passed_errors], relays })
@@ -61,7 +67,8 @@ pub struct Relays(Vec<Relay>);
 #[derive(Debug)]
 struct Relay {
     what: &'static str,
-    /// Closed when the payload has ended: what is in the pipe by then is carried on, but nobody is waited for.
+    /// Closed when the payload has ended: what is in the pipe by then is carried on, but nobody is
+    /// waited for.
     end: File,
     thread: JoinHandle<std::result::Result<(), Errno>>,
 }
@@ -96,13 +103,15 @@ impl Relays {
     }
 }
 
-/// Writes what comes until nobody writes any more, or it can't be written: then the payload sees a broken pipe.
+/// Writes what comes until nobody writes any more, or it can't be written: then the payload sees a
+/// broken pipe.
 fn carry(mut from: File, mut to: File, ended: &File) -> std::result::Result<(), Errno> {
     let mut room = vec![0; ROOM];
     let mut left = None;
     loop {
         let until = left.map(|_: usize| Instant::now());
-        let (is_readable, has_ended) = match fd::wait_for_any([from.as_fd(), ended.as_fd()], until) {
+        let (is_readable, has_ended) = match fd::wait_for_any([from.as_fd(), ended.as_fd()], until)
+        {
             Err(Errno::EINTR) => continue,
             ready => ready.map(|[from, ended]| (from, ended))?,
         };
@@ -124,8 +133,8 @@ fn carry(mut from: File, mut to: File, ended: &File) -> std::result::Result<(), 
     }
 }
 
-/// Standard input. What is typed while this process is in the background is not for its payload; and a file that is open to be written as well is
-/// opened once more, to be read.
+/// Standard input. What is typed while this process is in the background is not for its payload;
+/// and a file that is open to be written as well is opened once more, to be read.
 fn input() -> Result<OwnedFd> {
     const WHAT: &str = "standard input";
     let input = io::stdin();
@@ -137,7 +146,8 @@ fn input() -> Result<OwnedFd> {
         return Ok(same);
     }
     let position = File::from(same).stream_position().at("find the position in", WHAT)?;
-    let mut read_only = File::open("/proc/self/fd/0").at("open once more, to be read only,", WHAT)?;
+    let mut read_only =
+        File::open("/proc/self/fd/0").at("open once more, to be read only,", WHAT)?;
     read_only.seek(SeekFrom::Start(position)).at("find the position in", WHAT)?;
     Ok(read_only.into())
 }

@@ -1,11 +1,21 @@
 //! While a payload runs: signals go on to all that was started for it, and its time ends.
 //!
-//! The payload is in a session of its own: with this one's terminal it could type into the caller's shell (TIOCSTI, ioctl_tty(2)). So what the
-//! terminal sends is handed on, too; and in the background it does not get the terminal at all.
+//! The payload is in a session of its own: with this one's terminal it could type into the caller's
+//! shell (TIOCSTI, ioctl_tty(2)). So what the terminal sends is handed on, too; and in the
+//! background it does not get the terminal at all.
 
 use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
+
+use error::{Context as _, Error, Result};
+use sys::process::End;
+use sys::signal::{
+    self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
+    SIGWINCH, Signals, Told,
+};
+use sys::{Errno, fd, process};
+use wire::launch::Refusals;
 
 use super::diary::Diary;
 use super::order::Order;
@@ -16,22 +26,16 @@ use crate::batch::report::Hunted;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{Bound, Switcher};
 use crate::batch::{Failure, Patience};
-use crate::error::{Context as _, Error, Result};
-use crate::sys::process::End;
-use crate::sys::signal::{
-    self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, Signals,
-    Told,
-};
-use crate::sys::{Errno, fd, process};
-use crate::wire::launch::Refusals;
 
 /// What is handed on. Batch systems warn with SIGUSR1 and SIGUSR2.
-pub const SIGNALS: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
+pub const SIGNALS: [i32; 9] =
+    [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
 
 /// A signal to a payload is worth another try, but not a wait.
 const PATIENCE: Patience = Patience { max_retries: 2, min_delay: 1 };
 
-/// When a payload that was to end has not, it is ended again; so often, and then its files come back all the same.
+/// When a payload that was to end has not, it is ended again; so often, and then its files come
+/// back all the same.
 const AGAIN: Duration = Duration::from_secs(10);
 const MOST_TRIES: u32 = 3;
 
@@ -113,7 +117,8 @@ pub fn has_terminal() -> bool {
 }
 
 impl Supervisor<'_, '_> {
-    /// Waits for the payload's end, and ends whatever it has left running, whatever comes in between.
+    /// Waits for the payload's end, and ends whatever it has left running, whatever comes in
+    /// between.
     pub fn until_end(&mut self, started: Box<Started>) -> Result<Lived> {
         let Started { switcher, watch, mut refusals, relays, is_exact } = *started;
         let mut watch = Some(watch);
@@ -137,14 +142,23 @@ impl Supervisor<'_, '_> {
     }
 
     /// Waits until the switcher has ended, or has not though its payload was to end.
-    fn wait(&mut self, switcher: &Bound, refusals: &mut Refusals, watch: &mut Option<Agent>) -> Result<Waited> {
+    fn wait(
+        &mut self,
+        switcher: &Bound,
+        refusals: &mut Refusals,
+        watch: &mut Option<Agent>,
+    ) -> Result<Waited> {
         let mut waited = Waited { reason: None, is_ended: false };
-        let mut deadline = self.order.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut deadline =
+            self.order.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut tries, mut is_heard) = (0, false);
         while tries <= MOST_TRIES {
             // What has ended is not waited for.
             let refused = if is_heard { &switcher.held } else { &refusals.socket };
-            let readable = fd::wait_for_any([switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()], deadline);
+            let readable = fd::wait_for_any(
+                [switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()],
+                deadline,
+            );
             let [is_over, is_refused, is_signal] = match readable {
                 Err(Errno::EINTR) => continue,
                 readable => readable.at("wait for", "the payload")?,
@@ -159,7 +173,8 @@ impl Supervisor<'_, '_> {
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if let Some(asked) = asked.or(is_late.then_some(Asked::Timeout)) {
                 let grace = if waited.reason.is_none() { self.order.grace } else { 0 };
-                waited.is_ended = self.end(*waited.reason.get_or_insert(asked), grace, switcher, watch);
+                waited.is_ended =
+                    self.end(*waited.reason.get_or_insert(asked), grace, switcher, watch);
                 (deadline, tries) = (Some(Instant::now() + AGAIN), tries + 1);
             }
         }
@@ -175,7 +190,8 @@ impl Supervisor<'_, '_> {
             // It is to go on already.
             SIGTSTP if signal::is_pending(SIGCONT) => return None,
             SIGTSTP => SIGSTOP,
-            // In the background the payload would read what is typed for others, since the terminal can't stop it.
+            // In the background the payload would read what is typed for others, since the terminal
+            // can't stop it.
             SIGCONT if has_terminal && process::is_in_background(&stdin) => {
                 signal::stop_self();
                 return None;
@@ -192,7 +208,9 @@ impl Supervisor<'_, '_> {
         let (mut is_nobody, name) = (false, signal::name(number));
         let handed = self.kill(number, 0, SIGTERM, &mut is_nobody);
         if let Some(error) = handed.err().filter(|_| !is_nobody) {
-            (self.diary.notice)(&format!("condor_glexec_pilot: cannot send {name} to the payload: {error}"));
+            (self.diary.notice)(&format!(
+                "condor_glexec_pilot: cannot send {name} to the payload: {error}"
+            ));
         }
         if number == SIGSTOP {
             signal::stop_self();
@@ -200,9 +218,15 @@ impl Supervisor<'_, '_> {
         None
     }
 
-    /// Asks all to end, and kills who is left after the grace; whoever keeps another agent from that does not keep the one that watches. Whether that
-    /// one has ended all.
-    fn end(&mut self, asked: Asked, grace: u32, switcher: &Bound, watch: &mut Option<Agent>) -> bool {
+    /// Asks all to end, and kills who is left after the grace; whoever keeps another agent from
+    /// that does not keep the one that watches. Whether that one has ended all.
+    fn end(
+        &mut self,
+        asked: Asked,
+        grace: u32,
+        switcher: &Bound,
+        watch: &mut Option<Agent>,
+    ) -> bool {
         let asks = match asked {
             Asked::Signal(number) => number,
             Asked::Timeout => SIGTERM,
@@ -210,40 +234,60 @@ impl Supervisor<'_, '_> {
         // One that is stopped would not see its payload's end.
         switcher.go_on();
         let Err(error) = self.kill(SIGKILL, grace, asks, &mut false) else { return false };
-        (self.diary.notice)(&format!("condor_glexec_pilot: cannot end the payload in a good way: {error}"));
+        (self.diary.notice)(&format!(
+            "condor_glexec_pilot: cannot end the payload in a good way: {error}"
+        ));
         let is_ended = self.end_family(watch);
         switcher.kill();
         is_ended
     }
 
-    /// Ends whatever is left: through the agent that watches, which knows whom the switcher's process led; or, if somebody has ended that, another one.
-    /// Whether nobody is left.
+    /// Ends whatever is left: through the agent that watches, which knows whom the switcher's
+    /// process led; or, if somebody has ended that, another one. Whether nobody is left.
     fn end_family(&mut self, watch: &mut Option<Agent>) -> bool {
-        let order = kill::Order { whom: Whom::Sandbox, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
+        let order = kill::Order {
+            whom: Whom::Sandbox,
+            signal: SIGKILL,
+            grace: 0,
+            asks: SIGTERM,
+            clean: false,
+        };
         let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
         let ended = self.diary.step("kill", |report| {
             if let Some(mut watch) = watch.take() {
                 if let Ok(hunted) = watch.end_watched() {
                     watch.farewell();
-                    return Ok(kill::verdict(report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }), false)?);
+                    return Ok(kill::verdict(
+                        report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }),
+                        false,
+                    )?);
                 }
             }
             kill::kill(&switcher, &credential, order, PATIENCE, report)
         });
         if let Err(error) = &ended {
-            (self.diary.notice)(&format!("condor_glexec_pilot: cannot end what the payload has left: {error}"));
+            (self.diary.notice)(&format!(
+                "condor_glexec_pilot: cannot end what the payload has left: {error}"
+            ));
         }
         ended.is_ok()
     }
 
     /// Sends a signal to all; `is_nobody` becomes whether there was nobody to get it.
-    fn kill(&mut self, signal: i32, grace: u32, asks: i32, is_nobody: &mut bool) -> Result<(), Failure> {
+    fn kill(
+        &mut self,
+        signal: i32,
+        grace: u32,
+        asks: i32,
+        is_nobody: &mut bool,
+    ) -> Result<(), Failure> {
         let order = kill::Order { whom: Whom::Sandbox, signal, grace, asks, clean: false };
         let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
         self.diary.step("kill", |report| {
             let killed = kill::kill(&switcher, &credential, order, PATIENCE, report);
             let hunted = report.hunted.as_ref();
-            *is_nobody = hunted.is_some_and(|hunted| hunted.hunt.processes == 0 && hunted.hunt.left == 0);
+            *is_nobody =
+                hunted.is_some_and(|hunted| hunted.hunt.processes == 0 && hunted.hunt.left == 0);
             killed
         })
     }

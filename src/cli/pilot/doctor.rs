@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use error::Shown;
+use glexec::ranges;
 use serde_json::{Value, json};
+use sys::process;
 
 use super::{NAME, Status, absolute, credential_path, execute_directory, log, text};
 use crate::batch::doctor::{self, Finding, Level, Report, Subject};
 use crate::batch::pilot::candidates::{Candidate, Kind};
-use crate::shown::Shown;
-use crate::switch::ranges;
-use crate::sys::process;
 
 /// Runs the command.
 pub fn main(matches: &ArgMatches) -> ExitCode {
@@ -28,12 +28,16 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
     let _ = match matches.get_flag("json") {
         true => writeln!(std::io::stdout(), "{all}"),
         false => {
-            write!(std::io::stdout(), "{}", lines(&report, subject.glexec.is_some(), std::io::stdout().is_terminal()))
+            write!(
+                std::io::stdout(),
+                "{}",
+                lines(&report, subject.glexec.is_some(), std::io::stdout().is_terminal())
+            )
         }
     };
     let error = (!report.is_fit()).then(|| "the node is not fit".to_owned());
     let facts = json!({ "step": "doctor", "error": error, "found": all });
-    if let Err(warning) = log::write_line(NAME, started.elapsed(), Some(status as u8), facts) {
+    if let Err(warning) = log::write_facts(NAME, started.elapsed(), Some(status as u8), &facts) {
         super::say(warning);
     }
     ExitCode::from(status as u8)

@@ -1,5 +1,4 @@
 //! `condor_glexec_pilot`: one command for pilots, which have no starter, and for administrators.
-#![forbid(unsafe_code)]
 
 mod doctor;
 mod progress;
@@ -18,15 +17,14 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use error::Shown;
 use serde_json::Value;
+use sys::process::Inherited;
 
 use super::log;
 use crate::batch::Report;
 use crate::batch::pilot::diary::Diary;
 use crate::batch::pilot::interrupt::Urgent;
-use crate::shown::Shown;
-use crate::sys;
-use crate::sys::process::Inherited;
 
 /// The command's name.
 const NAME: &str = "condor_glexec_pilot";
@@ -84,11 +82,19 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 }
 
 fn glexec() -> Arg {
-    option("glexec", "PROGRAM", "The identity switcher [default: the best that works here, see doctor]")
+    option(
+        "glexec",
+        "PROGRAM",
+        "The identity switcher [default: the best that works here, see doctor]",
+    )
 }
 
 fn execute() -> Arg {
-    option("execute", "DIR", "Where sandboxes are made: a directory of mode 1777 [default: /var/tmp]")
+    option(
+        "execute",
+        "DIR",
+        "Where sandboxes are made: a directory of mode 1777 [default: /var/tmp]",
+    )
 }
 
 fn credential() -> Arg {
@@ -238,7 +244,9 @@ Exit status: 0; 1 it failed; 240 wrong call.",
 
 fn doctor_definition() -> Command {
     Command::new("doctor")
-        .about("Examines whether payloads can run here as other users, and says what to do where not")
+        .about(
+            "Examines whether payloads can run here as other users, and says what to do where not",
+        )
         .override_usage("condor_glexec_pilot doctor [options]")
         .after_help(
             "\
@@ -285,7 +293,7 @@ pub fn main() -> ExitCode {
 
 /// One line on standard error.
 fn say(line: impl Display) {
-    super::say(NAME, line);
+    command::say(NAME, line);
 }
 
 /// The end of a wrong call.
@@ -318,19 +326,21 @@ fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_
         super::notice(line);
     });
     let (notice, warn) = (Arc::clone(&urgent), Arc::clone(&urgent));
-    let mut note = |step: &'static str, report: &Report<'_>, took: Duration, error: Option<String>| {
-        let status = Some(u8::from(error.is_some()));
-        let mut facts = log::facts(&log::Operation { helper: NAME, report, took, status, error });
-        facts["step"] = step.into();
-        if let Some(facts) = facts.as_object_mut() {
-            facts.retain(|_, value| !value.is_null());
-        }
-        if let Err(warning) = log::write_line(NAME, took, status, facts.clone()) {
-            warn(&format!("{NAME}: {warning}"));
-        }
-        facts["milliseconds"] = (took.as_secs_f64() * 1000.0).into();
-        steps.push(facts);
-    };
+    let mut note =
+        |step: &'static str, report: &Report<'_>, took: Duration, error: Option<String>| {
+            let status = Some(u8::from(error.is_some()));
+            let mut facts =
+                log::facts(&log::Operation { helper: NAME, report, took, status, error });
+            facts["step"] = step.into();
+            if let Some(facts) = facts.as_object_mut() {
+                facts.retain(|_, value| !value.is_null());
+            }
+            if let Err(warning) = log::write_facts(NAME, took, status, &facts) {
+                warn(&format!("{NAME}: {warning}"));
+            }
+            facts["milliseconds"] = (took.as_secs_f64() * 1000.0).into();
+            steps.push(facts);
+        };
     let mut notice = move |line: &str| notice(line);
     let mut diary = Diary {
         sandbox: sandbox.to_owned(),
@@ -355,8 +365,9 @@ fn values<'a>(matches: &'a ArgMatches, name: &str) -> impl Iterator<Item = &'a O
 
 /// A path that does not depend on the working directory.
 fn absolute(matches: &ArgMatches, name: &str) -> anyhow::Result<Option<PathBuf>> {
-    let path = text(matches, name)
-        .map(|path| std::path::absolute(path).with_context(|| format!("--{name} '{}'", Shown::os(path))));
+    let path = text(matches, name).map(|path| {
+        std::path::absolute(path).with_context(|| format!("--{name} '{}'", Shown::os(path)))
+    });
     path.transpose()
 }
 
@@ -367,7 +378,8 @@ fn execute_directory(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
 
 /// The path of the switcher's credential; none if the caller has none.
 fn credential_path(matches: &ArgMatches) -> anyhow::Result<Option<PathBuf>> {
-    let of_caller = || std::env::var_os("X509_USER_PROXY").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let of_caller =
+        || std::env::var_os("X509_USER_PROXY").filter(|path| !path.is_empty()).map(PathBuf::from);
     Ok(absolute(matches, "credential")?.or_else(of_caller))
 }
 

@@ -3,8 +3,9 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
+use wire::Totals;
+
 use crate::batch::pilot::diary;
-use crate::wire::Totals;
 
 /// Before that nobody wonders.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -12,7 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// So often the line is written anew.
 const PACE: Duration = Duration::from_millis(200);
 
-/// Shows the progress of a step, that moves so much in all if that is known, on standard error; where that is no terminal, nothing.
+/// Shows the progress of a step, that moves so much in all if that is known, on standard error;
+/// where that is no terminal, nothing.
 pub fn of(step: &'static str, all: Option<Totals>) -> diary::Progress {
     if !std::io::stderr().is_terminal() {
         return Box::new(|_| ());
@@ -51,10 +53,16 @@ fn text(step: &str, totals: &Totals, all: Option<&Totals>, took: Duration) -> St
     let (moved, seconds) = (bytes(totals), took.as_secs_f64());
     // What was counted beforehand may have grown meanwhile.
     let all = all.filter(|all| all.files > 0);
-    let of_bytes = all.map(|all| format!(" of {}", size(bytes(all).max(moved)))).unwrap_or_default();
-    let of_files = all.map(|all| format!(" of {}", all.files.max(totals.files))).unwrap_or_default();
+    let of_bytes =
+        all.map(|all| format!(" of {}", size(bytes(all).max(moved)))).unwrap_or_default();
+    let of_files =
+        all.map(|all| format!(" of {}", all.files.max(totals.files))).unwrap_or_default();
     let (rate, files) = (size(moved / seconds), totals.files as f64 / seconds);
-    format!("{step}: {}{of_bytes}, {}{of_files} files, {rate}/s, {files:.0} files/s", size(moved), totals.files)
+    format!(
+        "{step}: {}{of_bytes}, {}{of_files} files, {rate}/s, {files:.0} files/s",
+        size(moved),
+        totals.files
+    )
 }
 
 /// Three digits or so, and a unit.
@@ -76,16 +84,23 @@ mod tests {
 
     #[test]
     fn the_line_tells_bytes_and_files_their_rates_and_how_many_there_are_where_that_is_known() {
-        let totals = Totals { files: 3400, bytes: 1_200_000, passed: 1_000_000_000, ..Totals::default() };
+        let totals =
+            Totals { files: 3400, bytes: 1_200_000, passed: 1_000_000_000, ..Totals::default() };
         let took = Duration::from_secs(8);
-        assert_eq!(text("setup", &totals, None, took), "setup: 1.0 GB, 3400 files, 125 MB/s, 425 files/s");
+        assert_eq!(
+            text("setup", &totals, None, took),
+            "setup: 1.0 GB, 3400 files, 125 MB/s, 425 files/s"
+        );
         let all = Totals { files: 40_000, bytes: 5_000_000_000, ..Totals::default() };
         assert_eq!(
             text("setup", &totals, Some(&all), took),
             "setup: 1.0 GB of 5.0 GB, 3400 of 40000 files, 125 MB/s, 425 files/s"
         );
         // Small files, and more than were counted.
-        let (totals, all) = (Totals { files: 900, ..Totals::default() }, Totals { files: 800, ..Totals::default() });
+        let (totals, all) = (
+            Totals { files: 900, ..Totals::default() },
+            Totals { files: 800, ..Totals::default() },
+        );
         assert_eq!(
             text("x", &totals, Some(&all), Duration::from_secs(1)),
             "x: 0 B of 0 B, 900 of 900 files, 0 B/s, 900 files/s"

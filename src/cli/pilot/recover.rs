@@ -13,7 +13,8 @@ use crate::batch::pilot::renew::New;
 
 /// Runs `recover`.
 pub fn recover(matches: &ArgMatches) -> ExitCode {
-    let wanted = left(matches).and_then(|left| Ok((left, absolute(matches, "output")?, crate::cli::cleanup::links()?)));
+    let wanted = left(matches)
+        .and_then(|left| Ok((left, absolute(matches, "output")?, crate::cli::cleanup::links()?)));
     let (left, output, links) = match wanted {
         Ok(wanted) => wanted,
         Err(error) => return super::refuse(&error),
@@ -30,9 +31,10 @@ pub fn recover(matches: &ArgMatches) -> ExitCode {
 
 /// Runs `renew-proxy`.
 pub fn renew(matches: &ArgMatches) -> ExitCode {
-    let read = |name: &str| text(matches, name).map(|path| credential::read(Path::new(path))).transpose();
-    let wanted =
-        left(matches).and_then(|left| Ok((left, New { credential: read("credential")?, proxy: read("file")? })));
+    let read =
+        |name: &str| text(matches, name).map(|path| credential::read(Path::new(path))).transpose();
+    let wanted = left(matches)
+        .and_then(|left| Ok((left, New { credential: read("credential")?, proxy: read("file")? })));
     let (left, new) = match wanted {
         Ok(wanted) => wanted,
         Err(error) => return super::refuse(&error),
@@ -44,11 +46,12 @@ pub fn renew(matches: &ArgMatches) -> ExitCode {
 }
 
 fn left(matches: &ArgMatches) -> anyhow::Result<Left> {
-    let sandbox = Path::new(text(matches, "sandbox").ok_or_else(|| anyhow!("there is no sandbox"))?);
+    let sandbox =
+        Path::new(text(matches, "sandbox").ok_or_else(|| anyhow!("there is no sandbox"))?);
     Ok(Left::find(sandbox, text(matches, "glexec").cloned(), crate::cli::idle_limit()?)?)
 }
 
-fn ended(done: crate::Result<()>) -> ExitCode {
+fn ended(done: error::Result<()>) -> ExitCode {
     let status = match done {
         Ok(()) => Status::Success,
         Err(error) => {

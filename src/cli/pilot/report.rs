@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use error::Shown;
 use serde_json::{Value, json};
+use sys::{file, process, signal};
 
 use super::{Status, Told};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{Outcome, Stage};
 use crate::batch::pilot::supervise::Asked;
-use crate::shown::Shown;
-use crate::sys::{file, process, signal};
 
 /// A file for the report, which nobody else has open.
 pub struct ReportFile {
@@ -23,11 +23,17 @@ pub struct ReportFile {
 }
 
 impl ReportFile {
-    /// Makes it, or empties one of the caller's own; it is closed to others from then on. A link in its place is not followed.
+    /// Makes it, or empties one of the caller's own; it is closed to others from then on. A link in
+    /// its place is not followed.
     pub fn open(path: PathBuf) -> anyhow::Result<ReportFile> {
         let shown = || format!("--report {}", Shown::os(&path));
         let mut options = File::options();
-        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(file::NO_LINK_NO_WAIT);
+        options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(file::NO_LINK_NO_WAIT);
         let opened = options.open(&path).with_context(shown)?;
         let found = opened.metadata().with_context(shown)?;
         if !found.is_file() || found.uid() != process::user() || found.nlink() != 1 {
@@ -59,8 +65,11 @@ pub fn of(order: &Order, outcome: &Outcome, status: u8, took: Duration, told: To
         Stage::Switch => "switch",
         Stage::CleanUp => "cleanup",
     };
-    let failures: Vec<Value> =
-        outcome.failures.iter().map(|(stage, error)| json!({ "part": failed(stage), "error": error })).collect();
+    let failures: Vec<Value> = outcome
+        .failures
+        .iter()
+        .map(|(stage, error)| json!({ "part": failed(stage), "error": error }))
+        .collect();
     json!({
         "status": status,
         "payload": outcome.payload,

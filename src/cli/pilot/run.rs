@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::ArgMatches;
+use error::Shown;
 use serde_json::Value;
+use sys::process::Inherited;
+use tree::beside::sandbox_of;
 
 use super::report::{self, ReportFile};
 use super::{NAME, Status, Told, absolute, credential_path, text, values};
@@ -17,9 +20,6 @@ use crate::batch::pilot::run::{self, Outcome, Stage};
 use crate::batch::pilot::supervise::Asked;
 use crate::batch::pilot::{PROXY, credential};
 use crate::batch::switcher;
-use crate::shown::Shown;
-use crate::sys::process::Inherited;
-use crate::tree::beside::sandbox_of;
 
 /// What the switcher is called with where the caller has no credential.
 const PLACEHOLDER: &[u8] = b"a placeholder\n";
@@ -27,10 +27,11 @@ const PLACEHOLDER: &[u8] = b"a placeholder\n";
 /// Runs the command.
 pub fn main(matches: &ArgMatches, inherited: Inherited) -> ExitCode {
     let started = Instant::now();
-    let file = match absolute(matches, "report").and_then(|path| path.map(ReportFile::open).transpose()) {
-        Ok(file) => file,
-        Err(error) => return super::refuse(&error),
-    };
+    let file =
+        match absolute(matches, "report").and_then(|path| path.map(ReportFile::open).transpose()) {
+            Ok(file) => file,
+            Err(error) => return super::refuse(&error),
+        };
     let order = match order(matches, inherited) {
         Ok(order) => order,
         Err(error) => {
@@ -58,7 +59,8 @@ pub fn main(matches: &ArgMatches, inherited: Inherited) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Writes the report, if a file is wanted. What has been done is done: that this fails is only said.
+/// Writes the report, if a file is wanted. What has been done is done: that this fails is only
+/// said.
 fn deliver(file: Option<ReportFile>, report: &Value) {
     if let Some(Err(error)) = file.map(|file| file.write(report)) {
         super::say(format_args!("{error:#}"));
@@ -113,7 +115,8 @@ fn order(matches: &ArgMatches, inherited: Inherited) -> anyhow::Result<Order> {
 /// A time in seconds: a number, with a unit or without.
 fn seconds(option: &str, text: &OsStr) -> anyhow::Result<u64> {
     let of_text = |text: &str| {
-        let (number, unit) = text.split_at(text.trim_end_matches(|c: char| !c.is_ascii_digit()).len());
+        let (number, unit) =
+            text.split_at(text.trim_end_matches(|c: char| !c.is_ascii_digit()).len());
         let unit = match unit {
             "" | "s" => 1,
             "m" => 60,
@@ -127,16 +130,24 @@ fn seconds(option: &str, text: &OsStr) -> anyhow::Result<u64> {
     match text.to_str().and_then(of_text) {
         Some(seconds) => Ok(seconds),
         None => {
-            bail!("{option} is no time: '{}'; it is a number of seconds, or one with s, m, h or d", Shown::os(text))
+            bail!(
+                "{option} is no time: '{}'; it is a number of seconds, or one with s, m, h or d",
+                Shown::os(text)
+            )
         }
     }
 }
 
 /// The sandbox's name: one component of a path.
 fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
-    let Some(name) = text(matches, "name") else { return Ok(format!("pilot_{:08x}", fastrand::u32(..)).into()) };
-    match crate::sys::Name::new(name.as_bytes()) {
-        Some(_) if !name.as_bytes().ends_with(b".condor") && sandbox_of(name.as_bytes()) == name.as_bytes() => {
+    let Some(name) = text(matches, "name") else {
+        return Ok(format!("pilot_{:08x}", fastrand::u32(..)).into());
+    };
+    match sys::Name::new(name.as_bytes()) {
+        Some(_)
+            if !name.as_bytes().ends_with(b".condor")
+                && sandbox_of(name.as_bytes()) == name.as_bytes() =>
+        {
             Ok(name.into())
         }
         _ => bail!(
@@ -146,7 +157,8 @@ fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// `NAME=VALUE`, or the name of one of this process's, with a question mark if it need not have one.
+/// `NAME=VALUE`, or the name of one of this process's, with a question mark if it need not have
+/// one.
 fn variable(text: &OsStr) -> anyhow::Result<Option<Vec<u8>>> {
     let bytes = text.as_bytes();
     if let Some(end) = bytes.iter().position(|byte| *byte == b'=') {
@@ -183,12 +195,16 @@ fn variables_in(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
         let shown = || format!("{}, line {}", shown(), number + 1);
         if line.ends_with(b"\r") {
-            bail!("{}: it ends with a carriage return, which would be part of the value: see dos2unix(1)", shown());
+            bail!(
+                "{}: it ends with a carriage return, which would be part of the value: see dos2unix(1)",
+                shown()
+            );
         }
         if line.trim_ascii().is_empty() || line.trim_ascii_start().starts_with(b"#") {
             continue;
         }
-        let Some(end) = line.iter().position(|byte| *byte == b'=').filter(|_| !line.contains(&0)) else {
+        let Some(end) = line.iter().position(|byte| *byte == b'=').filter(|_| !line.contains(&0))
+        else {
             bail!("{}: it is not NAME=VALUE", shown());
         };
         check_name(&line[..end]).with_context(shown)?;
@@ -219,7 +235,9 @@ fn words(stage: Stage, outcome: &Outcome) -> String {
         (Stage::Order, _) => "nothing was done".to_owned(),
         (Stage::SetUp, _) => "the sandbox could not be handed over".to_owned(),
         (Stage::Switch, _) => "the payload could not be started".to_owned(),
-        (Stage::CleanUp, Some(status)) => format!("the payload ended with status {status}, but its files are not back"),
+        (Stage::CleanUp, Some(status)) => {
+            format!("the payload ended with status {status}, but its files are not back")
+        }
         (Stage::CleanUp, None) => "there was no payload, and the files are not back".to_owned(),
     }
 }
@@ -231,7 +249,15 @@ mod tests {
     #[test]
     fn a_time_is_a_number_of_seconds_or_one_with_a_unit() {
         let parsed = |text: &str| seconds("--timeout", OsStr::new(text)).ok();
-        for (text, time) in [("0", 0), ("90", 90), ("30s", 30), ("5m", 300), ("2h", 7200), ("1d", 86400), ("007", 7)] {
+        for (text, time) in [
+            ("0", 0),
+            ("90", 90),
+            ("30s", 30),
+            ("5m", 300),
+            ("2h", 7200),
+            ("1d", 86400),
+            ("007", 7),
+        ] {
             assert_eq!(parsed(text), Some(time), "{text}");
         }
         for text in [

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use glexec_helpers::sys::{Name, Time};
-use glexec_helpers::wire::{Frame, Totals};
+use sys::{Name, Time};
+use wire::{Frame, Totals};
 
 use super::{ATTRIBUTES, Liar, bytes_of, end};
 
-/// So many of what leaves no trace on the disk, and so could go on for ever: far more than fit into memory if each was kept.
+/// So many of what leaves no trace on the disk, and so could go on for ever: far more than fit into
+/// memory if each was kept.
 const MANY: u32 = 300_000;
 
 /// Plays this way of lying, if it is one of these.
@@ -39,7 +40,9 @@ pub fn play(liar: &Liar, way: &str) -> bool {
         let mut waiting = bytes_of(first);
         for number in 1..=last {
             waiting.extend(next(long(number).as_bytes(), number));
-            if (waiting.len() > 60_000 || number == last) && !liar.pass(&std::mem::take(&mut waiting), &[]) {
+            if (waiting.len() > 60_000 || number == last)
+                && !liar.pass(&std::mem::take(&mut waiting), &[])
+            {
                 break;
             }
         }
@@ -52,28 +55,37 @@ pub fn play(liar: &Liar, way: &str) -> bool {
             bytes_of(&[Frame::Directory { name: Name::new(name.as_bytes()).unwrap() }])
         }),
         "directories, side by side" => each(&[], ever, &|name, _| {
-            bytes_of(&[Frame::Directory { name: Name::new(name).unwrap() }, Frame::Up { attributes }])
+            bytes_of(&[
+                Frame::Directory { name: Name::new(name).unwrap() },
+                Frame::Up { attributes },
+            ])
         }),
         "files with a number" => each(&[], ever, &|name, number| {
             let file = Frame::File { name: Name::new(name).unwrap(), number };
             bytes_of(&[file, Frame::Close { size: 0, attributes }])
         }),
-        "names of one file" => each(&[file, Frame::Close { size: 0, attributes }], ever, &|name, _| {
-            bytes_of(&[Frame::Link { name: Name::new(name).unwrap(), number: 1 }])
-        }),
+        "names of one file" => {
+            each(&[file, Frame::Close { size: 0, attributes }], ever, &|name, _| {
+                bytes_of(&[Frame::Link { name: Name::new(name).unwrap(), number: 1 }])
+            })
+        }
         "data" => {
             let piece = vec![b'x'; 50_000];
             each(&[file], ever, &|_, number| {
                 bytes_of(&[Frame::Data { offset: u64::from(number - 1) * 50_000, bytes: &piece }])
             });
         }
-        "empty data" => each(&[file], ever, &|_, _| bytes_of(&[Frame::Data { offset: 0, bytes: b"" }])),
+        "empty data" => {
+            each(&[file], ever, &|_, _| bytes_of(&[Frame::Data { offset: 0, bytes: b"" }]))
+        }
         "attributes" => each(&[file], ever, &|_, number| {
             bytes_of(&[Frame::Attribute { name: format!("user.{number}").as_bytes(), value: b"" }])
         }),
         "attributes that are set again" => {
             let value = vec![b'x'; 1000];
-            each(&[file], ever, &|_, _| bytes_of(&[Frame::Attribute { name: b"user.a", value: &value }]));
+            each(&[file], ever, &|_, _| {
+                bytes_of(&[Frame::Attribute { name: b"user.a", value: &value }])
+            });
         }
         "many links that were left behind" => {
             each(&[], MANY, &|name, _| bytes_of(&[Frame::Left { name: Name::new(name).unwrap() }]));

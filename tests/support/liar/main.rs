@@ -1,6 +1,7 @@
-//! An agent that lies: greets as the real one does, and then breaks the rules in the way that its first argument names.
-//! A switcher of the tests executes it, as the job user, in the real agent's place. The second argument, if there is
-//! one, is a path: as long as it exists the liar stays, whatever becomes of its connection.
+//! An agent that lies: greets as the real one does, and then breaks the rules in the way that its
+//! first argument names. A switcher of the tests executes it, as the job user, in the real agent's
+//! place. The second argument, if there is one, is a path: as long as it exists the liar stays,
+//! whatever becomes of its connection.
 //!
 //! Its words go out by system calls of its own, not through the code under test.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -13,14 +14,15 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use glexec_helpers::sys::{Time, fd};
-use glexec_helpers::wire::frame::VERSION;
-use glexec_helpers::wire::{Attributes, Dropped, Frame, Totals};
 use nix::errno::Errno;
 use nix::sys::socket::{self, ControlMessage, MsgFlags};
+use sys::{Time, fd};
+use wire::frame::VERSION;
+use wire::{Attributes, Dropped, Frame, Totals};
 
 /// What all that is planted gets.
-const ATTRIBUTES: Attributes = Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
+const ATTRIBUTES: Attributes =
+    Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
 
 /// The end of a tree, with these totals.
 fn end(totals: Totals) -> Frame<'static> {
@@ -48,7 +50,13 @@ impl Liar {
         let vector = [std::io::IoSlice::new(bytes)];
         let control = [ControlMessage::ScmRights(beside)];
         let control = if beside.is_empty() { &control[..0] } else { &control[..] };
-        match socket::sendmsg::<()>(self.socket.as_raw_fd(), &vector, control, MsgFlags::MSG_NOSIGNAL, None) {
+        match socket::sendmsg::<()>(
+            self.socket.as_raw_fd(),
+            &vector,
+            control,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        ) {
             Ok(sent) => sent == bytes.len() || self.pass(&bytes[sent..], &[]),
             Err(Errno::EPIPE | Errno::ECONNRESET) => false,
             Err(cause) => panic!("it can't be sent: {cause}"),
@@ -87,7 +95,11 @@ fn main() {
         nix::unistd::setresuid(root, root, root).unwrap();
         way = rest.to_owned();
     }
-    let liar = Liar { socket: fd::take_standard_input().unwrap(), path: arguments.next().map(PathBuf::from) };
-    let known = words::play(&liar, &way) || endless::play(&liar, &way) || passing::play(&liar, &way);
+    let liar = Liar {
+        socket: fd::take_standard_input().unwrap(),
+        path: arguments.next().map(PathBuf::from),
+    };
+    let known =
+        words::play(&liar, &way) || endless::play(&liar, &way) || passing::play(&liar, &way);
     assert!(known, "the liar does not know how to lie with {way:?}");
 }

@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use glexec_helpers::sys::Name;
-use glexec_helpers::wire::frame::VERSION;
-use glexec_helpers::wire::{Frame, Totals};
 use nix::sys::socket::sockopt;
+use sys::Name;
+use wire::frame::VERSION;
+use wire::{Frame, Totals};
 
 use super::{ATTRIBUTES, Liar, bytes_of, end};
 
@@ -35,7 +35,8 @@ pub fn play(liar: &Liar, way: &str) -> bool {
         "with the greeting" => {
             liar.pass(&bytes_of(&[Frame::Hello { version: VERSION }]), &all);
         }
-        // With what wants none, and before any descriptor is wanted (setup) or while they are (cleanup).
+        // With what wants none, and before any descriptor is wanted (setup) or while they are
+        // (cleanup).
         "unasked" => {
             liar.greet();
             liar.hear();
@@ -47,21 +48,24 @@ pub fn play(liar: &Liar, way: &str) -> bool {
             liar.pass(&begin, &all);
             liar.pass(&content(SIZE), &all);
         }
-        // Behind what keeps the helper busy for a while, and ends the conversation: this is in its queue by then. What it
-        // takes in along with its last words is another descriptor; no reading goes beyond one.
+        // Behind what keeps the helper busy for a while, and ends the conversation: this is in its
+        // queue by then. What it takes in along with its last words is another descriptor;
+        // no reading goes beyond one.
         "unread" => {
             liar.greet();
             liar.hear();
             let names = (0..3000).map(|number: u32| number.to_string()).collect::<Vec<_>>();
             let names = names.iter().map(|name| Name::new(name.as_bytes()).unwrap());
-            let directories = names.flat_map(|name| [Frame::Directory { name }, Frame::Up { attributes: ATTRIBUTES }]);
+            let directories = names
+                .flat_map(|name| [Frame::Directory { name }, Frame::Up { attributes: ATTRIBUTES }]);
             let mut words = bytes_of(&directories.collect::<Vec<_>>());
             words.extend(bytes_of(&[Frame::Taken]));
             liar.pass(&words, &[]);
             liar.pass(b"x", &[File::open("/dev/null").unwrap().as_raw_fd()]);
             liar.pass(b"x", &all);
         }
-        // A whole tree with one file, the path's; then the helper is told that its next request failed.
+        // A whole tree with one file, the path's; then the helper is told that its next request
+        // failed.
         "as a size that is a lie" | "as a size that changes" => {
             let size: u64 = what.parse().unwrap();
             let path = liar.path.as_ref().unwrap();
@@ -127,11 +131,14 @@ impl Held {
             }
             "its own end of the connection" => Some(liar.socket.try_clone().unwrap()),
             "a socket of its own" => Some(kept(
-                std::os::unix::net::UnixStream::pair().map(|(one, other)| (one.into(), other.into())).unwrap(),
+                std::os::unix::net::UnixStream::pair()
+                    .map(|(one, other)| (one.into(), other.into()))
+                    .unwrap(),
             )),
             "a socket that lingers" => Some(lingering()),
             "a file in memory" => {
-                // SAFETY: the name is a C string; the kernel returns a new descriptor, which nobody else knows of.
+                // SAFETY: the name is a C string; the kernel returns a new descriptor, which nobody
+                // else knows of.
                 let memory: OwnedFd = unsafe {
                     use std::os::fd::FromRawFd as _;
                     OwnedFd::from_raw_fd(libc::memfd_create(c"planted".as_ptr(), 0))
@@ -179,13 +186,19 @@ fn own_file(sandbox: &Path, flags: i32) -> OwnedFd {
         .into()
 }
 
-/// A socket whose closing waits, for ten minutes, until the other end has taken what was sent: it never does.
+/// A socket whose closing waits, for ten minutes, until the other end has taken what was sent: it
+/// never does.
 fn lingering() -> OwnedFd {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (other, _) = listener.accept().unwrap();
     std::mem::forget(other);
-    nix::sys::socket::setsockopt(&socket, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 600 }).unwrap();
+    nix::sys::socket::setsockopt(
+        &socket,
+        sockopt::Linger,
+        &libc::linger { l_onoff: 1, l_linger: 600 },
+    )
+    .unwrap();
     socket.set_nonblocking(true).unwrap();
     while socket.write(&[0; 65536]).is_ok() {}
     socket.into()

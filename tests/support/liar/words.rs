@@ -1,8 +1,8 @@
 //! Lies of a few words.
 
-use glexec_helpers::sys::Name;
-use glexec_helpers::wire::frame::VERSION;
-use glexec_helpers::wire::{Channel, Frame, Totals};
+use sys::Name;
+use wire::frame::VERSION;
+use wire::{Channel, Frame, Totals};
 
 use super::{ATTRIBUTES, Liar, end};
 
@@ -45,7 +45,9 @@ pub fn play(liar: &Liar, way: &str) -> bool {
         "wrong totals" => &[file, close, nothing, Frame::Done],
         "done at once" => &[Frame::Done],
         "the same name twice" => &[file, close, file, close],
-        "a file where a directory was" => &[Frame::Directory { name }, Frame::Up { attributes }, file],
+        "a file where a directory was" => {
+            &[Frame::Directory { name }, Frame::Up { attributes }, file]
+        }
         "up above the top" => &[Frame::Up { attributes }],
         "a link to nothing" => &[Frame::Link { name, number: 7 }],
         "data without a file" => &[Frame::Data { offset: 0, bytes: b"x" }],
@@ -53,9 +55,12 @@ pub fn play(liar: &Liar, way: &str) -> bool {
         "a size below what was sent" => {
             &[file, Frame::Data { offset: 0, bytes: b"xy" }, Frame::Close { size: 1, attributes }]
         }
-        "the name of the proxy" => {
-            &[Frame::File { name: Name::new(b"x509_proxy").unwrap(), number: 0 }, close, one, Frame::Done]
-        }
+        "the name of the proxy" => &[
+            Frame::File { name: Name::new(b"x509_proxy").unwrap(), number: 0 },
+            close,
+            one,
+            Frame::Done,
+        ],
         "an end in the middle" => &[Frame::Directory { name }, nothing],
         "silence" => &[],
         "silence after a directory" => &[Frame::Directory { name }],
@@ -64,7 +69,8 @@ pub fn play(liar: &Liar, way: &str) -> bool {
         "no moving away" => &[file, close, one, Frame::Done, Frame::Failed { text: b"not today" }],
         _ => return false,
     };
-    // Whatever was asked for, this is the answer; then nothing more, for as long as anybody listens.
+    // Whatever was asked for, this is the answer; then nothing more, for as long as anybody
+    // listens.
     liar.greet();
     liar.hear();
     liar.tell(frames);

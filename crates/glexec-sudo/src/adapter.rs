@@ -1,0 +1,163 @@
+//! The way from a call to sudo's: what can be seen to go wrong is refused, and then this process
+//! becomes sudo.
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use error::Shown;
+use sys::{Errno, fd, namespace, process, signal};
+
+use super::accounts;
+use super::map::Map;
+use super::refusal::{Refusal, Result, Status};
+
+/// The map, unless `GLEXEC_SUDO_MAP` names another one.
+pub const MAP: &str = "/etc/glexec-sudo.map";
+
+/// The sudo program, unless `GLEXEC_SUDO` names another one.
+const SUDO: &str = "/usr/bin/sudo";
+
+/// Becomes sudo, for a command and its arguments. Returns only the reason why it could not.
+pub fn become_sudo(words: &[OsString]) -> Refusal {
+    let command = match prepared(words) {
+        Ok(command) => command,
+        Err(refusal) => return refusal,
+    };
+    signal::die_of_broken_pipes();
+    let cause = process::execute_command(&command);
+    signal::survive_broken_pipes();
+    match cause {
+        Errno::E2BIG => Refusal::client(format!(
+            "the command's arguments and the environment are too long: {cause}"
+        )),
+        cause => Refusal::internal(format!(
+            "cannot execute {}: {cause}",
+            Shown::os(command.get_program())
+        )),
+    }
+}
+
+/// The call of sudo.
+fn prepared(words: &[OsString]) -> Result<Command> {
+    if process::is_privileged() {
+        return Err(Refusal::internal(
+            "this program is installed set-user-ID or set-group-ID, and would lend those rights to any caller: chmod 0755",
+        ));
+    }
+    let program = program(words)?;
+    let credential = credential()?;
+    let map_path = std::env::var_os("GLEXEC_SUDO_MAP").unwrap_or_else(|| MAP.into());
+    let map = Map::read(Path::new(&map_path))?;
+    let sudo = sudo()?;
+    let account = account(&map, Path::new(&map_path), &credential)?;
+    refuse_no_program(program)?;
+    // What else the caller left open is not sudo's.
+    fd::close_above_2_on_exec().map_err(|cause| {
+        Refusal::internal(format!("cannot close the caller's other descriptors: {cause}"))
+    })?;
+    let mut command = Command::new(sudo);
+    command.args(["-n", "-u"]).arg(OsStr::from_bytes(&account)).arg("--").args(words);
+    Ok(command)
+}
+
+/// The command: the first word.
+fn program(words: &[OsString]) -> Result<&Path> {
+    match words.first() {
+        Some(word) if word.as_bytes().starts_with(b"/") => Ok(Path::new(word)),
+        None => Err(Refusal::client(
+            "there is no command; usage: glexec-sudo <absolute command> [arg…] (see --help)",
+        )),
+        Some(word) => Err(Refusal::client(format!(
+            "the command is not an absolute path: {}; usage: glexec-sudo <absolute command> [arg…] (see --help)",
+            Shown::os(word)
+        ))),
+    }
+}
+
+/// The credential's path. What the file holds is not looked at.
+fn credential() -> Result<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("GLEXEC_CLIENT_CERT").unwrap_or_default());
+    let shown = Shown::os(&path);
+    if !path.is_absolute() {
+        let text =
+            format!("GLEXEC_CLIENT_CERT must be the absolute path of the credential: {shown}");
+        return Err(Refusal::client(text));
+    }
+    let unusable = |why: &str| {
+        Refusal::client(format!("GLEXEC_CLIENT_CERT is not a readable file: {shown}{why}"))
+    };
+    match path.metadata() {
+        Ok(found) if found.is_file() && process::may_read(&path) => Ok(path),
+        Ok(_) => Err(unusable("")),
+        Err(error) => Err(unusable(&format!(" ({error})"))),
+    }
+}
+
+/// The sudo program, if it can work in this process.
+fn sudo() -> Result<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("GLEXEC_SUDO").unwrap_or_else(|| SUDO.into()));
+    let shown = Shown::os(&path);
+    if !path.is_absolute() {
+        return Err(Refusal::internal(format!("GLEXEC_SUDO must be an absolute path: {shown}")));
+    }
+    if !process::may_execute(&path) {
+        return Err(Refusal::internal(format!("no sudo program: {shown}")));
+    }
+    const SET_USER_ID: u32 = 0o4000;
+    let gets_rights = path.metadata().is_ok_and(|found| found.mode() & SET_USER_ID != 0);
+    if gets_rights && namespace::is_without_new_privileges() {
+        return Err(Refusal::internal(format!(
+            "{shown} cannot work here: this process was started with no_new_privs, as inside Apptainer and under some batch \
+             systems; have it started without (prctl(2), PR_SET_NO_NEW_PRIVS)"
+        )));
+    }
+    Ok(path)
+}
+
+/// The name of the account that the map gives, which must be another ordinary user.
+fn account(map: &Map, map_path: &Path, credential: &Path) -> Result<Vec<u8>> {
+    let caller = process::user();
+    let shown = Shown::os(map_path);
+    let Some(user) = accounts::of(caller)? else {
+        return Err(Refusal::internal(format!(
+            "the calling user, uid {caller}, has no account on this machine"
+        )));
+    };
+    let user_shown = Shown(&user.name);
+    let name = map.account(&user.name, credential)?;
+    let Some(account) = accounts::named(name)? else {
+        return Err(Refusal::internal(format!(
+            "{shown} names an account that does not exist: {}",
+            Shown(name)
+        )));
+    };
+    match account.user {
+        0 => Err(Refusal::not_authorized(format!(
+            "{shown} maps {user_shown} to root ({})",
+            Shown(name)
+        ))),
+        user if user == caller => {
+            Err(Refusal::not_authorized(format!("{shown} maps {user_shown} to itself")))
+        }
+        _ => Ok(account.name),
+    }
+}
+
+/// Refuses what no user can execute. What the caller can't see, sudo decides: the command may be in
+/// a directory that only its account can pass.
+fn refuse_no_program(program: &Path) -> Result<()> {
+    let shown = Shown::os(program);
+    match program.metadata() {
+        // An access list can't grant more than the group's bits, which are its mask (acl(5)).
+        Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => Ok(()),
+        Ok(_) => Err(Refusal::new(Status::NotExecutable, format!("{shown}: not executable"))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(Refusal::new(Status::NotFound, format!("{shown}: not found")))
+        }
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,34 @@
+//! The children of this process, and whoever becomes one by losing its parent (prctl(2),
+//! PR_SET_CHILD_SUBREAPER).
+
+use sys::signal::SIGKILL;
+use sys::{proc, process, signal};
+
+/// Kills all that has descended from this process, and waits for its end.
+pub fn end_all() {
+    while process::has_children() {
+        end(&proc::children_of(process::own_number()));
+    }
+}
+
+/// The same, but for those that are not of this user: a caller may have had children before.
+pub fn end_those_of(user: u32) {
+    loop {
+        let all = proc::children_of(process::own_number());
+        let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
+        let those: Vec<i32> = all.into_iter().filter(is).collect();
+        if those.is_empty() {
+            return;
+        }
+        end(&those);
+    }
+}
+
+fn end(children: &[i32]) {
+    for pid in children {
+        let _ = signal::send_by_number(*pid, SIGKILL);
+    }
+    for pid in children {
+        process::reap_one(*pid);
+    }
+}
