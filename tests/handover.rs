@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::Command;
 
 use support::handover::{
-    AGENT, CLEANUP, Deed, ODD, SETUP, UPDATE, all_of, data, field, furnished, is_back, is_with_job,
-    kill, mode, new_proxy, set_mode, text, update, with_job,
+    AGENT, CLEANUP, ODD, PendingRename, SETUP, UPDATE, all_of, data, field, furnished, is_back,
+    is_with_job, kill, mode, new_proxy, set_mode, text, update, with_job,
 };
 use support::kinsfolk::Target;
 use support::picture::{make_fifo, picture};
@@ -26,7 +26,7 @@ use support::{
 #[test]
 fn setup_takes_only_a_directory_of_the_batch_users_with_a_proxy() {
     let site = Site::new();
-    let spoil: [Deed; 7] = [
+    let spoil: [PendingRename; 7] = [
         ("missing", &|sandbox| fs::remove_dir_all(sandbox).unwrap()),
         ("somebody-elses", &|sandbox| Account::other().owns(sandbox)),
         ("file", &|sandbox| {
@@ -132,7 +132,7 @@ fn cleanup_puts_the_retained_proxy_in_place_of_whatever_the_job_left() {
     let site = Site::new();
     let secret = site.scratch().join("secret");
     write(&secret, "secret", 0o644);
-    let leave: [Deed; 5] = [
+    let leave: [PendingRename; 5] = [
         ("nothing", &|_| ()),
         ("file", &|proxy| write(proxy, "forged", 0o777)),
         ("link", &|proxy| symlink(&secret, proxy).unwrap()),

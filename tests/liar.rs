@@ -188,9 +188,9 @@ fn records_and_requests_out_of_turn_are_refused() {
     let close = Frame::Close { size: 0, attributes: ATTRIBUTES };
     for frame in [
         Frame::Hello { version: VERSION },
-        Frame::Receive,
+        Frame::Upload,
         Frame::Measure,
-        Frame::Give { links: Links::Keep, except: planted },
+        Frame::Download { links: Links::Keep, except: planted },
         Frame::Publish,
         Frame::Retire,
         Frame::Delete,

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use support::handover::{
-    CLEANUP, Deed, SETUP, all_of, data, furnish, furnished, is_back, is_with_job, mode, new_proxy,
-    run, set_mode, text, update, with_job,
+    CLEANUP, PendingRename, SETUP, all_of, data, furnish, furnished, is_back, is_with_job, mode,
+    new_proxy, run, set_mode, text, update, with_job,
 };
 use support::picture::{make_fifo, picture, set_modified};
 use support::{
@@ -27,7 +27,7 @@ fn cleanup_of_a_directory_that_the_job_removed_leaves_the_proxy_alone() {
     let site = Site::new();
     let precious = furnished(&site, "precious");
     let before = picture(&precious);
-    let replace: [Deed; 4] = [
+    let replace: [PendingRename; 4] = [
         ("gone", &|_| ()),
         ("file", &|path| write(path, "not a directory", 0o644)),
         ("link", &|path| symlink(&precious, path).unwrap()),
@@ -374,7 +374,7 @@ fn the_mark_tells_the_retained_directory_from_a_sandbox_with_the_sticky_bit() {
 fn a_planted_condor_is_an_error_and_is_not_touched() {
     let site = Site::new();
     let precious = furnished(&site, "precious");
-    let plant: [(Deed, Account); 5] = [
+    let plant: [(PendingRename, Account); 5] = [
         (("own-file", &|path| write(path, "a file", 0o600)), Account::batch()),
         (("job-file", &|path| write(path, "a file", 0o600)), Account::job()),
         (("link", &|path| symlink(&precious, path).unwrap()), Account::batch()),

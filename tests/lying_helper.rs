@@ -138,8 +138,8 @@ impl Scene {
 #[test]
 fn requests_out_of_order_change_nothing() {
     let scene = Scene::new();
-    let receive = [Frame::Receive, planted(), close(), end(1)];
-    let two = [&receive[..], &[Frame::Receive]].concat();
+    let receive = [Frame::Upload, planted(), close(), end(1)];
+    let two = [&receive[..], &[Frame::Upload]].concat();
     let retire = [&receive[..], &[Frame::Retire]].concat();
     for (what, frames, word) in [
         ("nothing to name", &[Frame::Publish][..], "nothing to publish"),
@@ -184,7 +184,7 @@ fn a_proxy_is_put_into_the_sandbox_and_nowhere_else() {
 #[test]
 fn a_sandbox_of_somebody_elses_is_neither_read_nor_moved_nor_written_to() {
     let scene = Scene::new();
-    let give = Frame::Give { links: Links::Keep, except: name(b"none") };
+    let give = Frame::Download { links: Links::Keep, except: name(b"none") };
     let put = Frame::PutProxy { name: name(PROXY.as_bytes()), content: b"new" };
     for (frame, word) in
         [(give, "belongs to uid"), (Frame::Measure, "belongs to uid"), (put, "belongs to uid")]
@@ -201,7 +201,7 @@ fn a_sandbox_of_somebody_elses_is_neither_read_nor_moved_nor_written_to() {
 #[test]
 fn a_tree_that_is_none_leaves_nothing_beside_the_sandbox() {
     let scene = Scene::new();
-    let words = |frames: &[Frame<'_>]| bytes_of(&[&[Frame::Receive], frames].concat());
+    let words = |frames: &[Frame<'_>]| bytes_of(&[&[Frame::Upload], frames].concat());
     let up = Frame::Up { attributes: ATTRIBUTES };
     let kept = Frame::File { name: name(b"planted"), number: 7 };
     let climbing = [&words(&[])[..], &[4, 0, 0, 0, 16, 2, b'.', b'.']].concat();
@@ -226,20 +226,20 @@ fn a_tree_that_is_none_leaves_nothing_beside_the_sandbox() {
         scene.in_vain(what, &scene.used, &bytes, &[], word);
     }
     // A connection that ends at any moment.
-    let frames = [Frame::Receive, kept, Frame::Data { offset: 0, bytes: b"x" }, up, end(1)];
+    let frames = [Frame::Upload, kept, Frame::Data { offset: 0, bytes: b"x" }, up, end(1)];
     for (count, _) in frames.iter().enumerate() {
         let bytes = bytes_of(&frames[..=count]);
         scene.in_vain("an end", &scene.used, &bytes, &[], "");
         scene.in_vain("an end within a frame", &scene.used, &bytes[..bytes.len() - 1], &[], "");
     }
-    let whole = bytes_of(&[Frame::Receive, planted(), close(), end(1)]);
+    let whole = bytes_of(&[Frame::Upload, planted(), close(), end(1)]);
     scene.in_vain("a copy that is never named", &scene.used, &whole, &[], "");
 }
 
 #[test]
 fn descriptors_that_are_no_files_of_the_sandboxs_are_not_read_by_the_agent_either() {
     let scene = Scene::new();
-    let words = bytes_of(&[Frame::Receive, planted(), Frame::Content { size: 1 << 20 }]);
+    let words = bytes_of(&[Frame::Upload, planted(), Frame::Content { size: 1 << 20 }]);
     let (reader, _writer) = nix::unistd::pipe().unwrap();
     let (socket, _other) = UnixStream::pair().unwrap();
     let memory = tempfile::tempfile_in("/dev/shm").unwrap();
@@ -306,7 +306,7 @@ impl Renames {
 fn a_request_that_an_agent_hears_of_after_its_helper_is_gone_is_not_begun() {
     let scene = Scene::new();
     let free = scene.site.execute().join("free");
-    let receive = [Frame::Receive, planted(), close(), end(1)];
+    let receive = [Frame::Upload, planted(), close(), end(1)];
     for (sandbox, first, late) in
         [(&scene.used, &[Frame::Sweep][..], Frame::Retire), (&free, &receive, Frame::Publish)]
     {
@@ -358,7 +358,7 @@ fn what_a_helper_that_is_gone_has_not_heard_of_is_undone() {
         assert_eq!(scene.all(), before, "{frames:?}");
     }
     let free = scene.site.execute().join("free");
-    let named = [Frame::Receive, planted(), close(), end(1), Frame::Publish];
+    let named = [Frame::Upload, planted(), close(), end(1), Frame::Publish];
     scene.told(&free, &bytes_of(&named), &[], End::Gone);
     assert_eq!(scene.all(), before);
 }

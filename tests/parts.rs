@@ -28,7 +28,7 @@ const PARTS: [(&str, &str); 10] = [
     ("cargo clippy *", "lints"),
     ("shellcheck *", "scripts"),
     ("checks *", "checks beside the tests"),
-    ("cargo test --locked --no-fail-fast  ", "real accounts and the real sudo"),
+    ("cargo test --locked --workspace --no-fail-fast  ", "real accounts and the real sudo"),
     ("cargo test *rootless*", "the project's own switcher"),
     ("debian-root *--test shape*", "some of the tests in a Debian 13"),
     ("debian-root *cargo build *", "the oldest Rust"),

@@ -104,14 +104,14 @@ impl Called {
 impl Agent {
     /// Has the agent build a copy of the tree below `top`, the sandbox of this place; returns what
     /// was moved and what was dropped.
-    pub fn receive(
+    pub fn upload(
         &mut self,
         top: Dir,
         place: &Place,
         progress: Progress<'_>,
     ) -> Result<(Totals, Dropped)> {
         let device = place.device()?;
-        let received = self.request(Frame::Receive).and_then(|()| {
+        let received = self.request(Frame::Upload).and_then(|()| {
             let kept = self.kept.as_ref().map(OwnedName::name);
             let sent = tree::send(
                 top,
@@ -146,7 +146,7 @@ impl Agent {
     }
 
     /// Has the agent send the sandbox, without the entry `except`, to the builder.
-    pub fn give(
+    pub fn download(
         &mut self,
         links: Links,
         except: Name<'_>,
@@ -154,7 +154,7 @@ impl Agent {
         progress: Progress<'_>,
     ) -> Result<Built> {
         self.channel.accept_passed(true);
-        let given = self.request(Frame::Give { links, except }).and_then(|()| {
+        let given = self.request(Frame::Download { links, except }).and_then(|()| {
             let built =
                 builder.receive(&mut self.channel, progress).map_err(|error| match error {
                     Error::Connection { cause, .. } => broken(cause),

@@ -22,7 +22,7 @@ use tree::{self, Builder, Progress};
 use wire::Links;
 
 use super::agent::{Agent, Called};
-use super::kill::{self, Whom};
+use super::kill::{self, Target};
 use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
@@ -167,12 +167,12 @@ fn end(
     patience: Patience,
     report: &mut Report<'_>,
 ) {
-    let whom = match ends {
+    let target = match ends {
         Ends::Nothing => return,
-        Ends::Family => Whom::Sandbox,
-        Ends::Account => Whom::Account,
+        Ends::Family => Target::Sandbox,
+        Ends::Account => Target::Account,
     };
-    let order = kill::Order { whom, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
+    let order = kill::Order { target, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
     let is_theirs = match ends {
         Ends::Account => retrying(patience, report, |_| {
             let agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
@@ -260,7 +260,7 @@ fn receive(
     progress: Progress<'_>,
 ) -> Result<Built> {
     let before = retained.stat_self().at("examine", sandbox.retained_path())?.modified();
-    let top = retained.again().at("open", sandbox.retained_path());
+    let top = retained.try_clone().at("open", sandbox.retained_path());
     let built = top.and_then(|top| {
         let builder = Builder::new(top, &sandbox.place, sandbox.retained_name(), policy.links)?;
         build(sandbox, agent, builder, policy, progress)
@@ -282,7 +282,7 @@ fn build(
     progress: Progress<'_>,
 ) -> Result<Built> {
     let mut builder = builder.accessible_to_owner();
-    let built = agent.give(policy.links, sandbox.proxy.name(), &mut builder, progress)?;
+    let built = agent.download(policy.links, sandbox.proxy.name(), &mut builder, progress)?;
     let mut attributes = built.attributes;
     if policy.closes_top {
         attributes.mode &= 0o700;

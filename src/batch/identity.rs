@@ -40,6 +40,6 @@ pub(super) fn request(parent: &Dir, sandbox: Name<'_>, retained: Name<'_>) -> Op
         (found.kind() == Kind::Directory && found.uid() == process::user()).then_some((name, found))
     });
     let (name, found) = own.next()?;
-    let born = parent.born(name).unwrap_or(Time { seconds: 0, nanoseconds: 0 });
+    let born = parent.btime(name).unwrap_or(Time { seconds: 0, nanoseconds: 0 });
     Some(format!("{:x}.{:x}.{:x}", found.identity().1, born.seconds, born.nanoseconds))
 }

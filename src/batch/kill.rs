@@ -20,7 +20,7 @@ const WORK: Duration = Duration::from_secs(60);
 
 /// Who is to get a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whom {
+pub enum Target {
     /// One process.
     Process(i32),
     /// A process of a job, or one above it that the switcher left there, and all that was started
@@ -36,7 +36,7 @@ pub enum Whom {
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
     /// Who is to get it.
-    pub whom: Whom,
+    pub target: Target,
     /// The signal's number.
     pub signal: i32,
     /// How many seconds those that are to be killed may take to end by themselves.
@@ -57,7 +57,7 @@ pub fn kill(
     patience: Patience,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
-    if let Whom::Process(pid) = order.whom {
+    if let Target::Process(pid) = order.target {
         return retrying(patience, report, |_| send(switcher, pid, order.signal));
     }
     let errand = errand(retained_proxy, order).map_err(Failure::BadInput)?;
@@ -156,26 +156,27 @@ fn errand(retained_proxy: &Path, order: Order) -> Result<Vec<OsString>> {
         _ => "ignore",
     };
     let retained = retained_proxy.parent().unwrap_or(retained_proxy);
-    if order.whom != Whom::Account && !retained.as_os_str().as_encoded_bytes().ends_with(b".condor")
+    if order.target != Target::Account
+        && !retained.as_os_str().as_encoded_bytes().ends_with(b".condor")
     {
         let why = "it is not in a sandbox's retained directory (<sandbox>.condor), so there is no family to go with it";
         return Err(Error::refused(retained_proxy, why));
     }
-    let root = match order.whom {
-        Whom::Account => {
+    let root = match order.target {
+        Target::Account => {
             return Ok(["hunt-account", &user, &number, &grace, remains]
                 .map(OsString::from)
                 .to_vec());
         }
-        Whom::Process(root) | Whom::Family(root) => {
-            let own = process::own_number();
+        Target::Process(root) | Target::Family(root) => {
+            let own = process::getpid();
             if root == own || process::ancestors(own).contains(&root) {
                 let why = "it is above the caller, and so no job of the caller's";
                 return Err(Error::refused(format!("process {root}"), why));
             }
             root.to_string()
         }
-        Whom::Sandbox => "-".to_owned(),
+        Target::Sandbox => "-".to_owned(),
     };
     let mut errand = ["hunt", &user, &root, &number, &grace, &order.asks.to_string()]
         .map(OsString::from)
@@ -196,7 +197,7 @@ fn hunt(
     match agent.hunted(Duration::from_secs(order.grace.into()) + WORK) {
         Ok(hunted) => {
             agent.farewell();
-            Ok(Hunted { signal: order.signal, account: order.whom == Whom::Account, ..hunted })
+            Ok(Hunted { signal: order.signal, account: order.target == Target::Account, ..hunted })
         }
         Err(error) => {
             let error = error.during("hunt the family of", retained_proxy);

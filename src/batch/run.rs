@@ -62,7 +62,7 @@ pub fn run(
     // as sudo is executed (prctl(2), PR_SET_PDEATHSIG); the project's own switcher ends all
     // that it has started.
     let bound = namespace::die_with_parent(signal::SIGKILL);
-    let cause = match bound.and_then(|()| process::enter(Path::new("/"))) {
+    let cause = match bound.and_then(|()| process::chdir(Path::new("/"))) {
         Ok(()) => process::execute_command(&command),
         Err(cause) => cause,
     };

@@ -380,7 +380,7 @@ impl Sandbox {
             ));
         }
         attribute::strip(retained).at("remove the attributes of", &path)?;
-        let again = || retained.again().at("open", &path);
+        let again = || retained.try_clone().at("open", &path);
         match tree::empty(again()?, Some(self.proxy.name()), &path) {
             Ok(()) => Ok(Vec::new()),
             Err(_) => self.set_aside_in(retained, &path),

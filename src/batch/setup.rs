@@ -114,13 +114,13 @@ fn copy(
     report: &mut Report<'_>,
 ) -> Result<(Agent, (Totals, Dropped)), Attempt> {
     let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
-    let top = || dir.again().at("open", sandbox.path());
+    let top = || dir.try_clone().at("open", sandbox.path());
     let room = space::check(sandbox, &sandbox.place, &mut agent, |_| {
         tree::measure(top()?, sandbox.path().as_os_str(), &mut || ())
     });
     let received = room
         .and_then(|()| top())
-        .and_then(|top| agent.receive(top, &sandbox.place, &mut report.progress));
+        .and_then(|top| agent.upload(top, &sandbox.place, &mut report.progress));
     match received {
         Ok(moved) => Ok((agent, moved)),
         Err(error) => Err(agent.fail(error)),
@@ -218,7 +218,7 @@ fn delete(
         && bytes.saturating_add(passed) <= QUICK_BYTES;
     let delete = || {
         // What can't be removed stays until cleanup says so.
-        if let Ok(again) = dir.again() {
+        if let Ok(again) = dir.try_clone() {
             let _ = tree::empty(again, Some(sandbox.proxy.name()), sandbox.retained_path());
         }
         sandbox.forget(retained);

@@ -1,4 +1,5 @@
 //! `condor_glexec_cleanup`: see [`glexec_helpers::cli::cleanup`].
+#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 

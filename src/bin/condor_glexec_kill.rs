@@ -1,4 +1,5 @@
 //! `condor_glexec_kill`: see [`glexec_helpers::cli::kill`].
+#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 

@@ -1,4 +1,5 @@
 //! `condor_glexec_pilot`: see [`glexec_helpers::cli::pilot`].
+#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 

@@ -1,4 +1,5 @@
 //! `condor_glexec_run`: see [`glexec_helpers::cli::run`].
+#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 

@@ -1,4 +1,5 @@
 //! `condor_glexec_setup`: see [`glexec_helpers::cli::setup`].
+#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 

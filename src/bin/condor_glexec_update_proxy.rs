@@ -1,4 +1,5 @@
 //! `condor_glexec_update_proxy`: see [`glexec_helpers::cli::update_proxy`].
+#![forbid(unsafe_code)]
 
 use glexec_helpers::cli;
 

@@ -15,7 +15,7 @@ use wire::Hunt;
 
 use super::Exit;
 use crate::batch::identity::request_of;
-use crate::batch::kill::{self, Order, Whom};
+use crate::batch::kill::{self, Order, Target};
 use crate::batch::report::Hunted;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Report};
@@ -98,20 +98,20 @@ fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
     report.about = sandbox_of_credential(&proxy);
     report.request = proxy.parent().and_then(request_of);
     let switcher = Switcher::new(glexec, proxy.clone(), super::idle_limit()?)?;
-    match order.whom {
-        Whom::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
+    match order.target {
+        Target::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
             // Of a family that was ended for another of its processes, there is nobody left to call
             // the switcher for.
             kill::refuse_what_is_known(pid, &switcher).map_err(Failure::Hopeless)?;
             kill::kill(
                 &switcher,
                 &proxy,
-                Order { whom: Whom::Family(pid), ..order },
+                Order { target: Target::Family(pid), ..order },
                 patience,
                 report,
             )?;
         }
-        Whom::Process(_) => kill::kill(&switcher, &proxy, order, patience, report)?,
+        Target::Process(_) => kill::kill(&switcher, &proxy, order, patience, report)?,
         _ => {
             let killed = kill::kill(&switcher, &proxy, order, patience, report);
             if let Some(hunted) = &report.hunted {
@@ -131,24 +131,24 @@ fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
 fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<Order> {
     let [family, sandbox, account, clean, json] =
         ["family", "sandbox", "account", "clean", "json"].map(|name| matches.get_flag(name));
-    let whom = match (family, sandbox, account, pid == "-") {
-        (true, ..) => Whom::Family(process(pid)?),
-        (_, true, _, true) => Whom::Sandbox,
-        (_, _, true, true) => Whom::Account,
+    let target = match (family, sandbox, account, pid == "-") {
+        (true, ..) => Target::Family(process(pid)?),
+        (_, true, _, true) => Target::Sandbox,
+        (_, _, true, true) => Target::Account,
         (_, true, ..) | (_, _, true, _) => {
             bail!("<pid> is - with --sandbox and --account: '{}'", Shown::os(pid))
         }
-        _ => Whom::Process(process(pid)?),
+        _ => Target::Process(process(pid)?),
     };
     let grace: Option<&OsString> = matches.get_one("grace");
     let grace = grace.map(|text| super::number("SECONDS", text)).transpose()?;
-    if matches!(whom, Whom::Process(_)) && (grace.is_some() || json) {
+    if matches!(target, Target::Process(_)) && (grace.is_some() || json) {
         bail!("--grace and --json go with --family, --sandbox or --account");
     }
     if signal != SIGKILL && (grace.is_some() || clean) {
         bail!("--grace and --clean go with the signal KILL");
     }
-    Ok(Order { whom, signal, grace: grace.unwrap_or(0), asks: SIGTERM, clean })
+    Ok(Order { target, signal, grace: grace.unwrap_or(0), asks: SIGTERM, clean })
 }
 
 fn plain_means_family() -> anyhow::Result<bool> {
@@ -175,8 +175,8 @@ fn line(hunted: &Hunted) -> String {
         (counted(*processes, "process", "es"), counted(*rounds, "round", "s"));
     let mut line = format!("{did} {processes} of {whose} in {rounds}; {left} left");
     if *untold > 0 {
-        let whom = counted(*untold, "process", "es");
-        line += &format!("; {whom} of the account did not tell whether they belong to it");
+        let target = counted(*untold, "process", "es");
+        line += &format!("; {target} of the account did not tell whether they belong to it");
     }
     if *account && *found > 0 {
         let more = if remains.len() as u64 == *found { "" } else { ", and others" };

@@ -40,7 +40,7 @@ pub fn check(bytes: &[u8], frame: Frame<'_>) {
 /// The name of a directory entry that a frame holds.
 fn name(frame: Frame<'_>) -> Option<Name<'_>> {
     match frame {
-        Frame::Give { except: name, .. }
+        Frame::Download { except: name, .. }
         | Frame::PutProxy { name, .. }
         | Frame::Directory { name }
         | Frame::File { name, .. }

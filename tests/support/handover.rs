@@ -16,7 +16,7 @@ pub const KILL: &str = "condor_glexec_kill";
 pub const AGENT: &str = "condor_glexec_agent";
 
 /// Something to do to a path, and what to call it.
-pub type Deed<'a> = (&'a str, &'a dyn Fn(&Path));
+pub type PendingRename<'a> = (&'a str, &'a dyn Fn(&Path));
 
 /// Names that a shell, a parser of options or a decoder of text would trip over.
 pub const ODD: [&[u8]; 9] = [

@@ -139,7 +139,7 @@ impl Held {
             let (victim, call) = points.at(point);
             let hold = format!("inject={}:delay_enter=600000000:when={}", call.name, call.number);
             let mut words = trial.strace(victim, &[&format!("trace={}", call.name), &hold]);
-            // Whom strace traces stays its caller's child, and keeps its process id.
+            // Target strace traces stays its caller's child, and keeps its process id.
             words.insert(1, "-D".to_owned());
             (Some(victim), words, Some(call))
         };

@@ -25,7 +25,7 @@ pub fn enter(
     wrapper: &OsString,
     arguments: &[OsString],
 ) -> Error {
-    let entered = process::enter(sandbox).at("enter the sandbox", sandbox);
+    let entered = process::chdir(sandbox).at("enter the sandbox", sandbox);
     let examined =
         entered.and_then(|()| dir::stat_path(Path::new(".")).at("examine the sandbox", sandbox));
     match examined {
@@ -46,7 +46,7 @@ pub fn enter(
     if let Err(error) = signal::reset().at("reset the signals for", wrapper) {
         return error;
     }
-    if monitor::is_below(process::own_number()) {
+    if monitor::is_below(process::getpid()) {
         if let Err(error) = process::carry_on_in_child().at("start a child for", wrapper) {
             return error;
         }

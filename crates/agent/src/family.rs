@@ -23,7 +23,7 @@ use super::environment::FAMILY;
 
 /// Whose processes are looked for.
 #[derive(Debug)]
-pub enum Whom<'a> {
+pub enum Target<'a> {
     /// Those of one job.
     Family {
         /// A process of it, or one above it that the switcher left there. It may be gone.
@@ -46,7 +46,7 @@ pub struct Family {
     mark: Option<Vec<u8>>,
     /// This process and those above it, which are nobody's prey.
     spared: HashSet<i32>,
-    /// Those above the root: whom they lead is not of the family for that.
+    /// Those above the root: target they lead is not of the family for that.
     above_root: HashSet<i32>,
     members: HashMap<i32, Member>,
     /// The numbers of members that have ended.
@@ -87,12 +87,12 @@ type Seen = HashMap<i32, Entry>;
 impl Family {
     /// Nobody has been found yet. A root with the mark of another job is refused: its number has
     /// been used again.
-    pub fn new(whom: &Whom<'_>) -> Result<Self> {
-        let own = process::own_number();
+    pub fn new(target: &Target<'_>) -> Result<Self> {
+        let own = process::getpid();
         let spared: HashSet<i32> = process::ancestors(own).into_iter().chain([own]).collect();
-        let (root, mark) = match whom {
-            Whom::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
-            Whom::Account => (None, None),
+        let (root, mark) = match target {
+            Target::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
+            Target::Account => (None, None),
         };
         if let (Some(root), Some(mark)) = (root, &mark) {
             let shown = format!("process {root}");
@@ -235,7 +235,7 @@ impl Family {
         };
         self.leaders.retain(|pid| led.contains(pid) && !reused(pid));
 
-        // Whom each number stands above, in one of the three ways.
+        // Target each number stands above, in one of the three ways.
         let [mut children, mut session, mut group] =
             [(); 3].map(|()| HashMap::<i32, Vec<i32>>::new());
         for (pid, entry) in seen {
@@ -275,7 +275,7 @@ impl Family {
             }
         }
         // An agent is on an errand of its own, and shows nothing.
-        let agent = proc::name(process::own_number());
+        let agent = proc::name(process::getpid());
         let is_job = |pid: &i32| {
             !found.contains(pid) && !self.spared.contains(pid) && proc::name(*pid) != agent
         };

@@ -13,7 +13,7 @@ use sys::proc::{self, Entry};
 use sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP};
 use sys::{Errno, fd, process};
 
-use super::family::{self, Family, Look, Whom};
+use super::family::{self, Family, Look, Target};
 use super::monitor;
 
 /// More looks than this, and the family grows faster than it is stopped.
@@ -43,7 +43,7 @@ const BEAT: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Order<'a> {
     /// Whose processes it is about.
-    pub whom: Whom<'a>,
+    pub target: Target<'a>,
     /// The signal.
     pub signal: i32,
     /// How long they may take to end by themselves, before SIGKILL.
@@ -70,7 +70,7 @@ pub struct Outcome {
 /// job that looks out for us would stop or kill this process as well as the other way round.
 /// Returns those that it was meant for.
 pub fn kill_all_at_once() -> Result<HashSet<i32>> {
-    let own = process::own_number();
+    let own = process::getpid();
     let above = process::ancestors(own);
     // It would end whoever is above us and this user's. Where /proc hides some (hidepid of
     // proc(5)), that can't be known.
@@ -97,7 +97,7 @@ pub fn hunt(
 ) -> Result<Outcome> {
     // With fewer it takes more rounds.
     let _ = fd::raise_limit();
-    let family = Family::new(&order.whom)?;
+    let family = Family::new(&order.target)?;
     let mut hunter = Hunter { family, heard, rounds: 0, reached: meant, more: false };
     let hunted = match order.signal {
         SIGKILL => hunter.end(order),
@@ -190,7 +190,7 @@ impl Hunter<'_> {
     fn end(&mut self, order: &Order<'_>) -> Result<()> {
         if !order.grace.is_zero() {
             self.ask_to_end(order)?;
-            if matches!(order.whom, Whom::Account) {
+            if matches!(order.target, Target::Account) {
                 self.reached.extend(kill_all_at_once()?);
             }
         }

@@ -7,7 +7,7 @@ use sys::signal::{SIGKILL, SIGSTOP};
 use sys::{Errno, process, signal};
 use wire::{Channel, Frame, Hunt};
 
-use super::family::Whom;
+use super::family::Target;
 use super::hunt::{self, Order, Outcome};
 use super::remains::{self, Remains};
 use super::{helper, monitor};
@@ -51,8 +51,8 @@ pub fn send(pid: i32, number: i32) -> Result<()> {
 pub fn hunt(order: &Order<'_>, remains: Remains) -> Result<()> {
     let mut channel = helper::take_socket()?;
     // Before anything else.
-    let meant = match (&order.whom, order.signal) {
-        (Whom::Account, SIGKILL) if order.grace.is_zero() => hunt::kill_all_at_once(),
+    let meant = match (&order.target, order.signal) {
+        (Target::Account, SIGKILL) if order.grace.is_zero() => hunt::kill_all_at_once(),
         _ => Ok(HashSet::new()),
     };
     helper::greet(&mut channel)?;

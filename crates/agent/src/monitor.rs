@@ -37,5 +37,5 @@ fn children(pid: i32) -> Vec<i32> {
 
 /// Whether the process is the agent that stands between such a sudo and a job.
 pub fn is_stand_in(pid: i32) -> bool {
-    is_below(pid) && proc::name(pid) == proc::name(process::own_number())
+    is_below(pid) && proc::name(pid) == proc::name(process::getpid())
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use error::{Error, Result};
 use sys::{process, signal};
 
-use super::family::Whom;
+use super::family::Target;
 use super::hunt::Order;
 use super::remains::Remains;
 use super::{enter, kill, serve, watch};
@@ -42,8 +42,8 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
             refuse_caller(caller)?;
             let root = if root == "-" { None } else { Some(positive(root)?) };
             let grace = Duration::from_secs(number_of::<u32>(grace)?.into());
-            let whom = Whom::Family { root, mark };
-            let order = Order { whom, signal: number_of(number)?, grace, asks: number_of(asks)? };
+            let target = Target::Family { root, mark };
+            let order = Order { target, signal: number_of(number)?, grace, asks: number_of(asks)? };
             kill::hunt(&order, Remains::Ignored)
         }
         (Some("hunt-account"), [caller, number, grace, remains]) => {
@@ -56,7 +56,7 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
             };
             let grace = Duration::from_secs(number_of::<u32>(grace)?.into());
             let order = Order {
-                whom: Whom::Account,
+                target: Target::Account,
                 signal: number_of(number)?,
                 grace,
                 asks: signal::SIGTERM,

@@ -73,7 +73,7 @@ fn own_entries(dir: &Dir, user: u32, caller: u32) -> Vec<OwnedName> {
     // What can't be read can't be named.
     let _ = dir.for_each(|name, _| {
         if dir.stat(name).is_ok_and(|stat| stat.uid() == user)
-            && !sandboxes.contains(beside::sandbox_of(name.bytes()))
+            && !sandboxes.contains(beside::sandbox_name(name.bytes()))
         {
             own.push(OwnedName::from(name));
         }
@@ -89,7 +89,7 @@ fn sandboxes_of(dir: &Dir, caller: u32) -> HashSet<Vec<u8>> {
     let mut sandboxes = HashSet::new();
     let _ = dir.for_each(|name, _| {
         let name_of_temporary =
-            Some(beside::sandbox_of(name.bytes())).filter(|sandbox| *sandbox != name.bytes());
+            Some(beside::sandbox_name(name.bytes())).filter(|sandbox| *sandbox != name.bytes());
         if let Some(sandbox) = name.bytes().strip_suffix(b".condor").or(name_of_temporary) {
             if dir
                 .stat(name)

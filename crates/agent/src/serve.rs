@@ -57,12 +57,12 @@ struct Server<'a> {
     /// What was done last to the sandbox's name, until the helper has heard of it. One that does
     /// not hear has given this agent up, or is long gone, and the sandbox may be another job's
     /// by now.
-    unheard: Option<Deed>,
+    unheard: Option<PendingRename>,
 }
 
 /// What an agent does to the sandbox's name.
 #[derive(Clone, Copy)]
-enum Deed {
+enum PendingRename {
     /// It named its copy, of this device and inode.
     Published((u64, u64)),
     /// It moved the sandbox out of the way.
@@ -74,9 +74,9 @@ impl Server<'_> {
     fn requests(&mut self, channel: &mut Channel) -> Result<std::convert::Infallible> {
         loop {
             let request = match channel.receive().map_err(helper::broken)? {
-                Frame::Receive => Request::Receive,
+                Frame::Upload => Request::Receive,
                 Frame::Measure => Request::Measure,
-                Frame::Give { links, except } => Request::Give(links, except.into()),
+                Frame::Download { links, except } => Request::Give(links, except.into()),
                 Frame::Publish => Request::Publish,
                 Frame::Retire => Request::Retire,
                 Frame::Delete => Request::Delete,
@@ -170,7 +170,7 @@ impl Server<'_> {
             .at("examine the copy at", self.place.path_of(aside.name()))?;
         let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
         named.at("put the copy in place as", self.place.path_of(self.name()))?;
-        (self.aside, self.unheard) = (None, Some(Deed::Published(copy.identity())));
+        (self.aside, self.unheard) = (None, Some(PendingRename::Published(copy.identity())));
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl Server<'_> {
         let moved = self.place.parent.rename(self.name(), aside.name(), Rename::NoReplace);
         moved.at("move out of the way", self.place.path_of(self.name()))?;
         self.aside = Some(aside);
-        self.unheard = Some(Deed::Retired);
+        self.unheard = Some(PendingRename::Retired);
         Ok(())
     }
 
@@ -194,11 +194,11 @@ impl Server<'_> {
         let path = self.place.path_of(self.name());
         match (self.unheard.take(), self.aside.take()) {
             // If somebody has the name by now, the next agent sweeps what was moved.
-            (Some(Deed::Retired), Some(aside)) => {
+            (Some(PendingRename::Retired), Some(aside)) => {
                 let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
                 named.at("put back", path)
             }
-            (Some(Deed::Published(copy)), None) => {
+            (Some(PendingRename::Published(copy)), None) => {
                 let found = self.place.parent.stat(self.name());
                 if found.is_ok_and(|found| found.identity() == copy) {
                     self.retire()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use error::Result;
 use sys::{proc, signal};
 
-use super::family::Whom;
+use super::family::Target;
 use super::remains::Remains;
 use super::{helper, hunt, kill};
 
@@ -28,7 +28,7 @@ pub fn watch(root: i32, mark: &OsStr) -> Result<()> {
     // that number is in the one that it led.
     let root = Some(root).filter(|root| started(*root).is_none_or(|now| Some(now) == root_started));
     let order = hunt::Order {
-        whom: Whom::Family { root, mark },
+        target: Target::Family { root, mark },
         signal: signal::SIGKILL,
         grace: Duration::ZERO,
         asks: signal::SIGTERM,

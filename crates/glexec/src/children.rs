@@ -7,14 +7,14 @@ use sys::{proc, process, signal};
 /// Kills all that has descended from this process, and waits for its end.
 pub fn end_all() {
     while process::has_children() {
-        end(&proc::children_of(process::own_number()));
+        end(&proc::children_of(process::getpid()));
     }
 }
 
 /// The same, but for those that are not of this user: a caller may have had children before.
 pub fn end_those_of(user: u32) {
     loop {
-        let all = proc::children_of(process::own_number());
+        let all = proc::children_of(process::getpid());
         let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
         let those: Vec<i32> = all.into_iter().filter(is).collect();
         if those.is_empty() {

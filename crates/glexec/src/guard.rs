@@ -58,7 +58,7 @@ pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: i32) -
         Ok(pid) => {
             drop(refused);
             // What the payload closes is closed; and no file system is kept busy.
-            let _ = process::enter(std::path::Path::new("/"));
+            let _ = process::chdir(std::path::Path::new("/"));
             let _ = fd::close_standard();
             let status = watch(pid, ground, above);
             end_everything(ground);
@@ -102,8 +102,8 @@ fn start(
     }
     // What is sent to the caller's process group, or to its session, reaches the payload once:
     // through the caller.
-    process::lead_session().map_err(failed("make a session"))?;
-    let own = process::own_number();
+    process::setsid().map_err(failed("make a session"))?;
+    let own = process::getpid();
     match namespace::fork().map_err(failed("start a process for the payload"))? {
         Fork::Parent(pid) => Ok(pid),
         Fork::Child => {
@@ -120,7 +120,8 @@ fn start(
 /// Enters the user namespace of the payload, as who may become its user. For a moment the process
 /// has the caller's rights there: until then it is hidden from all that is in it.
 fn join(ground: &Ground<'_>) -> Result<()> {
-    process::hide().map_err(|cause| Refusal::forbidden("hide from others of the lease", cause))?;
+    process::set_undumpable()
+        .map_err(|cause| Refusal::forbidden("hide from others of the lease", cause))?;
     match ground {
         Ground::New => Ok(()),
         Ground::Joined(lease) => namespace::join_user_namespace(lease)
@@ -148,7 +149,7 @@ fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
         Ok(Fork::Child) => {
             if join(ground).is_ok()
                 && namespace::become_user(user, group).is_ok()
-                && process::hide().is_ok()
+                && process::set_undumpable().is_ok()
             {
                 work();
             }

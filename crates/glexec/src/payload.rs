@@ -77,13 +77,13 @@ fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
     let failed = |step: &'static str| move |cause: Errno| Refusal::forbidden(step, cause);
     let (user, group) = payload.user;
     // Its own process group, and no way to the caller's terminal, into which it could type.
-    process::lead_session().map_err(failed("make a session for the payload"))?;
+    process::setsid().map_err(failed("make a session for the payload"))?;
     // A keyring is charged to whom it is made by, and the payloads of this user may have used up
     // what that may have.
     let has_left_keys = process::leave_session_keyring().is_ok();
     namespace::become_user(user, group).map_err(failed("become the payload's user"))?;
     // Becoming another user may have undone that (proc_sys_fs(5), suid_dumpable).
-    process::hide().map_err(failed("hide from others of the payload's user"))?;
+    process::set_undumpable().map_err(failed("hide from others of the payload's user"))?;
     if !has_left_keys {
         process::leave_session_keyring().map_err(failed("leave the caller's keys"))?;
     }
@@ -175,7 +175,7 @@ fn enter_working_directory() -> Result<()> {
     let path = std::env::current_dir().map_err(|error| not_there(Path::new("."), error))?;
     let identity = || dir::stat_path(Path::new(".")).map(|found| found.identity());
     let before = identity();
-    process::enter(&path).map_err(|cause| match process::first_closed(&path.join("any")) {
+    process::chdir(&path).map_err(|cause| match process::first_closed(&path.join("any")) {
         Some(directory) => not_there(&path, why_closed(WHO, &directory)),
         None => not_there(&path, cause),
     })?;

@@ -63,7 +63,7 @@ fn start(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(Started
         (fd::pipe().map_err(failed)?, fd::pipe().map_err(failed)?);
     let (told, go) = fd::pipe().map_err(failed)?;
     let wires = Wires { go: told, refused: tells, ended: ends };
-    let above = process::own_number();
+    let above = process::getpid();
     let forbidden = |cause| Refusal::forbidden("make a process or a user namespace", cause);
     let guard = if let Some(namespace) = &lease.namespace {
         match namespace::fork().map_err(forbidden)? {

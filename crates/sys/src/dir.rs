@@ -152,7 +152,7 @@ impl Dir {
     }
 
     /// When an entry was made, where the file system keeps that; of a symbolic link itself.
-    pub fn born(&self, name: Name<'_>) -> Option<Time> {
+    pub fn btime(&self, name: Name<'_>) -> Option<Time> {
         let found = self
             .statx(name, libc::STATX_BTIME)
             .ok()
@@ -205,14 +205,14 @@ impl Dir {
     /// Locks it against others who do the same (flock(2)), as long as what is returned, or this, is
     /// open.
     pub fn lock(&self) -> Result<Dir> {
-        let held = self.again()?;
+        let held = self.try_clone()?;
         // SAFETY: the descriptor is open for as long as it is borrowed.
         Errno::result(unsafe { libc::flock(held.0.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })?;
         Ok(held)
     }
 
     /// Another descriptor of this directory.
-    pub fn again(&self) -> Result<Dir> {
+    pub fn try_clone(&self) -> Result<Dir> {
         self.0.try_clone().map(Dir).map_err(|error| super::errno(&error))
     }
 
@@ -241,7 +241,7 @@ impl Dir {
 
     /// Gives the owner of a file or directory the `bits` (0o400, 0o700) that its mode withholds;
     /// returns the mode that it had. Never through a link. EPERM if it is somebody else's.
-    pub fn widen(&self, name: Name<'_>, bits: u32) -> Result<u32> {
+    pub fn add_mode(&self, name: Name<'_>, bits: u32) -> Result<u32> {
         let entry = self.open_beneath(name, OFlag::O_PATH)?;
         let stat = nix::sys::stat::fstat(&entry).map(Stat)?;
         if !matches!(stat.kind(), Kind::File | Kind::Directory) {

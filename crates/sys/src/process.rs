@@ -105,7 +105,7 @@ pub fn start_in_root(command: &mut Command) -> std::io::Result<Child> {
         OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
         Mode::empty(),
     )?;
-    enter(Path::new("/"))?;
+    chdir(Path::new("/"))?;
     let started = command.spawn();
     // A directory that this user may not enter any more is of no use to us either.
     let _ = nix::unistd::fchdir(here);
@@ -126,7 +126,7 @@ pub struct Inherited {
 /// calling thread ends (PR_SET_PDEATHSIG, prctl(2); not what it becomes by executing a set-user-ID
 /// program).
 pub fn start_bound(command: &mut Command, inherited: Inherited) -> std::io::Result<Child> {
-    let above = own_number();
+    let above = getpid();
     let prepare = move || {
         set_umask(inherited.umask);
         inherited.descriptors.map_or(Ok(()), fd::set_soft_limit)?;
@@ -135,7 +135,7 @@ pub fn start_bound(command: &mut Command, inherited: Inherited) -> std::io::Resu
             // It was killed before the kernel knew that this is to be told.
             return Err(Errno::ESRCH.into());
         }
-        Ok(lead_session()?)
+        Ok(setsid()?)
     };
     // SAFETY: between fork and exec it makes a few system calls, and allocates nothing.
     unsafe { command.current_dir("/").pre_exec(prepare) }.spawn()
@@ -164,7 +164,7 @@ pub fn is_in_background(terminal: &impl AsFd) -> bool {
 }
 
 /// Enters a directory: it becomes the working directory.
-pub fn enter(path: &Path) -> Result<()> {
+pub fn chdir(path: &Path) -> Result<()> {
     nix::unistd::chdir(path)
 }
 
@@ -209,7 +209,7 @@ pub fn carry_on_in_child() -> Result<()> {
         lead_group()?;
         return SigSet::empty().thread_set_mask();
     };
-    let _ = enter(Path::new("/"));
+    let _ = chdir(Path::new("/"));
     let _ = fd::close_all();
     loop {
         let Ok(told) = signal::wait() else { continue };
@@ -387,12 +387,12 @@ pub fn limit_to_half() -> Result<()> {
 
 /// Hides what this process has from others of its user until it executes something: nobody can
 /// trace it, or open its descriptors.
-pub fn hide() -> Result<()> {
+pub fn set_undumpable() -> Result<()> {
     nix::sys::prctl::set_dumpable(false)
 }
 
 /// Leads a session of its own, without a terminal, and a process group.
-pub fn lead_session() -> Result<()> {
+pub fn setsid() -> Result<()> {
     nix::unistd::setsid().map(drop)
 }
 
@@ -416,7 +416,7 @@ pub fn first_closed(path: &Path) -> Option<PathBuf> {
 pub fn die_of(number: i32) -> ! {
     signal::set_default(number);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    let _ = signal::send_by_number(own_number(), number);
+    let _ = signal::send_by_number(getpid(), number);
     let _ = SigSet::empty().thread_set_mask();
     exit(128 + number)
 }
@@ -451,7 +451,7 @@ pub fn reach_the_first(ancestors: &[i32]) -> bool {
 }
 
 /// The number of this process.
-pub fn own_number() -> i32 {
+pub fn getpid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
@@ -474,7 +474,7 @@ pub fn in_background(keep: &[&Dir], work: impl FnOnce()) -> Result<()> {
     }
     let keep: Vec<_> = keep.iter().map(|dir| dir.as_fd()).collect();
     if nix::unistd::setsid().is_ok()
-        && enter(Path::new("/")).is_ok()
+        && chdir(Path::new("/")).is_ok()
         && fd::close_all_but(&keep).is_ok()
     {
         work();

@@ -176,7 +176,7 @@ impl Place {
 
 /// The name of the sandbox that this name is made from, if it is a temporary one; else the name
 /// itself.
-pub fn sandbox_of(name: &[u8]) -> &[u8] {
+pub fn sandbox_name(name: &[u8]) -> &[u8] {
     match name.len().checked_sub(TAG).map(|end| name.split_at(end)) {
         Some((start, end)) if is_tag(end) => start.strip_suffix(b".gh.").unwrap_or(name),
         _ => name,

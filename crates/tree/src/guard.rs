@@ -100,7 +100,7 @@ fn open_up<'a>(top: &Dir, link: &'a [u8], shown: impl Fn() -> OsString) -> Resul
         .ok_or_else(invalid)
         .and_then(|last| last)
         .at_entry("find the directory of", &shown)?;
-    let mut here = top.again().at_entry("find the directory of", &shown)?;
+    let mut here = top.try_clone().at_entry("find the directory of", &shown)?;
     for name in names {
         here = open_dir(&here, name.at_entry("find the directory of", &shown)?, &shown)?;
         let mode = here.stat_self().at_entry("examine the directory of", &shown)?.mode();

@@ -66,7 +66,7 @@ fn open_dir_as_it_was(
 ) -> Result<(Dir, Option<u32>)> {
     let result = match parent.open_dir(name) {
         Err(Errno::EACCES) => parent
-            .widen(name, 0o700)
+            .add_mode(name, 0o700)
             .and_then(|mode| parent.open_dir(name).map(|dir| (dir, Some(mode)))),
         result => result.map(|dir| (dir, None)),
     };

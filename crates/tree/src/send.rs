@@ -487,7 +487,7 @@ fn open_file(walk: &Descent, name: Name<'_>, opens_up: bool) -> Result<(File, Op
     let here = walk.here()?;
     let file = match here.open_file(name) {
         Err(Errno::EACCES) if opens_up => here
-            .widen(name, 0o400)
+            .add_mode(name, 0o400)
             .and_then(|mode| here.open_file(name).map(|file| (file, Some(mode)))),
         file => file.map(|file| (file, None)),
     };

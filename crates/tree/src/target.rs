@@ -27,7 +27,7 @@ pub enum Target {
 /// Opens the regular file that the link `name` of an open directory leads to, and sees whether it
 /// can be read. `beat` is called now and then while its file system has not answered.
 pub fn open(here: &Dir, name: Name<'_>, beat: &mut dyn FnMut()) -> Target {
-    let Ok(here) = here.again() else { return Target::Other };
+    let Ok(here) = here.try_clone() else { return Target::Other };
     let name = OwnedName::from(name);
     let (sender, answer) = mpsc::channel();
     let attempt = move || {

@@ -403,7 +403,7 @@ mod tests {
         let (mut channel, other) = connected();
         assert_eq!(socket::receive_credentials(&channel.socket, true), Ok(()));
         assert_eq!(Channel::new(other).send(Frame::Done), Ok(()));
-        let own = Sender { uid: sys::process::user(), pid: sys::process::own_number() };
+        let own = Sender { uid: sys::process::user(), pid: sys::process::getpid() };
         assert_eq!(channel.first(), Ok((own, Frame::Done)));
     }
 }

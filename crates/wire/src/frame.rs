@@ -35,11 +35,11 @@ pub enum Frame<'a> {
     /// Agent: I run, and speak this version. The kernel tells who I am.
     Hello { version: u16 },
     /// Helper: build a copy of the tree that I send.
-    Receive,
+    Upload,
     /// Helper: tell what the sandbox needs where it is copied to.
     Measure,
     /// Helper: send the sandbox, without the top-level entry of this name.
-    Give { links: Links, except: Name<'a> },
+    Download { links: Links, except: Name<'a> },
     /// Helper: name your copy as the sandbox.
     Publish,
     /// Helper: move what has the sandbox's name out of the way.
@@ -107,7 +107,7 @@ impl<'a> Frame<'a> {
         out.push(self.kind());
         match *self {
             Frame::Hello { version } => out.extend_from_slice(&version.to_le_bytes()),
-            Frame::Receive
+            Frame::Upload
             | Frame::Measure
             | Frame::Publish
             | Frame::Retire
@@ -116,7 +116,7 @@ impl<'a> Frame<'a> {
             | Frame::Done
             | Frame::Alive
             | Frame::Taken => {}
-            Frame::Give { links, except } => {
+            Frame::Download { links, except } => {
                 out.push(links as u8);
                 put_name(out, except);
             }
@@ -202,8 +202,8 @@ impl<'a> Frame<'a> {
         let mut rest = Fields(bytes);
         let frame = match rest.byte()? {
             0 => Frame::Hello { version: rest.u16()? },
-            1 => Frame::Receive,
-            2 => Frame::Give { links: rest.links()?, except: rest.name()? },
+            1 => Frame::Upload,
+            2 => Frame::Download { links: rest.links()?, except: rest.name()? },
             3 => Frame::Publish,
             4 => Frame::Retire,
             5 => Frame::Delete,
@@ -249,8 +249,8 @@ impl<'a> Frame<'a> {
     fn kind(&self) -> u8 {
         match self {
             Frame::Hello { .. } => 0,
-            Frame::Receive => 1,
-            Frame::Give { .. } => 2,
+            Frame::Upload => 1,
+            Frame::Download { .. } => 2,
             Frame::Publish => 3,
             Frame::Retire => 4,
             Frame::Delete => 5,
@@ -446,8 +446,8 @@ mod tests {
         let dropped = Dropped { specials: 6, bits: 7, attributes: 8, unreadable: 9, links: 10 };
         let frames = [
             Frame::Hello { version: VERSION },
-            Frame::Receive,
-            Frame::Give { links: Links::Drop, except: name(b"x509\xff") },
+            Frame::Upload,
+            Frame::Download { links: Links::Drop, except: name(b"x509\xff") },
             Frame::Measure,
             Frame::Needed { needs: Needs { bytes: 1, large: 1 << 50, inodes: 3 } },
             Frame::Alive,

@@ -133,7 +133,7 @@ mod tests {
     /// or NAME.error.
     #[test]
     fn the_samples_are_read_as_a_starter_means_them() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/v2");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/v2");
         let read = |path: &std::path::Path| {
             std::fs::read(path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
         };

@@ -14,9 +14,9 @@ use super::{Finding, Level, Subject};
 use crate::batch::Report;
 use crate::batch::agent::{Agent, Called};
 use crate::batch::pilot::candidates::{self, Candidate, Kind, MAP};
-use crate::batch::pilot::diary::{Diary, Progress};
 use crate::batch::pilot::input::Survey;
 use crate::batch::pilot::order::Order;
+use crate::batch::pilot::step_log::{Progress, StepLog};
 use crate::batch::pilot::{credential, place, run};
 use crate::batch::retry::Attempt;
 use crate::batch::switcher::{Switcher, installed};
@@ -182,7 +182,7 @@ fn look_at(agent: &Agent) -> Facts {
 /// work.
 fn run_payload(subject: &Subject, program: &Path) -> std::result::Result<(), String> {
     let order = order(subject, program);
-    let mut diary = Diary {
+    let mut diary = StepLog {
         sandbox: order.sandbox.clone(),
         request: None,
         notice: &mut |_| (),

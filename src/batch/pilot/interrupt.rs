@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sys::signal::Signals;
 use wire::Halt;
 
-use super::supervise::{self, Asked};
+use super::supervise::{self, StopReason};
 
 /// Who is told of something at once.
 pub type Urgent = Arc<dyn Fn(&str) + Send + Sync>;
@@ -17,7 +17,7 @@ pub type Urgent = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Interrupt {
     /// The signals.
     pub signals: Signals,
-    asked: Mutex<Option<Asked>>,
+    asked: Mutex<Option<StopReason>>,
 }
 
 impl Interrupt {
@@ -27,7 +27,7 @@ impl Interrupt {
     }
 
     /// What the signals have asked for that have come by now. This process stops if it is to.
-    pub fn asked(&self) -> Option<Asked> {
+    pub fn asked(&self) -> Option<StopReason> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_none() {
             *asked = supervise::asked_by_now(&self.signals);

@@ -13,11 +13,10 @@
 //! - [`candidates`]: the switchers that there are;
 //! - [`recover`]: what to do when a pilot was killed;
 //! - [`renew`]: renewing a payload's proxy, and the switcher's credential;
-//! - [`diary`]: what is told of each step.
+//! - [`step_log`]: what is told of each step.
 
 pub mod candidates;
 pub mod credential;
-pub mod diary;
 pub mod input;
 pub mod interrupt;
 pub mod losses;
@@ -27,6 +26,7 @@ pub mod place;
 pub mod recover;
 pub mod renew;
 pub mod run;
+pub mod step_log;
 pub mod streams;
 pub mod supervise;
 

@@ -12,7 +12,7 @@ use wire::v2;
 
 use super::order::Order;
 use super::streams::{Relays, Streams};
-use super::supervise::{self, Asked};
+use super::supervise::{self, StopReason};
 use crate::batch::agent::{Agent, Called};
 use crate::batch::retry::Attempt;
 use crate::batch::sandbox::Sandbox;
@@ -44,7 +44,7 @@ pub enum Start {
     /// It runs, or is about to.
     Started(Box<Started>),
     /// Somebody wanted it to end before it had begun.
-    Cancelled(Asked),
+    Cancelled(StopReason),
 }
 
 /// Starts the payload with the standard streams of this process. Nothing is executed before there
@@ -67,7 +67,7 @@ pub fn start(
     let wrapper = Wrapper { socket: ours };
     match wait_for_greeting(&wrapper, &bound, signals, switcher.limit()) {
         Ok(Greeting::Heard) => {}
-        Ok(Greeting::Asked(asked)) => {
+        Ok(Greeting::StopReason(asked)) => {
             drop(wrapper);
             bound.end_within(PATIENCE);
             return Ok(Start::Cancelled(asked));
@@ -113,7 +113,7 @@ pub fn start(
 enum Greeting {
     Heard,
     Missing,
-    Asked(Asked),
+    StopReason(StopReason),
 }
 
 fn wait_for_greeting(
@@ -138,7 +138,7 @@ fn wait_for_greeting(
             Ok([_, true, _]) => return Ok(Greeting::Missing),
             Ok([.., true]) => {
                 if let Some(asked) = supervise::asked_by_now(signals) {
-                    return Ok(Greeting::Asked(asked));
+                    return Ok(Greeting::StopReason(asked));
                 }
             }
             Ok(_) if until.is_some_and(|until| Instant::now() >= until) => {

@@ -9,10 +9,10 @@ use sys::signal::{SIGKILL, SIGTERM};
 use sys::{Dir, Name, process};
 use wire::Links;
 
-use super::diary::Diary;
+use super::step_log::StepLog;
 use super::{CREDENTIAL, candidates, place, run};
 use crate::batch::agent::{Agent, Called};
-use crate::batch::kill::{self, Whom};
+use crate::batch::kill::{self, Target};
 use crate::batch::retry::Attempt;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
@@ -23,16 +23,20 @@ const PATIENCE: Patience = Patience { max_retries: 3, min_delay: 1 };
 
 /// A sandbox that somebody has left, and how it is reached.
 #[derive(Debug)]
-pub struct Left {
+pub struct AbandonedSandbox {
     pub(super) sandbox: Sandbox,
     glexec: Option<OsString>,
     limit: Duration,
 }
 
-impl Left {
+impl AbandonedSandbox {
     /// Finds it. The name of the credential is that of the only file in its retained directory,
     /// else that of a pilot's.
-    pub fn find(path: &Path, glexec: Option<OsString>, limit: Duration) -> Result<Left> {
+    pub fn find(
+        path: &Path,
+        glexec: Option<OsString>,
+        limit: Duration,
+    ) -> Result<AbandonedSandbox> {
         let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
         // As long as the proxy is not alone in the retained directory, a marked one beside it holds
         // it alone. One that is being removed may be empty by now.
@@ -43,7 +47,7 @@ impl Left {
                 Some(name) => Sandbox::find(path, &name)?,
                 None => sandbox,
             };
-        Ok(Left { sandbox, glexec, limit })
+        Ok(AbandonedSandbox { sandbox, glexec, limit })
     }
 
     /// Ends what is left of the payload and brings its files back: to the sandbox, or to `output`.
@@ -51,9 +55,9 @@ impl Left {
         &self,
         links: Links,
         output: Option<&Path>,
-        diary: &mut Diary<'_>,
+        step_log: &mut StepLog<'_>,
     ) -> Result<()> {
-        let Left { sandbox, .. } = self;
+        let AbandonedSandbox { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
         sandbox.settle()?;
         if let Some(output) = output {
@@ -73,7 +77,7 @@ impl Left {
         let switcher = match (sandbox.retained()?, sandbox.found()?) {
             (Retained::Proxy | Retained::Data, Found::Theirs(owner) | Found::Other(owner)) => {
                 let switcher = self.switcher_to(Some(owner))?;
-                self.end_family(&switcher, diary)?;
+                self.end_family(&switcher, step_log)?;
                 switcher
             }
             _ => self.switcher_to(None)?,
@@ -83,14 +87,14 @@ impl Left {
         let closes_top = sandbox.proxy.name().bytes() == CREDENTIAL.as_bytes();
         let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing, closes_top };
         if let Some(output) = place::elsewhere(sandbox, output)? {
-            let brought = diary.step("output", |report| {
+            let brought = step_log.step("output", |report| {
                 let brought =
                     place::bring_elsewhere(sandbox, (&switcher, PATIENCE), policy, output, report);
                 brought.inspect(|()| run::tell_losses(report))
             });
             return brought.map_err(Failure::error);
         }
-        let cleaned = diary.step("cleanup", |report| {
+        let cleaned = step_log.step("cleanup", |report| {
             cleanup::cleanup(sandbox, &switcher, PATIENCE, policy, report)?;
             run::tell_losses(report);
             Ok::<_, Failure>(())
@@ -98,7 +102,7 @@ impl Left {
         cleaned.map_err(Failure::error)?;
         match output {
             Some(output) => {
-                diary.step("output", |report| place::deliver(sandbox, output, None, report))
+                step_log.step("output", |report| place::deliver(sandbox, output, None, report))
             }
             // A starter expects its proxy where it was.
             None if sandbox.proxy.name().bytes() != CREDENTIAL.as_bytes() => Ok(()),
@@ -107,8 +111,8 @@ impl Left {
     }
 
     /// Removes the sandbox, and everything beside it that a helper or an agent has left.
-    pub fn discard(&self, diary: &mut Diary<'_>) -> Result<()> {
-        let Left { sandbox, .. } = self;
+    pub fn discard(&self, step_log: &mut StepLog<'_>) -> Result<()> {
+        let AbandonedSandbox { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
         sandbox.settle()?;
         if sandbox.owners_of_leftovers().is_empty() {
@@ -124,7 +128,7 @@ impl Left {
             sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name))?;
         }
         if let Found::Theirs(owner) | Found::Other(owner) = sandbox.found()? {
-            if let Err(error) = self.discard_theirs(owner, diary) {
+            if let Err(error) = self.discard_theirs(owner, step_log) {
                 return Err(if has_none {
                     error.and_then(sandbox.remove_retained())
                 } else {
@@ -134,8 +138,8 @@ impl Left {
         }
         // Whoever can't be reached may be a bystander, and is no reason to stop.
         for owner in sandbox.owners_of_leftovers() {
-            if let Err(error) = self.discard_theirs(owner, diary) {
-                (diary.notice)(&format!(
+            if let Err(error) = self.discard_theirs(owner, step_log) {
+                (step_log.notice)(&format!(
                     "condor_glexec_pilot: what uid {owner} has left beside it stays: {error}"
                 ));
             }
@@ -151,10 +155,10 @@ impl Left {
     }
 
     /// Has that user's agent remove the sandbox, if it is that user's, and what is beside it.
-    fn discard_theirs(&self, owner: u32, diary: &mut Diary<'_>) -> Result<()> {
-        let Left { sandbox, .. } = self;
+    fn discard_theirs(&self, owner: u32, step_log: &mut StepLog<'_>) -> Result<()> {
+        let AbandonedSandbox { sandbox, .. } = self;
         let switcher = self.switcher_to(Some(owner))?;
-        self.end_family(&switcher, diary)?;
+        self.end_family(&switcher, step_log)?;
         let mut agent = greeted(&switcher, sandbox)?;
         let removed = agent.sweep().and_then(|()| match sandbox.found()? {
             Found::Theirs(_) | Found::Other(_) => agent.retire().and_then(|()| agent.delete()),
@@ -167,7 +171,7 @@ impl Left {
     /// Whether there is more than a name: a directory of this user's could be anything. A pilot's
     /// sandbox has its credential in it, and what is retained has its mark.
     fn is_sandbox(&self) -> Result<bool> {
-        let Left { sandbox, .. } = self;
+        let AbandonedSandbox { sandbox, .. } = self;
         let pilots = Name::new(CREDENTIAL.as_bytes());
         let holds = |dir: Result<Dir>, name: Option<Name<'_>>| {
             dir.is_ok_and(|dir| name.is_some_and(|name| dir.stat(name).is_ok()))
@@ -202,7 +206,7 @@ impl Left {
     /// An error if there is no sandbox. What a pilot that was killed had begun to make of its input
     /// is of no use, and goes.
     fn refuse_nothing(&self) -> Result<()> {
-        let Left { sandbox, .. } = self;
+        let AbandonedSandbox { sandbox, .. } = self;
         if (sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Nothing) {
             return Ok(());
         }
@@ -247,16 +251,16 @@ impl Left {
         ))
     }
 
-    fn end_family(&self, switcher: &Switcher, diary: &mut Diary<'_>) -> Result<()> {
+    fn end_family(&self, switcher: &Switcher, step_log: &mut StepLog<'_>) -> Result<()> {
         let order = kill::Order {
-            whom: Whom::Sandbox,
+            target: Target::Sandbox,
             signal: SIGKILL,
             grace: 0,
             asks: SIGTERM,
             clean: false,
         };
         let credential = self.sandbox.credential();
-        diary
+        step_log
             .step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report))
             .map_err(Failure::error)
     }

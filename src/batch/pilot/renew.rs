@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use error::{Error, Result};
 use sys::{Name, OwnedName};
 
-use super::recover::{Left, greeted};
+use super::recover::{AbandonedSandbox, greeted};
 use super::{CREDENTIAL, PROXY};
 use crate::batch::sandbox::{Found, Retained};
 
@@ -20,7 +20,7 @@ pub struct New {
     pub proxy: Option<Vec<u8>>,
 }
 
-impl Left {
+impl AbandonedSandbox {
     /// Replaces them. The switcher's comes first: the call for the other one may need it.
     pub fn renew(&self, new: &New) -> Result<()> {
         let sandbox = &self.sandbox;

@@ -9,11 +9,11 @@ use error::{Context as _, Error, Result};
 use sys::signal::Signals;
 use wire::{Halt, Totals};
 
-use super::diary::Diary;
 use super::interrupt::Interrupt;
 use super::order::Order;
 use super::payload::{self, Start};
-use super::supervise::{Asked, Lived, SIGNALS, Supervisor};
+use super::step_log::StepLog;
+use super::supervise::{PayloadResult, SIGNALS, StopReason, Supervisor};
 use super::{candidates, input, losses, place, supervise};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
@@ -49,7 +49,7 @@ pub struct Outcome {
     /// The same in words that tell the two apart, if its end was seen.
     pub wait: Option<String>,
     /// Why it ended before it did by itself, or was not started.
-    pub asked: Option<Asked>,
+    pub asked: Option<StopReason>,
     /// The parts that failed.
     pub failures: Vec<(Stage, String)>,
 }
@@ -62,7 +62,7 @@ impl Outcome {
 }
 
 /// Carries out an order. The process has one thread.
-pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
+pub fn run(order: &Order, step_log: &mut StepLog<'_>) -> Outcome {
     let outcome = Outcome::default();
     let sandbox = match place::examine(order) {
         Ok(sandbox) => sandbox,
@@ -74,7 +74,7 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
         Ok(survey) => survey.unwrap_or_default(),
         Err(error) => return outcome.fail(Stage::Order, error),
     };
-    diary.request = sandbox.request();
+    step_log.request = sandbox.request();
     // From here on a signal waits until there is something to hand it to, or nothing to undo.
     let signals = match Signals::collect(&SIGNALS).at("wait for signals for", sandbox.path()) {
         Ok(signals) => signals,
@@ -83,7 +83,7 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
     let interrupt = Interrupt::new(signals);
     let totals = order.input.is_some().then_some(survey.totals);
     let halt = Some(interrupt.halt());
-    let made = diary
+    let made = step_log
         .step_of("input", totals, |report| place::make(&sandbox, order, &survey, halt, report));
     if let Err(error) = made {
         return match interrupt.asked() {
@@ -105,7 +105,7 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
             Err(error) => outcome.fail(Stage::SetUp, error),
         };
     }
-    let switcher = match set_up(order, &sandbox, totals, &interrupt, diary) {
+    let switcher = match set_up(order, &sandbox, totals, &interrupt, step_log) {
         Ok(switcher) => switcher,
         Err(error) => {
             let removed = give_up(&sandbox);
@@ -118,10 +118,10 @@ pub fn run(order: &Order, diary: &mut Diary<'_>) -> Outcome {
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
     let outcome = match interrupt.asked() {
         Some(asked) => Outcome { asked: Some(asked), ..outcome },
-        None => run_payload(order, &sandbox, &switcher, &interrupt.signals, diary, outcome),
+        None => run_payload(order, &sandbox, &switcher, &interrupt.signals, step_log, outcome),
     };
-    let halt = Interrupt::halt_at_the_second(&interrupt, &diary.urgent);
-    match bring_back(order, &sandbox, &switcher, &halt, diary) {
+    let halt = Interrupt::halt_at_the_second(&interrupt, &step_log.urgent);
+    match bring_back(order, &sandbox, &switcher, &halt, step_log) {
         Ok(()) => outcome,
         Err(error) => outcome.fail(Stage::CleanUp, error),
     }
@@ -138,7 +138,7 @@ fn set_up(
     sandbox: &Sandbox,
     totals: Option<Totals>,
     interrupt: &Arc<Interrupt>,
-    diary: &mut Diary<'_>,
+    step_log: &mut StepLog<'_>,
 ) -> Result<Switcher> {
     let mut errors = Vec::new();
     for program in candidates::those(order.glexec.as_ref())? {
@@ -146,7 +146,7 @@ fn set_up(
             .apart()
             .keeping_credential();
         let halted = switcher.clone().halted_by(interrupt.halt());
-        match diary
+        match step_log
             .step_of("setup", totals, |report| setup::setup(sandbox, &halted, NO_RETRY, report))
         {
             Ok(()) => return Ok(switcher),
@@ -181,27 +181,28 @@ fn run_payload(
     sandbox: &Sandbox,
     switcher: &Switcher,
     signals: &Signals,
-    diary: &mut Diary<'_>,
+    step_log: &mut StepLog<'_>,
     outcome: Outcome,
 ) -> Outcome {
     let begun = Instant::now();
     let has_terminal = supervise::has_terminal();
     let lived = match payload::start(order, sandbox, switcher, signals) {
         Ok(Start::Started(started)) => {
-            Supervisor { order, sandbox, switcher, signals, has_terminal, diary }.until_end(started)
+            Supervisor { order, sandbox, switcher, signals, has_terminal, step_log }
+                .until_end(started)
         }
         Ok(Start::Cancelled(asked)) => return Outcome { asked: Some(asked), ..outcome },
         Err(error) => Err(error),
     };
     let (outcome, error) = match lived {
-        Ok(Lived { refusal: Some(refusal), .. }) => (outcome, Some(refusal)),
-        Ok(Lived { status, wait, asked, refusal: None }) => {
+        Ok(PayloadResult { refusal: Some(refusal), .. }) => (outcome, Some(refusal)),
+        Ok(PayloadResult { status, wait, asked, refusal: None }) => {
             (Outcome { payload: Some(status), wait, asked, ..outcome }, None)
         }
         Err(error) => (outcome, Some(error)),
     };
     let error = error.map(|error| error.to_string());
-    diary.tell("run", begun.elapsed(), outcome.payload, error.clone());
+    step_log.tell("run", begun.elapsed(), outcome.payload, error.clone());
     match error {
         Some(error) => outcome.fail(Stage::Switch, error),
         None => outcome,
@@ -225,7 +226,7 @@ fn bring_back(
     sandbox: &Sandbox,
     switcher: &Switcher,
     halt: &Halt,
-    diary: &mut Diary<'_>,
+    step_log: &mut StepLog<'_>,
 ) -> Result<()> {
     let again = |error: Error| {
         let why = format!("to try again: {}", place::advice(sandbox));
@@ -236,13 +237,13 @@ fn bring_back(
         cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
     let (halted, mut totals) = (switcher.clone().halted_by(halt.clone()), None);
     if let Some(output) = place::elsewhere(sandbox, order.output.as_deref()).map_err(again)? {
-        let brought = diary.step("output", |report| {
+        let brought = step_log.step("output", |report| {
             place::bring_elsewhere(sandbox, (&halted, RETRIES), policy, output, report)
                 .inspect(|()| tell_losses(report))
         });
         return brought.map_err(Failure::error).map_err(again);
     }
-    let cleaned = diary.step("cleanup", |report| {
+    let cleaned = step_log.step("cleanup", |report| {
         cleanup::cleanup(sandbox, &halted, RETRIES, policy, report)?;
         tell_losses(report);
         totals = report.moved.map(|(totals, _)| totals);
@@ -259,7 +260,7 @@ fn bring_back(
             let deliver = |report: &mut Report<'_>| {
                 place::deliver(sandbox, output, Some(halt.clone()), report)
             };
-            diary.step_of("output", totals, deliver).map_err(again)
+            step_log.step_of("output", totals, deliver).map_err(again)
         }
         None if order.keeps_sandbox => place::remove_credential(sandbox),
         None => place::remove(sandbox),

@@ -17,11 +17,11 @@ use sys::signal::{
 use sys::{Errno, fd, process};
 use wire::launch::Refusals;
 
-use super::diary::Diary;
 use super::order::Order;
 use super::payload::Started;
+use super::step_log::StepLog;
 use crate::batch::agent::Agent;
-use crate::batch::kill::{self, Whom};
+use crate::batch::kill::{self, Target};
 use crate::batch::report::Hunted;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{Bound, Switcher};
@@ -44,7 +44,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why a payload is to end before it does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum StopReason {
     /// This process got a signal, which the payload gets, too.
     Signal(i32),
     /// Its time is over.
@@ -53,13 +53,13 @@ pub enum Asked {
 
 /// What became of a payload.
 #[derive(Debug)]
-pub struct Lived {
+pub struct PayloadResult {
     /// What it ended with, 128 + N for signal N.
     pub status: i32,
     /// The same in words that tell the two apart; none if its end was not seen.
     pub wait: Option<String>,
     /// Why it ended before it did by itself.
-    pub asked: Option<Asked>,
+    pub asked: Option<StopReason>,
     /// Why it was not executed at all.
     pub refusal: Option<Error>,
 }
@@ -67,15 +67,15 @@ pub struct Lived {
 /// What has happened until the switcher ended.
 struct Waited {
     /// Why the payload was to end.
-    reason: Option<Asked>,
+    reason: Option<StopReason>,
     /// Whether the agent that watches has ended all already.
     is_ended: bool,
 }
 
 /// What a signal asks for before there is a payload. This process stops if it is to.
-fn before_the_payload(told: Told) -> Option<Asked> {
+fn before_the_payload(told: Told) -> Option<StopReason> {
     match told.number {
-        number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(Asked::Signal(number)),
+        number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(StopReason::Signal(number)),
         SIGTSTP => {
             signal::stop_self();
             None
@@ -85,7 +85,7 @@ fn before_the_payload(told: Told) -> Option<Asked> {
 }
 
 /// What the signals ask for that have come by now, when there is no payload yet.
-pub fn asked_by_now(signals: &Signals) -> Option<Asked> {
+pub fn asked_by_now(signals: &Signals) -> Option<StopReason> {
     while let Ok([true]) = fd::wait_for_any([signals.as_fd()], Some(Instant::now())) {
         if let Some(asked) = signals.next().ok().and_then(before_the_payload) {
             return Some(asked);
@@ -107,7 +107,7 @@ pub struct Supervisor<'a, 'd> {
     /// Whether the payload's standard input is the caller's terminal.
     pub has_terminal: bool,
     /// Where each signal that is handed on is told.
-    pub diary: &'a mut Diary<'d>,
+    pub step_log: &'a mut StepLog<'d>,
 }
 
 /// Whether standard input is a terminal from which this process may read now.
@@ -119,7 +119,7 @@ pub fn has_terminal() -> bool {
 impl Supervisor<'_, '_> {
     /// Waits for the payload's end, and ends whatever it has left running, whatever comes in
     /// between.
-    pub fn until_end(&mut self, started: Box<Started>) -> Result<Lived> {
+    pub fn until_end(&mut self, started: Box<Started>) -> Result<PayloadResult> {
         let Started { switcher, watch, mut refusals, relays, is_exact } = *started;
         let mut watch = Some(watch);
         let waited = self.wait(&switcher, &mut refusals, &mut watch);
@@ -135,10 +135,10 @@ impl Supervisor<'_, '_> {
         });
         let status = end.map_or(128 + SIGKILL, End::status);
         for error in relays.finish() {
-            (self.diary.notice)(&format!("condor_glexec_pilot: {error}"));
+            (self.step_log.notice)(&format!("condor_glexec_pilot: {error}"));
         }
         let refusal = refusals.text().map(|text| Error::Told { who: "the job wrapper", text });
-        Ok(Lived { status, wait, asked: waited?.reason, refusal })
+        Ok(PayloadResult { status, wait, asked: waited?.reason, refusal })
     }
 
     /// Waits until the switcher has ended, or has not though its payload was to end.
@@ -171,7 +171,7 @@ impl Supervisor<'_, '_> {
             }
             let asked = if is_signal { self.hand_on(switcher) } else { None };
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if let Some(asked) = asked.or(is_late.then_some(Asked::Timeout)) {
+            if let Some(asked) = asked.or(is_late.then_some(StopReason::Timeout)) {
                 let grace = if waited.reason.is_none() { self.order.grace } else { 0 };
                 waited.is_ended =
                     self.end(*waited.reason.get_or_insert(asked), grace, switcher, watch);
@@ -182,7 +182,7 @@ impl Supervisor<'_, '_> {
     }
 
     /// Hands the next signal on; one that ends the payload is returned instead.
-    fn hand_on(&mut self, switcher: &Bound) -> Option<Asked> {
+    fn hand_on(&mut self, switcher: &Bound) -> Option<StopReason> {
         let told = self.signals.next().ok()?;
         let stdin = std::io::stdin();
         let has_terminal = self.has_terminal;
@@ -198,7 +198,9 @@ impl Supervisor<'_, '_> {
             }
             // The payload may have its own mind about these keys, as shells have.
             number @ (SIGINT | SIGQUIT) if told.from_kernel && has_terminal => number,
-            number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => return Some(Asked::Signal(number)),
+            number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => {
+                return Some(StopReason::Signal(number));
+            }
             SIGWINCH if !has_terminal => return None,
             number => number,
         };
@@ -208,7 +210,7 @@ impl Supervisor<'_, '_> {
         let (mut is_nobody, name) = (false, signal::name(number));
         let handed = self.kill(number, 0, SIGTERM, &mut is_nobody);
         if let Some(error) = handed.err().filter(|_| !is_nobody) {
-            (self.diary.notice)(&format!(
+            (self.step_log.notice)(&format!(
                 "condor_glexec_pilot: cannot send {name} to the payload: {error}"
             ));
         }
@@ -222,19 +224,19 @@ impl Supervisor<'_, '_> {
     /// that does not keep the one that watches. Whether that one has ended all.
     fn end(
         &mut self,
-        asked: Asked,
+        asked: StopReason,
         grace: u32,
         switcher: &Bound,
         watch: &mut Option<Agent>,
     ) -> bool {
         let asks = match asked {
-            Asked::Signal(number) => number,
-            Asked::Timeout => SIGTERM,
+            StopReason::Signal(number) => number,
+            StopReason::Timeout => SIGTERM,
         };
         // One that is stopped would not see its payload's end.
         switcher.go_on();
         let Err(error) = self.kill(SIGKILL, grace, asks, &mut false) else { return false };
-        (self.diary.notice)(&format!(
+        (self.step_log.notice)(&format!(
             "condor_glexec_pilot: cannot end the payload in a good way: {error}"
         ));
         let is_ended = self.end_family(watch);
@@ -242,18 +244,18 @@ impl Supervisor<'_, '_> {
         is_ended
     }
 
-    /// Ends whatever is left: through the agent that watches, which knows whom the switcher's
+    /// Ends whatever is left: through the agent that watches, which knows target the switcher's
     /// process led; or, if somebody has ended that, another one. Whether nobody is left.
     fn end_family(&mut self, watch: &mut Option<Agent>) -> bool {
         let order = kill::Order {
-            whom: Whom::Sandbox,
+            target: Target::Sandbox,
             signal: SIGKILL,
             grace: 0,
             asks: SIGTERM,
             clean: false,
         };
         let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
-        let ended = self.diary.step("kill", |report| {
+        let ended = self.step_log.step("kill", |report| {
             if let Some(mut watch) = watch.take() {
                 if let Ok(hunted) = watch.end_watched() {
                     watch.farewell();
@@ -266,7 +268,7 @@ impl Supervisor<'_, '_> {
             kill::kill(&switcher, &credential, order, PATIENCE, report)
         });
         if let Err(error) = &ended {
-            (self.diary.notice)(&format!(
+            (self.step_log.notice)(&format!(
                 "condor_glexec_pilot: cannot end what the payload has left: {error}"
             ));
         }
@@ -281,9 +283,9 @@ impl Supervisor<'_, '_> {
         asks: i32,
         is_nobody: &mut bool,
     ) -> Result<(), Failure> {
-        let order = kill::Order { whom: Whom::Sandbox, signal, grace, asks, clean: false };
+        let order = kill::Order { target: Target::Sandbox, signal, grace, asks, clean: false };
         let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
-        self.diary.step("kill", |report| {
+        self.step_log.step("kill", |report| {
             let killed = kill::kill(&switcher, &credential, order, PATIENCE, report);
             let hunted = report.hunted.as_ref();
             *is_nobody =

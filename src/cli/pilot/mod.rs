@@ -23,8 +23,8 @@ use sys::process::Inherited;
 
 use super::log;
 use crate::batch::Report;
-use crate::batch::pilot::diary::Diary;
 use crate::batch::pilot::interrupt::Urgent;
+use crate::batch::pilot::step_log::StepLog;
 
 /// The command's name.
 const NAME: &str = "condor_glexec_pilot";
@@ -317,7 +317,7 @@ struct Told {
 }
 
 /// Does something whose steps are logged; `all` gets what is told, too.
-fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_>) -> T) -> T {
+fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut StepLog<'_>) -> T) -> T {
     let Told { steps, notices } = all;
     let said = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&said);
@@ -342,7 +342,7 @@ fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_
             steps.push(facts);
         };
     let mut notice = move |line: &str| notice(line);
-    let mut diary = Diary {
+    let mut step_log = StepLog {
         sandbox: sandbox.to_owned(),
         request: None,
         notice: &mut notice,
@@ -350,7 +350,7 @@ fn with_diary<T>(sandbox: &Path, all: &mut Told, work: impl FnOnce(&mut Diary<'_
         progress: &mut progress::of,
         note: &mut note,
     };
-    let done = work(&mut diary);
+    let done = work(&mut step_log);
     notices.append(&mut said.lock().unwrap_or_else(PoisonError::into_inner));
     done
 }

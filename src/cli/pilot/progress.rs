@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wire::Totals;
 
-use crate::batch::pilot::diary;
+use crate::batch::pilot::step_log;
 
 /// Before that nobody wonders.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const PACE: Duration = Duration::from_millis(200);
 
 /// Shows the progress of a step, that moves so much in all if that is known, on standard error;
 /// where that is no terminal, nothing.
-pub fn of(step: &'static str, all: Option<Totals>) -> diary::Progress {
+pub fn of(step: &'static str, all: Option<Totals>) -> step_log::Progress {
     if !std::io::stderr().is_terminal() {
         return Box::new(|_| ());
     }

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 
 use super::{Status, Told, absolute, text};
 use crate::batch::pilot::credential;
-use crate::batch::pilot::recover::Left;
+use crate::batch::pilot::recover::AbandonedSandbox;
 use crate::batch::pilot::renew::New;
 
 /// Runs `recover`.
@@ -19,11 +19,11 @@ pub fn recover(matches: &ArgMatches) -> ExitCode {
         Ok(wanted) => wanted,
         Err(error) => return super::refuse(&error),
     };
-    let recovered = super::with_diary(&left.path(), &mut Told::default(), |diary| {
-        diary.request = left.request();
+    let recovered = super::with_diary(&left.path(), &mut Told::default(), |step_log| {
+        step_log.request = left.request();
         match matches.get_flag("discard") {
-            true => left.discard(diary),
-            false => left.recover(links, output.as_deref(), diary),
+            true => left.discard(step_log),
+            false => left.recover(links, output.as_deref(), step_log),
         }
     });
     ended(recovered)
@@ -39,16 +39,20 @@ pub fn renew(matches: &ArgMatches) -> ExitCode {
         Ok(wanted) => wanted,
         Err(error) => return super::refuse(&error),
     };
-    ended(super::with_diary(&left.path(), &mut Told::default(), |diary| {
-        diary.request = left.request();
-        diary.step("renew-proxy", |_| left.renew(&new))
+    ended(super::with_diary(&left.path(), &mut Told::default(), |step_log| {
+        step_log.request = left.request();
+        step_log.step("renew-proxy", |_| left.renew(&new))
     }))
 }
 
-fn left(matches: &ArgMatches) -> anyhow::Result<Left> {
+fn left(matches: &ArgMatches) -> anyhow::Result<AbandonedSandbox> {
     let sandbox =
         Path::new(text(matches, "sandbox").ok_or_else(|| anyhow!("there is no sandbox"))?);
-    Ok(Left::find(sandbox, text(matches, "glexec").cloned(), crate::cli::idle_limit()?)?)
+    Ok(AbandonedSandbox::find(
+        sandbox,
+        text(matches, "glexec").cloned(),
+        crate::cli::idle_limit()?,
+    )?)
 }
 
 fn ended(done: error::Result<()>) -> ExitCode {

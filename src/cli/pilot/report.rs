@@ -14,7 +14,7 @@ use sys::{file, process, signal};
 use super::{Status, Told};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{Outcome, Stage};
-use crate::batch::pilot::supervise::Asked;
+use crate::batch::pilot::supervise::StopReason;
 
 /// A file for the report, which nobody else has open.
 pub struct ReportFile {
@@ -75,8 +75,8 @@ pub fn of(order: &Order, outcome: &Outcome, status: u8, took: Duration, told: To
         "payload": outcome.payload,
         "wait": outcome.wait,
         "ended_by": outcome.asked.map(|asked| match asked {
-            Asked::Timeout => "timeout".to_owned(),
-            Asked::Signal(number) => format!("SIG{}", signal::name(number)),
+            StopReason::Timeout => "timeout".to_owned(),
+            StopReason::Signal(number) => format!("SIG{}", signal::name(number)),
         }),
         "sandbox": Shown::os(&order.sandbox).to_string(),
         "switcher": outcome.switcher.as_ref().map(shown),

@@ -11,13 +11,13 @@ use clap::ArgMatches;
 use error::Shown;
 use serde_json::Value;
 use sys::process::Inherited;
-use tree::beside::sandbox_of;
+use tree::beside::sandbox_name;
 
 use super::report::{self, ReportFile};
 use super::{NAME, Status, Told, absolute, credential_path, text, values};
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{self, Outcome, Stage};
-use crate::batch::pilot::supervise::Asked;
+use crate::batch::pilot::supervise::StopReason;
 use crate::batch::pilot::{PROXY, credential};
 use crate::batch::switcher;
 
@@ -41,7 +41,8 @@ pub fn main(matches: &ArgMatches, inherited: Inherited) -> ExitCode {
         }
     };
     let mut told = Told::default();
-    let outcome = super::with_diary(&order.sandbox, &mut told, |diary| run::run(&order, diary));
+    let outcome =
+        super::with_diary(&order.sandbox, &mut told, |step_log| run::run(&order, step_log));
     let status = status(&outcome);
     for (stage, error) in &outcome.failures {
         super::say(format_args!("{}: {error}", words(*stage, &outcome)));
@@ -146,7 +147,7 @@ fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     match sys::Name::new(name.as_bytes()) {
         Some(_)
             if !name.as_bytes().ends_with(b".condor")
-                && sandbox_of(name.as_bytes()) == name.as_bytes() =>
+                && sandbox_name(name.as_bytes()) == name.as_bytes() =>
         {
             Ok(name.into())
         }
@@ -225,7 +226,9 @@ fn status(outcome: &Outcome) -> u8 {
         (Some(own), ..) => own as u8,
         (None, Some(240..=244), _) => Status::Ambiguous as u8,
         (None, Some(status), _) => u8::try_from(status).unwrap_or(u8::MAX),
-        (None, None, Some(Asked::Signal(number))) => u8::try_from(128 + number).unwrap_or(u8::MAX),
+        (None, None, Some(StopReason::Signal(number))) => {
+            u8::try_from(128 + number).unwrap_or(u8::MAX)
+        }
         (None, None, _) => Status::NoSwitch as u8,
     }
 }

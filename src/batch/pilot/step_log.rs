@@ -17,7 +17,7 @@ pub type Progress = Box<dyn FnMut(&Totals)>;
 pub type Note<'a> = dyn FnMut(&'static str, &Report<'_>, Duration, Option<String>) + 'a;
 
 /// Where it is told.
-pub struct Diary<'a> {
+pub struct StepLog<'a> {
     /// The sandbox.
     pub sandbox: PathBuf,
     /// The name under which the log follows it, once it has one.
@@ -33,7 +33,7 @@ pub struct Diary<'a> {
     pub note: &'a mut Note<'a>,
 }
 
-impl Diary<'_> {
+impl StepLog<'_> {
     /// Takes a step, and tells of it.
     pub fn step<T, E: Display>(
         &mut self,
@@ -43,7 +43,7 @@ impl Diary<'_> {
         self.step_of(name, None, work)
     }
 
-    /// As [`Diary::step`], for a transfer of so much.
+    /// As [`StepLog::step`], for a transfer of so much.
     pub fn step_of<T, E: Display>(
         &mut self,
         name: &'static str,

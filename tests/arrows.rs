@@ -1,0 +1,103 @@
+//! Who may call whom: the crates' dependencies, and what each program is linked from.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use support::program;
+
+/// Each crate of the workspace, and what it may call of the others.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("sys", &[]),
+    ("error", &["sys"]),
+    ("command", &["error", "sys"]),
+    ("wire", &["error", "sys"]),
+    ("tree", &["error", "sys", "wire"]),
+    ("agent", &["command", "error", "sys", "tree", "wire"]),
+    ("glexec", &["command", "error", "sys", "wire"]),
+    ("glexec-sudo", &["command", "error", "sys"]),
+    (
+        "glexec-helpers",
+        &["agent", "command", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
+    ),
+];
+
+/// What the programs at a change of user are linked from, besides the standard library.
+const NEAR_PRIVILEGE: [&str; 5] = ["bitflags", "cfg-if", "fastrand", "libc", "nix"];
+
+/// The crates of others that each program is linked from.
+const PROGRAMS: [(&str, &[&str]); 4] = [
+    ("condor_glexec_agent", &NEAR_PRIVILEGE),
+    ("condor_glexec_job_wrapper", &NEAR_PRIVILEGE),
+    ("glexec", &NEAR_PRIVILEGE),
+    ("glexec-sudo", &NEAR_PRIVILEGE),
+];
+
+/// The names in a section of a manifest, each at the beginning of its line.
+fn section(manifest: &str, name: &str) -> BTreeSet<String> {
+    let lines = manifest.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
+    let names = lines.take_while(|line| !line.starts_with('['));
+    let names = names.filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+    names.map(|line| line.split(['.', ' ']).next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_crate_depends_on_those_that_are_drawn_and_on_no_other() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let mut found = BTreeMap::new();
+    for folder in fs::read_dir(top.join("crates")).unwrap() {
+        let folder = folder.unwrap();
+        let manifest = fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
+        found.insert(folder.file_name().into_string().unwrap(), section(&manifest, "dependencies"));
+    }
+    let manifest = fs::read_to_string(top.join("Cargo.toml")).unwrap();
+    found.insert("glexec-helpers".to_owned(), section(&manifest, "dependencies"));
+    for (name, drawn) in ARROWS {
+        let found = found.remove(name).unwrap_or_else(|| panic!("there is no crate {name}"));
+        let found: Vec<&str> =
+            found.iter().map(String::as_str).filter(|other| own.contains(other)).collect();
+        assert_eq!(found, drawn, "{name}");
+    }
+    assert!(found.is_empty(), "not drawn: {found:?}");
+}
+
+/// The crates of a registry whose code is in a program: the compiler leaves the names of their
+/// source files in what it has not stripped.
+fn linked(program: &Path) -> BTreeSet<String> {
+    const BEFORE: &[u8] = b"/registry/src/";
+    let content = fs::read(program).unwrap();
+    let places = places_of(&content, BEFORE);
+    let names = places.filter_map(|at| {
+        let rest = &content[at + BEFORE.len()..];
+        let path = rest.split(|byte| !byte.is_ascii_graphic()).next().unwrap();
+        let folder = path.split(|byte| *byte == b'/').nth(1)?;
+        let folder = std::str::from_utf8(folder).unwrap();
+        folder.rsplit_once('-').map(|(name, _)| name.to_owned())
+    });
+    names.collect()
+}
+
+fn places_of<'a>(content: &'a [u8], word: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    content
+        .windows(word.len())
+        .enumerate()
+        .filter_map(move |(at, found)| (found == word).then_some(at))
+}
+
+#[test]
+fn programs_at_a_change_of_user_are_linked_from_few_crates_of_others() {
+    for (name, allowed) in PROGRAMS {
+        let linked = linked(&program(name));
+        let others: Vec<_> =
+            linked.iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+        assert!(others.is_empty(), "{name} is linked from {others:?}");
+        // That the search finds anything at all.
+        assert!(linked.contains("nix"), "{name}: {linked:?}");
+    }
+    let others = linked(&program("condor_glexec_setup"));
+    assert!(others.contains("clap_builder"), "{others:?}");
+}
