@@ -138,7 +138,7 @@ fn a_version_is_neither_shown_nor_set_while_the_files_differ() {
     for (file, from) in [
         ("Cargo.toml", format!("version = \"{OLD}\"")),
         ("Cargo.lock", format!("name = \"glexec-helpers\"\nversion = \"{OLD}\"")),
-        ("fuzz/Cargo.lock", format!("name = \"glexec-helpers\"\nversion = \"{OLD}\"")),
+        ("fuzz/Cargo.lock", format!("name = \"wire\"\nversion = \"{OLD}\"")),
         ("CHANGELOG.md", format!("## {OLD}")),
     ] {
         let copy = Copy::new();
@@ -148,10 +148,8 @@ fn a_version_is_neither_shown_nor_set_while_the_files_differ() {
             let output = copy.version(words);
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{file}: {said}");
-            assert!(
-                said.contains(&format!("\n  {file}: 98.76.53\n")) || said.ends_with("98.76.53\n"),
-                "{said}"
-            );
+            let line = said.lines().find(|line| line.starts_with(&format!("  {file}: ")));
+            assert!(line.is_some_and(|line| line.ends_with("98.76.53")), "{said}");
             assert!(said.contains(&format!(": {OLD}\n")), "{said}");
         }
         assert!(FILES.map(|file| copy.text(file)) == before, "{file}: something was changed");
