@@ -167,6 +167,47 @@ fn who_builds_is_told_which_tool_is_missing() {
     assert!(lines("cc").iter().all(|line| line.contains("gcc libc6-dev")));
 }
 
+/// Whether a program asks for an interpreter, ld.so: a program header of type PT_INTERP (elf(5)).
+fn is_dynamic(program: &Path) -> bool {
+    let elf = fs::read(program).unwrap();
+    let number = |at: usize, length: usize| {
+        elf[at..at + length].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+    };
+    let (start, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).any(|index| number(start + index * size, 4) == 3)
+}
+
+#[test]
+#[ignore = "builds all programs twice: minutes"]
+fn programs_are_linked_as_asked_for() {
+    for (words, dynamic) in [(&[][..], false), (&["--link", "dynamic"][..], true)] {
+        let place = Place::new();
+        let target = place.directory.path().join("target");
+        let mut install = script("install", &["--prefix", &place.prefix]);
+        let output = install.args(words).env("CARGO_TARGET_DIR", target).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        for name in PROGRAMS {
+            let program = place.path("libexec/glexec-helpers").join(name);
+            assert_eq!(is_dynamic(&program), dynamic, "{name} {words:?}");
+            let help = Command::new(&program).arg("--help").output().unwrap();
+            assert!(help.status.success(), "{name} {words:?}: {help:?}");
+        }
+    }
+}
+
+#[test]
+fn ways_to_link_that_make_no_sense_are_refused() {
+    for (words, why) in [
+        (&["--link", "both"][..], "--link: static or dynamic, not both"),
+        (&["--link", "static", "--uninstall"], "--uninstall needs no programs"),
+        (&["--link", "dynamic", "--programs", "/x"], "--link says how to build programs"),
+    ] {
+        let output = script("install", words).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(said(&output).contains(why), "{words:?}: {}", said(&output));
+    }
+}
+
 #[test]
 fn the_samples_name_the_programs_where_they_are() {
     let place = Place::new();
