@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Errno, Result};
+use super::{Errno, Result, Uid};
 
 /// A kind of objects: its name, its file in /proc/sysvipc, and the call that removes one.
 type Kind = (&'static str, &'static str, fn(i32) -> libc::c_int);
@@ -42,7 +42,7 @@ impl Object {
 }
 
 /// The objects of a user. A kernel without System V IPC has none.
-pub fn objects_of(user: u32) -> Vec<Object> {
+pub fn objects_of(user: Uid) -> Vec<Object> {
     let mut objects = Vec::new();
     for (kind, (_, file, _)) in KINDS.iter().enumerate() {
         let table = std::fs::read_to_string(format!("/proc/sysvipc/{file}")).unwrap_or_default();
@@ -54,7 +54,7 @@ pub fn objects_of(user: u32) -> Vec<Object> {
 
 /// The numbers of a user's objects in a table of proc_sysvipc(5), whose first line names the
 /// columns; the number is the second one.
-fn ids(table: &str, user: u32) -> Vec<i32> {
+fn ids(table: &str, user: Uid) -> Vec<i32> {
     let mut lines = table.lines();
     let owner = lines
         .next()
@@ -62,19 +62,19 @@ fn ids(table: &str, user: u32) -> Vec<i32> {
     let Some(owner) = owner else { return Vec::new() };
     let id = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        (words.get(owner)?.parse() == Ok(user)).then(|| words.get(1)?.parse().ok())?
+        (words.get(owner)?.parse() == Ok(user.as_raw())).then(|| words.get(1)?.parse().ok())?
     };
     lines.filter_map(id).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ids;
+    use super::{Uid, ids};
 
     #[test]
     fn objects_are_found_by_the_column_of_their_owner() {
         let table = "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n         0          7   600          1  1001  1001   500   500          0          1\n         0          8   600       1001     5     5  1001     5          0          1\n";
-        assert_eq!(ids(table, 1001), [7]);
-        assert!(ids(table, 500).is_empty() && ids("", 0).is_empty());
+        assert_eq!(ids(table, Uid::from_raw(1001)), [7]);
+        assert!(ids(table, Uid::from_raw(500)).is_empty() && ids("", Uid::from_raw(0)).is_empty());
     }
 }

@@ -25,6 +25,7 @@ pub mod stat;
 pub use dir::{Dir, Rename};
 pub use name::{Name, OwnedName};
 pub use nix::errno::Errno;
+pub use nix::unistd::{Gid, Pid, Uid};
 pub use passed::Passed;
 pub use stat::{Kind, Stat, Time};
 

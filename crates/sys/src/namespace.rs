@@ -3,9 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use nix::sched::CloneFlags;
-use nix::unistd::{Gid, Uid};
 
-use super::{Errno, Result};
+use super::{Errno, Gid, Pid, Result, Uid};
 
 /// Which of the two processes goes on here.
 #[derive(Debug)]
@@ -13,7 +12,7 @@ pub enum Fork {
     /// The child.
     Child,
     /// The parent, with the child's number.
-    Parent(i32),
+    Parent(Pid),
 }
 
 /// Goes on in a child, too, which begins with the same memory. To be called by a process with one
@@ -42,14 +41,14 @@ fn clone(flags: CloneFlags) -> Result<Fork> {
     let pid = Errno::result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
     match i32::try_from(pid) {
         Ok(0) => Ok(Fork::Child),
-        Ok(pid) => Ok(Fork::Parent(pid)),
+        Ok(pid) => Ok(Fork::Parent(Pid::from_raw(pid))),
         Err(_) => Err(Errno::EOVERFLOW),
     }
 }
 
 /// The user namespace that a process holds open, or else the one that it is in. It takes the rights
 /// to trace the process.
-pub fn held_by(pid: i32) -> Option<OwnedFd> {
+pub fn held_by(pid: Pid) -> Option<OwnedFd> {
     let is_namespace = |path: &std::path::Path| {
         std::fs::read_link(path)
             .is_ok_and(|link| link.as_os_str().as_encoded_bytes().starts_with(b"user:["))
@@ -63,7 +62,7 @@ pub fn held_by(pid: i32) -> Option<OwnedFd> {
 }
 
 /// The user namespace of a process, to be joined. It takes the rights of the namespace's owner.
-pub fn user_namespace_of(pid: i32) -> Result<OwnedFd> {
+pub fn user_namespace_of(pid: Pid) -> Result<OwnedFd> {
     open_namespace(format!("/proc/{pid}/ns/user").as_ref())
 }
 
@@ -73,14 +72,14 @@ fn open_namespace(path: &std::path::Path) -> Result<OwnedFd> {
 }
 
 /// The user who owns a user namespace: the one who made it (ioctl_ns(2)).
-pub fn owner_of(namespace: &impl AsFd) -> Result<u32> {
+pub fn owner_of(namespace: &impl AsFd) -> Result<Uid> {
     const NS_GET_OWNER_UID: libc::c_ulong = 0xb704; // linux/nsfs.h
     let mut owner: libc::uid_t = 0;
     // SAFETY: writes one number.
     Errno::result(unsafe {
         libc::ioctl(namespace.as_fd().as_raw_fd(), NS_GET_OWNER_UID as _, &raw mut owner)
     })?;
-    Ok(owner)
+    Ok(Uid::from_raw(owner))
 }
 
 /// Joins a user namespace, with every capability in it.
@@ -98,15 +97,14 @@ pub fn mount_proc() -> Result<()> {
 
 /// Becomes a user, with one group and no others, for good; and proves it: EPERM if there is a way
 /// back.
-pub fn become_user(uid: u32, gid: u32) -> Result<()> {
-    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+pub fn become_user(user: Uid, group: Gid) -> Result<()> {
     nix::unistd::setgroups(&[])?;
     nix::unistd::setresgid(group, group, group)?;
     nix::unistd::setresuid(user, user, user)?;
     let (users, groups) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
     let all = [users.real, users.effective, users.saved].iter().all(|id| *id == user)
         && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == group);
-    let back = uid != 0
+    let back = !user.is_root()
         && (nix::unistd::setuid(Uid::from_raw(0)).is_ok()
             || nix::unistd::setgid(Gid::from_raw(0)).is_ok());
     if all && !back && nix::unistd::getgroups()?.is_empty() { Ok(()) } else { Err(Errno::EPERM) }

@@ -15,14 +15,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus};
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::ForkResult;
 
 use super::namespace::{self, Fork};
-use super::{Dir, Errno, Result, fd, proc, signal};
+use super::{Dir, Errno, Pid, Result, Uid, fd, proc, signal};
 
 /// The user id that the kernel judges this process by.
-pub fn user() -> u32 {
-    nix::unistd::geteuid().as_raw()
+pub fn user() -> Uid {
+    nix::unistd::geteuid()
 }
 
 /// Whether the file of this program has given it rights that its caller does not have: another user
@@ -170,23 +170,23 @@ pub fn chdir(path: &Path) -> Result<()> {
 
 /// Whether a process of this number exists, as far as this process may know: true also if it is
 /// somebody else's.
-pub fn exists(pid: i32) -> bool {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(Errno::ESRCH)
+pub fn exists(pid: Pid) -> bool {
+    nix::sys::signal::kill(pid, None) != Err(Errno::ESRCH)
 }
 
 /// The number of a child, as the kernel's other calls take it.
-pub fn number_of(child: &Child) -> i32 {
+pub fn number_of(child: &Child) -> Pid {
     // No number is larger than pid_t's largest.
-    child.id() as i32
+    Pid::from_raw(child.id() as i32)
 }
 
 /// A descriptor that stands for this very process, never for a later one with the same number
 /// (pidfd_open(2)).
-pub fn open(pid: i32) -> Result<OwnedFd> {
+pub fn open(pid: Pid) -> Result<OwnedFd> {
     // SAFETY: plain numbers; the kernel returns a new close-on-exec descriptor, which nobody else
     // knows of.
     unsafe {
-        let number = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        let number = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0))?;
         Ok(OwnedFd::from_raw_fd(number as libc::c_int))
     }
 }
@@ -290,16 +290,16 @@ impl std::fmt::Display for End {
 
 /// Waits for a child that has ended. None if nobody has, or there is none. (nix does not know the
 /// real-time signals, of which one may have died.)
-fn wait_for_any() -> Option<(i32, End)> {
+fn wait_for_any() -> Option<(Pid, End)> {
     loop {
         let mut status = 0;
         // SAFETY: writes one number.
         match Errno::result(unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) }) {
             Ok(pid @ 1..) if libc::WIFEXITED(status) => {
-                return Some((pid, End::Exited(libc::WEXITSTATUS(status))));
+                return Some((Pid::from_raw(pid), End::Exited(libc::WEXITSTATUS(status))));
             }
             Ok(pid @ 1..) if libc::WIFSIGNALED(status) => {
-                return Some((pid, End::Killed(libc::WTERMSIG(status))));
+                return Some((Pid::from_raw(pid), End::Killed(libc::WTERMSIG(status))));
             }
             Ok(1..) | Err(Errno::EINTR) => {}
             Ok(_) | Err(_) => return None,
@@ -308,21 +308,21 @@ fn wait_for_any() -> Option<(i32, End)> {
 }
 
 /// Waits for a child that has ended: its number, and how. None if nobody has, or there is none.
-pub fn reap() -> Option<(i32, End)> {
+pub fn reap() -> Option<(Pid, End)> {
     wait_for_any()
 }
 
 /// Waits until this child has ended.
-pub fn reap_one(pid: i32) {
+pub fn reap_one(pid: Pid) {
     // SAFETY: nothing is written.
-    while Errno::result(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }) == Err(Errno::EINTR)
-    {
-    }
+    while Errno::result(unsafe { libc::waitpid(pid.as_raw(), std::ptr::null_mut(), 0) })
+        == Err(Errno::EINTR)
+    {}
 }
 
 /// Whether this child has ended; then it has been waited for.
-pub fn reap_if_ended(pid: i32) -> bool {
-    let waited = nix::sys::wait::waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+pub fn reap_if_ended(pid: Pid) -> bool {
+    let waited = nix::sys::wait::waitpid(pid, Some(WaitPidFlag::WNOHANG));
     !matches!(waited, Ok(WaitStatus::StillAlive) | Err(Errno::EINTR))
 }
 
@@ -333,8 +333,8 @@ pub fn has_children() -> bool {
 }
 
 /// The number of the process that started this one, or adopted it.
-pub fn parent() -> i32 {
-    nix::unistd::getppid().as_raw()
+pub fn parent() -> Pid {
+    nix::unistd::getppid()
 }
 
 /// Gives up the session keyring of the caller, which may hold its tickets and keys
@@ -439,20 +439,21 @@ pub fn wait_for_end(process: &OwnedFd, limit: Duration) -> Result<bool> {
 
 /// The numbers of the processes above one: who started it, or adopted it, and so on. They end where
 /// the kernel shows no more.
-pub fn ancestors(pid: i32) -> Vec<i32> {
-    let parent = |pid: &i32| Some(proc::entry(*pid).ok()??.parent).filter(|parent| *parent > 0);
+pub fn ancestors(pid: Pid) -> Vec<Pid> {
+    let parent =
+        |pid: &Pid| Some(proc::entry(*pid).ok()??.parent).filter(|parent| parent.as_raw() > 0);
     // A chain that changes while it is read must not keep us for ever.
     std::iter::successors(parent(&pid), parent).take(1000).collect()
 }
 
 /// Whether these are all: the chain ends at the first process of all.
-pub fn reach_the_first(ancestors: &[i32]) -> bool {
-    ancestors.last() == Some(&1)
+pub fn reach_the_first(ancestors: &[Pid]) -> bool {
+    ancestors.last() == Some(&Pid::from_raw(1))
 }
 
 /// The number of this process.
-pub fn getpid() -> i32 {
-    nix::unistd::getpid().as_raw()
+pub fn getpid() -> Pid {
+    nix::unistd::getpid()
 }
 
 /// Carries on with `work` in a child that nobody waits for: in a session of its own, in the root

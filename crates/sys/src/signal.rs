@@ -10,7 +10,7 @@ pub use libc::{
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::{Errno, Result};
+use super::{Errno, Pid, Result};
 
 /// Makes the death of children visible again: a caller that ignores SIGCHLD hands that down through
 /// exec, and then waitpid(2) fails with ECHILD.
@@ -137,9 +137,9 @@ pub fn send(process: &std::os::fd::OwnedFd, signal: i32) -> Result<()> {
 
 /// The same by a process's number, which may be used again for another: only for kernels without
 /// pidfds. `pid` is positive: others are groups.
-pub fn send_by_number(pid: i32, signal: i32) -> Result<()> {
+pub fn send_by_number(pid: Pid, signal: i32) -> Result<()> {
     // SAFETY: plain numbers.
-    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+    Errno::result(unsafe { libc::kill(pid.as_raw(), signal) }).map(drop)
 }
 
 /// Sends a signal to every process that this one may signal, but to itself and the first of all
@@ -150,9 +150,9 @@ pub fn send_to_all_others(signal: i32) -> Result<()> {
 }
 
 /// Sends a signal to a process group, by its leader's number, which is positive.
-pub fn send_to_group(leader: i32, signal: i32) -> Result<()> {
+pub fn send_to_group(leader: Pid, signal: i32) -> Result<()> {
     // SAFETY: plain numbers.
-    Errno::result(unsafe { libc::kill(-leader, signal) }).map(drop)
+    Errno::result(unsafe { libc::kill(-leader.as_raw(), signal) }).map(drop)
 }
 
 /// The signals that have come, as a descriptor that can be waited for with others. All have been

@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::{Errno, Passed, Result, passed};
+use super::{Errno, Passed, Pid, Result, Uid, passed};
 
 /// Two connected sockets, both close-on-exec.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
@@ -27,8 +27,8 @@ pub fn is_local_stream(fd: &impl AsFd) -> bool {
 
 /// Who has made a pair of sockets, as a number of this process's user namespace (SO_PEERCRED,
 /// unix(7)).
-pub fn maker(fd: &impl AsFd) -> Result<u32> {
-    socket::getsockopt(fd, sockopt::PeerCredentials).map(|made| made.uid())
+pub fn maker(fd: &impl AsFd) -> Result<Uid> {
+    socket::getsockopt(fd, sockopt::PeerCredentials).map(|made| Uid::from_raw(made.uid()))
 }
 
 /// Lets no call on the socket wait longer than this: it fails with EAGAIN then.
@@ -155,9 +155,9 @@ impl RoomForPassed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// The user id.
-    pub uid: u32,
+    pub uid: Uid,
     /// The number of the process, as this one sees it.
-    pub pid: i32,
+    pub pid: Pid,
 }
 
 /// As [`receive_passed`], with the sender, whom [`receive_credentials`] has asked for.
@@ -251,7 +251,10 @@ fn receive_beside(fd: &impl AsFd, bytes: &mut [u8], space: &mut [u8]) -> Result<
                     }))
                 }
                 ControlMessageOwned::ScmCredentials(credentials) => {
-                    beside.sender = Some(Sender { uid: credentials.uid(), pid: credentials.pid() });
+                    beside.sender = Some(Sender {
+                        uid: Uid::from_raw(credentials.uid()),
+                        pid: Pid::from_raw(credentials.pid()),
+                    });
                 }
                 _ => {}
             }

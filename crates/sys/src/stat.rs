@@ -2,6 +2,8 @@
 
 use nix::sys::stat::FileStat;
 
+use super::Uid;
+
 /// The kind of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -45,8 +47,8 @@ impl Stat {
     }
 
     /// The owner.
-    pub fn uid(&self) -> u32 {
-        self.0.st_uid
+    pub fn uid(&self) -> Uid {
+        Uid::from_raw(self.0.st_uid)
     }
 
     /// Device and inode: the same for two names of the same file, and only for these.
