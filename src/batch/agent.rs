@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use error::{ConnectionError, Context as _, Error, Result, Shown};
 use sys::socket::Sender;
-use sys::{Dir, Name, OwnedName, process, socket};
+use sys::{Dir, Name, OwnedName, Pid, Uid, process, socket};
 use tree::beside::Place;
 use tree::build::Built;
 use tree::{self, Builder, Progress, Way};
@@ -39,9 +39,9 @@ pub struct Agent {
     channel: Channel,
     running: Running,
     /// The user that it runs as, as the kernel says: neither root nor the batch user.
-    pub uid: u32,
+    pub uid: Uid,
     /// The number of its process.
-    pub pid: i32,
+    pub pid: Pid,
     /// What it works on, for messages.
     sandbox: OsString,
     /// The file that is not handed over with the sandbox.
@@ -82,8 +82,8 @@ impl Called {
                 return Err(lost(self.channel, self.running, cause, error));
             }
         };
-        if uid == 0 || uid == process::user() {
-            let whom = if uid == 0 { "root" } else { "the calling user" };
+        if uid.is_root() || uid == process::user() {
+            let whom = if uid.is_root() { "root" } else { "the calling user" };
             return Err(Error::refused(
                 "switcher",
                 format!("it runs commands as {whom}, not as a job user"),

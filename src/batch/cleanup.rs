@@ -15,7 +15,7 @@
 
 use error::{Context as _, Error, Result, Shown};
 use sys::signal::{SIGKILL, SIGTERM};
-use sys::{Dir, OwnedName};
+use sys::{Dir, OwnedName, Uid};
 use tree::beside::Place;
 use tree::build::Built;
 use tree::{self, Builder, Progress};
@@ -240,7 +240,7 @@ fn tell_left(sandbox: &Sandbox, report: &mut Report<'_>, left: &[OwnedName]) {
 }
 
 /// The switcher must lead to the user who has the sandbox.
-fn check_owner(sandbox: &Sandbox, uid: u32) -> Result<(), Attempt> {
+fn check_owner(sandbox: &Sandbox, uid: Uid) -> Result<(), Attempt> {
     match sandbox.found()? {
         Found::Theirs(owner) | Found::Other(owner) if owner != uid => {
             let why =
@@ -404,7 +404,7 @@ fn sweep_beside(sandbox: &Sandbox, switcher: &Switcher, report: &mut Report<'_>)
 }
 
 /// Names what this user has beside the sandbox, and who can remove it.
-fn tell_stays(sandbox: &Sandbox, user: u32, report: &mut Report<'_>) {
+fn tell_stays(sandbox: &Sandbox, user: Uid, report: &mut Report<'_>) {
     let left = sandbox.place.leftovers_of(user);
     let Some(first) = left.first() else { return };
     let path = sandbox.place.path_of(first.name());

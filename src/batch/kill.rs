@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use error::{Context as _, Error, Result};
-use sys::{Errno, proc, process, signal};
+use sys::{Errno, Pid, proc, process, signal};
 
 use super::agent::Called;
 use super::report::{Hunted, Report};
@@ -22,10 +22,10 @@ const WORK: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// One process.
-    Process(i32),
+    Process(Pid),
     /// A process of a job, or one above it that the switcher left there, and all that was started
     /// for the job.
-    Family(i32),
+    Family(Pid),
     /// All that was started for the job whose retained proxy this is.
     Sandbox,
     /// All processes of the job user.
@@ -92,7 +92,7 @@ pub fn verdict(hunted: &Hunted, clean: bool) -> Result<()> {
 }
 
 /// Sends the signal to one process.
-fn send(switcher: &Switcher, pid: i32, number: i32) -> Result<(), Attempt> {
+fn send(switcher: &Switcher, pid: Pid, number: i32) -> Result<(), Attempt> {
     if let Some(held) = refuse_what_is_known(pid, switcher)? {
         // It can't hand a SIGSTOP on.
         let number = if number == signal::SIGSTOP { signal::SIGTSTP } else { number };
@@ -112,7 +112,7 @@ fn send(switcher: &Switcher, pid: i32, number: i32) -> Result<(), Attempt> {
 /// Refuses a process that is gone, or that this side can see not to be the job user's: no call of
 /// the switcher is needed for that. Gives back one that is a call of the switcher itself, which
 /// stays above its command as the caller's own process, and hands signals on.
-pub fn refuse_what_is_known(pid: i32, switcher: &Switcher) -> Result<Option<OwnedFd>> {
+pub fn refuse_what_is_known(pid: Pid, switcher: &Switcher) -> Result<Option<OwnedFd>> {
     let gone = || Error::refused(format!("process {pid}"), "there is no such process");
     // Held, so that what is read is this one's; a kernel without pidfds still knows whether there
     // is one.
@@ -135,7 +135,7 @@ pub fn refuse_what_is_known(pid: i32, switcher: &Switcher) -> Result<Option<Owne
         // The agent knows the job below it.
         Some(_) if switcher.is_monitored_by(pid) => Ok(None),
         Some([real, saved])
-            if [real, saved].iter().all(|uid| *uid == 0 || *uid == process::user()) =>
+            if [real, saved].iter().all(|uid| uid.is_root() || *uid == process::user()) =>
         {
             Err(Error::refused(
                 format!("process {pid}"),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sys::Pid;
 use wire::{Dropped, Hunt, Totals};
 
 /// Collected while a command works.
@@ -57,7 +58,7 @@ pub struct Hunted {
     /// How many, and how often they were looked for.
     pub hunt: Hunt,
     /// Some of those who are not as the signal wants them, and why.
-    pub survivors: Vec<(u32, String)>,
+    pub survivors: Vec<(Pid, String)>,
     /// Some of what the account left behind.
     pub remains: Vec<String>,
 }

@@ -6,7 +6,6 @@
 //! sandbox has. An unmarked `.condor` of the batch user's holds a complete copy of the
 //! data, and wins.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write as _;
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 use error::{Context as _, Error, Result};
 use sys::fd::{self, Lock};
-use sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, attribute, process};
+use sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Uid, attribute, process};
 use tree::beside::Place;
 
 use super::credential::read_credential;
@@ -44,7 +43,7 @@ pub struct Sandbox {
     pub proxy: OwnedName,
     retained: OwnedName,
     /// The batch user.
-    user: u32,
+    user: Uid,
 }
 
 /// What is found at `<sandbox>.condor`.
@@ -69,9 +68,9 @@ pub enum Found {
     /// The batch user's own directory.
     Mine,
     /// Another user's directory.
-    Theirs(u32),
+    Theirs(Uid),
     /// Something else than a directory; whose.
-    Other(u32),
+    Other(Uid),
 }
 
 impl Sandbox {
@@ -97,7 +96,7 @@ impl Sandbox {
     }
 
     /// The batch user.
-    pub fn user(&self) -> u32 {
+    pub fn user(&self) -> Uid {
         self.user
     }
 
@@ -450,11 +449,11 @@ impl Sandbox {
 
     /// Some of the other users who have left something beside the sandbox: not more than a few have
     /// worked on it.
-    pub fn owners_of_leftovers(&self) -> BTreeSet<u32> {
-        let mut owners = BTreeSet::new();
+    pub fn owners_of_leftovers(&self) -> Vec<Uid> {
+        let mut owners = Vec::new();
         self.place.visit_leftovers(|_, owner| {
-            if owner != self.user {
-                owners.insert(owner);
+            if owner != self.user && !owners.contains(&owner) {
+                owners.push(owner);
             }
             if owners.len() < MOST_OWNERS {
                 ControlFlow::Continue(())

@@ -20,7 +20,7 @@
 use std::fs::File;
 
 use error::{Context as _, Error, Result};
-use sys::{Dir, Kind, OwnedName, file, process};
+use sys::{Dir, Kind, OwnedName, Uid, file, process};
 use wire::{Dropped, Totals};
 
 use super::agent::{Agent, Called};
@@ -183,7 +183,7 @@ fn hand_over(
 }
 
 /// What has the sandbox's name now must be the agent's copy: from the commit on it is the only one.
-fn check_published(sandbox: &Sandbox, uid: u32) -> Result<()> {
+fn check_published(sandbox: &Sandbox, uid: Uid) -> Result<()> {
     match sandbox.found()? {
         Found::Theirs(owner) if owner == uid => Ok(()),
         _ => Err(Error::refused(
@@ -238,7 +238,7 @@ fn delete(
 
 /// Undoes steps 4 and 5. The agent may have named its copy, and may be gone: another one takes the
 /// name back.
-fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: u32) -> Result<()> {
+fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: Uid) -> Result<()> {
     let found = sandbox.found()?;
     if found == Found::Mine {
         return Ok(());

@@ -18,7 +18,7 @@ use command::log::sandbox_of_credential;
 use error::{Context as _, Error, Result, Shown};
 use sys::proc::Variable;
 use sys::process::{End, Inherited};
-use sys::{Errno, OwnedName, fd, proc, process, signal};
+use sys::{Errno, OwnedName, Pid, Uid, fd, proc, process, signal};
 use wire::{EXACT_STATUS, Halt};
 
 use super::identity::request_of;
@@ -44,7 +44,7 @@ pub struct Switcher {
     /// Whether its calls are in process groups of their own.
     is_apart: bool,
     /// The user that a new lease of the project's own switcher is to be for.
-    user: Option<u32>,
+    user: Option<Uid>,
     /// Whether the credential in a sandbox stays with this user when the sandbox is handed over.
     keeps_credential: bool,
     /// Ends its transfers before they are done.
@@ -107,7 +107,7 @@ impl Switcher {
     /// The same; if it is the project's own and makes a new lease, then for this user, or not at
     /// all.
     #[must_use]
-    pub fn for_user(self, user: u32) -> Self {
+    pub fn for_user(self, user: Uid) -> Self {
         Switcher { user: Some(user), ..self }
     }
 
@@ -132,7 +132,7 @@ impl Switcher {
 
     /// Whether a process of the calling user's is a call of this switcher, with this credential:
     /// one that stays above its command.
-    pub fn is_called_by(&self, pid: i32) -> bool {
+    pub fn is_called_by(&self, pid: Pid) -> bool {
         let identity =
             |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         let program = identity(Path::new(&format!("/proc/{pid}/exe")));
@@ -146,7 +146,7 @@ impl Switcher {
 
     /// Whether a process is a sudo that stays above the job of this credential's sandbox, as its
     /// words tell.
-    pub fn is_monitored_by(&self, pid: i32) -> bool {
+    pub fn is_monitored_by(&self, pid: Pid) -> bool {
         let sandbox = sandbox_of_credential(&self.credential);
         let call =
             [self.agent.as_os_str(), OsStr::new("enter"), sandbox.as_os_str()].map(OsStr::as_bytes);
@@ -283,7 +283,7 @@ pub struct Bound {
 
 impl Bound {
     /// The number of the switcher's process.
-    pub fn pid(&self) -> i32 {
+    pub fn pid(&self) -> Pid {
         process::number_of(&self.child)
     }
 

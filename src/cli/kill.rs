@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use command::log::sandbox_of_credential;
 use error::Shown;
 use serde_json::{Value, json};
+use sys::Pid;
 use sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
 use wire::Hunt;
 
@@ -195,7 +196,7 @@ pub fn json(hunted: &Hunted) -> Value {
     let Hunted { signal: number, account, hunt, survivors, remains } = hunted;
     let Hunt { processes, rounds, untold, left, remains: found, removed } = hunt;
     let survivors: Vec<Value> =
-        survivors.iter().map(|(pid, text)| json!({ "pid": pid, "why": text })).collect();
+        survivors.iter().map(|(pid, text)| json!({ "pid": pid.as_raw(), "why": text })).collect();
     let mut line = json!({
         "signal": signal::name(*number), "whose": if *account { "account" } else { "family" },
         "processes": processes, "rounds": rounds, "untold": untold, "left": left, "some_left": survivors,
@@ -207,9 +208,9 @@ pub fn json(hunted: &Hunted) -> Value {
 }
 
 /// One process: never a group, nor all processes, which 0 and negative numbers mean to kill(2).
-fn process(text: &OsStr) -> anyhow::Result<i32> {
+fn process(text: &OsStr) -> anyhow::Result<Pid> {
     match super::number("pid", text) {
-        Ok(pid @ 1..) => Ok(pid),
+        Ok(pid @ 1..) => Ok(Pid::from_raw(pid)),
         _ => bail!("<pid> is not a positive number: '{}'", Shown::os(text)),
     }
 }

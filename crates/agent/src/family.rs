@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use error::{Context as _, Error, Result, Shown};
 use sys::proc::{self, Entry, Variable};
-use sys::{Errno, process, signal};
+use sys::{Errno, Pid, process, signal};
 
 use super::environment::FAMILY;
 
@@ -27,7 +27,7 @@ pub enum Target<'a> {
     /// Those of one job.
     Family {
         /// A process of it, or one above it that the switcher left there. It may be gone.
-        root: Option<i32>,
+        root: Option<Pid>,
         /// The value of its mark.
         mark: &'a OsStr,
     },
@@ -38,29 +38,29 @@ pub enum Target<'a> {
 /// The processes that have been found so far.
 #[derive(Debug)]
 pub struct Family {
-    root: Option<i32>,
+    root: Option<Pid>,
     /// When the root was started, if it lived at the beginning: who has its number and was started
     /// at another time is another process.
     root_started: Option<u64>,
     /// The value of the mark; none if every process of this user is a member.
     mark: Option<Vec<u8>>,
     /// This process and those above it, which are nobody's prey.
-    spared: HashSet<i32>,
+    spared: HashSet<Pid>,
     /// Those above the root: target they lead is not of the family for that.
-    above_root: HashSet<i32>,
-    members: HashMap<i32, Member>,
+    above_root: HashSet<Pid>,
+    members: HashMap<Pid, Member>,
     /// The numbers of members that have ended.
-    ended: HashSet<i32>,
+    ended: HashSet<Pid>,
     /// The numbers of those, living or ended, that lead a session or group with somebody in it.
     /// Such a number is not used again before nobody is left in there.
-    leaders: HashSet<i32>,
+    leaders: HashSet<Pid>,
     /// How many of this user's processes do not tell, as of the last look, whether they carry the
     /// mark.
     untold: usize,
-    strangers: HashMap<i32, OwnedFd>,
+    strangers: HashMap<Pid, OwnedFd>,
     /// What an earlier look has read of processes that are not this user's; of parts of the kernel
     /// nothing. A machine has many, and little of them counts: who their parents are.
-    foreign: HashMap<i32, Option<Entry>>,
+    foreign: HashMap<Pid, Option<Entry>>,
 }
 
 /// A process of the family that this user may signal.
@@ -76,20 +76,20 @@ pub struct Member {
 #[derive(Debug)]
 pub struct Look {
     /// Members that no look had found before.
-    pub new: Vec<i32>,
+    pub new: Vec<Pid>,
     /// Whether there was room to hold all of them: else there may be more.
     pub complete: bool,
 }
 
 /// The processes that are not members yet, by their numbers.
-type Seen = HashMap<i32, Entry>;
+type Seen = HashMap<Pid, Entry>;
 
 impl Family {
     /// Nobody has been found yet. A root with the mark of another job is refused: its number has
     /// been used again.
     pub fn new(target: &Target<'_>) -> Result<Self> {
         let own = process::getpid();
-        let spared: HashSet<i32> = process::ancestors(own).into_iter().chain([own]).collect();
+        let spared: HashSet<Pid> = process::ancestors(own).into_iter().chain([own]).collect();
         let (root, mark) = match target {
             Target::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
             Target::Account => (None, None),
@@ -128,24 +128,24 @@ impl Family {
     }
 
     /// The processes above this one.
-    pub fn spared(&self) -> impl Iterator<Item = i32> {
+    pub fn spared(&self) -> impl Iterator<Item = Pid> {
         self.spared.iter().copied()
     }
 
     /// The members that have not been seen to end.
-    pub fn members(&self) -> &HashMap<i32, Member> {
+    pub fn members(&self) -> &HashMap<Pid, Member> {
         &self.members
     }
 
     /// A member has ended.
-    pub fn bury(&mut self, pid: i32) {
+    pub fn bury(&mut self, pid: Pid) {
         if self.members.remove(&pid).is_some() {
             self.ended.insert(pid);
         }
     }
 
     /// A member has become somebody that this user may not signal.
-    pub fn lose(&mut self, pid: i32) {
+    pub fn lose(&mut self, pid: Pid) {
         self.strangers.extend(self.members.remove(&pid).map(|member| (pid, member.held)));
     }
 
@@ -155,7 +155,7 @@ impl Family {
     }
 
     /// Those who descend from members but are not this user's, and live.
-    pub fn strangers(&self) -> impl Iterator<Item = i32> {
+    pub fn strangers(&self) -> impl Iterator<Item = Pid> {
         let lives = |held: &OwnedFd| signal::send(held, 0) != Err(Errno::ESRCH);
         self.strangers.iter().filter(move |(_, held)| lives(held)).map(|(pid, _)| *pid)
     }
@@ -167,7 +167,7 @@ impl Family {
             Some(mark) => self.relatives(&seen, &mark)?,
             None => seen.keys().copied().filter(|pid| !self.spared.contains(pid)).collect(),
         };
-        let strangers: Vec<i32> = found
+        let strangers: Vec<Pid> = found
             .iter()
             .copied()
             .filter(|pid| self.descends_from_member(*pid, &seen, &found))
@@ -224,27 +224,27 @@ impl Family {
     }
 
     /// The numbers of all processes that belong to the family, whoever they are.
-    fn relatives(&mut self, seen: &Seen, mark: &[u8]) -> Result<HashSet<i32>> {
+    fn relatives(&mut self, seen: &Seen, mark: &[u8]) -> Result<HashSet<Pid>> {
         // Nobody in there any more: from now on the number may be anybody's. And a living process
         // with a dead member's is another one.
         let members = self.members.values().map(|member| &member.found);
-        let led: HashSet<i32> =
+        let led: HashSet<Pid> =
             seen.values().chain(members).flat_map(|entry| [entry.session, entry.group]).collect();
-        let reused = |pid: &i32| {
+        let reused = |pid: &Pid| {
             self.ended.contains(pid) && seen.get(pid).is_some_and(|entry| !entry.has_ended())
         };
         self.leaders.retain(|pid| led.contains(pid) && !reused(pid));
 
         // Target each number stands above, in one of the three ways.
         let [mut children, mut session, mut group] =
-            [(); 3].map(|()| HashMap::<i32, Vec<i32>>::new());
+            [(); 3].map(|()| HashMap::<Pid, Vec<Pid>>::new());
         for (pid, entry) in seen {
             children.entry(entry.parent).or_default().push(*pid);
             session.entry(entry.session).or_default().push(*pid);
             group.entry(entry.group).or_default().push(*pid);
         }
         let mut found = HashSet::new();
-        let add = |first: Vec<i32>, found: &mut HashSet<i32>| {
+        let add = |first: Vec<Pid>, found: &mut HashSet<Pid>| {
             let mut waiting = first;
             while let Some(pid) = waiting.pop() {
                 if self.spared.contains(&pid) || !found.insert(pid) {
@@ -276,7 +276,7 @@ impl Family {
         }
         // An agent is on an errand of its own, and shows nothing.
         let agent = proc::name(process::getpid());
-        let is_job = |pid: &i32| {
+        let is_job = |pid: &Pid| {
             !found.contains(pid) && !self.spared.contains(pid) && proc::name(*pid) != agent
         };
         self.untold = untold.into_iter().filter(is_job).count();
@@ -286,7 +286,7 @@ impl Family {
 
     /// Whether a process of the family that is another user's has a member above it: what is above
     /// all members is the switcher's.
-    fn descends_from_member(&self, pid: i32, seen: &Seen, found: &HashSet<i32>) -> bool {
+    fn descends_from_member(&self, pid: Pid, seen: &Seen, found: &HashSet<Pid>) -> bool {
         if is_own(pid) {
             return false;
         }
@@ -304,12 +304,12 @@ impl Family {
 }
 
 /// Whether the process of this number is this user's: the kernel's own word (kill(2)).
-pub fn is_own(pid: i32) -> bool {
+pub fn is_own(pid: Pid) -> bool {
     signal::send_by_number(pid, 0).is_ok()
 }
 
 /// Holds a process that was found; none if it has ended, or its number is another's by now.
-fn hold(pid: i32, found: &Entry) -> sys::Result<Option<OwnedFd>> {
+fn hold(pid: Pid, found: &Entry) -> sys::Result<Option<OwnedFd>> {
     let held = match process::open(pid) {
         Err(Errno::ESRCH) => return Ok(None),
         held => held?,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use error::{Context as _, Error, Result};
 use sys::proc::{self, Entry};
 use sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP};
-use sys::{Errno, fd, process};
+use sys::{Errno, Pid, fd, process};
 
 use super::family::{self, Family, Look, Target};
 use super::monitor;
@@ -63,13 +63,13 @@ pub struct Outcome {
     pub untold: u64,
     /// Who is not as the signal wants it, and why. A number of 0 stands for those that could not
     /// be found in time.
-    pub left: Vec<(i32, String)>,
+    pub left: Vec<(Pid, String)>,
 }
 
 /// Ends all processes of this user in one call, as far as this can be the first thing: a hostile
 /// job that looks out for us would stop or kill this process as well as the other way round.
 /// Returns those that it was meant for.
-pub fn kill_all_at_once() -> Result<HashSet<i32>> {
+pub fn kill_all_at_once() -> Result<HashSet<Pid>> {
     let own = process::getpid();
     let above = process::ancestors(own);
     // It would end whoever is above us and this user's. Where /proc hides some (hidepid of
@@ -77,7 +77,7 @@ pub fn kill_all_at_once() -> Result<HashSet<i32>> {
     if !process::reach_the_first(&above) || above.iter().any(|pid| family::is_own(*pid)) {
         return Ok(HashSet::new());
     }
-    let lives = |pid: &i32| state(*pid).is_some_and(|entry| !entry.has_ended());
+    let lives = |pid: &Pid| state(*pid).is_some_and(|entry| !entry.has_ended());
     let all = proc::numbers().at("read the directory", "/proc")?;
     let meant =
         all.into_iter().filter(|pid| *pid != own && family::is_own(*pid)).filter(lives).collect();
@@ -92,7 +92,7 @@ pub fn kill_all_at_once() -> Result<HashSet<i32>> {
 /// hunted who is not found yet, for whoever is called the same by now may be another job's.
 pub fn hunt(
     order: &Order<'_>,
-    meant: HashSet<i32>,
+    meant: HashSet<Pid>,
     heard: &mut dyn FnMut() -> bool,
 ) -> Result<Outcome> {
     // With fewer it takes more rounds.
@@ -117,7 +117,7 @@ struct Hunter<'a> {
     heard: &'a mut dyn FnMut() -> bool,
     rounds: u64,
     /// The members that got the signal, or another one on the way to it.
-    reached: HashSet<i32>,
+    reached: HashSet<Pid>,
     /// Whether there may be more that were not found.
     more: bool,
 }
@@ -132,7 +132,7 @@ impl Hunter<'_> {
     }
 
     /// Sends a signal to members.
-    fn signal(&mut self, pids: &[i32], number: i32) {
+    fn signal(&mut self, pids: &[Pid], number: i32) {
         for pid in pids {
             let Some(member) = self.family.members().get(pid) else { continue };
             match signal::send(&member.held, number) {
@@ -147,7 +147,7 @@ impl Hunter<'_> {
         }
     }
 
-    fn all(&self) -> Vec<i32> {
+    fn all(&self) -> Vec<Pid> {
         self.family.members().keys().copied().collect()
     }
 
@@ -194,12 +194,12 @@ impl Hunter<'_> {
                 self.reached.extend(kill_all_at_once()?);
             }
         }
-        let mut delivered: HashSet<i32> = HashSet::new();
+        let mut delivered: HashSet<Pid> = HashSet::new();
         for round in 1..=MOST_ROUNDS {
             let Look { new, complete } = self.look()?;
             // A sudo stops when its command is stopped, and nobody could continue it when that has
             // been killed. The agent that stands between has no children but the job.
-            let (below, stopped): (Vec<i32>, Vec<i32>) =
+            let (below, stopped): (Vec<Pid>, Vec<Pid>) =
                 new.iter().partition(|pid| monitor::is_below(**pid));
             self.signal(&stopped, SIGSTOP);
             self.signal(&jobs(&below), SIGKILL);
@@ -207,7 +207,7 @@ impl Hunter<'_> {
             if complete && !new.is_empty() && round % ROUNDS_WITHOUT_KILLING != 0 {
                 continue;
             }
-            let due: Vec<i32> =
+            let due: Vec<Pid> =
                 self.all().into_iter().filter(|pid| !delivered.contains(pid)).collect();
             if complete && due.is_empty() {
                 return Ok(());
@@ -227,7 +227,7 @@ impl Hunter<'_> {
             let new = jobs(&self.look()?.new);
             self.signal(&new, order.asks);
             // One that is stopped does not hear it.
-            let stopped: Vec<i32> = new.into_iter().filter(|pid| !is_at_work(*pid)).collect();
+            let stopped: Vec<Pid> = new.into_iter().filter(|pid| !is_at_work(*pid)).collect();
             self.signal(&stopped, SIGCONT);
             let all = self.all();
             let left = end.saturating_duration_since(Instant::now());
@@ -239,7 +239,7 @@ impl Hunter<'_> {
     }
 
     /// Waits until these have ended: at most so long after the last end of one, and until then.
-    fn wait(&mut self, pids: &[i32], patience: Duration, until: Option<Instant>) {
+    fn wait(&mut self, pids: &[Pid], patience: Duration, until: Option<Instant>) {
         let mut give_up = Instant::now() + patience;
         for pid in pids {
             while let Some(member) = self.family.members().get(pid) {
@@ -258,7 +258,7 @@ impl Hunter<'_> {
     }
 
     /// Waits until these are stopped, so that none of them is still having a child.
-    fn rest(&self, pids: &[i32]) {
+    fn rest(&self, pids: &[Pid]) {
         let end = Instant::now() + REST;
         for pid in pids {
             while self.family.members().contains_key(pid)
@@ -290,7 +290,10 @@ impl Hunter<'_> {
             left.sort();
         }
         if self.more {
-            left.push((0, format!("others, new ones in each of {MOST_ROUNDS} rounds")));
+            left.push((
+                Pid::from_raw(0),
+                format!("others, new ones in each of {MOST_ROUNDS} rounds"),
+            ));
         }
         let processes = match number {
             SIGKILL => {
@@ -309,12 +312,12 @@ impl Hunter<'_> {
 
 /// These without the agent that stands between a monitoring sudo and the job: what is for the job
 /// it does not get.
-fn jobs(pids: &[i32]) -> Vec<i32> {
+fn jobs(pids: &[Pid]) -> Vec<Pid> {
     pids.iter().copied().filter(|pid| !monitor::is_stand_in(*pid)).collect()
 }
 
 /// Whether a process, or one of its threads, is neither stopped nor at its end.
-fn is_at_work(pid: i32) -> bool {
+fn is_at_work(pid: Pid) -> bool {
     state(pid).is_some_and(|entry| match entry.threads {
         0 | 1 => !entry.is_stopped() && !entry.has_ended(),
         _ => proc::has_thread_at_work(pid),
@@ -322,12 +325,12 @@ fn is_at_work(pid: i32) -> bool {
 }
 
 /// What a member is now; none if it is gone.
-fn state(pid: i32) -> Option<Entry> {
+fn state(pid: Pid) -> Option<Entry> {
     proc::entry(pid).ok().flatten()
 }
 
 /// Why a living member is not as the signal wants it; none if it is.
-fn why_left(pid: i32, number: i32) -> Option<String> {
+fn why_left(pid: Pid, number: i32) -> Option<String> {
     let entry = state(pid)?;
     match number {
         // A parent that waits for its stopped child in vfork(2) is in state D as well.
@@ -340,7 +343,7 @@ fn why_left(pid: i32, number: i32) -> Option<String> {
 }
 
 /// The helper shows it, and escapes what has to be.
-fn described(pid: i32, why: &str) -> String {
+fn described(pid: Pid, why: &str) -> String {
     let name = proc::name(pid).unwrap_or_default();
     format!("{pid} ({}): {why}", String::from_utf8_lossy(&name))
 }

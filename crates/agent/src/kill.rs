@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use error::{Context as _, Error, Result};
 use sys::signal::{SIGKILL, SIGSTOP};
-use sys::{Errno, process, signal};
+use sys::{Errno, Pid, process, signal};
 use wire::{Channel, Frame, Hunt};
 
 use super::family::Target;
@@ -22,7 +22,7 @@ const MOST_NAMED: usize = 20;
 /// is asked before, because SIGCONT may also be sent to anybody in the sender's session.
 ///
 /// A sudo that stays above a job stands for the job: it is the process that a supervisor knows.
-pub fn send(pid: i32, number: i32) -> Result<()> {
+pub fn send(pid: Pid, number: i32) -> Result<()> {
     let pid = monitor::job_below(pid).unwrap_or(pid);
     let shown = format!("process {pid}");
     let sent = match process::open(pid) {
@@ -66,8 +66,9 @@ pub fn hunt(order: &Order<'_>, remains: Remains) -> Result<()> {
 /// Tells the helper what became of a hunt.
 pub(super) fn tell(outcome: Outcome, remains: Remains, channel: &mut Channel) -> Result<()> {
     for (pid, why) in outcome.left.iter().take(MOST_NAMED) {
-        let pid = u32::try_from(*pid).unwrap_or(0);
-        channel.queue(Frame::Survivor { pid, text: why.as_bytes() }).map_err(helper::broken)?;
+        channel
+            .queue(Frame::Survivor { pid: *pid, text: why.as_bytes() })
+            .map_err(helper::broken)?;
     }
     let left = outcome.left.len() as u64;
     let caller = channel.maker().map_err(helper::broken)?;

@@ -6,11 +6,11 @@
 //! job, and is not stopped with the job.
 
 use sys::proc::{self, Entry};
-use sys::{Errno, process, signal};
+use sys::{Errno, Pid, process, signal};
 
 /// Whether the process was started by a sudo that stays as its monitor: one that this user can't
 /// signal, or it would be a job's own program of that name.
-pub fn is_below(pid: i32) -> bool {
+pub fn is_below(pid: Pid) -> bool {
     let Ok(Some(Entry { parent, .. })) = proc::entry(pid) else { return false };
     // Where /proc hides it from this user (hidepid of proc(5)), it may be one.
     let named = proc::name(parent).is_none_or(|name| name == b"sudo" || name == b"sudo-rs");
@@ -19,8 +19,8 @@ pub fn is_below(pid: i32) -> bool {
 
 /// The job below a sudo that stays as its monitor, of whose processes one has this number: the
 /// child of the agent that stands between.
-pub fn job_below(pid: i32) -> Option<i32> {
-    let is_sudo = |pid: &i32| {
+pub fn job_below(pid: Pid) -> Option<Pid> {
+    let is_sudo = |pid: &Pid| {
         proc::is_named_sudo(*pid) && signal::send_by_number(*pid, 0) == Err(Errno::EPERM)
     };
     // With a terminal of its own it has another process between.
@@ -31,11 +31,11 @@ pub fn job_below(pid: i32) -> Option<i32> {
     children(stand_in).first().copied()
 }
 
-fn children(pid: i32) -> Vec<i32> {
+fn children(pid: Pid) -> Vec<Pid> {
     proc::children_of(pid)
 }
 
 /// Whether the process is the agent that stands between such a sudo and a job.
-pub fn is_stand_in(pid: i32) -> bool {
+pub fn is_stand_in(pid: Pid) -> bool {
     is_below(pid) && proc::name(pid) == proc::name(process::getpid())
 }

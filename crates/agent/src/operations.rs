@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use error::{Error, Result};
-use sys::{process, signal};
+use sys::{Pid, Uid, process, signal};
 
 use super::family::Target;
 use super::hunt::Order;
@@ -23,7 +23,7 @@ const OPERATIONS: &str = "condor_glexec_agent is called by the other programs of
 /// Carries out the operation that the arguments name. `enter` returns only if it failed.
 pub fn run(arguments: &[OsString]) -> Result<()> {
     let (operation, rest) = arguments.split_first().ok_or_else(usage)?;
-    if process::user() == 0 {
+    if process::user().is_root() {
         return Err(Error::refused(
             "switcher",
             "it runs commands as root; a job user must be an ordinary user",
@@ -74,7 +74,7 @@ pub fn run(arguments: &[OsString]) -> Result<()> {
 /// Before any signal: a switcher that leads to the caller itself would have it hunt its own
 /// processes.
 fn refuse_caller(caller: &OsString) -> Result<()> {
-    if number_of::<u32>(caller)? == process::user() {
+    if number_of(caller).map(Uid::from_raw)? == process::user() {
         return Err(Error::refused(
             "switcher",
             "it runs commands as the calling user, not as a job user",
@@ -83,8 +83,8 @@ fn refuse_caller(caller: &OsString) -> Result<()> {
     Ok(())
 }
 
-fn positive(pid: &OsString) -> Result<i32> {
-    number_of(pid).and_then(|pid| if pid > 0 { Ok(pid) } else { Err(usage()) })
+fn positive(pid: &OsString) -> Result<Pid> {
+    number_of(pid).and_then(|pid| if pid > 0 { Ok(Pid::from_raw(pid)) } else { Err(usage()) })
 }
 
 fn number_of<T: std::str::FromStr>(text: &OsString) -> Result<T> {

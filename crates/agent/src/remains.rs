@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use sys::{Dir, Kind, OwnedName, ipc, process};
+use sys::{Dir, Kind, OwnedName, Uid, ipc, process};
 use tree::{self, beside};
 
 /// Where every user may create files, and nobody else removes them. /dev/shm is the shared memory
@@ -33,7 +33,7 @@ pub struct Found {
 
 /// Looks for what this user has left, and removes it if that is wanted; but for the sandboxes of
 /// the caller's. Of a directory all that is in it counts as one. `beat` is called now and then.
-pub fn look_after(remains: Remains, caller: u32, beat: &mut dyn FnMut()) -> Found {
+pub fn look_after(remains: Remains, caller: Uid, beat: &mut dyn FnMut()) -> Found {
     let mut found = Found::default();
     if remains == Remains::Ignored {
         return found;
@@ -67,7 +67,7 @@ pub fn look_after(remains: Remains, caller: u32, beat: &mut dyn FnMut()) -> Foun
 
 /// The entries of a directory that are this user's, but no sandbox of the caller's and nothing that
 /// is made beside one: that is a job's data.
-fn own_entries(dir: &Dir, user: u32, caller: u32) -> Vec<OwnedName> {
+fn own_entries(dir: &Dir, user: Uid, caller: Uid) -> Vec<OwnedName> {
     let sandboxes = sandboxes_of(dir, caller);
     let mut own = Vec::new();
     // What can't be read can't be named.
@@ -85,7 +85,7 @@ fn own_entries(dir: &Dir, user: u32, caller: u32) -> Vec<OwnedName> {
 /// The names of the sandboxes for which the caller keeps a credential or data: in a directory of
 /// its own, whose name is made from theirs. Anybody may make a directory of such a name; that of
 /// somebody else says nothing.
-fn sandboxes_of(dir: &Dir, caller: u32) -> HashSet<Vec<u8>> {
+fn sandboxes_of(dir: &Dir, caller: Uid) -> HashSet<Vec<u8>> {
     let mut sandboxes = HashSet::new();
     let _ = dir.for_each(|name, _| {
         let name_of_temporary =

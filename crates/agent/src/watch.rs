@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use error::Result;
-use sys::{proc, signal};
+use sys::{Pid, proc, signal};
 
 use super::family::Target;
 use super::remains::Remains;
@@ -17,9 +17,9 @@ use super::{helper, hunt, kill};
 
 /// Waits, and then kills the family of this mark, which the process `root` was started to lead.
 /// Tells a pilot that is still there what became of them.
-pub fn watch(root: i32, mark: &OsStr) -> Result<()> {
+pub fn watch(root: Pid, mark: &OsStr) -> Result<()> {
     let mut channel = helper::take_socket()?;
-    let started = |pid: i32| proc::entry(pid).ok().flatten().map(|entry| entry.started);
+    let started = |pid: Pid| proc::entry(pid).ok().flatten().map(|entry| entry.started);
     let root_started = started(root);
     helper::greet(&mut channel)?;
     // Whatever it says, nothing was asked for but its end.

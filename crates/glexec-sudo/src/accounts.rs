@@ -12,7 +12,7 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use error::Shown;
-use sys::{Errno, fd, signal};
+use sys::{Errno, Uid, fd, signal};
 
 use super::refusal::{Refusal, Result};
 
@@ -34,7 +34,7 @@ pub struct Account {
     /// Its name.
     pub name: Vec<u8>,
     /// Its user id.
-    pub user: u32,
+    pub user: Uid,
 }
 
 /// Finds an account by its name; none if there is no such account.
@@ -43,7 +43,7 @@ pub fn named(name: &[u8]) -> Result<Option<Account>> {
 }
 
 /// Finds the account of a user id; of several, the first.
-pub fn of(user: u32) -> Result<Option<Account>> {
+pub fn of(user: Uid) -> Result<Option<Account>> {
     find(user.to_string().as_ref(), |account| account.user == user)
 }
 
@@ -61,7 +61,7 @@ fn find(key: &OsStr, is_meant: impl Fn(&Account) -> bool) -> Result<Option<Accou
 fn line_of(line: &[u8]) -> Option<Account> {
     let mut fields = line.split(|byte| *byte == b':');
     let (name, _password, user) = (fields.next()?, fields.next()?, fields.next()?);
-    let user = std::str::from_utf8(user).ok()?.parse().ok()?;
+    let user = std::str::from_utf8(user).ok()?.parse().ok().map(Uid::from_raw)?;
     (!name.is_empty()).then(|| Account { name: name.to_vec(), user })
 }
 
@@ -123,11 +123,12 @@ fn read(mut pipe: ChildStdout, until: Instant) -> sys::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, line_of};
+    use super::{Account, Uid, line_of};
 
     #[test]
     fn a_line_has_a_name_and_a_number() {
-        let account = |name: &str, user| Some(Account { name: name.into(), user });
+        let account =
+            |name: &str, user| Some(Account { name: name.into(), user: Uid::from_raw(user) });
         assert_eq!(
             line_of(b"job:x:998:998:,,,:/nonexistent:/usr/sbin/nologin"),
             account("job", 998)

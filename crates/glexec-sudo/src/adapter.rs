@@ -136,7 +136,7 @@ fn account(map: &Map, map_path: &Path, credential: &Path) -> Result<Vec<u8>> {
         )));
     };
     match account.user {
-        0 => Err(Refusal::not_authorized(format!(
+        user if user.is_root() => Err(Refusal::not_authorized(format!(
             "{shown} maps {user_shown} to root ({})",
             Shown(name)
         ))),

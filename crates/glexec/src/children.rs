@@ -2,7 +2,7 @@
 //! PR_SET_CHILD_SUBREAPER).
 
 use sys::signal::SIGKILL;
-use sys::{proc, process, signal};
+use sys::{Pid, Uid, proc, process, signal};
 
 /// Kills all that has descended from this process, and waits for its end.
 pub fn end_all() {
@@ -12,11 +12,11 @@ pub fn end_all() {
 }
 
 /// The same, but for those that are not of this user: a caller may have had children before.
-pub fn end_those_of(user: u32) {
+pub fn end_those_of(user: Uid) {
     loop {
         let all = proc::children_of(process::getpid());
-        let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
-        let those: Vec<i32> = all.into_iter().filter(is).collect();
+        let is = |pid: &Pid| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
+        let those: Vec<Pid> = all.into_iter().filter(is).collect();
         if those.is_empty() {
             return;
         }
@@ -24,7 +24,7 @@ pub fn end_those_of(user: u32) {
     }
 }
 
-fn end(children: &[i32]) {
+fn end(children: &[Pid]) {
     for pid in children {
         let _ = signal::send_by_number(*pid, SIGKILL);
     }

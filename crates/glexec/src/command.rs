@@ -10,7 +10,7 @@ use command::program::{Program, flag, print};
 use command::{Call, say};
 use error::Shown;
 use sys::process::End;
-use sys::{fd, process, signal};
+use sys::{Uid, fd, process, signal};
 use wire::EXACT_STATUS;
 
 use crate::payload::{PATH, Payload, Proxy};
@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
 }
 
 /// What the log says of a call.
-fn log_line(user: Option<u32>, command: &[String], error: Option<&str>) -> Line {
+fn log_line(user: Option<Uid>, command: &[String], error: Option<&str>) -> Line {
     let variable = |name: &str| std::env::var_os(name).map(|value| Shown::os(&value).to_string());
     let credential = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
     let sandbox = credential.as_ref().map(|credential| sandbox_of_credential(credential.as_ref()));
@@ -133,7 +133,7 @@ fn log_line(user: Option<u32>, command: &[String], error: Option<&str>) -> Line 
 }
 
 /// Runs the command; `user` becomes the user id that it gets.
-fn run(command: Vec<OsString>, umask: u32, user: &mut Option<u32>) -> Result<End> {
+fn run(command: Vec<OsString>, umask: u32, user: &mut Option<Uid>) -> Result<End> {
     match command.first() {
         None => return Err(Refusal::client(format!("there is no command; {}", PROGRAM.usage()))),
         Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
@@ -161,7 +161,7 @@ fn run(command: Vec<OsString>, umask: u32, user: &mut Option<u32>) -> Result<End
     let wanted = match variable("GLEXEC_LEASE_UID") {
         None => None,
         Some(text) => match text.to_str().and_then(|text| text.parse().ok()) {
-            Some(user) => Some(user),
+            Some(user) => Some(Uid::from_raw(user)),
             None => {
                 return Err(Refusal::client(format!(
                     "GLEXEC_LEASE_UID is no user id: {}",

@@ -83,7 +83,7 @@ fn open(path: &Path) -> Result<std::fs::File> {
     if !found.is_file() {
         return Err(refused("is not a regular file".into()));
     }
-    if found.uid() != process::user() {
+    if found.uid() != process::user().as_raw() {
         return Err(refused(format!("belongs to uid {}, not to you", found.uid())));
     }
     match found.mode() & 0o7777 {

@@ -13,7 +13,7 @@ use sys::signal::{
     self, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
     SIGWINCH,
 };
-use sys::{fd, process};
+use sys::{Pid, fd, process};
 
 use super::children;
 use super::payload::{self, Payload};
@@ -40,7 +40,7 @@ pub struct Wires {
 }
 
 /// Stands guard below the process `above`. All signals have been blocked.
-pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: i32) -> ! {
+pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: Pid) -> ! {
     let Wires { mut go, mut refused, mut ended } = wires;
     // Not the caller's lock of the leases, above all: a payload can be held up before it is
     // executed.
@@ -78,8 +78,8 @@ fn start(
     payload: &Payload,
     refused: &mut File,
     ended: &File,
-    above: i32,
-) -> Result<i32> {
+    above: Pid,
+) -> Result<Pid> {
     let failed = |step: &'static str| move |cause| Refusal::forbidden(step, cause);
     match ground {
         Ground::New => {
@@ -168,7 +168,7 @@ fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
 }
 
 /// Hands signals on until the payload has ended, and returns how.
-fn watch(payload: i32, ground: &Ground<'_>, above: i32) -> End {
+fn watch(payload: Pid, ground: &Ground<'_>, above: Pid) -> End {
     let joined = matches!(ground, Ground::Joined(_));
     loop {
         let Ok(told) = signal::wait() else { continue };
@@ -197,7 +197,7 @@ fn watch(payload: i32, ground: &Ground<'_>, above: i32) -> End {
 }
 
 /// To all that the payload has started, as far as that is known.
-fn send_to_all(payload: i32, ground: &Ground<'_>, number: i32) {
+fn send_to_all(payload: Pid, ground: &Ground<'_>, number: i32) {
     match ground {
         Ground::New => {
             let _ = signal::send_to_all_others(number);
@@ -207,7 +207,7 @@ fn send_to_all(payload: i32, ground: &Ground<'_>, number: i32) {
 }
 
 /// To the payload's process group, which it does not have in its first moments.
-fn send_to_group(payload: i32, number: i32) {
+fn send_to_group(payload: Pid, number: i32) {
     if signal::send_to_group(payload, number).is_err() {
         let _ = signal::send_by_number(payload, number);
     }

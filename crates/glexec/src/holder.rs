@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use sys::{namespace, proc, process};
+use sys::{Gid, Pid, Uid, namespace, proc, process};
 
 use super::members;
 use super::refusal::{Refusal, Result};
@@ -12,14 +12,14 @@ use super::refusal::{Refusal, Result};
 #[derive(Clone, Copy, Debug)]
 pub struct Holder {
     /// Its number.
-    pub pid: i32,
+    pub pid: Pid,
     /// When it was started: another process can get the number.
     pub started: u64,
 }
 
 impl Holder {
     /// The guard of this number; none if it has ended.
-    pub fn of(pid: i32) -> Option<Holder> {
+    pub fn of(pid: Pid) -> Option<Holder> {
         proc::entry(pid).ok().flatten().map(|entry| Holder { pid, started: entry.started })
     }
 
@@ -42,7 +42,7 @@ const A_MOMENT: Duration = Duration::from_secs(2);
 
 /// The user namespace in which processes of a lease live. A payload may have made another one in
 /// there, of which it is the owner: whoever joined that would be in its hands.
-pub fn namespace_of(ids: (u32, u32), holders: &[Holder]) -> Result<Option<OwnedFd>> {
+pub fn namespace_of(ids: (Uid, Gid), holders: &[Holder]) -> Result<Option<OwnedFd>> {
     let is_own = |namespace: &OwnedFd| namespace::owner_of(namespace) == Ok(process::user());
     if let Some(found) =
         holders.iter().filter_map(|holder| namespace::held_by(holder.pid)).find(is_own)
@@ -67,7 +67,7 @@ pub fn namespace_of(ids: (u32, u32), holders: &[Holder]) -> Result<Option<OwnedF
     if !members::end_all(ids) {
         return Err(Refusal::internal(format!(
             "processes of uid {user} are left of a call that is over, and do not end (process {} is one)",
-            members.first().copied().unwrap_or_default()
+            members.first().map_or(0, |pid| pid.as_raw())
         )));
     }
     Ok(None)

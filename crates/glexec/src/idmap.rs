@@ -3,16 +3,15 @@
 use std::process::{Child, Command, Stdio};
 
 use error::Shown;
-use sys::process;
+use sys::{Gid, Pid, Uid, process};
 
 use super::refusal::{self, Refusal, Result};
 
 /// Gives a new namespace its ids: the caller is its root, and the payload's are what they are
 /// outside.
-pub fn map(pid: i32, (user, group): (u32, u32)) -> Result<()> {
-    let number = |id: u32| id.to_string();
-    let (pid, own) = (pid.to_string(), number(process::user()));
-    let (user, group) = (number(user), number(group));
+pub fn map(pid: Pid, (user, group): (Uid, Gid)) -> Result<()> {
+    let (pid, own) = (pid.to_string(), process::user().to_string());
+    let (user, group) = (user.to_string(), group.to_string());
     let users = map_by("newuidmap", &[&pid, "0", &own, "1", &user, &user, "1"])?;
     let groups = map_by("newgidmap", &[&pid, &group, &group, "1"])?;
     mapped("newuidmap", users)?;

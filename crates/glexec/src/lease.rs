@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use error::Shown;
 use sys::fd::{self, Lock};
+use sys::{Gid, Pid, Uid};
 
 use super::credential::Credential;
 use super::holder::{self, Holder};
@@ -36,9 +37,9 @@ pub struct Leases {
 #[derive(Debug)]
 pub struct Lease {
     /// The user id.
-    pub user: u32,
+    pub user: Uid,
     /// The group id.
-    pub group: u32,
+    pub group: Gid,
     /// The user namespace in which processes of it live; none if nobody lives.
     pub namespace: Option<OwnedFd>,
     credential: Credential,
@@ -58,7 +59,7 @@ impl Leases {
 
     /// The lease for a credential: the one that it has, or a new one; `wanted` is the user that it
     /// must be for, if that matters.
-    pub fn take(&self, credential: &Credential, wanted: Option<u32>) -> Result<Lease> {
+    pub fn take(&self, credential: &Credential, wanted: Option<Uid>) -> Result<Lease> {
         let is_same = |entry: &Entry| {
             entry.credential.as_ref().is_some_and(|found| found.place == credential.place)
         };
@@ -70,7 +71,7 @@ impl Leases {
     }
 
     /// The lease that a credential has.
-    fn again(&self, entry: &Entry, credential: &Credential, wanted: Option<u32>) -> Result<Lease> {
+    fn again(&self, entry: &Entry, credential: &Credential, wanted: Option<Uid>) -> Result<Lease> {
         let shown = Shown::os(&credential.path);
         let Some((user, group)) = self.ids_of(entry.user) else {
             return Err(Refusal::internal(format!(
@@ -105,7 +106,7 @@ impl Leases {
         &self,
         entries: &[Entry],
         credential: &Credential,
-        wanted: Option<u32>,
+        wanted: Option<Uid>,
     ) -> Result<Lease> {
         let usual = self.usual.as_deref().map(|usual| Table::lock(usual, PATIENCE)).transpose()?;
         let leased =
@@ -149,24 +150,26 @@ impl Leases {
 
     /// Ids that are not taken: some that never were leased, as long as there are such; then those
     /// that were given back first.
-    fn unused(&self, entries: &[Entry], taken: &HashSet<u32>) -> Result<Option<(u32, u32)>> {
+    fn unused(&self, entries: &[Entry], taken: &HashSet<Uid>) -> Result<Option<(Uid, Gid)>> {
         let mut untold: Vec<&Entry> =
             entries.iter().filter(|entry| entry.credential.is_none()).collect();
         untold.sort_by_key(|entry| entry.used);
-        let again: Vec<u32> =
+        let again: Vec<Uid> =
             untold.into_iter().map(|entry| entry.user).chain(self.table.free()?).collect();
         // There may be as many as there are ids, mostly in order: sorted, they are searched in no
         // time.
         let mut used = again.clone();
-        used.sort_unstable();
+        used.sort_unstable_by_key(|user| user.as_raw());
         let all = (0..self.ranges.count()).filter_map(|place| self.ranges.at(place));
-        let never = all.filter(|(user, _)| used.binary_search(user).is_err());
+        let never = all.filter(|(user, _)| {
+            used.binary_search_by_key(&user.as_raw(), |user| user.as_raw()).is_err()
+        });
         let mut unused = never.chain(again.iter().filter_map(|user| self.ids_of(*user)));
         Ok(unused.find(|(user, _)| !taken.contains(user)))
     }
 
     /// The ids that leases of the usual table have, and those of other tables.
-    fn taken_in(&self, usual: &Table) -> Result<HashSet<u32>> {
+    fn taken_in(&self, usual: &Table) -> Result<HashSet<Uid>> {
         let leased = self.without_those_over(usual, |_| false)?;
         let leased =
             leased.iter().filter(|entry| entry.credential.is_some()).map(|entry| entry.user);
@@ -175,7 +178,7 @@ impl Leases {
 
     /// The ids that leases of other tables have. A table may never be used again: those of its
     /// leases end here that are over.
-    fn claimed_in(&self, usual: &Table) -> Result<HashSet<u32>> {
+    fn claimed_in(&self, usual: &Table) -> Result<HashSet<Uid>> {
         let mut claimed = HashSet::new();
         for (user, lease) in usual.claims()? {
             // One that is locked is in use, or this call's own; and one that is just being removed
@@ -217,7 +220,7 @@ impl Leases {
 
     /// Ends the lease of a user id, unless calls are made with it, or somebody who has it does not
     /// end. Whether it has ended.
-    fn end(&self, table: &Table, user: u32) -> Result<bool> {
+    fn end(&self, table: &Table, user: Uid) -> Result<bool> {
         let calls = table.calls(user)?;
         let is_idle = fd::lock(&calls, Lock::Alone, Duration::ZERO).is_ok();
         // Ids that are the caller's no more are nobody's to give away again.
@@ -229,12 +232,12 @@ impl Leases {
     }
 
     /// Notes that there is a guard, and lets the others have their turn.
-    pub fn started(self, lease: &Lease, guard: i32) -> Result<()> {
+    pub fn started(self, lease: &Lease, guard: Pid) -> Result<()> {
         self.hold(lease, Holder::of(guard))
     }
 
     /// What a call with this user id holds.
-    fn call(&self, user: u32) -> Result<File> {
+    fn call(&self, user: Uid) -> Result<File> {
         let calls = self.table.calls(user)?;
         // Who locks it alone has locked the table, too: nobody does.
         let held = fd::lock(&calls, Lock::Together, Duration::ZERO).map_err(std::io::Error::from);
@@ -253,7 +256,7 @@ impl Leases {
     }
 
     /// The ids of a user, if it is a subordinate one of the caller's.
-    fn ids_of(&self, user: u32) -> Option<(u32, u32)> {
+    fn ids_of(&self, user: Uid) -> Option<(Uid, Gid)> {
         self.ranges.at(self.ranges.place_of(user)?)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sys::namespace::{self, Fork};
 use sys::signal::SIGKILL;
-use sys::{fd, proc, process, signal};
+use sys::{Gid, Pid, Uid, fd, proc, process, signal};
 
 use super::idmap;
 use super::refusal::{Refusal, Result};
@@ -21,9 +21,9 @@ const SHORT_FAREWELL: Duration = Duration::from_millis(50);
 
 /// The living processes of a user id, as far as this user may signal them: it owns the namespace
 /// that they are in.
-pub fn of(user: u32) -> Vec<i32> {
-    let may_signal = |pid: &i32| signal::send_by_number(*pid, 0).is_ok();
-    let is = |pid: &i32| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
+pub fn of(user: Uid) -> Vec<Pid> {
+    let may_signal = |pid: &Pid| signal::send_by_number(*pid, 0).is_ok();
+    let is = |pid: &Pid| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
     proc::numbers()
         .unwrap_or_default()
         .into_iter()
@@ -38,12 +38,12 @@ pub fn of(user: u32) -> Vec<i32> {
 ///
 /// Where /proc hides processes of others (hidepid of proc(5)), those in the caller's own namespaces
 /// still show.
-pub fn ids_in_use(is_one: impl Fn(&u32) -> bool) -> Result<HashSet<u32>> {
+pub fn ids_in_use(is_one: impl Fn(&Uid) -> bool) -> Result<HashSet<Uid>> {
     let all = proc::numbers()
         .map_err(|cause| Refusal::internal(format!("cannot read the directory /proc: {cause}")))?;
     let mut found = HashSet::new();
     for pid in all {
-        let ids: Vec<u32> = proc::user_ids(pid).into_iter().flatten().filter(&is_one).collect();
+        let ids: Vec<Uid> = proc::user_ids(pid).into_iter().flatten().filter(&is_one).collect();
         if !ids.is_empty() && lives(pid) {
             found.extend(ids);
         }
@@ -51,12 +51,12 @@ pub fn ids_in_use(is_one: impl Fn(&u32) -> bool) -> Result<HashSet<u32>> {
     Ok(found)
 }
 
-fn lives(pid: i32) -> bool {
+fn lives(pid: Pid) -> bool {
     proc::entry(pid).is_ok_and(|entry| entry.is_some_and(|entry| !entry.has_ended()))
 }
 
 /// Ends all processes of a user id that its owner may signal; whether none of them is left.
-pub fn end_all(ids: (u32, u32)) -> bool {
+pub fn end_all(ids: (Uid, Gid)) -> bool {
     let started = Instant::now();
     // A look that finds nobody proves nothing: who has children all the time can pass it by.
     if kill_at_one_moment(ids).is_err() {
@@ -64,7 +64,7 @@ pub fn end_all(ids: (u32, u32)) -> bool {
     }
     loop {
         let left = of(ids.0);
-        let waits = |pid: &i32| {
+        let waits = |pid: &Pid| {
             proc::entry(*pid)
                 .is_ok_and(|entry| entry.is_some_and(|entry| entry.waits_for_a_device()))
         };
@@ -78,7 +78,7 @@ pub fn end_all(ids: (u32, u32)) -> bool {
 
 /// Kills all processes of a user id, as that user, with one call: none of them can have a child
 /// meanwhile.
-fn kill_at_one_moment(ids: (u32, u32)) -> Result<()> {
+fn kill_at_one_moment(ids: (Uid, Gid)) -> Result<()> {
     let forbidden = |cause| Refusal::forbidden("end who is left of a lease", cause);
     let (mut mapped, mut maps) = fd::pipe().map_err(forbidden)?;
     match namespace::fork_into_new_user_namespace().map_err(forbidden)? {

@@ -13,7 +13,7 @@ use error::Shown;
 use error::access::{why_closed, why_not_executed};
 use sys::seccomp::{self, Openat2};
 use sys::signal::SIGKILL;
-use sys::{Errno, dir, fd, namespace, process, signal};
+use sys::{Errno, Gid, Pid, Uid, dir, fd, namespace, process, signal};
 
 use super::refusal::{Refusal, Result, Status};
 
@@ -23,7 +23,7 @@ pub struct Payload {
     /// The program and its arguments; a program without a slash is looked for in [`PATH`].
     pub command: Vec<OsString>,
     /// The user and group that it gets.
-    pub user: (u32, u32),
+    pub user: (Uid, Gid),
     /// A credential of its own.
     pub proxy: Option<Proxy>,
     /// The permission bits that its new files do not get.
@@ -60,7 +60,7 @@ pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Becomes the payload, which does not outlive the process `above`. Returns only the reason why it
 /// could not.
-pub fn become_payload(payload: &Payload, above: i32) -> Refusal {
+pub fn become_payload(payload: &Payload, above: Pid) -> Refusal {
     match prepare(payload, above) {
         Ok((program, arguments, environment)) => {
             let cause = process::execute(&program, &arguments, &environment);
@@ -72,7 +72,7 @@ pub fn become_payload(payload: &Payload, above: i32) -> Refusal {
 
 type Prepared = (CString, Vec<CString>, Vec<CString>);
 
-fn prepare(payload: &Payload, above: i32) -> Result<Prepared> {
+fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
     // A security module may let a user namespace be made, and then withhold its capabilities.
     let failed = |step: &'static str| move |cause: Errno| Refusal::forbidden(step, cause);
     let (user, group) = payload.user;

@@ -3,6 +3,8 @@
 
 use std::process::{Command, Stdio};
 
+use sys::{Gid, Uid};
+
 use super::refusal::{Refusal, Result};
 
 /// Consecutive numbers.
@@ -21,7 +23,7 @@ pub struct Ranges {
 
 impl Ranges {
     /// Finds those of a user.
-    pub fn of(user: u32) -> Result<Ranges> {
+    pub fn of(user: Uid) -> Result<Ranges> {
         let name = name_of(user);
         let names: Vec<&str> = name.as_deref().into_iter().collect();
         let number = user.to_string();
@@ -59,15 +61,16 @@ impl Ranges {
     }
 
     /// The user id and group id of a place below [`Ranges::count`].
-    pub fn at(&self, place: u32) -> Option<(u32, u32)> {
-        Some((nth(&self.users, place)?, nth(&self.groups, place)?))
+    pub fn at(&self, place: u32) -> Option<(Uid, Gid)> {
+        let (user, group) = (nth(&self.users, place)?, nth(&self.groups, place)?);
+        Some((Uid::from_raw(user), Gid::from_raw(group)))
     }
 
     /// The place of a user id.
-    pub fn place_of(&self, user: u32) -> Option<u32> {
+    pub fn place_of(&self, user: Uid) -> Option<u32> {
         let mut before = 0;
         for range in &self.users {
-            match user.checked_sub(range.first) {
+            match user.as_raw().checked_sub(range.first) {
                 Some(offset) if offset < range.count => return Some(before + offset),
                 _ => before += range.count,
             }
@@ -94,7 +97,7 @@ pub fn command_for_some(who: &str) -> String {
 
 /// Another owner of subordinate ids some of which are a user's as well, as far as the two files
 /// tell: payloads of both could meet in one user.
-pub fn shared_with(user: u32) -> Option<String> {
+pub fn shared_with(user: Uid) -> Option<String> {
     let (name, number) = (name_of(user), user.to_string());
     let is_own = |owner: &str| Some(owner) == name.as_deref() || owner == number;
     let meets = |one: &Range, other: &Range| {
@@ -159,12 +162,12 @@ fn line_of(line: &str, names: &[&str], number: &str) -> Option<Range> {
 }
 
 /// The name of a user: from the file, or from whatever else the machine asks.
-pub fn name_of(user: u32) -> Option<String> {
+pub fn name_of(user: Uid) -> Option<String> {
     let find = |table: &str| {
         table.lines().find_map(|line| {
             let mut fields = line.split(':');
             let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(user)).then(|| name.to_owned())
+            (fields.nth(1)?.parse() == Ok(user.as_raw())).then(|| name.to_owned())
         })
     };
     find(&std::fs::read_to_string("/etc/passwd").unwrap_or_default()).or_else(|| {
@@ -235,10 +238,12 @@ mod tests {
         let ranges =
             Ranges { users: vec![range(10, 2), range(30, 2)], groups: vec![range(100, 3)] };
         assert_eq!(ranges.count(), 3);
+        let raw = |(user, group): (Uid, Gid)| (user.as_raw(), group.as_raw());
         assert_eq!(
-            [0, 1, 2].map(|place| ranges.at(place)),
+            [0, 1, 2].map(|place| ranges.at(place).map(raw)),
             [Some((10, 100)), Some((11, 101)), Some((30, 102))]
         );
-        assert_eq!((ranges.at(3), ranges.place_of(31), ranges.place_of(12)), (None, Some(3), None));
+        let places = [31, 12].map(|user| ranges.place_of(Uid::from_raw(user)));
+        assert_eq!((ranges.at(3), places), (None, [Some(3), None]));
     }
 }

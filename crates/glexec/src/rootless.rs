@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sys::namespace::{self, Fork};
 use sys::process::End;
 use sys::signal::Signals;
-use sys::{fd, process, signal};
+use sys::{Gid, Uid, fd, process, signal};
 
 use super::credential::Credential;
 use super::guard::{self, Ground, Wires};
@@ -24,10 +24,10 @@ use super::{idmap, usual};
 /// something is to be said in the end.
 pub fn run(
     credential: &Credential,
-    wanted: Option<u32>,
+    wanted: Option<Uid>,
     table: Option<PathBuf>,
     keeps_error: bool,
-    payload: impl FnOnce((u32, u32)) -> Payload,
+    payload: impl FnOnce((Uid, Gid)) -> Payload,
 ) -> Result<End> {
     let user = process::user();
     if namespace::is_without_new_privileges() {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use sys::process::End;
 use sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals, Told};
-use sys::{Errno, fd, process};
+use sys::{Errno, Pid, Uid, fd, process};
 
 use super::children;
 use super::refusal::{Refusal, Result};
@@ -14,13 +14,13 @@ use super::refusal::{Refusal, Result};
 #[derive(Debug)]
 pub struct Started {
     /// The number of the guard.
-    pub guard: i32,
+    pub guard: Pid,
     /// The other ends of the guard's wires.
     pub refused: File,
     /// As above.
     pub ended: File,
     /// The payload's user.
-    pub user: u32,
+    pub user: Uid,
     /// Whether standard error stays open, because something is to be said in the end.
     pub keeps_error: bool,
 }
@@ -80,7 +80,7 @@ pub fn until_end(signals: &Signals, started: Started) -> Result<End> {
 }
 
 /// Hands the next signal on to the guard; whether the guard has ended.
-fn hand_on(signals: &Signals, guard: i32) -> bool {
+fn hand_on(signals: &Signals, guard: Pid) -> bool {
     match signals.next() {
         // Also for children that the caller had, and what they have left: nobody else waits for
         // them now.

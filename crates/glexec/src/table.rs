@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use error::Shown;
 use sys::fd::{self, Lock};
-use sys::{mount, process};
+use sys::{Pid, Uid, mount, process};
 
 use super::credential::Credential;
 use super::holder::Holder;
@@ -47,7 +47,7 @@ pub struct Table {
 #[derive(Debug)]
 pub struct Entry {
     /// The user id.
-    pub user: u32,
+    pub user: Uid,
     /// Whose it is; none if the file tells nothing, as after a loss of power.
     pub credential: Option<Credential>,
     /// The guards of the calls that are made with it.
@@ -106,7 +106,7 @@ impl Table {
     /// Writes what there is to say of an id that is leased.
     pub fn hold(
         &self,
-        user: u32,
+        user: Uid,
         credential: &Credential,
         holders: impl Iterator<Item = Holder>,
     ) -> Result<()> {
@@ -120,16 +120,18 @@ impl Table {
     }
 
     /// The ids that were leased before, those first that were given back first.
-    pub fn free(&self) -> Result<Vec<u32>> {
+    pub fn free(&self) -> Result<Vec<Uid>> {
         match fs::read_to_string(self.directory.join("free")) {
-            Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
+            Ok(text) => {
+                Ok(text.lines().filter_map(|line| line.parse().ok().map(Uid::from_raw)).collect())
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(self.unreadable(error)),
         }
     }
 
     /// Gives back an id that is leased, or was claimed; with what there is of it.
-    pub fn give_back(&self, user: u32) -> Result<()> {
+    pub fn give_back(&self, user: Uid) -> Result<()> {
         let free = self.free()?.into_iter().filter(|free| *free != user).chain([user]);
         self.write("free", free.map(|user| format!("{user}\n")).collect::<String>().as_bytes())?;
         for file in [self.path(user), self.calls_of(user), self.claim_of(user)] {
@@ -147,7 +149,7 @@ impl Table {
     }
 
     /// The file that the calls of a lease lock together, and who ends it alone.
-    pub fn calls(&self, user: u32) -> Result<File> {
+    pub fn calls(&self, user: Uid) -> Result<File> {
         let path = self.calls_of(user);
         let opened =
             File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -157,7 +159,7 @@ impl Table {
     }
 
     /// Says that a lease is used, to those who clean up what is old.
-    pub fn touch(&self, user: u32) -> std::io::Result<()> {
+    pub fn touch(&self, user: Uid) -> std::io::Result<()> {
         match File::options().write(true).open(self.path(user)) {
             Ok(lease) => lease.set_modified(SystemTime::now()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -166,7 +168,7 @@ impl Table {
     }
 
     /// The ids that are claimed for leases in other tables, with the files of these.
-    pub fn claims(&self) -> Result<Vec<(u32, PathBuf)>> {
+    pub fn claims(&self) -> Result<Vec<(Uid, PathBuf)>> {
         let mut claims = Vec::new();
         for (user, file) in self.files(".claim")? {
             let (used, content) = self.read(&file)?;
@@ -179,7 +181,7 @@ impl Table {
     }
 
     /// Claims an id for a lease in another table.
-    pub fn claim(&self, user: u32, other: &Table) -> Result<()> {
+    pub fn claim(&self, user: Uid, other: &Table) -> Result<()> {
         let path = other.path(user);
         let place = mount::place_of(&path).map_err(|cause| {
             Refusal::internal(format!(
@@ -195,7 +197,7 @@ impl Table {
 
     /// Whether an id is claimed for this table's lease, in the table of that directory; the claim
     /// is in use then, as above.
-    pub fn has_claimed(&self, user: u32, usual: &Path) -> bool {
+    pub fn has_claimed(&self, user: Uid, usual: &Path) -> bool {
         let claim = usual.join(format!("{user}.claim"));
         let is_own = |content: Vec<u8>| {
             parse(&content).is_some_and(|(lease, _)| lease.path == self.path(user))
@@ -222,9 +224,10 @@ impl Table {
     }
 
     /// The files that are named after a user id.
-    fn files(&self, kind: &str) -> Result<Vec<(u32, PathBuf)>> {
+    fn files(&self, kind: &str) -> Result<Vec<(Uid, PathBuf)>> {
         let listing = fs::read_dir(&self.directory).map_err(|error| self.unreadable(error))?;
-        let user = |name: &OsStr| name.to_str()?.strip_suffix(kind)?.parse().ok();
+        let user =
+            |name: &OsStr| name.to_str()?.strip_suffix(kind)?.parse().ok().map(Uid::from_raw);
         Ok(listing
             .flatten()
             .filter_map(|entry| Some((user(&entry.file_name())?, entry.path())))
@@ -244,15 +247,15 @@ impl Table {
         ))
     }
 
-    fn path(&self, user: u32) -> PathBuf {
+    fn path(&self, user: Uid) -> PathBuf {
         self.directory.join(user.to_string())
     }
 
-    fn calls_of(&self, user: u32) -> PathBuf {
+    fn calls_of(&self, user: Uid) -> PathBuf {
         self.directory.join(format!("{user}.calls"))
     }
 
-    fn claim_of(&self, user: u32) -> PathBuf {
+    fn claim_of(&self, user: Uid) -> PathBuf {
         self.directory.join(format!("{user}.claim"))
     }
 }
@@ -266,7 +269,7 @@ impl Drop for Table {
 
 /// Whether this is a directory of the caller's that is closed to others.
 pub fn is_own(found: &fs::Metadata) -> bool {
-    found.is_dir() && found.uid() == process::user() && found.mode() & 0o077 == 0
+    found.is_dir() && found.uid() == process::user().as_raw() && found.mode() & 0o077 == 0
 }
 
 /// Whether a file does not exist any more: its place can be seen from here, and there is nothing.
@@ -287,7 +290,7 @@ fn parse(content: &[u8]) -> Option<(Credential, Vec<Holder>)> {
     let mut parts = content.split(|byte| *byte == 0);
     let holder = |word: &str| {
         let (pid, started) = word.split_once(' ')?;
-        Some(Holder { pid: pid.parse().ok()?, started: started.parse().ok()? })
+        Some(Holder { pid: pid.parse().ok().map(Pid::from_raw)?, started: started.parse().ok()? })
     };
     let holders = std::str::from_utf8(parts.next()?).ok()?.split(',').filter_map(holder).collect();
     let (place, path) = (parts.next()?.to_vec(), PathBuf::from(OsStr::from_bytes(parts.next()?)));

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use error::Shown;
+use sys::Uid;
 use sys::fd::{self, Lock};
 
 use super::refusal::{Refusal, Result};
@@ -32,13 +33,13 @@ const PARENT: &str = "/var/tmp";
 const MARK: &str = "leases";
 
 /// Finds it, or makes it.
-pub fn directory(user: u32) -> Result<PathBuf> {
+pub fn directory(user: Uid) -> Result<PathBuf> {
     let first = Path::new(PARENT).join(format!("glexec-{user}"));
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         match fs::symlink_metadata(&first) {
             Ok(found) if is_own(&found) && is_marked(&first) => return Ok(first),
-            Ok(found) if found.uid() == user && found.is_dir() && !is_own(&found) => {
+            Ok(found) if found.uid() == user.as_raw() && found.is_dir() && !is_own(&found) => {
                 let shown = Shown::os(&first);
                 return Err(Refusal::internal(format!(
                     "{shown}, where your leases are, is open to others: chmod 700 it"

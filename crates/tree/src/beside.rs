@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use error::{Context as _, Error, Result, Shown};
-use sys::{Dir, Errno, Name, OwnedName, Rename, process};
+use sys::{Dir, Errno, Name, OwnedName, Rename, Uid, process};
 
 use super::remove_with;
 
@@ -111,7 +111,7 @@ impl Place {
     /// Calls `visit` with each temporary name found here and its owner, until it breaks. Nothing is
     /// kept of them: a bystander may have made any number. None where the directory can't be
     /// read.
-    pub fn visit_leftovers(&self, mut visit: impl FnMut(Name<'_>, u32) -> ControlFlow<()>) {
+    pub fn visit_leftovers(&self, mut visit: impl FnMut(Name<'_>, Uid) -> ControlFlow<()>) {
         let prefix = self.prefix();
         let _ = self.parent.for_each(|name, _| {
             if !name.bytes().strip_prefix(&prefix[..]).is_some_and(is_tag) {
@@ -125,7 +125,7 @@ impl Place {
     }
 
     /// The temporary names that belong to `user`.
-    pub fn leftovers_of(&self, user: u32) -> Vec<OwnedName> {
+    pub fn leftovers_of(&self, user: Uid) -> Vec<OwnedName> {
         let mut found = Vec::new();
         self.visit_leftovers(|name, owner| {
             if owner == user {
@@ -138,7 +138,7 @@ impl Place {
 
     /// Removes the temporary names that belong to `user`, as far as that is possible. `beat` is
     /// called now and then.
-    pub fn sweep(&self, user: u32, beat: &mut dyn FnMut()) {
+    pub fn sweep(&self, user: Uid, beat: &mut dyn FnMut()) {
         self.visit_leftovers(|name, owner| {
             beat();
             if owner == user {

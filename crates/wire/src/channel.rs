@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use error::ConnectionError;
 use sys::socket::{self, Connected, RoomForPassed, Sender};
-use sys::{Errno, Passed, fd};
+use sys::{Errno, Passed, Uid, fd};
 
 use super::Halt;
 use super::frame::{ALIVE, CHUNK, Frame, LONGEST, Malformed};
@@ -227,7 +227,7 @@ impl Channel {
     }
 
     /// Who has made the pair of sockets, as a number of this process's user namespace.
-    pub fn maker(&self) -> Result<u32, ConnectionError> {
+    pub fn maker(&self) -> Result<Uid, ConnectionError> {
         Ok(socket::maker(&self.socket)?)
     }
 

@@ -5,7 +5,7 @@
 //! left. Decoding allocates nothing and accepts only names that [`Name`] takes and values within
 //! the bounds given here.
 
-use sys::{Name, Time};
+use sys::{Name, Pid, Time};
 
 use super::tally::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 
@@ -55,7 +55,7 @@ pub enum Frame<'a> {
     /// Agent: that is what it needs.
     Needed { needs: Needs },
     /// Agent: this process is not as the signal wants it, and why. Of many, some are named.
-    Survivor { pid: u32, text: &'a [u8] },
+    Survivor { pid: Pid, text: &'a [u8] },
     /// Agent: this is what the account left behind, a path or an object. Of many, some are named.
     Remains { text: &'a [u8] },
     /// Agent: the hunt is over.
@@ -131,7 +131,7 @@ impl<'a> Frame<'a> {
             }
             Frame::Failed { text } | Frame::Remains { text } => put_text(out, text),
             Frame::Survivor { pid, text } => {
-                out.extend_from_slice(&pid.to_le_bytes());
+                out.extend_from_slice(&pid.as_raw().to_le_bytes());
                 put_text(out, text);
             }
             Frame::Hunted { hunt: Hunt { processes, rounds, untold, left, remains, removed } } => {
@@ -238,7 +238,7 @@ impl<'a> Frame<'a> {
             },
             25 => Frame::Content { size: rest.u64()? },
             26 => Frame::Left { name: rest.name()? },
-            27 => Frame::Survivor { pid: rest.u32()?, text: rest.at_most(LONGEST_TEXT)? },
+            27 => Frame::Survivor { pid: rest.pid()?, text: rest.at_most(LONGEST_TEXT)? },
             28 => Frame::Remains { text: rest.at_most(LONGEST_TEXT)? },
             _ => return Err(Malformed),
         };
@@ -339,6 +339,14 @@ impl<'a> Fields<'a> {
 
     fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// 0 stands for processes that the agent could not find in time.
+    fn pid(&mut self) -> Result<Pid, Malformed> {
+        match i32::from_le_bytes(self.array()?) {
+            ..0 => Err(Malformed),
+            pid => Ok(Pid::from_raw(pid)),
+        }
     }
 
     fn name(&mut self) -> Result<Name<'a>, Malformed> {
@@ -454,7 +462,7 @@ mod tests {
             Frame::Taken,
             Frame::Content { size: 1 << 60 },
             Frame::Left { name: name(b"gone") },
-            Frame::Survivor { pid: 1 << 22, text: b"cat: state D" },
+            Frame::Survivor { pid: Pid::from_raw(1 << 22), text: b"cat: state D" },
             Frame::Remains { text: b"/tmp/x" },
             Frame::Hunted {
                 hunt: Hunt { processes: 1, rounds: 2, untold: 6, left: 3, remains: 4, removed: 5 },

@@ -49,7 +49,7 @@ pub fn examine(path: &Path) -> Vec<Finding> {
             },
         ));
     }
-    if found.uid() != 0 && found.uid() != process::user() {
+    if found.uid() != 0 && found.uid() != process::user().as_raw() {
         let text = format!("{shown} is uid {}'s, who can rename every sandbox in it", found.uid());
         findings.push(problem(text, "name one of root's or of your own with --execute".into()));
     }

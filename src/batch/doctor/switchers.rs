@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use error::{Result, Shown};
 use sys::process::Inherited;
-use sys::{proc, process};
+use sys::{Uid, proc, process};
 use wire::Links;
 
 use super::{Finding, Level, Subject};
@@ -129,7 +129,7 @@ fn examine_one(subject: &Subject, candidate: &Candidate) -> Vec<Finding> {
 
 /// What can be seen of an agent behind a switcher.
 struct Facts {
-    uid: u32,
+    uid: Uid,
     /// The name of a sudo that has stayed above it.
     monitor: Option<String>,
     /// Its cgroups, if they are not this process's.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use error::{Error, Result};
 use sys::signal::{SIGKILL, SIGTERM};
-use sys::{Dir, Name, process};
+use sys::{Dir, Name, Uid, process};
 use wire::Links;
 
 use super::step_log::StepLog;
@@ -155,7 +155,7 @@ impl AbandonedSandbox {
     }
 
     /// Has that user's agent remove the sandbox, if it is that user's, and what is beside it.
-    fn discard_theirs(&self, owner: u32, step_log: &mut StepLog<'_>) -> Result<()> {
+    fn discard_theirs(&self, owner: Uid, step_log: &mut StepLog<'_>) -> Result<()> {
         let AbandonedSandbox { sandbox, .. } = self;
         let switcher = self.switcher_to(Some(owner))?;
         self.end_family(&switcher, step_log)?;
@@ -224,7 +224,7 @@ impl AbandonedSandbox {
     }
 
     /// The switcher that leads to this user; any, if nobody is to be reached.
-    pub(super) fn switcher_to(&self, owner: Option<u32>) -> Result<Switcher> {
+    pub(super) fn switcher_to(&self, owner: Option<Uid>) -> Result<Switcher> {
         let mut why = Vec::new();
         for program in candidates::those(self.glexec.as_ref())? {
             let switcher =

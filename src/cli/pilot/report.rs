@@ -36,7 +36,7 @@ impl ReportFile {
             .custom_flags(file::NO_LINK_NO_WAIT);
         let opened = options.open(&path).with_context(shown)?;
         let found = opened.metadata().with_context(shown)?;
-        if !found.is_file() || found.uid() != process::user() || found.nlink() != 1 {
+        if !found.is_file() || found.uid() != process::user().as_raw() || found.nlink() != 1 {
             bail!("{}: it is no regular file of yours with one name; it was left alone", shown());
         }
         opened.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(shown)?;
