@@ -16,11 +16,11 @@ setup() {
     find "$retained" -mindepth 1 -maxdepth 1 ! -name "$proxy" -exec rm -rf {} \;
 }
 
+# One call, as the shell helpers' cleanup made.
 cleanup() {
     mkdir "$sandbox.tmp"
-    "$glexec" /bin/tar -C "$sandbox" -c . | tar -C "$sandbox.tmp" -x
-    # shellcheck disable=SC2016  # $0 is for the other shell
-    "$glexec" /bin/sh -c 'find "$0" -mindepth 1 -maxdepth 1 -exec rm -rf {} \; && rmdir "$0"' "$sandbox"
+    # shellcheck disable=SC2016  # $0 and $1 are for the other shell
+    "$glexec" /bin/sh -c 'rm -f "$0/$1" && tar -C "$0" -c . && rm -rf "$0"' "$sandbox" "$proxy" | tar -C "$sandbox.tmp" -x
     mv -f "$retained/$proxy" "$sandbox.tmp/$proxy"
     mv "$sandbox.tmp" "$sandbox"
     rmdir "$retained"
