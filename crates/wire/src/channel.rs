@@ -1,4 +1,4 @@
-//! Frames over a socket, in batches, with bounded memory and bounded patience.
+//! Frames over a socket: sent in batches, with bounded memory and bounded waiting.
 
 use std::fs::File;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use sys::socket::{self, Connected, RoomForPassed, Sender};
 use sys::{Errno, Passed, Uid, fd};
 
 use super::Halt;
-use super::frame::{ALIVE, CHUNK, Frame, LONGEST, Malformed};
+use super::frame::{CHUNK, Frame, KEEP_ALIVE, MAX_LENGTH, Malformed};
 
 impl From<Malformed> for ConnectionError {
     fn from(_: Malformed) -> Self {
@@ -18,107 +18,109 @@ impl From<Malformed> for ConnectionError {
     }
 }
 
-/// How often a side that is busy says so, at most: well within the shortest idle limit, which is a
-/// second.
-const BEAT: Duration = Duration::from_millis(200);
+/// The shortest time between two keep-alives: well below the shortest idle timeout, 1 second.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often it is asked whether a transfer is to end, at most.
-const GLANCE: Duration = Duration::from_millis(100);
+/// The shortest time between two checks of whether the transfer must end.
+const HALT_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A side that says nothing but that it is at work, or dribbles, is given up after so many times
-/// the idle limit.
-const MOST_BEATS: u32 = 10;
+/// A peer that sends only keep-alives, or parts of one frame, for this many times the idle timeout
+/// is dropped.
+const MAX_IDLE_TIMEOUTS: u32 = 10;
 
-/// Room for the longest frame, and for what follows it in the same reading.
-const ROOM: usize = 4 + LONGEST + CHUNK;
+/// The size of the receive buffer: the longest frame, and what the same read returns after it.
+const BUFFER_SIZE: usize = 4 + MAX_LENGTH + CHUNK;
 
 /// One end of a connection between a helper and its agent.
 #[derive(Debug)]
 pub struct Channel {
     socket: Connected,
-    out: Vec<u8>,
-    arrived: Box<[u8]>,
-    /// What of `arrived` holds bytes that are not used yet.
-    unused: Range<usize>,
-    /// Whether the other side may pass descriptors now; and those that it has passed, in their
-    /// order.
-    passing: bool,
+    /// Frames that are not sent yet.
+    queued: Vec<u8>,
+    buffer: Box<[u8]>,
+    /// The bytes of `buffer` that were received and not yet returned.
+    unread: Range<usize>,
+    /// Whether the peer may pass descriptors now.
+    accepts_passed: bool,
+    /// The descriptors that the peer has passed, in their order.
     passed: Vec<Passed>,
     room_for_passed: RoomForPassed,
-    /// When this side last said that it is alive.
-    beat: Instant,
-    /// How long the other side may do nothing; zero is for ever.
-    limit: Duration,
-    /// Whether to end before all is done; and when that was asked last.
+    /// When this side last sent a keep-alive.
+    last_keep_alive: Instant,
+    /// How long the peer may do nothing; zero is no limit.
+    idle_timeout: Duration,
+    /// Whether the transfer must end before it is complete.
     halt: Option<Halt>,
-    asked: Instant,
+    /// When `halt` was last checked.
+    last_halt_check: Instant,
 }
 
 impl Channel {
-    /// Speaks over a connected stream socket.
+    /// A channel over a connected stream socket.
     pub fn new(socket: OwnedFd) -> Self {
-        let arrived = vec![0; ROOM].into_boxed_slice();
-        let beat = Instant::now();
-        let socket = Connected::new(socket);
+        let now = Instant::now();
         Channel {
-            socket,
-            out: Vec::new(),
-            arrived,
-            unused: 0..0,
-            passing: false,
+            socket: Connected::new(socket),
+            queued: Vec::new(),
+            buffer: vec![0; BUFFER_SIZE].into_boxed_slice(),
+            unread: 0..0,
+            accepts_passed: false,
             passed: Vec::new(),
             room_for_passed: RoomForPassed::new(),
-            beat,
-            limit: Duration::ZERO,
+            last_keep_alive: now,
+            idle_timeout: Duration::ZERO,
             halt: None,
-            asked: beat,
+            last_halt_check: now,
         }
     }
 
-    /// No single wait takes longer than this; zero is for ever.
-    pub fn limit_waiting(&mut self, limit: Duration) -> Result<(), ConnectionError> {
-        self.limit = limit;
-        Ok(socket::limit_waiting(&self.socket, limit)?)
+    /// No single wait for the peer takes longer than this; zero is no limit.
+    pub fn set_idle_timeout(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
+        self.idle_timeout = timeout;
+        Ok(socket::limit_waiting(&self.socket, timeout)?)
     }
 
-    /// Ends with [`ConnectionError::Halted`] from now on once that is wanted; returns what has
-    /// decided that before.
-    pub fn halt_if(&mut self, halt: Option<Halt>) -> Option<Halt> {
+    /// From now on, calls fail with [`ConnectionError::Halted`] once `halt` requests it. Returns the
+    /// value that was set before.
+    pub fn set_halt(&mut self, halt: Option<Halt>) -> Option<Halt> {
         std::mem::replace(&mut self.halt, halt)
     }
 
-    /// Whether to go on.
-    fn go_on(&mut self) -> Result<(), ConnectionError> {
-        let Some(halt) = self.halt.as_ref().filter(|_| self.asked.elapsed() >= GLANCE) else {
-            return Ok(());
-        };
-        self.asked = Instant::now();
-        if halt.is_wanted() { Err(ConnectionError::Halted) } else { Ok(()) }
+    /// Fails if the transfer must end.
+    fn check_halt(&mut self) -> Result<(), ConnectionError> {
+        let is_due = self.last_halt_check.elapsed() >= HALT_CHECK_INTERVAL;
+        let Some(halt) = self.halt.as_ref().filter(|_| is_due) else { return Ok(()) };
+        self.last_halt_check = Instant::now();
+        if halt.is_requested() { Err(ConnectionError::Halted) } else { Ok(()) }
     }
 
-    /// Waits until something has arrived, if somebody may want to end that.
-    fn wait(&mut self) -> Result<(), ConnectionError> {
+    /// Waits until there is something to receive, if the transfer can be halted. Else the call that
+    /// receives waits itself.
+    fn wait_readable(&mut self) -> Result<(), ConnectionError> {
         let Some(halt) = &self.halt else { return Ok(()) };
         let begun = Instant::now();
         loop {
-            if halt.is_wanted() {
+            if halt.is_requested() {
                 return Err(ConnectionError::Halted);
             }
-            match fd::wait_for_any([self.socket.as_fd()], Some(Instant::now() + GLANCE)) {
+            match fd::wait_for_any(
+                [self.socket.as_fd()],
+                Some(Instant::now() + HALT_CHECK_INTERVAL),
+            ) {
                 Ok([true]) => return Ok(()),
                 Ok([false]) | Err(Errno::EINTR)
-                    if self.limit.is_zero() || begun.elapsed() < self.limit => {}
+                    if self.idle_timeout.is_zero() || begun.elapsed() < self.idle_timeout => {}
                 Ok([false]) | Err(Errno::EINTR) => return Err(ConnectionError::Idle),
                 Err(cause) => return Err(cause.into()),
             }
         }
     }
 
-    /// Queues a frame; sends what is queued once it is a good deal.
+    /// Queues a frame. Sends what is queued once it has the size of a chunk.
     pub fn queue(&mut self, frame: Frame<'_>) -> Result<(), ConnectionError> {
-        self.go_on()?;
-        frame.encode(&mut self.out);
-        if self.out.len() >= CHUNK { self.flush() } else { Ok(()) }
+        self.check_halt()?;
+        frame.encode(&mut self.queued);
+        if self.queued.len() >= CHUNK { self.flush() } else { Ok(()) }
     }
 
     /// Queues content of a file as [`Frame::encode_data`] does.
@@ -128,122 +130,119 @@ impl Channel {
         length: usize,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<Result<usize, E>, ConnectionError> {
-        let read = Frame::encode_data(&mut self.out, offset, length, read);
-        if self.out.len() >= CHUNK {
+        let read = Frame::encode_data(&mut self.queued, offset, length, read);
+        if self.queued.len() >= CHUNK {
             self.flush()?;
         }
         Ok(read)
     }
 
-    /// Sends a frame, and what was queued before it.
+    /// Sends what is queued, and then a frame.
     pub fn send(&mut self, frame: Frame<'_>) -> Result<(), ConnectionError> {
         self.queue(frame)?;
         self.flush()
     }
 
-    /// Sends a frame with a descriptor beside it, and what was queued before it. None if the kernel
-    /// has too many of this user's descriptors on their way; then the frame is not sent.
+    /// Sends what is queued, and then a frame with a descriptor. None if too many descriptors of
+    /// this user are in flight (ETOOMANYREFS, sendmsg(2)); then the frame is not sent.
     pub fn pass(&mut self, frame: Frame<'_>, file: &File) -> Result<Option<()>, ConnectionError> {
         self.flush()?;
-        frame.encode(&mut self.out);
-        let sent = socket::send_with(&self.socket, &self.out, file);
-        self.out.clear();
+        frame.encode(&mut self.queued);
+        let sent = socket::send_with(&self.socket, &self.queued, file);
+        self.queued.clear();
         match sent {
             Err(Errno::ETOOMANYREFS) => Ok(None),
             sent => Ok(sent.map(Some)?),
         }
     }
 
-    /// Says that this side is still at work, if it has not said so for a while. It does not wait
-    /// until the other side, which may be busy with sending, has heard of it.
+    /// Sends a keep-alive, if the last one was a while ago. It does not wait until the peer receives
+    /// it: the peer may itself be sending.
     pub fn keep_alive(&mut self) -> Result<(), ConnectionError> {
-        if self.beat.elapsed() < BEAT {
+        if self.last_keep_alive.elapsed() < KEEP_ALIVE_INTERVAL {
             return Ok(());
         }
-        self.beat = Instant::now();
-        self.go_on()?;
-        if !self.out.is_empty() {
+        self.last_keep_alive = Instant::now();
+        self.check_halt()?;
+        if !self.queued.is_empty() {
             return self.flush();
         }
-        Frame::Alive.encode(&mut self.out);
-        let sent = socket::try_send(&self.socket, &self.out);
-        self.out.clear();
+        Frame::KeepAlive.encode(&mut self.queued);
+        let sent = socket::try_send(&self.socket, &self.queued);
+        self.queued.clear();
         Ok(sent?)
     }
 
     /// Sends what is queued.
     pub fn flush(&mut self) -> Result<(), ConnectionError> {
-        self.go_on()?;
-        let sent = socket::send_all(&self.socket, &self.out);
-        self.out.clear();
+        self.check_halt()?;
+        let sent = socket::send_all(&self.socket, &self.queued);
+        self.queued.clear();
         Ok(sent?)
     }
 
-    /// Receives the next frame that says something.
+    /// Receives the next frame that is not a keep-alive.
     pub fn receive(&mut self) -> Result<Frame<'_>, ConnectionError> {
         self.receive_after(Duration::ZERO)
     }
 
-    /// The same where the other side may be at work for so long before it answers.
+    /// As [`Channel::receive`], where the peer may work for this long before it answers.
     pub fn receive_after(&mut self, work: Duration) -> Result<Frame<'_>, ConnectionError> {
         self.receive_by(self.deadline(work))
     }
 
-    /// When the other side is given up if it begins now to be at work for so long; none is never.
+    /// When a peer is dropped that begins now, and may work for this long before it answers. None
+    /// if there is no limit.
     pub fn deadline(&self, work: Duration) -> Option<Instant> {
-        match self.limit {
-            Duration::ZERO => None,
-            limit => {
-                Instant::now().checked_add(limit.saturating_mul(MOST_BEATS).saturating_add(work))
-            }
-        }
+        let timeout = Some(self.idle_timeout).filter(|timeout| !timeout.is_zero())?;
+        Instant::now().checked_add(timeout.saturating_mul(MAX_IDLE_TIMEOUTS).saturating_add(work))
     }
 
     /// As [`Channel::receive`], with a deadline for several answers.
     pub fn receive_by(&mut self, deadline: Option<Instant>) -> Result<Frame<'_>, ConnectionError> {
         loop {
-            self.go_on()?;
-            self.want(4, deadline)?;
-            let header = &self.arrived[self.unused.start..self.unused.start + 4];
+            self.check_halt()?;
+            self.fill(4, deadline)?;
+            let header = &self.buffer[self.unread.start..self.unread.start + 4];
             let length =
                 header.iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
-            if length > LONGEST {
+            if length > MAX_LENGTH {
                 return Err(ConnectionError::Protocol("a message that is too long"));
             }
-            self.want(4 + length, deadline)?;
-            let start = self.unused.start + 4;
-            self.unused.start = start + length;
-            if self.arrived[start..start + length] != [ALIVE] {
-                return Ok(Frame::decode(&self.arrived[start..start + length])?);
+            self.fill(4 + length, deadline)?;
+            let start = self.unread.start + 4;
+            self.unread.start = start + length;
+            if self.buffer[start..start + length] != [KEEP_ALIVE] {
+                return Ok(Frame::decode(&self.buffer[start..start + length])?);
             }
-            check(deadline)?;
+            check_deadline(deadline)?;
         }
     }
 
-    /// Says that nothing more is asked for; what is still to come can be received.
+    /// Ends sending, so that the peer reads an end of file. Frames can still be received.
     pub fn end_sending(&mut self) -> Result<(), ConnectionError> {
         self.flush()?;
         Ok(socket::end_sending(&self.socket)?)
     }
 
-    /// Who has made the pair of sockets, as a number of this process's user namespace.
-    pub fn maker(&self) -> Result<Uid, ConnectionError> {
+    /// The uid, in this process's user namespace, of the process that made the pair of sockets.
+    pub fn creator_uid(&self) -> Result<Uid, ConnectionError> {
         Ok(socket::maker(&self.socket)?)
     }
 
-    /// Whether the other end neither sends nor hears anything any more.
+    /// Whether the peer has closed its end.
     pub fn is_closed(&self) -> bool {
         socket::is_closed(&self.socket)
     }
 
-    /// Lets the other side pass descriptors from the next reading on, or no longer: then they break
-    /// the protocol.
-    pub fn accept_passed(&mut self, passing: bool) {
-        self.passing = passing;
+    /// Whether the peer may pass descriptors from the next read on. Where it may not, a descriptor is
+    /// a protocol error.
+    pub fn accept_passed(&mut self, accepts: bool) {
+        self.accepts_passed = accepts;
         self.passed.clear();
     }
 
-    /// The descriptor that came with the frame received last.
+    /// The descriptor that came with the frame that was received last.
     pub fn passed(&mut self) -> Result<Passed, ConnectionError> {
         match self.passed.pop() {
             Some(passed) if self.passed.is_empty() => Ok(passed),
@@ -251,12 +250,12 @@ impl Channel {
         }
     }
 
-    /// Receives the first frame together with the process that sent it.
+    /// Receives the first frame, and which process sent it (SCM_CREDENTIALS, unix(7)).
     ///
-    /// The peer's credentials in SO_PEERCRED would be of no use: they name whoever made the pair,
-    /// which is this side.
-    pub fn first(&mut self) -> Result<(Sender, Frame<'_>), ConnectionError> {
-        self.wait()?;
+    /// SO_PEERCRED does not tell: it names the process that made the pair of sockets, which is this
+    /// one.
+    pub fn receive_first(&mut self) -> Result<(Sender, Frame<'_>), ConnectionError> {
+        self.wait_readable()?;
         let mut bytes = [0; 64];
         let (length, sender) = socket::receive_from(&self.socket, &mut bytes, &mut self.passed)?;
         if length == 0 {
@@ -265,22 +264,21 @@ impl Channel {
         self.check_passed()?;
         socket::receive_credentials(&self.socket, false)?;
         let sender = sender.ok_or(ConnectionError::Protocol("a message without credentials"))?;
-        self.arrived[..length].copy_from_slice(&bytes[..length]);
-        self.unused = 0..length;
+        self.buffer[..length].copy_from_slice(&bytes[..length]);
+        self.unread = 0..length;
         Ok((sender, self.receive()?))
     }
 
-    /// Waits until `length` bytes that are not used yet have arrived: at most those of the longest
-    /// frame.
-    fn want(&mut self, length: usize, deadline: Option<Instant>) -> Result<(), ConnectionError> {
-        if self.unused.len() >= length {
+    /// Receives until `length` bytes are unread: at most those of the longest frame.
+    fn fill(&mut self, length: usize, deadline: Option<Instant>) -> Result<(), ConnectionError> {
+        if self.unread.len() >= length {
             return Ok(());
         }
-        self.arrived.copy_within(self.unused.clone(), 0);
-        self.unused = 0..self.unused.len();
-        while self.unused.len() < length {
-            self.wait()?;
-            let room = &mut self.arrived[self.unused.end..];
+        self.buffer.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
+        while self.unread.len() < length {
+            self.wait_readable()?;
+            let room = &mut self.buffer[self.unread.end..];
             match socket::receive_passed(
                 &self.socket,
                 room,
@@ -288,26 +286,26 @@ impl Channel {
                 &mut self.room_for_passed,
             )? {
                 0 => return Err(ConnectionError::Closed),
-                received => self.unused.end += received,
+                received => self.unread.end += received,
             }
             self.check_passed()?;
-            check(deadline)?;
+            check_deadline(deadline)?;
         }
         Ok(())
     }
 
-    /// No more than one is ever on its way, and one more may have come beside a wrong frame; more
-    /// are only meant to fill our table.
+    /// A peer that keeps to the protocol has one descriptor in flight at most. One more may come with
+    /// a wrong frame, which is refused by itself. More would only fill this process's table.
     fn check_passed(&self) -> Result<(), ConnectionError> {
-        if self.passed.len() > if self.passing { 2 } else { 0 } {
-            return Err(ConnectionError::Protocol("descriptors that nobody asked for"));
+        if self.passed.len() > if self.accepts_passed { 2 } else { 0 } {
+            return Err(ConnectionError::Protocol("an unexpected descriptor"));
         }
         Ok(())
     }
 }
 
-/// Whether there is still time: a side that dribbles is as idle as one that says nothing.
-fn check(deadline: Option<Instant>) -> Result<(), ConnectionError> {
+/// Fails after the deadline: a peer that sends a byte now and then counts as idle.
+fn check_deadline(deadline: Option<Instant>) -> Result<(), ConnectionError> {
     match deadline {
         Some(deadline) if Instant::now() > deadline => Err(ConnectionError::Idle),
         _ => Ok(()),
@@ -324,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_arrive_whole_however_the_bytes_dribble() {
+    fn frames_arrive_whole_however_small_the_pieces_are() {
         let (mut channel, other) = connected();
         let mut bytes = Vec::new();
         Frame::Failed { text: b"one" }.encode(&mut bytes);
@@ -348,16 +346,13 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_arrives_with_its_frame_and_only_where_it_is_wanted() {
+    fn a_descriptor_arrives_with_its_frame_and_only_where_it_is_accepted() {
         let (mut channel, other) = connected();
         let mut sender = Channel::new(other);
         let null = File::open("/dev/null").unwrap_or_else(|error| panic!("{error}"));
         let frame = Frame::Content { size: 0 };
         assert_eq!(sender.pass(frame, &null), Ok(Some(())));
-        assert_eq!(
-            channel.receive(),
-            Err(ConnectionError::Protocol("descriptors that nobody asked for"))
-        );
+        assert_eq!(channel.receive(), Err(ConnectionError::Protocol("an unexpected descriptor")));
 
         let (mut channel, other) = connected();
         let mut sender = Channel::new(other);
@@ -366,35 +361,35 @@ mod tests {
         assert_eq!(sender.pass(frame, &null), Ok(Some(())));
         assert_eq!(channel.receive(), Ok(Frame::Done));
         assert_eq!(channel.receive(), Ok(frame));
-        // It has come, but a device is not let any further.
+        // The descriptor arrives, but as a device it is refused.
         assert_eq!(channel.passed().map(|passed| passed.regular_on(0).is_err()), Ok(true));
     }
 
     #[test]
-    fn signs_of_life_are_passed_over() {
+    fn keep_alives_are_skipped() {
         let (mut channel, other) = connected();
         let mut sender = Channel::new(other);
-        for frame in [Frame::Alive, Frame::Alive, Frame::Done] {
+        for frame in [Frame::KeepAlive, Frame::KeepAlive, Frame::Done] {
             assert_eq!(sender.send(frame), Ok(()));
         }
         assert_eq!(channel.receive(), Ok(Frame::Done));
     }
 
     #[test]
-    fn nothing_but_signs_of_life_ends_at_ten_idle_limits() {
+    fn a_peer_that_sends_only_keep_alives_is_dropped_after_ten_idle_timeouts() {
         let (mut channel, other) = connected();
-        assert_eq!(channel.limit_waiting(Duration::from_millis(20)), Ok(()));
+        assert_eq!(channel.set_idle_timeout(Duration::from_millis(20)), Ok(()));
         let mut sender = Channel::new(other);
-        let beating = std::thread::spawn(move || while sender.send(Frame::Alive).is_ok() {});
+        let sending = std::thread::spawn(move || while sender.send(Frame::KeepAlive).is_ok() {});
         assert_eq!(channel.receive(), Err(ConnectionError::Idle));
         drop(channel);
-        assert!(beating.join().is_ok());
+        assert!(sending.join().is_ok());
     }
 
     #[test]
-    fn silence_ends_at_the_idle_limit() {
+    fn a_silent_peer_is_dropped_after_the_idle_timeout() {
         let (mut channel, _other) = connected();
-        assert_eq!(channel.limit_waiting(Duration::from_millis(20)), Ok(()));
+        assert_eq!(channel.set_idle_timeout(Duration::from_millis(20)), Ok(()));
         assert_eq!(channel.receive(), Err(ConnectionError::Idle));
     }
 
@@ -404,6 +399,6 @@ mod tests {
         assert_eq!(socket::receive_credentials(&channel.socket, true), Ok(()));
         assert_eq!(Channel::new(other).send(Frame::Done), Ok(()));
         let own = Sender { uid: sys::process::user(), pid: sys::process::getpid() };
-        assert_eq!(channel.first(), Ok((own, Frame::Done)));
+        assert_eq!(channel.receive_first(), Ok((own, Frame::Done)));
     }
 }

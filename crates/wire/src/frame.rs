@@ -1,101 +1,106 @@
 //! The messages between a helper and its agent.
 //!
-//! On the wire a frame is its length (4 bytes), its kind (1 byte) and its fields; integers are
-//! little-endian, a name follows its length (1 byte), and the last field of a frame takes what is
-//! left. Decoding allocates nothing and accepts only names that [`Name`] takes and values within
-//! the bounds given here.
+//! The bytes of a frame are its length (4 bytes), its kind (1 byte) and its fields. Integers are
+//! little-endian. A name is preceded by its length (1 byte). The last field of a frame may extend
+//! to its end. Decoding allocates nothing, and accepts only names that [`Name`] accepts and values
+//! within the bounds given here.
 
 use sys::{Name, Pid, Time};
 
-use super::tally::{Attributes, Dropped, Hunt, Links, Needs, Totals};
+use super::values::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 
-/// Both ends must speak the same version: helper and agent are installed together.
+/// The version of the protocol. Both ends must have the same: helper and agent are installed
+/// together.
 pub const VERSION: u16 = 3;
 
-/// The most bytes of a file in one frame.
+/// The largest part of a file in one frame, in bytes.
 pub const CHUNK: usize = 256 * 1024;
 
-/// The longest frame after its length field: a chunk, its kind and its offset, or an attribute with
-/// its name.
-pub const LONGEST: usize = CHUNK + 512;
+/// The longest frame, without its length field: a chunk with its kind and offset, or an attribute
+/// with its name.
+pub const MAX_LENGTH: usize = CHUNK + 512;
 
-/// The longest message text that is passed on.
-pub const LONGEST_TEXT: usize = 2048;
+/// The longest text in a frame, in bytes.
+const MAX_TEXT: usize = 2048;
 
-/// The kind of `Alive` on the wire, by which it is passed over.
-pub(super) const ALIVE: u8 = 12;
+/// The kind of [`Frame::KeepAlive`], which the receiver skips.
+pub(crate) const KEEP_ALIVE: u8 = 12;
 
-/// The longest target of a symbolic link (PATH_MAX, limits.h(0p)).
-const LONGEST_TARGET: usize = 4096;
+/// The longest target of a symbolic link, in bytes (PATH_MAX, limits.h(0p)).
+const MAX_TARGET: usize = 4096;
 
-/// One message. The helper asks; the agent answers; whoever has the tree sends its records.
-#[allow(missing_docs)] // the fields are what the variants' lines name
+/// One message. The helper sends requests, which the agent answers. The side that has the tree sends
+/// it as records.
+#[allow(missing_docs)] // the lines of the variants name the fields
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// Agent: I run, and speak this version. The kernel tells who I am.
+    /// Agent: the first frame, with the version of the protocol. The kernel adds which process sends
+    /// it.
     Hello { version: u16 },
-    /// Helper: build a copy of the tree that I send.
+    /// Helper: build a copy of the tree whose records follow.
     Upload,
-    /// Helper: tell what the sandbox needs where it is copied to.
+    /// Helper: report what a copy of the sandbox needs.
     Measure,
     /// Helper: send the sandbox, without the top-level entry of this name.
     Download { links: Links, except: Name<'a> },
-    /// Helper: name your copy as the sandbox.
+    /// Helper: rename the copy to the sandbox's name.
     Publish,
-    /// Helper: move what has the sandbox's name out of the way.
+    /// Helper: rename what has the sandbox's name to a temporary name.
     Retire,
-    /// Helper: delete what you moved out of the way.
+    /// Helper: delete what has the temporary name.
     Delete,
     /// Helper: replace the proxy of this name in the sandbox.
     PutProxy { name: Name<'a>, content: &'a [u8] },
-    /// Helper: remove what earlier agents left beside the sandbox.
+    /// Helper: delete what earlier agents left beside the sandbox.
     Sweep,
-    /// Agent: what you asked for is done.
+    /// Agent: the request succeeded.
     Done,
-    /// Agent: that is what it needs.
+    /// Agent: what a copy of the sandbox needs.
     Needed { needs: Needs },
-    /// Agent: this process is not as the signal wants it, and why. Of many, some are named.
+    /// Agent: a process that is not in the state that the signal asks for, and why. Only some of
+    /// many are reported.
     Survivor { pid: Pid, text: &'a [u8] },
-    /// Agent: this is what the account left behind, a path or an object. Of many, some are named.
+    /// Agent: a file or System V IPC object that the account left behind. Only some of many are
+    /// reported.
     Remains { text: &'a [u8] },
-    /// Agent: the hunt is over.
+    /// Agent: the result of the hunt, which is over.
     Hunted { hunt: Hunt },
-    /// Either: I am still at it. Never an answer.
-    Alive,
-    /// Either: I failed, and why. The last frame of its sender.
+    /// Either side: still at work. Not an answer.
+    KeepAlive,
+    /// Either side: failed, and why. The last frame of its sender.
     Failed { text: &'a [u8] },
 
     /// Record: a directory begins; its entries follow, up to its `Up`.
     Directory { name: Name<'a> },
-    /// Record: a file begins. A file with further names has a number above 0, by which `Link` finds
-    /// it.
+    /// Record: a file begins. A file with further names has a number above 0, to which `Link`
+    /// refers.
     File { name: Name<'a>, number: u32 },
-    /// Record: content of the file begun last. What is not sent is a hole.
+    /// Record: content of the current file. What is not sent is a hole.
     Data { offset: u64, bytes: &'a [u8] },
-    /// Record: the content of the file begun last is that of the descriptor beside this frame, up
-    /// to this length. Answered by `Taken`: no more than one descriptor is on its way, since
-    /// the kernel counts them (ETOOMANYREFS, sendmsg(2)).
+    /// Record: the current file's content is that of the descriptor passed with this frame, up to
+    /// this length. The receiver answers with `Taken`, so that at most one descriptor is in flight:
+    /// the kernel limits their number (ETOOMANYREFS, sendmsg(2)).
     Content { size: u64 },
-    /// Receiver: the descriptor's content has been taken.
+    /// Receiver of records: it has the descriptor's content.
     Taken,
-    /// Record: an attribute of the file begun last, or else of the directory.
+    /// Record: an extended attribute of the current file; where there is none, of the directory.
     Attribute { name: &'a [u8], value: &'a [u8] },
-    /// Record: the file is complete, and this long.
+    /// Record: the current file is complete, and has this size.
     Close { size: u64, attributes: Attributes },
-    /// Record: a symbolic link; the number as with `File`.
+    /// Record: a symbolic link; the number as of `File`.
     Symlink { name: Name<'a>, number: u32, modified: Time, target: &'a [u8] },
-    /// Record: one more name of an earlier file or link.
+    /// Record: a further name (hard link) of an earlier file or symbolic link.
     Link { name: Name<'a>, number: u32 },
-    /// Record: a link of this name was left behind, because it leaves the sandbox.
-    Left { name: Name<'a> },
-    /// Record: the directory is complete.
+    /// Record: a symbolic link of this name was dropped, because it leads out of the sandbox.
+    DroppedLink { name: Name<'a> },
+    /// Record: the current directory is complete.
     Up { attributes: Attributes },
-    /// Record: the tree is complete; the attributes are those of its top. What was dropped is its
-    /// sender's word alone.
+    /// Record: the tree is complete. The attributes are those of its top directory. The receiver
+    /// cannot verify what was dropped.
     End { attributes: Attributes, totals: Totals, dropped: Dropped },
 }
 
-/// Bytes that are no frame of ours.
+/// Bytes that are not a valid frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -114,7 +119,7 @@ impl<'a> Frame<'a> {
             | Frame::Delete
             | Frame::Sweep
             | Frame::Done
-            | Frame::Alive
+            | Frame::KeepAlive
             | Frame::Taken => {}
             Frame::Download { links, except } => {
                 out.push(links as u8);
@@ -124,7 +129,7 @@ impl<'a> Frame<'a> {
                 put_numbers(out, &[bytes, large, inodes])
             }
             Frame::Content { size } => put_numbers(out, &[size]),
-            Frame::Directory { name } | Frame::Left { name } => put_name(out, name),
+            Frame::Directory { name } | Frame::DroppedLink { name } => put_name(out, name),
             Frame::PutProxy { name, content } => {
                 put_name(out, name);
                 out.extend_from_slice(content);
@@ -134,8 +139,10 @@ impl<'a> Frame<'a> {
                 out.extend_from_slice(&pid.as_raw().to_le_bytes());
                 put_text(out, text);
             }
-            Frame::Hunted { hunt: Hunt { processes, rounds, untold, left, remains, removed } } => {
-                put_numbers(out, &[processes, rounds, untold, left, remains, removed]);
+            Frame::Hunted {
+                hunt: Hunt { processes, rounds, unclassified, left, remains, removed },
+            } => {
+                put_numbers(out, &[processes, rounds, unclassified, left, remains, removed]);
             }
             Frame::File { name, number } | Frame::Link { name, number } => {
                 put_name(out, name);
@@ -173,8 +180,8 @@ impl<'a> Frame<'a> {
         put_length(out, start);
     }
 
-    /// Appends the bytes of a `Data` frame whose content `read` puts in place, at most `length`
-    /// bytes of it: it returns how many. Nothing is appended if these are none.
+    /// Appends a `Data` frame. `read` fills the content in, at most `length` bytes, and returns how
+    /// many. Nothing is appended if it fails or returns 0.
     pub fn encode_data<E>(
         out: &mut Vec<u8>,
         offset: u64,
@@ -196,8 +203,7 @@ impl<'a> Frame<'a> {
         read
     }
 
-    /// Reads a frame from its bytes after the length field: all of them, and nothing but a valid
-    /// frame.
+    /// Decodes a frame from its bytes without the length field. Surplus bytes are an error.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut rest = Fields(bytes);
         let frame = match rest.byte()? {
@@ -209,13 +215,13 @@ impl<'a> Frame<'a> {
             5 => Frame::Delete,
             6 => Frame::PutProxy { name: rest.name()?, content: rest.all() },
             7 => Frame::Done,
-            8 => Frame::Failed { text: rest.at_most(LONGEST_TEXT)? },
+            8 => Frame::Failed { text: rest.at_most(MAX_TEXT)? },
             9 => Frame::Sweep,
             10 => Frame::Measure,
             11 => Frame::Needed {
                 needs: Needs { bytes: rest.u64()?, large: rest.u64()?, inodes: rest.u64()? },
             },
-            ALIVE => Frame::Alive,
+            KEEP_ALIVE => Frame::KeepAlive,
             13 => Frame::Taken,
             14 => Frame::Hunted { hunt: rest.hunt()? },
             16 => Frame::Directory { name: rest.name()? },
@@ -237,15 +243,15 @@ impl<'a> Frame<'a> {
                 dropped: rest.dropped()?,
             },
             25 => Frame::Content { size: rest.u64()? },
-            26 => Frame::Left { name: rest.name()? },
-            27 => Frame::Survivor { pid: rest.pid()?, text: rest.at_most(LONGEST_TEXT)? },
-            28 => Frame::Remains { text: rest.at_most(LONGEST_TEXT)? },
+            26 => Frame::DroppedLink { name: rest.name()? },
+            27 => Frame::Survivor { pid: rest.pid()?, text: rest.at_most(MAX_TEXT)? },
+            28 => Frame::Remains { text: rest.at_most(MAX_TEXT)? },
             _ => return Err(Malformed),
         };
         if rest.0.is_empty() { Ok(frame) } else { Err(Malformed) }
     }
 
-    /// The number of the kind on the wire.
+    /// The byte that stands for the kind.
     fn kind(&self) -> u8 {
         match self {
             Frame::Hello { .. } => 0,
@@ -260,7 +266,7 @@ impl<'a> Frame<'a> {
             Frame::Sweep => 9,
             Frame::Measure => 10,
             Frame::Needed { .. } => 11,
-            Frame::Alive => ALIVE,
+            Frame::KeepAlive => KEEP_ALIVE,
             Frame::Taken => 13,
             Frame::Hunted { .. } => 14,
             Frame::Directory { .. } => 16,
@@ -273,16 +279,16 @@ impl<'a> Frame<'a> {
             Frame::Up { .. } => 23,
             Frame::End { .. } => 24,
             Frame::Content { .. } => 25,
-            Frame::Left { .. } => 26,
+            Frame::DroppedLink { .. } => 26,
             Frame::Survivor { .. } => 27,
             Frame::Remains { .. } => 28,
         }
     }
 }
 
-/// Puts the length of the frame that began at `start` in front of it.
+/// Sets the length field of the frame that begins at `start`.
 fn put_length(out: &mut [u8], start: usize) {
-    // No frame is longer than LONGEST, which fits; a longer one would be refused by its receiver.
+    // No valid frame is longer than MAX_LENGTH, which fits. The receiver refuses a longer one.
     let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
@@ -294,7 +300,7 @@ fn put_name(out: &mut Vec<u8>, name: Name<'_>) {
 }
 
 fn put_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend_from_slice(&text[..text.len().min(LONGEST_TEXT)]);
+    out.extend_from_slice(&text[..text.len().min(MAX_TEXT)]);
 }
 
 fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {
@@ -311,7 +317,7 @@ fn put_attributes(out: &mut Vec<u8>, attributes: Attributes) {
     put_time(out, attributes.modified);
 }
 
-/// The fields of a frame that are not read yet.
+/// The fields of a frame that are not decoded yet.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -354,8 +360,8 @@ impl<'a> Fields<'a> {
         Name::new(self.take(length)?).ok_or(Malformed)
     }
 
-    /// Only the attributes that belong to the user cross; never access control lists, capabilities
-    /// or labels.
+    /// Only attributes of the namespace `user` are accepted: no access control lists, capabilities or
+    /// security labels (xattr(7)).
     fn attribute_name(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::from(self.byte()?);
         let name = self.take(length)?;
@@ -363,7 +369,7 @@ impl<'a> Fields<'a> {
     }
 
     fn target(&mut self) -> Result<&'a [u8], Malformed> {
-        let target = self.at_most(LONGEST_TARGET)?;
+        let target = self.at_most(MAX_TARGET)?;
         if target.is_empty() || target.contains(&0) { Err(Malformed) } else { Ok(target) }
     }
 
@@ -403,7 +409,7 @@ impl<'a> Fields<'a> {
         Ok(Hunt {
             processes: self.u64()?,
             rounds: self.u64()?,
-            untold: self.u64()?,
+            unclassified: self.u64()?,
             left: self.u64()?,
             remains: self.u64()?,
             removed: self.u64()?,
@@ -458,14 +464,21 @@ mod tests {
             Frame::Download { links: Links::Drop, except: name(b"x509\xff") },
             Frame::Measure,
             Frame::Needed { needs: Needs { bytes: 1, large: 1 << 50, inodes: 3 } },
-            Frame::Alive,
+            Frame::KeepAlive,
             Frame::Taken,
             Frame::Content { size: 1 << 60 },
-            Frame::Left { name: name(b"gone") },
+            Frame::DroppedLink { name: name(b"gone") },
             Frame::Survivor { pid: Pid::from_raw(1 << 22), text: b"cat: state D" },
             Frame::Remains { text: b"/tmp/x" },
             Frame::Hunted {
-                hunt: Hunt { processes: 1, rounds: 2, untold: 6, left: 3, remains: 4, removed: 5 },
+                hunt: Hunt {
+                    processes: 1,
+                    rounds: 2,
+                    unclassified: 6,
+                    left: 3,
+                    remains: 4,
+                    removed: 5,
+                },
             },
             Frame::Publish,
             Frame::Retire,
@@ -489,15 +502,15 @@ mod tests {
             assert_eq!(bytes[..4], u32::try_from(bytes.len() - 4).unwrap_or(0).to_le_bytes());
             assert_eq!(Frame::decode(&bytes[4..]), Ok(frame));
             for cut in 5..bytes.len() {
-                // A shorter frame is refused, or (where the last field has no fixed length) another
-                // valid one.
+                // A shorter frame is refused, or is another valid one, where the last field has no
+                // fixed length.
                 let _ = Frame::decode(&bytes[4..cut]);
             }
         }
     }
 
     #[test]
-    fn names_that_climb_or_descend_are_refused() {
+    fn names_that_are_not_one_component_are_refused() {
         for bad in [&b""[..], b".", b"..", b"a/b", b"/etc", b"a\0"] {
             let mut bytes = vec![16, u8::try_from(bad.len()).unwrap_or(0)];
             bytes.extend_from_slice(bad);
@@ -509,7 +522,7 @@ mod tests {
     fn values_out_of_bounds_are_refused() {
         let attributes = Attributes { mode: 0o4755, modified: Time { seconds: 0, nanoseconds: 0 } };
         let late = Time { seconds: 0, nanoseconds: 1_000_000_000 };
-        let long = vec![b'x'; LONGEST_TARGET + 1];
+        let long = vec![b'x'; MAX_TARGET + 1];
         for frame in [
             Frame::Up { attributes },
             Frame::Up { attributes: Attributes { mode: 0, modified: late } },

@@ -1,21 +1,21 @@
-//! Ending a transfer before it is done.
+//! Ending a transfer before it is complete.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Whether a transfer is to end: asked now and then while it goes on, and while the other side is
-/// waited for.
+/// Whether a transfer must end. It is checked during the transfer, also while the peer is waited for.
 #[derive(Clone)]
 pub struct Halt(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl Halt {
-    /// The transfer ends once this says so; it must not take long, and may be asked again.
-    pub fn when(is_wanted: impl Fn() -> bool + Send + Sync + 'static) -> Halt {
-        Halt(Arc::new(is_wanted))
+    /// The transfer ends once `is_requested` returns true. The function must return quickly, and may
+    /// be called again.
+    pub fn when(is_requested: impl Fn() -> bool + Send + Sync + 'static) -> Halt {
+        Halt(Arc::new(is_requested))
     }
 
-    /// Whether it is to end.
-    pub fn is_wanted(&self) -> bool {
+    /// Whether the transfer must end.
+    pub(crate) fn is_requested(&self) -> bool {
         (self.0)()
     }
 }

@@ -1,29 +1,32 @@
-//! What crosses between the two identities. Everything read here is hostile until it has been
-//! checked.
+//! What passes between processes of two users: a program of the batch user and the agent, and the
+//! starter and the job wrapper. Everything that is read here is untrusted until it is checked.
 //!
-//! - [`frame`]: the messages between a helper and its agent, and their bytes;
-//! - [`channel`]: sending and receiving them over a socket;
-//! - [`halt`]: ending a transfer before it is done;
-//! - [`tally`]: what both sides say of a tree, and of a hunt;
-//! - [`launch`]: the starter's side of a job's start, as the job wrapper speaks it;
+//! - [`operation`]: the agent's arguments;
+//! - [`frame`]: the messages between a helper and its agent, as bytes;
+//! - `channel`: sending and receiving these messages over a socket;
+//! - `halt`: ending a transfer before it is complete;
+//! - `values`: the values in these messages that describe trees and hunts;
+//! - [`launch`]: the messages between the starter and the job wrapper;
 //! - [`v2`]: the syntax of a job's environment.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
 
-pub mod channel;
+mod channel;
 pub mod frame;
-pub mod halt;
+mod halt;
 pub mod launch;
-pub mod tally;
+pub mod operation;
 pub mod v2;
+mod values;
 
 pub use channel::Channel;
 pub use frame::Frame;
 pub use halt::Halt;
-pub use tally::{Attributes, Dropped, Hunt, Links, Needs, Totals};
+pub use operation::{Operation, RemainsPolicy};
+pub use values::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 
-/// The variable that asks the project's own switcher to end exactly as its payload does, by the
-/// same signal or with the same status, where the caller knows by other means whether the payload
-/// began.
+/// The environment variable that makes the project's switcher, `glexec`, end exactly as its payload
+/// ends: by the same signal, or with the same status. For callers that learn in another way whether
+/// the payload was started.
 pub const EXACT_STATUS: &str = "GLEXEC_EXACT_STATUS";

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-/// Why a text is not an environment.
+/// Why a text is not a valid environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invalid {
     /// A quoted part is not closed.
@@ -20,8 +20,8 @@ pub enum Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The message is short, and the value of a variable may be a secret: the entry is shown
-        // cut.
+        // The message must be short, and the value of a variable may be secret: only the beginning
+        // of the entry is shown.
         let shown = |entry: &[u8]| error::Shown(&entry[..entry.len().min(60)]).to_string();
         match self {
             Invalid::UnbalancedQuote => write!(f, "a single quote is not closed"),
@@ -33,10 +33,10 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Splits a text into entries `NAME=VALUE`, quotes taken away.
+/// Splits a text into entries `NAME=VALUE`, and removes the quotes.
 ///
-/// An entry without `=` that holds `$$` (a macro that the batch system has not filled in) is passed
-/// on as it is; any other is an error, as is one without a name.
+/// An entry without `=` that holds `$$` (a macro that the batch system has not expanded) is kept as
+/// it is. Any other entry without `=` is an error, and so is one without a name.
 pub fn entries(text: &[u8]) -> Result<Vec<Vec<u8>>, Invalid> {
     let mut entries = Vec::new();
     let mut rest = text;
@@ -57,7 +57,7 @@ pub fn entries(text: &[u8]) -> Result<Vec<Vec<u8>>, Invalid> {
 }
 
 /// Writes entries `NAME=VALUE`, of any bytes but NUL, as a text that [`entries`] splits into the
-/// same.
+/// same entries.
 pub fn text(entries: &[Vec<u8>]) -> Vec<u8> {
     let mut text = Vec::new();
     for entry in entries {
@@ -129,8 +129,8 @@ mod tests {
         assert_eq!(entries(b"=x"), Err(Invalid::NoName(b"=x".to_vec())));
     }
 
-    /// Texts as starters send them, in `testdata/v2`: NAME.v2 and NAME.environ, one entry a line,
-    /// or NAME.error.
+    /// Texts as starters send them, in `testdata/v2`: NAME.v2, and what it is read as: NAME.environ,
+    /// with one entry in each line, or NAME.error.
     #[test]
     fn the_samples_are_read_as_a_starter_means_them() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/v2");

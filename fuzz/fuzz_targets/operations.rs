@@ -1,0 +1,18 @@
+//! Any arguments are refused as an operation, or are the only form of one. Bytes that fail belong
+//! into testdata/operations.
+#![no_main]
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+use wire::Operation;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    // Each argument has a NUL behind it; what follows the last NUL is one, too.
+    let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
+    let words: Vec<OsString> =
+        bytes.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
+    if let Ok(operation) = Operation::parse(&words) {
+        assert_eq!(operation.to_args(), words);
+    }
+});
