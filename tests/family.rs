@@ -359,7 +359,7 @@ fn the_callers_own_family_is_refused() {
     let (site, sandbox) = prepared();
     let own = std::process::id().to_string();
     let output = hunt(&site, &["--family"], &sandbox, &own, "KILL").output().unwrap();
-    failed(&output, 1, &[&own, "above the caller"]);
+    failed(&output, 1, &[&own, "one of its ancestors"]);
 }
 
 #[test]

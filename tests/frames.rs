@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 use sys::{process, socket};
-use wire::frame::{CHUNK, LONGEST};
+use wire::frame::{CHUNK, MAX_LENGTH};
 use wire::{Channel, Frame};
 
 /// The system's allocator, which counts: each thread's allocations by themselves, since tests run
@@ -123,7 +123,7 @@ fn every_valid_frame_of_the_corpus_encodes_to_the_same_bytes() {
         assert!(holds(&bytes), "{path:?} is refused");
         kinds.insert(bytes[0]);
     }
-    // All kinds of src/wire/frame.rs; a new one belongs here, too.
+    // All kinds of crates/wire/src/frame.rs; a new one belongs here, too.
     assert!(kinds.into_iter().eq((0..=14).chain(16..=28)), "a kind of frame is not in the corpus");
 }
 
@@ -178,7 +178,7 @@ fn stream(rng: &mut Rng, valid: &[Vec<u8>]) -> Vec<u8> {
         let mut frame = pick(rng, valid).to_vec();
         match rng.u8(..100) {
             0 => frame = [&[18][..], &[0; 8], &vec![7; CHUNK]].concat(),
-            1 => frame.resize(LONGEST + rng.usize(..2), 0),
+            1 => frame.resize(MAX_LENGTH + rng.usize(..2), 0),
             2..10 => mutate(rng, &mut frame, valid),
             _ => {}
         }
@@ -199,14 +199,14 @@ fn expected(mut stream: &[u8]) -> (Vec<Frame<'_>>, ConnectionError) {
             return (frames, ConnectionError::Closed);
         };
         let length = u32::from_le_bytes(*length) as usize;
-        if length > LONGEST {
+        if length > MAX_LENGTH {
             return (frames, ConnectionError::Protocol("a message that is too long"));
         }
         let Some((frame, rest)) = rest.split_at_checked(length) else {
             return (frames, ConnectionError::Closed);
         };
         match Frame::decode(frame) {
-            Ok(Frame::Alive) => {}
+            Ok(Frame::KeepAlive) => {}
             Ok(frame) => frames.push(frame),
             Err(_) => return (frames, ConnectionError::Protocol("a malformed message")),
         }
@@ -257,7 +257,7 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
                 true
             };
             if with_first {
-                let (first, allocated) = allocated(|| channel.first());
+                let (first, allocated) = allocated(|| channel.receive_first());
                 assert!(allocated <= 4_096, "the first reading has allocated {allocated} bytes");
                 let frame = first.map(|(sender, frame)| {
                     assert_eq!(sender.uid, process::user());

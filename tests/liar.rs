@@ -8,7 +8,7 @@ use support::handover::{CLEANUP, SETUP, mode, set_mode};
 use support::lied::{Scene, liar_as};
 use support::{Account, PROXY, failed};
 use sys::{Name, Time};
-use wire::frame::{CHUNK, LONGEST, VERSION};
+use wire::frame::{CHUNK, MAX_LENGTH, VERSION};
 use wire::{Attributes, Dropped, Frame, Links, Needs, Totals};
 
 const ATTRIBUTES: Attributes =
@@ -51,7 +51,7 @@ fn an_agent_that_lies_changes_nothing() {
     let scene = Scene::new();
     for (way, word) in [
         ("another version", "version"),
-        ("no greeting", "no greeting"),
+        ("no greeting", "an unexpected first message"),
         ("wrong totals", "totals"),
         ("the same name twice", "EEXIST"),
         ("a file where a directory was", "EEXIST"),
@@ -103,7 +103,7 @@ fn no_name_leads_out_of_the_copy() {
 #[test]
 fn frames_that_are_too_long_or_none_are_refused_unread() {
     let scene = Scene::new();
-    for length in [LONGEST + 1, 1 << 30, 0x7fff_ffff, 0xffff_ffff] {
+    for length in [MAX_LENGTH + 1, 1 << 30, 0x7fff_ffff, 0xffff_ffff] {
         let bytes = [&u32::try_from(length).unwrap().to_le_bytes()[..], &[18]].concat();
         scene.say(&format!("{length} bytes"), &bytes, "too long");
     }

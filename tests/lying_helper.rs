@@ -217,7 +217,7 @@ fn a_tree_that_is_none_leaves_nothing_beside_the_sandbox() {
         ("a name that climbs", climbing, "malformed"),
         (
             "a link that was left behind",
-            words(&[Frame::Left { name: name(b"planted") }]),
+            words(&[Frame::DroppedLink { name: name(b"planted") }]),
             "out of turn",
         ),
         ("too long a frame", [&words(&[])[..], &[255; 8]].concat(), "too long"),

@@ -568,8 +568,8 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
         let output = call.args(["--", "sh", "-c", script]).output().unwrap();
         assert_eq!((told(&output).as_str(), said(&output).as_str()), ("none\n", ""));
         let seen = text(&calls);
-        for errand in ["serve", "enter", "watch"] {
-            assert!(seen.contains(&format!("{errand}: {secret}\n")), "{seen}");
+        for operation in ["serve", "enter", "watch"] {
+            assert!(seen.contains(&format!("{operation}: {secret}\n")), "{seen}");
         }
         assert!(seen.contains("\nnone\n"), "{seen}");
         assert_eq!(fs::read_dir(pilot.output()).unwrap().count(), 1);

@@ -398,15 +398,16 @@ fn the_agent_does_nothing_as_root() {
     let sandbox = prepared(&site);
     let mut victim = sleeping(Account::job());
     let (path, pid) = (sandbox.to_str().unwrap(), victim.id().to_string());
-    for errand in [
+    for operation in [
         &["serve", path][..],
         &["enter", path, "family", "/bin/true"],
         &["signal", "1", &pid, "9"],
-        &["hunt", "1", &pid, "9", "0", "mark"],
+        &["hunt", "1", &pid, "9", "0", "15", "mark"],
+        &["watch", "1", &pid, "mark"],
         &["hunt-account", "1", "9", "0", "ignore"],
     ] {
         let output = Command::new(program("condor_glexec_agent"))
-            .args(errand)
+            .args(operation)
             .stdin(Stdio::null())
             .output()
             .unwrap();

@@ -19,8 +19,8 @@ use glexec_helpers::cli::{cleanup, kill, pilot, run, setup, update_proxy};
 
 /// The programs that read their few words themselves.
 const TABLES: [&Program; 4] = [
-    &agent::agent_command::PROGRAM,
-    &agent::wrapper_command::PROGRAM,
+    &agent::agent::PROGRAM,
+    &agent::wrapper::PROGRAM,
     &glexec::command::PROGRAM,
     &glexec_sudo::command::PROGRAM,
 ];

@@ -1,4 +1,5 @@
-//! Any bytes are refused as a frame, or are the only encoding of one. Bytes that fail belong into testdata/frames.
+//! All bytes are refused as a frame, or are the only encoding of one. Add bytes that fail to
+//! testdata/frames.
 #![no_main]
 
 #[path = "../../tests/support/canonical.rs"]

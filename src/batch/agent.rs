@@ -1,6 +1,8 @@
-//! Talking with the agent, which runs as the job user behind the switcher.
+//! The helper's side of the protocol with the agent, which runs as the job user behind the
+//! switcher.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,75 +13,83 @@ use tree::beside::Place;
 use tree::build::Built;
 use tree::{self, Builder, Progress, Way};
 use wire::frame::VERSION;
-use wire::{Channel, Dropped, Frame, Links, Needs, Totals};
+use wire::{Channel, Dropped, Frame, Links, Needs, Operation, Totals};
 
 use super::report::Hunted;
 use super::retry::Attempt;
 use super::switcher::{Running, Switcher};
 
-/// How messages name the other side.
-const WHO: &str = "the agent behind the switcher";
+/// How messages name the agent.
+const PEER: &str = "the agent behind the switcher";
 
-/// After a conversation that went well, the switcher need not be waited for longer than this: its
-/// status decides nothing.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long the switcher is waited for once the result is known, which its exit status cannot
+/// change.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A switcher call whose agent has not answered yet.
+/// A call of the switcher whose agent has not sent its first frame yet.
 #[derive(Debug)]
-pub struct Called {
+pub struct AgentCall {
     channel: Channel,
     running: Running,
     sandbox: OsString,
-    kept: Option<OwnedName>,
+    excluded: Option<OwnedName>,
 }
 
-/// An agent that has answered.
+/// An agent that has sent its first frame.
 #[derive(Debug)]
 pub struct Agent {
     channel: Channel,
     running: Running,
-    /// The user that it runs as, as the kernel says: neither root nor the batch user.
+    /// The user that it runs as, from the kernel: neither root nor the batch user.
     pub uid: Uid,
-    /// The number of its process.
+    /// Its process, from the kernel.
     pub pid: Pid,
-    /// What it works on, for messages.
+    /// What it works on, for messages: a sandbox, or a retained proxy.
     sandbox: OsString,
     /// The file that is not handed over with the sandbox.
-    kept: Option<OwnedName>,
+    excluded: Option<OwnedName>,
 }
 
-impl Called {
-    /// Calls the agent for a sandbox.
-    pub fn new(switcher: &Switcher, sandbox: &OsStr) -> Result<Self> {
-        Called::with(switcher, &[OsStr::new("serve"), sandbox], sandbox)
+impl AgentCall {
+    /// Calls the agent to serve a sandbox.
+    pub fn serve(switcher: &Switcher, sandbox: &Path) -> Result<Self> {
+        let operation = Operation::Serve { sandbox: sandbox.to_owned() };
+        AgentCall::start(switcher, &operation, sandbox.as_os_str())
     }
 
-    /// Calls the agent for an errand about `sandbox`.
-    pub fn with(switcher: &Switcher, errand: &[&OsStr], sandbox: &OsStr) -> Result<Self> {
+    /// Calls the agent for an operation. `subject` is what it works on, for messages.
+    pub fn start(switcher: &Switcher, operation: &Operation, subject: &OsStr) -> Result<Self> {
         let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
         socket::receive_credentials(&ours, true)
             .at("prepare the socket for", switcher.program())?;
-        let running = switcher.start(errand.iter().copied(), Stdio::from(theirs))?;
+        let running = switcher.start(operation, Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
-        channel.limit_waiting(switcher.limit()).map_err(broken)?;
-        channel.halt_if(switcher.halt());
-        Ok(Called { channel, running, sandbox: sandbox.to_owned(), kept: switcher.kept() })
+        channel.set_idle_timeout(switcher.limit()).map_err(connection_error)?;
+        channel.set_halt(switcher.halt());
+        let (sandbox, excluded) = (subject.to_owned(), switcher.kept());
+        Ok(AgentCall { channel, running, sandbox, excluded })
     }
 
-    /// Waits for the agent's first word, and checks who it is.
-    pub fn hello(mut self) -> Result<Agent, Attempt> {
-        let Sender { uid, pid } = match self.channel.first() {
+    /// Waits for the agent's first frame, and checks its version and the user that sent it.
+    pub fn wait_for_hello(mut self) -> Result<Agent, Attempt> {
+        let Sender { uid, pid } = match self.channel.receive_first() {
             Ok((sender, Frame::Hello { version: VERSION })) => sender,
             Ok((_, Frame::Hello { version })) => {
                 let why = format!(
-                    "it speaks version {version}, not {VERSION}: helpers and agent must be installed together"
+                    "its protocol has version {version}, not {VERSION}: helpers and agent must be \
+                     installed together"
                 );
                 return Err(Error::refused("condor_glexec_agent", why).into());
             }
-            Ok(_) => return Err(broken(ConnectionError::Protocol("no greeting")).into()),
+            Ok(_) => {
+                return Err(connection_error(ConnectionError::Protocol(
+                    "an unexpected first message",
+                ))
+                .into());
+            }
             Err(cause) => {
-                let error = broken(cause).during("begin to work on", &self.sandbox);
-                return Err(lost(self.channel, self.running, cause, error));
+                let error = connection_error(cause).during("begin to work on", &self.sandbox);
+                return Err(lose_connection(self.channel, self.running, cause, error));
             }
         };
         if uid.is_root() || uid == process::user() {
@@ -96,14 +106,14 @@ impl Called {
             uid,
             pid,
             sandbox: self.sandbox,
-            kept: self.kept,
+            excluded: self.excluded,
         })
     }
 }
 
 impl Agent {
-    /// Has the agent build a copy of the tree below `top`, the sandbox of this place; returns what
-    /// was moved and what was dropped.
+    /// Makes the agent build a copy of the tree below `top`, the sandbox of this place. Returns
+    /// what was transferred and what was dropped.
     pub fn upload(
         &mut self,
         top: Dir,
@@ -112,19 +122,19 @@ impl Agent {
     ) -> Result<(Totals, Dropped)> {
         let device = place.device()?;
         let received = self.request(Frame::Upload).and_then(|()| {
-            let kept = self.kept.as_ref().map(OwnedName::name);
+            let excluded = self.excluded.as_ref().map(OwnedName::name);
             let sent = tree::send(
                 top,
                 &self.sandbox,
-                kept,
+                excluded,
                 (Way::HandOver, device),
                 &mut self.channel,
                 progress,
             );
             match sent {
-                Ok(moved) => self.done().map(|()| moved),
-                Err(Error::Connection { cause, .. }) => Err(self.last_word(cause)),
-                // The agent is told, too: what it has of the copy is of no use.
+                Ok(sent) => self.receive_done().map(|()| sent),
+                Err(Error::Connection { cause, .. }) => Err(self.send_error(cause)),
+                // The agent also learns it, and drops its part of the copy.
                 Err(error) => {
                     let _ = self.channel.send(Frame::Failed { text: error.to_string().as_bytes() });
                     Err(error)
@@ -134,18 +144,18 @@ impl Agent {
         received.map_err(|error| error.during("copy", &self.sandbox))
     }
 
-    /// Has the agent tell what a copy of the sandbox needs.
+    /// Asks the agent what a copy of the sandbox needs.
     pub fn measure(&mut self) -> Result<Needs> {
         let answer = self.request(Frame::Measure).and_then(|()| match self.channel.receive() {
             Ok(Frame::Needed { needs }) => Ok(needs),
-            Ok(Frame::Failed { text }) => Err(told(text)),
+            Ok(Frame::Failed { text }) => Err(agent_error(text)),
             Ok(_) => Err(out_of_turn()),
-            Err(cause) => Err(broken(cause)),
+            Err(cause) => Err(connection_error(cause)),
         });
         answer.map_err(|error| error.during("measure", &self.sandbox))
     }
 
-    /// Has the agent send the sandbox, without the entry `except`, to the builder.
+    /// Makes the agent send the sandbox, without the top-level entry `except`, to the builder.
     pub fn download(
         &mut self,
         links: Links,
@@ -154,161 +164,170 @@ impl Agent {
         progress: Progress<'_>,
     ) -> Result<Built> {
         self.channel.accept_passed(true);
-        let given = self.request(Frame::Download { links, except }).and_then(|()| {
+        let received = self.request(Frame::Download { links, except }).and_then(|()| {
             let built =
                 builder.receive(&mut self.channel, progress).map_err(|error| match error {
-                    Error::Connection { cause, .. } => broken(cause),
-                    Error::Told { text, .. } => Error::Told { who: WHO, text },
+                    Error::Connection { cause, .. } => connection_error(cause),
+                    Error::Told { text, .. } => Error::Told { who: PEER, text },
                     error => error,
                 })?;
             self.channel.accept_passed(false);
-            self.done().map(|()| built)
+            self.receive_done().map(|()| built)
         });
-        given.map_err(|error| error.during("copy", &self.sandbox))
+        received.map_err(|error| error.during("copy", &self.sandbox))
     }
 
-    /// Has the agent name its copy as the sandbox.
+    /// Makes the agent rename its copy to the sandbox's name.
     pub fn publish(&mut self) -> Result<()> {
         self.ask(Frame::Publish)
-            .map_err(|error| error.during("have the copy put in place as", &self.sandbox))
+            .map_err(|error| error.during("put the copy in place as", &self.sandbox))
     }
 
-    /// Has the agent move away what has the sandbox's name.
+    /// Makes the agent move aside what has the sandbox's name.
     pub fn retire(&mut self) -> Result<()> {
         self.ask(Frame::Retire).map_err(|error| {
             error.during("have the job's directory moved away from", &self.sandbox)
         })
     }
 
-    /// Has the agent delete what it moved away.
+    /// Makes the agent delete what it moved aside.
     pub fn delete(&mut self) -> Result<()> {
         self.ask(Frame::Delete).map_err(|error| {
             error.during("have the job's files deleted that were at", &self.sandbox)
         })
     }
 
-    /// Has the agent remove what earlier agents left beside the sandbox.
+    /// Makes the agent delete what earlier agents left beside the sandbox.
     pub fn sweep(&mut self) -> Result<()> {
         self.ask(Frame::Sweep)
             .map_err(|error| error.during("have the leftovers removed beside", &self.sandbox))
     }
 
-    /// Has the agent replace the job's proxy.
+    /// Makes the agent replace the job's proxy.
     pub fn put_proxy(&mut self, name: Name<'_>, content: &[u8]) -> Result<()> {
         let put = self.ask(Frame::PutProxy { name, content });
         put.map_err(|error| error.during("have the proxy replaced in", &self.sandbox))
     }
 
-    /// Hears what became of a hunt that may take so long.
-    pub fn hunted(&mut self, work: Duration) -> Result<Hunted> {
+    /// Receives the result of a hunt, which may take this long.
+    pub fn receive_hunted(&mut self, work: Duration) -> Result<Hunted> {
         let mut hunted = Hunted::default();
-        // All that it says has to come within the time of one answer.
+        // The whole result must arrive within the time of one answer.
         let deadline = self.channel.deadline(work);
         loop {
-            match self.channel.receive_by(deadline).map_err(broken)? {
+            match self.channel.receive_by(deadline).map_err(connection_error)? {
                 Frame::Survivor { pid, text } => {
-                    name(&mut hunted.survivors, (pid, Shown(text).to_string()))?
+                    add_reported(&mut hunted.survivors, (pid, Shown(text).to_string()))?
                 }
-                Frame::Remains { text } => name(&mut hunted.remains, Shown(text).to_string())?,
+                Frame::Remains { text } => {
+                    add_reported(&mut hunted.remains, Shown(text).to_string())?
+                }
                 Frame::Hunted { hunt } => {
                     hunted.hunt = hunt;
                     return Ok(hunted);
                 }
-                Frame::Failed { text } => return Err(told(text)),
+                Frame::Failed { text } => return Err(agent_error(text)),
                 _ => return Err(out_of_turn()),
             }
         }
     }
 
-    /// Tells an agent that watches to end what it watches, and hears what became of that.
-    pub fn end_watched(&mut self) -> Result<Hunted> {
-        self.channel.end_sending().map_err(|cause| self.last_word(cause))?;
-        self.hunted(Duration::ZERO)
+    /// Makes an agent that watches a family kill it, and receives the result.
+    pub fn end_watch(&mut self) -> Result<Hunted> {
+        self.channel.end_sending().map_err(|cause| self.send_error(cause))?;
+        self.receive_hunted(Duration::ZERO)
     }
 
-    /// Ends the conversation after everything went well.
-    pub fn farewell(self) {
+    /// Closes the connection, after success or a failure that the agent knows.
+    pub fn close(self) {
         drop(self.channel);
-        self.running.end_within(FAREWELL);
+        self.running.end_within(EXIT_TIMEOUT);
     }
 
-    /// Ends the conversation after a failure, and tells whether it may pass.
+    /// Closes the connection after a failure, and classifies the failure: whether it may pass.
     pub fn fail(self, error: Error) -> Attempt {
         match error {
-            Error::Connection { with: WHO, cause, .. } => {
-                lost(self.channel, self.running, cause, error)
+            Error::Connection { with: PEER, cause, .. } => {
+                lose_connection(self.channel, self.running, cause, error)
             }
             error => {
-                self.farewell();
+                self.close();
                 Attempt::Hopeless(error)
             }
         }
     }
 
+    /// Sends a request and waits until it is carried out.
     fn ask(&mut self, request: Frame<'_>) -> Result<()> {
-        // A step that is one moment is not left half-way.
-        let halt = self.channel.halt_if(None);
-        let asked = self.request(request).and_then(|()| self.done());
-        self.channel.halt_if(halt);
+        // A short step is not interrupted: its result would be unknown.
+        let halt = self.channel.set_halt(None);
+        let asked = self.request(request).and_then(|()| self.receive_done());
+        self.channel.set_halt(halt);
         asked
     }
 
     fn request(&mut self, request: Frame<'_>) -> Result<()> {
-        self.channel.send(request).map_err(|cause| self.last_word(cause))
+        self.channel.send(request).map_err(|cause| self.send_error(cause))
     }
 
-    fn done(&mut self) -> Result<()> {
-        match self.channel.receive().map_err(broken)? {
+    fn receive_done(&mut self) -> Result<()> {
+        match self.channel.receive().map_err(connection_error)? {
             Frame::Done => Ok(()),
-            Frame::Failed { text } => Err(told(text)),
+            Frame::Failed { text } => Err(agent_error(text)),
             _ => Err(out_of_turn()),
         }
     }
 
-    /// Why sending failed: an agent that has closed the connection may have said so before.
-    fn last_word(&mut self, cause: ConnectionError) -> Error {
+    /// Why sending failed: an agent that has closed the connection may have sent the reason before.
+    fn send_error(&mut self, cause: ConnectionError) -> Error {
         if cause == ConnectionError::Closed {
             if let Ok(Frame::Failed { text }) = self.channel.receive() {
-                return told(text);
+                return agent_error(text);
             }
         }
-        broken(cause)
+        connection_error(cause)
     }
 }
 
-/// What becomes of a call whose connection is lost: the switcher's status tells, if it ends.
-fn lost(channel: Channel, running: Running, cause: ConnectionError, error: Error) -> Attempt {
-    // Nobody but the agent may end the agent: a closed socket is what it goes by.
+/// Ends a call whose connection has failed. The switcher's exit status, if it ends, classifies the
+/// failure.
+fn lose_connection(
+    channel: Channel,
+    running: Running,
+    cause: ConnectionError,
+    error: Error,
+) -> Attempt {
+    // The batch user cannot signal the agent. It ends when the socket is closed.
     drop(channel);
     match cause {
         ConnectionError::Closed => running.end().attempt(Some(error)),
         ConnectionError::Halted => {
-            // It deletes what it had begun.
-            running.end_within(FAREWELL);
+            // Meanwhile the agent deletes its part of a copy.
+            running.end_within(EXIT_TIMEOUT);
             Attempt::Hopeless(error)
         }
         _ => Attempt::Hopeless(error),
     }
 }
 
-/// Keeps what the agent names, as long as that is within reason.
-fn name<T>(names: &mut Vec<T>, one: T) -> Result<()> {
-    const MOST: usize = 20;
-    if names.len() == MOST {
-        return Err(broken(ConnectionError::Protocol("more names than anybody reads")));
+/// Adds an entry that the agent reports. Their number is bounded.
+fn add_reported<T>(entries: &mut Vec<T>, entry: T) -> Result<()> {
+    const MAX: usize = 20;
+    if entries.len() == MAX {
+        return Err(connection_error(ConnectionError::Protocol("too many report entries")));
     }
-    names.push(one);
+    entries.push(entry);
     Ok(())
 }
 
-fn broken(cause: ConnectionError) -> Error {
-    Error::connection(WHO, cause)
+fn connection_error(cause: ConnectionError) -> Error {
+    Error::connection(PEER, cause)
 }
 
 fn out_of_turn() -> Error {
-    broken(ConnectionError::Protocol("an answer out of turn"))
+    connection_error(ConnectionError::Protocol("an answer out of turn"))
 }
 
-fn told(text: &[u8]) -> Error {
-    Error::Told { who: WHO, text: text.to_vec() }
+fn agent_error(text: &[u8]) -> Error {
+    Error::Told { who: PEER, text: text.to_vec() }
 }

@@ -21,8 +21,8 @@ use tree::build::Built;
 use tree::{self, Builder, Progress};
 use wire::Links;
 
-use super::agent::{Agent, Called};
-use super::kill::{self, Target};
+use super::agent::{Agent, AgentCall};
+use super::kill::{self, Scope};
 use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
@@ -78,14 +78,16 @@ pub fn cleanup(
         end(policy.ends, sandbox, switcher, patience, report);
     }
     let call = |report: &mut Report<'_>| {
-        retrying(patience, report, |_| Called::new(switcher, sandbox.path().as_os_str())?.hello())
+        retrying(patience, report, |_| {
+            AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()
+        })
     };
     // That nobody can be called to sweep is no reason not to bring the files back.
     let call_to_sweep = |report: &mut Report<'_>| {
         if sandbox.others_left_something() {
             if let Ok(mut agent) = call(report) {
                 sweep_others(sandbox, &mut agent, report);
-                agent.farewell();
+                agent.close();
             }
         }
     };
@@ -167,17 +169,23 @@ fn end(
     patience: Patience,
     report: &mut Report<'_>,
 ) {
-    let target = match ends {
+    let scope = match ends {
         Ends::Nothing => return,
-        Ends::Family => Target::Sandbox,
-        Ends::Account => Target::Account,
+        Ends::Family => Scope::Sandbox,
+        Ends::Account => Scope::Account,
     };
-    let order = kill::Order { target, signal: SIGKILL, grace: 0, asks: SIGTERM, clean: false };
+    let order = kill::KillRequest {
+        scope,
+        signal: SIGKILL,
+        grace: 0,
+        soft_kill_signal: SIGTERM,
+        clean: false,
+    };
     let is_theirs = match ends {
         Ends::Account => retrying(patience, report, |_| {
-            let agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+            let agent = AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()?;
             let checked = check_owner(sandbox, agent.uid);
-            agent.farewell();
+            agent.close();
             checked
         }),
         Ends::Nothing | Ends::Family => Ok(()),
@@ -212,7 +220,7 @@ fn bring_back(
     let proxy = sandbox.read_proxy(&retained, &sandbox.retained_path())?;
     let kept = sandbox.make_retained(&proxy)?;
     let brought_back = retrying(patience, report, |report| {
-        let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+        let mut agent = AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()?;
         check_owner(sandbox, agent.uid)?;
         let received = sandbox.empty_retained(&retained).and_then(|left| {
             space::check(sandbox, &sandbox.place, &mut agent, Agent::measure)?;
@@ -313,7 +321,7 @@ pub fn bring_elsewhere<'a>(
     sandbox.secure_proxy(&sandbox.open_retained()?)?;
     let device = sandbox.place.device()?;
     let (agent, name, built) = retrying(patience, report, |report| {
-        let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+        let mut agent = AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()?;
         check_owner(sandbox, agent.uid)?;
         let received = space::check(sandbox, to, &mut agent, Agent::measure).and_then(|()| {
             let (name, top) = to.create_dir()?;
@@ -340,7 +348,7 @@ impl Elsewhere<'_> {
     /// Removes the sandbox, of which the copy has its name by now.
     pub fn finish(mut self, sandbox: &Sandbox) -> Result<()> {
         let removed = self.agent.retire().and_then(|()| self.agent.delete());
-        self.agent.farewell();
+        self.agent.close();
         removed.and_then(|()| sandbox.remove_retained()).map(|()| sandbox.sweep_all())
     }
 }
@@ -356,7 +364,7 @@ fn complete(sandbox: &Sandbox, mut agent: Agent, report: &mut Report<'_>) -> Res
     })?;
     sandbox.retained_to_sandbox()?;
     let deleted = agent.delete();
-    agent.farewell();
+    agent.close();
     // The files are back. That something of the job user's is beside them is no failure.
     if let Err(error) = deleted {
         report.notice(&format!(
@@ -392,12 +400,12 @@ fn sweep_beside(sandbox: &Sandbox, switcher: &Switcher, report: &mut Report<'_>)
     }
     for owner in owners {
         let switcher = switcher.clone().for_user(owner);
-        let called = Called::new(&switcher, sandbox.path().as_os_str());
-        if let Ok(mut agent) = called.map_err(Attempt::from).and_then(Called::hello) {
+        let called = AgentCall::serve(&switcher, &sandbox.path());
+        if let Ok(mut agent) = called.map_err(Attempt::from).and_then(AgentCall::wait_for_hello) {
             if agent.uid == owner {
                 sweep_others(sandbox, &mut agent, report);
             }
-            agent.farewell();
+            agent.close();
         }
     }
     let _ = sandbox.remove_retained();

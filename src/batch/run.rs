@@ -7,6 +7,7 @@ use std::path::Path;
 
 use error::{Error, Result};
 use sys::{Errno, namespace, process, signal};
+use wire::Operation;
 
 use super::sandbox::Sandbox;
 use super::switcher::Switcher;
@@ -49,14 +50,12 @@ pub fn run(
     wrapper: &OsStr,
     arguments: &[OsString],
 ) -> Failure {
-    let family = match family(sandbox, wrapper) {
-        Ok(family) => family,
+    let mark = match family(sandbox, wrapper) {
+        Ok(mark) => mark,
         Err(error) => return Failure::BadInput(error),
     };
-    let path = sandbox.path();
-    let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper];
-    let command =
-        switcher.command(fixed.into_iter().chain(arguments.iter().map(OsString::as_os_str)));
+    let (path, wrapper, arguments) = (sandbox.path(), wrapper.into(), arguments.to_vec());
+    let command = switcher.command(&Operation::Enter { sandbox: path, mark, wrapper, arguments });
     signal::die_of_broken_pipes();
     // The job does not outlive its starter. The kernel forgets this when a set-user-ID program such
     // as sudo is executed (prctl(2), PR_SET_PDEATHSIG); the project's own switcher ends all

@@ -23,7 +23,7 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, Kind, OwnedName, Uid, file, process};
 use wire::{Dropped, Totals};
 
-use super::agent::{Agent, Called};
+use super::agent::{Agent, AgentCall};
 use super::report::Report;
 use super::retry::{Attempt, Failure, Patience, retrying};
 use super::sandbox::{Found, MARK, Retained, Sandbox};
@@ -113,7 +113,7 @@ fn copy(
     dir: &Dir,
     report: &mut Report<'_>,
 ) -> Result<(Agent, (Totals, Dropped)), Attempt> {
-    let mut agent = Called::new(switcher, sandbox.path().as_os_str())?.hello()?;
+    let mut agent = AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()?;
     let top = || dir.try_clone().at("open", sandbox.path());
     let room = space::check(sandbox, &sandbox.place, &mut agent, |_| {
         tree::measure(top()?, sandbox.path().as_os_str(), &mut || ())
@@ -133,14 +133,14 @@ fn sweep_others(sandbox: &Sandbox, switcher: &Switcher) {
     if sandbox.others_left_something() {
         if let Some(mut agent) = call_once(sandbox, switcher) {
             let _ = agent.sweep();
-            agent.farewell();
+            agent.close();
         }
     }
 }
 
 /// An agent for what is good to have done, and no failure if it is not.
 fn call_once(sandbox: &Sandbox, switcher: &Switcher) -> Option<Agent> {
-    Called::new(switcher, sandbox.path().as_os_str()).ok()?.hello().ok()
+    AgentCall::serve(switcher, &sandbox.path()).ok()?.wait_for_hello().ok()
 }
 
 /// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name that R had,
@@ -167,7 +167,7 @@ fn hand_over(
         moved.and_then(|()| agent.publish()).and_then(|()| check_published(sandbox, agent.uid));
     let done = published.and_then(|()| commit(sandbox, dir, proxy));
     let uid = agent.uid;
-    agent.farewell();
+    agent.close();
     let Err(error) = done else { return Ok(()) };
     // First of all it is to be the data again.
     let unmarked = if mode == MARK { mode & 0o700 } else { mode };
@@ -260,7 +260,7 @@ fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: Uid) -> Resu
                     // is.
                     let _ = agent.retire();
                 }
-                agent.farewell();
+                agent.close();
             }
         });
     }

@@ -1,11 +1,11 @@
 //! Calling the identity switcher: `<glexec> <absolute command> [argument…]`, with the credential in
 //! its environment.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use error::{Context as _, Error, Result, Shown};
 use sys::proc::Variable;
 use sys::process::{End, Inherited};
 use sys::{Errno, OwnedName, Pid, Uid, fd, proc, process, signal};
-use wire::{EXACT_STATUS, Halt};
+use wire::{EXACT_STATUS, Halt, Operation};
 
 use super::identity::request_of;
 use super::retry::Attempt;
@@ -111,7 +111,7 @@ impl Switcher {
         Switcher { user: Some(user), ..self }
     }
 
-    /// The same for errands that take no time: an agent that was stopped does not keep its caller
+    /// The same for operations that take no time: an agent that was stopped does not keep its caller
     /// for long.
     #[must_use]
     pub fn hasty(&self) -> Self {
@@ -148,16 +148,20 @@ impl Switcher {
     /// words tell.
     pub fn is_monitored_by(&self, pid: Pid) -> bool {
         let sandbox = sandbox_of_credential(&self.credential);
-        let call =
-            [self.agent.as_os_str(), OsStr::new("enter"), sandbox.as_os_str()].map(OsStr::as_bytes);
-        proc::is_named_sudo(pid) && proc::words(pid).windows(call.len()).any(|words| words == call)
+        let words: Vec<OsString> = proc::words(pid).into_iter().map(OsString::from_vec).collect();
+        let Some(agent) = words.iter().position(|word| **word == *self.agent) else { return false };
+        let enters_sandbox = match Operation::parse(&words[agent + 1..]) {
+            Ok(Operation::Enter { sandbox: entered, .. }) => entered == sandbox,
+            _ => false,
+        };
+        enters_sandbox && proc::is_named_sudo(pid)
     }
 
-    /// A call of the switcher for an errand of the agent's; to be made from a directory that every
-    /// user can be in.
-    pub fn command<'a>(&self, errand: impl IntoIterator<Item = &'a OsStr>) -> Command {
+    /// A call of the switcher for an operation of the agent. The working directory must be one that
+    /// every user can enter.
+    pub fn command(&self, operation: &Operation) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg(&self.agent).args(errand);
+        command.arg(&self.agent).args(operation.to_args());
         command.env(CREDENTIAL, &self.credential);
         // Otherwise gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");
@@ -177,15 +181,15 @@ impl Switcher {
 
     /// Starts a call that is killed when this process ends, with `input` as descriptor 0, in a
     /// session of its own. The caller waits for it.
-    pub fn start_bound<'a>(
+    pub fn start_bound(
         &self,
-        errand: impl IntoIterator<Item = &'a OsStr>,
+        operation: &Operation,
         input: OwnedFd,
         inherited: Inherited,
     ) -> Result<Bound> {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
-        let mut command = self.command(errand);
+        let mut command = self.command(operation);
         // The payload is not to know of its caller's, whatever the switcher lets through.
         command.env_remove("X509_USER_PROXY");
         // The project's own switcher then ends as the payload does; whether that began is told on
@@ -201,14 +205,10 @@ impl Switcher {
 
     /// Starts a call. The switcher gets `input` as its descriptor 0 and a pipe of ours as 1 and 2:
     /// nothing of the caller's.
-    pub fn start<'a>(
-        &self,
-        errand: impl IntoIterator<Item = &'a OsStr>,
-        input: Stdio,
-    ) -> Result<Running> {
+    pub fn start(&self, operation: &Operation, input: Stdio) -> Result<Running> {
         let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
-        let mut command = self.command(errand);
+        let mut command = self.command(operation);
         if self.is_apart {
             command.process_group(0);
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use error::{Context as _, Error, Result};
 use sys::{Dir, Errno, Name};
 
-use super::agent::Called;
+use super::agent::AgentCall;
 use super::credential::read_credential;
 use super::retry::Attempt;
 use super::sandbox::{Found, Retained, Sandbox};
@@ -119,8 +119,8 @@ fn replace_jobs(
             "the job has no directory of that name any more",
         ));
     };
-    let called = Called::new(switcher, sandbox.path().as_os_str())?;
-    let mut agent = called.hello().map_err(Attempt::error)?;
+    let call = AgentCall::serve(switcher, &sandbox.path())?;
+    let mut agent = call.wait_for_hello().map_err(Attempt::error)?;
     if agent.uid != owner {
         let why = format!(
             "it belongs to uid {owner}, but the switcher runs commands as uid {}",
@@ -130,7 +130,7 @@ fn replace_jobs(
     }
     match agent.put_proxy(sandbox.proxy.name(), content) {
         Ok(()) => {
-            agent.farewell();
+            agent.close();
             Ok(())
         }
         Err(error) => Err(agent.fail(error).error()),

@@ -16,7 +16,7 @@ use wire::Hunt;
 
 use super::Exit;
 use crate::batch::identity::request_of;
-use crate::batch::kill::{self, Order, Target};
+use crate::batch::kill::{self, KillRequest, Scope};
 use crate::batch::report::Hunted;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Report};
@@ -99,20 +99,20 @@ fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
     report.about = sandbox_of_credential(&proxy);
     report.request = proxy.parent().and_then(request_of);
     let switcher = Switcher::new(glexec, proxy.clone(), super::idle_limit()?)?;
-    match order.target {
-        Target::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
+    match order.scope {
+        Scope::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
             // Of a family that was ended for another of its processes, there is nobody left to call
             // the switcher for.
-            kill::refuse_what_is_known(pid, &switcher).map_err(Failure::Hopeless)?;
+            kill::check_process(pid, &switcher).map_err(Failure::Hopeless)?;
             kill::kill(
                 &switcher,
                 &proxy,
-                Order { target: Target::Family(pid), ..order },
+                KillRequest { scope: Scope::Family(pid), ..order },
                 patience,
                 report,
             )?;
         }
-        Target::Process(_) => kill::kill(&switcher, &proxy, order, patience, report)?,
+        Scope::Process(_) => kill::kill(&switcher, &proxy, order, patience, report)?,
         _ => {
             let killed = kill::kill(&switcher, &proxy, order, patience, report);
             if let Some(hunted) = &report.hunted {
@@ -129,27 +129,28 @@ fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
 }
 
 /// What the options ask for.
-fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<Order> {
+fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<KillRequest> {
     let [family, sandbox, account, clean, json] =
         ["family", "sandbox", "account", "clean", "json"].map(|name| matches.get_flag(name));
-    let target = match (family, sandbox, account, pid == "-") {
-        (true, ..) => Target::Family(process(pid)?),
-        (_, true, _, true) => Target::Sandbox,
-        (_, _, true, true) => Target::Account,
+    let scope = match (family, sandbox, account, pid == "-") {
+        (true, ..) => Scope::Family(process(pid)?),
+        (_, true, _, true) => Scope::Sandbox,
+        (_, _, true, true) => Scope::Account,
         (_, true, ..) | (_, _, true, _) => {
             bail!("<pid> is - with --sandbox and --account: '{}'", Shown::os(pid))
         }
-        _ => Target::Process(process(pid)?),
+        _ => Scope::Process(process(pid)?),
     };
     let grace: Option<&OsString> = matches.get_one("grace");
     let grace = grace.map(|text| super::number("SECONDS", text)).transpose()?;
-    if matches!(target, Target::Process(_)) && (grace.is_some() || json) {
+    if matches!(scope, Scope::Process(_)) && (grace.is_some() || json) {
         bail!("--grace and --json go with --family, --sandbox or --account");
     }
     if signal != SIGKILL && (grace.is_some() || clean) {
         bail!("--grace and --clean go with the signal KILL");
     }
-    Ok(Order { target, signal, grace: grace.unwrap_or(0), asks: SIGTERM, clean })
+    let grace = grace.unwrap_or(0);
+    Ok(KillRequest { scope, signal, grace, soft_kill_signal: SIGTERM, clean })
 }
 
 fn plain_means_family() -> anyhow::Result<bool> {
@@ -164,7 +165,7 @@ fn plain_means_family() -> anyhow::Result<bool> {
 /// The report, for people.
 fn line(hunted: &Hunted) -> String {
     let Hunted { signal: number, account, hunt, remains, .. } = hunted;
-    let Hunt { processes, rounds, untold, left, remains: found, removed } = hunt;
+    let Hunt { processes, rounds, unclassified, left, remains: found, removed } = hunt;
     let did = match *number {
         SIGKILL => "killed".to_owned(),
         SIGSTOP => "stopped".to_owned(),
@@ -175,8 +176,8 @@ fn line(hunted: &Hunted) -> String {
     let (processes, rounds) =
         (counted(*processes, "process", "es"), counted(*rounds, "round", "s"));
     let mut line = format!("{did} {processes} of {whose} in {rounds}; {left} left");
-    if *untold > 0 {
-        let target = counted(*untold, "process", "es");
+    if *unclassified > 0 {
+        let target = counted(*unclassified, "process", "es");
         line += &format!("; {target} of the account did not tell whether they belong to it");
     }
     if *account && *found > 0 {
@@ -194,12 +195,12 @@ fn counted(number: u64, what: &str, more: &str) -> String {
 /// The report, for programs; also a part of the log.
 pub fn json(hunted: &Hunted) -> Value {
     let Hunted { signal: number, account, hunt, survivors, remains } = hunted;
-    let Hunt { processes, rounds, untold, left, remains: found, removed } = hunt;
+    let Hunt { processes, rounds, unclassified, left, remains: found, removed } = hunt;
     let survivors: Vec<Value> =
         survivors.iter().map(|(pid, text)| json!({ "pid": pid.as_raw(), "why": text })).collect();
     let mut line = json!({
         "signal": signal::name(*number), "whose": if *account { "account" } else { "family" },
-        "processes": processes, "rounds": rounds, "untold": untold, "left": left, "some_left": survivors,
+        "processes": processes, "rounds": rounds, "unclassified": unclassified, "left": left, "some_left": survivors,
     });
     if *account {
         line["remains"] = json!({ "found": found, "removed": removed, "some": remains });

@@ -46,7 +46,7 @@ fn name(frame: Frame<'_>) -> Option<Name<'_>> {
         | Frame::File { name, .. }
         | Frame::Symlink { name, .. }
         | Frame::Link { name, .. }
-        | Frame::Left { name } => Some(name),
+        | Frame::DroppedLink { name } => Some(name),
         _ => None,
     }
 }

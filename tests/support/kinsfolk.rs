@@ -266,11 +266,11 @@ pub fn marked_with(sandbox: &Path) -> Vec<u32> {
     pids.filter(marked).collect()
 }
 
-/// The agents on this errand, and the switchers that lead to them, that have this path among their
+/// The agents with this operation, and the switchers that lead to them, that have this path among their
 /// words.
-pub fn agents(errand: &str, path: &Path) -> Vec<u32> {
-    let (errand, path) =
-        (format!("condor_glexec_agent\0{errand}\0"), format!("{}\0", path.display()));
+pub fn agents(operation: &str, path: &Path) -> Vec<u32> {
+    let (operation, path) =
+        (format!("condor_glexec_agent\0{operation}\0"), format!("{}\0", path.display()));
     let pids = fs::read_dir("/proc")
         .unwrap()
         .flatten()
@@ -278,7 +278,7 @@ pub fn agents(errand: &str, path: &Path) -> Vec<u32> {
     let is = |pid: &u32| {
         let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let words = String::from_utf8_lossy(&words);
-        words.contains(&errand) && words.contains(&path) && is_alive(*pid)
+        words.contains(&operation) && words.contains(&path) && is_alive(*pid)
     };
     pids.filter(is).collect()
 }

@@ -91,7 +91,7 @@ impl Pilot {
         assert!(self.site.entries().is_empty(), "{what}: {:?}", self.site.entries());
     }
 
-    /// A switcher that does something before each call of the real one. The agent's errand is `$2`.
+    /// A switcher that does something before each call of the real one. The agent's operation is `$2`.
     pub fn switcher_that(&self, first: &str) -> PathBuf {
         self.site
             .script("switcher", &format!("{first}\nexec {} \"$@\"", self.site.switcher().display()))

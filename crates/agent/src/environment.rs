@@ -2,24 +2,26 @@
 
 use std::collections::HashMap;
 
-/// The variable that marks every process of a sandbox's family; see
-/// [`crate::batch::identity::family_of`].
-pub const FAMILY: &str = "_GLEXEC_HELPERS_FAMILY";
+/// The variable that holds the mark: the path of the sandbox's retained directory. All processes of
+/// a family inherit it.
+pub(crate) const MARK: &str = "_GLEXEC_HELPERS_FAMILY";
 
-/// Variables of a starter that are its secrets and no business of a job.
+/// The beginning of the names of variables that hold the starter's secrets. A job does not get
+/// them.
 const PRIVATE: &[u8] = b"CONDOR_PRIVATE_";
 
-/// Joins what the switcher gave the wrapper with what the starter sent, entries `NAME=VALUE` each:
-/// the starter's values win, and the last of two equal names. The starter's secrets are dropped.
-/// The family mark is the wrapper's own, never the starter's, and comes last. Entries without `=`
-/// (macros that were not filled in) are passed on as they are.
-pub fn join(given: Vec<Vec<u8>>, sent: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    let marks = |entry: &Vec<u8>| name(entry) == FAMILY.as_bytes();
-    let mark = given.iter().find(|entry| marks(entry)).cloned();
+/// The job's environment: the wrapper's own, and the entries `NAME=VALUE` that the starter sent.
+/// The last entry of a name overrides earlier ones, and the starter's entries override the
+/// wrapper's. The starter's secrets are dropped. The mark is taken from the wrapper's environment
+/// only, and comes last. Entries without `=` (macros that the batch system has not expanded) are
+/// kept as they are.
+pub(crate) fn join(own: Vec<Vec<u8>>, sent: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let is_mark = |entry: &Vec<u8>| name(entry) == MARK.as_bytes();
+    let mark = own.iter().find(|entry| is_mark(entry)).cloned();
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
-    let mut joined: Vec<Vec<u8>> = Vec::with_capacity(given.len() + sent.len() + 1);
-    for entry in given.into_iter().chain(sent) {
-        if name(&entry).starts_with(PRIVATE) || marks(&entry) {
+    let mut joined: Vec<Vec<u8>> = Vec::with_capacity(own.len() + sent.len() + 1);
+    for entry in own.into_iter().chain(sent) {
+        if name(&entry).starts_with(PRIVATE) || is_mark(&entry) {
             continue;
         }
         match places.get(name(&entry)) {
@@ -34,7 +36,7 @@ pub fn join(given: Vec<Vec<u8>>, sent: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     joined
 }
 
-/// What stands before the first `=`; all of it where there is none.
+/// The part before the first `=`. All of the entry if there is none.
 fn name(entry: &[u8]) -> &[u8] {
     entry.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
@@ -43,9 +45,9 @@ fn name(entry: &[u8]) -> &[u8] {
 mod tests {
     use super::join;
 
-    fn joined(given: &[&str], sent: &[&str]) -> Vec<String> {
+    fn joined(own: &[&str], sent: &[&str]) -> Vec<String> {
         let bytes = |list: &[&str]| list.iter().map(|entry| entry.as_bytes().to_vec()).collect();
-        join(bytes(given), bytes(sent))
+        join(bytes(own), bytes(sent))
             .into_iter()
             .map(|entry| String::from_utf8_lossy(&entry).into_owned())
             .collect()
@@ -72,9 +74,9 @@ mod tests {
 
     #[test]
     fn the_family_mark_is_last_and_the_wrappers_own() {
-        let given = ["_GLEXEC_HELPERS_FAMILY=real", "A=1"];
+        let own = ["_GLEXEC_HELPERS_FAMILY=real", "A=1"];
         assert_eq!(
-            joined(&given, &["_GLEXEC_HELPERS_FAMILY=fake", "B=2"]),
+            joined(&own, &["_GLEXEC_HELPERS_FAMILY=fake", "B=2"]),
             ["A=1", "B=2", "_GLEXEC_HELPERS_FAMILY=real"]
         );
         assert_eq!(joined(&[], &["_GLEXEC_HELPERS_FAMILY=fake"]), [""; 0]);

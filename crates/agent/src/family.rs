@@ -1,12 +1,13 @@
-//! Who belongs to a family: the processes that were started for a job, however far they have gone.
+//! Which processes belong to a family, that is, were started for a job.
 //!
-//! They are found by three signs. Descent: a child of a member is a member. Session and process
-//! group: so is who is in one whose leader is a member (credentials(7)). The mark: so is who was
-//! started with the family's mark in its environment, which survives fork, setsid and adoption. A
-//! process that wants to get away can lose all three; one that was merely forgotten does not.
+//! There are three criteria. Descent: a child of a member is a member. Session and process group: a
+//! process is a member if the leader of its session or group is one (credentials(7)). Mark: a
+//! process is a member if it was started with the family's mark in its environment, which survives
+//! fork, setsid and adoption by another parent. A process can evade all three on purpose, but not
+//! by accident.
 //!
-//! What is read of a process may be out of date a moment later, and its number another's. So each
-//! that is found to be a member is held by a pidfd, and only if it is then still the process that
+//! What is read about a process may be out of date a moment later, and its pid may be another
+//! process's. So each member is held by a pidfd, after a check that it still is the process that
 //! was found.
 
 use std::collections::{HashMap, HashSet};
@@ -19,84 +20,84 @@ use error::{Context as _, Error, Result, Shown};
 use sys::proc::{self, Entry, Variable};
 use sys::{Errno, Pid, process, signal};
 
-use super::environment::FAMILY;
+use super::environment::MARK;
 
-/// Whose processes are looked for.
+/// Which processes are looked for.
 #[derive(Debug)]
-pub enum Target<'a> {
+pub(crate) enum Selector<'a> {
     /// Those of one job.
     Family {
-        /// A process of it, or one above it that the switcher left there. It may be gone.
+        /// A process of the job, or one above it that the switcher left there. It may be gone.
         root: Option<Pid>,
-        /// The value of its mark.
+        /// The job's mark.
         mark: &'a OsStr,
     },
-    /// All of this user.
+    /// All processes of this user.
     Account,
 }
 
-/// The processes that have been found so far.
+/// The members that are found so far.
 #[derive(Debug)]
-pub struct Family {
+pub(crate) struct Family {
     root: Option<Pid>,
-    /// When the root was started, if it lived at the beginning: who has its number and was started
-    /// at another time is another process.
+    /// When the root was started, if it existed at the beginning. A process with its pid that was
+    /// started at another time is another process.
     root_started: Option<u64>,
-    /// The value of the mark; none if every process of this user is a member.
+    /// The mark. None if every process of this user is a member.
     mark: Option<Vec<u8>>,
-    /// This process and those above it, which are nobody's prey.
-    spared: HashSet<Pid>,
-    /// Those above the root: target they lead is not of the family for that.
+    /// This process and its ancestors, which are never members.
+    excluded: HashSet<Pid>,
+    /// The ancestors of the root. The sessions and groups that they lead do not count.
     above_root: HashSet<Pid>,
     members: HashMap<Pid, Member>,
-    /// The numbers of members that have ended.
+    /// The pids of members that have ended.
     ended: HashSet<Pid>,
-    /// The numbers of those, living or ended, that lead a session or group with somebody in it.
-    /// Such a number is not used again before nobody is left in there.
+    /// The pids of members, also of ended ones, that lead a session or group that still has
+    /// processes. The kernel does not use such a pid again before the session or group is empty.
     leaders: HashSet<Pid>,
-    /// How many of this user's processes do not tell, as of the last look, whether they carry the
-    /// mark.
-    untold: usize,
-    strangers: HashMap<Pid, OwnedFd>,
-    /// What an earlier look has read of processes that are not this user's; of parts of the kernel
-    /// nothing. A machine has many, and little of them counts: who their parents are.
+    /// How many of this user's processes did not show in the last scan whether they have the mark.
+    unclassified: usize,
+    /// Other users' processes that descend from members.
+    foreign_descendants: HashMap<Pid, OwnedFd>,
+    /// What an earlier scan has read about processes that are not this user's; nothing about kernel
+    /// threads. There may be many of them, and only their parents matter.
     foreign: HashMap<Pid, Option<Entry>>,
 }
 
 /// A process of the family that this user may signal.
 #[derive(Debug)]
-pub struct Member {
-    /// Stands for this very process.
-    pub held: OwnedFd,
-    /// What it was when it was found.
+pub(crate) struct Member {
+    /// The pidfd of the process.
+    pub(crate) held: OwnedFd,
+    /// Its state when it was found.
     found: Entry,
 }
 
-/// What one look has found.
+/// The result of one scan.
 #[derive(Debug)]
-pub struct Look {
-    /// Members that no look had found before.
-    pub new: Vec<Pid>,
-    /// Whether there was room to hold all of them: else there may be more.
-    pub complete: bool,
+pub(crate) struct Scan {
+    /// Members that no earlier scan has found.
+    pub(crate) new: Vec<Pid>,
+    /// Whether there were enough descriptors to hold all of them. If not, there may be more.
+    pub(crate) complete: bool,
 }
 
-/// The processes that are not members yet, by their numbers.
-type Seen = HashMap<Pid, Entry>;
+/// The processes that are not yet members, by their pids.
+type Processes = HashMap<Pid, Entry>;
 
 impl Family {
-    /// Nobody has been found yet. A root with the mark of another job is refused: its number has
-    /// been used again.
-    pub fn new(target: &Target<'_>) -> Result<Self> {
+    /// A family without members. A root with the mark of another job is refused: its pid has been
+    /// used again.
+    pub(crate) fn new(selector: &Selector<'_>) -> Result<Self> {
         let own = process::getpid();
-        let spared: HashSet<Pid> = process::ancestors(own).into_iter().chain([own]).collect();
-        let (root, mark) = match target {
-            Target::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
-            Target::Account => (None, None),
+        let excluded: HashSet<Pid> = process::ancestors(own).into_iter().chain([own]).collect();
+        let (root, mark) = match selector {
+            Selector::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
+            Selector::Account => (None, None),
         };
         if let (Some(root), Some(mark)) = (root, &mark) {
             let shown = format!("process {root}");
-            let other = proc::variable(root, FAMILY).at("read the environment of", &shown)?;
+            let other = proc::variable(root, MARK).at("read the environment of", &shown)?;
             match other {
                 Variable::Is(other) if other != *mark => {
                     return Err(Error::refused(
@@ -109,65 +110,60 @@ impl Family {
         }
         let root_started = root.and_then(|root| Some(proc::entry(root).ok()??.started));
         let above_root = root.map(process::ancestors).unwrap_or_default().into_iter().collect();
-        let (members, ended, strangers, foreign) = Default::default();
-        // One that is gone may have led a session that somebody is still in.
+        let (members, ended, foreign_descendants, foreign) = Default::default();
+        // A root that is gone may have led a session that still has processes.
         let leaders = root.into_iter().filter(|_| root_started.is_none()).collect();
         Ok(Family {
             root,
             root_started,
             mark,
-            spared,
+            excluded,
             above_root,
             members,
             ended,
             leaders,
-            untold: 0,
-            strangers,
+            unclassified: 0,
+            foreign_descendants,
             foreign,
         })
     }
 
-    /// The processes above this one.
-    pub fn spared(&self) -> impl Iterator<Item = Pid> {
-        self.spared.iter().copied()
-    }
-
-    /// The members that have not been seen to end.
-    pub fn members(&self) -> &HashMap<Pid, Member> {
+    /// The members that are not known to have ended.
+    pub(crate) fn members(&self) -> &HashMap<Pid, Member> {
         &self.members
     }
 
-    /// A member has ended.
-    pub fn bury(&mut self, pid: Pid) {
+    /// Removes a member that has ended.
+    pub(crate) fn remove_ended(&mut self, pid: Pid) {
         if self.members.remove(&pid).is_some() {
             self.ended.insert(pid);
         }
     }
 
-    /// A member has become somebody that this user may not signal.
-    pub fn lose(&mut self, pid: Pid) {
-        self.strangers.extend(self.members.remove(&pid).map(|member| (pid, member.held)));
+    /// Removes a member that now runs as another user, so that this user may not signal it.
+    pub(crate) fn remove_foreign(&mut self, pid: Pid) {
+        self.foreign_descendants.extend(self.members.remove(&pid).map(|member| (pid, member.held)));
     }
 
-    /// How many of this user's processes do not tell whether they carry the mark.
-    pub fn untold(&self) -> usize {
-        self.untold
+    /// How many of this user's processes do not show whether they have the mark.
+    pub(crate) fn unclassified(&self) -> usize {
+        self.unclassified
     }
 
-    /// Those who descend from members but are not this user's, and live.
-    pub fn strangers(&self) -> impl Iterator<Item = Pid> {
-        let lives = |held: &OwnedFd| signal::send(held, 0) != Err(Errno::ESRCH);
-        self.strangers.iter().filter(move |(_, held)| lives(held)).map(|(pid, _)| *pid)
+    /// Other users' processes that descend from members, and have not ended.
+    pub(crate) fn foreign_descendants(&self) -> impl Iterator<Item = Pid> {
+        let exists = |held: &OwnedFd| signal::send(held, 0) != Err(Errno::ESRCH);
+        self.foreign_descendants.iter().filter(move |(_, held)| exists(held)).map(|(pid, _)| *pid)
     }
 
-    /// Looks through all processes.
-    pub fn look(&mut self) -> Result<Look> {
-        let seen = self.see()?;
+    /// Scans all processes of the machine for new members.
+    pub(crate) fn scan(&mut self) -> Result<Scan> {
+        let seen = self.read_processes()?;
         let found = match self.mark.clone() {
             Some(mark) => self.relatives(&seen, &mark)?,
-            None => seen.keys().copied().filter(|pid| !self.spared.contains(pid)).collect(),
+            None => seen.keys().copied().filter(|pid| !self.excluded.contains(pid)).collect(),
         };
-        let strangers: Vec<Pid> = found
+        let foreign: Vec<Pid> = found
             .iter()
             .copied()
             .filter(|pid| self.descends_from_member(*pid, &seen, &found))
@@ -180,8 +176,8 @@ impl Family {
                     self.members.insert(pid, Member { held, found: *entry });
                     new.push(pid);
                 }
-                Ok(Some(held)) if strangers.contains(&pid) => {
-                    drop(self.strangers.insert(pid, held))
+                Ok(Some(held)) if foreign.contains(&pid) => {
+                    drop(self.foreign_descendants.insert(pid, held))
                 }
                 Ok(_) => {}
                 Err(Errno::EMFILE | Errno::ENFILE) => complete = false,
@@ -191,15 +187,15 @@ impl Family {
             }
         }
         if !complete {
-            // Room for what has to be opened meanwhile.
+            // Leaves one descriptor for the files that must be opened meanwhile.
             new.pop().and_then(|pid| self.members.remove(&pid));
         }
-        Ok(Look { new, complete })
+        Ok(Scan { new, complete })
     }
 
-    /// Reads what the kernel shows of all processes but the members.
-    fn see(&mut self) -> Result<Seen> {
-        let mut seen = Seen::new();
+    /// Reads what /proc shows of all processes except the members.
+    fn read_processes(&mut self) -> Result<Processes> {
+        let mut seen = Processes::new();
         let mut foreign = HashMap::new();
         for pid in proc::numbers().at("read the directory", "/proc")? {
             if self.members.contains_key(&pid) {
@@ -223,10 +219,10 @@ impl Family {
         Ok(seen)
     }
 
-    /// The numbers of all processes that belong to the family, whoever they are.
-    fn relatives(&mut self, seen: &Seen, mark: &[u8]) -> Result<HashSet<Pid>> {
-        // Nobody in there any more: from now on the number may be anybody's. And a living process
-        // with a dead member's is another one.
+    /// The pids of all processes that belong to the family, of all users.
+    fn relatives(&mut self, seen: &Processes, mark: &[u8]) -> Result<HashSet<Pid>> {
+        // The pid of a leader may be used again once its session and group are empty. A process
+        // that has not ended, but the pid of an ended member, is another one.
         let members = self.members.values().map(|member| &member.found);
         let led: HashSet<Pid> =
             seen.values().chain(members).flat_map(|entry| [entry.session, entry.group]).collect();
@@ -235,7 +231,7 @@ impl Family {
         };
         self.leaders.retain(|pid| led.contains(pid) && !reused(pid));
 
-        // Target each number stands above, in one of the three ways.
+        // The processes below each pid: its children, and those in its session and in its group.
         let [mut children, mut session, mut group] =
             [(); 3].map(|()| HashMap::<Pid, Vec<Pid>>::new());
         for (pid, entry) in seen {
@@ -247,7 +243,7 @@ impl Family {
         let add = |first: Vec<Pid>, found: &mut HashSet<Pid>| {
             let mut waiting = first;
             while let Some(pid) = waiting.pop() {
-                if self.spared.contains(&pid) || !found.insert(pid) {
+                if self.excluded.contains(&pid) || !found.insert(pid) {
                     continue;
                 }
                 waiting.extend(children.get(&pid).into_iter().flatten());
@@ -261,37 +257,37 @@ impl Family {
             self.root.filter(|root| seen.get(root).map(|entry| entry.started) == self.root_started);
         let living = root.iter().filter(|root| seen.contains_key(root)).chain(self.members.keys());
         add(living.chain(&self.leaders).copied().collect(), &mut found);
-        let mut untold = Vec::new();
+        let mut unclassified = Vec::new();
         for (pid, entry) in seen {
             if !found.contains(pid) && !entry.has_ended() && is_own(*pid) {
-                let variable = proc::variable(*pid, FAMILY);
+                let variable = proc::variable(*pid, MARK);
                 match variable
                     .at_entry("read the environment of", || format!("process {pid}").into())?
                 {
                     Variable::Is(value) if value == mark => add(vec![*pid], &mut found),
-                    Variable::Untold => untold.push(*pid),
+                    Variable::Untold => unclassified.push(*pid),
                     _ => {}
                 }
             }
         }
-        // An agent is on an errand of its own, and shows nothing.
+        // Other agents of this user are not part of a job. Their environment is not readable.
         let agent = proc::name(process::getpid());
         let is_job = |pid: &Pid| {
-            !found.contains(pid) && !self.spared.contains(pid) && proc::name(*pid) != agent
+            !found.contains(pid) && !self.excluded.contains(pid) && proc::name(*pid) != agent
         };
-        self.untold = untold.into_iter().filter(is_job).count();
+        self.unclassified = unclassified.into_iter().filter(is_job).count();
         self.leaders.extend(found.iter().filter(|pid| led.contains(pid)));
         Ok(found)
     }
 
-    /// Whether a process of the family that is another user's has a member above it: what is above
-    /// all members is the switcher's.
-    fn descends_from_member(&self, pid: Pid, seen: &Seen, found: &HashSet<Pid>) -> bool {
+    /// Whether a process of the family that is another user's has a member as an ancestor. One that
+    /// has none is the switcher's.
+    fn descends_from_member(&self, pid: Pid, seen: &Processes, found: &HashSet<Pid>) -> bool {
         if is_own(pid) {
             return false;
         }
         let mut above = pid;
-        // Read over a while, the parents may form a ring.
+        // The parents were not all read at the same time, and may form a cycle.
         for _ in 0..seen.len() {
             let Some(parent) = seen.get(&above).map(|entry| entry.parent) else { return false };
             if self.members.contains_key(&parent) || found.contains(&parent) && is_own(parent) {
@@ -303,12 +299,12 @@ impl Family {
     }
 }
 
-/// Whether the process of this number is this user's: the kernel's own word (kill(2)).
-pub fn is_own(pid: Pid) -> bool {
+/// Whether the process is this user's, as far as the kernel lets this user signal it (kill(2)).
+pub(crate) fn is_own(pid: Pid) -> bool {
     signal::send_by_number(pid, 0).is_ok()
 }
 
-/// Holds a process that was found; none if it has ended, or its number is another's by now.
+/// Holds a process that was found. None if it has ended, or if its pid is another process's.
 fn hold(pid: Pid, found: &Entry) -> sys::Result<Option<OwnedFd>> {
     let held = match process::open(pid) {
         Err(Errno::ESRCH) => return Ok(None),

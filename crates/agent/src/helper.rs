@@ -1,12 +1,12 @@
-//! The socket on descriptor 0, behind which is the helper that called.
+//! The socket on descriptor 0, which leads to the helper that called this agent.
 
 use error::{ConnectionError, Context as _, Error, Result};
 use sys::{fd, socket};
 use wire::frame::VERSION;
 use wire::{Channel, Frame};
 
-/// Takes the helper's socket. To be called once.
-pub fn take_socket() -> Result<Channel> {
+/// Takes the helper's socket off descriptor 0. May be called once.
+pub(crate) fn take_socket() -> Result<Channel> {
     let socket = fd::take_standard_input().at("use", "descriptor 0")?;
     if !socket::is_local_stream(&socket) {
         let why = "it is not the helper's socket: the switcher does not pass it on \
@@ -16,18 +16,26 @@ pub fn take_socket() -> Result<Channel> {
     Ok(Channel::new(socket))
 }
 
-/// Says the first word. The kernel tells the helper who says it.
-pub fn greet(channel: &mut Channel) -> Result<()> {
-    channel.send(Frame::Hello { version: VERSION }).map_err(broken)
+/// Sends the first frame. The kernel adds which process sends it.
+pub(crate) fn send_hello(channel: &mut Channel) -> Result<()> {
+    channel.send(Frame::Hello { version: VERSION }).map_err(connection_error)
 }
 
-/// Tells the helper why it has failed, if it still listens: who hears it on the socket need not
-/// hear it again through the switcher.
-pub fn give_up(channel: &mut Channel, error: Error) -> Result<()> {
+/// Sends the reason of a failure to the helper. Returns it if the helper does not receive it: then
+/// it goes to standard error instead.
+pub(crate) fn send_failure(channel: &mut Channel, error: Error) -> Result<()> {
     channel.send(Frame::Failed { text: error.to_string().as_bytes() }).map_err(|_| error)
 }
 
-/// The conversation broke.
-pub fn broken(cause: ConnectionError) -> Error {
+/// A function that a long task calls now and then, so that the helper does not drop this agent as
+/// idle. The task notices a helper that is gone only at its end.
+pub(crate) fn keep_alive(channel: &mut Channel) -> impl FnMut() {
+    || {
+        let _ = channel.keep_alive();
+    }
+}
+
+/// The failure that a failed connection is.
+pub(crate) fn connection_error(cause: ConnectionError) -> Error {
     Error::connection("the helper", cause)
 }

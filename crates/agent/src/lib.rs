@@ -1,34 +1,43 @@
-//! What runs as the job user, behind the switcher. It never has the batch user's rights, and knows
-//! that the batch user trusts nothing it says.
+//! The two programs that run as the job user, behind the switcher. They never have the batch user's
+//! rights. The batch user's programs trust nothing that they say.
 //!
-//! - [`agent_command`], [`operations`]: the one program that the helpers call through the switcher;
-//! - [`serve`]: the operation for a sandbox: receive it, give it back, replace its proxy;
-//! - [`enter`]: the operation that puts the wrapper into the sandbox;
-//! - [`kill`]: the operations that send signals: to one process, or to a whole family;
-//! - [`hunt`]: how a signal gets to every member of a family;
-//! - [`watch`]: the operation that ends a family when its pilot is gone;
-//! - [`family`]: who the members are;
-//! - [`remains`]: what an account leaves behind;
-//! - [`monitor`]: what to do below a sudo that stays;
-//! - [`helper`]: the socket to the helper;
-//! - [`wrapper_command`], [`wrapper`]: the job wrapper, which turns the starter's words into the
-//!   job's start;
-//! - [`environment`]: the job's environment.
+//! `condor_glexec_agent`, the one program that the batch user's programs call through the switcher:
+//!
+//! - [`agent`]: its command line; it carries out one operation ([`wire::Operation`]):
+//! - `serve`: answer the requests about one sandbox;
+//! - `enter`: make the sandbox the working directory, and become the job wrapper;
+//! - `signal`: send a signal to one process;
+//! - `hunt`: send a signal to a family, or to all processes of the account;
+//! - `watch`: kill a family when its pilot is gone.
+//!
+//! What these are made of:
+//!
+//! - `helper`: the socket to the calling program;
+//! - `family`: which processes belong to a family;
+//! - `hunter`: how a signal gets to each of them;
+//! - `remains`: what an account without processes leaves behind;
+//! - `monitor`: the case that sudo stays above the agent.
+//!
+//! `condor_glexec_job_wrapper`, which becomes the job:
+//!
+//! - [`wrapper`]: its command line;
+//! - `job`: the messages from the starter, and the execution of the job;
+//! - `environment`: the job's environment.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
 
-pub mod agent_command;
-pub mod enter;
-pub mod environment;
-pub mod family;
-pub mod helper;
-pub mod hunt;
-pub mod kill;
-pub mod monitor;
-pub mod operations;
-pub mod remains;
-pub mod serve;
-pub mod watch;
+pub mod agent;
+mod enter;
+mod environment;
+mod family;
+mod helper;
+mod hunt;
+mod hunter;
+mod job;
+mod monitor;
+mod remains;
+mod serve;
+mod signal;
+mod watch;
 pub mod wrapper;
-pub mod wrapper_command;

@@ -1,76 +1,72 @@
-//! What an account leaves behind when all its processes have ended: files at the places where
-//! everybody may create some, and objects of System V IPC.
+//! What an account leaves behind when all its processes have ended: files in the directories where
+//! every user may create files, and System V IPC objects.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use sys::{Dir, Kind, OwnedName, Uid, ipc, process};
 use tree::{self, beside};
+use wire::RemainsPolicy;
 
-/// Where every user may create files, and nobody else removes them. /dev/shm is the shared memory
-/// of POSIX (shm_overview(7)).
-const PLACES: [&str; 2] = ["/tmp", "/dev/shm"];
+/// The directories where every user may create files that no other user removes. /dev/shm holds
+/// POSIX shared memory (shm_overview(7)).
+const DIRECTORIES: [&str; 2] = ["/tmp", "/dev/shm"];
 
-/// What is to become of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remains {
-    /// It is not looked for.
-    Ignored,
-    /// It is named.
-    Named,
-    /// It is removed, and named.
-    Removed,
-}
-
-/// What has been found.
+/// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
-    /// Paths and objects; behind those that could not be removed, why.
-    pub names: Vec<String>,
-    /// How many are gone.
-    pub removed: u64,
+pub(crate) struct Remains {
+    /// Paths and objects. For those that could not be removed: the error.
+    pub(crate) names: Vec<String>,
+    /// How many were removed.
+    pub(crate) removed: u64,
 }
 
-/// Looks for what this user has left, and removes it if that is wanted; but for the sandboxes of
-/// the caller's. Of a directory all that is in it counts as one. `beat` is called now and then.
-pub fn look_after(remains: Remains, caller: Uid, beat: &mut dyn FnMut()) -> Found {
-    let mut found = Found::default();
-    if remains == Remains::Ignored {
+/// Looks for what this user has left, and removes it if `policy` says so. Sandboxes of the calling
+/// user are not touched. A directory with its content counts as one. `keep_alive` is called now and
+/// then.
+pub(crate) fn look_after(
+    policy: RemainsPolicy,
+    caller: Uid,
+    keep_alive: &mut dyn FnMut(),
+) -> Remains {
+    let mut found = Remains::default();
+    if policy == RemainsPolicy::Ignore {
         return found;
     }
-    let mut look_after =
-        |mut name: String, remove: &mut dyn FnMut() -> std::result::Result<(), String>| {
-            match (remains == Remains::Removed).then(remove) {
-                Some(Ok(())) => found.removed += 1,
-                Some(Err(why)) => name = why,
-                None => {}
-            }
-            found.names.push(name);
-        };
-    for place in PLACES.map(Path::new) {
-        // One that is missing, or that this user may not read, holds nothing that can be found.
-        let Ok(dir) = Dir::open(place) else { continue };
+    let mut add = |mut name: String,
+                   remove: &mut dyn FnMut() -> std::result::Result<(), String>| {
+        match (policy == RemainsPolicy::Remove).then(remove) {
+            Some(Ok(())) => found.removed += 1,
+            Some(Err(why)) => name = why,
+            None => {}
+        }
+        found.names.push(name);
+    };
+    for path in DIRECTORIES.map(Path::new) {
+        // Nothing can be found in one that is missing, or that this user may not read.
+        let Ok(dir) = Dir::open(path) else { continue };
         for name in own_entries(&dir, process::user(), caller) {
-            let path = place.join(name.name().os());
-            look_after(path.to_string_lossy().into_owned(), &mut || {
-                tree::remove_with(&dir, name.name(), place, beat).map_err(|error| error.to_string())
+            let shown = path.join(name.name().os()).to_string_lossy().into_owned();
+            add(shown, &mut || {
+                tree::remove_with(&dir, name.name(), path, keep_alive)
+                    .map_err(|error| error.to_string())
             });
         }
     }
     for object in ipc::objects_of(process::user()) {
-        look_after(object.to_string(), &mut || {
+        add(object.to_string(), &mut || {
             object.remove().map_err(|cause| format!("cannot remove {object}: {cause}"))
         });
     }
     found
 }
 
-/// The entries of a directory that are this user's, but no sandbox of the caller's and nothing that
-/// is made beside one: that is a job's data.
+/// The entries of a directory that are this user's. Not the caller's sandboxes, nor what is made
+/// beside a sandbox: these are jobs' data.
 fn own_entries(dir: &Dir, user: Uid, caller: Uid) -> Vec<OwnedName> {
     let sandboxes = sandboxes_of(dir, caller);
     let mut own = Vec::new();
-    // What can't be read can't be named.
+    // What cannot be read is not reported.
     let _ = dir.for_each(|name, _| {
         if dir.stat(name).is_ok_and(|stat| stat.uid() == user)
             && !sandboxes.contains(beside::sandbox_name(name.bytes()))
@@ -82,9 +78,9 @@ fn own_entries(dir: &Dir, user: Uid, caller: Uid) -> Vec<OwnedName> {
     own
 }
 
-/// The names of the sandboxes for which the caller keeps a credential or data: in a directory of
-/// its own, whose name is made from theirs. Anybody may make a directory of such a name; that of
-/// somebody else says nothing.
+/// The names of the sandboxes for which the caller has a retained directory, or a temporary one
+/// with data. Their names derive from the sandbox's. Any user can make a directory of such a name:
+/// those of other users than the caller do not count.
 fn sandboxes_of(dir: &Dir, caller: Uid) -> HashSet<Vec<u8>> {
     let mut sandboxes = HashSet::new();
     let _ = dir.for_each(|name, _| {

@@ -1,5 +1,5 @@
-//! The errand for a sandbox: the helper asks over the socket on descriptor 0, one request after the
-//! other.
+//! The operation `serve`: answers the helper's requests about one sandbox, which come one after the
+//! other over the socket on descriptor 0.
 
 use std::path::Path;
 
@@ -11,37 +11,37 @@ use wire::{Channel, Frame, Links};
 
 use super::helper;
 
-/// Serves one connection, until the helper closes it. What was made and not yet published, or moved
-/// out of the way and not yet deleted, is deleted then: the helper has a complete copy at those
-/// moments.
-pub fn serve(sandbox: &Path) -> Result<()> {
-    // With fewer a tree is walked more slowly, or not at all.
+/// Serves one connection until the helper closes it. Then a copy that is not published, and a
+/// sandbox that was moved aside and is not yet deleted, are deleted: the helper has another
+/// complete copy at these moments.
+pub(crate) fn serve(sandbox: &Path) -> Result<()> {
+    // With fewer descriptors a walk through the tree is slower, or fails.
     let _ = fd::raise_limit();
     process::create_privately();
     signal::survive_file_size_limit();
     let mut channel = helper::take_socket()?;
-    // The helper sends its tree without waiting for an answer.
+    // The helper sends its tree, with descriptors, without waiting for an answer.
     channel.accept_passed(true);
-    helper::greet(&mut channel)?;
+    helper::send_hello(&mut channel)?;
     let place = match Place::find(sandbox) {
         Ok(place) => place,
-        Err(error) => return helper::give_up(&mut channel, error),
+        Err(error) => return helper::send_failure(&mut channel, error),
     };
-    let mut server = Server { place: &place, aside: None, unheard: None };
-    let served = server.requests(&mut channel);
-    let deleted = server.take_back().and_then(|()| server.delete(&mut || ()));
+    let mut server = Server { place: &place, aside: None, unacknowledged: None };
+    let served = server.serve_requests(&mut channel);
+    let deleted = server.undo_unacknowledged().and_then(|()| server.delete(&mut || ()));
     match served {
         Err(Error::Connection { cause: ConnectionError::Closed, .. }) => deleted,
-        Err(error) => helper::give_up(&mut channel, error),
+        Err(error) => helper::send_failure(&mut channel, error),
         Ok(never) => match never {},
     }
 }
 
-/// A request with what it brings, taken off the channel.
+/// A request with its arguments, independent of the channel's buffer.
 enum Request {
-    Receive,
+    Upload,
     Measure,
-    Give(Links, OwnedName),
+    Download(Links, OwnedName),
     Publish,
     Retire,
     Delete,
@@ -51,32 +51,31 @@ enum Request {
 
 struct Server<'a> {
     place: &'a Place,
-    /// The name beside the sandbox of a copy that is not published, or of what was moved out of
-    /// the way.
+    /// The temporary name, beside the sandbox, of a copy that is not published, or of a sandbox
+    /// that was moved aside.
     aside: Option<OwnedName>,
-    /// What was done last to the sandbox's name, until the helper has heard of it. One that does
-    /// not hear has given this agent up, or is long gone, and the sandbox may be another job's
-    /// by now.
-    unheard: Option<PendingRename>,
+    /// The last rename, until its answer is sent. A helper that does not receive the answer has
+    /// dropped this agent, or is gone, and the sandbox's name may be another job's.
+    unacknowledged: Option<PendingRename>,
 }
 
-/// What an agent does to the sandbox's name.
+/// A rename that the helper may not know of.
 #[derive(Clone, Copy)]
 enum PendingRename {
-    /// It named its copy, of this device and inode.
+    /// The copy, with this device and inode, got the sandbox's name.
     Published((u64, u64)),
-    /// It moved the sandbox out of the way.
+    /// The sandbox was moved aside.
     Retired,
 }
 
 impl Server<'_> {
     /// Carries out requests until one fails or the helper is gone.
-    fn requests(&mut self, channel: &mut Channel) -> Result<std::convert::Infallible> {
+    fn serve_requests(&mut self, channel: &mut Channel) -> Result<std::convert::Infallible> {
         loop {
-            let request = match channel.receive().map_err(helper::broken)? {
-                Frame::Upload => Request::Receive,
+            let request = match channel.receive().map_err(helper::connection_error)? {
+                Frame::Upload => Request::Upload,
                 Frame::Measure => Request::Measure,
-                Frame::Download { links, except } => Request::Give(links, except.into()),
+                Frame::Download { links, except } => Request::Download(links, except.into()),
                 Frame::Publish => Request::Publish,
                 Frame::Retire => Request::Retire,
                 Frame::Delete => Request::Delete,
@@ -85,44 +84,39 @@ impl Server<'_> {
                 }
                 Frame::Sweep => Request::Sweep,
                 _ => {
-                    return Err(helper::broken(ConnectionError::Protocol("a request out of turn")));
+                    return Err(helper::connection_error(ConnectionError::Protocol(
+                        "a request out of turn",
+                    )));
                 }
             };
-            // One that was held up for so long that its helper has given it up must not begin any
-            // more: the sandbox may be another job's by now.
+            // A helper that dropped this agent while it was suspended has closed the connection.
+            // Its requests must not begin any more: the sandbox's name may be another job's.
             if matches!(request, Request::Publish | Request::Retire) && channel.is_closed() {
-                return Err(helper::broken(ConnectionError::Closed));
+                return Err(helper::connection_error(ConnectionError::Closed));
             }
             match request {
-                Request::Receive => self.receive(channel)?,
+                Request::Upload => self.receive_tree(channel)?,
                 Request::Measure => {
                     let path = self.place.path_of(self.name());
-                    let needs =
-                        tree::measure(self.sandbox()?, path.as_os_str(), &mut beat(channel))?;
-                    channel.send(Frame::Needed { needs }).map_err(helper::broken)?;
+                    let needs = tree::measure(
+                        self.sandbox()?,
+                        path.as_os_str(),
+                        &mut helper::keep_alive(channel),
+                    )?;
+                    channel.send(Frame::Needed { needs }).map_err(helper::connection_error)?;
                     continue;
                 }
-                Request::Give(links, except) => {
-                    let path = self.place.path_of(self.name());
-                    let way = (Way::BringBack(links), self.place.device()?);
-                    let sandbox = self.sandbox()?;
-                    tree::send(
-                        sandbox,
-                        path.as_os_str(),
-                        Some(except.name()),
-                        way,
-                        channel,
-                        &mut |_| (),
-                    )?;
-                }
+                Request::Download(links, except) => self.send_tree(links, &except, channel)?,
                 Request::Publish => self.publish()?,
                 Request::Retire => self.retire()?,
-                Request::Delete => self.delete(&mut beat(channel))?,
+                Request::Delete => self.delete(&mut helper::keep_alive(channel))?,
                 Request::PutProxy(name, content) => self.put_proxy(name.name(), &content)?,
-                Request::Sweep => self.place.sweep(process::user(), &mut beat(channel)),
+                Request::Sweep => {
+                    self.place.sweep(process::user(), &mut helper::keep_alive(channel))
+                }
             }
-            channel.send(Frame::Done).map_err(helper::broken)?;
-            self.unheard = None;
+            channel.send(Frame::Done).map_err(helper::connection_error)?;
+            self.unacknowledged = None;
         }
     }
 
@@ -144,12 +138,20 @@ impl Server<'_> {
         }
     }
 
-    /// Builds a copy of the tree that follows, beside the sandbox.
-    fn receive(&mut self, channel: &mut Channel) -> Result<()> {
+    /// Sends the sandbox, without the top-level entry `except`.
+    fn send_tree(&self, links: Links, except: &OwnedName, channel: &mut Channel) -> Result<()> {
+        let path = self.place.path_of(self.name());
+        let way = (Way::BringBack(links), self.place.device()?);
+        let (sandbox, except) = (self.sandbox()?, Some(except.name()));
+        tree::send(sandbox, path.as_os_str(), except, way, channel, &mut |_| ()).map(drop)
+    }
+
+    /// Builds a copy of the tree whose records follow, beside the sandbox.
+    fn receive_tree(&mut self, channel: &mut Channel) -> Result<()> {
         if self.aside.is_some() {
-            return Err(helper::broken(ConnectionError::Protocol("a second copy")));
+            return Err(helper::connection_error(ConnectionError::Protocol("a second copy")));
         }
-        self.place.sweep(process::user(), &mut beat(channel));
+        self.place.sweep(process::user(), &mut helper::keep_alive(channel));
         let (name, top) = self.place.create_dir()?;
         let name = self.aside.insert(name);
         let mut builder = Builder::new(top, self.place, name.name(), Links::Keep)?;
@@ -157,12 +159,11 @@ impl Server<'_> {
         builder.finish(built.attributes)
     }
 
-    /// Names the copy as the sandbox, if nobody has taken the name.
+    /// Renames the copy to the sandbox's name, which must be free.
     fn publish(&mut self) -> Result<()> {
-        let aside = self
-            .aside
-            .clone()
-            .ok_or_else(|| helper::broken(ConnectionError::Protocol("nothing to publish")))?;
+        let aside = self.aside.clone().ok_or_else(|| {
+            helper::connection_error(ConnectionError::Protocol("nothing to publish"))
+        })?;
         let copy = self
             .place
             .parent
@@ -170,14 +171,14 @@ impl Server<'_> {
             .at("examine the copy at", self.place.path_of(aside.name()))?;
         let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
         named.at("put the copy in place as", self.place.path_of(self.name()))?;
-        (self.aside, self.unheard) = (None, Some(PendingRename::Published(copy.identity())));
+        (self.aside, self.unacknowledged) = (None, Some(PendingRename::Published(copy.identity())));
         Ok(())
     }
 
-    /// Moves whatever has the sandbox's name out of the way.
+    /// Moves what has the sandbox's name aside: renames it to a temporary name.
     fn retire(&mut self) -> Result<()> {
         if self.aside.is_some() {
-            return Err(helper::broken(ConnectionError::Protocol(
+            return Err(helper::connection_error(ConnectionError::Protocol(
                 "two things to move out of the way",
             )));
         }
@@ -185,15 +186,15 @@ impl Server<'_> {
         let moved = self.place.parent.rename(self.name(), aside.name(), Rename::NoReplace);
         moved.at("move out of the way", self.place.path_of(self.name()))?;
         self.aside = Some(aside);
-        self.unheard = Some(PendingRename::Retired);
+        self.unacknowledged = Some(PendingRename::Retired);
         Ok(())
     }
 
-    /// Undoes what the helper has not heard of.
-    fn take_back(&mut self) -> Result<()> {
+    /// Undoes a rename whose answer was not sent.
+    fn undo_unacknowledged(&mut self) -> Result<()> {
         let path = self.place.path_of(self.name());
-        match (self.unheard.take(), self.aside.take()) {
-            // If somebody has the name by now, the next agent sweeps what was moved.
+        match (self.unacknowledged.take(), self.aside.take()) {
+            // If the name is taken meanwhile, the next agent deletes what was moved aside.
             (Some(PendingRename::Retired), Some(aside)) => {
                 let named = self.place.parent.rename(aside.name(), self.name(), Rename::NoReplace);
                 named.at("put back", path)
@@ -213,27 +214,19 @@ impl Server<'_> {
         }
     }
 
-    /// Deletes what is beside the sandbox.
-    fn delete(&mut self, beat: &mut dyn FnMut()) -> Result<()> {
+    /// Deletes what has the temporary name.
+    fn delete(&mut self, keep_alive: &mut dyn FnMut()) -> Result<()> {
         match self.aside.take() {
             Some(aside) => {
-                tree::remove_with(&self.place.parent, aside.name(), &self.place.path, beat)
+                tree::remove_with(&self.place.parent, aside.name(), &self.place.path, keep_alive)
             }
             None => Ok(()),
         }
     }
 
-    /// Replaces the job's proxy: written beside the sandbox, renamed into it. A link under that
-    /// name is replaced, not followed.
+    /// Replaces the job's proxy: writes it beside the sandbox and renames it into the sandbox. A
+    /// link of that name is replaced, not followed.
     fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
         self.place.replace(&self.sandbox()?, &self.place.path_of(self.name()), name, content)
-    }
-}
-
-/// Tells the helper now and then that a long task is still being worked on. A helper that is gone
-/// is noticed at its end.
-fn beat(channel: &mut Channel) -> impl FnMut() {
-    || {
-        let _ = channel.keep_alive();
     }
 }

@@ -1,42 +1,47 @@
-//! The errand that ends a family when its pilot is gone: it waits for the end of file on the
-//! pilot's socket, which the kernel sees to, however the pilot has ended.
+//! The operation `watch`: kills a family when its pilot is gone.
 //!
-//! A job can kill or stop this process where both are one account's. The pilot notices at the end
-//! of the payload; but who kills both leaves that job running. Below the project's own switcher
-//! that cannot be: there the payload ends with the switcher's process, and that with the pilot.
+//! It waits for the end of file on the pilot's socket: the kernel closes the socket however the
+//! pilot ends.
+//!
+//! A job that runs as the same user can kill or stop this process. The pilot notices that when the
+//! payload ends; but if the pilot is killed before, the job goes on. Below the project's switcher
+//! that cannot happen: there the payload ends with the switcher's process, and the switcher's
+//! process ends with the pilot.
 
 use std::ffi::OsStr;
 use std::time::Duration;
 
 use error::Result;
 use sys::{Pid, proc, signal};
+use wire::RemainsPolicy;
 
-use super::family::Target;
-use super::remains::Remains;
-use super::{helper, hunt, kill};
+use super::family::Selector;
+use super::hunter::{self, HuntRequest};
+use super::{helper, hunt};
 
-/// Waits, and then kills the family of this mark, which the process `root` was started to lead.
-/// Tells a pilot that is still there what became of them.
-pub fn watch(root: Pid, mark: &OsStr) -> Result<()> {
+/// Waits, and then kills the family with this mark, whose first process is `root`. Reports the
+/// result to a pilot that still exists.
+pub(crate) fn watch(root: Pid, mark: &OsStr) -> Result<()> {
     let mut channel = helper::take_socket()?;
     let started = |pid: Pid| proc::entry(pid).ok().flatten().map(|entry| entry.started);
     let root_started = started(root);
-    helper::greet(&mut channel)?;
-    // Whatever it says, nothing was asked for but its end.
+    helper::send_hello(&mut channel)?;
+    // A pilot sends nothing before it closes its end. Anything else ends the wait as well.
     let _ = channel.receive();
-    // Its number may be another process's by now. While it is nobody's, whoever is in a session of
-    // that number is in the one that it led.
+    // The pid may be another process's now. While no process has it, a session of that number is
+    // still the one that `root` led.
     let root = Some(root).filter(|root| started(*root).is_none_or(|now| Some(now) == root_started));
-    let order = hunt::Order {
-        target: Target::Family { root, mark },
+    let request = HuntRequest {
+        selector: Selector::Family { root, mark },
         signal: signal::SIGKILL,
         grace: Duration::ZERO,
-        asks: signal::SIGTERM,
+        soft_kill_signal: signal::SIGTERM,
     };
-    let hunted = hunt::hunt(&order, Default::default(), &mut || {
+    let hunted = hunter::hunt(&request, Default::default(), &mut || {
         let _ = channel.keep_alive();
         true
     });
-    let told = hunted.and_then(|outcome| kill::tell(outcome, Remains::Ignored, &mut channel));
-    told.or_else(|error| helper::give_up(&mut channel, error))
+    let reported =
+        hunted.and_then(|outcome| hunt::report(outcome, RemainsPolicy::Ignore, &mut channel));
+    reported.or_else(|error| helper::send_failure(&mut channel, error))
 }

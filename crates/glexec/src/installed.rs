@@ -5,21 +5,23 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use sys::seccomp::Openat2;
-
-/// The errands of the agent that walk trees. By openat2(2) it opens what is there, and makes
-/// nothing; and it executes nothing.
-const WALKS: [&str; 2] = ["serve", "hunt-account"];
+use wire::Operation;
 
 /// Whether a command may be left openat2(2), which the kernel cannot filter: if it is the agent
-/// that is installed beside this program, on an errand of those, and out of the reach of the
-/// payload's user. For that it must not be readable: then the kernel lets no other process
+/// that is installed beside this program, for an operation that walks trees, and out of the reach of
+/// the payload's user. With openat2(2) the agent opens what exists, and creates nothing; and in
+/// these operations it executes nothing. For that it must not be readable: then the kernel lets no other process
 /// of that user trace it, from its first instruction on (ptrace(2)).
 ///
 /// To be asked as the caller: in the payload's namespace every owner is nobody.
 pub fn openat2_for(command: &[OsString]) -> Openat2 {
-    let walks = command.get(1).is_some_and(|errand| WALKS.iter().any(|walk| errand == walk));
-    match command.first() {
-        Some(program) if walks && is_the_agent(program.as_ref()) == Some(true) => Openat2::Allowed,
+    let Some((program, arguments)) = command.split_first() else { return Openat2::Missing };
+    match Operation::parse(arguments) {
+        Ok(Operation::Serve { .. } | Operation::HuntAccount { .. })
+            if is_the_agent(program.as_ref()) == Some(true) =>
+        {
+            Openat2::Allowed
+        }
         _ => Openat2::Missing,
     }
 }

@@ -220,7 +220,7 @@ impl<'a> Builder<'a> {
                 self.totals.links += 1;
                 self.link(name, number)?;
             }
-            Frame::Left { name } => {
+            Frame::DroppedLink { name } => {
                 let guard = self.guard.as_mut().ok_or_else(out_of_turn)?;
                 guard.left(|| self.walk.path_of(name))?;
             }

@@ -35,7 +35,7 @@ pub fn copy(
     let building = || {
         let mut channel = Channel::new(other);
         channel.accept_passed(true);
-        channel.halt_if(halt);
+        channel.set_halt(halt);
         let mut builder = Builder::new(to, place, name.name(), Links::Keep)?;
         let built = builder.receive(&mut channel, progress)?;
         complete(builder.top()?, &path)?;

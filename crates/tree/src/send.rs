@@ -257,7 +257,7 @@ impl Sender<'_> {
             }
         }
         self.dropped.links += 1;
-        self.put(Frame::Left { name })
+        self.put(Frame::DroppedLink { name })
     }
 
     /// Sends a copy of the file that a link leads to. Many links may lead to one file: it is copied

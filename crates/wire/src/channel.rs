@@ -80,8 +80,8 @@ impl Channel {
         Ok(socket::limit_waiting(&self.socket, timeout)?)
     }
 
-    /// From now on, calls fail with [`ConnectionError::Halted`] once `halt` requests it. Returns the
-    /// value that was set before.
+    /// From now on, calls fail with [`ConnectionError::Halted`] once `halt` requests it. Returns
+    /// the value that was set before.
     pub fn set_halt(&mut self, halt: Option<Halt>) -> Option<Halt> {
         std::mem::replace(&mut self.halt, halt)
     }
@@ -156,8 +156,8 @@ impl Channel {
         }
     }
 
-    /// Sends a keep-alive, if the last one was a while ago. It does not wait until the peer receives
-    /// it: the peer may itself be sending.
+    /// Sends a keep-alive, if the last one was a while ago. It does not wait until the peer
+    /// receives it: the peer may itself be sending.
     pub fn keep_alive(&mut self) -> Result<(), ConnectionError> {
         if self.last_keep_alive.elapsed() < KEEP_ALIVE_INTERVAL {
             return Ok(());
@@ -235,8 +235,8 @@ impl Channel {
         socket::is_closed(&self.socket)
     }
 
-    /// Whether the peer may pass descriptors from the next read on. Where it may not, a descriptor is
-    /// a protocol error.
+    /// Whether the peer may pass descriptors from the next read on. Where it may not, a descriptor
+    /// is a protocol error.
     pub fn accept_passed(&mut self, accepts: bool) {
         self.accepts_passed = accepts;
         self.passed.clear();
@@ -294,8 +294,8 @@ impl Channel {
         Ok(())
     }
 
-    /// A peer that keeps to the protocol has one descriptor in flight at most. One more may come with
-    /// a wrong frame, which is refused by itself. More would only fill this process's table.
+    /// A peer that keeps to the protocol has one descriptor in flight at most. One more may come
+    /// with a wrong frame, which is refused by itself. More would only fill this process's table.
     fn check_passed(&self) -> Result<(), ConnectionError> {
         if self.passed.len() > if self.accepts_passed { 2 } else { 0 } {
             return Err(ConnectionError::Protocol("an unexpected descriptor"));

@@ -29,13 +29,13 @@ pub(crate) const KEEP_ALIVE: u8 = 12;
 /// The longest target of a symbolic link, in bytes (PATH_MAX, limits.h(0p)).
 const MAX_TARGET: usize = 4096;
 
-/// One message. The helper sends requests, which the agent answers. The side that has the tree sends
-/// it as records.
+/// One message. The helper sends requests, which the agent answers. The side that has the tree
+/// sends it as records.
 #[allow(missing_docs)] // the lines of the variants name the fields
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// Agent: the first frame, with the version of the protocol. The kernel adds which process sends
-    /// it.
+    /// Agent: the first frame, with the version of the protocol. The kernel adds which process
+    /// sends it.
     Hello { version: u16 },
     /// Helper: build a copy of the tree whose records follow.
     Upload,
@@ -360,8 +360,8 @@ impl<'a> Fields<'a> {
         Name::new(self.take(length)?).ok_or(Malformed)
     }
 
-    /// Only attributes of the namespace `user` are accepted: no access control lists, capabilities or
-    /// security labels (xattr(7)).
+    /// Only attributes of the namespace `user` are accepted: no access control lists, capabilities
+    /// or security labels (xattr(7)).
     fn attribute_name(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::from(self.byte()?);
         let name = self.take(length)?;

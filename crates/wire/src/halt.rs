@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Whether a transfer must end. It is checked during the transfer, also while the peer is waited for.
+/// Whether a transfer must end. It is checked during the transfer, also while the peer is waited
+/// for.
 #[derive(Clone)]
 pub struct Halt(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl Halt {
-    /// The transfer ends once `is_requested` returns true. The function must return quickly, and may
-    /// be called again.
+    /// The transfer ends once `is_requested` returns true. The function must return quickly, and
+    /// may be called again.
     pub fn when(is_requested: impl Fn() -> bool + Send + Sync + 'static) -> Halt {
         Halt(Arc::new(is_requested))
     }

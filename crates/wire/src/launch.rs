@@ -189,8 +189,8 @@ impl Wrapper {
         Ok(u32::from_ne_bytes(word) == HELLO)
     }
 
-    /// Sends the text of the environment and the three standard streams. Returns the socket on which
-    /// the wrapper reports why it does not execute the job.
+    /// Sends the text of the environment and the three standard streams. Returns the socket on
+    /// which the wrapper reports why it does not execute the job.
     pub fn send_job(
         self,
         environment: &[u8],

@@ -129,8 +129,8 @@ mod tests {
         assert_eq!(entries(b"=x"), Err(Invalid::NoName(b"=x".to_vec())));
     }
 
-    /// Texts as starters send them, in `testdata/v2`: NAME.v2, and what it is read as: NAME.environ,
-    /// with one entry in each line, or NAME.error.
+    /// Texts as starters send them, in `testdata/v2`: NAME.v2, and what it is read as:
+    /// NAME.environ, with one entry in each line, or NAME.error.
     #[test]
     fn the_samples_are_read_as_a_starter_means_them() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/v2");

@@ -12,7 +12,7 @@ use wire::Links;
 
 use super::{Finding, Level, Subject};
 use crate::batch::Report;
-use crate::batch::agent::{Agent, Called};
+use crate::batch::agent::{Agent, AgentCall};
 use crate::batch::pilot::candidates::{self, Candidate, Kind, MAP};
 use crate::batch::pilot::input::Survey;
 use crate::batch::pilot::order::Order;
@@ -144,11 +144,11 @@ fn greet(subject: &Subject, program: &Path) -> Result<Facts> {
     let greeted = (|| {
         let credential = sandbox.path().join(sandbox.proxy.name().os());
         let switcher = Switcher::new(program.as_os_str(), credential, subject.limit)?;
-        Called::new(&switcher, sandbox.path().as_os_str())?.hello().map_err(Attempt::error)
+        AgentCall::serve(&switcher, &sandbox.path())?.wait_for_hello().map_err(Attempt::error)
     })();
     let facts = greeted.map(|agent| {
         let facts = look_at(&agent);
-        agent.farewell();
+        agent.close();
         facts
     });
     let removed = place::remove(&sandbox);

@@ -1,19 +1,19 @@
 //! Starting a payload: this process is its starter.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
 use sys::{Errno, fd, process, socket};
-use wire::launch::{Refusals, Wrapper};
-use wire::v2;
+use wire::launch::{ErrorSocket, Wrapper};
+use wire::{Operation, v2};
 
 use super::order::Order;
 use super::streams::{Relays, Streams};
 use super::supervise::{self, StopReason};
-use crate::batch::agent::{Agent, Called};
+use crate::batch::agent::{Agent, AgentCall};
 use crate::batch::retry::Attempt;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{Bound, Switcher, installed};
@@ -32,7 +32,7 @@ pub struct Started {
     /// The agent that ends the family when this process is gone.
     pub watch: Agent,
     /// Says why the payload was not executed, and ends if it was.
-    pub refusals: Refusals,
+    pub errors: ErrorSocket,
     /// Carry on what it writes to regular files.
     pub relays: Relays,
     /// Whether the switcher's process ends exactly as the payload does.
@@ -55,15 +55,15 @@ pub fn start(
     switcher: &Switcher,
     signals: &Signals,
 ) -> Result<Start> {
-    let (family, path, wrapper) = (sandbox.family()?, sandbox.path(), installed(WRAPPER)?);
+    let (mark, path, wrapper) = (sandbox.family()?, sandbox.path(), installed(WRAPPER)?);
     let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
     // A wrapper that is stopped does not keep this process.
     socket::limit_waiting(&ours, switcher.limit())
         .at("prepare the socket for", switcher.program())?;
-    let fixed = [OsStr::new("enter"), path.as_os_str(), &family, wrapper.as_os_str()];
-    let passed = [OsStr::new("-"); 3];
-    let errand = fixed.into_iter().chain(passed).chain(order.command.iter().map(AsRef::as_ref));
-    let bound = switcher.start_bound(errand, theirs, order.inherited)?;
+    let passed = ["-"; 3].map(OsString::from);
+    let arguments = passed.into_iter().chain(order.command.iter().cloned()).collect();
+    let enter = Operation::Enter { sandbox: path.clone(), mark: mark.clone(), wrapper, arguments };
+    let bound = switcher.start_bound(&enter, theirs, order.inherited)?;
     let wrapper = Wrapper { socket: ours };
     match wait_for_greeting(&wrapper, &bound, signals, switcher.limit()) {
         Ok(Greeting::Heard) => {}
@@ -80,10 +80,9 @@ pub fn start(
     }
     // Not before: below the project's own switcher the first call makes the namespace, and that is
     // to be the payload's.
-    let (user, root) = (process::user().to_string(), bound.pid().to_string());
-    let errand = [OsStr::new("watch"), user.as_ref(), root.as_ref(), &family];
-    let called = Called::with(&switcher.hasty(), &errand, path.as_os_str());
-    let watch = match called.and_then(|called| called.hello().map_err(Attempt::error)) {
+    let watch = Operation::Watch { caller: process::user(), root: bound.pid(), mark };
+    let call = AgentCall::start(&switcher.hasty(), &watch, path.as_os_str());
+    let watch = match call.and_then(|call| call.wait_for_hello().map_err(Attempt::error)) {
         Ok(watch) => watch,
         Err(error) => return give_up(wrapper, bound, error),
     };
@@ -91,13 +90,13 @@ pub fn start(
         Ok(streams) => streams,
         Err(error) => return give_up(wrapper, bound, error),
     };
-    match wrapper.hand_over(&v2::text(&order.environment), streams.passed()) {
-        Ok(refusals) => {
+    match wrapper.send_job(&v2::text(&order.environment), streams.passed()) {
+        Ok(errors) => {
             let (relays, is_exact) = (streams.handed_over(), bound.ends_as_payload());
             Ok(Start::Started(Box::new(Started {
                 switcher: bound,
                 watch,
-                refusals,
+                errors,
                 relays,
                 is_exact,
             })))
@@ -132,7 +131,7 @@ fn wait_for_greeting(
             Err(Errno::EINTR) => {}
             Err(cause) => return Err(cause).at("wait for", "the job wrapper"),
             Ok([true, ..]) => {
-                let greets = wrapper.is_greeting().at("hear from", "the job wrapper")?;
+                let greets = wrapper.receive_hello().at("hear from", "the job wrapper")?;
                 return Ok(if greets { Greeting::Heard } else { Greeting::Missing });
             }
             Ok([_, true, _]) => return Ok(Greeting::Missing),

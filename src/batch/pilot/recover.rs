@@ -11,8 +11,8 @@ use wire::Links;
 
 use super::step_log::StepLog;
 use super::{CREDENTIAL, candidates, place, run};
-use crate::batch::agent::{Agent, Called};
-use crate::batch::kill::{self, Target};
+use crate::batch::agent::{Agent, AgentCall};
+use crate::batch::kill::{self, Scope};
 use crate::batch::retry::Attempt;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
@@ -164,7 +164,7 @@ impl AbandonedSandbox {
             Found::Theirs(_) | Found::Other(_) => agent.retire().and_then(|()| agent.delete()),
             Found::Mine | Found::Nothing => Ok(()),
         });
-        agent.farewell();
+        agent.close();
         removed
     }
 
@@ -233,12 +233,12 @@ impl AbandonedSandbox {
             let switcher = switcher.for_user(owner);
             match greeted(&switcher, &self.sandbox) {
                 Ok(agent) if agent.uid == owner => {
-                    agent.farewell();
+                    agent.close();
                     return Ok(switcher);
                 }
                 Ok(agent) => {
                     why.push(format!("{} leads to uid {}", program.display(), agent.uid));
-                    agent.farewell();
+                    agent.close();
                 }
                 Err(error) => why.push(error.to_string()),
             }
@@ -252,11 +252,11 @@ impl AbandonedSandbox {
     }
 
     fn end_family(&self, switcher: &Switcher, step_log: &mut StepLog<'_>) -> Result<()> {
-        let order = kill::Order {
-            target: Target::Sandbox,
+        let order = kill::KillRequest {
+            scope: Scope::Sandbox,
             signal: SIGKILL,
             grace: 0,
-            asks: SIGTERM,
+            soft_kill_signal: SIGTERM,
             clean: false,
         };
         let credential = self.sandbox.credential();
@@ -278,7 +278,7 @@ impl AbandonedSandbox {
 
 /// An agent behind this switcher.
 pub(super) fn greeted(switcher: &Switcher, sandbox: &Sandbox) -> Result<Agent> {
-    Called::new(switcher, sandbox.path().as_os_str())?.hello().map_err(Attempt::error)
+    AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello().map_err(Attempt::error)
 }
 
 /// The name of the only entry of a directory.

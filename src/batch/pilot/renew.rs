@@ -53,7 +53,7 @@ impl AbandonedSandbox {
                 let mut agent = greeted(&self.switcher_to(Some(owner))?, sandbox)?;
                 match agent.put_proxy(name.name(), content) {
                     Ok(()) => {
-                        agent.farewell();
+                        agent.close();
                         Ok(())
                     }
                     Err(error) => Err(agent.fail(error).error()),

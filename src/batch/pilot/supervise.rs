@@ -15,13 +15,13 @@ use sys::signal::{
     SIGWINCH, Signals, Told,
 };
 use sys::{Errno, fd, process};
-use wire::launch::Refusals;
+use wire::launch::ErrorSocket;
 
 use super::order::Order;
 use super::payload::Started;
 use super::step_log::StepLog;
 use crate::batch::agent::Agent;
-use crate::batch::kill::{self, Target};
+use crate::batch::kill::{self, Scope};
 use crate::batch::report::Hunted;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{Bound, Switcher};
@@ -120,14 +120,14 @@ impl Supervisor<'_, '_> {
     /// Waits for the payload's end, and ends whatever it has left running, whatever comes in
     /// between.
     pub fn until_end(&mut self, started: Box<Started>) -> Result<PayloadResult> {
-        let Started { switcher, watch, mut refusals, relays, is_exact } = *started;
+        let Started { switcher, watch, mut errors, relays, is_exact } = *started;
         let mut watch = Some(watch);
-        let waited = self.wait(&switcher, &mut refusals, &mut watch);
+        let waited = self.wait(&switcher, &mut errors, &mut watch);
         if !waited.as_ref().is_ok_and(|waited| waited.is_ended) {
             self.end_family(&mut watch);
         }
         // What the wrapper has said last.
-        let _ = refusals.hear();
+        let _ = errors.receive();
         let end = switcher.end_within(FAREWELL).end;
         let wait = end.map(|end| match end {
             End::Exited(status @ 129..) if !is_exact => format!("{end} or killed {}", status - 128),
@@ -137,7 +137,7 @@ impl Supervisor<'_, '_> {
         for error in relays.finish() {
             (self.step_log.notice)(&format!("condor_glexec_pilot: {error}"));
         }
-        let refusal = refusals.text().map(|text| Error::Told { who: "the job wrapper", text });
+        let refusal = errors.error().map(|text| Error::Told { who: "the job wrapper", text });
         Ok(PayloadResult { status, wait, asked: waited?.reason, refusal })
     }
 
@@ -145,7 +145,7 @@ impl Supervisor<'_, '_> {
     fn wait(
         &mut self,
         switcher: &Bound,
-        refusals: &mut Refusals,
+        errors: &mut ErrorSocket,
         watch: &mut Option<Agent>,
     ) -> Result<Waited> {
         let mut waited = Waited { reason: None, is_ended: false };
@@ -154,7 +154,7 @@ impl Supervisor<'_, '_> {
         let (mut tries, mut is_heard) = (0, false);
         while tries <= MOST_TRIES {
             // What has ended is not waited for.
-            let refused = if is_heard { &switcher.held } else { &refusals.socket };
+            let refused = if is_heard { &switcher.held } else { &errors.socket };
             let readable = fd::wait_for_any(
                 [switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()],
                 deadline,
@@ -164,7 +164,7 @@ impl Supervisor<'_, '_> {
                 readable => readable.at("wait for", "the payload")?,
             };
             if is_refused && !is_heard {
-                is_heard = refusals.hear().at("hear from", "the job wrapper")?;
+                is_heard = errors.receive().at("hear from", "the job wrapper")?;
             }
             if is_over {
                 break;
@@ -247,19 +247,19 @@ impl Supervisor<'_, '_> {
     /// Ends whatever is left: through the agent that watches, which knows target the switcher's
     /// process led; or, if somebody has ended that, another one. Whether nobody is left.
     fn end_family(&mut self, watch: &mut Option<Agent>) -> bool {
-        let order = kill::Order {
-            target: Target::Sandbox,
+        let order = kill::KillRequest {
+            scope: Scope::Sandbox,
             signal: SIGKILL,
             grace: 0,
-            asks: SIGTERM,
+            soft_kill_signal: SIGTERM,
             clean: false,
         };
         let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
         let ended = self.step_log.step("kill", |report| {
             if let Some(mut watch) = watch.take() {
-                if let Ok(hunted) = watch.end_watched() {
-                    watch.farewell();
-                    return Ok(kill::verdict(
+                if let Ok(hunted) = watch.end_watch() {
+                    watch.close();
+                    return Ok(kill::check_hunted(
                         report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }),
                         false,
                     )?);
@@ -283,7 +283,13 @@ impl Supervisor<'_, '_> {
         asks: i32,
         is_nobody: &mut bool,
     ) -> Result<(), Failure> {
-        let order = kill::Order { target: Target::Sandbox, signal, grace, asks, clean: false };
+        let order = kill::KillRequest {
+            scope: Scope::Sandbox,
+            signal,
+            grace,
+            soft_kill_signal: asks,
+            clean: false,
+        };
         let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
         self.step_log.step("kill", |report| {
             let killed = kill::kill(&switcher, &credential, order, PATIENCE, report);

@@ -88,7 +88,9 @@ pub fn play(liar: &Liar, way: &str) -> bool {
             });
         }
         "many links that were left behind" => {
-            each(&[], MANY, &|name, _| bytes_of(&[Frame::Left { name: Name::new(name).unwrap() }]));
+            each(&[], MANY, &|name, _| {
+                bytes_of(&[Frame::DroppedLink { name: Name::new(name).unwrap() }])
+            });
         }
         "many links that leave" => each(&[], MANY, &|name, _| {
             let (name, target) = (Name::new(name).unwrap(), b"/etc/passwd");
@@ -109,7 +111,7 @@ pub fn play(liar: &Liar, way: &str) -> bool {
         "a sign of life now and then" => {
             for _ in 0..8 {
                 std::thread::sleep(Duration::from_millis(250));
-                liar.tell(&[Frame::Alive]);
+                liar.tell(&[Frame::KeepAlive]);
             }
             liar.tell(&[Frame::Taken]);
         }

@@ -1,0 +1,113 @@
+//! `condor_glexec_agent`, which only the other programs call: its command line.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use command::program::{Program, VERSION, print};
+use command::{Call, say};
+use error::{Error, Result};
+use sys::{Uid, process};
+use wire::Operation;
+
+use super::{enter, hunt, serve, signal, watch};
+
+/// The command line and the help.
+pub const PROGRAM: Program = Program {
+    name: "condor_glexec_agent",
+    about: "Does the work of the other programs as the job user.",
+    arguments: "<operation> [arg…]",
+    options: &[VERSION],
+    text: "\
+The other programs execute it through the identity switcher. It builds and
+removes the job user's copy of a sandbox, enters a sandbox and becomes the job
+wrapper, and finds and signals the job's processes. It is not meant to be
+called by hand. It refuses to run as root.
+
+Operations:
+  serve <sandbox>
+  enter <sandbox> <mark> <wrapper> [arg…]
+  signal <caller> <pid> <signal>
+  hunt <caller> <pid> <signal> <grace> <soft-kill-signal> <mark>
+  hunt-account <caller> <signal> <grace> ignore|report|remove
+  watch <caller> <pid> <mark>
+
+<caller> is the uid of the calling user, and <grace> is in seconds. <pid> may
+be - for hunt. serve, hunt, hunt-account and watch need a socket to the calling
+program as descriptor 0.
+
+Install it beside the other programs, where the job user can execute it, with
+mode 0711, so that only root can read it: a user who cannot read a program
+cannot trace it either. It is the one program that a sudo rule has to name.
+
+Exit status: 0; 1 for every failure.
+",
+};
+
+/// Runs the command. It never ends with a status that a switcher uses for itself (201 to 204).
+pub fn main() -> ExitCode {
+    let ended = PROGRAM.read(std::env::args_os().skip(1)).and_then(|call| match call {
+        Call::Help => {
+            print(&PROGRAM.help());
+            Ok(())
+        }
+        Call::Option(_) => {
+            print(&PROGRAM.version());
+            Ok(())
+        }
+        Call::Words { words, .. } => run(&words).map_err(|error| error.to_string()),
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(PROGRAM.name, error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries out the operation that the arguments stand for. `enter` returns only if it failed.
+fn run(arguments: &[OsString]) -> Result<()> {
+    if process::user().is_root() {
+        return Err(Error::refused(
+            "switcher",
+            "it runs commands as root; a job user must be an ordinary user",
+        ));
+    }
+    let operation = Operation::parse(arguments).map_err(|invalid| {
+        Error::refused("usage error", format!("{invalid}; {}", PROGRAM.usage()))
+    })?;
+    match operation {
+        Operation::Serve { sandbox } => serve::serve(&sandbox),
+        Operation::Enter { sandbox, mark, wrapper, arguments } => {
+            Err(enter::enter(&sandbox, &mark, &wrapper, &arguments))
+        }
+        Operation::Signal { caller, pid, signal } => {
+            refuse_caller(caller)?;
+            signal::send(pid, signal)
+        }
+        Operation::Hunt { caller, root, signal, grace, soft_kill_signal, mark } => {
+            refuse_caller(caller)?;
+            hunt::hunt_family(root, &mark, signal, grace, soft_kill_signal)
+        }
+        Operation::HuntAccount { caller, signal, grace, remains } => {
+            refuse_caller(caller)?;
+            hunt::hunt_account(signal, grace, remains)
+        }
+        Operation::Watch { caller, root, mark } => {
+            refuse_caller(caller)?;
+            watch::watch(root, &mark)
+        }
+    }
+}
+
+/// Fails before any signal is sent, if the switcher runs commands as the calling user: the agent
+/// would signal the caller's own processes.
+fn refuse_caller(caller: Uid) -> Result<()> {
+    if caller == process::user() {
+        return Err(Error::refused(
+            "switcher",
+            "it runs commands as the calling user, not as a job user",
+        ));
+    }
+    Ok(())
+}
