@@ -932,7 +932,7 @@ fn what_cannot_be_removed_is_a_failure() {
     let output = leased.hunt(&["--account", "--clean"], "KILL").output().unwrap();
     drop(mounts);
     fs::remove_dir_all(stuck).unwrap();
-    failed(&output, 2, &["could be removed", "/tmp/gh-test-stuck/mounted"]);
+    failed(&output, 2, &["could not be removed", "/tmp/gh-test-stuck/mounted"]);
 }
 
 // Callers whose arguments are fixed.

@@ -275,7 +275,7 @@ fn descriptors_that_are_no_files_of_the_sandboxs_are_not_read_by_the_agent_eithe
         &scene.used,
         &words,
         &[null.as_raw_fd(); 253],
-        "nobody asked for",
+        "unexpected descriptor",
     );
 }
 

@@ -15,7 +15,7 @@ use support::{Account, Site, failed, owner, write};
 
 /// What the helper says of a descriptor that it does not let in, or one too many, or none.
 const NONE_OF_THE_SANDBOXS: &str = "no file of the sandbox";
-const UNASKED: &str = "nobody asked for";
+const UNASKED: &str = "unexpected descriptor";
 const NOT_ONE: &str = "without exactly one descriptor";
 
 /// A scene whose sandbox with the job has a large file.
