@@ -23,7 +23,7 @@ pub(crate) fn job_below(pid: Pid) -> Option<Pid> {
     let is_sudo = |pid: &Pid| {
         proc::is_named_sudo(*pid) && signal::send_by_number(*pid, 0) == Err(Errno::EPERM)
     };
-    // With a pseudo-terminal, sudo has a second process of its own.
+    // With a pseudo-terminal, sudo has a second process.
     let sudos = std::iter::successors(Some(pid).filter(is_sudo), |pid| {
         proc::children_of(*pid).into_iter().find(is_sudo)
     });
