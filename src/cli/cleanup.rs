@@ -1,85 +1,78 @@
 //! `condor_glexec_cleanup`
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
-use error::Shown;
-use wire::Links;
+use clap::ArgMatches;
 
-use super::{Exit, Status};
+use super::definition::{self, IDLE_TIMEOUT, LINKS, LOG, RETRIES};
+use super::error::HelperError;
+use super::hand_over::{self, HandOver};
+use super::helper::{self, HelperCall};
+use super::status::HelperStatus;
+use super::{environment, notice};
 use crate::batch::Report;
-use crate::batch::cleanup::{self, Ends, Policy};
+use crate::batch::cleanup::{self, Policy};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
-    super::define(
+    definition::helper(
         "condor_glexec_cleanup",
-        "After a job: brings its files back to the batch user.",
-        "\
+        "Brings the files of a sandbox back to the batch user after a job.",
+        format!(
+            "\
+The batch user calls this program when the job has ended. It also completes a
+setup or cleanup that was interrupted. A second call changes nothing.
+
 Arguments:
   <glexec>       the identity switcher that setup was called with
-  <proxy>        the file name of the credential inside the sandbox
-  <sandbox>      the absolute path of the directory
-  <max-retries>  how many times to repeat a call when the switcher ends
-                 with 202 or 203
-  <min-delay>    seconds before the first repetition; later pauses are up to
-                 as many times longer as calls have failed
+  <proxy>        the file name of the credential that setup was called with
+  <sandbox>      the absolute path of the sandbox
+{RETRIES}
+Afterwards, <sandbox> belongs to the batch user and contains the files of the
+job. It contains the retained proxy instead of the job's file of that name.
+<sandbox>.condor does not exist any more. If cleanup fails, the files are where
+they were, and another call completes it.
 
-Afterwards <sandbox> is yours again, with the proxy that was kept in
-<sandbox>.condor in place of whatever the job left under that name, and
-<sandbox>.condor is gone. If it fails, the job's files are where they were, and
-another cleanup completes. Running it twice is harmless; it also restores what
-an interrupted setup left.
+Exit status:
+  0  the batch user has the sandbox
+  1  usage error, bad input, or any failure
 
-Exit status: 0; 1 for everything else.
-
-Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LINKS: what becomes
-of symbolic links that lead out of the sandbox: 'copy' (a copy of the regular
-file that they lead to, if the job can read it; the default), 'drop', or 'keep'
-(then do not follow them with your rights). GLEXEC_HELPERS_CLEANUP: which
-processes are ended first: 'files' (none; the default), 'family' (all that
-carry the job's mark), or 'account' (all of the job user's; only where an
-account has one job at a time). GLEXEC_HELPERS_LOG: a file,
-'syslog' or 'stderr', for a line of JSON about what was done.",
-        &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
+Environment:
+  GLEXEC_HELPERS_CLEANUP
+          which processes are killed before the files come back: 'files' kills
+          none; 'family' kills all that carry the mark of the job; 'account'
+          kills all of the job user, and is only for accounts that have one job
+          at a time (default: files)
+{LINKS}{IDLE_TIMEOUT}{LOG}
+Example:
+  condor_glexec_cleanup /usr/sbin/glexec proxy /scratch/dir_1 3 5
+"
+        ),
+        &hand_over::NAMES,
     )
 }
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::creating_command(definition(), |words, report| {
-        run(words, report).map_err(|exit| Exit { status: Status::BadInput, ..exit })
-    })
+    helper::prepare_to_create_files();
+    let call = match HelperCall::start(definition()) {
+        Ok(call) => call,
+        Err(status) => return status,
+    };
+    let mut print = notice::print;
+    let mut report = Report::new(&mut print);
+    let result = clean_up(&call.matches, &mut report)
+        .map_err(|error| HelperError { status: HelperStatus::BadInput, ..error });
+    call.end(&report, result)
 }
 
-fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
-    let (sandbox, switcher, patience) = super::setup::arguments(&words)?;
+fn clean_up(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError> {
+    let HandOver { sandbox, switcher, patience } = HandOver::from_arguments(matches)?;
     report.about = sandbox.path();
-    let policy = Policy { links: links()?, ends: ends()?, closes_top: false };
+    let policy = Policy {
+        links: environment::links()?,
+        ends: environment::ended_by_cleanup()?,
+        closes_top: false,
+    };
     Ok(cleanup::cleanup(&sandbox, &switcher, patience, policy, report)?)
-}
-
-/// `GLEXEC_HELPERS_CLEANUP`.
-fn ends() -> anyhow::Result<Ends> {
-    const NAME: &str = "GLEXEC_HELPERS_CLEANUP";
-    let Some(text) = std::env::var_os(NAME) else { return Ok(Ends::Nothing) };
-    match text.to_str() {
-        Some("files" | "") => Ok(Ends::Nothing),
-        Some("family") => Ok(Ends::Family),
-        Some("account") => Ok(Ends::Account),
-        _ => anyhow::bail!("{NAME} is none of files, family and account: '{}'", Shown::os(&text)),
-    }
-}
-
-/// `GLEXEC_HELPERS_LINKS`.
-pub(super) fn links() -> anyhow::Result<Links> {
-    const NAME: &str = "GLEXEC_HELPERS_LINKS";
-    let Some(text) = std::env::var_os(NAME) else { return Ok(Links::Copy) };
-    match text.to_str() {
-        Some("copy" | "") => Ok(Links::Copy),
-        Some("keep") => Ok(Links::Keep),
-        Some("drop") => Ok(Links::Drop),
-        _ => anyhow::bail!("{NAME} is none of copy, keep and drop: '{}'", Shown::os(&text)),
-    }
 }

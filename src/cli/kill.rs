@@ -5,131 +5,157 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
-use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::ArgMatches;
 use command::log::sandbox_of_credential;
 use error::Shown;
-use serde_json::{Value, json};
 use sys::Pid;
-use sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
-use wire::Hunt;
+use sys::signal::{self, SIGKILL, SIGTERM};
 
-use super::Exit;
+use super::definition::{self, IDLE_TIMEOUT, LOG, RETRIES, flag, option};
+use super::error::HelperError;
+use super::helper::HelperCall;
+use super::{arguments, environment, kill_report, notice};
 use crate::batch::identity::request_of;
 use crate::batch::kill::{self, KillRequest, Scope};
 use crate::batch::report::Hunted;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Report};
 
-/// What plain calls with SIGKILL do: `process` or `family`.
-const NAME: &str = "GLEXEC_HELPERS_KILL";
-
 /// The command's definition.
 pub fn definition() -> clap::Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-    };
-    super::define(
+    definition::helper(
         "condor_glexec_kill",
-        "Sends a signal to a process of the job user's, or to a whole family.",
-        "\
+        "Sends a signal to a process of the job user, or to all processes of a job.",
+        format!(
+            "\
 Arguments:
-  <glexec>       the identity switcher
-  <proxy-path>   the path of the kept credential: <sandbox>.condor/<proxy>
-  <pid>          the process: a positive number; - with --sandbox, --account
-  <signal>       a number, or a name with or without SIG
-  <max-retries>  how many times to repeat a call when the switcher ends
-                 with 202 or 203
-  <min-delay>    seconds before the first repetition; later pauses are up to
-                 as many times longer as calls have failed
+  <glexec>       the identity switcher that setup was called with
+  <proxy-path>   the path of the retained proxy: <sandbox>.condor/<proxy>
+  <pid>          the process id, a positive number; with --sandbox and
+                 --account: -
+  <signal>       the number of the signal, or its name with or without SIG
+{RETRIES}
+Without an option, one process gets the signal. The process of condor_glexec_run
+stands for the job.
 
-A family is all that was started for a job: what descends from <pid>, what is
-in a session or process group that a member leads, and what carries the mark
-that condor_glexec_run leaves in the job's environment. It takes one call of
-the switcher. With KILL all are stopped before the first one is killed, and
-looked for until nobody is new; with STOP and CONT the whole family is
-suspended or resumed; another signal is sent to each once. A job that wants
-to hide can lose all three signs; --account finds it all the same, if the
-account is leased to one job at a time.
+With --family, --sandbox or --account, all processes of a family or of the
+account get the signal, with one call of the switcher. The family of a job
+consists of the descendants of its first process, the processes in a session or
+process group that a member leads or led, and the processes that carry the job's
+mark in their environment. With KILL, all members are stopped before the
+first one is killed, and are searched for until no new one is found. With STOP
+and CONT, the whole family is suspended or resumed. Any other signal is sent
+once to each member.
 
-Exit status: 0 the signal was sent, and to a family: nobody is left; 1 usage
-or bad input; 2 failed (no such process, not the job user's, somebody is
-left); 3 all retries used up.
+A process that leaves its session and changes its environment, and whose parent
+has ended, is not found by --family and --sandbox. --account finds it. Use
+--account only if the account has one job at a time.
 
-Environment: GLEXEC_HELPERS_KILL: 'family' makes the plain call with KILL end
-the whole family ('process' is the default). GLEXEC_HELPERS_IDLE_TIMEOUT:
-seconds without progress before the other side is given up (600; 0 is for
-ever). GLEXEC_HELPERS_LOG: a file, 'syslog' or 'stderr', for a line of JSON
-about what was done.",
+Exit status:
+  0  the signal was sent; of a family or an account, no process is left
+  1  usage error or bad input; no signal was sent
+  2  failed: there is no such process, it does not belong to the job user, or
+     processes are left
+  3  each call of the switcher ended with status 202 or 203
+
+Environment:
+  GLEXEC_HELPERS_KILL
+          what KILL does without an option: 'process' kills one process,
+          'family' its whole family, as --family does (default: process)
+{IDLE_TIMEOUT}{LOG}
+Example: end all processes that were started for a sandbox; those that are left
+10 seconds after TERM are killed.
+  condor_glexec_kill --sandbox --grace 10 /usr/sbin/glexec \\
+    /scratch/dir_1.condor/proxy - KILL 3 5
+"
+        ),
         &["glexec", "proxy-path", "pid", "signal", "max-retries", "min-delay"],
     )
-    .override_usage("condor_glexec_kill [options] <glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>")
-    .arg(flag("family", "The family of <pid>, which may be gone already").conflicts_with_all(["sandbox", "account"]))
-    .arg(flag("sandbox", "All that was started for the sandbox of <proxy-path>").conflicts_with("account"))
+    .override_usage(
+        "condor_glexec_kill [options] \
+         <glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>",
+    )
+    .next_line_help(true)
+    .arg(
+        flag("family", "The family of <pid>; the process itself can have ended before")
+            .conflicts_with_all(["sandbox", "account"]),
+    )
+    .arg(
+        flag("sandbox", "The family that was started for the sandbox of <proxy-path>")
+            .conflicts_with("account"),
+    )
     .arg(flag(
         "account",
-        "Every process of the job user; names what the account leaves in /tmp, /dev/shm and System V IPC",
+        "Every process of the job user. With KILL, also lists what the account\n\
+         left in /tmp, in /dev/shm and as System V IPC",
     ))
-    .arg(flag("clean", "With --account and KILL: removes that as well; sandboxes stay").requires("account"))
     .arg(
-        Arg::new("grace")
-            .long("grace")
-            .value_name("SECONDS")
-            .value_parser(ValueParser::os_string())
-            .help("With KILL: first TERM (and CONT for who is stopped), and so long to end"),
+        flag(
+            "clean",
+            "With --account and KILL: also removes what the account left, but no sandbox",
+        )
+        .requires("account"),
     )
-    .arg(flag("json", "The report as one line of JSON"))
+    .arg(option(
+        "grace",
+        "SECONDS",
+        "With KILL: sends TERM first, and CONT to stopped processes; waits SECONDS,\n\
+         then sends KILL [default: 0, KILL at once]",
+    ))
+    .arg(flag("json", "Prints the report as one line of JSON"))
 }
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::command_with_options(definition(), run)
+    let call = match HelperCall::start(definition()) {
+        Ok(call) => call,
+        Err(status) => return status,
+    };
+    let mut print = notice::print;
+    let mut report = Report::new(&mut print);
+    let result = send(&call.matches, &mut report);
+    call.end(&report, result)
 }
 
-fn run(matches: ArgMatches, report: &mut Report<'_>) -> Result<(), Exit> {
-    let words = super::words(&matches);
-    let [glexec, proxy, pid, signal, max_retries, min_delay] = &words[..] else {
-        return Err(anyhow!("too few arguments").into());
-    };
-    let patience = super::patience(max_retries, min_delay)?;
-    let order = order(&matches, pid, signal_number(signal)?)?;
+fn send(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError> {
+    let [glexec, proxy, pid, signal, max_retries, min_delay] = arguments::exactly(matches)?;
+    let patience = arguments::patience(&max_retries, &min_delay)?;
+    let request = request(matches, &pid, signal_number(&signal)?)?;
     // The switcher is called from the root directory.
-    let proxy = std::path::absolute(proxy)
-        .map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(proxy)))?;
+    let proxy = std::path::absolute(&proxy)
+        .map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(&proxy)))?;
     report.about = sandbox_of_credential(&proxy);
     report.request = proxy.parent().and_then(request_of);
-    let switcher = Switcher::new(glexec, proxy.clone(), super::idle_limit()?)?;
-    match order.scope {
-        Scope::Process(pid) if order.signal == SIGKILL && plain_means_family()? => {
-            // Of a family that was ended for another of its processes, there is nobody left to call
-            // the switcher for.
+    let switcher = Switcher::new(&glexec, proxy.clone(), environment::idle_timeout()?)?;
+    match request.scope {
+        Scope::Process(pid) if request.signal == SIGKILL && environment::kill_ends_family()? => {
+            // A supervisor kills each process of the family by its pid. After the first call the
+            // others are gone, and need no call of the switcher.
             kill::check_process(pid, &switcher).map_err(Failure::Hopeless)?;
-            kill::kill(
-                &switcher,
-                &proxy,
-                KillRequest { scope: Scope::Family(pid), ..order },
-                patience,
-                report,
-            )?;
+            let request = KillRequest { scope: Scope::Family(pid), ..request };
+            Ok(kill::kill(&switcher, &proxy, request, patience, report)?)
         }
-        Scope::Process(_) => kill::kill(&switcher, &proxy, order, patience, report)?,
-        _ => {
-            let killed = kill::kill(&switcher, &proxy, order, patience, report);
+        Scope::Process(_) => Ok(kill::kill(&switcher, &proxy, request, patience, report)?),
+        Scope::Family(_) | Scope::Sandbox | Scope::Account => {
+            let result = kill::kill(&switcher, &proxy, request, patience, report);
             if let Some(hunted) = &report.hunted {
-                // A caller that does not listen is no reason to fail.
-                let _ = match matches.get_flag("json") {
-                    true => writeln!(std::io::stdout(), "{}", json(hunted)),
-                    false => writeln!(std::io::stdout(), "{}", line(hunted)),
-                };
+                print(hunted, matches.get_flag("json"));
             }
-            killed?;
+            Ok(result?)
         }
     }
-    Ok(())
 }
 
-/// What the options ask for.
-fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<KillRequest> {
+/// Prints the report. It is lost if standard output is closed.
+fn print(hunted: &Hunted, as_json: bool) {
+    let _ = match as_json {
+        true => writeln!(std::io::stdout(), "{}", kill_report::json(hunted)),
+        false => writeln!(std::io::stdout(), "{}", kill_report::line(hunted)),
+    };
+}
+
+/// What the arguments ask for.
+fn request(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<KillRequest> {
     let [family, sandbox, account, clean, json] =
         ["family", "sandbox", "account", "clean", "json"].map(|name| matches.get_flag(name));
     let scope = match (family, sandbox, account, pid == "-") {
@@ -137,88 +163,33 @@ fn order(matches: &ArgMatches, pid: &OsStr, signal: i32) -> anyhow::Result<KillR
         (_, true, _, true) => Scope::Sandbox,
         (_, _, true, true) => Scope::Account,
         (_, true, ..) | (_, _, true, _) => {
-            bail!("<pid> is - with --sandbox and --account: '{}'", Shown::os(pid))
+            bail!("with --sandbox and --account, <pid> must be -: '{}'", Shown::os(pid))
         }
         _ => Scope::Process(process(pid)?),
     };
     let grace: Option<&OsString> = matches.get_one("grace");
-    let grace = grace.map(|text| super::number("SECONDS", text)).transpose()?;
+    let grace = grace.map(|text| arguments::number("--grace SECONDS", text)).transpose()?;
     if matches!(scope, Scope::Process(_)) && (grace.is_some() || json) {
-        bail!("--grace and --json go with --family, --sandbox or --account");
+        bail!("--grace and --json need --family, --sandbox or --account");
     }
     if signal != SIGKILL && (grace.is_some() || clean) {
-        bail!("--grace and --clean go with the signal KILL");
+        bail!("--grace and --clean need the signal KILL");
     }
     let grace = grace.unwrap_or(0);
     Ok(KillRequest { scope, signal, grace, soft_kill_signal: SIGTERM, clean })
 }
 
-fn plain_means_family() -> anyhow::Result<bool> {
-    match std::env::var_os(NAME) {
-        None => Ok(false),
-        Some(value) if value.is_empty() || value == "process" => Ok(false),
-        Some(value) if value == "family" => Ok(true),
-        Some(value) => bail!("{NAME} is neither 'process' nor 'family': '{}'", Shown::os(&value)),
-    }
-}
-
-/// The report, for people.
-fn line(hunted: &Hunted) -> String {
-    let Hunted { signal: number, account, hunt, remains, .. } = hunted;
-    let Hunt { processes, rounds, unclassified, left, remains: found, removed } = hunt;
-    let did = match *number {
-        SIGKILL => "killed".to_owned(),
-        SIGSTOP => "stopped".to_owned(),
-        SIGCONT => "continued".to_owned(),
-        number => format!("sent {} to", signal::name(number)),
-    };
-    let whose = if *account { "the account" } else { "1 family" };
-    let (processes, rounds) =
-        (counted(*processes, "process", "es"), counted(*rounds, "round", "s"));
-    let mut line = format!("{did} {processes} of {whose} in {rounds}; {left} left");
-    if *unclassified > 0 {
-        let target = counted(*unclassified, "process", "es");
-        line += &format!("; {target} of the account did not tell whether they belong to it");
-    }
-    if *account && *found > 0 {
-        let more = if remains.len() as u64 == *found { "" } else { ", and others" };
-        line +=
-            &format!("; it left {found} behind, {removed} removed: {}{more}", remains.join(", "));
-    }
-    line
-}
-
-fn counted(number: u64, what: &str, more: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { more })
-}
-
-/// The report, for programs; also a part of the log.
-pub fn json(hunted: &Hunted) -> Value {
-    let Hunted { signal: number, account, hunt, survivors, remains } = hunted;
-    let Hunt { processes, rounds, unclassified, left, remains: found, removed } = hunt;
-    let survivors: Vec<Value> =
-        survivors.iter().map(|(pid, text)| json!({ "pid": pid.as_raw(), "why": text })).collect();
-    let mut line = json!({
-        "signal": signal::name(*number), "whose": if *account { "account" } else { "family" },
-        "processes": processes, "rounds": rounds, "unclassified": unclassified, "left": left, "some_left": survivors,
-    });
-    if *account {
-        line["remains"] = json!({ "found": found, "removed": removed, "some": remains });
-    }
-    line
-}
-
-/// One process: never a group, nor all processes, which 0 and negative numbers mean to kill(2).
+/// One process. 0 and negative numbers are refused: to kill(2) they mean a group, or all processes.
 fn process(text: &OsStr) -> anyhow::Result<Pid> {
-    match super::number("pid", text) {
-        Ok(pid @ 1..) => Ok(Pid::from_raw(pid)),
-        _ => bail!("<pid> is not a positive number: '{}'", Shown::os(text)),
+    match arguments::number("<pid>", text)? {
+        pid @ 1.. => Ok(Pid::from_raw(pid)),
+        _ => bail!("<pid> must be a positive number: '{}'", Shown::os(text)),
     }
 }
 
 fn signal_number(text: &OsStr) -> anyhow::Result<i32> {
     let number = text.to_str().and_then(signal::parse);
     number.ok_or_else(|| {
-        anyhow!("<signal> is neither a signal's number nor its name: '{}'", Shown::os(text))
+        anyhow!("<signal> must be the number or the name of a signal: '{}'", Shown::os(text))
     })
 }

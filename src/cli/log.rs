@@ -1,4 +1,4 @@
-//! What the log says of an operation of the helpers.
+//! Log lines of the helpers and of the pilot's command.
 
 use std::time::Duration;
 
@@ -7,69 +7,79 @@ use error::Shown;
 use serde_json::{Value, json};
 use wire::{Dropped, Totals};
 
+use super::kill_report;
 use crate::batch::Report;
 
-/// An operation that has ended.
+/// An operation that has ended, or that continues as another program.
 pub struct Operation<'a, 'r> {
-    /// The command.
+    /// The name of the program.
     pub helper: &'a str,
-    /// What it did.
+    /// What the operation did.
     pub report: &'a Report<'r>,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
-    /// Its exit status; none while it goes on, as another program.
+    /// The exit status; none if the operation continues as another program.
     pub status: Option<u8>,
-    /// Its error message, if it failed.
+    /// The error message after a failure.
     pub error: Option<String>,
 }
 
-/// Writes the line, if a log is wanted. An operation does not fail for its log: what went wrong is
-/// returned to be said.
+/// Writes the line, if a log is configured. A failure to write is returned as a warning for the
+/// caller: no operation fails because of its log.
 pub fn write(operation: &Operation<'_, '_>) -> Result<(), String> {
     let Operation { helper, took, status, .. } = *operation;
-    write_facts(helper, took, status, &facts(operation))
+    write_fields(helper, took, status, &fields(operation))
 }
 
-/// As [`write()`], for facts of any kind: the members of a JSON object. Those that are null are
-/// left out.
-pub fn write_facts(
+/// As [`write()`], with the given fields, which are the members of a JSON object. Members that are
+/// null are omitted.
+pub fn write_fields(
     helper: &str,
     took: Duration,
     status: Option<u8>,
-    facts: &Value,
+    fields: &Value,
 ) -> Result<(), String> {
     let mut line = Line::default();
     for (name, value) in
-        facts.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
+        fields.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
     {
         line.json(name, value);
     }
     line.write(helper, took, status)
 }
 
-/// What the log tells of an operation.
-pub fn facts(operation: &Operation<'_, '_>) -> Value {
+/// The fields about an operation, in addition to those that every log line has.
+pub fn fields(operation: &Operation<'_, '_>) -> Value {
     let Operation { report, error, .. } = operation;
     let mut line = json!({
         "id": report.request,
         "sandbox": Shown::os(&report.about).to_string(),
         "switcher_failures": report.statuses,
-        "payload": report.payload,
+        "payload_status": report.payload,
         "error": error,
     });
     if let Some(hunted) = &report.hunted {
-        line["hunted"] = super::kill::json(hunted);
+        line["kill"] = kill_report::json(hunted);
     }
     if let Some((totals, dropped)) = report.moved {
         let Totals { directories, files, symlinks, links, bytes, passed, attributes } = totals;
         line["moved"] = json!({
-            "directories": directories, "files": files, "symlinks": symlinks, "hard_links": links, "bytes": bytes,
-            "passed_bytes": passed, "attributes": attributes,
+            "directories": directories,
+            "files": files,
+            "symlinks": symlinks,
+            "hard_links": links,
+            "bytes": bytes,
+            "bytes_by_descriptor": passed,
+            "attributes": attributes,
         });
         let Dropped { specials, bits, attributes, unreadable, links } = dropped;
         line["dropped"] = json!({
-            "specials": specials, "mode_bits": bits, "attributes": attributes, "unreadable": unreadable,
-            "links": links, "some_links": report.left,
+            "special_files": specials,
+            "mode_bits": bits,
+            "attributes": attributes,
+            "unreadable": unreadable,
+            "links": links,
+            "link_examples": report.left,
         });
     }
     line

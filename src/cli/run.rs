@@ -1,64 +1,110 @@
 //! `condor_glexec_run`
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use clap::ArgMatches;
 
-use super::{Exit, log};
+use super::definition::{self, LOG, POSITIONAL};
+use super::error::HelperError;
+use super::helper::HelperCall;
+use super::{arguments, log, notice};
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Report, run};
 
+const NAME: &str = "condor_glexec_run";
+
+/// The names of the arguments. The last one can be followed by others.
+const NAMES: [&str; 8] =
+    ["glexec", "proxy", "sandbox", "wrapper", "stdin", "stdout", "stderr", "cmd"];
+
 /// The command's definition.
 pub fn definition() -> clap::Command {
-    super::define_with_rest(
-        "condor_glexec_run",
-        "Runs a job as the job user, in a sandbox that condor_glexec_setup has handed over.",
+    let text = format!(
         "\
-Arguments:
-  <glexec>   the identity switcher; this program becomes it (same process)
-  <proxy>    the file name of the credential that setup kept in <sandbox>.condor
-  <sandbox>  the absolute path of the directory, the job's working directory
-  <wrapper>  the absolute path of condor_glexec_job_wrapper, which the switcher
-             leads to, and which becomes the job
-  <stdin> <stdout> <stderr>
-             a file's name for each, or - for a descriptor that the starter
-             passes over the socket on descriptor 0
-  <cmd>      the job's program, and its arguments: nothing after it is parsed
+A starter calls this program as the batch user, with a socket as descriptor 0.
+The process of this program becomes the switcher. The switcher executes
+condor_glexec_agent as the job user, the agent becomes <wrapper>, and <wrapper>
+becomes the job. Over the socket, the wrapper gets the job's environment from
+the starter.
 
-Exit status: the switcher's, and so the job's; 1 usage; 126 the switcher could
-not be executed; 127 it was not found.",
-        &["glexec", "proxy", "sandbox", "wrapper", "stdin", "stdout", "stderr", "cmd"],
+Arguments:
+  <glexec>   the identity switcher that setup was called with
+  <proxy>    the file name of the credential that setup was called with
+  <sandbox>  the absolute path of the sandbox, which becomes the job's working
+             directory
+  <wrapper>  the absolute path of condor_glexec_job_wrapper
+  <stdin> <stdout> <stderr>
+             for each, the name of a file in the sandbox, or - for a descriptor
+             that the starter passes over the socket
+  <cmd>      the job's program, followed by its arguments, which are not parsed
+
+Exit status: that of the switcher, and so in general that of the job. If the
+switcher could not be executed:
+  1    usage error or bad input
+  126  the switcher cannot be executed
+  127  the switcher does not exist
+
+Environment:
+{LOG}
+Example:
+  condor_glexec_run /usr/sbin/glexec proxy /scratch/dir_1 \\
+    /usr/libexec/glexec-helpers/condor_glexec_job_wrapper \\
+    - out err /bin/sort -n
+"
+    );
+    let usage: String = NAMES.iter().map(|name| format!(" <{name}>")).collect();
+    definition::helper(
+        NAME,
+        "Runs a job as the job user, in a sandbox that setup has handed over.",
+        text,
+        &NAMES,
     )
+    .mut_arg(POSITIONAL, |values| values.num_args(NAMES.len()..).value_name("word"))
+    .override_usage(format!("{NAME}{usage} [arg…]"))
 }
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::command(definition(), run)
+    let call = match HelperCall::start(definition()) {
+        Ok(call) => call,
+        Err(status) => return status,
+    };
+    let mut print = notice::print;
+    let mut report = Report::new(&mut print);
+    let error = become_job(&call.matches, &mut report);
+    call.end(&report, Err(error))
 }
 
-fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
+/// Executes the switcher in the place of this process. Returns only after a failure.
+fn become_job(matches: &ArgMatches, report: &mut Report<'_>) -> HelperError {
+    let words = arguments::positional(matches);
     let [glexec, proxy, sandbox, wrapper, arguments @ ..] = &words[..] else {
-        return Err(anyhow!("too few arguments").into());
+        return anyhow!("there must be {} arguments", NAMES.len()).into();
     };
-    let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
+    let sandbox = match Sandbox::find(Path::new(sandbox), proxy) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return error.into(),
+    };
     report.about = sandbox.path();
-    let switcher = Switcher::new(glexec, sandbox.credential(), Duration::ZERO);
-    let switcher = switcher.map_err(run::Failure::from_switcher)?;
-    report.request = sandbox.request();
-    // There is nobody to write it afterwards.
-    let operation = log::Operation {
-        helper: "condor_glexec_run",
-        report,
-        took: Duration::ZERO,
-        status: None,
-        error: None,
+    let switcher = match Switcher::new(glexec, sandbox.credential(), Duration::ZERO) {
+        Ok(switcher) => switcher,
+        Err(error) => return run::Failure::from_switcher(error).into(),
     };
+    report.request = sandbox.request();
+    write_start_to_log(report);
+    run::run(&sandbox, &switcher, wrapper, arguments).into()
+}
+
+/// Writes the log line before the switcher is executed: afterwards this program does not exist any
+/// more.
+fn write_start_to_log(report: &Report<'_>) {
+    let operation =
+        log::Operation { helper: NAME, report, took: Duration::ZERO, status: None, error: None };
     if let Err(warning) = log::write(&operation) {
-        command::say("condor_glexec_run", warning);
+        command::say(NAME, warning);
     }
-    Err(run::run(&sandbox, &switcher, wrapper, arguments).into())
 }

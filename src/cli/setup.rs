@@ -1,67 +1,69 @@
 //! `condor_glexec_setup`
 
-use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use clap::ArgMatches;
 
-use super::Exit;
-use crate::batch::sandbox::Sandbox;
-use crate::batch::switcher::Switcher;
+use super::definition::{self, IDLE_TIMEOUT, LOG, RETRIES};
+use super::error::HelperError;
+use super::hand_over::{self, HandOver};
+use super::helper::{self, HelperCall};
+use super::notice;
 use crate::batch::{Report, setup};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
-    super::define(
+    definition::helper(
         "condor_glexec_setup",
-        "Before a job: hands a sandbox to the job user, and keeps its proxy for the batch user.",
-        "\
+        "Gives a sandbox to the job user before a job, and retains its proxy.",
+        format!(
+            "\
+The batch user calls this program, for example through HTCondor's starter. It
+needs no root. It calls an identity switcher, through which condor_glexec_agent
+makes a copy of the sandbox as the job user.
+
 Arguments:
-  <glexec>       the identity switcher: a program that runs a command as the user
-                 to whom the credential in GLEXEC_CLIENT_CERT is mapped
-  <proxy>        the file name of the credential inside the sandbox
-  <sandbox>      the absolute path of a directory that you own
-  <max-retries>  how many times to repeat a call when the switcher ends
-                 with 202 or 203
-  <min-delay>    seconds before the first repetition; later pauses are up to
-                 as many times longer as calls have failed
+  <glexec>       the identity switcher: a program that runs a command as the
+                 user that the credential named by GLEXEC_CLIENT_CERT maps to
+  <proxy>        the file name of the credential, which is in the sandbox
+  <sandbox>      the absolute path of a directory that the batch user owns, with
+                 the files of the job
+{RETRIES}
+Afterwards, <sandbox> belongs to the job user and contains all files.
+<sandbox>.condor belongs to the batch user and contains only the proxy (the
+retained proxy). If setup fails, the sandbox is as it was before.
 
-Afterwards <sandbox> belongs to the job user and holds everything, and
-<sandbox>.condor is yours and holds only the proxy. If it fails, everything is
-as it was.
+Exit status:
+  0  the job user has the sandbox
+  1  usage error or bad input; nothing was changed
+  2  setup failed, and the same call would fail again
+  3  each call of the switcher ended with status 202 or 203
 
-Exit status: 0; 1 usage or bad input; 2 failed, and trying again will not help;
-3 all retries used up.
-
-Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LOG: a file,
-'syslog' or 'stderr', for a line of JSON about what was done.",
-        &["glexec", "proxy", "sandbox", "max-retries", "min-delay"],
+Environment:
+{IDLE_TIMEOUT}{LOG}
+Example:
+  condor_glexec_setup /usr/sbin/glexec proxy /scratch/dir_1 3 5
+"
+        ),
+        &hand_over::NAMES,
     )
 }
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::creating_command(definition(), run)
+    helper::prepare_to_create_files();
+    let call = match HelperCall::start(definition()) {
+        Ok(call) => call,
+        Err(status) => return status,
+    };
+    let mut print = notice::print;
+    let mut report = Report::new(&mut print);
+    let result = set_up(&call.matches, &mut report);
+    call.end(&report, result)
 }
 
-fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
-    let (sandbox, switcher, patience) = arguments(&words)?;
+fn set_up(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError> {
+    let HandOver { sandbox, switcher, patience } = HandOver::from_arguments(matches)?;
     report.about = sandbox.path();
     Ok(setup::setup(&sandbox, &switcher, patience, report)?)
-}
-
-/// The arguments of setup, which are cleanup's, too.
-pub(super) fn arguments(
-    words: &[OsString],
-) -> Result<(Sandbox, Switcher, crate::batch::Patience), Exit> {
-    let [glexec, proxy, sandbox, max_retries, min_delay] = words else {
-        return Err(anyhow!("too few arguments").into());
-    };
-    let patience = super::patience(max_retries, min_delay)?;
-    super::enough_descriptors()?;
-    let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
-    let switcher = Switcher::new(glexec, sandbox.credential(), super::idle_limit()?)?;
-    Ok((sandbox, switcher, patience))
 }

@@ -1,55 +1,72 @@
 //! `condor_glexec_update_proxy`
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use clap::ArgMatches;
 
-use super::Exit;
+use super::definition::{self, IDLE_TIMEOUT, LOG};
+use super::error::HelperError;
+use super::helper::{self, HelperCall};
+use super::{arguments, environment, notice};
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Report, update_proxy};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
-    super::define(
+    definition::helper(
         "condor_glexec_update_proxy",
-        "Renews the credential of a sandbox, also while its job runs.",
-        "\
+        "Replaces the credential of a sandbox, also while its job runs.",
+        format!(
+            "\
+The batch user calls this program when it has a new credential. The job's copy
+is replaced first, and the retained proxy second. Each is replaced atomically:
+a reader gets the old or the new content. If the job's copy cannot be replaced,
+the retained proxy is replaced nevertheless.
+
 Arguments:
-  <glexec or ->     the identity switcher; - for none: then only the copy that you
-                    can reach yourself is replaced
-  <new-proxy-path>  the file with the new credential. It is removed, also when the
-                    renewal fails, except after a usage error or if it is
-                    the very file to be replaced
-  <proxy>           the file name of the credential inside the sandbox
-  <sandbox>         the absolute path of the directory
+  <glexec or ->     the identity switcher that setup was called with; with -, no
+                    switcher is called, and only the batch user's copy is
+                    replaced
+  <new-proxy-path>  the file with the new credential. It is removed, even if
+                    this program fails; it is not removed after a usage error,
+                    or if it is the file to be replaced
+  <proxy>           the file name of the credential that setup was called with
+  <sandbox>         the absolute path of the sandbox
 
-The job's copy is replaced first, then the kept one; each atomically, so that a
-reader sees the old one or the new one. If the job's can't be replaced, the kept
-one still is.
+Exit status:
+  0  all copies are replaced
+  1  usage error, bad input, or any failure
 
-Exit status: 0; 1 for everything else.
-
-Environment: GLEXEC_HELPERS_IDLE_TIMEOUT: seconds without progress before the
-other side is given up (600; 0 is for ever). GLEXEC_HELPERS_LOG: a file,
-'syslog' or 'stderr', for a line of JSON about what was done.",
+Environment:
+{IDLE_TIMEOUT}{LOG}
+Example:
+  condor_glexec_update_proxy /usr/sbin/glexec new-proxy proxy /scratch/dir_1
+"
+        ),
         &["glexec or -", "new-proxy-path", "proxy", "sandbox"],
     )
 }
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    super::creating_command(definition(), run)
+    helper::prepare_to_create_files();
+    let call = match HelperCall::start(definition()) {
+        Ok(call) => call,
+        Err(status) => return status,
+    };
+    let mut print = notice::print;
+    let mut report = Report::new(&mut print);
+    let result = update(&call.matches, &mut report);
+    call.end(&report, result)
 }
 
-fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
-    let [glexec, new, proxy, sandbox] = &words[..] else {
-        return Err(anyhow!("too few arguments").into());
-    };
-    let new = Path::new(new);
-    let (sandbox, switcher) = prepare(glexec, proxy, sandbox).inspect_err(|_| {
+fn update(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError> {
+    let [glexec, new, proxy, sandbox] = arguments::exactly(matches)?;
+    let new = Path::new(&new);
+    let (sandbox, switcher) = find(&glexec, &proxy, &sandbox).inspect_err(|_| {
         update_proxy::consume(new);
     })?;
     report.about = sandbox.path();
@@ -57,15 +74,16 @@ fn run(words: Vec<OsString>, report: &mut Report<'_>) -> Result<(), Exit> {
     Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), new)?)
 }
 
-fn prepare(
+/// The sandbox, and the switcher, unless none is to be called.
+fn find(
     glexec: &OsStr,
     proxy: &OsStr,
     sandbox: &OsStr,
-) -> Result<(Sandbox, Option<Switcher>), Exit> {
+) -> Result<(Sandbox, Option<Switcher>), HelperError> {
     let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
     let switcher = match glexec.to_str() {
         Some("-") => None,
-        _ => Some(Switcher::new(glexec, sandbox.credential(), super::idle_limit()?)?),
+        _ => Some(Switcher::new(glexec, sandbox.credential(), environment::idle_timeout()?)?),
     };
     Ok((sandbox, switcher))
 }

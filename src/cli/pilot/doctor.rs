@@ -4,17 +4,54 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
+use clap::{ArgMatches, Command};
 use error::Shown;
 use glexec::ranges;
 use serde_json::{Value, json};
 use sys::process;
 
-use super::{NAME, Status, absolute, credential_path, execute_directory, log, text};
+use super::status::PilotStatus;
+use super::{NAME, options};
 use crate::batch::doctor::{self, Finding, Level, Report, Subject};
 use crate::batch::pilot::candidates::{Candidate, Kind};
+use crate::cli::definition::flag;
+use crate::cli::{environment, log};
 
-/// Runs the command.
+/// The longest time without progress of a switcher that is tried.
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The definition of the subcommand.
+pub fn definition() -> Command {
+    Command::new("doctor")
+        .about("Checks whether this node can run payloads as other users.")
+        .override_usage("condor_glexec_pilot doctor [options]")
+        .next_line_help(true)
+        .after_help(
+            "\
+doctor runs a test payload through each switcher that is installed, in a sandbox
+that it hands over and takes back. It prints one line for each check: 'ok',
+'warning' or 'problem', what was found, and what to do. The last line names the
+switcher that 'run' uses.
+
+Exit status:
+  0    the node can run payloads; there may be warnings
+  1    the node cannot run payloads: system requirements are not met
+  240  usage error or bad input
+
+Environment: see 'condor_glexec_pilot --help'.
+
+Example:
+  condor_glexec_pilot doctor --execute /var/lib/condor/execute
+",
+        )
+        .arg(options::glexec())
+        .arg(options::credential())
+        .arg(options::proxy())
+        .arg(options::execute())
+        .arg(flag("json", "Prints the result as one line of JSON"))
+}
+
+/// Runs the subcommand.
 pub fn main(matches: &ArgMatches) -> ExitCode {
     let started = Instant::now();
     let subject = match subject(matches) {
@@ -22,46 +59,40 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
         Err(error) => return super::refuse(&error),
     };
     let report = doctor::examine(&subject);
-    let status = if report.is_fit() { Status::Success } else { Status::Failed };
-    let all = json(&report);
-    // A caller that does not listen is no reason to fail.
+    let status = if report.is_fit() { PilotStatus::Success } else { PilotStatus::Failed };
+    let report_json = json(&report);
+    // The report is lost if standard output is closed.
     let _ = match matches.get_flag("json") {
-        true => writeln!(std::io::stdout(), "{all}"),
+        true => writeln!(std::io::stdout(), "{report_json}"),
         false => {
-            write!(
-                std::io::stdout(),
-                "{}",
-                lines(&report, subject.glexec.is_some(), std::io::stdout().is_terminal())
-            )
+            let lines = lines(&report, subject.glexec.is_some(), std::io::stdout().is_terminal());
+            write!(std::io::stdout(), "{lines}")
         }
     };
-    let error = (!report.is_fit()).then(|| "the node is not fit".to_owned());
-    let facts = json!({ "step": "doctor", "error": error, "found": all });
-    if let Err(warning) = log::write_facts(NAME, started.elapsed(), Some(status as u8), &facts) {
+    let error = (!report.is_fit()).then(|| "this node cannot run payloads".to_owned());
+    let fields = json!({ "step": "doctor", "error": error, "result": report_json });
+    if let Err(warning) = log::write_fields(NAME, started.elapsed(), Some(status as u8), &fields) {
         super::say(warning);
     }
-    ExitCode::from(status as u8)
+    status.into()
 }
 
-/// A node whose switcher takes longer is not fit.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 fn subject(matches: &ArgMatches) -> anyhow::Result<Subject> {
-    let limit = crate::cli::idle_limit()?;
+    let limit = environment::idle_timeout()?;
     let user = ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string());
     Ok(Subject {
-        glexec: text(matches, "glexec").cloned(),
-        credential: credential_path(matches)?,
-        proxy: absolute(matches, "proxy")?,
-        execute: execute_directory(matches)?,
-        limit: if limit.is_zero() { PATIENCE } else { limit.min(PATIENCE) },
+        glexec: options::value(matches, "glexec").cloned(),
+        credential: options::credential_path(matches)?,
+        proxy: options::path(matches, "proxy")?,
+        execute: options::execute_path(matches)?,
+        limit: if limit.is_zero() { MAX_TIMEOUT } else { limit.min(MAX_TIMEOUT) },
         shares_ids_with: ranges::shared_with(process::user()),
         command_for_ids: ranges::command_for_some(&user),
         user,
     })
 }
 
-fn word(level: Level) -> &'static str {
+fn level_name(level: Level) -> &'static str {
     match level {
         Level::Ok => "ok",
         Level::Warning => "warning",
@@ -69,8 +100,9 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// One line for each finding, and one for what comes of them.
-fn lines(report: &Report, named: bool, colours: bool) -> String {
+/// The report as text: a line for each finding, and a line with the result. `is_named` says whether
+/// the caller named the switcher.
+fn lines(report: &Report, is_named: bool, has_colours: bool) -> String {
     let mut lines = String::new();
     for Finding { what, level, text, advice } in &report.findings {
         let colour = match level {
@@ -78,27 +110,31 @@ fn lines(report: &Report, named: bool, colours: bool) -> String {
             Level::Warning => "\x1b[33m",
             Level::Problem => "\x1b[31m",
         };
-        let (on, off) = if colours { (colour, "\x1b[0m") } else { ("", "") };
+        let (on, off) = if has_colours { (colour, "\x1b[0m") } else { ("", "") };
         let advice = advice.as_ref().map(|advice| format!(" -> {advice}")).unwrap_or_default();
-        lines += &format!("{on}{:<8}{off} {what}: {text}{advice}\n", word(*level));
+        lines += &format!("{on}{:<8}{off} {what}: {text}{advice}\n", level_name(*level));
     }
-    let verdict = match (&report.best, report.is_fit()) {
+    let result = match (&report.best, report.is_fit()) {
         (Some(Candidate { program, kind }), true) => {
             let why = kind.map(|kind| format!(": {}", kind.isolation())).unwrap_or_default();
-            let which = if named { "with this --glexec" } else { "without --glexec" };
-            format!("this node is fit; {which}, payloads go through {}{why}", Shown::os(program))
+            let when = if is_named { "with this --glexec" } else { "without --glexec" };
+            format!(
+                "this node can run payloads; {when}, run uses the switcher {}{why}",
+                Shown::os(program)
+            )
         }
-        _ => "this node is not fit: see the problems above".to_owned(),
+        _ => "this node cannot run payloads: see the problems above".to_owned(),
     };
-    lines + &verdict + "\n"
+    lines + &result + "\n"
 }
 
+/// The report as JSON.
 fn json(report: &Report) -> Value {
-    let finding = |Finding { what, level, text, advice }: &Finding| json!({ "what": what, "level": word(*level), "text": text, "advice": advice });
+    let finding = |Finding { what, level, text, advice }: &Finding| json!({ "check": what, "level": level_name(*level), "text": text, "advice": advice });
     json!({
-        "fit": report.is_fit(),
+        "ready": report.is_fit(),
         "switcher": report.best.as_ref().map(|best| Shown::os(&best.program).to_string()),
-        "why": report.best.as_ref().and_then(|best| best.kind).map(Kind::isolation),
+        "isolation": report.best.as_ref().and_then(|best| best.kind).map(Kind::isolation),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }

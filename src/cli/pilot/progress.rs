@@ -1,4 +1,4 @@
-//! How far a transfer has come, on a terminal, once it has taken a second.
+//! The progress of a transfer, as a line on a terminal.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use wire::Totals;
 
 use crate::batch::pilot::step_log;
 
-/// Before that nobody wonders.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A transfer that takes less time shows no line.
+const MIN_DURATION: Duration = Duration::from_secs(1);
 
-/// So often the line is written anew.
-const PACE: Duration = Duration::from_millis(200);
+/// The time between two updates of the line.
+const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Shows the progress of a step, that moves so much in all if that is known, on standard error;
-/// where that is no terminal, nothing.
+/// A function that shows the progress of a step on standard error; it shows nothing if that is not
+/// a terminal. `all` is what the step will transfer, if that is known.
 pub fn of(step: &'static str, all: Option<Totals>) -> step_log::Progress {
     if !std::io::stderr().is_terminal() {
         return Box::new(|_| ());
@@ -24,18 +24,20 @@ pub fn of(step: &'static str, all: Option<Totals>) -> step_log::Progress {
 }
 
 struct Line {
+    /// When the step began.
     begun: Instant,
+    /// When the line was updated last.
     shown: Option<Instant>,
 }
 
 impl Line {
     fn show(&mut self, step: &str, totals: &Totals, all: Option<&Totals>) {
         let took = self.begun.elapsed();
-        if took < PATIENCE || self.shown.is_some_and(|shown| shown.elapsed() < PACE) {
+        if took < MIN_DURATION || self.shown.is_some_and(|shown| shown.elapsed() < INTERVAL) {
             return;
         }
         self.shown = Some(Instant::now());
-        // To the beginning of the line, and nothing behind it stays.
+        // Go to the beginning of the line, and erase the rest of the line afterwards.
         let _ = write!(std::io::stderr(), "\r{}\x1b[K", text(step, totals, all, took));
     }
 }
@@ -51,7 +53,7 @@ impl Drop for Line {
 fn text(step: &str, totals: &Totals, all: Option<&Totals>, took: Duration) -> String {
     let bytes = |totals: &Totals| totals.bytes.saturating_add(totals.passed) as f64;
     let (moved, seconds) = (bytes(totals), took.as_secs_f64());
-    // What was counted beforehand may have grown meanwhile.
+    // Files can have grown since they were counted.
     let all = all.filter(|all| all.files > 0);
     let of_bytes =
         all.map(|all| format!(" of {}", size(bytes(all).max(moved)))).unwrap_or_default();
@@ -65,7 +67,7 @@ fn text(step: &str, totals: &Totals, all: Option<&Totals>, took: Duration) -> St
     )
 }
 
-/// Three digits or so, and a unit.
+/// A size with about three digits and a unit.
 fn size(bytes: f64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut size = bytes;
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_tells_bytes_and_files_their_rates_and_how_many_there_are_where_that_is_known() {
+    fn the_line_has_bytes_and_files_their_rates_and_the_totals_if_they_are_known() {
         let totals =
             Totals { files: 3400, bytes: 1_200_000, passed: 1_000_000_000, ..Totals::default() };
         let took = Duration::from_secs(8);
@@ -96,7 +98,7 @@ mod tests {
             text("setup", &totals, Some(&all), took),
             "setup: 1.0 GB of 5.0 GB, 3400 of 40000 files, 125 MB/s, 425 files/s"
         );
-        // Small files, and more than were counted.
+        // Empty files, and more of them than were counted.
         let (totals, all) = (
             Totals { files: 900, ..Totals::default() },
             Totals { files: 800, ..Totals::default() },

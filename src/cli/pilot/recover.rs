@@ -1,67 +1,66 @@
-//! `condor_glexec_pilot recover` and `condor_glexec_pilot renew-proxy`
+//! `condor_glexec_pilot recover`
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
-use clap::ArgMatches;
+use clap::{ArgMatches, Command};
 
-use super::{Status, Told, absolute, text};
-use crate::batch::pilot::credential;
-use crate::batch::pilot::recover::AbandonedSandbox;
-use crate::batch::pilot::renew::New;
+use super::options;
+use super::steps::{self, Record};
+use crate::cli::definition::{flag, option};
+use crate::cli::environment;
 
-/// Runs `recover`.
-pub fn recover(matches: &ArgMatches) -> ExitCode {
-    let wanted = left(matches)
-        .and_then(|left| Ok((left, absolute(matches, "output")?, crate::cli::cleanup::links()?)));
-    let (left, output, links) = match wanted {
-        Ok(wanted) => wanted,
+/// The definition of the subcommand.
+pub fn definition() -> Command {
+    Command::new("recover")
+        .about("Completes a run whose pilot or starter was killed: brings the files back.")
+        .override_usage("condor_glexec_pilot recover [options] <sandbox>")
+        .next_line_help(true)
+        .after_help(
+            "\
+recover kills the processes of the payload or job that are left, and brings its
+files back to the caller. The sandbox of a run that goes on is not touched. A
+second call changes nothing.
+
+Exit status:
+  0    the files are back, or with --discard removed
+  1    recover failed; it can be called again
+  240  usage error or bad input; nothing was changed
+
+Environment: see 'condor_glexec_pilot --help'.
+
+Example:
+  condor_glexec_pilot recover --output results /var/tmp/pilot_0123abcd
+",
+        )
+        .arg(options::glexec())
+        .arg(option(
+            "output",
+            "DIR",
+            "Where the files are put: an empty directory, or one that does not exist\n\
+             [default: they stay in the sandbox, which then belongs to the caller]",
+        ))
+        .arg(
+            flag("discard", "Deletes the sandbox, and all that was left beside it")
+                .conflicts_with("output"),
+        )
+        .arg(options::sandbox())
+}
+
+/// Runs the subcommand.
+pub fn main(matches: &ArgMatches) -> ExitCode {
+    let arguments = options::abandoned_sandbox(matches).and_then(|sandbox| {
+        Ok((sandbox, options::path(matches, "output")?, environment::links()?))
+    });
+    let (sandbox, output, links) = match arguments {
+        Ok(arguments) => arguments,
         Err(error) => return super::refuse(&error),
     };
-    let recovered = super::with_diary(&left.path(), &mut Told::default(), |step_log| {
-        step_log.request = left.request();
+    let result = steps::record(&sandbox.path(), &mut Record::default(), |step_log| {
+        step_log.request = sandbox.request();
         match matches.get_flag("discard") {
-            true => left.discard(step_log),
-            false => left.recover(links, output.as_deref(), step_log),
+            true => sandbox.discard(step_log),
+            false => sandbox.recover(links, output.as_deref(), step_log),
         }
     });
-    ended(recovered)
-}
-
-/// Runs `renew-proxy`.
-pub fn renew(matches: &ArgMatches) -> ExitCode {
-    let read =
-        |name: &str| text(matches, name).map(|path| credential::read(Path::new(path))).transpose();
-    let wanted = left(matches)
-        .and_then(|left| Ok((left, New { credential: read("credential")?, proxy: read("file")? })));
-    let (left, new) = match wanted {
-        Ok(wanted) => wanted,
-        Err(error) => return super::refuse(&error),
-    };
-    ended(super::with_diary(&left.path(), &mut Told::default(), |step_log| {
-        step_log.request = left.request();
-        step_log.step("renew-proxy", |_| left.renew(&new))
-    }))
-}
-
-fn left(matches: &ArgMatches) -> anyhow::Result<AbandonedSandbox> {
-    let sandbox =
-        Path::new(text(matches, "sandbox").ok_or_else(|| anyhow!("there is no sandbox"))?);
-    Ok(AbandonedSandbox::find(
-        sandbox,
-        text(matches, "glexec").cloned(),
-        crate::cli::idle_limit()?,
-    )?)
-}
-
-fn ended(done: error::Result<()>) -> ExitCode {
-    let status = match done {
-        Ok(()) => Status::Success,
-        Err(error) => {
-            super::say(error);
-            Status::Failed
-        }
-    };
-    ExitCode::from(status as u8)
+    super::end(result)
 }

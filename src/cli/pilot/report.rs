@@ -1,4 +1,4 @@
-//! What `run` tells programs: one line of JSON about all that was done.
+//! The report of `run` for programs: one line of JSON about all steps.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,22 +11,24 @@ use error::Shown;
 use serde_json::{Value, json};
 use sys::{file, process, signal};
 
-use super::{Status, Told};
+use super::status::PilotStatus;
+use super::steps::Record;
 use crate::batch::pilot::order::Order;
 use crate::batch::pilot::run::{Outcome, Stage};
 use crate::batch::pilot::supervise::StopReason;
 
-/// A file for the report, which nobody else has open.
+/// The file of `--report`, open for writing.
 pub struct ReportFile {
     path: PathBuf,
     file: File,
 }
 
 impl ReportFile {
-    /// Makes it, or empties one of the caller's own; it is closed to others from then on. A link in
-    /// its place is not followed.
+    /// Creates the file, or truncates one that belongs to the caller, and sets its mode to 0600. A
+    /// symbolic link is not followed. A file with another name is refused: it would be truncated
+    /// there too.
     pub fn open(path: PathBuf) -> anyhow::Result<ReportFile> {
-        let shown = || format!("--report {}", Shown::os(&path));
+        let option = || format!("--report {}", Shown::os(&path));
         let mut options = File::options();
         options
             .write(true)
@@ -34,13 +36,16 @@ impl ReportFile {
             .truncate(false)
             .mode(0o600)
             .custom_flags(file::NO_LINK_NO_WAIT);
-        let opened = options.open(&path).with_context(shown)?;
-        let found = opened.metadata().with_context(shown)?;
+        let opened = options.open(&path).with_context(option)?;
+        let found = opened.metadata().with_context(option)?;
         if !found.is_file() || found.uid() != process::user().as_raw() || found.nlink() != 1 {
-            bail!("{}: it is no regular file of yours with one name; it was left alone", shown());
+            bail!(
+                "{}: it must be a regular file of the caller, with one name; it was not changed",
+                option()
+            );
         }
-        opened.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(shown)?;
-        opened.set_len(0).with_context(shown)?;
+        opened.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(option)?;
+        opened.set_len(0).with_context(option)?;
         Ok(ReportFile { path, file: opened })
     }
 
@@ -51,39 +56,49 @@ impl ReportFile {
     }
 }
 
-/// The report of a call that was wrong.
-pub fn of_wrong_call(error: &str) -> Value {
-    json!({ "status": Status::BadCall as u8, "failures": [{ "part": "order", "error": error }] })
+/// The report of a call with a usage error or bad input.
+pub fn of_usage_error(error: &str) -> Value {
+    let failure = json!({ "stage": stage_name(Stage::Order), "error": error });
+    json!({ "status": PilotStatus::UsageError as u8, "failures": [failure] })
 }
 
-/// All that was done.
-pub fn of(order: &Order, outcome: &Outcome, status: u8, took: Duration, told: Told) -> Value {
-    let shown = |path: &PathBuf| Shown::os(path).to_string();
-    let failed = |stage: &Stage| match stage {
-        Stage::Order => "order",
-        Stage::SetUp => "setup",
-        Stage::Switch => "switch",
-        Stage::CleanUp => "cleanup",
-    };
+/// The report of a run that has ended with `status` after the time `took`.
+pub fn of_run(
+    order: &Order,
+    outcome: &Outcome,
+    status: u8,
+    took: Duration,
+    record: Record,
+) -> Value {
+    let path = |path: &PathBuf| Shown::os(path).to_string();
     let failures: Vec<Value> = outcome
         .failures
         .iter()
-        .map(|(stage, error)| json!({ "part": failed(stage), "error": error }))
+        .map(|(stage, error)| json!({ "stage": stage_name(*stage), "error": error }))
         .collect();
     json!({
         "status": status,
-        "payload": outcome.payload,
-        "wait": outcome.wait,
+        "payload_status": outcome.payload,
+        "payload_end": outcome.wait,
         "ended_by": outcome.asked.map(|asked| match asked {
             StopReason::Timeout => "timeout".to_owned(),
             StopReason::Signal(number) => format!("SIG{}", signal::name(number)),
         }),
-        "sandbox": Shown::os(&order.sandbox).to_string(),
-        "switcher": outcome.switcher.as_ref().map(shown),
-        "output": order.output.as_ref().map(shown),
+        "sandbox": path(&order.sandbox),
+        "switcher": outcome.switcher.as_ref().map(path),
+        "output": order.output.as_ref().map(path),
         "failures": failures,
-        "notices": told.notices,
+        "notices": record.notices,
         "milliseconds": took.as_secs_f64() * 1000.0,
-        "steps": told.steps,
+        "steps": record.steps,
     })
+}
+
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Order => "check",
+        Stage::SetUp => "setup",
+        Stage::Switch => "start",
+        Stage::CleanUp => "cleanup",
+    }
 }

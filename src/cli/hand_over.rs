@@ -1,0 +1,36 @@
+//! The arguments of setup and cleanup.
+
+use std::path::Path;
+
+use clap::ArgMatches;
+
+use super::error::HelperError;
+use super::{arguments, descriptors, environment};
+use crate::batch::Patience;
+use crate::batch::sandbox::Sandbox;
+use crate::batch::switcher::Switcher;
+
+/// The names of the arguments.
+pub const NAMES: [&str; 5] = ["glexec", "proxy", "sandbox", "max-retries", "min-delay"];
+
+/// A sandbox to hand over, or to take back.
+pub struct HandOver {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// The switcher that leads to the job user.
+    pub switcher: Switcher,
+    /// How often, and after which delay, a failed call of the switcher is repeated.
+    pub patience: Patience,
+}
+
+impl HandOver {
+    /// Reads the arguments.
+    pub fn from_arguments(matches: &ArgMatches) -> Result<HandOver, HelperError> {
+        let [glexec, proxy, sandbox, max_retries, min_delay] = arguments::exactly(matches)?;
+        let patience = arguments::patience(&max_retries, &min_delay)?;
+        descriptors::raise_limit()?;
+        let sandbox = Sandbox::find(Path::new(&sandbox), &proxy)?;
+        let switcher = Switcher::new(&glexec, sandbox.credential(), environment::idle_timeout()?)?;
+        Ok(HandOver { sandbox, switcher, patience })
+    }
+}

@@ -1,0 +1,75 @@
+//! The call of a helper, from its command line to its exit status.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::{ArgMatches, Command};
+use command::say;
+
+use super::arguments::{self, NotParsed};
+use super::error::HelperError;
+use super::status::HelperStatus;
+use super::{log, notice};
+use crate::batch::Report;
+
+/// A call of a helper.
+pub struct HelperCall {
+    /// The arguments.
+    pub matches: ArgMatches,
+    name: String,
+    started: Instant,
+}
+
+impl HelperCall {
+    /// Prepares this process and parses the command line. If there is no operation to do, returns
+    /// the exit status: help was printed, or there is a usage error.
+    pub fn start(definition: Command) -> Result<HelperCall, ExitCode> {
+        sys::signal::expect_children();
+        let started = Instant::now();
+        let name = definition.get_name().to_owned();
+        let matches = match arguments::parse(definition, std::env::args_os()) {
+            Ok(matches) => matches,
+            Err(NotParsed::HelpPrinted) => return Err(ExitCode::SUCCESS),
+            Err(NotParsed::UsageError(message)) => {
+                say(&name, message);
+                return Err(ExitCode::from(HelperStatus::BadInput as u8));
+            }
+        };
+        let call = HelperCall { matches, name, started };
+        // The caller's other descriptors must not reach the switcher.
+        match sys::fd::close_above_2_on_exec().context("cannot close the caller's descriptors") {
+            Ok(()) => Ok(call),
+            Err(error) => Err(call.end(&Report::new(&mut notice::print), Err(error.into()))),
+        }
+    }
+
+    /// Prints the error, if there is one, writes the log line, and returns the exit status.
+    pub fn end(&self, report: &Report<'_>, result: Result<(), HelperError>) -> ExitCode {
+        let (status, error) = match result {
+            Ok(()) => (HelperStatus::Success, None),
+            Err(HelperError { status, error }) => (status, Some(format!("{error:#}"))),
+        };
+        if let Some(error) = &error {
+            say(&self.name, error);
+        }
+        let operation = log::Operation {
+            helper: &self.name,
+            report,
+            took: self.started.elapsed(),
+            status: Some(status as u8),
+            error,
+        };
+        if let Err(warning) = log::write(&operation) {
+            say(&self.name, warning);
+        }
+        ExitCode::from(status as u8)
+    }
+}
+
+/// Prepares this process for an operation that creates files: their modes do not depend on the
+/// caller's umask, and a write beyond the limit of a file's size is an error, not a signal.
+pub fn prepare_to_create_files() {
+    sys::process::create_privately();
+    sys::signal::survive_file_size_limit();
+}

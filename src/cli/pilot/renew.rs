@@ -1,0 +1,78 @@
+//! `condor_glexec_pilot renew-proxy`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches, Command};
+
+use super::options;
+use super::steps::{self, Record};
+use crate::batch::pilot::credential;
+use crate::batch::pilot::recover::AbandonedSandbox;
+use crate::batch::pilot::renew::New;
+use crate::cli::definition::option;
+
+/// The definition of the subcommand.
+pub fn definition() -> Command {
+    Command::new("renew-proxy")
+        .about("Replaces the proxy of a running payload, the switcher's credential, or both.")
+        .override_usage("condor_glexec_pilot renew-proxy [options] <sandbox> [<file>]")
+        .next_line_help(true)
+        .after_help(
+            "\
+A payload that was started without --proxy also gets the file, but its
+X509_USER_PROXY stays unset.
+
+Exit status:
+  0    the files are replaced
+  1    renew-proxy failed
+  240  usage error or bad input; nothing was changed
+
+Environment: see 'condor_glexec_pilot --help'.
+
+Example:
+  condor_glexec_pilot renew-proxy /var/tmp/pilot_0123abcd new-proxy
+",
+        )
+        .arg(options::glexec())
+        .arg(option(
+            "credential",
+            "FILE",
+            "A new credential for the switcher, mode 0600; the file is copied\n\
+             [default: the credential stays as it is]",
+        ))
+        .arg(options::sandbox())
+        .arg(
+            Arg::new("file")
+                .value_name("file")
+                .value_parser(ValueParser::os_string())
+                .required_unless_present("credential")
+                .help(
+                    "A new proxy for the payload, mode 0600; the file is copied. It can be\n\
+                     omitted if --credential is given",
+                ),
+        )
+}
+
+/// Runs the subcommand.
+pub fn main(matches: &ArgMatches) -> ExitCode {
+    let (sandbox, new) = match arguments(matches) {
+        Ok(arguments) => arguments,
+        Err(error) => return super::refuse(&error),
+    };
+    let result = steps::record(&sandbox.path(), &mut Record::default(), |step_log| {
+        step_log.request = sandbox.request();
+        step_log.step("renew-proxy", |_| sandbox.renew(&new))
+    });
+    super::end(result)
+}
+
+/// The sandbox, and the content of the new files.
+fn arguments(matches: &ArgMatches) -> anyhow::Result<(AbandonedSandbox, New)> {
+    let sandbox = options::abandoned_sandbox(matches)?;
+    let read = |name: &str| {
+        options::value(matches, name).map(|path| credential::read(Path::new(path))).transpose()
+    };
+    Ok((sandbox, New { credential: read("credential")?, proxy: read("file")? }))
+}
