@@ -1,18 +1,19 @@
 //! Reads the text that `--help` prints.
 //!
-//! All commands' have one form: paragraphs, of which the first says what the command is for. A
-//! paragraph that begins with a heading ("Exit status: ...") begins a section, and indented lines
-//! after it are a table.
+//! The help texts of all commands have the same layout. A text consists of paragraphs, separated by
+//! empty lines. The first paragraph says what the command is for. A paragraph that begins with a
+//! heading of one or two words and a colon ("Exit status: ...") begins a section. Indented lines
+//! are a table: a name and its explanation, or an example to be typed as it is.
 
-/// A help text, taken apart.
+/// A help text, divided into its parts.
 pub struct Help {
-    /// What the command is for: one sentence.
+    /// What the command is for, in one sentence.
     pub about: String,
-    /// How it is called, one way a line.
+    /// The usage lines.
     pub usage: Vec<String>,
-    /// What has no heading.
+    /// The paragraphs without a heading.
     pub description: Vec<Block>,
-    /// What has one.
+    /// The sections: heading and content.
     pub sections: Vec<(String, Vec<Block>)>,
 }
 
@@ -20,27 +21,25 @@ pub struct Help {
 pub enum Block {
     /// Lines that belong together.
     Paragraph(String),
-    /// A line of a table: what is explained, and the explanation.
+    /// A row of a table: what is explained, and the explanation.
     Entry(String, String),
-    /// A line to be typed as it is.
+    /// Lines to be typed as they are.
     Literal(String),
 }
 
-/// Lines of a table begin left of this column; what is further to the right continues an
-/// explanation.
+/// The names in a table begin left of this column. A line that begins further to the right
+/// continues an explanation.
 const EXPLANATIONS: usize = 8;
 
 impl Help {
-    /// Takes a text apart.
+    /// Divides a text.
     pub fn read(text: &str) -> Help {
         let (about, rest) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut help =
             Help { about: about.to_owned(), usage: vec![], description: vec![], sections: vec![] };
         for paragraph in rest.split("\n\n").map(|paragraph| paragraph.trim_end()) {
             match heading(paragraph) {
-                Some(("Usage", calls)) => {
-                    help.usage = calls.lines().map(|call| call.trim().to_owned()).collect()
-                }
+                Some(("Usage", calls)) => help.usage = usage(calls),
                 Some((heading, rest)) => help.sections.push((heading.to_owned(), blocks(rest))),
                 None => help.description.extend(blocks(paragraph)),
             }
@@ -49,13 +48,29 @@ impl Help {
     }
 }
 
-/// One or two words and a colon, of which the first has a capital.
+/// The usage lines. A line that does not begin with a command's name continues the one before it.
+fn usage(calls: &str) -> Vec<String> {
+    let mut usage: Vec<String> = Vec::new();
+    for line in calls.lines().map(str::trim) {
+        match usage.last_mut() {
+            Some(before) if line.starts_with(['<', '[']) => {
+                before.push(' ');
+                before.push_str(line);
+            }
+            _ => usage.push(line.to_owned()),
+        }
+    }
+    usage
+}
+
+/// The heading of a paragraph, and the rest of the paragraph: one or two words that begin with a
+/// capital letter, and a colon.
 fn heading(paragraph: &str) -> Option<(&str, &str)> {
     let (heading, rest) = paragraph.split_once(':')?;
-    let is_one = heading.starts_with(|first: char| first.is_ascii_uppercase())
+    let is_heading = heading.starts_with(|first: char| first.is_ascii_uppercase())
         && heading.chars().all(|c| c.is_ascii_alphabetic() || c == ' ')
         && heading.split(' ').count() <= 2;
-    is_one.then(|| (heading, rest.strip_prefix(' ').unwrap_or(rest)))
+    is_heading.then(|| (heading, rest.strip_prefix(' ').unwrap_or(rest)))
 }
 
 fn blocks(text: &str) -> Vec<Block> {
@@ -73,15 +88,20 @@ fn blocks(text: &str) -> Vec<Block> {
                 so_far.push('\n');
                 so_far.push_str(words);
             }
-            // What is explained needs the whole line.
+            // The name has a line for itself, and the explanation begins on the next line.
             Some(last @ Block::Literal(_)) if indent >= EXPLANATIONS => {
-                if let Block::Literal(explained) = last {
-                    *last = Block::Entry(std::mem::take(explained), words.to_owned());
+                if let Block::Literal(name) = last {
+                    *last = Block::Entry(std::mem::take(name), words.to_owned());
                 }
             }
+            // The line before ends with a backslash, as in a shell.
+            Some(Block::Literal(so_far)) if so_far.ends_with('\\') => {
+                so_far.push_str("\n  ");
+                so_far.push_str(words);
+            }
             _ => blocks.push(match words.split_once("  ") {
-                Some((explained, explanation)) => {
-                    Block::Entry(explained.to_owned(), explanation.trim_start().to_owned())
+                Some((name, explanation)) => {
+                    Block::Entry(name.to_owned(), explanation.trim_start().to_owned())
                 }
                 None => Block::Literal(words.to_owned()),
             }),

@@ -1,7 +1,6 @@
 //! Writes man pages and shell completions, for scripts/install: `pages <directory>`. Not installed.
 //!
-//! A page is what `--help` prints, set in the form of man(7): there is one text, and it can't say
-//! two things.
+//! A page has the text that `--help` prints, in the form of man(7). So both always say the same.
 
 mod help;
 mod page;
@@ -17,7 +16,7 @@ use clap_complete::Shell;
 use command::Program;
 use glexec_helpers::cli::{cleanup, kill, pilot, run, setup, update_proxy};
 
-/// The programs that read their few words themselves.
+/// The programs that do not use clap.
 const TABLES: [&Program; 4] = [
     &agent::agent::PROGRAM,
     &agent::wrapper::PROGRAM,
@@ -79,7 +78,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A table as a definition, for the shells.
+/// A table of options as a definition for clap, from which the completions are generated.
 fn definition_of(program: &Program) -> Command {
     let definition = Command::new(program.name).disable_help_flag(true);
     let options = program.flags().map(|flag| {
@@ -90,7 +89,7 @@ fn definition_of(program: &Program) -> Command {
     definition.args(options).arg(Arg::new("command").num_args(1..).trailing_var_arg(true))
 }
 
-/// The page of a command, with a chapter for each of its subcommands.
+/// The page of a command, with a section for each of its subcommands.
 fn page_of(definition: &Command) -> page::Page {
     let name = definition.get_name();
     let mut page = page::Page::new(name, &help_of(definition, &[name, "--help"]));
@@ -100,7 +99,7 @@ fn page_of(definition: &Command) -> page::Page {
     page
 }
 
-/// What the command prints when it is called so.
+/// What a command prints when it is called with these words, which ask for help.
 fn help_of(definition: &Command, call: &[&str]) -> String {
     match definition.clone().try_get_matches_from(call) {
         Err(help) => help.to_string(),

@@ -14,19 +14,19 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page of the command that prints this for `--help`.
+    /// The page of a command from the text that its `--help` prints.
     pub fn new(name: &str, text: &str) -> Page {
         Page { name: name.to_owned(), commands: Vec::new(), help: Help::read(text) }
     }
 
-    /// The page's source; `names` are those of all pages.
+    /// The source of the page; `names` are the names of all pages.
     pub fn render(&self, names: &[&str]) -> String {
         let Page { name, help, commands } = self;
         let mut roff = Roff::new();
-        // No date: the same source makes the same bytes.
+        // Without a date, the same source gives the same bytes.
         let version = concat!("glexec-helpers ", env!("CARGO_PKG_VERSION"));
         roff.control("TH", [&name.to_uppercase(), "1", "\"\"", version, "User Commands"]);
-        // No word is divided, and no line stretched to the margin.
+        // No hyphenation, and no adjustment to the right margin.
         roff.control("nh", []).control("ad", ["l"]);
 
         roff.control("SH", ["NAME"]).text([roman(format!("{name} - {}", phrase(&help.about)))]);
@@ -49,12 +49,12 @@ impl Page {
             let end = if number + 1 == others.len() { "(1)" } else { "(1)," };
             roff.text([bold(**other), roman(end)]);
         }
-        // Also a terminal that knows ASCII alone shows it.
+        // A terminal may show ASCII only.
         roff.render().replace('…', "...")
     }
 }
 
-/// All about a subcommand.
+/// The section about a subcommand.
 fn chapter(roff: &mut Roff, name: &str, help: &Help) {
     let words =
         help.usage.first().map(|call| call.split(' ').take(2).collect::<Vec<_>>().join(" "));
@@ -68,7 +68,7 @@ fn chapter(roff: &mut Roff, name: &str, help: &Help) {
     }
 }
 
-/// How it is called, one way a line.
+/// The usage lines, each on a separate line.
 fn synopsis<'a>(roff: &mut Roff, name: &str, calls: impl IntoIterator<Item = &'a String>) {
     for (number, call) in calls.into_iter().enumerate() {
         if number > 0 {
@@ -79,7 +79,8 @@ fn synopsis<'a>(roff: &mut Roff, name: &str, calls: impl IntoIterator<Item = &'a
     }
 }
 
-/// What comes after a heading, which is no part of the sentence below it.
+/// The content after a heading. In a help text the first sentence continues the heading; here it
+/// begins with a capital letter.
 fn begin(roff: &mut Roff, blocks: &[Block]) {
     for (number, block) in blocks.iter().enumerate() {
         match block {
@@ -92,7 +93,7 @@ fn begin(roff: &mut Roff, blocks: &[Block]) {
     }
 }
 
-/// What comes after something else.
+/// A block after another one.
 fn set(roff: &mut Roff, block: &Block) {
     match block {
         Block::Paragraph(text) => {
@@ -108,11 +109,16 @@ fn set(roff: &mut Roff, block: &Block) {
     }
 }
 
-fn literal(roff: &mut Roff, line: &str) {
-    roff.control("nf", []).text([bold(line)]).control("fi", []);
+/// Lines that are not filled.
+fn literal(roff: &mut Roff, lines: &str) {
+    roff.control("nf", []);
+    for line in lines.lines() {
+        roff.text([bold(line)]);
+    }
+    roff.control("fi", []);
 }
 
-/// A text with its <arguments> in another font.
+/// A text with its <arguments> in italics.
 fn marked(text: &str) -> Vec<Inline> {
     let mut inlines = Vec::new();
     for piece in text.split_inclusive('>') {
@@ -126,7 +132,7 @@ fn marked(text: &str) -> Vec<Inline> {
     inlines
 }
 
-/// A sentence without its capital and its full stop, as the list of all pages has it.
+/// A sentence without its capital letter and its full stop, as apropos(1) shows it.
 fn phrase(sentence: &str) -> String {
     first_letter(sentence.trim_end_matches('.'), char::to_ascii_lowercase)
 }

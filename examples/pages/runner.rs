@@ -1,20 +1,20 @@
-//! Completion of the command that a program is called with: as the shell completes it without the
+//! Completion of the command that a program runs: the shell completes it as it does without the
 //! program.
 
 use clap_complete::Shell;
 
-/// A program that is called with a command.
+/// A program whose arguments are a command.
 pub struct Runner {
     /// Its name.
     pub name: &'static str,
-    /// How bash says where the command begins: sets `at`, an index of `COMP_WORDS`; fails where
-    /// the word is none of the command's.
+    /// Lines of bash that set `at` to the index in `COMP_WORDS` at which the command begins. They
+    /// fail if the word to complete does not belong to the command.
     bash: &'static str,
-    /// The same for fish, of `words`, which are those before the one that is completed.
+    /// The same for fish, with `words`: the words before the one to complete.
     fish: &'static str,
 }
 
-/// After options that may have values, a command is seen only behind `--`.
+/// Options can have values, so the command is recognized only after `--`.
 pub const PILOT: Runner = Runner {
     name: "condor_glexec_pilot",
     bash: r#"
@@ -25,13 +25,13 @@ pub const PILOT: Runner = Runner {
     set at (math $dashes + 1)"#,
 };
 
-/// Its own options take no command.
+/// None of its options precedes a command.
 pub const GLEXEC: Runner = before_command("glexec");
 
-/// The same.
+/// As [`GLEXEC`].
 pub const GLEXEC_SUDO: Runner = before_command("glexec-sudo");
 
-/// A program whose options end at the first word that is none, or at `--`.
+/// A program whose command begins at the first word that is not an option, or after `--`.
 const fn before_command(name: &'static str) -> Runner {
     Runner {
         name,
@@ -80,12 +80,12 @@ complete -c NAME -n '__fish_NAME_command >/dev/null' -f -a '(complete -C (__fish
 "#;
 
 impl Runner {
-    /// What is to be added to the completion of the program's own words.
+    /// The lines to be added to the completion of the program's options.
     pub fn completion(&self, shell: Shell) -> String {
         let (script, begins) = match shell {
             Shell::Bash => (BASH, self.bash),
             Shell::Fish => (FISH, self.fish),
-            // zsh is told by the kind of the argument.
+            // For zsh, the value hint of the argument is enough.
             _ => return String::new(),
         };
         script.replace("BEGINS", begins).replace("NAME", self.name)

@@ -26,15 +26,11 @@ pub fn parse(
 ) -> Result<ArgMatches, NotParsed> {
     let arguments: Vec<OsString> = arguments.collect();
     let subcommand = arguments.get(1).and_then(|name| definition.find_subcommand(name));
-    let usage = subcommand
-        .unwrap_or(&definition)
-        .clone()
-        .render_usage()
-        .to_string()
-        .replace("Usage: ", "usage: ");
+    let usage = subcommand.unwrap_or(&definition).clone().render_usage().to_string();
+    let usage = usage.split_ascii_whitespace().skip(1).collect::<Vec<_>>().join(" ");
     definition.try_get_matches_from(arguments).map_err(|error| {
         if error.use_stderr() {
-            NotParsed::UsageError(format!("{}; {usage}", explanation(&error)))
+            NotParsed::UsageError(format!("{}; usage: {usage}", explanation(&error)))
         } else {
             let _ = write!(std::io::stdout(), "{error}");
             NotParsed::HelpPrinted

@@ -1,7 +1,7 @@
 //! What the definitions and help texts of the helpers have in common.
 //!
-//! A help text has at most 80 columns. `examples/pages/help.rs` reads it for the man page, and so
-//! it is laid out in paragraphs, of which each may begin with a heading, and tables.
+//! A help text has at most 80 columns; the text of an option has 70, since it is indented.
+//! `examples/pages/help.rs` reads the help text for the man page, and documents its layout.
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
@@ -23,13 +23,34 @@ pub fn helper(
         .trailing_var_arg(true)
         .value_parser(ValueParser::os_string())
         .hide(true);
-    let usage: String = positional.iter().map(|name| format!(" <{name}>")).collect();
     Command::new(name)
         .version(env!("CARGO_PKG_VERSION"))
         .about(about)
         .after_help(text)
-        .override_usage(format!("{name}{usage}"))
+        .override_usage(usage(name, bracketed(positional)))
         .arg(values)
+}
+
+/// The usage of a command, in lines of at most 80 columns with the heading `Usage: `.
+pub fn usage(name: &str, arguments: impl IntoIterator<Item = String>) -> String {
+    const COLUMNS: usize = 80 - "Usage: ".len();
+    const INDENT: &str = "         ";
+    let mut lines = vec![name.to_owned()];
+    for argument in arguments {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + argument.chars().count() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(&argument);
+            }
+            _ => lines.push(argument),
+        }
+    }
+    lines.join(&format!("\n{INDENT}"))
+}
+
+/// Positional arguments as the usage shows them.
+pub fn bracketed(positional: &[&str]) -> Vec<String> {
+    positional.iter().map(|name| format!("<{name}>")).collect()
 }
 
 /// An option with a value.
@@ -43,12 +64,12 @@ pub fn flag(name: &'static str, help: &'static str) -> Arg {
 }
 
 /// The explanation of the arguments of [`super::arguments::patience`].
-pub const RETRIES: &str = "\
-  <max-retries>  how many times a call of the switcher is repeated after it has
+pub const RETRIES: &str =
+    "  <max-retries>  how many times a call of the switcher is repeated after it has
                  ended with status 202 or 203
   <min-delay>    seconds before the first repetition; each later pause is this
-                 time, multiplied by a random number between 1 and the number
-                 of failed calls so far, or 100 if that is less
+                 time multiplied by a random number from 1 to the number of
+                 failed calls so far (at most 100)
 ";
 
 /// The variable that [`super::environment::idle_timeout`] reads.

@@ -21,10 +21,16 @@ use crate::batch::report::Hunted;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Failure, Report};
 
+const NAME: &str = "condor_glexec_kill";
+
+/// The names of the arguments.
+const NAMES: [&str; 6] = ["glexec", "proxy-path", "pid", "signal", "max-retries", "min-delay"];
+
 /// The command's definition.
 pub fn definition() -> clap::Command {
+    let usage = ["[options]".to_owned()].into_iter().chain(definition::bracketed(&NAMES));
     definition::helper(
-        "condor_glexec_kill",
+        NAME,
         "Sends a signal to a process of the job user, or to all processes of a job.",
         format!(
             "\
@@ -42,10 +48,10 @@ With --family, --sandbox or --account, all processes of a family or of the
 account get the signal, with one call of the switcher. The family of a job
 consists of the descendants of its first process, the processes in a session or
 process group that a member leads or led, and the processes that carry the job's
-mark in their environment. With KILL, all members are stopped before the
-first one is killed, and are searched for until no new one is found. With STOP
-and CONT, the whole family is suspended or resumed. Any other signal is sent
-once to each member.
+mark in their environment. With KILL, all members are stopped before the first
+one is killed, and are searched for until no new one is found. With STOP and
+CONT, the whole family is suspended or resumed. Any other signal is sent once to
+each member.
 
 A process that leaves its session and changes its environment, and whose parent
 has ended, is not found by --family and --sandbox. --account finds it. Use
@@ -69,15 +75,12 @@ Example: end all processes that were started for a sandbox; those that are left
     /scratch/dir_1.condor/proxy - KILL 3 5
 "
         ),
-        &["glexec", "proxy-path", "pid", "signal", "max-retries", "min-delay"],
+        &NAMES,
     )
-    .override_usage(
-        "condor_glexec_kill [options] \
-         <glexec> <proxy-path> <pid> <signal> <max-retries> <min-delay>",
-    )
+    .override_usage(definition::usage(NAME, usage))
     .next_line_help(true)
     .arg(
-        flag("family", "The family of <pid>; the process itself can have ended before")
+        flag("family", "The family of <pid>, which can have ended before")
             .conflicts_with_all(["sandbox", "account"]),
     )
     .arg(
@@ -86,21 +89,22 @@ Example: end all processes that were started for a sandbox; those that are left
     )
     .arg(flag(
         "account",
-        "Every process of the job user. With KILL, also lists what the account\n\
+        "All processes of the job user. With KILL, also lists what the account\n\
          left in /tmp, in /dev/shm and as System V IPC",
     ))
     .arg(
         flag(
             "clean",
-            "With --account and KILL: also removes what the account left, but no sandbox",
+            "With --account and KILL: also removes what the account left, but no\n\
+             sandbox",
         )
         .requires("account"),
     )
     .arg(option(
         "grace",
         "SECONDS",
-        "With KILL: sends TERM first, and CONT to stopped processes; waits SECONDS,\n\
-         then sends KILL [default: 0, KILL at once]",
+        "With KILL: sends TERM first, and CONT to stopped processes; waits\n\
+         SECONDS, then sends KILL [default: 0, KILL at once]",
     ))
     .arg(flag("json", "Prints the report as one line of JSON"))
 }

@@ -56,7 +56,7 @@ Example:
     - out err /bin/sort -n
 "
     );
-    let usage: String = NAMES.iter().map(|name| format!(" <{name}>")).collect();
+    let usage = definition::bracketed(&NAMES).into_iter().chain(["[arg…]".to_owned()]);
     definition::helper(
         NAME,
         "Runs a job as the job user, in a sandbox that setup has handed over.",
@@ -64,7 +64,7 @@ Example:
         &NAMES,
     )
     .mut_arg(POSITIONAL, |values| values.num_args(NAMES.len()..).value_name("word"))
-    .override_usage(format!("{NAME}{usage} [arg…]"))
+    .override_usage(definition::usage(NAME, usage))
 }
 
 /// Runs the command.

@@ -19,8 +19,8 @@ pub fn definition() -> clap::Command {
         format!(
             "\
 The batch user calls this program, for example through HTCondor's starter. It
-needs no root. It calls an identity switcher, through which condor_glexec_agent
-makes a copy of the sandbox as the job user.
+needs no root privileges. It calls an identity switcher, through which
+condor_glexec_agent makes a copy of the sandbox as the job user.
 
 Arguments:
   <glexec>       the identity switcher: a program that runs a command as the

@@ -41,7 +41,7 @@ pub fn credential() -> Arg {
         "credential",
         "FILE",
         "The switcher's credential, mode 0600; the payload does not get it\n\
-         [default: the file that X509_USER_PROXY names, else a dummy credential]",
+         [default: the file that X509_USER_PROXY names, or a dummy credential]",
     )
 }
 
@@ -50,8 +50,8 @@ pub fn proxy() -> Arg {
     option(
         "proxy",
         "FILE",
-        "The payload's credential, mode 0600. The payload gets a copy, which its\n\
-         X509_USER_PROXY names [default: none, and X509_USER_PROXY is unset]",
+        "The payload's credential, mode 0600. The payload gets a copy, and its\n\
+         X509_USER_PROXY names it [default: none, X509_USER_PROXY is unset]",
     )
 }
 

@@ -12,13 +12,13 @@ use crate::cli::environment;
 /// The definition of the subcommand.
 pub fn definition() -> Command {
     Command::new("recover")
-        .about("Completes a run whose pilot or starter was killed: brings the files back.")
+        .about("Brings the files back after a pilot or a starter was killed.")
         .override_usage("condor_glexec_pilot recover [options] <sandbox>")
         .next_line_help(true)
         .after_help(
             "\
 recover kills the processes of the payload or job that are left, and brings its
-files back to the caller. The sandbox of a run that goes on is not touched. A
+files back to the caller. It refuses a sandbox on which a running pilot works. A
 second call changes nothing.
 
 Exit status:
@@ -36,8 +36,8 @@ Example:
         .arg(option(
             "output",
             "DIR",
-            "Where the files are put: an empty directory, or one that does not exist\n\
-             [default: they stay in the sandbox, which then belongs to the caller]",
+            "Where the files are put: an empty directory, or one that does not\n\
+             exist [default: in the sandbox, which then belongs to the caller]",
         ))
         .arg(
             flag("discard", "Deletes the sandbox, and all that was left beside it")

@@ -16,13 +16,15 @@ use crate::cli::definition::option;
 /// The definition of the subcommand.
 pub fn definition() -> Command {
     Command::new("renew-proxy")
-        .about("Replaces the proxy of a running payload, the switcher's credential, or both.")
+        .about("Replaces the credentials of a running payload.")
         .override_usage("condor_glexec_pilot renew-proxy [options] <sandbox> [<file>]")
         .next_line_help(true)
         .after_help(
             "\
-A payload that was started without --proxy also gets the file, but its
-X509_USER_PROXY stays unset.
+The payload has a proxy, and the switcher that runs it has a credential: see the
+options --proxy and --credential of 'run'. renew-proxy replaces one of them, or
+both, while the payload runs. A payload that was started without --proxy also
+gets the new proxy, but its X509_USER_PROXY stays unset.
 
 Exit status:
   0    the files are replaced
@@ -49,8 +51,8 @@ Example:
                 .value_parser(ValueParser::os_string())
                 .required_unless_present("credential")
                 .help(
-                    "A new proxy for the payload, mode 0600; the file is copied. It can be\n\
-                     omitted if --credential is given",
+                    "A new proxy for the payload, mode 0600; the file is copied. It can\n\
+                     be omitted if --credential is given",
                 ),
         )
 }

@@ -22,7 +22,7 @@ use crate::cli::notice;
 /// The definition of the subcommand.
 pub fn definition() -> Command {
     Command::new("run")
-        .about("Runs a command as another user in a new sandbox, and brings its files back.")
+        .about("Runs a command as another user, and brings its files back.")
         .override_usage("condor_glexec_pilot run [options] -- <command> [arg…]")
         .next_line_help(true)
         .after_help(TEXT)
@@ -50,12 +50,12 @@ the standard streams of this program and the variables that the switcher and
 --env set. When it has ended, all processes that it left running are killed, and
 the files come back.
 
-SIGTERM, SIGINT, SIGHUP and the end of --timeout end the payload: all its
-processes get the signal, or SIGTERM; those that are left after --grace are
-killed; the files come back. SIGTSTP and SIGCONT stop and continue all its
-processes. SIGUSR1 and SIGUSR2 are forwarded to them. If standard input is a
-terminal, Ctrl-C and Ctrl-\\ are forwarded to the payload; this program keeps
-running.
+SIGTERM, SIGINT and SIGHUP end the payload: all its processes get the signal;
+those that are left after --grace are killed; the files come back. The end of
+--timeout does the same with SIGTERM. SIGTSTP and SIGCONT stop and continue all
+processes of the payload. SIGUSR1 and SIGUSR2 are forwarded to them. If standard
+input is a terminal, Ctrl-C and Ctrl-\\ are forwarded to the payload; this
+program keeps running.
 
 Before the payload begins, a signal that ends the payload ends this program at
 once, and nothing is left. While the files come back, the second such signal
@@ -98,8 +98,8 @@ fn files() -> Vec<Arg> {
         option(
             "output",
             "DIR",
-            "Where the payload's files are put: an empty directory, or one that does\n\
-             not exist [default: the files are deleted]",
+            "Where the payload's files are put: an empty directory, or one that\n\
+             does not exist [default: the files are deleted]",
         ),
     ]
 }
@@ -111,14 +111,14 @@ fn environment() -> Vec<Arg> {
             "env",
             "NAME[=VALUE]",
             "A variable for the payload; can be repeated. NAME passes the caller's\n\
-             value, and it is an error if there is none; NAME? passes it if there is one",
+             variable, which must exist; NAME? passes it if it exists",
         )
         .action(ArgAction::Append),
         option(
             "env-file",
             "FILE",
-            "A file of variables, one NAME=VALUE per line; can be repeated. Empty lines\n\
-             and lines beginning with # are ignored",
+            "A file of variables, one NAME=VALUE per line; can be repeated. Empty\n\
+             lines and lines beginning with # are ignored",
         )
         .action(ArgAction::Append),
     ]
@@ -136,8 +136,8 @@ fn limits() -> Vec<Arg> {
         option(
             "grace",
             "TIME",
-            "How long the payload may run after it was asked to end; then it is killed\n\
-             [default: 10]",
+            "The time between the signal that ends the payload and SIGKILL, as for\n\
+             --timeout [default: 10 seconds]",
         ),
     ]
 }
@@ -150,13 +150,13 @@ fn reports() -> Vec<Arg> {
         option(
             "report",
             "FILE",
-            "Writes one line of JSON about all steps to FILE, mode 0600. It is opened\n\
-             before anything runs, and the payload cannot write to it [default: none]",
+            "Writes one line of JSON about all steps to FILE, mode 0600. The file\n\
+             is opened before anything runs. The payload cannot write to it",
         ),
         flag(
             "json",
-            "Prints the same line on standard error. The payload can also write there,\n\
-             and so forge it: programs should read --report",
+            "Prints the same line on standard error. The payload can also write\n\
+             there, and so forge the line: programs should read --report",
         ),
     ]
 }
