@@ -255,16 +255,17 @@ fn help_explains_arguments_and_exit_statuses() {
             let output = bench.call(name, &[option]);
             succeeded(&output);
             let help = String::from_utf8(output.stdout).unwrap();
-            assert!(help.contains(&format!("{name} {arguments}\n")), "{help}");
+            let words = help.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains(&format!("Usage: {name} {arguments}")), "{help}");
             let (_, explained) = help.split_once("\nArguments:\n").unwrap();
-            let (explained, statuses) = explained.split_once("\nExit status: ").unwrap();
+            let (explained, statuses) = explained.split_once("\nExit status:").unwrap();
             for argument in arguments
                 .split_inclusive('>')
                 .filter_map(|part| part.find('<').map(|start| &part[start..]))
             {
                 assert!(explained.contains(argument), "{argument}: {help}");
             }
-            assert!(statuses.contains("; 1 "), "{help}");
+            assert!(statuses.contains("; 1 ") || statuses.contains("\n  1 "), "{help}");
         }
     }
 }
@@ -299,7 +300,7 @@ fn every_program_tells_what_it_is_for_and_its_version() {
                 ["Usage: ", name, "-h, --help", "--version"].iter().all(|part| help.contains(part));
             // Each of the pilot's commands has statuses of its own.
             assert!(
-                is_told && (help.contains("Exit status: ") || name == "condor_glexec_pilot"),
+                is_told && (help.contains("\nExit status:") || name == "condor_glexec_pilot"),
                 "{name}: {help}"
             );
         }
@@ -479,9 +480,9 @@ fn kill_refuses_options_that_do_not_go_together() {
     let bench = Bench::new("");
     let pid = bench.target().to_string();
     for (options, pid, signal, why) in [
-        (&["--family", "--sandbox"][..], "-", "KILL", "exclude each other"),
-        (&["--family", "--account"], "-", "KILL", "exclude each other"),
-        (&["--sandbox", "--account"], "-", "KILL", "exclude each other"),
+        (&["--family", "--sandbox"][..], "-", "KILL", "mutually exclusive"),
+        (&["--family", "--account"], "-", "KILL", "mutually exclusive"),
+        (&["--sandbox", "--account"], "-", "KILL", "mutually exclusive"),
         (&["--family"], "-", "KILL", "<pid>"),
         (&["--sandbox"], &pid, "KILL", "<pid>"),
         (&["--account"], &pid, "KILL", "<pid>"),

@@ -59,7 +59,7 @@ impl Report {
         bad.map(|finding| {
             (
                 finding["level"].as_str().unwrap(),
-                format!("{}: {}", of(finding, "what"), of(finding, "text")),
+                format!("{}: {}", of(finding, "check"), of(finding, "text")),
             )
         })
         .collect()
@@ -98,9 +98,9 @@ fn is_found_and_mended(level: &str, words: &[&str], script: &str) {
 fn a_node_that_is_fit_is_told_so_with_the_switcher_that_keeps_payloads_apart_best_and_why() {
     let [report] = &reports("doctor")[..] else { panic!("one report") };
     assert_eq!((report.bad(), report.status), (Vec::new(), 0));
-    assert_eq!(report.all["fit"], true);
+    assert_eq!(report.all["ready"], true);
     assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
-    assert_eq!(report.all["why"], "it gives each payload a user and processes of its own");
+    assert_eq!(report.all["isolation"], "it gives each payload a user and processes of its own");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn where_nothing_works_and_sudo_has_no_map_the_samples_are_named() {
         let of = |name: &str| {
             findings
                 .iter()
-                .find(|finding| finding["what"].as_str().unwrap().ends_with(name))
+                .find(|finding| finding["check"].as_str().unwrap().ends_with(name))
                 .unwrap()
         };
         let advice = of("glexec-sudo")["advice"].as_str().unwrap();

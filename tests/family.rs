@@ -995,8 +995,8 @@ fn a_hunt_is_reported_as_json_and_in_the_log() {
     let logged = log.lines().find(|line| field(line, "helper") != "\"glexec\"").unwrap();
     for line in [said.as_str(), logged] {
         let whole: serde_json::Value = serde_json::from_str(line).unwrap();
-        let hunted = whole.get("hunted").unwrap_or(&whole);
-        assert_eq!((&hunted["signal"], &hunted["whose"]), (&"KILL".into(), &"family".into()));
+        let hunted = whole.get("kill").unwrap_or(&whole);
+        assert_eq!((&hunted["signal"], &hunted["scope"]), (&"KILL".into(), &"family".into()));
         assert_eq!((&hunted["processes"], &hunted["left"]), (&3.into(), &0.into()));
     }
     assert_eq!(field(logged, "status"), "0");

@@ -407,7 +407,7 @@ fn the_log_tells_in_one_line_each_what_was_moved_and_what_was_dropped() {
     );
     assert_eq!((field(refused, "outcome"), field(refused, "status")), ("\"failed\"", "1"));
     assert!(refused.contains("\"switcher_failures\":[203,203,203]"), "{refused}");
-    assert_eq!((field(cleanup, "specials"), field(cleanup, "mode_bits")), ("1", "1"));
+    assert_eq!((field(cleanup, "special_files"), field(cleanup, "mode_bits")), ("1", "1"));
     let files = |line| field(line, "files").parse::<u32>().unwrap();
     assert_eq!(files(cleanup), files(setup), "the proxy is not sent back, and one file is new");
     assert_eq!(mode(&log), 0o600);

@@ -49,7 +49,7 @@ fn logged(site: &Site, helper: &str, sandbox: &Path) -> String {
 }
 
 fn passed(line: &str) -> u64 {
-    field(line, "passed_bytes").parse().unwrap()
+    field(line, "bytes_by_descriptor").parse().unwrap()
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn a_link_that_leaves_to_anything_else_is_left_behind_counted_and_named() {
         assert!(!is_link(&sandbox.join(name)) && !sandbox.join(name).exists(), "{name}");
         assert!(line.contains(&format!("/{name}\"")), "{name} is not named: {line}");
     }
-    assert_eq!(field(&line, "some_links").matches("/to ").count(), 1);
+    assert_eq!(field(&line, "link_examples").matches("/to ").count(), 1);
     assert!(line.contains(r#""links":6"#), "{line}");
 }
 

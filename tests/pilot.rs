@@ -142,26 +142,26 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--credential", &path("none")], "true", &["cannot open the credential", "none"]),
         (&["--execute", &path("none")], "true", &["cannot open the directory", "none"]),
         (&["--env-file", &path("variables")], "true", &["variables, line 2"]),
-        (&["--env", "=x"], "true", &["--env: there is no name"]),
-        (&["--env", "?"], "true", &["--env: there is no name"]),
+        (&["--env", "=x"], "true", &["--env: the name of the variable is empty"]),
+        (&["--env", "?"], "true", &["--env: the name of the variable is empty"]),
         (
             &["--env", "MISSING"],
             "true",
-            &["--env MISSING: you have no such variable", "'MISSING?'"],
+            &["--env MISSING: the caller has no such variable", "'MISSING?'"],
         ),
-        (&["--env", "A B=x"], "true", &["'A B' is no name of a variable"]),
+        (&["--env", "A B=x"], "true", &["'A B' is not the name of a variable"]),
         (
             &["--env-file", &path("for-shells")],
             "true",
-            &["for-shells, line 2", "'export B' is no name"],
+            &["for-shells, line 2", "'export B' is not the name"],
         ),
         (
             &["--env-file", &path("from-elsewhere")],
             "true",
             &["from-elsewhere, line 1", "carriage return"],
         ),
-        (&["--timeout", "1x"], "true", &["--timeout is no time: '1x'", "s, m, h or d"]),
-        (&["--grace", "1.5"], "true", &["--grace is no time: '1.5'"]),
+        (&["--timeout", "1x"], "true", &["--timeout must be a number of seconds", "'1x'", "s, m, h or d"]),
+        (&["--grace", "1.5"], "true", &["--grace must be a number", "'1.5'"]),
         (
             &[],
             "./none",
@@ -297,8 +297,8 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
     let step = |name: &str| {
         told["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()["dropped"].clone()
     };
-    assert_eq!((&step("input")["specials"], &step("input")["links"]), (&2.into(), &2.into()));
-    assert_eq!((&step("cleanup")["specials"], &step("cleanup")["links"]), (&3.into(), &2.into()));
+    assert_eq!((&step("input")["special_files"], &step("input")["links"]), (&2.into(), &2.into()));
+    assert_eq!((&step("cleanup")["special_files"], &step("cleanup")["links"]), (&3.into(), &2.into()));
 }
 
 #[test]
@@ -773,7 +773,7 @@ fn the_report_tells_exactly_how_the_payload_ended() {
         let output = call.args(["--", "sh", "-c", &script]).output().unwrap();
         assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
         let told: Value = serde_json::from_str(&text(&report)).unwrap();
-        assert_eq!((&told["wait"], &told["payload"]), (&wait.into(), &payload.into()), "{script}");
+        assert_eq!((&told["payload_end"], &told["payload_status"]), (&wait.into(), &payload.into()), "{script}");
     }
     // A program of the caller's that stays above it may say 137 for a signal.
     let staying = pilot.switcher_that(&format!("{} \"$@\"; exit $?", support::as_job()));
@@ -789,7 +789,7 @@ fn the_report_tells_exactly_how_the_payload_ended() {
         Some(137)
     );
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!(told["wait"], "exited 137 or killed 9");
+    assert_eq!(told["payload_end"], "exited 137 or killed 9");
 }
 
 #[test]
@@ -900,8 +900,8 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
         assert!(line.contains(words), "{words} is not in {line}");
     }
     let json: Value = serde_json::from_str(json).unwrap();
-    assert_eq!((&json["status"], &json["payload"]), (&243.into(), &5.into()));
-    assert_eq!(json["failures"][0]["part"], "cleanup");
+    assert_eq!((&json["status"], &json["payload_status"]), (&243.into(), &5.into()));
+    assert_eq!(json["failures"][0]["stage"], "cleanup");
     fs::remove_file(&broken).unwrap();
     let mut recover = pilot.call("recover");
     recover
@@ -951,7 +951,7 @@ fn the_report_tells_each_step_in_one_line_of_json() {
     let output = shell(&pilot, &["--json", "--name", "s"], "exit 3");
     let json: Value = serde_json::from_str(&failed(&output, 3, &[])).unwrap();
     assert_eq!(
-        (&json["status"], &json["payload"], &json["ended_by"]),
+        (&json["status"], &json["payload_status"], &json["ended_by"]),
         (&3.into(), &3.into(), &Value::Null)
     );
     assert_eq!(json["sandbox"], pilot.sandbox("s").display().to_string());
@@ -980,14 +980,14 @@ fn the_report_is_told_to_a_file_whatever_becomes_of_standard_error() {
     assert_eq!(call.status().unwrap().code(), Some(243));
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(
-        (&told["status"], &told["payload"], &told["failures"][0]["part"]),
+        (&told["status"], &told["payload_status"], &told["failures"][0]["stage"]),
         (&243.into(), &5.into(), &"cleanup".into())
     );
     assert_eq!((mode(&report), Account::of(&report)), (0o600, Account::batch()));
     // Also of a call that was wrong; and nothing of an earlier one is left.
     let wrong =
         pilot.run().args(["--report", &shown, "--env", "=x", "--", "true"]).output().unwrap();
-    let line = failed(&wrong, 240, &["there is no name"]);
+    let line = failed(&wrong, 240, &["the name of the variable is empty"]);
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(told["status"], 240);
     assert!(line.contains(told["failures"][0]["error"].as_str().unwrap()), "{told}");
@@ -1266,7 +1266,7 @@ fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(ended_early(child).status.code(), Some(243));
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!((&told["wait"], &told["notices"][0]), (&"exited 5".into(), &line.trim_end().into()));
+    assert_eq!((&told["payload_end"], &told["notices"][0]), (&"exited 5".into(), &line.trim_end().into()));
     assert!(
         told["failures"][0]["error"].as_str().unwrap().contains("it was interrupted"),
         "{told}"

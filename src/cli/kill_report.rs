@@ -45,8 +45,10 @@ fn counted(number: u64, what: &str, plural: &str) -> String {
 pub fn json(hunted: &Hunted) -> Value {
     let Hunted { signal: number, account, hunt, survivors, remains } = hunted;
     let Hunt { processes, rounds, unclassified, left, remains: found, removed } = hunt;
-    let survivors: Vec<Value> =
-        survivors.iter().map(|(pid, text)| json!({ "pid": pid.as_raw(), "reason": text })).collect();
+    let survivors: Vec<Value> = survivors
+        .iter()
+        .map(|(pid, text)| json!({ "pid": pid.as_raw(), "reason": text }))
+        .collect();
     let mut line = json!({
         "signal": signal::name(*number),
         "scope": if *account { "account" } else { "family" },
