@@ -1,5 +1,5 @@
-//! Arguments, exit statuses and calls of the switcher, which is a script here: what needs neither
-//! root nor accounts.
+//! Arguments, exit statuses, and calls of the switcher. The switcher is a script, so these tests
+//! need neither root nor accounts.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -18,7 +18,7 @@ use support::installation::PROGRAMS;
 use support::{PROXY, executable, failed, program, retained, said, succeeded, wait_until, write};
 use tempfile::TempDir;
 
-/// Every command with its positional arguments; the last one of two takes any others.
+/// Every command with its positional arguments. `[arg…]` stands for any number of arguments.
 const COMMANDS: [(&str, &str); 6] = [
     ("condor_glexec_setup", "<glexec> <proxy> <sandbox> <max-retries> <min-delay>"),
     (
@@ -43,15 +43,15 @@ const UPDATE: &str = COMMANDS[5].0;
 /// The commands that can call a switcher here.
 const CALLERS: [&str; 4] = [SETUP, CLEANUP, KILL, RUN];
 
-/// Those that call it again, each with its statuses after a failure for good, and after the last
-/// retry.
+/// The commands that repeat a call, each with its status after a permanent failure, and after the
+/// last retry.
 const RETRYING: [(&str, i32, i32); 3] = [(SETUP, 2, 3), (CLEANUP, 1, 1), (KILL, 2, 3)];
 
-/// A switcher that writes down how it was called.
+/// A switcher that records how it was called.
 const RECORDS: &str = "cat /proc/$$/cmdline >$here/cmdline; cat /proc/$$/environ >$here/environ
     ls /proc/self/fd >$here/descriptors; readlink /proc/$$/cwd >$here/directory; exit 5";
 
-/// A sandbox of the current user's, and a switcher that is a script.
+/// A sandbox of the current user, and a switcher that is a script.
 struct Bench {
     directory: TempDir,
     sandbox: PathBuf,
@@ -69,7 +69,7 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    /// A switcher whose script counts its calls, and goes on so; its directory is `$here`.
+    /// A switcher that counts its calls and then runs this script; its directory is `$here`.
     fn new(script: &str) -> Bench {
         Bench::with(script, "s", PROXY)
     }
@@ -94,12 +94,12 @@ impl Bench {
         self.file("switcher")
     }
 
-    /// Where the retained proxy is, or would be.
+    /// The path of the retained proxy.
     fn credential(&self) -> PathBuf {
         retained(&self.sandbox).join(&self.proxy)
     }
 
-    /// A process that only the switcher can tell whose it is: one in a user namespace of its own.
+    /// A process in a separate user namespace: only the switcher knows whether the job user owns it.
     fn target(&self) -> u32 {
         let start = || {
             let child = Command::new("unshare").args(["--user", "sleep", "300"]).spawn().unwrap();
@@ -115,7 +115,7 @@ impl Bench {
         fs::read(self.file("calls")).unwrap_or_default().len()
     }
 
-    /// A file that the switcher has written, as strings that end with a byte each.
+    /// A file that the switcher wrote, as strings that each end with this byte.
     fn recorded(&self, name: &str, end: u8) -> Vec<Vec<u8>> {
         let bytes = fs::read(self.file(name)).unwrap();
         bytes.strip_suffix(&[end]).unwrap().split(|byte| *byte == end).map(<[u8]>::to_vec).collect()
@@ -165,7 +165,7 @@ impl Bench {
         self.repeating(name, "0", "0")
     }
 
-    /// A call that reaches the switcher, if need be again.
+    /// A call that reaches the switcher, with these retries.
     fn repeating(&self, name: &str, max_retries: &str, min_delay: &str) -> Command {
         let mut words = self.words(name);
         if name != RUN {
@@ -184,8 +184,8 @@ impl Bench {
         self.command(UPDATE, &self.words(UPDATE))
     }
 
-    /// As after a job that put a file in the place of its directory: cleanup needs the switcher for
-    /// that.
+    /// The state after a job that replaced its directory by a file: cleanup needs the switcher to
+    /// remove it.
     fn leave_a_file(&self) {
         fs::create_dir(retained(&self.sandbox)).unwrap();
         fs::rename(self.sandbox.join(&self.proxy), self.credential()).unwrap();
@@ -208,7 +208,7 @@ fn bytes(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }
 
-/// As many arguments as a command needs.
+/// The number of arguments that a command needs.
 fn enough(arguments: &str) -> usize {
     arguments.matches('<').count()
 }
@@ -271,6 +271,21 @@ fn help_explains_arguments_and_exit_statuses() {
 }
 
 #[test]
+fn a_help_text_has_at_most_80_columns() {
+    const PILOT: &str = "condor_glexec_pilot";
+    let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].map(|name| (name, None));
+    let subcommands = ["run", "recover", "renew-proxy", "doctor"].map(|word| (PILOT, Some(word)));
+    for (name, subcommand) in helpers.into_iter().chain(subcommands) {
+        let mut command = Command::new(program(name));
+        let output = command.args(subcommand).arg("--help").env_clear().output().unwrap();
+        succeeded(&output);
+        let help = String::from_utf8(output.stdout).unwrap();
+        let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(long, [""; 0], "{name} {subcommand:?}");
+    }
+}
+
+#[test]
 fn version_is_named_with_status_0() {
     let bench = Bench::new("");
     for (name, _) in COMMANDS {
@@ -287,7 +302,7 @@ fn version_is_named_with_status_0() {
 
 #[test]
 fn every_program_tells_what_it_is_for_and_its_version() {
-    // Whoever calls: root, too.
+    // Also for root.
     for name in PROGRAMS {
         let printed = |option: &str| {
             let output = Command::new(program(name)).arg(option).env_clear().output().unwrap();
@@ -298,7 +313,7 @@ fn every_program_tells_what_it_is_for_and_its_version() {
             let help = printed(option);
             let is_told =
                 ["Usage: ", name, "-h, --help", "--version"].iter().all(|part| help.contains(part));
-            // Each of the pilot's commands has statuses of its own.
+            // Each of the pilot's subcommands has separate statuses.
             assert!(
                 is_told && (help.contains("\nExit status:") || name == "condor_glexec_pilot"),
                 "{name}: {help}"
@@ -315,7 +330,7 @@ fn every_program_tells_what_it_is_for_and_its_version() {
 }
 
 #[test]
-fn help_of_the_pilot_is_a_command_as_well() {
+fn help_of_the_pilot_is_also_a_command() {
     let printed = |words: &[&str]| {
         let output =
             Command::new(program("condor_glexec_pilot")).args(words).env_clear().output().unwrap();
@@ -549,10 +564,10 @@ fn kill_ends_with_0_when_the_switcher_does_and_with_2_when_there_is_no_such_proc
     let mut words = bench.words(KILL);
     succeeded(&bench.call(KILL, &words));
     assert_eq!(bench.calls(), 1);
-    // No process has so large a number (proc(5), pid_max).
+    // No process has such a large number (proc(5), pid_max).
     words[2] = "2147483647".into();
     failed(&bench.call(KILL, &words), 2, &["process 2147483647", "no such process"]);
-    assert_eq!(bench.calls(), 1, "nobody is asked for it");
+    assert_eq!(bench.calls(), 1, "the switcher is not called for it");
 }
 
 #[test]
@@ -586,7 +601,7 @@ fn run_ends_with_1_when_the_wrapper_is_not_an_absolute_path() {
 fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed() {
     let bench = Bench::new("");
     write(bench.file("closed"), "#!/bin/sh\n", 0o644);
-    // Not a program: no shell is called for it.
+    // It is no program, and no shell is called for it.
     write(bench.file("text"), "exit 0\n", 0o755);
     let cases = [
         ("none", 127, "ENOENT"),
@@ -762,8 +777,8 @@ fn the_cause_comes_before_the_first_pause_and_again_when_it_changes() {
     }
 }
 
-/// The first lines of a command about its pauses, each with how long after the command's start it
-/// came; the command ends with them.
+/// The first lines of a command about its pauses, each with the time since the command's start. The
+/// command is killed after them.
 fn first_lines(mut command: Command, count: usize) -> Vec<(String, Duration)> {
     let started = Instant::now();
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -847,7 +862,7 @@ fn switcher_gets_descriptors_0_1_and_2_only() {
         let bench = Bench::new(RECORDS);
         let command = bench.reaching(name);
         redirected("5>/dev/null 7</dev/null 9>/dev/null", &command).output().unwrap();
-        // ls has the directory open itself.
+        // ls opens the directory as descriptor 3.
         assert_eq!(bench.recorded("descriptors", b'\n'), [b"0", b"1", b"2", b"3"], "{name}");
     }
 }

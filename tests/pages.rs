@@ -1,4 +1,4 @@
-//! Man pages and completions: that they say what `--help` says.
+//! Man pages and completions: they say what `--help` says.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -66,7 +66,7 @@ fn every_command_has_a_page_with_every_option_that_its_help_names() {
                 page(&pages, name).as_os_str(),
             ],
         );
-        // Bold and italic are letters written twice, with a step back in between.
+        // mandoc writes a bold or italic letter as two letters, with a backspace in between.
         let mut letters: Vec<char> = Vec::new();
         for letter in page.chars() {
             match letter {
@@ -77,7 +77,7 @@ fn every_command_has_a_page_with_every_option_that_its_help_names() {
         let page: String = letters.into_iter().collect();
         for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"] {
             let is_there = page.lines().any(|line| line == heading);
-            // Each of the pilot's commands has statuses of its own.
+            // Each of the pilot's subcommands has separate statuses.
             assert!(
                 is_there || (heading == "EXIT STATUS" && !commands.is_empty()),
                 "{name}: {heading}"
@@ -106,14 +106,14 @@ fn mandoc_warns_of_no_page() {
             "mandoc",
             &["-T".as_ref(), "lint".as_ref(), "-W".as_ref(), "warning".as_ref(), path.as_os_str()],
         );
-        // There is none, on purpose.
+        // The pages have no date, so that the same source gives the same bytes.
         let found: Vec<&str> =
             found.lines().filter(|line| !line.contains("missing date")).collect();
         assert_eq!(found, [""; 0]);
     }
 }
 
-/// What bash offers for the last word of a line, after these lines of a script.
+/// The completions of bash for the last word of a line, after these lines of a script.
 fn completed_after(first: &str, directory: &Path, line: &[&str]) -> Vec<String> {
     let script = r#"
         source "$0"
@@ -133,12 +133,12 @@ fn completed(directory: &Path, line: &[&str]) -> Vec<String> {
     completed_after("", directory, line)
 }
 
-/// What fish offers for the last word of a line.
+/// The completions of fish for the last word of a line.
 fn completed_by_fish(directory: &Path, line: &[&str]) -> Vec<String> {
     let path = directory.join("fish/vendor_completions.d").join(format!("{}.fish", line[0]));
     let script = format!("source {}; complete -C '{}'", path.display(), line.join(" "));
     assert!(Path::new("/usr/bin/fish").exists(), "fish is missing: run ci/provision");
-    // It writes there.
+    // fish writes to its home directory.
     let home = tempfile::tempdir().unwrap();
     let words =
         [format!("HOME={}", home.path().display()), "fish".to_owned(), "-c".to_owned(), script];
@@ -185,7 +185,7 @@ fn a_command_is_completed_as_without_the_program_that_runs_it() {
     }
     for (line, begins) in ARGUMENT_LINES {
         assert_eq!(completed(pages.path(), line), [""], "bash completes a file's name: {line:?}");
-        // Where bash-completion is installed, it knows the command.
+        // Plays bash-completion, which knows how to complete the command.
         let played = "_command_offset() { COMPREPLY=(\"from $1\"); }";
         assert_eq!(
             completed_after(played, pages.path(), line),

@@ -25,7 +25,7 @@ fn shell(pilot: &Pilot, options: &[&str], script: &str) -> Output {
     pilot.run().args(options).args(["--", "sh", "-c", script]).output().unwrap()
 }
 
-// The way of a payload.
+// A payload from its input to its output.
 
 #[test]
 fn a_payload_runs_as_another_user_in_a_copy_of_its_input_and_its_files_come_back() {
@@ -98,8 +98,8 @@ fn the_files_come_to_an_empty_directory_and_to_another_file_system() {
     Account::batch().owns(pilot.output());
     set_mode(pilot.output(), 0o755);
     run(&pilot.output());
-    // A payload may have opened something in it to everybody.
-    assert_eq!(mode(&pilot.output()), 0o700, "it is the caller's alone");
+    // The payload can have opened a file in it to all users.
+    assert_eq!(mode(&pilot.output()), 0o700, "it is closed to other users");
     let elsewhere = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/dev/shm").unwrap();
     Account::batch().owns(elsewhere.path());
     let other = |path: &std::path::Path| fs::metadata(path).unwrap().dev();
@@ -160,7 +160,11 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
             "true",
             &["from-elsewhere, line 1", "carriage return"],
         ),
-        (&["--timeout", "1x"], "true", &["--timeout must be a number of seconds", "'1x'", "s, m, h or d"]),
+        (
+            &["--timeout", "1x"],
+            "true",
+            &["--timeout must be a number of seconds", "'1x'", "s, m, h or d"],
+        ),
         (&["--grace", "1.5"], "true", &["--grace must be a number", "'1.5'"]),
         (
             &[],
@@ -263,7 +267,7 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
             std::os::unix::fs::symlink(target, top.join(name)).unwrap();
         }
     });
-    // Not before it has its owner.
+    // chown(2) would clear the bit.
     write(input.join("door"), "", 0o644);
     Account::batch().owns(input.join("door"));
     set_mode(input.join("door"), 0o4755);
@@ -298,7 +302,10 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
         told["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()["dropped"].clone()
     };
     assert_eq!((&step("input")["special_files"], &step("input")["links"]), (&2.into(), &2.into()));
-    assert_eq!((&step("cleanup")["special_files"], &step("cleanup")["links"]), (&3.into(), &2.into()));
+    assert_eq!(
+        (&step("cleanup")["special_files"], &step("cleanup")["links"]),
+        (&3.into(), &2.into())
+    );
 }
 
 #[test]
@@ -321,7 +328,7 @@ fn the_standard_streams_are_the_payloads_own() {
     child.stdin.take().unwrap().write_all(b"input\n").unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((said(&output).as_str(), output.status.code()), ("error\n", Some(0)));
-    // Of ls its own output is another one.
+    // The standard output of ls is another pipe: that to grep.
     assert_eq!(told(&output), "input\n3\n");
 }
 
@@ -338,7 +345,7 @@ fn a_payload_cannot_destroy_or_forge_what_the_caller_keeps_in_a_file() {
     let payload = format!(
         "read -r line; echo \"input: $line\"; echo to errors >&2; perl -e '{words}'; echo '{{\"status\": 0}}' >&2; exit 3"
     );
-    // Its input is read from where the caller was, and could be written.
+    // Standard input is open for writing too, and its position is after the first line.
     let shell = format!(
         "exec <>{list} >>{log} 2>&1; read -r line; {call} --report {report} --json -- sh -c {payload}",
         list = list.display(),
@@ -364,7 +371,7 @@ fn a_payload_cannot_destroy_or_forge_what_the_caller_keeps_in_a_file() {
 }
 
 #[test]
-fn a_payload_whose_words_cannot_be_written_sees_a_broken_pipe_and_the_caller_is_told() {
+fn a_payload_whose_output_cannot_be_written_gets_a_broken_pipe_and_the_caller_is_told() {
     let pilot = Pilot::new();
     let (log, report) = (pilot.site.scratch().join("log"), pilot.site.scratch().join("report"));
     let call = pilot.run();
@@ -392,21 +399,20 @@ fn a_payload_whose_words_cannot_be_written_sees_a_broken_pipe_and_the_caller_is_
 }
 
 #[test]
-fn what_outlives_a_payload_with_its_output_keeps_nobody_waiting() {
+fn a_process_that_outlives_the_payload_with_its_output_open_does_not_delay_the_end() {
     let pilot = Pilot::new();
     let log = pilot.site.scratch().join("log");
     let begun = pilot.site.scratch().join("begun");
-    // Not of the payload's family, and with another user's rights: it can't be ended.
-    let bystander = format!("{}", begun.display());
-    let script = format!(
-        "echo first; touch ready; until [ -e {bystander} ]; do sleep 0.02; done; echo last"
-    );
+    // root, which the pilot cannot kill, opens the payload's pipe once more. The payload waits for
+    // that.
+    let opened = begun.display();
+    let script =
+        format!("echo first; touch ready; until [ -e {opened} ]; do sleep 0.02; done; echo last");
     let mut call = pilot.run_named("s");
     call.args(["--", "sh", "-c", &script]).stdout(fs::File::create(&log).unwrap());
     let mut child = call.spawn().unwrap();
     wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
     let payload = family(&pilot.sandbox("s"));
-    // Root opens the pipe once more.
     let held = fs::File::options().write(true).open(format!("/proc/{}/fd/1", payload[0])).unwrap();
     write(&begun, "", 0o644);
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -444,8 +450,8 @@ fn a_payload_cannot_type_into_the_callers_terminal() {
     // TIOCSTI, ioctl_tty(2).
     let script = r#"cut -d" " -f7 /proc/$$/stat; perl -e "my \$c = q(x); print ioctl(STDIN, 0x5412, \$c) ? q(typed) : q(refused)"; echo " it""#;
     let output = on_terminal(&pilot, script).output().unwrap();
-    // Not every kernel lets anybody do that; but on each the session has no terminal
-    // (proc_pid_stat(5)).
+    // Some kernels refuse it to all users. On all kernels the session has no controlling terminal
+    // (field 7 of proc_pid_stat(5)).
     assert!(
         told(&output).contains("refused it") && told(&output).starts_with("0\r\n"),
         "{}",
@@ -457,7 +463,7 @@ fn a_payload_cannot_type_into_the_callers_terminal() {
 fn a_payload_in_the_background_does_not_read_what_is_typed_for_others() {
     let pilot = Pilot::new();
     let call = pilot.run();
-    // Job control makes a process group of it; the shell stays in the foreground.
+    // With job control, it gets a separate process group; the shell stays in the foreground.
     let payload = "read -r line; echo \"payload: $line.\"";
     let shell = format!(
         "set -m; {} -- sh -c '{payload}' & wait; read -r line; echo \"shell: $line.\"",
@@ -477,7 +483,7 @@ fn a_payload_in_the_background_does_not_read_what_is_typed_for_others() {
     assert!(told(&output).contains("shell: a secret."), "{}", told(&output));
 }
 
-/// For a shell.
+/// A text quoted for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -499,7 +505,7 @@ fn what_a_payload_on_a_terminal_leaves_running_is_ended_too() {
 #[test]
 fn an_interrupt_from_the_terminal_is_the_payloads_own_business() {
     let pilot = Pilot::new();
-    // Whoever gets two has not been left alone.
+    // It must not get a second signal from the pilot.
     let script = "trap \"echo interrupted\" INT; echo ready; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; exit 5";
     let mut child = on_terminal(&pilot, script).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -579,7 +585,7 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
 }
 
 #[test]
-fn a_credential_that_others_can_use_is_refused_whoever_names_it() {
+fn a_credential_that_others_can_use_is_refused_whatever_names_it() {
     let pilot = Pilot::new();
     let path = pilot.credential("a token");
     for open in [0o644, 0o640, 0o602, 0o610] {
@@ -619,7 +625,7 @@ fn the_payload_has_a_copy_of_its_proxy_and_the_output_has_none() {
     succeeded(&output);
     assert_eq!(told(&output), "a token");
     assert_eq!(fs::read_dir(pilot.output()).unwrap().count(), 1);
-    // Whatever it has made of it.
+    // Also if the payload replaced it by a directory.
     let proxy = credential.display().to_string();
     let script = "rm \"$X509_USER_PROXY\"; mkdir -p \"$X509_USER_PROXY/directory\"";
     let output = shell(&pilot, &["--proxy", &proxy, "--keep-sandbox", "--name", "kept"], script);
@@ -662,7 +668,7 @@ fn a_command_without_a_slash_is_looked_for_and_nothing_after_it_is_parsed() {
 fn the_payload_has_the_callers_umask() {
     let pilot = Pilot::new();
     if support::is_rootless() {
-        // This switcher has one of its own.
+        // The test's switcher, which calls glexec, has this umask.
         assert_eq!(told(&shell(&pilot, &[], "umask")), "0022\n");
         return;
     }
@@ -705,7 +711,7 @@ fn whatever_the_callers_umask_is_the_files_come_back() {
         assert!(output.join("e").is_dir());
         assert_eq!((mode(&output), mode(&report)), (0o700, 0o600));
         pilot.is_empty("after it");
-        // What a pilot that was killed has left, too.
+        // The same for recover after the pilot was killed.
         let mut killed = pilot.run_named("t");
         let mut child = pilot.start_by(
             under(killed.args(["--", "sh", "-c", "echo y >file; touch begun; exec sleep 60"])),
@@ -773,9 +779,13 @@ fn the_report_tells_exactly_how_the_payload_ended() {
         let output = call.args(["--", "sh", "-c", &script]).output().unwrap();
         assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
         let told: Value = serde_json::from_str(&text(&report)).unwrap();
-        assert_eq!((&told["payload_end"], &told["payload_status"]), (&wait.into(), &payload.into()), "{script}");
+        assert_eq!(
+            (&told["payload_end"], &told["payload_status"]),
+            (&wait.into(), &payload.into()),
+            "{script}"
+        );
     }
-    // A program of the caller's that stays above it may say 137 for a signal.
+    // Another switcher, which stays above the payload, returns 137 for a signal.
     let staying = pilot.switcher_that(&format!("{} \"$@\"; exit $?", support::as_job()));
     let mut call = pilot.call("run");
     call.arg("--glexec")
@@ -830,7 +840,7 @@ fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
     let pilot = Pilot::new();
     let input = pilot.input(|top| {
         write(top.join("closed"), "#!/bin/sh\n", 0o644);
-        // Its owner is the payload's user.
+        // The payload's user owns it in the sandbox.
         write(top.join("theirs"), "#!/bin/sh\n", 0o611);
         write(top.join("plain"), "echo\n", 0o755);
         write(top.join("lost"), "#!/nonexistent/sh\n", 0o755);
@@ -875,7 +885,7 @@ fn a_command_on_a_file_system_without_programs_is_refused_with_that_and_no_advic
 #[test]
 fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
     let pilot = Pilot::new();
-    // The switcher does not lead to the files any more once the payload runs.
+    // Once the payload runs, the switcher fails.
     let (broken, ran) = (pilot.site.path().join("broken"), pilot.site.path().join("ran"));
     write(&broken, "", 0o644);
     let switcher = pilot.switcher_that(&format!(
@@ -916,7 +926,7 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
 }
 
 #[test]
-fn nobody_else_brings_the_files_back_while_the_pilot_does_and_what_it_leaves_is_whole() {
+fn no_other_program_brings_the_files_back_while_the_pilot_does_and_what_it_leaves_is_whole() {
     let pilot = Pilot::new();
     let waiting = pilot.site.path().join("waiting");
     set_mode(pilot.site.path(), 0o777);
@@ -970,7 +980,7 @@ fn the_report_is_told_to_a_file_whatever_becomes_of_standard_error() {
     let pilot = Pilot::new();
     let report = pilot.site.scratch().join("report");
     let shown = report.display().to_string();
-    // A pipe that nobody reads, and for which nobody waits.
+    // A full pipe that no process reads, with O_NONBLOCK.
     let (_reader, writer) =
         nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     while nix::unistd::write(&writer, &[b'x'; 4096]).is_ok() {}
@@ -984,7 +994,7 @@ fn the_report_is_told_to_a_file_whatever_becomes_of_standard_error() {
         (&243.into(), &5.into(), &"cleanup".into())
     );
     assert_eq!((mode(&report), Account::of(&report)), (0o600, Account::batch()));
-    // Also of a call that was wrong; and nothing of an earlier one is left.
+    // Also after a usage error; nothing of an earlier report is left.
     let wrong =
         pilot.run().args(["--report", &shown, "--env", "=x", "--", "true"]).output().unwrap();
     let line = failed(&wrong, 240, &["the name of the variable is empty"]);
@@ -1027,7 +1037,7 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
     for (number, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
         let pilot = Pilot::new();
         let output = pilot.output().display().to_string();
-        // The first process waits for the other: through some switchers all ends with it.
+        // The first process waits for the other one: with glexec, all processes end with the first.
         let catch = "exec 2>errors; trap \"echo caught >caught; exit\" TERM INT HUP; touch ready; while :; do sleep 0.05; done";
         let name = number.as_str().trim_start_matches("SIG");
         let script = format!(
@@ -1043,7 +1053,7 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
         assert_eq!(
             text(pilot.output().join("caught")),
             "caught\n",
-            "{number}: who has left the session"
+            "{number}: the process that left the session gets it"
         );
         assert_eq!(text(pilot.output().join("file")), "x\n");
         assert_eq!(family(&sandbox), [0_u32; 0]);
@@ -1052,7 +1062,7 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
 }
 
 #[test]
-fn who_does_not_end_is_killed_after_the_grace() {
+fn a_process_that_does_not_end_is_killed_after_the_grace() {
     let pilot = Pilot::new();
     let output = pilot.output().display().to_string();
     let child = pilot.start(
@@ -1070,7 +1080,7 @@ fn who_does_not_end_is_killed_after_the_grace() {
 #[test]
 fn a_payload_that_keeps_other_agents_from_their_work_ends_when_its_time_is_over() {
     let pilot = Pilot::new();
-    // As if it killed each that is called to end it.
+    // As if the payload killed each agent that is called to end it.
     let switcher = pilot.switcher_that("case $2 in hunt) exit 1 ;; esac");
     let mut call = pilot.call("run");
     call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args([
@@ -1088,7 +1098,7 @@ fn a_payload_that_keeps_other_agents_from_their_work_ends_when_its_time_is_over(
 }
 
 #[test]
-fn who_is_to_end_before_the_payload_has_begun_never_begins() {
+fn a_signal_before_the_payload_begins_keeps_it_from_beginning() {
     let pilot = Pilot::new();
     let waiting = pilot.site.path().join("waiting");
     set_mode(pilot.site.path(), 0o777);
@@ -1118,8 +1128,8 @@ fn who_is_to_end_before_the_payload_has_begun_never_begins() {
     pilot.is_empty("after it");
 }
 
-/// The pilot, while strace(1) delays its system calls of this name by so many milliseconds each:
-/// strace, and the pilot's own number.
+/// Starts the pilot under strace(1), which delays each of its system calls of this name. Returns
+/// the process of strace, and the pid of the pilot.
 fn delayed(
     call: &Command,
     name: &str,
@@ -1147,7 +1157,7 @@ fn delayed(
     (child, nix::unistd::Pid::from_raw(pilot.unwrap()))
 }
 
-/// Waits for its end, which is to come long before all its delays are over.
+/// Waits for the end, which must come long before the sum of all delays.
 fn ended_early(mut child: std::process::Child) -> Output {
     wait_until("it has ended", || child.try_wait().unwrap().is_some());
     child.wait_with_output().unwrap()
@@ -1176,12 +1186,12 @@ fn a_signal_while_the_input_is_copied_ends_that_at_once_and_nothing_is_left() {
         let mut call = pilot.run();
         call.arg("--input").arg(from).args(["--", "true"]);
         let (child, pid) = delayed(&call, name, delay);
-        // What it makes is growing, with more than its top.
+        // The sandbox exists and is not empty.
         wait_until("the copy has begun", || {
             let made = pilot.site.entries().first().map(|name| pilot.site.execute().join(name));
             made.is_some_and(|made| fs::read_dir(made).is_ok_and(|entries| entries.count() > 0))
         });
-        // It stops and goes on where it is.
+        // It stops and continues during the copy.
         nix::sys::signal::kill(pid, Signal::SIGTSTP).unwrap();
         wait_until("it is stopped", || {
             matches!(state(pid.as_raw().cast_unsigned()), Some('T' | 't'))
@@ -1205,7 +1215,7 @@ fn a_signal_while_the_sandbox_is_handed_over_ends_that_at_once_and_nothing_is_le
     let input = pilot.input(much);
     let mut call = pilot.run_named("s");
     call.arg("--input").arg(&input).args(["--", "true"]);
-    // The copy of the input is read by another thread, which is not delayed.
+    // Another thread, which is not delayed, copies the input.
     let (child, pid) = delayed(&call, "openat2", 20);
     wait_until("the agent has begun its copy", || {
         pilot.site.entries().iter().any(|name| name.as_bytes().starts_with(b"s.gh."))
@@ -1266,7 +1276,10 @@ fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(ended_early(child).status.code(), Some(243));
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!((&told["payload_end"], &told["notices"][0]), (&"exited 5".into(), &line.trim_end().into()));
+    assert_eq!(
+        (&told["payload_end"], &told["notices"][0]),
+        (&"exited 5".into(), &line.trim_end().into())
+    );
     assert!(
         told["failures"][0]["error"].as_str().unwrap().contains("it was interrupted"),
         "{told}"
@@ -1310,7 +1323,7 @@ fn a_stop_stops_the_whole_family_and_a_continue_continues_it() {
 }
 
 #[test]
-fn a_stop_and_a_continue_that_come_together_leave_nobody_stopped() {
+fn a_stop_and_a_continue_that_come_together_leave_no_process_stopped() {
     let pilot = Pilot::new();
     let mut child = pilot.start("s", &[], "exec sleep 62");
     let sandbox = pilot.sandbox("s");
@@ -1318,7 +1331,7 @@ fn a_stop_and_a_continue_that_come_together_leave_nobody_stopped() {
         signal(&child, Signal::SIGTSTP);
         signal(&child, Signal::SIGCONT);
     }
-    // Once it has taken all of them, and no agent is on its way with one.
+    // Wait until the pilot has taken all signals, and no agent is at work with one.
     let pending = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let set =
@@ -1354,7 +1367,7 @@ fn what_the_payload_leaves_running_is_ended_before_its_files_come_back() {
     let script = "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x sleep >pids; id -u >user; exit 0";
     succeeded(&shell(&pilot, &["--output", &output], script));
     if support::is_rootless() {
-        // The numbers are those of another namespace; but nobody else has that user.
+        // The pids are those of another namespace, but no other payload has this user.
         let user = text(pilot.output().join("user")).trim().parse().unwrap();
         assert_eq!(support::glexec::processes_of(user), [0_u32; 0]);
     } else {
@@ -1395,7 +1408,7 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
     );
     let mut child = call.spawn().unwrap();
     wait_until("the files begin to come back", || waiting.exists());
-    // As a terminal does for who types an interrupt; setsid has made it its own group's leader.
+    // As a terminal does for Ctrl-C. Because of setsid, the pilot leads a process group.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(-child.id().cast_signed()), Signal::SIGINT)
         .unwrap();
     fs::remove_file(&waiting).unwrap();
@@ -1403,7 +1416,7 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
     assert_eq!(text(pilot.output().join("file")), "x\n");
 }
 
-// Its own death.
+// The pilot is killed.
 
 #[test]
 fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recover_brings_back_every_byte()
@@ -1414,7 +1427,7 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             write(top.join(format!("file{number}")), format!("{number}").repeat(1000), 0o644);
         }
     });
-    // As long as one takes that nobody disturbs, and a bit.
+    // A bit longer than an undisturbed run takes.
     let run = |name: &str| {
         let mut call = pilot.run_named(name);
         call.arg("--input").arg(&input).arg("--output").arg(pilot.output());
@@ -1422,7 +1435,7 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             "--",
             "sh",
             "-c",
-            // For a good part of the time it is the payload that runs.
+            // The payload runs for a large part of that time.
             "echo begun >begun; (setsid sleep 60 &) ; for n in 1 2 3 4 5; do echo $n >>count; sleep 0.1; done",
         ]);
         call
@@ -1445,9 +1458,8 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             wait_until(&format!("{what}: its family has ended"), || family(&sandbox).is_empty());
             outlived.push(killed.elapsed());
         }
-        // What the payload had made, as root sees it. An agent may still be at work for the pilot
-        // that is gone, and a process that was to become the switcher still be the pilot's
-        // own.
+        // What the payload wrote, read as root. An agent can still be at work for the killed pilot,
+        // and a child of the pilot can be about to execute the switcher.
         wait_until("no agent is at work", || {
             agents("serve", &sandbox).is_empty() && pilots(&name).is_empty()
         });
@@ -1455,7 +1467,7 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
         let output = pilot.output().display().to_string();
         let mut recover = pilot.of("recover", &["--output", &output], &name);
         let recovered = recover.output().unwrap();
-        // Else it was killed before there was a sandbox, or after it had delivered it.
+        // Otherwise the pilot was killed before it made the sandbox, or after the output was complete.
         if let Some(files) = made {
             assert!(pilot.output().exists(), "{what}: {}", said(&recovered));
             assert_eq!(contents(&pilot.output()), files, "{what}");
@@ -1464,13 +1476,12 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
         assert!(!pilot.output().join(CREDENTIAL).exists(), "{what}");
         let _ = fs::remove_dir_all(pilot.output());
     }
-    // A busy machine takes longer now and then; who waits for a time to pass takes longer each
-    // time.
+    // On a busy machine some rounds take longer. If something waited for a timeout, all would.
     let quickest = outlived.iter().min().expect("a moment that met a living payload");
     assert!(*quickest < Duration::from_secs(2), "{outlived:?}");
 }
 
-/// The processes that have the words of a call with this name for its sandbox.
+/// The processes of a call whose sandbox has this name.
 fn pilots(name: &str) -> Vec<u32> {
     let words = format!("--name\0{name}\0");
     let pids = fs::read_dir("/proc")
@@ -1484,7 +1495,7 @@ fn pilots(name: &str) -> Vec<u32> {
     pids.filter(is).collect()
 }
 
-/// The regular files of a directory but the credential, by their names.
+/// The files of a directory except the credential, by their names.
 fn contents(path: &std::path::Path) -> std::collections::BTreeMap<std::ffi::OsString, Vec<u8>> {
     let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
     files
@@ -1493,7 +1504,7 @@ fn contents(path: &std::path::Path) -> std::collections::BTreeMap<std::ffi::OsSt
         .collect()
 }
 
-/// What the sandbox holds: where a complete copy of it is.
+/// The files of the sandbox, from the place that has a complete copy.
 fn pick(
     places: &[&std::path::Path],
     output: &std::path::Path,

@@ -13,7 +13,7 @@ pub const CREDENTIAL: &str = ".glexec_pilot_credential";
 /// The name of the payload's proxy there.
 pub const PAYLOADS: &str = ".glexec_pilot_proxy";
 
-/// A site, and where a pilot's files are.
+/// A site, and the files of a pilot.
 pub struct Pilot {
     pub site: Site,
 }
@@ -30,7 +30,7 @@ impl Pilot {
         command
     }
 
-    /// `run` through the site's switcher; its command, or more options, are still to come.
+    /// `run` through the site's switcher, without the payload's command.
     pub fn run(&self) -> Command {
         let mut command = self.call("run");
         command.arg("--glexec").arg(self.site.switcher()).arg("--execute").arg(self.site.execute());
@@ -55,12 +55,12 @@ impl Pilot {
         self.site.execute().join(name)
     }
 
-    /// A path of the batch user's for what comes back.
+    /// The path of the output.
     pub fn output(&self) -> PathBuf {
         self.site.scratch().join("output")
     }
 
-    /// A directory of the batch user's with what `furnish` puts there.
+    /// An input directory of the batch user with the files that `furnish` creates.
     pub fn input(&self, furnish: impl Fn(&Path)) -> PathBuf {
         let path = self.site.scratch().join("input");
         fs::create_dir(&path).unwrap();
@@ -70,13 +70,13 @@ impl Pilot {
         path
     }
 
-    /// Starts a payload that says in its sandbox when it has begun, and waits for that. It starts
-    /// no process for it: who counts the family then counts what the script has started.
+    /// Starts a payload, and waits until it has begun: it creates a file then, without starting a
+    /// process, which would count as a member of the family.
     pub fn start(&self, name: &str, options: &[&str], script: &str) -> Child {
         self.start_by(self.run_named(name), name, options, script)
     }
 
-    /// The same by a call of the test's own.
+    /// The same with another call.
     pub fn start_by(&self, mut call: Command, name: &str, options: &[&str], script: &str) -> Child {
         call.args(options).args(["--", "sh", "-c", &format!(": >begun; {script}")]);
         call.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -91,18 +91,19 @@ impl Pilot {
         assert!(self.site.entries().is_empty(), "{what}: {:?}", self.site.entries());
     }
 
-    /// A switcher that does something before each call of the real one. The agent's operation is `$2`.
+    /// A switcher that runs `first` before it calls the site's switcher. `$2` is the agent's
+    /// operation.
     pub fn switcher_that(&self, first: &str) -> PathBuf {
         self.site
             .script("switcher", &format!("{first}\nexec {} \"$@\"", self.site.switcher().display()))
     }
 
-    /// A credential of the batch user's.
+    /// A credential of the batch user.
     pub fn credential(&self, content: &str) -> PathBuf {
         self.credential_named("credential", content)
     }
 
-    /// The same under a name of its own.
+    /// The same with another name.
     pub fn credential_named(&self, name: &str, content: &str) -> PathBuf {
         let path = self.site.scratch().join(name);
         write(&path, content, 0o600);
@@ -111,12 +112,12 @@ impl Pilot {
     }
 }
 
-/// What a payload said.
+/// The standard output of a payload.
 pub fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The processes of a sandbox's family that live, by the mark.
+/// The living processes of a sandbox's family, by their mark.
 pub fn family(sandbox: &Path) -> Vec<u32> {
     super::kinsfolk::marked_with(sandbox)
 }
@@ -131,7 +132,7 @@ pub fn kept(sandbox: &Path) -> PathBuf {
     retained(sandbox).join(CREDENTIAL)
 }
 
-/// A call as somebody types it; its words need no quotes.
+/// A call as a line for a shell. Its words must not need quotes.
 pub fn line(call: &Command) -> String {
     let words = std::iter::once(call.get_program()).chain(call.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
