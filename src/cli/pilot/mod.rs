@@ -1,9 +1,9 @@
 //! `condor_glexec_pilot`: pilots, which have no starter, use one command; administrators use it to
 //! check a node.
 //!
-//! - `run`, `recover`, `renew`, `doctor`: the subcommands, each with its definition;
-//!   `run_order`: the arguments of run; `variables`: the variables of its payload;
-//!   `report`: its report;
+//! - `run`, `recover`, `renew`, `doctor`: the subcommands;
+//! - of run: `run_definition`: its options; `run_order`: reading them; `variables`: the variables of
+//!   the payload; `report`: the report;
 //! - `options`: the options that several subcommands have; `status`: the exit statuses;
 //! - `steps`: what is logged and reported of each step; `progress`: the progress of a transfer.
 
@@ -14,6 +14,7 @@ mod recover;
 mod renew;
 mod report;
 mod run;
+mod run_definition;
 mod run_order;
 mod status;
 mod steps;
@@ -52,7 +53,7 @@ Environment:
         .override_usage("condor_glexec_pilot run|recover|renew-proxy|doctor [options] …")
         .subcommand_required(true)
         .args_override_self(true)
-        .subcommand(run::definition())
+        .subcommand(run_definition::definition())
         .subcommand(recover::definition())
         .subcommand(renew::definition())
         .subcommand(doctor::definition())
