@@ -224,7 +224,7 @@ fn an_unknown_policy_is_refused_before_anything_is_done() {
     let sandbox = with_job(&site, "s");
     let before = (picture(&sandbox), site.entries());
     let output: Output = cleanup(&site, &sandbox, "follow").output().unwrap();
-    failed(&output, 1, &["GLEXEC_HELPERS_LINKS", "follow", "copy, keep and drop"]);
+    failed(&output, 1, &["GLEXEC_HELPERS_LINKS", "follow", "copy, keep or drop"]);
     assert_eq!((picture(&sandbox), site.entries()), before);
 }
 
