@@ -335,7 +335,8 @@ fn a_process_that_does_not_show_its_mark_is_counted() {
     let said = report(&leased.hunt(&["--sandbox"], "KILL").output().unwrap());
     assert!(
         said.ends_with(
-            "; 1 other process of the job user could not be read, and may belong to the family"
+            "; 1 other process of the job user may belong to it \
+             (environment unreadable or overwritten)"
         ),
         "{said}"
     );

@@ -22,7 +22,7 @@ pub fn line(hunted: &Hunted) -> String {
     let mut line = format!("{did} {processes} of {scope} in {rounds}; {left} left");
     if *unclassified > 0 {
         line += &format!(
-            "; {} of the job user could not be read, and may belong to the family",
+            "; {} of the job user may belong to it (environment unreadable or overwritten)",
             counted(*unclassified, "other process", "es")
         );
     }
