@@ -99,7 +99,7 @@ impl Bench {
         retained(&self.sandbox).join(&self.proxy)
     }
 
-    /// A process in a separate user namespace: only the switcher knows whether the job user owns it.
+    /// A process in a separate user namespace: only the switcher knows whose process it is.
     fn target(&self) -> u32 {
         let start = || {
             let child = Command::new("unshare").args(["--user", "sleep", "300"]).spawn().unwrap();

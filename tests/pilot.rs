@@ -278,7 +278,8 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
         .arg(pilot.output())
         .arg("--report")
         .arg(&report);
-    let script = "rm -r ./*; mkfifo a b c; mkdir -m 1755 d; ln -s /nonexistent/x l; ln -s ../../y m; echo x >file";
+    let script = "rm -r ./*; mkfifo a b c; mkdir -m 1755 d; ln -s /nonexistent/x l; ln -s ../../y \
+        m; echo x >file";
     let output = call.args(["--", "sh", "-c", script]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let said = said(&output);
@@ -287,19 +288,23 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
     };
     assert_eq!(
         input_line,
-        "condor_glexec_pilot: of the input there is not in the sandbox, or not as it was: 2 FIFOs, sockets or devices, \
+        "condor_glexec_pilot: of the input there is not in the sandbox, or not as it was: 2 \
+         FIFOs, sockets or devices, \
          1 set-user-ID, set-group-ID or sticky bit, 1 access list or attribute of the system's, \
          2 links that lead out of it to nothing"
     );
     assert_eq!(
         output_line,
-        "condor_glexec_pilot: of the payload's files has not come back, or not as it was: 3 FIFOs, sockets or devices, \
+        "condor_glexec_pilot: of the payload's files has not come back, or not as it was: 3 \
+         FIFOs, sockets or devices, \
          1 set-user-ID, set-group-ID or sticky bit, 2 links that lead out of the sandbox"
     );
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(told["notices"], serde_json::json!([input_line, output_line]));
     let step = |name: &str| {
-        told["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()["dropped"].clone()
+        let steps = told["steps"].as_array().unwrap();
+        let step = steps.iter().find(|step| step["step"] == name).unwrap();
+        step["dropped"].clone()
     };
     assert_eq!((&step("input")["special_files"], &step("input")["links"]), (&2.into(), &2.into()));
     assert_eq!(
@@ -343,11 +348,13 @@ fn a_payload_cannot_destroy_or_forge_what_the_caller_keeps_in_a_file() {
     let words = "print sysseek(STDOUT, 0, 0) ? q(moved ) : q(fixed ); \
         print truncate($_, 0) ? q(cut ) : q(whole ) for (*STDIN, *STDOUT, *STDERR); print chr(10)";
     let payload = format!(
-        "read -r line; echo \"input: $line\"; echo to errors >&2; perl -e '{words}'; echo '{{\"status\": 0}}' >&2; exit 3"
+        "read -r line; echo \"input: $line\"; echo to errors >&2; perl -e '{words}'; echo \
+         '{{\"status\": 0}}' >&2; exit 3"
     );
     // Standard input is open for writing too, and its position is after the first line.
     let shell = format!(
-        "exec <>{list} >>{log} 2>&1; read -r line; {call} --report {report} --json -- sh -c {payload}",
+        "exec <>{list} >>{log} 2>&1; read -r line; {call} --report {report} --json -- sh -c \
+         {payload}",
         list = list.display(),
         log = log.display(),
         report = report.display(),
@@ -448,7 +455,9 @@ fn a_terminal_keeps_working() {
 fn a_payload_cannot_type_into_the_callers_terminal() {
     let pilot = Pilot::new();
     // TIOCSTI, ioctl_tty(2).
-    let script = r#"cut -d" " -f7 /proc/$$/stat; perl -e "my \$c = q(x); print ioctl(STDIN, 0x5412, \$c) ? q(typed) : q(refused)"; echo " it""#;
+    let script = r#"cut -d" " -f7 /proc/$$/stat
+        perl -e "my \$c = q(x); print ioctl(STDIN, 0x5412, \$c) ? q(typed) : q(refused)"
+        echo " it""#;
     let output = on_terminal(&pilot, script).output().unwrap();
     // Some kernels refuse it to all users. On all kernels the session has no controlling terminal
     // (field 7 of proc_pid_stat(5)).
@@ -506,7 +515,8 @@ fn what_a_payload_on_a_terminal_leaves_running_is_ended_too() {
 fn an_interrupt_from_the_terminal_is_the_payloads_own_business() {
     let pilot = Pilot::new();
     // It must not get a second signal from the pilot.
-    let script = "trap \"echo interrupted\" INT; echo ready; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; exit 5";
+    let script = "trap \"echo interrupted\" INT; echo ready; n=0; while [ $n -lt 20 ]; do sleep \
+        0.05; n=$((n+1)); done; exit 5";
     let mut child = on_terminal(&pilot, script).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("ready")));
@@ -538,7 +548,8 @@ fn variables_come_from_options_and_files_the_later_ones_win_and_no_others_of_the
         "--",
         "sh",
         "-c",
-        "printf '%s|' \"$A\" \"$B\" \"$C\" \"$D\" \"$GIVEN\" \"${MISSING-none}\" \"${SECRET-none}\"",
+        "printf '%s|' \"$A\" \"$B\" \"$C\" \"$D\" \"$GIVEN\" \"${MISSING-none}\" \
+         \"${SECRET-none}\"",
     ]);
     let output = output.output().unwrap();
     succeeded(&output);
@@ -554,7 +565,8 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
     );
     let calls = pilot.site.scratch().join("calls");
     let switcher = pilot.switcher_that(&format!(
-        "echo \"$2: $(cat \"$GLEXEC_CLIENT_CERT\")\" >>{calls}; [ $2 != enter ] || echo \"${{X509_USER_PROXY-none}}\" >>{calls}",
+        "echo \"$2: $(cat \"$GLEXEC_CLIENT_CERT\")\" >>{calls}; [ $2 != enter ] || echo \
+         \"${{X509_USER_PROXY-none}}\" >>{calls}",
         calls = calls.display()
     ));
     for (option, secret) in [(None, "a secret of the caller"), (Some(&named), "a secret, named")] {
@@ -884,7 +896,8 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
     let (broken, ran) = (pilot.site.path().join("broken"), pilot.site.path().join("ran"));
     write(&broken, "", 0o644);
     let switcher = pilot.switcher_that(&format!(
-        "case $2 in enter) touch {ran} ;; serve) [ ! -e {ran} ] || [ ! -e {broken} ] || exit 1 ;; esac",
+        "case $2 in enter) touch {ran} ;; serve) [ ! -e {ran} ] || [ ! -e {broken} ] || exit 1 ;; \
+         esac",
         ran = ran.display(),
         broken = broken.display()
     ));
@@ -926,7 +939,8 @@ fn no_other_program_brings_the_files_back_while_the_pilot_does_and_what_it_leave
     let waiting = pilot.site.path().join("waiting");
     set_mode(pilot.site.path(), 0o777);
     let switcher = pilot.switcher_that(&format!(
-        "case $2 in enter) touch {w}.ran ;; serve) if [ -e {w}.ran ]; then touch {w}; while [ -e {w} ]; do sleep 0.02; done; exit 1; fi ;; esac",
+        "case $2 in enter) touch {w}.ran ;; serve) if [ -e {w}.ran ]; then touch {w}; while [ -e \
+         {w} ]; do sleep 0.02; done; exit 1; fi ;; esac",
         w = waiting.display()
     ));
     let mut call = pilot.call("run");
@@ -1033,11 +1047,14 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
         let pilot = Pilot::new();
         let output = pilot.output().display().to_string();
         // The first process waits for the other one: with glexec, all processes end with the first.
-        let catch = "exec 2>errors; trap \"echo caught >caught; exit\" TERM INT HUP; touch ready; while :; do sleep 0.05; done";
+        let catch = "exec 2>errors; trap \"echo caught >caught; exit\" TERM INT HUP; touch ready; \
+            while :; do sleep 0.05; done";
         let name = number.as_str().trim_start_matches("SIG");
         let script = format!(
-            "exec 2>errors; trap 'until grep -q . caught; do sleep 0.02; done; trap - {name}; kill -{name} $$' {name}; \
-             echo x >file; (setsid env --default-signal=INT sh -c '{catch}' &) ; while :; do sleep 0.05; done"
+            "exec 2>errors; trap 'until grep -q . caught; do sleep 0.02; done; trap - {name}; \
+             kill -{name} $$' {name}; \
+             echo x >file; (setsid env --default-signal=INT sh -c '{catch}' &) ; while :; do \
+                 sleep 0.05; done"
         );
         let child = pilot.start("s", &["--output", &output, "--grace", "20"], &script);
         let sandbox = pilot.sandbox("s");
@@ -1359,7 +1376,8 @@ fn the_warnings_of_a_batch_system_go_on() {
 fn what_the_payload_leaves_running_is_ended_before_its_files_come_back() {
     let pilot = Pilot::new();
     let output = pilot.output().display().to_string();
-    let script = "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x sleep >pids; id -u >user; exit 0";
+    let script = "(setsid sleep 63 &) ; (env -i sleep 64 &) ; sleep 0.1; pgrep -u $(id -u) -x \
+        sleep >pids; id -u >user; exit 0";
     succeeded(&shell(&pilot, &["--output", &output], script));
     if support::is_rootless() {
         // The pids are those of another namespace, but no other payload has this user.
@@ -1385,7 +1403,8 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
     let waiting = pilot.site.path().join("waiting");
     set_mode(pilot.site.path(), 0o777);
     let hold = format!(
-        "case $2 in enter) touch {0}.ran ;; serve) if [ -e {0}.ran ]; then touch {0}; while [ -e {0} ]; do sleep 0.02; done; fi ;; esac",
+        "case $2 in enter) touch {0}.ran ;; serve) if [ -e {0}.ran ]; then touch {0}; while [ -e \
+         {0} ]; do sleep 0.02; done; fi ;; esac",
         waiting.display()
     );
     let switcher = pilot.switcher_that(&hold);
@@ -1431,7 +1450,8 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
             "sh",
             "-c",
             // The payload runs for a large part of that time.
-            "echo begun >begun; (setsid sleep 60 &) ; for n in 1 2 3 4 5; do echo $n >>count; sleep 0.1; done",
+            "echo begun >begun; (setsid sleep 60 &) ; for n in 1 2 3 4 5; do echo $n >>count; \
+             sleep 0.1; done",
         ]);
         call
     };
@@ -1462,7 +1482,7 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
         let output = pilot.output().display().to_string();
         let mut recover = pilot.of("recover", &["--output", &output], &name);
         let recovered = recover.output().unwrap();
-        // Otherwise the pilot was killed before it made the sandbox, or after the output was complete.
+        // Otherwise the pilot was killed before it made the sandbox, or after it made the output.
         if let Some(files) = made {
             assert!(pilot.output().exists(), "{what}: {}", said(&recovered));
             assert_eq!(contents(&pilot.output()), files, "{what}");

@@ -130,7 +130,10 @@ fn lines(report: &Report, is_named: bool, has_colours: bool) -> String {
 
 /// The report as JSON.
 fn json(report: &Report) -> Value {
-    let finding = |Finding { what, level, text, advice }: &Finding| json!({ "check": what, "level": level_name(*level), "text": text, "advice": advice });
+    let finding = |Finding { what, level, text, advice }: &Finding| {
+        let level = level_name(*level);
+        json!({ "check": what, "level": level, "text": text, "advice": advice })
+    };
     json!({
         "ready": report.is_fit(),
         "switcher": report.best.as_ref().map(|best| Shown::os(&best.program).to_string()),

@@ -2,8 +2,8 @@
 //! check a node.
 //!
 //! - `run`, `recover`, `renew`, `doctor`: the subcommands;
-//! - of run: `run_definition`: its options; `run_order`: reading them; `variables`: the variables of
-//!   the payload; `report`: the report;
+//! - of run: `run_definition`: its options; `run_order`: reading them; `variables`: the payload's
+//!   variables; `report`: the report;
 //! - `options`: the options that several subcommands have; `status`: the exit statuses;
 //! - `steps`: what is logged and reported of each step; `progress`: the progress of a transfer.
 
