@@ -91,7 +91,7 @@ pub fn credential_path(matches: &ArgMatches) -> anyhow::Result<Option<PathBuf>> 
     Ok(path(matches, "credential")?.or_else(named_by_variable))
 }
 
-/// The sandbox that [`sandbox`] names, reached through the switcher that [`glexec`] names.
+/// The sandbox that [`sandbox`] names, reached through the switcher that [`glexec()`] names.
 pub fn abandoned_sandbox(matches: &ArgMatches) -> anyhow::Result<AbandonedSandbox> {
     let path = value(matches, "sandbox").ok_or_else(|| anyhow!("there is no sandbox"))?;
     let glexec = value(matches, "glexec").cloned();
