@@ -1,36 +1,24 @@
-//! Reading a credential: a file of a caller's, which may be anything.
+//! Reading a credential that is sent to the agent.
 
 use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use error::{Context as _, Error, Result};
-use sys::{self, Kind};
+use command::credential;
+use error::{Error, Result};
 
-/// A credential is smaller: at most what one message to the agent holds.
-pub const LONGEST_PROXY: u64 = wire::frame::CHUNK as u64;
+/// At most what one message to the agent holds.
+const LONGEST_PROXY: u64 = wire::frame::CHUNK as u64;
 
-/// Reads the credential at a path of the caller's, which may be a link.
+/// Reads the credential at a path of the caller's, which may be a symbolic link.
 pub fn read_credential_at(path: &Path) -> Result<Vec<u8>> {
-    let opened = File::options().read(true).custom_flags(sys::file::NO_WAIT).open(path);
-    read_credential(opened.at("open the credential", path)?, path)
+    read_credential(credential::open(path)?, path)
 }
 
-/// Reads a credential: an open regular file, not empty, of a credential's size.
+/// Reads a credential: an open regular file, not empty, of at most [`LONGEST_PROXY`] bytes.
 pub fn read_credential(file: File, path: &Path) -> Result<Vec<u8>> {
-    let stat = sys::file::stat(&file).at("examine", path)?;
-    if stat.kind() != Kind::File {
-        return Err(Error::refused(path, "a proxy is a regular file"));
+    let content = credential::read(file, path, LONGEST_PROXY)?;
+    if content.is_empty() {
+        return Err(Error::refused(path, "the proxy is empty"));
     }
-    let mut content = Vec::new();
-    file.take(LONGEST_PROXY + 1).read_to_end(&mut content).at("read", path)?;
-    match content.len() as u64 {
-        0 => Err(Error::refused(path, "the proxy is empty")),
-        1..=LONGEST_PROXY => Ok(content),
-        _ => Err(Error::refused(
-            path,
-            format!("it is larger than {LONGEST_PROXY} bytes: that is no proxy"),
-        )),
-    }
+    Ok(content)
 }

@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use command::executable;
 use command::log::sandbox_of_credential;
 use error::{Context as _, Error, Result, Shown};
 use sys::proc::Variable;
@@ -234,9 +235,7 @@ pub fn installed(name: &str) -> Result<PathBuf> {
 /// Looks for a program in PATH, as a shell would have done.
 pub fn search(name: &OsStr) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|directory| directory.join(name))
-        .find(|path| process::may_execute(path));
+    let found = executable::find(name, std::env::split_paths(&path));
     found.ok_or(Errno::ENOENT).at("find in PATH", name)
 }
 

@@ -1,5 +1,5 @@
-//! The way from a call to sudo's: what can be seen to go wrong is refused, and then this process
-//! becomes sudo.
+//! From the call of this program to that of sudo: mistakes that can be seen are refused, and then
+//! this process becomes sudo.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -8,22 +8,22 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use command::accounts;
+use command::refusal::{Refusal, Result, Status};
 use error::Shown;
 use sys::{Errno, fd, namespace, process, signal};
 
-use super::accounts;
-use super::map::Map;
-use super::refusal::{Refusal, Result, Status};
+use crate::map::Map;
 
 /// The map, unless `GLEXEC_SUDO_MAP` names another one.
-pub const MAP: &str = "/etc/glexec-sudo.map";
+const MAP: &str = "/etc/glexec-sudo.map";
 
 /// The sudo program, unless `GLEXEC_SUDO` names another one.
 const SUDO: &str = "/usr/bin/sudo";
 
 /// Becomes sudo, for a command and its arguments. Returns only the reason why it could not.
-pub fn become_sudo(words: &[OsString]) -> Refusal {
-    let command = match prepared(words) {
+pub(crate) fn become_sudo(words: &[OsString]) -> Refusal {
+    let command = match sudo_command(words) {
         Ok(command) => command,
         Err(refusal) => return refusal,
     };
@@ -41,11 +41,12 @@ pub fn become_sudo(words: &[OsString]) -> Refusal {
     }
 }
 
-/// The call of sudo.
-fn prepared(words: &[OsString]) -> Result<Command> {
+/// The call of sudo, after all checks.
+fn sudo_command(words: &[OsString]) -> Result<Command> {
     if process::is_privileged() {
         return Err(Refusal::internal(
-            "this program is installed set-user-ID or set-group-ID, and would lend those rights to any caller: chmod 0755",
+            "this program is set-user-ID or set-group-ID, or has capabilities: any caller would \
+             get these rights; run chmod 0755 and setcap -r on it",
         ));
     }
     let program = program(words)?;
@@ -55,9 +56,8 @@ fn prepared(words: &[OsString]) -> Result<Command> {
     let sudo = sudo()?;
     let account = account(&map, Path::new(&map_path), &credential)?;
     refuse_no_program(program)?;
-    // What else the caller left open is not sudo's.
     fd::close_above_2_on_exec().map_err(|cause| {
-        Refusal::internal(format!("cannot close the caller's other descriptors: {cause}"))
+        Refusal::internal(format!("cannot close the descriptors above 2: {cause}"))
     })?;
     let mut command = Command::new(sudo);
     command.args(["-n", "-u"]).arg(OsStr::from_bytes(&account)).arg("--").args(words);
@@ -69,16 +69,17 @@ fn program(words: &[OsString]) -> Result<&Path> {
     match words.first() {
         Some(word) if word.as_bytes().starts_with(b"/") => Ok(Path::new(word)),
         None => Err(Refusal::client(
-            "there is no command; usage: glexec-sudo <absolute command> [arg…] (see --help)",
+            "no command is given; usage: glexec-sudo <absolute command> [arg…] (see --help)",
         )),
         Some(word) => Err(Refusal::client(format!(
-            "the command is not an absolute path: {}; usage: glexec-sudo <absolute command> [arg…] (see --help)",
+            "the command is not an absolute path: {}; usage: glexec-sudo <absolute command> \
+             [arg…] (see --help)",
             Shown::os(word)
         ))),
     }
 }
 
-/// The credential's path. What the file holds is not looked at.
+/// The credential's path. Its content is not read.
 fn credential() -> Result<PathBuf> {
     let path = PathBuf::from(std::env::var_os("GLEXEC_CLIENT_CERT").unwrap_or_default());
     let shown = Shown::os(&path);
@@ -97,7 +98,7 @@ fn credential() -> Result<PathBuf> {
     }
 }
 
-/// The sudo program, if it can work in this process.
+/// The sudo program, if it exists and this process lets it work.
 fn sudo() -> Result<PathBuf> {
     let path = PathBuf::from(std::env::var_os("GLEXEC_SUDO").unwrap_or_else(|| SUDO.into()));
     let shown = Shown::os(&path);
@@ -105,20 +106,21 @@ fn sudo() -> Result<PathBuf> {
         return Err(Refusal::internal(format!("GLEXEC_SUDO must be an absolute path: {shown}")));
     }
     if !process::may_execute(&path) {
-        return Err(Refusal::internal(format!("no sudo program: {shown}")));
+        return Err(Refusal::internal(format!("there is no sudo program: {shown}")));
     }
     const SET_USER_ID: u32 = 0o4000;
     let gets_rights = path.metadata().is_ok_and(|found| found.mode() & SET_USER_ID != 0);
     if gets_rights && namespace::is_without_new_privileges() {
         return Err(Refusal::internal(format!(
-            "{shown} cannot work here: this process was started with no_new_privs, as inside Apptainer and under some batch \
-             systems; have it started without (prctl(2), PR_SET_NO_NEW_PRIVS)"
+            "{shown} cannot work here: this process was started with no_new_privs, as inside \
+             Apptainer and under some batch systems; have it started without (prctl(2), \
+             PR_SET_NO_NEW_PRIVS)"
         )));
     }
     Ok(path)
 }
 
-/// The name of the account that the map gives, which must be another ordinary user.
+/// The name of the account that the map gives: neither root's nor the caller's.
 fn account(map: &Map, map_path: &Path, credential: &Path) -> Result<Vec<u8>> {
     let caller = process::user();
     let shown = Shown::os(map_path);
@@ -147,8 +149,8 @@ fn account(map: &Map, map_path: &Path, credential: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Refuses what no user can execute. What the caller can't see, sudo decides: the command may be in
-/// a directory that only its account can pass.
+/// Refuses a command that no user can execute. A command that the caller can't see is left to sudo:
+/// it may be in a directory that only its account can pass.
 fn refuse_no_program(program: &Path) -> Result<()> {
     let shown = Shown::os(program);
     match program.metadata() {

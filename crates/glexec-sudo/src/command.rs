@@ -3,48 +3,47 @@
 use std::process::ExitCode;
 
 use command::program::{Program, VERSION, print};
-use command::{Call, say};
+use command::{Call, Refusal, say};
 
 use crate::adapter;
-use crate::refusal::Refusal;
 
-/// What the program is called with.
+/// The program's options and its help text.
 pub const PROGRAM: Program = Program {
     name: "glexec-sudo",
     about: "Runs a command by sudo as the account that a map gives for the caller and its credential.",
     arguments: "<absolute command> [arg…]",
     options: &[VERSION],
     text: "\
-It looks at the credential, the map and the accounts, and becomes sudo, which
+It checks the credential, the map and the accounts, and becomes sudo, which
 becomes the command: the process id stays, and a signal to it reaches the
-command. It guards nothing: what may be run as whom is decided by sudoers.
-Descriptors 0, 1 and 2 and the working directory reach the command; its
-environment is what sudo makes.
+command. It protects nothing: sudoers decides which command may run as which
+account. Descriptors 0, 1 and 2 and the working directory reach the command;
+sudo makes its environment.
 
 Environment:
-  GLEXEC_CLIENT_CERT  the credential: absolute path of a readable file (its
-                      content is not looked at)
-  GLEXEC_SUDO_MAP     the map (default: /etc/glexec-sudo.map); root's, and not
-                      writable by group or others
+  GLEXEC_CLIENT_CERT  the credential: absolute path of a readable file; its
+                      content does not matter
+  GLEXEC_SUDO_MAP     the map (default: /etc/glexec-sudo.map); it must belong to
+                      root, and group and others must not be able to write it
   GLEXEC_SUDO         the sudo program (default: /usr/bin/sudo)
 
 The map has lines of \"<calling user> [<credential's path prefix>] <account>\";
-# begins a comment; the first match wins. A prefix matches whole components:
+# begins a comment; the first match counts. A prefix matches whole components:
 /a/b matches /a/b and /a/b/c, not /a/bc. Accounts that are not in /etc/passwd
-are asked for by /usr/bin/getent, ten seconds at most.
+are looked up by getent, in at most 10 seconds.
 
 In sudoers the calling user needs, besides a rule, the settings
 !use_pty, !pam_session, !pam_setcred, and neither log_input, log_output nor a
-command timeout. Otherwise sudo stays as a monitor of the command: a command
-that is stopped by SIGSTOP stops its sudo too, which nobody but root can
-continue.
+command timeout. Otherwise sudo stays as a monitor of the command: when SIGSTOP
+stops the command, sudo stops too, and only root can continue it.
 
-Exit status: the command's own, or its death by a signal, as sudo tells it;
-126 or 127 if nobody could execute or find the command; 201 wrong call, such
-as no usable credential; 202 the map, sudo or the accounts are broken; 203 no
-mapping. After that it is sudo's: 1 if sudoers does not allow the command, or
-sudo itself or its configuration is broken, with a line of sudo's on standard
-error. So a command's own status of 1, or of 201 to 203, looks the same.
+Exit status: the command's, or its death by a signal, as sudo reports it; 126
+or 127 if no user could execute or find the command; 201 usage error, such as
+no usable credential; 202 the map, sudo or the accounts cannot be used; 203 no
+mapping. Once sudo runs, the status is sudo's: 1 with a line of sudo's on
+standard error if sudoers does not allow the command, or if sudo or its
+configuration fails. A command's own status of 1, or of 201 to 203, cannot be
+told from these.
 
 Example:
   GLEXEC_CLIENT_CERT=$HOME/token glexec-sudo /usr/bin/id

@@ -1,21 +1,17 @@
-//! An identity switcher over sudo. It runs as the caller, and becomes sudo, which becomes the
-//! command: the process id stays.
+//! `glexec-sudo`: an identity switcher over sudo. It runs as the caller and becomes sudo, which
+//! becomes the command: the process id stays.
 //!
-//! It guards nothing: it has the caller's rights, and the caller may bend it (another map, another
-//! sudo, or sudo called directly). What may be run as whom is decided by sudoers alone. The checks
-//! here catch mistakes.
+//! It protects nothing: it has the caller's rights, and the caller can call it with another map or
+//! another sudo, or call sudo itself. Only sudoers decides which command may run as which account.
+//! The checks here find mistakes.
 //!
-//! - [`command`]: the command line;
-//! - [`adapter`]: the whole way, from the words of the call to sudo's;
-//! - [`map`]: which account a credential of the caller's stands for;
-//! - [`accounts`]: the names and numbers of accounts;
-//! - [`refusal`]: why sudo is not called.
+//! - [`command`]: the command line, the help text;
+//! - `adapter`: all steps from the call of this program to that of sudo;
+//! - `map`: the account that a credential of the caller's maps to.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
 
-pub mod accounts;
-pub mod adapter;
+mod adapter;
 pub mod command;
-pub mod map;
-pub mod refusal;
+mod map;

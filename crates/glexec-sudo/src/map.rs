@@ -1,8 +1,8 @@
-//! The map: as which account a credential of the caller's is to run.
+//! The map: the account that a credential of the caller's maps to.
 //!
-//! Lines of `<calling user> [<prefix of the credential's path>] <account>`; the first that matches
-//! counts. It chooses, and does not permit. It must be root's all the same, so that a mistake of
-//! another user's does not choose.
+//! Its lines are `<calling user> [<prefix of the credential's path>] <account>`; the first that
+//! matches counts. It permits nothing. It must belong to root all the same, so that no other user's
+//! mistake selects an account.
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
@@ -10,31 +10,30 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::file;
 
-use super::refusal::{Refusal, Result};
-
 /// A map that has been read, and whose owner and mode are right.
 #[derive(Debug)]
-pub struct Map {
+pub(crate) struct Map {
     path: PathBuf,
     text: Vec<u8>,
 }
 
-/// What a line says.
+/// A line of the map.
 enum Line<'a> {
-    /// Nothing.
+    /// Blank, or a comment.
     Blank,
-    /// That a user's credentials below a prefix stand for an account.
+    /// A user's credentials below a prefix map to an account.
     Entry { user: &'a [u8], prefix: &'a [u8], account: &'a [u8] },
-    /// Nothing that could be meant.
+    /// Anything else.
     Malformed,
 }
 
 impl Map {
     /// Reads the map.
-    pub fn read(path: &Path) -> Result<Map> {
+    pub(crate) fn read(path: &Path) -> Result<Map> {
         let shown = Shown::os(path);
         if !path.is_absolute() {
             return Err(Refusal::internal(format!(
@@ -45,7 +44,7 @@ impl Map {
             Refusal::internal(format!("the map is not a readable file: {shown}{why}"))
         };
         let failed = |error: std::io::Error| unreadable(&format_args!(" ({error})"));
-        // Whatever lies there: the call does not wait for it.
+        // A FIFO is not waited for.
         let opened = OpenOptions::new().read(true).custom_flags(file::NO_WAIT).open(path);
         let mut file = opened.map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
@@ -65,13 +64,13 @@ impl Map {
         Ok(Map { path: path.to_owned(), text })
     }
 
-    /// The account for a user's credential, which has an absolute path. A path is compared by its
-    /// names alone: whoever writes ".." into it chooses between accounts that sudoers allows
-    /// anyway.
-    pub fn account(&self, caller: &[u8], credential: &Path) -> Result<&[u8]> {
+    /// The account for a user's credential, which has an absolute path. Paths are compared by their
+    /// names alone: a caller that writes ".." into its path can only select accounts that sudoers
+    /// allows it anyway.
+    pub(crate) fn account(&self, caller: &[u8], credential: &Path) -> Result<&[u8]> {
         let credential = credential.as_os_str().as_bytes();
         for (number, line) in (1_u32..).zip(self.text.split(|byte| *byte == b'\n')) {
-            match line_of(line) {
+            match parse_line(line) {
                 Line::Entry { user, prefix, account }
                     if user == caller && is_below(credential, prefix) =>
                 {
@@ -80,7 +79,7 @@ impl Map {
                 Line::Entry { .. } | Line::Blank => {}
                 Line::Malformed => {
                     return Err(Refusal::internal(format!(
-                        "{}, line {number}: want <user> [/<prefix>] <account>",
+                        "{}, line {number}: not of the form <user> [/<prefix>] <account>",
                         Shown::os(&self.path)
                     )));
                 }
@@ -95,9 +94,9 @@ impl Map {
     }
 }
 
-/// Reads a line: words separated by blanks, and a comment that begins with # at the beginning or
-/// after a blank.
-fn line_of(line: &[u8]) -> Line<'_> {
+/// Parses a line: words separated by blanks, and a comment from a # at the beginning or after a
+/// blank.
+fn parse_line(line: &[u8]) -> Line<'_> {
     let words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
     let words: Vec<&[u8]> = words.take_while(|word| !word.starts_with(b"#")).collect();
     let (user, prefix, account) = match words[..] {
@@ -106,7 +105,7 @@ fn line_of(line: &[u8]) -> Line<'_> {
         [user, prefix, account] => (user, prefix, account),
         _ => return Line::Malformed,
     };
-    // sudo reads #N as a user id; names only, so that the map says what it means.
+    // sudo takes #N for a user id; the map has names only.
     let is_name =
         !account.starts_with(b"-") && !account.iter().any(|byte| matches!(byte, b'/' | b'#'));
     if !prefix.starts_with(b"/") || !is_name {
@@ -115,8 +114,7 @@ fn line_of(line: &[u8]) -> Line<'_> {
     Line::Entry { user, prefix, account }
 }
 
-/// Whether a path is a prefix, or below it: whole components match, so that /a/b is not above
-/// /a/bc.
+/// Whether a path is a prefix, or below it, by whole components: /a/bc is not below /a/b.
 fn is_below(path: &[u8], prefix: &[u8]) -> bool {
     let end = prefix.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
     path.strip_prefix(&prefix[..end]).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))

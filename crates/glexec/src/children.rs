@@ -1,30 +1,31 @@
-//! The children of this process, and whoever becomes one by losing its parent (prctl(2),
-//! PR_SET_CHILD_SUBREAPER).
+//! The children of this process: also the descendants that it adopts when they lose their parent
+//! (prctl(2), PR_SET_CHILD_SUBREAPER).
 
 use sys::signal::SIGKILL;
 use sys::{Pid, Uid, proc, process, signal};
 
-/// Kills all that has descended from this process, and waits for its end.
-pub fn end_all() {
+/// Kills all descendants of this process, and waits for their end.
+pub(crate) fn kill_all() {
     while process::has_children() {
-        end(&proc::children_of(process::getpid()));
+        kill(&proc::children_of(process::getpid()));
     }
 }
 
-/// The same, but for those that are not of this user: a caller may have had children before.
-pub fn end_those_of(user: Uid) {
+/// Kills the descendants of this process that have this user id, and waits for their end. Other
+/// children can be those that the caller had before.
+pub(crate) fn kill_all_of(user: Uid) {
     loop {
         let all = proc::children_of(process::getpid());
-        let is = |pid: &Pid| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
-        let those: Vec<Pid> = all.into_iter().filter(is).collect();
-        if those.is_empty() {
+        let is_users = |pid: &Pid| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
+        let children: Vec<Pid> = all.into_iter().filter(is_users).collect();
+        if children.is_empty() {
             return;
         }
-        end(&those);
+        kill(&children);
     }
 }
 
-fn end(children: &[Pid]) {
+fn kill(children: &[Pid]) {
     for pid in children {
         let _ = signal::send_by_number(*pid, SIGKILL);
     }

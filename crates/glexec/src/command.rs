@@ -1,76 +1,78 @@
-//! `glexec`: the identity switcher. Its command line, environment and statuses are gLExec's.
+//! `glexec`: the identity switcher. Its command line, environment and exit statuses are gLExec's.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use command::log::{self, Line, sandbox_of_credential};
 use command::program::{Program, flag, print};
-use command::{Call, say};
+use command::refusal::{Refusal, Result, Status};
+use command::{Call, log, say};
 use error::Shown;
 use sys::process::End;
 use sys::{Uid, fd, process, signal};
 use wire::EXACT_STATUS;
 
-use crate::payload::{PATH, Payload, Proxy};
-use crate::refusal::{Refusal, Result, Status};
-use crate::{credential, installed, rootless};
+use crate::payload::PATH;
+use crate::request::Request;
+use crate::{call_log, rootless};
 
-/// Where the configuration of the setuid mode will be.
+/// The configuration file that `-V` names, as gLExec does. It is not read.
 const CONFIGURATION: &str = "/etc/glexec.conf";
 
-/// What the program is called with.
+/// The program's options and its help text.
 pub const PROGRAM: Program = Program {
     name: "glexec",
-    about: "Runs a command as another user: the one that a credential stands for.",
+    about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     options: &[
         flag('v', "version", "Print the version"),
         flag('V', "", "Print the version and how it was built"),
     ],
     text: "\
-Without an administrator's help the payload gets a user and a group of its own
-from your subordinate ids (subuid(5)), in a user and a pid namespace. For the
-kernel that is another user, who cannot signal, trace or read you or another
-payload; you can always end it. When the payload ends, all that it has started
-is gone. Calls with the same credential get the same user, as long as the
-credential XX
+It needs no privilege: the payload gets a user id and a group id from your
+subordinate ids (subuid(5)), in a new user and pid namespace. For the kernel
+that is another user, which cannot signal, trace or read your processes or
+another payload's; you can always end it. When the payload ends, all processes
+that it has started are killed. A lease assigns the ids to the credential: all
+calls with the same credential get the same ids, as long as the file exists.
+
 Environment:
-  GLEXEC_CLIENT_CERT   the credential: a file of yours, mode 0600 (default:
-                       X509_USER_PROXY); what it holds is not looked at
+  GLEXEC_CLIENT_CERT   the credential: your file, mode 0600; its content does
+                       not matter (default: X509_USER_PROXY)
   GLEXEC_SOURCE_PROXY  a file to copy for the payload
-  GLEXEC_TARGET_PROXY  the copy, 0600; its path is the payload's
+  GLEXEC_TARGET_PROXY  the path of the copy, mode 0600, and the payload's
                        X509_USER_PROXY (default: a name in /tmp, removed
                        after the payload; /dev/null: no copy)
-  GLEXEC_ID            a name of yours for this call, for the log
-  GLEXEC_STATE_DIR     where it is kept which ids are in use (default:
-                       /var/tmp/glexec-<your uid>, or if that is another's,
-                       one of yours that begins so); ids are claimed in the
-                       default place as well
-  GLEXEC_LEASE_UID     the subordinate user id that a new credential gets, if
-                       nobody has it: for who has to remove that user's files
-  GLEXEC_EXACT_STATUS  if not empty: it ends as the payload does, by the same
-                       signal, or with the same status, also 201 to 204; for
-                       who knows by other means whether the payload began
-  GLEXEC_HELPERS_LOG   a regular file, 'syslog' or 'stderr', for a line of JSON
+  GLEXEC_ID            an identifier added to the log line
+  GLEXEC_STATE_DIR     the directory of the leases (default:
+                       /var/tmp/glexec-<your uid>; if another user has that,
+                       a directory whose name begins so); ids are also claimed
+                       in the default directory
+  GLEXEC_LEASE_UID     the subordinate user id that a new lease must have, for
+                       a caller that has to remove that user's files
+  GLEXEC_EXACT_STATUS  if not empty, it ends as the payload does: by the same
+                       signal, or with the same status, also 201 to 204; for a
+                       caller that knows by other means whether the payload ran
+  GLEXEC_HELPERS_LOG   a regular file, 'syslog' or 'stderr': where a line of
+                       JSON is written
 
 The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
 SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin.
 
-Exit status: the payload's own; 128+N if signal N has killed it; 201 wrong
-call, such as no usable credential, or a command or working directory that
-the payload's user cannot reach; 202 the machine is not fit, with what to do; 203 not
-authorized; 204 the payload's own status was one of 201 to 204.
+Exit status: the payload's; 128+N if signal N killed it; 201 usage error, such
+as no usable credential, or a command or working directory that the payload's
+user cannot access; 202 system requirements not met, and what to do; 203 not
+authorized; 204 the payload's status was one of 201 to 204.
 ",
 };
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    // Nothing of the caller's stays open in what is above the payload. Nothing is ours yet.
+    // No descriptor of the caller's stays open in the processes above the payload. This process
+    // has opened none yet.
     let _ = fd::close_above_2_but(&[]);
     signal::expect_children();
-    // What it writes itself is its own, and it can read that again, whatever the caller's umask is.
+    // Its own files are private, and it can read them again, whatever the caller's umask is.
     let umask = process::create_privately();
     let started = Instant::now();
     let (words, unknown) = match PROGRAM.read(std::env::args_os().skip(1)) {
@@ -94,103 +96,32 @@ pub fn main() -> ExitCode {
         Some(refusal) => Err(refusal),
         None => run(words, umask, &mut user),
     };
-    let signal = ended
-        .as_ref()
-        .ok()
-        .and_then(|end| if let End::Killed(signal) = end { Some(*signal) } else { None });
     let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
-    let (status, error) = match ended {
+    let (status, error) = match &ended {
         Ok(End::Exited(201..=204)) if !is_exact => (Status::Ambiguous as u8, None),
         Ok(end) => (u8::try_from(end.status()).unwrap_or(u8::MAX), None),
         Err(refusal) => {
-            say(PROGRAM.name, &refusal);
-            (refusal.status as u8, Some(refusal.text))
+            say(PROGRAM.name, refusal);
+            (refusal.status as u8, Some(refusal.text.as_str()))
         }
     };
-    let line = log_line(user, &command, error.as_deref());
+    let line = call_log::line(user, &command, error);
     if let Err(warning) = line.write(PROGRAM.name, started.elapsed(), Some(status)) {
         say(PROGRAM.name, warning);
     }
-    if let Some(signal) = signal.filter(|_| is_exact) {
-        process::die_of(signal);
+    match ended {
+        Ok(End::Killed(signal)) if is_exact => process::die_of(signal),
+        _ => ExitCode::from(status),
     }
-    ExitCode::from(status)
 }
 
-/// What the log says of a call.
-fn log_line(user: Option<Uid>, command: &[String], error: Option<&str>) -> Line {
-    let variable = |name: &str| std::env::var_os(name).map(|value| Shown::os(&value).to_string());
-    let credential = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
-    let sandbox = credential.as_ref().map(|credential| sandbox_of_credential(credential.as_ref()));
-    let mut line = Line::default();
-    line.text("sandbox", sandbox.map(|path| path.display().to_string()).as_deref());
-    line.text("credential", credential.as_deref()).text("id", variable("GLEXEC_ID").as_deref());
-    if let Some(user) = user {
-        line.json("uid", user);
-    }
-    line.texts("command", command).text("error", error);
-    line
-}
-
-/// Runs the command; `user` becomes the user id that it gets.
+/// Runs the command; `user` becomes the user id of its lease.
 fn run(command: Vec<OsString>, umask: u32, user: &mut Option<Uid>) -> Result<End> {
-    match command.first() {
-        None => return Err(Refusal::client(format!("there is no command; {}", PROGRAM.usage()))),
-        Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
-        Some(_) => {}
-    }
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let credential = credential::find(variable)?;
-    let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
-    let content = match variable("GLEXEC_SOURCE_PROXY") {
-        Some(source) if target.as_deref() != Some("/dev/null".as_ref()) => {
-            Some(credential::read(source.as_ref())?)
-        }
-        _ => None,
-    };
-    if let Some(target) =
-        target.as_ref().filter(|target| content.is_some() && !target.is_absolute())
-    {
-        return Err(Refusal::client(format!(
-            "GLEXEC_TARGET_PROXY is not an absolute path: {}",
-            Shown::os(target)
-        )));
-    }
-    let table = variable("GLEXEC_STATE_DIR").map(PathBuf::from);
-    let is_temporary = target.is_none();
-    let wanted = match variable("GLEXEC_LEASE_UID") {
-        None => None,
-        Some(text) => match text.to_str().and_then(|text| text.parse().ok()) {
-            Some(user) => Some(Uid::from_raw(user)),
-            None => {
-                return Err(Refusal::client(format!(
-                    "GLEXEC_LEASE_UID is no user id: {}",
-                    Shown::os(&text)
-                )));
-            }
-        },
-    };
-    let descriptors = fd::raise_limit().map_err(|cause| {
-        Refusal::internal(format!("cannot raise the limit of descriptors: {cause}"))
-    })?;
-    let openat2 = installed::openat2_for(&command);
-    rootless::run(&credential, wanted, table, log::is_wanted(), |ids| {
-        *user = Some(ids.0);
-        let unique =
-            || PathBuf::from(format!("/tmp/x509up_u{}.glexec.{:08x}", ids.0, fastrand::u32(..)));
-        let path = target.unwrap_or_else(unique);
-        Payload {
-            command,
-            user: ids,
-            proxy: content.map(|content| Proxy { content, path, is_temporary }),
-            umask,
-            descriptors,
-            openat2,
-        }
-    })
+    let request = Request::read(command, &PROGRAM.usage())?;
+    rootless::run(request, umask, log::is_wanted(), user)
 }
 
-/// One setting a line, as a shell reads it.
+/// One setting a line, in the syntax of a shell.
 fn settings() -> String {
     format!(
         "GLEXEC_CONFIG_FILE=\"{CONFIGURATION}\"\nGLEXEC_MODE=\"rootless\"\nGLEXEC_PATH=\"{PATH}\"\n"

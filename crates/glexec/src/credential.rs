@@ -1,93 +1,71 @@
-//! The credential: any file, which stands for who may run a payload. It is not parsed.
+//! The credential: any file of the caller's that no other user can access. It is not parsed.
 
 use std::ffi::OsString;
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use error::Shown;
-use sys::{Errno, file, mount, process};
+use command::credential;
+use command::refusal::{Refusal, Result};
+use error::{Context as _, Error, Shown};
+use sys::{Errno, process};
 
-use super::refusal::{Refusal, Result};
+use crate::location::Location;
 
-/// The most that is copied to a payload.
+/// The most that is copied for a payload.
 const LONGEST: u64 = 1 << 20;
 
-/// A credential that was found to be good.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// Its absolute path, with no link on the way.
-    pub path: PathBuf,
-    /// Its place in words that mean the same in every mount namespace: what a lease is kept by.
-    /// Jobs may see directories of their own under the same path.
-    pub place: Vec<u8>,
-}
-
-/// Finds the credential that the environment names; `variable` does not give empty ones.
-pub fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Credential> {
+/// Finds the credential that the environment names: its path has no symbolic link in it then.
+/// `variable` gives no empty values.
+pub(crate) fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Location> {
     let path = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
     let Some(path) = path.map(PathBuf::from) else {
         return Err(Refusal::client(
-            "there is no credential: set GLEXEC_CLIENT_CERT to the path of a file of yours, mode 0600",
+            "no credential is named: set GLEXEC_CLIENT_CERT to the path of your file, mode 0600",
         ));
     };
-    open(&path)?;
+    open(&path).map_err(refusal)?;
     let parent =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Ok(parent), Some(name)) = (parent.canonicalize(), path.file_name()) else {
         return Err(Refusal::client(format!(
-            "the credential {} has no real path",
+            "cannot resolve the path of the credential {}",
             Shown::os(&path)
         )));
     };
-    let path = parent.join(name);
-    let place = mount::place_of(&path).map_err(|cause| {
+    Location::of(parent.join(name)).map_err(|cause| {
         Refusal::internal(format!(
             "cannot find the file system of the credential {}: {cause}",
             Shown::os(&path)
         ))
-    })?;
-    Ok(Credential { path, place })
+    })
 }
 
-/// What a file of the caller's holds that only the caller may read.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let read = open(path)?.take(LONGEST + 1).read_to_end(&mut content);
-    match read {
-        Ok(length) if length as u64 <= LONGEST => Ok(content),
-        Ok(_) => Err(Refusal::client(format!(
-            "{} is larger than {LONGEST} bytes: that is no credential",
-            Shown::os(path)
-        ))),
-        Err(error) => {
-            Err(Refusal::client(format!("cannot read the credential {}: {error}", Shown::os(path))))
-        }
-    }
+/// Reads a credential that only the caller may read.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    open(path).and_then(|file| credential::read(file, path, LONGEST)).map_err(refusal)
 }
 
-/// Opens a regular file of the caller's that nobody else may touch. A link in its place is not
-/// followed, and a FIFO not waited for.
-fn open(path: &Path) -> Result<std::fs::File> {
-    let shown = Shown::os(path);
-    let refused = |why: String| Refusal::client(format!("the credential {shown} {why}"));
-    let opened =
-        std::fs::OpenOptions::new().read(true).custom_flags(file::NO_LINK_NO_WAIT).open(path);
-    let file = opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
-            Refusal::internal(format!("cannot open the credential {shown}: {error}"))
+/// Opens a regular file of the caller's that no other user can access. A symbolic link in its place
+/// is not followed.
+fn open(path: &Path) -> error::Result<File> {
+    let file = credential::open_no_link(path)?;
+    credential::refuse_irregular(&file, path)?;
+    let owner = file.metadata().at("examine", path)?.uid();
+    if owner != process::user().as_raw() {
+        let why = format!("the credential belongs to uid {owner}, not to you");
+        return Err(Error::refused(path, why));
+    }
+    credential::refuse_shared(&file, path)?;
+    Ok(file)
+}
+
+/// A credential that can't be used is a usage error, unless this process has run out of something.
+fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::System { cause: Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM, .. } => {
+            Refusal::internal(error.to_string())
         }
-        _ => refused(format!("cannot be opened: {error}")),
-    })?;
-    let found = file.metadata().map_err(|error| refused(format!("cannot be examined: {error}")))?;
-    if !found.is_file() {
-        return Err(refused("is not a regular file".into()));
-    }
-    if found.uid() != process::user().as_raw() {
-        return Err(refused(format!("belongs to uid {}, not to you", found.uid())));
-    }
-    match found.mode() & 0o7777 {
-        mode if mode & 0o077 == 0 => Ok(file),
-        mode => Err(refused(format!("can be touched by others (mode {mode:04o}): chmod 600"))),
+        error => Refusal::client(error.to_string()),
     }
 }

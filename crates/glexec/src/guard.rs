@@ -1,12 +1,13 @@
-//! The guard: the process above a payload that never becomes the payload's user. It hands signals
-//! on, reaps, and sees to it that nothing is left: as the first process of a pid namespace by
-//! ending, else by killing whatever has descended from it.
+//! The guard: the process between the caller's and the payload. It never becomes the payload's
+//! user. It forwards signals, reaps, and ends all processes that the payload leaves: as the first
+//! process of a pid namespace by its own end, elsewhere by killing its descendants.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use command::refusal::Result;
 use sys::namespace::{self, Fork};
 use sys::process::End;
 use sys::signal::{
@@ -15,140 +16,148 @@ use sys::signal::{
 };
 use sys::{Pid, fd, process};
 
-use super::children;
-use super::payload::{self, Payload};
-use super::refusal::{Refusal, Result};
+use crate::payload::{self, Payload};
+use crate::ranges::Ids;
+use crate::{children, restrictions};
 
-/// Where the guard is.
+/// Where the guard runs.
 #[derive(Debug)]
-pub enum Ground<'a> {
-    /// It is the first process of new namespaces.
-    New,
-    /// It is beside its caller; the payload joins the namespace of its lease.
-    Joined(&'a OwnedFd),
+pub(crate) enum Place<'a> {
+    /// It is the first process of the lease's new namespaces, and the payload is in them too.
+    Inside,
+    /// It is in its caller's namespaces, and the payload joins this user namespace of the lease.
+    Beside(&'a OwnedFd),
 }
 
-/// What the guard hears from its caller, and tells it.
+/// The guard's ends of its pipes to the caller.
 #[derive(Debug)]
-pub struct Wires {
-    /// A byte when all is ready for the payload; ends without one if there is none to be started.
-    pub go: File,
+pub(crate) struct Pipes {
+    /// A byte comes when the payload may start; the pipe ends without one if it may not.
+    pub(crate) start: File,
     /// Why the payload was not executed; ends without a byte if it was.
-    pub refused: File,
-    /// The payload's status.
-    pub ended: File,
+    pub(crate) refusal: File,
+    /// How the payload has ended.
+    pub(crate) status: File,
 }
 
-/// Stands guard below the process `above`. All signals have been blocked.
-pub fn stand(ground: &Ground<'_>, payload: &Payload, wires: Wires, above: Pid) -> ! {
-    let Wires { mut go, mut refused, mut ended } = wires;
-    // Not the caller's lock of the leases, above all: a payload can be held up before it is
+/// Runs the guard, below the process `above`. All signals must be blocked.
+pub(crate) fn run(place: &Place<'_>, payload: &Payload, pipes: Pipes, above: Pid) -> ! {
+    let Pipes { start, mut refusal, mut status } = pipes;
+    // Closes the locked table of leases, above all: the payload can be held up before it is
     // executed.
-    let mut own = vec![go.as_fd(), refused.as_fd(), ended.as_fd()];
-    if let Ground::Joined(lease) = ground {
-        own.push(lease.as_fd());
+    let mut keep = vec![start.as_fd(), refusal.as_fd(), status.as_fd()];
+    if let Place::Beside(namespace) = place {
+        keep.push(namespace.as_fd());
     }
-    let closed = fd::close_above_2_but(&own);
-    let closed = closed.map_err(|cause| Refusal::forbidden("close what is the caller's", cause));
-    if closed.is_ok() && go.read_exact(&mut [0]).is_err() {
-        process::exit(0); // the caller says why
+    let closed = fd::close_above_2_but(&keep)
+        .map_err(|cause| restrictions::forbidden("close the caller's descriptors", cause));
+    if closed.is_ok() && wait_for_start(start).is_err() {
+        process::exit(0); // the caller knows why, and tells it
     }
-    drop(go);
-    match closed.and_then(|()| start(ground, payload, &mut refused, &ended, above)) {
+    match closed.and_then(|()| start_payload(place, payload, &mut refusal, &status, above)) {
         Ok(pid) => {
-            drop(refused);
-            // What the payload closes is closed; and no file system is kept busy.
+            drop(refusal);
+            // The guard must not keep a pipe of the payload's open, nor a file system busy.
             let _ = process::chdir(std::path::Path::new("/"));
             let _ = fd::close_standard();
-            let status = watch(pid, ground, above);
-            end_everything(ground);
+            let end = watch(pid, place, above);
+            kill_remaining(place);
             if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
-                as_user_of(payload, ground, || proxy.remove());
+                as_payload_user(payload.ids, place, || proxy.remove());
             }
-            let _ = ended.write_all(&status.to_bytes());
+            let _ = status.write_all(&end.to_bytes());
         }
-        Err(refusal) => refusal.tell(&mut refused),
+        Err(why) => {
+            let _ = refusal.write_all(&why.to_bytes());
+        }
     }
     process::exit(0)
 }
 
-/// Starts the payload; returns its number.
-fn start(
-    ground: &Ground<'_>,
+fn wait_for_start(mut start: File) -> std::io::Result<()> {
+    start.read_exact(&mut [0])
+}
+
+/// Starts the payload; returns its process id.
+fn start_payload(
+    place: &Place<'_>,
     payload: &Payload,
-    refused: &mut File,
-    ended: &File,
+    refusal: &mut File,
+    status: &File,
     above: Pid,
 ) -> Result<Pid> {
-    let failed = |step: &'static str| move |cause| Refusal::forbidden(step, cause);
-    match ground {
-        Ground::New => {
-            namespace::die_with_parent(SIGKILL).map_err(failed("stay bound to the caller"))?;
-            // In here the parent has no number; whoever died before that call no longer hears us.
-            if fd::is_unheard(ended) {
+    let failed = |step: &'static str| move |cause| restrictions::forbidden(step, cause);
+    let bind = "ask for a signal at the end of the caller";
+    match place {
+        Place::Inside => {
+            namespace::die_with_parent(SIGKILL).map_err(failed(bind))?;
+            // The parent has no process id in here. If it ended before that call, no process
+            // reads this pipe.
+            if fd::is_unheard(status) {
                 process::exit(0);
             }
-            // A machine that hides parts of /proc does not let it be mounted; then /proc shows the
+            // Where parts of /proc are hidden, the kernel does not allow it; then /proc shows the
             // processes outside.
             let _ = namespace::mount_proc();
         }
-        Ground::Joined(_) => {
-            namespace::adopt_orphans().map_err(failed("adopt what loses its parent"))?;
-            namespace::die_with_parent(SIGHUP).map_err(failed("stay bound to the caller"))?;
+        Place::Beside(_) => {
+            namespace::adopt_orphans().map_err(failed("adopt orphaned processes"))?;
+            namespace::die_with_parent(SIGHUP).map_err(failed(bind))?;
             if process::parent() != above {
                 process::exit(0);
             }
         }
     }
-    // What is sent to the caller's process group, or to its session, reaches the payload once:
-    // through the caller.
+    // A signal to the caller's process group or session must reach the payload once: through the
+    // caller.
     process::setsid().map_err(failed("make a session"))?;
     let own = process::getpid();
     match namespace::fork().map_err(failed("start a process for the payload"))? {
         Fork::Parent(pid) => Ok(pid),
         Fork::Child => {
-            let refusal = match join(ground) {
+            let why = match join(place) {
                 Ok(()) => payload::become_payload(payload, own),
-                Err(refusal) => refusal,
+                Err(why) => why,
             };
-            refusal.tell(refused);
+            let _ = refusal.write_all(&why.to_bytes());
             process::exit(0)
         }
     }
 }
 
-/// Enters the user namespace of the payload, as who may become its user. For a moment the process
-/// has the caller's rights there: until then it is hidden from all that is in it.
-fn join(ground: &Ground<'_>) -> Result<()> {
-    process::set_undumpable()
-        .map_err(|cause| Refusal::forbidden("hide from others of the lease", cause))?;
-    match ground {
-        Ground::New => Ok(()),
-        Ground::Joined(lease) => namespace::join_user_namespace(lease)
-            .map_err(|cause| Refusal::forbidden("join the namespace of the lease", cause)),
+/// Enters the user namespace of the payload, with the capabilities to become its user. For a moment
+/// the process has the caller's rights there: before that, it becomes undumpable, so that no
+/// process in the namespace can trace it or open its descriptors.
+fn join(place: &Place<'_>) -> Result<()> {
+    process::set_undumpable().map_err(|cause| {
+        restrictions::forbidden("hide this process from others of the lease", cause)
+    })?;
+    match place {
+        Place::Inside => Ok(()),
+        Place::Beside(namespace) => namespace::join_user_namespace(namespace)
+            .map_err(|cause| restrictions::forbidden("join the namespace of the lease", cause)),
     }
 }
 
-/// Kills whatever the payload has left.
-fn end_everything(ground: &Ground<'_>) {
-    match ground {
-        // It would end with the guard; what the guard has still to do shall not be disturbed.
-        Ground::New => {
+/// Kills all processes that the payload has left.
+fn kill_remaining(place: &Place<'_>) {
+    match place {
+        // They would end with the guard, but must not disturb what the guard does before that.
+        Place::Inside => {
             let _ = signal::send_to_all_others(SIGKILL);
         }
-        Ground::Joined(_) => children::end_all(),
+        Place::Beside(_) => children::kill_all(),
     }
 }
 
-/// Does something as the payload's user, after the payload. Another payload of that user can hold
-/// it up, but not for long.
-fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    let (user, group) = payload.user;
+/// Does `work` in a process of the payload's user, after the payload. Another payload of that user
+/// can stop this process: it is killed after a second.
+fn as_payload_user(ids: Ids, place: &Place<'_>, work: impl FnOnce()) {
+    const TIMEOUT: Duration = Duration::from_secs(1);
     let pid = match namespace::fork() {
         Ok(Fork::Child) => {
-            if join(ground).is_ok()
-                && namespace::become_user(user, group).is_ok()
+            if join(place).is_ok()
+                && namespace::become_user(ids.user, ids.group).is_ok()
                 && process::set_undumpable().is_ok()
             {
                 work();
@@ -158,7 +167,7 @@ fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
         Ok(Fork::Parent(pid)) => pid,
         Err(_) => return,
     };
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !process::reap_if_ended(pid) {
         if Instant::now() > end {
             let _ = signal::send_by_number(pid, SIGKILL);
@@ -167,28 +176,29 @@ fn as_user_of(payload: &Payload, ground: &Ground<'_>, work: impl FnOnce()) {
     }
 }
 
-/// Hands signals on until the payload has ended, and returns how.
-fn watch(payload: Pid, ground: &Ground<'_>, above: Pid) -> End {
-    let joined = matches!(ground, Ground::Joined(_));
+/// Forwards signals until the payload has ended, and returns how.
+fn watch(payload: Pid, place: &Place<'_>, above: Pid) -> End {
+    let is_beside = matches!(place, Place::Beside(_));
     loop {
         let Ok(told) = signal::wait() else { continue };
-        if joined && process::parent() != above {
-            children::end_all();
+        if is_beside && process::parent() != above {
+            children::kill_all();
             process::exit(0);
         }
         match told.number {
             SIGCHLD => {
-                while let Some((pid, status)) = process::reap() {
+                while let Some((pid, end)) = process::reap() {
                     if pid == payload {
-                        return status;
+                        return end;
                     }
                 }
             }
-            // The payload has a session of its own, in which nothing else stops.
-            SIGTSTP | SIGTTIN | SIGTTOU => send_to_all(payload, ground, SIGSTOP),
-            SIGCONT => send_to_all(payload, ground, SIGCONT),
-            // What comes from a terminal is meant for a process group.
-            SIGINT | SIGQUIT | SIGHUP | SIGWINCH => send_to_group(payload, told.number),
+            // The payload leads a session without a terminal, where these three would be ignored
+            // (its process group is orphaned): SIGSTOP stops it.
+            SIGTSTP | SIGTTIN | SIGTTOU => signal_all(payload, place, SIGSTOP),
+            SIGCONT => signal_all(payload, place, SIGCONT),
+            // A terminal sends these to a process group.
+            SIGINT | SIGQUIT | SIGHUP | SIGWINCH => signal_group(payload, told.number),
             number => {
                 let _ = signal::send_by_number(payload, number);
             }
@@ -196,18 +206,19 @@ fn watch(payload: Pid, ground: &Ground<'_>, above: Pid) -> End {
     }
 }
 
-/// To all that the payload has started, as far as that is known.
-fn send_to_all(payload: Pid, ground: &Ground<'_>, number: i32) {
-    match ground {
-        Ground::New => {
+/// Signals all processes that the payload has started; beside a lease's namespace, only its process
+/// group.
+fn signal_all(payload: Pid, place: &Place<'_>, number: i32) {
+    match place {
+        Place::Inside => {
             let _ = signal::send_to_all_others(number);
         }
-        Ground::Joined(_) => send_to_group(payload, number),
+        Place::Beside(_) => signal_group(payload, number),
     }
 }
 
-/// To the payload's process group, which it does not have in its first moments.
-fn send_to_group(payload: Pid, number: i32) {
+/// Signals the payload's process group, which does not exist in the payload's first moments.
+fn signal_group(payload: Pid, number: i32) {
     if signal::send_to_group(payload, number).is_err() {
         let _ = signal::send_by_number(payload, number);
     }

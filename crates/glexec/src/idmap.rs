@@ -1,41 +1,53 @@
-//! The ids of a new user namespace, which newuidmap(1) and newgidmap(1) give it.
+//! The ids of a new user namespace, which newuidmap(1) and newgidmap(1) map.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use command::executable;
+use command::refusal::{Refusal, Result};
 use error::Shown;
-use sys::{Gid, Pid, Uid, process};
+use sys::{Pid, process};
 
-use super::refusal::{self, Refusal, Result};
+use crate::ranges::Ids;
+use crate::restrictions;
 
-/// Gives a new namespace its ids: the caller is its root, and the payload's are what they are
-/// outside.
-pub fn map(pid: Pid, (user, group): (Uid, Gid)) -> Result<()> {
+/// Maps the ids of a process's new user namespace: the caller becomes its root; the payload's ids
+/// are the same inside and outside.
+pub(crate) fn map(pid: Pid, ids: Ids) -> Result<()> {
+    let (newuidmap, newgidmap) = (find("newuidmap")?, find("newgidmap")?);
     let (pid, own) = (pid.to_string(), process::user().to_string());
-    let (user, group) = (user.to_string(), group.to_string());
-    let users = map_by("newuidmap", &[&pid, "0", &own, "1", &user, &user, "1"])?;
-    let groups = map_by("newgidmap", &[&pid, &group, &group, "1"])?;
-    mapped("newuidmap", users)?;
-    mapped("newgidmap", groups)
+    let (user, group) = (ids.user.to_string(), ids.group.to_string());
+    let users = start(&newuidmap, &[&pid, "0", &own, "1", &user, &user, "1"])?;
+    let groups = start(&newgidmap, &[&pid, &group, &group, "1"])?;
+    wait(&newuidmap, users)?;
+    wait(&newgidmap, groups)
 }
 
-fn map_by(program: &str, words: &[&str]) -> Result<Child> {
-    let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Refusal::internal(format!(
-            "{program} is not installed: an administrator has to (package uidmap of Debian and Ubuntu, shadow-utils elsewhere)"
-        )),
-        _ => Refusal::internal(format!("cannot execute {program}: {error}")),
+fn find(name: &str) -> Result<PathBuf> {
+    executable::of_system(name).map_err(|why| {
+        Refusal::internal(format!(
+            "{why}; an administrator can install it (package uidmap of Debian and Ubuntu, \
+             shadow-utils elsewhere)"
+        ))
     })
 }
 
-fn mapped(program: &str, child: Child) -> Result<()> {
-    let output = child.wait_with_output();
-    let output =
-        output.map_err(|error| Refusal::internal(format!("cannot wait for {program}: {error}")))?;
+fn start(program: &Path, arguments: &[&str]) -> Result<Child> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().map_err(|error| {
+        Refusal::internal(format!("cannot execute {}: {error}", Shown::os(program)))
+    })
+}
+
+fn wait(program: &Path, child: Child) -> Result<()> {
+    let program = Shown::os(program);
+    let output = child
+        .wait_with_output()
+        .map_err(|error| Refusal::internal(format!("cannot wait for {program}: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
-    let said = Shown(output.stderr.trim_ascii());
-    Err(Refusal::internal(format!("{program} failed: {said}{}", refusal::obstacles())))
+    let message = Shown(output.stderr.trim_ascii());
+    Err(Refusal::internal(format!("{program} failed: {message}{}", restrictions::advice())))
 }

@@ -1,4 +1,4 @@
-//! The agent that is installed beside this program: the one payload that is known.
+//! The agent that is installed beside this program: the one payload that may use openat2(2).
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,18 +7,18 @@ use std::path::Path;
 use sys::seccomp::Openat2;
 use wire::Operation;
 
-/// Whether a command may be left openat2(2), which the kernel cannot filter: if it is the agent
-/// that is installed beside this program, for an operation that walks trees, and out of the reach of
-/// the payload's user. With openat2(2) the agent opens what exists, and creates nothing; and in
-/// these operations it executes nothing. For that it must not be readable: then the kernel lets no other process
-/// of that user trace it, from its first instruction on (ptrace(2)).
+/// Whether a command may use openat2(2), whose arguments a seccomp filter cannot see: only the
+/// agent that is installed beside this program, for an operation that walks trees. There it opens
+/// existing files with openat2(2), creates none, and executes no other program. The agent must not
+/// be readable: then the kernel lets no other process of the payload's user trace it, from its
+/// first instruction on (ptrace(2)).
 ///
-/// To be asked as the caller: in the payload's namespace every owner is nobody.
-pub fn openat2_for(command: &[OsString]) -> Openat2 {
+/// To be called before the payload's namespace is joined: in there all owners look the same.
+pub(crate) fn openat2_for(command: &[OsString]) -> Openat2 {
     let Some((program, arguments)) = command.split_first() else { return Openat2::Missing };
     match Operation::parse(arguments) {
         Ok(Operation::Serve { .. } | Operation::HuntAccount { .. })
-            if is_the_agent(program.as_ref()) == Some(true) =>
+            if is_agent(program.as_ref()) == Some(true) =>
         {
             Openat2::Allowed
         }
@@ -26,11 +26,11 @@ pub fn openat2_for(command: &[OsString]) -> Openat2 {
     }
 }
 
-fn is_the_agent(program: &Path) -> Option<bool> {
+fn is_agent(program: &Path) -> Option<bool> {
     let own = std::env::current_exe().ok()?;
     let installed = std::fs::metadata(own.with_file_name("condor_glexec_agent")).ok()?;
     let (own, named) = (std::fs::metadata(own).ok()?, std::fs::metadata(program).ok()?);
     let is_same = (named.dev(), named.ino()) == (installed.dev(), installed.ino());
-    // Who owns this program is trusted with it.
+    // The owner of this program can replace it, and so is trusted with the agent too.
     Some(is_same && installed.uid() == own.uid() && installed.mode() & 0o066 == 0)
 }

@@ -1,37 +1,38 @@
-//! Changes who it is: the project's own identity switcher. So far it does so without privilege, as
-//! the caller's subordinate users.
+//! `glexec`: the project's own identity switcher. It runs a payload as a subordinate user of the
+//! caller's, without privilege.
 //!
-//! - [`command`]: the command line, the environment, the exit status;
-//! - [`credential`]: the file that stands for who may run a payload;
-//! - [`ranges`]: the ids that the caller may give away;
-//! - [`lease`]: to which credential each of them belongs;
-//! - [`table`], [`usual`]: where that is kept;
-//! - [`holder`], [`members`]: who holds its namespace, and who is in it;
-//! - [`idmap`]: gives a namespace its ids;
-//! - [`installed`]: the one payload that is known, and may do more;
-//! - [`rootless`]: makes or joins a user namespace, and runs the payload in it;
-//! - [`guard`]: the process above the payload;
-//! - [`children`]: ends what a guard or a caller has below it;
-//! - [`payload`]: the payload's own process, until it is executed;
-//! - [`supervise`]: the caller's process while it runs;
-//! - [`refusal`]: why it is not run.
+//! From the command line to the end of a payload:
+//!
+//! - [`command`]: the command line, the help text, the exit status;
+//! - `request`: what the call asks for, from its environment, with `credential`;
+//! - `rootless`: the steps of a call, in their order; it calls all of the following:
+//! - [`ranges`]: the caller's subordinate ids;
+//! - `lease`: which of them the credential has, by the table of leases;
+//! - `payload`: the payload's process, until it executes the command;
+//! - `guard`: the process above the payload, which starts it;
+//! - `supervise`: the caller's process while the payload runs;
+//! - `call_log`: the line of the log.
+//!
+//! Used by several of these: `idmap` (maps the ids of a namespace), `installed` (the one payload
+//! that may use openat2(2)), `children` (kills descendants), `location` (where a file is, in any
+//! mount namespace), `replace` (replaces a file), `restrictions` (what forbids user namespaces).
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
 
-pub mod children;
+mod call_log;
+mod children;
 pub mod command;
-pub mod credential;
-pub mod guard;
-pub mod holder;
-pub mod idmap;
-pub mod installed;
-pub mod lease;
-pub mod members;
-pub mod payload;
+mod credential;
+mod guard;
+mod idmap;
+mod installed;
+mod lease;
+mod location;
+mod payload;
 pub mod ranges;
-pub mod refusal;
-pub mod rootless;
-pub mod supervise;
-pub mod table;
-pub mod usual;
+mod replace;
+mod request;
+mod restrictions;
+mod rootless;
+mod supervise;

@@ -1,49 +1,58 @@
-//! The subordinate ids of the caller: numbers that an administrator has given it to use in user
+//! The subordinate ids of a user: numbers that an administrator has given it to use in user
 //! namespaces (subuid(5), subgid(5)).
 
-use std::process::{Command, Stdio};
+use std::ffi::OsStr;
 
+use command::refusal::{Refusal, Result};
+use command::{accounts, executable, query};
 use sys::{Gid, Uid};
-
-use super::refusal::{Refusal, Result};
 
 /// Consecutive numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+struct Range {
     first: u32,
     count: u32,
 }
 
-/// The user and group ids that payloads can have: one of each for a payload.
+/// The user id and the group id of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    /// The user id.
+    pub(crate) user: Uid,
+    /// The group id.
+    pub(crate) group: Gid,
+}
+
+/// The ids that payloads can have: one user id and one group id for each.
 #[derive(Debug)]
-pub struct Ranges {
+pub(crate) struct Ranges {
     users: Vec<Range>,
     groups: Vec<Range>,
 }
 
 impl Ranges {
-    /// Finds those of a user.
-    pub fn of(user: Uid) -> Result<Ranges> {
+    /// Finds the subordinate ids of a user: as the service of nsswitch.conf(5) lists them, or else
+    /// in /etc/subuid and /etc/subgid.
+    pub(crate) fn of(user: Uid) -> Result<Ranges> {
         let name = name_of(user);
-        let names: Vec<&str> = name.as_deref().into_iter().collect();
         let number = user.to_string();
-        let asks = asks_a_service();
-        let of = |file: &str, option: &[&str]| {
-            let found = match &name {
-                Some(name) if asks => asked(option, name),
+        let shown = name.as_ref().ok().and_then(Option::as_deref);
+        let names: Vec<&str> = shown.into_iter().collect();
+        let is_service = is_from_service();
+        let of = |file: &str, options: &[&str]| -> Result<Vec<Range>> {
+            let listed = match shown {
+                Some(name) if is_service => ask_service(options, name)?,
                 _ => None,
             };
-            found.unwrap_or_else(|| {
+            let from_file = || {
                 let table = std::fs::read_to_string(file).unwrap_or_default();
-                table.lines().filter_map(|line| line_of(line, &names, &number)).collect()
-            })
+                table.lines().filter_map(|line| parse_line(line, &names, &number)).collect()
+            };
+            Ok(without_overlaps(listed.unwrap_or_else(from_file)))
         };
-        let ranges = Ranges {
-            users: without_overlaps(of("/etc/subuid", &[])),
-            groups: without_overlaps(of("/etc/subgid", &["-g"])),
-        };
+        let ranges = Ranges { users: of("/etc/subuid", &[])?, groups: of("/etc/subgid", &["-g"])? };
         if ranges.count() == 0 {
-            let who = name.unwrap_or(number);
+            let who = name?.unwrap_or(number);
             let command = command_for_some(&who);
             return Err(Refusal::internal(format!(
                 "{who} has no subordinate ids; an administrator can give some: {command}"
@@ -52,22 +61,27 @@ impl Ranges {
         Ok(ranges)
     }
 
-    /// How many payloads can have ids of their own.
-    pub fn count(&self) -> u32 {
+    /// How many payloads can have separate ids.
+    pub(crate) fn count(&self) -> u32 {
         let count = |ranges: &[Range]| {
             ranges.iter().fold(0_u32, |sum, range| sum.saturating_add(range.count))
         };
         count(&self.users).min(count(&self.groups))
     }
 
-    /// The user id and group id of a place below [`Ranges::count`].
-    pub fn at(&self, place: u32) -> Option<(Uid, Gid)> {
-        let (user, group) = (nth(&self.users, place)?, nth(&self.groups, place)?);
-        Some((Uid::from_raw(user), Gid::from_raw(group)))
+    /// The ids at an index below [`Ranges::count`].
+    pub(crate) fn at(&self, index: u32) -> Option<Ids> {
+        let (user, group) = (nth(&self.users, index)?, nth(&self.groups, index)?);
+        Some(Ids { user: Uid::from_raw(user), group: Gid::from_raw(group) })
     }
 
-    /// The place of a user id.
-    pub fn place_of(&self, user: Uid) -> Option<u32> {
+    /// The ids with this user id, if it is in the ranges.
+    pub(crate) fn ids_of(&self, user: Uid) -> Option<Ids> {
+        self.at(self.index_of(user)?)
+    }
+
+    /// The index of a user id.
+    fn index_of(&self, user: Uid) -> Option<u32> {
         let mut before = 0;
         for range in &self.users {
             match user.as_raw().checked_sub(range.first) {
@@ -79,8 +93,8 @@ impl Ranges {
     }
 }
 
-/// The command that gives a user some that nobody has, as far as the two files tell. (usermod(8)
-/// does not look.)
+/// The command that gives a user ids that no user has, as far as /etc/subuid and /etc/subgid tell.
+/// (usermod(8) does not check that.)
 pub fn command_for_some(who: &str) -> String {
     const COUNT: u32 = 1000;
     let all = entries("/etc/subuid").into_iter().chain(entries("/etc/subgid"));
@@ -89,41 +103,42 @@ pub fn command_for_some(who: &str) -> String {
         .max()
         .unwrap_or(0)
         .max(300_000);
-    // Rounded up, for people.
+    // Rounded up, to be easy to read.
     let first = free.div_ceil(COUNT).saturating_mul(COUNT).min(u32::MAX - 2 * COUNT);
     let last = first + COUNT - 1;
     format!("usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {who}")
 }
 
-/// Another owner of subordinate ids some of which are a user's as well, as far as the two files
-/// tell: payloads of both could meet in one user.
+/// Another user that has some of this user's subordinate ids too, as far as /etc/subuid and
+/// /etc/subgid tell: payloads of both could get the same user id.
 pub fn shared_with(user: Uid) -> Option<String> {
-    let (name, number) = (name_of(user), user.to_string());
+    let (name, number) = (name_of(user).ok().flatten(), user.to_string());
     let is_own = |owner: &str| Some(owner) == name.as_deref() || owner == number;
-    let meets = |one: &Range, other: &Range| {
+    let overlap = |one: &Range, other: &Range| {
         let last = |range: &Range| range.first.saturating_add(range.count - 1);
         one.first <= last(other) && other.first <= last(one)
     };
     ["/etc/subuid", "/etc/subgid"].into_iter().find_map(|file| {
         let (own, others): (Vec<_>, Vec<_>) =
             entries(file).into_iter().partition(|(owner, _)| is_own(owner));
-        let is_shared = |(_, range): &(String, Range)| own.iter().any(|(_, own)| meets(own, range));
+        let is_shared =
+            |(_, range): &(String, Range)| own.iter().any(|(_, own)| overlap(own, range));
         others.into_iter().find(is_shared).map(|(owner, _)| owner)
     })
 }
 
-/// Whose ranges a file names.
+/// All ranges of a file, with their owners.
 fn entries(file: &str) -> Vec<(String, Range)> {
     let table = std::fs::read_to_string(file).unwrap_or_default();
     let entry = |line: &str| {
         let owner = line.split(':').next()?;
-        line_of(line, &[owner], owner).map(|range| (owner.to_owned(), range))
+        parse_line(line, &[owner], owner).map(|range| (owner.to_owned(), range))
     };
     table.lines().filter_map(entry).collect()
 }
 
-/// The same numbers, each once: lines may overlap, and no two payloads may share an id. The highest
-/// number is nobody's (-1).
+/// The same numbers, each once: lines can overlap, and no two payloads may share an id. The highest
+/// number is no id (it is -1).
 fn without_overlaps(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_by_key(|range| range.first);
     let mut free = 0;
@@ -138,19 +153,19 @@ fn without_overlaps(mut ranges: Vec<Range>) -> Vec<Range> {
     all
 }
 
-fn nth(ranges: &[Range], mut place: u32) -> Option<u32> {
+fn nth(ranges: &[Range], mut index: u32) -> Option<u32> {
     for range in ranges {
-        if place < range.count {
-            return range.first.checked_add(place);
+        if index < range.count {
+            return range.first.checked_add(index);
         }
-        place -= range.count;
+        index -= range.count;
     }
     None
 }
 
-/// A line `owner:first:count`, if it is of this owner, by name or by number. Root's own id is never
-/// anybody's.
-fn line_of(line: &str, names: &[&str], number: &str) -> Option<Range> {
+/// A line `owner:first:count`, if its owner is one of these, by name or by number. The id 0 is
+/// never a subordinate id.
+fn parse_line(line: &str, names: &[&str], number: &str) -> Option<Range> {
     let mut fields = line.trim().split(':');
     let owner = fields.next()?;
     let range = Range { first: fields.next()?.parse().ok()?, count: fields.next()?.parse().ok()? };
@@ -161,23 +176,13 @@ fn line_of(line: &str, names: &[&str], number: &str) -> Option<Range> {
         .then_some(range)
 }
 
-/// The name of a user: from the file, or from whatever else the machine asks.
-pub fn name_of(user: Uid) -> Option<String> {
-    let find = |table: &str| {
-        table.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(user.as_raw())).then(|| name.to_owned())
-        })
-    };
-    find(&std::fs::read_to_string("/etc/passwd").unwrap_or_default()).or_else(|| {
-        let mut command = Command::new("getent");
-        find(&said(command.args(["passwd", &user.to_string()]))?)
-    })
+/// The name of a user; none if it has no account.
+fn name_of(user: Uid) -> Result<Option<String>> {
+    Ok(accounts::of(user)?.and_then(|account| String::from_utf8(account.name).ok()))
 }
 
-/// Whether the ranges come from somewhere else than the files (nsswitch.conf(5)).
-fn asks_a_service() -> bool {
+/// Whether the subordinate ids come from another source than the files (nsswitch.conf(5)).
+fn is_from_service() -> bool {
     let table = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
     table
         .lines()
@@ -185,19 +190,19 @@ fn asks_a_service() -> bool {
         .any(|sources| sources.trim() != "files")
 }
 
-/// What getsubids(1) says: lines `number: owner first count`. None if it can't be asked.
-fn asked(option: &[&str], name: &str) -> Option<Vec<Range>> {
-    let said = said(Command::new("getsubids").args(option).arg(name))?;
+/// The ranges that getsubids(1) lists, in lines `number: owner first count`; none if it is not
+/// installed.
+fn ask_service(options: &[&str], name: &str) -> Result<Option<Vec<Range>>> {
+    let Ok(getsubids) = executable::of_system("getsubids") else { return Ok(None) };
+    let arguments: Vec<&OsStr> = options.iter().copied().chain([name]).map(OsStr::new).collect();
+    let answer = query::ask(&getsubids, &arguments).map_err(|why| {
+        Refusal::internal(format!("cannot look up the subordinate ids of {name}: {why}"))
+    })?;
     let range = |line: &str| {
         let mut words = line.split_ascii_whitespace().skip(2);
         Some(Range { first: words.next()?.parse().ok()?, count: words.next()?.parse().ok()? })
     };
-    Some(said.lines().filter_map(range).collect())
-}
-
-fn said(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    String::from_utf8(output.stdout).ok()
+    Ok(Some(String::from_utf8_lossy(&answer).lines().filter_map(range).collect()))
 }
 
 #[cfg(test)]
@@ -217,7 +222,7 @@ mod tests {
             "",
         ];
         let found: Vec<Range> =
-            table.iter().filter_map(|line| line_of(line, &["batch"], "500")).collect();
+            table.iter().filter_map(|line| parse_line(line, &["batch"], "500")).collect();
         assert_eq!(found, [Range { first: 1000, count: 10 }, Range { first: 2000, count: 5 }]);
     }
 
@@ -233,17 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn a_place_has_one_id_of_each_kind() {
+    fn an_index_has_one_id_of_each_kind() {
         let range = |first, count| Range { first, count };
         let ranges =
             Ranges { users: vec![range(10, 2), range(30, 2)], groups: vec![range(100, 3)] };
         assert_eq!(ranges.count(), 3);
-        let raw = |(user, group): (Uid, Gid)| (user.as_raw(), group.as_raw());
+        let raw = |ids: Ids| (ids.user.as_raw(), ids.group.as_raw());
         assert_eq!(
-            [0, 1, 2].map(|place| ranges.at(place).map(raw)),
+            [0, 1, 2].map(|index| ranges.at(index).map(raw)),
             [Some((10, 100)), Some((11, 101)), Some((30, 102))]
         );
-        let places = [31, 12].map(|user| ranges.place_of(Uid::from_raw(user)));
-        assert_eq!((ranges.at(3), places), (None, [Some(3), None]));
+        let indices = [31, 12].map(|user| ranges.index_of(Uid::from_raw(user)));
+        assert_eq!((ranges.at(3), indices), (None, [Some(3), None]));
     }
 }

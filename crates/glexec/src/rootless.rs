@@ -1,83 +1,86 @@
-//! Running a payload as a subordinate user of the caller's, without privilege.
+//! Runs a payload as a subordinate user of the caller's, without privilege.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
 
+use command::refusal::{Refusal, Result};
 use sys::namespace::{self, Fork};
 use sys::process::End;
 use sys::signal::Signals;
-use sys::{Gid, Uid, fd, process, signal};
+use sys::{Uid, fd, process, signal};
 
-use super::credential::Credential;
-use super::guard::{self, Ground, Wires};
-use super::lease::{Lease, Leases};
-use super::payload::Payload;
-use super::ranges::Ranges;
-use super::refusal::{Refusal, Result};
-use super::supervise::{self, Started};
-use super::{idmap, usual};
+use crate::guard::{self, Pipes, Place};
+use crate::lease::{self, Lease};
+use crate::payload::Payload;
+use crate::ranges::Ranges;
+use crate::request::Request;
+use crate::supervise::{self, Guard};
+use crate::{idmap, restrictions};
 
-/// Runs the payload and returns how it has ended. `wanted` is the user that a new lease must be
-/// for, if that matters; `table` is the directory of the leases, if it is not the usual one.
-/// `payload` is made for the user and group that the lease has. Standard error stays open if
-/// something is to be said in the end.
-pub fn run(
-    credential: &Credential,
-    wanted: Option<Uid>,
-    table: Option<PathBuf>,
+/// Runs the payload and returns how it has ended. It gets this umask. `keeps_error` keeps standard
+/// error open until the end, for a message. `user` becomes the user id of the lease.
+pub(crate) fn run(
+    request: Request,
+    umask: u32,
     keeps_error: bool,
-    payload: impl FnOnce((Uid, Gid)) -> Payload,
+    user: &mut Option<Uid>,
 ) -> Result<End> {
-    let user = process::user();
     if namespace::is_without_new_privileges() {
         return Err(Refusal::internal(
-            "this process was started with no_new_privs, as inside Apptainer and under some batch systems: newuidmap cannot work \
-             here; have it started without (prctl(2), PR_SET_NO_NEW_PRIVS)",
+            "newuidmap cannot work here: this process was started with no_new_privs, as inside \
+             Apptainer and under some batch systems; have it started without (prctl(2), \
+             PR_SET_NO_NEW_PRIVS)",
         ));
     }
-    let ranges = Ranges::of(user)?;
-    let leases = Leases::lock(usual::directory(user)?, table, ranges)?;
-    let lease = leases.take(credential, wanted)?;
-    let payload = payload((lease.user, lease.group));
+    let descriptors = fd::raise_limit().map_err(|cause| {
+        Refusal::internal(format!("cannot raise the limit of descriptors: {cause}"))
+    })?;
+    let ranges = Ranges::of(process::user())?;
+    let state_dir = request.state_dir.as_deref();
+    let acquired = lease::acquire(&request.credential, request.wanted, state_dir, &ranges)?;
+    let ids = acquired.lease.ids;
+    *user = Some(ids.user);
+    let payload = Payload::new(request, ids, umask, descriptors);
     let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
     signal::block_all().map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;
-    // What loses its guard becomes this process's child, and can be told from those that it had.
+    // Descendants of a killed guard become children of this process, which can tell them from the
+    // children that it had before.
     namespace::adopt_orphans()
-        .map_err(|cause| Refusal::forbidden("adopt what loses its parent", cause))?;
-    let (started, mut go) = start(&lease, &payload, keeps_error)?;
-    // Then the others need not wait any more: who joins now finds a namespace with its ids.
-    leases.started(&lease, started.guard)?;
-    // A guard that does not hear it is gone, which is told by the other pipes. Without it nothing
-    // is executed.
-    let _ = go.write_all(b"x");
-    drop(go);
-    supervise::until_end(&signals, started)
+        .map_err(|cause| restrictions::forbidden("adopt orphaned processes", cause))?;
+    let (guard, mut start) = start_guard(&acquired.lease, &payload, keeps_error)?;
+    // Other calls need not wait any more: they find a namespace whose ids are mapped.
+    let _lease = acquired.commit(guard.pid)?;
+    // A guard that does not read this has ended, as its other pipes tell. Without this byte it
+    // executes nothing.
+    let _ = start.write_all(b"x");
+    drop(start);
+    supervise::wait_for_end(&signals, guard)
 }
 
-/// Starts the guard, which starts the payload when a byte is written to the pipe.
-fn start(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(Started, File)> {
+/// Starts the guard, which starts the payload when a byte is written to the returned pipe.
+fn start_guard(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(Guard, File)> {
     let failed = |cause| Refusal::internal(format!("cannot make a pipe: {cause}"));
-    let ((refused, tells), (ended, ends)) =
-        (fd::pipe().map_err(failed)?, fd::pipe().map_err(failed)?);
-    let (told, go) = fd::pipe().map_err(failed)?;
-    let wires = Wires { go: told, refused: tells, ended: ends };
+    let (refusal, refusal_end) = fd::pipe().map_err(failed)?;
+    let (status, status_end) = fd::pipe().map_err(failed)?;
+    let (start_end, start) = fd::pipe().map_err(failed)?;
+    let pipes = Pipes { start: start_end, refusal: refusal_end, status: status_end };
     let above = process::getpid();
-    let forbidden = |cause| Refusal::forbidden("make a process or a user namespace", cause);
-    let guard = if let Some(namespace) = &lease.namespace {
+    let forbidden =
+        |cause| restrictions::forbidden("start a process in a new user namespace", cause);
+    let pid = if let Some(namespace) = &lease.namespace {
         match namespace::fork().map_err(forbidden)? {
-            Fork::Child => guard::stand(&Ground::Joined(namespace), payload, wires, above),
+            Fork::Child => guard::run(&Place::Beside(namespace), payload, pipes, above),
             Fork::Parent(pid) => pid,
         }
     } else {
         match process::leaving_processes_to_owner(namespace::fork_into_new).map_err(forbidden)? {
-            Fork::Child => guard::stand(&Ground::New, payload, wires, above),
+            Fork::Child => guard::run(&Place::Inside, payload, pipes, above),
             Fork::Parent(pid) => {
-                idmap::map(pid, (lease.user, lease.group))?;
+                idmap::map(pid, lease.ids)?;
                 pid
             }
         }
     };
-    Ok((Started { guard, user: lease.user, refused, ended, keeps_error }, go))
+    Ok((Guard { pid, user: lease.ids.user, refusal, status, keeps_error }, start))
 }

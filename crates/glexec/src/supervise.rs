@@ -1,53 +1,53 @@
-//! What the caller's own process does while a payload runs: it hands every signal on, and waits.
+//! The caller's own process while a payload runs: it forwards signals to the guard, and waits.
 
 use std::fs::File;
 use std::io::Read as _;
 
+use command::refusal::{Refusal, Result};
 use sys::process::End;
 use sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals, Told};
 use sys::{Errno, Pid, Uid, fd, process};
 
-use super::children;
-use super::refusal::{Refusal, Result};
+use crate::children;
 
-/// What a call has started, and hears of.
+/// The guard of a call, with the caller's ends of its pipes.
 #[derive(Debug)]
-pub struct Started {
-    /// The number of the guard.
-    pub guard: Pid,
-    /// The other ends of the guard's wires.
-    pub refused: File,
-    /// As above.
-    pub ended: File,
+pub(crate) struct Guard {
+    /// Its process id.
+    pub(crate) pid: Pid,
     /// The payload's user.
-    pub user: Uid,
-    /// Whether standard error stays open, because something is to be said in the end.
-    pub keeps_error: bool,
+    pub(crate) user: Uid,
+    /// Why the payload was not executed; ends without a byte if it was.
+    pub(crate) refusal: File,
+    /// How the payload has ended.
+    pub(crate) status: File,
+    /// Whether standard error stays open, for a message at the end.
+    pub(crate) keeps_error: bool,
 }
 
-/// Waits for the end of the guard: how the payload has ended, or why there is no payload.
-pub fn until_end(signals: &Signals, started: Started) -> Result<End> {
-    let Started { guard, user, refused, mut ended, keeps_error } = started;
+/// Waits for the end of the guard: returns how the payload has ended, or why it was not executed.
+pub(crate) fn wait_for_end(signals: &Signals, guard: Guard) -> Result<End> {
+    let Guard { pid, user, refusal, mut status, keeps_error } = guard;
     let failed = |error: std::io::Error| {
-        Refusal::internal(format!("cannot hear what becomes of the payload: {error}"))
+        Refusal::internal(format!("cannot read from the guard of the payload: {error}"))
     };
     let mut why = Vec::new();
-    // None once the payload is executed, or is not going to be.
-    let mut unknown = Some(refused);
+    // None once it is known whether the payload is executed.
+    let mut pending = Some(refusal);
     loop {
-        let is_signal = match &unknown {
+        let is_signal = match &pending {
             None => true,
-            Some(refused) => {
-                let (is_signal, is_told) = match fd::wait_for_either(signals, refused) {
+            Some(refusal) => {
+                let (is_signal, is_known) = match fd::wait_for_either(signals, refusal) {
                     Err(Errno::EINTR) => continue,
                     either => either.map_err(|cause| failed(cause.into()))?,
                 };
-                if is_told {
-                    let mut refused: &File = refused;
-                    refused.read_to_end(&mut why).map_err(failed)?;
-                    unknown = None;
+                if is_known {
+                    let mut refusal: &File = refusal;
+                    refusal.read_to_end(&mut why).map_err(failed)?;
+                    pending = None;
                     if why.is_empty() {
-                        // What the payload closes is closed.
+                        // This process must not keep a pipe of the payload's open.
                         let _ = if keeps_error {
                             fd::close_input_and_output()
                         } else {
@@ -58,37 +58,37 @@ pub fn until_end(signals: &Signals, started: Started) -> Result<End> {
                 is_signal
             }
         };
-        if is_signal && hand_on(signals, guard) {
+        if is_signal && forward_signal(signals, pid) {
             break;
         }
     }
-    let mut status = [0; 4];
-    let told = ended.read_exact(&mut status);
-    if told.is_err() {
-        // Somebody has killed the guard. Where it was the first process of its namespace, nothing
-        // is left; else it is this process's by now.
-        children::end_those_of(user);
+    let mut bytes = [0; 4];
+    let end = status.read_exact(&mut bytes);
+    if end.is_err() {
+        // The guard was killed. If it was the first process of its namespace, none is left there;
+        // else this process has adopted what is left.
+        children::kill_all_of(user);
     }
-    if let Some(mut refused) = unknown {
-        refused.read_to_end(&mut why).map_err(failed)?;
+    if let Some(mut refusal) = pending {
+        refusal.read_to_end(&mut why).map_err(failed)?;
     }
-    match (Refusal::heard(&why), told) {
+    match (Refusal::from_bytes(&why), end) {
         (Some(refusal), _) => Err(refusal),
-        (None, Ok(())) => Ok(End::from_bytes(status)),
+        (None, Ok(())) => Ok(End::from_bytes(bytes)),
         (None, Err(_)) => Ok(End::Killed(SIGKILL)),
     }
 }
 
-/// Hands the next signal on to the guard; whether the guard has ended.
-fn hand_on(signals: &Signals, guard: Pid) -> bool {
+/// Forwards the next signal to the guard. Whether the guard has ended.
+fn forward_signal(signals: &Signals, guard: Pid) -> bool {
     match signals.next() {
-        // Also for children that the caller had, and what they have left: nobody else waits for
-        // them now.
+        // Reaps other children too: those that the caller had, and their orphans. No other process
+        // waits for them.
         Ok(Told { number: SIGCHLD, .. }) => {
             return std::iter::from_fn(process::reap).any(|(pid, _)| pid == guard);
         }
-        // From a terminal, it is for the shell to see that this process stops. It does not for
-        // others: who continues it could come before it stops.
+        // A shell expects that the terminal's signal stops this process. One of another process
+        // only stops the payload: if this process stopped too, a SIGCONT could come before that.
         Ok(Told { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true }) => {
             let _ = signal::send_by_number(guard, SIGTSTP);
             signal::stop_self();

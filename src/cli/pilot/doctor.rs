@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, Command};
+use command::accounts;
 use error::Shown;
 use glexec::ranges;
 use serde_json::{Value, json};
@@ -79,7 +80,9 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
 
 fn subject(matches: &ArgMatches) -> anyhow::Result<Subject> {
     let limit = environment::idle_timeout()?;
-    let user = ranges::name_of(process::user()).unwrap_or_else(|| process::user().to_string());
+    let account = accounts::of(process::user()).ok().flatten();
+    let user = account
+        .map_or_else(|| process::user().to_string(), |account| Shown(&account.name).to_string());
     Ok(Subject {
         glexec: options::value(matches, "glexec").cloned(),
         credential: options::credential_path(matches)?,

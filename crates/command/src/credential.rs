@@ -1,0 +1,60 @@
+//! Reading a credential: a file that the caller names, and that may be anything.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use error::{Context as _, Error, Result, Shown};
+use sys::{Kind, file};
+
+/// Opens the credential at a path, which may be a symbolic link. A FIFO is not waited for.
+pub fn open(path: &Path) -> Result<File> {
+    open_with(path, file::NO_WAIT)
+}
+
+/// As [`open`], but a symbolic link in the credential's place is not followed.
+pub fn open_no_link(path: &Path) -> Result<File> {
+    open_with(path, file::NO_LINK_NO_WAIT)
+}
+
+fn open_with(path: &Path, flags: i32) -> Result<File> {
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    opened.at("open the credential", path)
+}
+
+/// Refuses an open file that group or others have any right to: a user who can read a credential
+/// can act in its owner's name.
+pub fn refuse_shared(file: &File, path: &Path) -> Result<()> {
+    match file::stat(file).at("examine", path)?.mode() {
+        mode if mode & 0o077 == 0 => Ok(()),
+        mode => Err(Error::refused(
+            path,
+            format!(
+                "the credential is accessible to group or others (mode {mode:04o}); \
+                 run chmod 600 {}",
+                Shown::os(path)
+            ),
+        )),
+    }
+}
+
+/// Refuses an open file that is not a regular one.
+pub fn refuse_irregular(file: &File, path: &Path) -> Result<()> {
+    match file::stat(file).at("examine", path)?.kind() {
+        Kind::File => Ok(()),
+        _ => Err(Error::refused(path, "the credential is not a regular file")),
+    }
+}
+
+/// Reads an open regular file of at most `longest` bytes.
+pub fn read(file: File, path: &Path, longest: u64) -> Result<Vec<u8>> {
+    refuse_irregular(&file, path)?;
+    let mut content = Vec::new();
+    file.take(longest + 1).read_to_end(&mut content).at("read", path)?;
+    if content.len() as u64 > longest {
+        let why = format!("larger than {longest} bytes: it is not a credential");
+        return Err(Error::refused(path, why));
+    }
+    Ok(content)
+}

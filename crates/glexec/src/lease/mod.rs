@@ -1,0 +1,207 @@
+//! Leases: each assigns one subordinate id to one credential, for all calls with that credential.
+//!
+//! [`acquire`] is the whole way of a call to its lease, and [`Acquired::commit`] ends it:
+//!
+//! 1. [`default_place`] finds the default directory, and [`table`] locks the table: the default
+//!    one, or that of `GLEXEC_STATE_DIR`, whose ids are claimed in the default one also, so that no
+//!    two tables lease the same id;
+//! 2. [`reclaim`] ends leases that are over: the credential is gone, no call uses the lease, and
+//!    none of its processes is left;
+//! 3. the credential's lease is renewed, or an id is allocated;
+//! 4. the call pins the lease: it holds a shared lock, since a credential can be missing from its
+//!    path for a moment, while its sandbox is handed over;
+//! 5. [`namespace`] opens the user namespace of the lease's processes, if it has any;
+//! 6. once a guard runs, `commit` records it and unlocks the table.
+
+mod default_place;
+mod guard_id;
+mod namespace;
+mod processes;
+mod reclaim;
+mod table;
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use command::refusal::{Refusal, Result};
+use error::Shown;
+use sys::fd::{self, Lock};
+use sys::{Pid, Uid, process};
+
+use self::guard_id::GuardId;
+use self::table::{Entry, LOCK_TIMEOUT, Table};
+use crate::location::Location;
+use crate::ranges::{Ids, Ranges};
+
+/// The ids of one credential.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// The user id and the group id.
+    pub(crate) ids: Ids,
+    /// The user namespace of the lease's processes; none if it has no process.
+    pub(crate) namespace: Option<OwnedFd>,
+    /// The guards of the other calls that use it.
+    guards: Vec<GuardId>,
+    /// Holds the shared lock of the call, as long as a process keeps it open.
+    _calls: File,
+}
+
+/// The lease of a call that has not started its payload. The table is locked meanwhile, so that
+/// another call with the same credential joins the namespace that this one makes.
+#[derive(Debug)]
+pub(crate) struct Acquired {
+    /// The lease.
+    pub(crate) lease: Lease,
+    credential: Location,
+    table: Table,
+}
+
+/// Acquires the lease of a credential. `wanted` is the user id that it must have, if that matters;
+/// `state_dir` is the directory of the table, if it is not the default one.
+pub(crate) fn acquire(
+    credential: &Location,
+    wanted: Option<Uid>,
+    state_dir: Option<&Path>,
+    ranges: &Ranges,
+) -> Result<Acquired> {
+    let default = default_place::find(process::user())?;
+    let table = Table::lock(state_dir.unwrap_or(&default), LOCK_TIMEOUT)?;
+    let default = (!table.is_in(&default)).then_some(default);
+    let is_same = |entry: &Entry| {
+        entry.credential.as_ref().is_some_and(|found| found.place == credential.place)
+    };
+    let entries = reclaim::reclaim(&table, ranges, is_same)?;
+    let call = Acquisition { credential, wanted, table: &table, default, ranges };
+    let lease = match entries.iter().find(|entry| is_same(entry)) {
+        Some(entry) => call.renew(entry)?,
+        None => call.allocate(&entries)?,
+    };
+    Ok(Acquired { lease, credential: credential.clone(), table })
+}
+
+impl Acquired {
+    /// Records the guard, and unlocks the table. The call uses the lease until it drops it.
+    pub(crate) fn commit(self, guard: Pid) -> Result<Lease> {
+        let guards = self.lease.guards.iter().copied().chain(GuardId::of(guard));
+        self.table.write_entry(self.lease.ids.user, &self.credential, guards)?;
+        Ok(self.lease)
+    }
+}
+
+/// What a call needs to acquire a lease.
+struct Acquisition<'a> {
+    credential: &'a Location,
+    wanted: Option<Uid>,
+    table: &'a Table,
+    /// Where the ids are claimed; none if the table is the default one.
+    default: Option<PathBuf>,
+    ranges: &'a Ranges,
+}
+
+impl Acquisition<'_> {
+    /// The lease that the credential has.
+    fn renew(&self, entry: &Entry) -> Result<Lease> {
+        let shown = Shown::os(&self.credential.path);
+        let user = entry.user;
+        let Some(ids) = self.ranges.ids_of(user) else {
+            return Err(Refusal::internal(format!(
+                "the lease of {shown} has uid {user}, which is no subordinate id of yours any more"
+            )));
+        };
+        if self.wanted.is_some_and(|wanted| wanted != user) {
+            return Err(Refusal::client(format!(
+                "the lease of {shown} has uid {user}, not the one of GLEXEC_LEASE_UID"
+            )));
+        }
+        if let Some(default) = &self.default {
+            if !self.table.renew_claim(user, default) {
+                let default = Table::lock(default, LOCK_TIMEOUT)?;
+                if reclaim::leased_ids(&default, self.ranges)?.contains(&user) {
+                    return Err(Refusal::internal(format!(
+                        "the lease of {shown} in GLEXEC_STATE_DIR has uid {user}, which is leased \
+                         to another credential"
+                    )));
+                }
+                default.write_claim(user, self.table)?;
+            }
+        }
+        let guards: Vec<GuardId> = entry.guards.iter().copied().filter(GuardId::is_alive).collect();
+        let calls = self.pin(user)?;
+        let namespace = namespace::open(ids, &guards)?;
+        Ok(Lease { ids, namespace, guards, _calls: calls })
+    }
+
+    /// A new lease. No table has its id, and no process.
+    fn allocate(&self, entries: &[Entry]) -> Result<Lease> {
+        let default = self.default.as_deref().map(|default| Table::lock(default, LOCK_TIMEOUT));
+        let default = default.transpose()?;
+        let mut taken = match &default {
+            Some(default) => reclaim::leased_ids(default, self.ranges)?,
+            None => reclaim::claimed_ids(self.table, self.ranges)?,
+        };
+        taken.extend(reclaim::users_of(entries));
+        taken.extend(processes::user_ids_in_use(|user| self.ranges.ids_of(*user).is_some())?);
+        let ids = match self.wanted {
+            Some(user) => self.wanted_ids(user, &taken)?,
+            None => self.choose_ids(entries, &taken)?,
+        };
+        if let Some(default) = &default {
+            default.write_claim(ids.user, self.table)?;
+        }
+        let calls = self.pin(ids.user)?;
+        self.table.write_entry(ids.user, self.credential, std::iter::empty())?;
+        Ok(Lease { ids, namespace: None, guards: Vec::new(), _calls: calls })
+    }
+
+    /// The ids that `GLEXEC_LEASE_UID` asks for.
+    fn wanted_ids(&self, user: Uid, taken: &HashSet<Uid>) -> Result<Ids> {
+        let why = match self.ranges.ids_of(user) {
+            None => "is no subordinate id of yours",
+            Some(_) if taken.contains(&user) => "is leased to another credential",
+            Some(ids) => return Ok(ids),
+        };
+        Err(Refusal::client(format!("uid {user} {why} (GLEXEC_LEASE_UID)")))
+    }
+
+    /// Ids that are not taken: first those that were never leased, then those whose lease ended
+    /// first.
+    fn choose_ids(&self, entries: &[Entry], taken: &HashSet<Uid>) -> Result<Ids> {
+        let mut damaged: Vec<&Entry> =
+            entries.iter().filter(|entry| entry.credential.is_none()).collect();
+        damaged.sort_by_key(|entry| entry.last_use);
+        let damaged = damaged.into_iter().map(|entry| entry.user);
+        let released: Vec<Uid> = damaged.chain(self.table.read_released()?).collect();
+        // There can be as many as there are ids, mostly in order: then sorting takes no time.
+        let mut sorted: Vec<u32> = released.iter().map(|user| user.as_raw()).collect();
+        sorted.sort_unstable();
+        let all = (0..self.ranges.count()).filter_map(|index| self.ranges.at(index));
+        let never = all.filter(|ids| sorted.binary_search(&ids.user.as_raw()).is_err());
+        let again = released.iter().filter_map(|user| self.ranges.ids_of(*user));
+        never.chain(again).find(|ids| !taken.contains(&ids.user)).ok_or_else(|| {
+            Refusal::internal(format!(
+                "all {} subordinate ids are in use: an administrator can give more \
+                 (usermod --add-subuids)",
+                self.ranges.count()
+            ))
+        })
+    }
+
+    /// Takes the shared lock of a call that uses the lease. Programs that remove old files see a
+    /// new use.
+    fn pin(&self, user: Uid) -> Result<File> {
+        let calls = self.table.open_calls_file(user)?;
+        // Only a process that has the table locked takes this lock exclusively: none has it now.
+        let pinned = fd::lock(&calls, Lock::Together, Duration::ZERO)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.table.touch(user, &calls));
+        match pinned {
+            Ok(()) => Ok(calls),
+            Err(error) => {
+                Err(Refusal::internal(format!("cannot use the lease of uid {user}: {error}")))
+            }
+        }
+    }
+}

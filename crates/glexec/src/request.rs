@@ -1,0 +1,80 @@
+//! What a call asks for: its command, and the variables of its environment.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use command::refusal::{Refusal, Result};
+use error::Shown;
+use sys::Uid;
+
+use crate::credential;
+use crate::location::Location;
+
+/// A call whose command and variables are valid.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The program and its arguments: at least one word, and not empty.
+    pub(crate) command: Vec<OsString>,
+    /// The credential.
+    pub(crate) credential: Location,
+    /// What the payload gets as its proxy, if anything (`GLEXEC_SOURCE_PROXY`).
+    pub(crate) proxy: Option<Vec<u8>>,
+    /// The absolute path of the payload's proxy, if the caller names one (`GLEXEC_TARGET_PROXY`).
+    pub(crate) target: Option<PathBuf>,
+    /// The user id that a new lease must have, if that matters (`GLEXEC_LEASE_UID`).
+    pub(crate) wanted: Option<Uid>,
+    /// The directory of the leases, if it is not the default one (`GLEXEC_STATE_DIR`).
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl Request {
+    /// Reads the environment, and the files that it names. A usage error if one of them cannot be
+    /// used.
+    pub(crate) fn read(command: Vec<OsString>, usage: &str) -> Result<Request> {
+        match command.first() {
+            None => return Err(Refusal::client(format!("no command is given; {usage}"))),
+            Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
+            Some(_) => {}
+        }
+        let credential = credential::find(variable)?;
+        let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
+        let proxy = match variable("GLEXEC_SOURCE_PROXY") {
+            Some(source) if target.as_deref() != Some("/dev/null".as_ref()) => {
+                Some(credential::read(source.as_ref())?)
+            }
+            _ => None,
+        };
+        match &target {
+            Some(target) if proxy.is_some() && !target.is_absolute() => {
+                return Err(Refusal::client(format!(
+                    "GLEXEC_TARGET_PROXY is not an absolute path: {}",
+                    Shown::os(target)
+                )));
+            }
+            _ => {}
+        }
+        Ok(Request {
+            command,
+            credential,
+            proxy,
+            target,
+            wanted: wanted()?,
+            state_dir: variable("GLEXEC_STATE_DIR").map(PathBuf::from),
+        })
+    }
+}
+
+fn wanted() -> Result<Option<Uid>> {
+    let Some(text) = variable("GLEXEC_LEASE_UID") else { return Ok(None) };
+    match text.to_str().and_then(|text| text.parse().ok()) {
+        Some(user) => Ok(Some(Uid::from_raw(user))),
+        None => {
+            Err(Refusal::client(format!("GLEXEC_LEASE_UID is not a user id: {}", Shown::os(&text))))
+        }
+    }
+}
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
