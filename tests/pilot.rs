@@ -175,7 +175,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--name", "a/b"], "true", &["--name", "a/b"]),
         (&["--name", "a.gh.0123abcd"], "true", &["--name", "a.gh.0123abcd"]),
         (&["--name", "a.condor"], "true", &["--name", "a.condor"]),
-        (&["--proxy", &path("fifo")], "true", &["fifo", "a proxy is a regular file"]),
+        (&["--proxy", &path("fifo")], "true", &["fifo", "not a regular file"]),
         (&["--input", &execute], "true", &[&execute, "the sandboxes are made in it"]),
         (
             &["--output", &format!("{execute}/s"), "--name", "s"],
@@ -602,7 +602,10 @@ fn a_credential_that_others_can_use_is_refused_whatever_names_it() {
     let path = pilot.credential("a token");
     for open in [0o644, 0o640, 0o602, 0o610] {
         set_mode(&path, open);
-        let words = [&format!("has mode {open:o}")[..], &format!("chmod 600 {}", path.display())];
+        let words = [
+            &format!("accessible to group or others (mode {open:04o})")[..],
+            &format!("chmod 600 {}", path.display()),
+        ];
         for option in ["--credential", "--proxy"] {
             failed(
                 &pilot.run().arg(option).arg(&path).args(["--", "true"]).output().unwrap(),

@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
@@ -21,6 +21,7 @@ use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
 use support::keys::{KEY, with_a_key};
 use support::kinsfolk::{Target, is_alive, state};
+use support::machine::Machine;
 use support::mounts::Mounts;
 use support::starter::Starter;
 use support::{
@@ -105,13 +106,13 @@ fn a_wrong_call_is_201_and_says_why() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     Account::batch().owns(&fifo);
     let cases = [
-        (scratch.join("missing"), "cannot be opened"),
+        (scratch.join("missing"), "cannot open"),
         (credential("readable", 0o644, Account::batch()), "chmod 600"),
         (credential("writable", 0o620, Account::batch()), "chmod 600"),
-        (credential("closed", 0o000, Account::batch()), "cannot be opened"),
-        (credential("another's", 0o600, Account::other()), "cannot be opened"),
+        (credential("closed", 0o000, Account::batch()), "cannot open"),
+        (credential("another's", 0o600, Account::other()), "cannot open"),
         (credential("root's", 0o604, Account::named("root")), "not to you"),
-        (link, "cannot be opened"),
+        (link, "cannot open"),
         (fifo, "not a regular file"),
         (scratch.clone(), "not a regular file"),
     ];
@@ -215,8 +216,93 @@ fn a_working_directory_without_a_path_is_201() {
     failed(
         &inside(&format!("mount -t tmpfs none {}", place.display())),
         201,
-        &["working directory", "something else has that path"],
+        &["working directory", "another directory has that path"],
     );
+}
+
+/// A call as the batch user, on a machine whose /usr/bin this script has changed.
+fn with_system_programs(call: &Command, change: &str) -> Output {
+    let script = format!(
+        "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
+        mount -t overlay -o lowerdir=/usr/bin,upperdir=/mnt/upper,workdir=/mnt/work none /usr/bin
+        {change}
+        exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$@\""
+    );
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "/bin/sh", "-c", &script, "sh"]);
+    shell.arg(call.get_program()).args(call.get_args()).env_clear().envs(variables_of(call));
+    shell.output().unwrap()
+}
+
+#[test]
+fn programs_of_the_system_are_not_searched_for_in_path() {
+    let rootless = Rootless::new();
+    let fakes = rootless.site.scratch().join("bin");
+    fs::create_dir(&fakes).unwrap();
+    set_mode(&fakes, 0o755);
+    for name in ["newuidmap", "newgidmap", "getent", "getsubids"] {
+        executable(&fakes.join(name), b"#!/bin/sh\necho called >\"$0.called\"; exit 1\n");
+    }
+    own(&fakes, Account::batch());
+    for path in [fakes.to_str().unwrap(), "/nonexistent", ""] {
+        succeeded(&rootless.glexec().env("PATH", path).arg("/bin/true").output().unwrap());
+    }
+    assert_eq!(fs::read_dir(&fakes).unwrap().count(), 4, "none was called");
+}
+
+#[test]
+fn subordinate_ids_of_a_service_are_asked_for_with_a_time_limit() {
+    let machine = Machine::new();
+    let output = machine.script(
+        "root",
+        r#"set -e
+        cd /; user=$(id -u condor) group=$(id -g condor)
+        mkdir -m 700 /run/leases; echo token >/run/token; chmod 600 /run/token
+        chown $user /run/leases /run/token
+        glexec() {
+            env -i GLEXEC_STATE_DIR=/run/leases GLEXEC_CLIENT_CERT=/run/token PATH=/nonexistent                 /usr/bin/setpriv --reuid $user --regid $group --clear-groups /run/built/glexec "$@" ||
+                echo "status $?"
+        }
+        fake() { printf '#!/bin/sh
+%s
+' "$2" >/usr/bin/$1; chmod 755 /usr/bin/$1; }
+        echo condor:400000:10 >/etc/subuid; cp /etc/subuid /etc/subgid
+        sed -i /^subid:/d /etc/nsswitch.conf
+        glexec /usr/bin/id -u
+        # newuidmap cannot load this service, and reads the file.
+        echo 'subid: gh_test' >>/etc/nsswitch.conf
+        fake getsubids 'echo "0: condor 400005 1"'
+        rm -rf /run/leases/*
+        glexec /usr/bin/id -u
+        fake getsubids 'exit 1'
+        glexec /usr/bin/id -u
+        fake getsubids 'exec sleep 600'
+        glexec /usr/bin/id -u
+        rm /usr/bin/getsubids
+        glexec /usr/bin/id -u
+        # An account that is not in /etc/passwd.
+        sed -i /^condor:/d /etc/passwd
+        fake getent 'exec sleep 600'
+        glexec /usr/bin/id -u
+        "#,
+    );
+    assert!(output.status.success(), "{}", said(&output));
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        told,
+        "400000\n400005\nstatus 202\nstatus 202\n400005\nstatus 202\n",
+        "{}",
+        said(&output)
+    );
+    let lines = said(&output);
+    let lines: Vec<&str> = lines.lines().filter(|line| line.starts_with("glexec: ")).collect();
+    let [none, ids, account] = lines[..] else { panic!("{lines:?}") };
+    assert!(none.contains("condor has no subordinate ids"), "{none}");
+    assert!(
+        ids.ends_with("ids of condor: /usr/bin/getsubids: no answer within 10 seconds"),
+        "{ids}"
+    );
+    assert!(account.ends_with(": /usr/bin/getent: no answer within 10 seconds"), "{account}");
 }
 
 #[test]
@@ -235,16 +321,15 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
         &["no subordinate ids", "usermod --add-subuids"],
     );
 
-    let output = rootless.glexec().env("PATH", "/nonexistent").arg("/bin/true").output().unwrap();
-    failed(&output, 202, &["newuidmap is not installed", "uidmap"]);
-
-    let broken = rootless.site.scratch().join("bin");
-    fs::create_dir(&broken).unwrap();
+    let mut call = rootless.glexec();
+    call.arg("/bin/true");
     for name in ["newuidmap", "newgidmap"] {
-        executable(&broken.join(name), b"#!/bin/sh\necho \"$0: not today\" >&2; exit 1\n");
+        let output = with_system_programs(&call, &format!("rm /usr/bin/{name}"));
+        failed(&output, 202, &[&format!("{name} is not installed in /usr/bin, "), "uidmap"]);
+        let broken = format!("printf '#!/bin/sh\\necho not today >&2; exit 1' >/usr/bin/{name}");
+        let output = with_system_programs(&call, &broken);
+        failed(&output, 202, &[&format!("/usr/bin/{name} failed: not today")]);
     }
-    let output = rootless.glexec().env("PATH", &broken).arg("/bin/true").output().unwrap();
-    failed(&output, 202, &["newuidmap failed", "not today"]);
 
     let table = rootless.table("table", 0..0, &[]);
     let with_table = || {
@@ -256,8 +341,6 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
     fs::rename(table.join(user.trim()), table.join("12345")).unwrap();
     failed(&with_table(), 202, &["uid 12345", "no subordinate id of yours"]);
 
-    let mut call = rootless.glexec();
-    call.arg("/bin/true");
     failed(&under(&call, &["setpriv", "--no-new-privs"]).output().unwrap(), 202, &["no_new_privs"]);
 
     // In a user namespace of root's, with a setting of its own.
@@ -1399,7 +1482,11 @@ fn an_id_is_not_given_away_while_any_process_has_it_whoever_may_signal_that() {
             .env("GLEXEC_STATE_DIR", &table)
             .env("GLEXEC_LEASE_UID", first.to_string())
             .arg("/bin/true");
-        failed(&wanted.output().unwrap(), 201, &[&format!("uid {first} is another payload's now")]);
+        failed(
+            &wanted.output().unwrap(),
+            201,
+            &[&format!("uid {first} is leased to another credential")],
+        );
         let user = user_in(&rootless, &table, &format!("first of {name}"));
         fs::remove_dir_all(&table).unwrap();
         user
@@ -1453,11 +1540,11 @@ fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
     failed(
         &call("second", &wanted.to_string()),
         201,
-        &[&format!("uid {wanted} is another payload's now")],
+        &[&format!("uid {wanted} is leased to another credential")],
     );
-    failed(&call("credential", &other.to_string()), 201, &[&format!("is for uid {wanted}")]);
+    failed(&call("credential", &other.to_string()), 201, &[&format!("has uid {wanted}")]);
     failed(&call("second", "4000000000"), 201, &["no subordinate id of yours"]);
-    failed(&call("second", "-1"), 201, &["no user id"]);
+    failed(&call("second", "-1"), 201, &["not a user id"]);
     assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
     assert_eq!(call("second", &other.to_string()).stdout, told(other));
     fs::remove_file(rootless.site.scratch().join("credential")).unwrap();
@@ -1474,7 +1561,8 @@ fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
         (&*wanted.to_string(), first, &*SUBORDINATE.start.to_string())
     );
     assert!(
-        refused.ends_with(&format!("uid {wanted} is another payload's now (GLEXEC_LEASE_UID)")),
+        refused
+            .ends_with(&format!("uid {wanted} is leased to another credential (GLEXEC_LEASE_UID)")),
         "{refused}"
     );
 }
@@ -1523,7 +1611,7 @@ fn no_two_tables_of_leases_give_away_one_id() {
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines[..2], [id(0), id(1)], "{told}");
     let refused = |line: &str, user: &str| {
-        line.ends_with(&format!("uid {user} is another payload's now (GLEXEC_LEASE_UID)"))
+        line.ends_with(&format!("uid {user} is leased to another credential (GLEXEC_LEASE_UID)"))
     };
     assert!(lines[2..5].iter().all(|line| refused(line, &id(0))), "{told}");
     assert!(lines[5..8].iter().all(|line| refused(line, &id(1))), "{told}");
@@ -1532,7 +1620,7 @@ fn no_two_tables_of_leases_give_away_one_id() {
     // A copy of a table has not what was claimed for the first.
     assert!(
         lines[10].ends_with(&format!(
-            "is for uid {}, which is another payload's by now (GLEXEC_STATE_DIR)",
+            "in GLEXEC_STATE_DIR has uid {}, which is leased to another credential",
             id(0)
         )),
         "{told}"

@@ -252,9 +252,9 @@ impl Site {
     pub fn forbid(&self, call: &mut Command) {
         let forbidden = self.path().join("forbidden");
         write(&forbidden, "gh-other gh-job\n", 0o644);
-        // The batch user has no line in the map; and newuidmap is not found there.
+        // The batch user has no line in the map; and a file cannot be the directory of leases.
         if is_rootless() {
-            call.env("PATH", "/nonexistent")
+            call.env("GLEXEC_STATE_DIR", forbidden)
         } else {
             call.env("GLEXEC_SUDO_MAP", forbidden)
         };

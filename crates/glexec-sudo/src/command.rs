@@ -10,7 +10,7 @@ use crate::adapter;
 /// The program's options and its help text.
 pub const PROGRAM: Program = Program {
     name: "glexec-sudo",
-    about: "Runs a command by sudo as the account that a map gives for the caller and its credential.",
+    about: "Runs a command through sudo as the account that a map gives for caller and credential.",
     arguments: "<absolute command> [arg…]",
     options: &[VERSION],
     text: "\
