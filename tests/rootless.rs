@@ -1,5 +1,4 @@
-//! The switcher without an administrator: real user namespaces, real subordinate ids of the batch
-//! user's.
+//! `glexec`: with real user namespaces, and real subordinate ids of the batch user.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -29,7 +28,7 @@ use support::{
     variables_of, wait_until, write,
 };
 
-/// A payload that says something when it has begun; what it says first.
+/// Starts a payload that prints a line when it begins; returns that line too.
 fn begun(command: &mut Command) -> (Child, String) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
@@ -41,13 +40,13 @@ fn signal(pid: u32, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
-/// The processes that this one has started.
+/// The children of a process.
 fn children_of(pid: u32) -> Vec<u32> {
     let children = text(format!("/proc/{pid}/task/{pid}/children"));
     children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-// Statuses.
+// Exit statuses.
 
 #[test]
 fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
@@ -84,14 +83,14 @@ fn a_caller_that_asks_for_it_sees_the_payloads_own_end() {
     for status in [0, 137, 201, 202, 203, 204, 255] {
         assert_eq!(ended(&format!("exit {status}")).code(), Some(status));
     }
-    // Also one that programs ignore by themselves.
+    // Also SIGPIPE, which Rust programs ignore.
     for signal in [9, 13, 15, 34] {
         assert_eq!(ended(&format!("kill -{signal} $$")).signal(), Some(signal));
     }
 }
 
 #[test]
-fn a_wrong_call_is_201_and_says_why() {
+fn a_usage_error_is_201_and_says_why() {
     let rootless = Rootless::new();
     let scratch = rootless.site.scratch();
     let credential = |name: &str, mode: u32, account: Account| {
@@ -170,7 +169,7 @@ fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
         .output()
         .unwrap();
     failed(&output, 201, &["GLEXEC_TARGET_PROXY", &advice]);
-    // Open by itself it is still a way past the directory above.
+    // A mode that admits others does not help below a closed directory.
     set_mode(closed.join("below"), 0o755);
     let script = ["/bin/sh", "-c", "cat program"];
     let inside = rootless.glexec().args(script).current_dir(closed.join("below")).output().unwrap();
@@ -212,7 +211,7 @@ fn a_working_directory_without_a_path_is_201() {
         shell.output().unwrap()
     };
     failed(&inside(&format!("rmdir {}", place.display())), 201, &["working directory"]);
-    // What is mounted over it has its path.
+    // A file system mounted there has the path.
     failed(
         &inside(&format!("mount -t tmpfs none {}", place.display())),
         201,
@@ -260,12 +259,11 @@ fn subordinate_ids_of_a_service_are_asked_for_with_a_time_limit() {
         mkdir -m 700 /run/leases; echo token >/run/token; chmod 600 /run/token
         chown $user /run/leases /run/token
         glexec() {
-            env -i GLEXEC_STATE_DIR=/run/leases GLEXEC_CLIENT_CERT=/run/token PATH=/nonexistent                 /usr/bin/setpriv --reuid $user --regid $group --clear-groups /run/built/glexec "$@" ||
+            env -i GLEXEC_STATE_DIR=/run/leases GLEXEC_CLIENT_CERT=/run/token PATH=/nonexistent \
+                /usr/bin/setpriv --reuid $user --regid $group --clear-groups /run/built/glexec "$@" ||
                 echo "status $?"
         }
-        fake() { printf '#!/bin/sh
-%s
-' "$2" >/usr/bin/$1; chmod 755 /usr/bin/$1; }
+        fake() { printf '#!/bin/sh\n%s\n' "$2" >/usr/bin/$1; chmod 755 /usr/bin/$1; }
         echo condor:400000:10 >/etc/subuid; cp /etc/subuid /etc/subgid
         sed -i /^subid:/d /etc/nsswitch.conf
         glexec /usr/bin/id -u
@@ -306,7 +304,7 @@ fn subordinate_ids_of_a_service_are_asked_for_with_a_time_limit() {
 }
 
 #[test]
-fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
+fn unmet_requirements_are_202_and_the_error_says_what_to_do() {
     let rootless = Rootless::new();
     let credential = rootless.credential("of another");
     Account::other().owns(&credential);
@@ -343,7 +341,7 @@ fn a_machine_that_is_not_fit_is_202_and_the_error_says_what_to_do() {
 
     failed(&under(&call, &["setpriv", "--no-new-privs"]).output().unwrap(), 202, &["no_new_privs"]);
 
-    // In a user namespace of root's, with a setting of its own.
+    // In a user namespace of root's, with another setting.
     let mut holder = Command::new("unshare").args(["--user", "sleep", "60"]).spawn().unwrap();
     let file = |name: &str| format!("/proc/{}/{name}", holder.id());
     let own = fs::read_link("/proc/self/ns/user").unwrap();
@@ -381,7 +379,7 @@ fn a_table_of_leases_that_cannot_be_written_is_202_and_nothing_has_run() {
         command.env("GLEXEC_STATE_DIR", &state).arg("touch").arg(&executed);
         command.output().unwrap()
     };
-    // It has a lease, and the guard of another call has to be noted in it.
+    // The lease exists, and the guard of another call must be recorded in it.
     succeeded(&call(&mut rootless.glexec()));
     fs::remove_file(&executed).unwrap();
     let mut full = fs::File::create(state.join("full")).unwrap();
@@ -404,7 +402,7 @@ fn a_call_that_finds_all_ids_in_use_is_202() {
     failed(&output, 202, &["all 256 subordinate ids are in use"]);
 }
 
-// What the payload is.
+// What the payload gets.
 
 #[test]
 fn the_payload_is_a_subordinate_user_with_one_group_and_no_others() {
@@ -456,7 +454,7 @@ fn the_environment_is_new_and_descriptors_above_2_are_closed() {
         .args(["ls", "/proc/self/fd"])
         .env_clear();
     open.envs(variables_of(&call));
-    // 3 is the listing itself.
+    // 3 is the directory that ls lists.
     assert_eq!(String::from_utf8(open.output().unwrap().stdout).unwrap(), "0\n1\n2\n3\n");
 }
 
@@ -572,7 +570,7 @@ fn it_sees_the_processes_of_its_own_namespace_only() {
 }
 
 #[test]
-fn a_copy_of_the_proxy_is_the_payloads_own() {
+fn the_payload_gets_a_copy_of_the_proxy() {
     let rootless = Rootless::new();
     let source = rootless.credential("source");
     let target = rootless.site.execute().join("target");
@@ -584,7 +582,7 @@ fn a_copy_of_the_proxy_is_the_payloads_own() {
         }
         command.args(words).output().unwrap()
     };
-    // A link that is there is replaced.
+    // A symbolic link at that path is replaced.
     symlink(&source, &target).unwrap();
     std::os::unix::fs::lchown(&target, Some(rootless.user()), None).unwrap();
     let output = with(
@@ -599,7 +597,7 @@ fn a_copy_of_the_proxy_is_the_payloads_own() {
     assert_eq!((said(&output).as_str(), String::from_utf8(output.stdout).unwrap()), ("", expected));
     let output = with(Some(Path::new("/dev/null")), &["/usr/bin/env"]);
     assert!(!String::from_utf8(output.stdout).unwrap().contains("X509"));
-    // One that nobody has named goes with the payload, beside another one, too.
+    // A copy whose path is not named is removed after the payload, also beside another call.
     let script = "stat -c '%u %a' $X509_USER_PROXY; echo $X509_USER_PROXY";
     for is_beside in [false, true] {
         let _beside = is_beside.then(|| Target::through(rootless.glexec()));
@@ -621,7 +619,7 @@ fn a_copy_of_the_proxy_is_the_payloads_own() {
 }
 
 #[test]
-fn help_version_and_settings_are_told() {
+fn help_version_and_settings_are_printed() {
     let rootless = Rootless::new();
     for (option, word) in [
         ("-h", "GLEXEC_CLIENT_CERT"),
@@ -691,7 +689,7 @@ fn the_log_goes_to_a_regular_file_of_one_name_and_nothing_is_waited_for() {
             rootless.glexec().env("GLEXEC_HELPERS_LOG", path).arg("/bin/true").output().unwrap();
         failed(&output, 0, &["warning: cannot write to the log", &path.display().to_string(), why]);
     }
-    // Also while somebody reads from the FIFO, and through the other programs.
+    // Also while a process reads from the FIFO, and by the other programs.
     let _reader = fs::File::options().read(true).write(true).open(&fifo).unwrap();
     let output =
         rootless.glexec().env("GLEXEC_HELPERS_LOG", &fifo).arg("/bin/true").output().unwrap();
@@ -769,7 +767,7 @@ fn no_program_works_with_rights_that_its_file_gives_it() {
         set_mode(&path, 0o755);
         assert!(Command::new("setcap").arg("cap_chown+ep").arg(&path).status().unwrap().success());
         refused("capabilities");
-        // Its caller's own file is no other's.
+        // The file belongs to the caller: it gives no other user's rights.
         Account::batch().owns(&path);
         set_mode(&path, 0o6755);
         let output = Account::batch().command(&path).arg("--help").output().unwrap();
@@ -791,7 +789,7 @@ fn a_payload_cannot_reach_its_caller_nor_another_payload() {
     let other = rootless.credential("of the other");
     let (mut neighbour, neighbours) =
         begun(rootless.glexec_with(&other).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
-    // A second call of its own lease sees the processes of the caller, too.
+    // A second call of the same lease sees the caller's processes, but cannot reach them.
     let (mut first, user) =
         begun(rootless.glexec().args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
     assert_ne!(user, neighbours);
@@ -832,11 +830,11 @@ fn a_namespace_that_a_payload_has_made_is_not_joined() {
     first.kill().unwrap();
     first.wait().unwrap();
     wait_until("only the second is left", || processes_of(user).len() == 2);
-    // The shell above the nested one is still where it was.
+    // The shell above the nested one is still in the namespace of the lease.
     assert_eq!(rootless.says(told), beside_both);
     second.kill().unwrap();
     second.wait().unwrap();
-    // Also where nobody is left in the namespace of the lease.
+    // Also where no process is left in the namespace of the lease.
     let (mut first, _) =
         begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
     let nested = "exec unshare --user /bin/sh -c 'echo begun; exec sleep 60'";
@@ -856,7 +854,7 @@ fn a_namespace_that_a_payload_has_made_is_not_joined() {
 }
 
 #[test]
-fn what_is_above_a_payload_keeps_nothing_of_the_callers_open() {
+fn processes_above_a_payload_keep_no_descriptor_of_the_callers_open() {
     let rootless = Rootless::new();
     for beside in [false, true] {
         let _beside = beside.then(|| Target::through(rootless.glexec()));
@@ -867,7 +865,7 @@ fn what_is_above_a_payload_keeps_nothing_of_the_callers_open() {
         open.envs(variables_of(&call));
         let (mut child, _) = begun(&mut open);
         let guard = children_of(child.id())[0];
-        // Neither what the caller had open nor the table of leases.
+        // Neither the caller's descriptors nor the table of leases.
         let table = format!("/var/tmp/glexec-{}", Account::batch().uid);
         let unwanted = [Path::new("/etc/passwd"), Path::new(&table)];
         for pid in [child.id(), guard] {
@@ -887,7 +885,7 @@ fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
     let place = |name: &str| rootless.site.execute().join(name);
     let doors =
         |name: &str| format!("{} {}", program("examples/doors").display(), place(name).display());
-    // Without the filter there are ways.
+    // Without the filter some of the attempts succeed.
     fs::create_dir(place("outside")).unwrap();
     Account::batch().owns(place("outside"));
     let outside =
@@ -904,7 +902,7 @@ fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
             line.split_once(": ").unwrap_or_else(|| panic!("it has such bits: {line}"));
         let expected = match way {
             way if way.starts_with("plain") => "0",
-            // Not to be looked into, or of an ABI that is not known.
+            // Calls whose arguments a filter cannot see, or of another ABI.
             way if ["openat2", "io_uring", "chmod of x32"]
                 .iter()
                 .any(|word| way.starts_with(word)) =>
@@ -915,7 +913,7 @@ fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
         };
         assert_eq!(cause, expected, "{way}");
     }
-    // Neither does one that joins, nor one in a namespace of its own.
+    // Nor can a payload that joins a namespace, nor one in a nested namespace.
     let _beside = Target::through(rootless.glexec());
     for words in ["", "unshare --user --map-root-user "] {
         let file = place("door");
@@ -970,7 +968,7 @@ fn the_installed_agent_alone_has_openat2_and_only_where_it_executes_nothing() {
         assert_eq!(length_of_filter(&copy, words), whole, "another file of that name, {words:?}");
     }
     assert_eq!(length_of_filter(&agent, &["enter", "/nonexistent", "mark", "/bin/true"]), whole);
-    // One that the payload's user may read, it may trace as well.
+    // If the payload's user can read the file, it can also trace the process.
     set_mode(&agent, 0o755);
     assert_eq!(length_of_filter(&agent, &["serve", "/nonexistent"]), whole);
 }
@@ -988,7 +986,7 @@ fn the_callers_keys_do_not_reach_a_payload() {
 }
 
 #[test]
-fn keys_that_a_payload_makes_keep_no_other_call_of_its_own_away() {
+fn keys_of_a_payload_block_no_other_call_of_its_lease() {
     let rootless = Rootless::new();
     let (mut child, _) = begun(rootless.glexec().arg(program("examples/kin")).arg("hoarder"));
     succeeded(with_a_key(rootless.glexec().arg("/bin/true")).output().as_ref().unwrap());
@@ -1003,7 +1001,7 @@ fn nothing_that_a_payload_started_outlives_it() {
     let script = "setsid sh -c 'trap \"\" HUP TERM; sleep 100 & exec sleep 100' >/dev/null 2>&1 & nohup sleep 100 >/dev/null 2>&1 & exit 3";
     assert_eq!(rootless.shell(script).status.code(), Some(3));
     assert_eq!(processes_of(user), [0; 0]);
-    // Beside another call of the same lease there is no namespace of its own to end with.
+    // A payload beside another call of its lease has no separate pid namespace that ends with it.
     let (mut first, _) =
         begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
     assert_eq!(rootless.shell(script).status.code(), Some(3));
@@ -1018,7 +1016,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     let rootless = Rootless::new();
     let (user, other) = (rootless.user(), rootless.credential("other"));
     let call = rootless.glexec();
-    // However many the batch user has at the moment in other tests.
+    // On top of the processes of other tests.
     let most = 1200 + all_tasks_of(Account::batch().uid);
     let limited = |credential: Option<&Path>, words: &[&str]| {
         let mut command = Account::batch().command("prlimit");
@@ -1039,7 +1037,8 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
         let now = processes_of(user).len();
         before == std::mem::replace(&mut before, now) && now > 100
     });
-    // Neither the caller's, nor another payload's; and another call of its own is there to end it.
+    // Neither the caller's limit nor another payload's is reached; and another call of the same
+    // lease can end it.
     let words = ["/bin/sh", "-c", "/bin/true; /bin/echo enough"];
     for (credential, words) in [
         (None, &words[..]),
@@ -1053,7 +1052,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
             "{credential:?}"
         );
     }
-    // With another of the kind there is still room for the caller's own.
+    // With a second such payload, the caller can still start processes.
     let (mut another, anothers) = begun(limited(Some(&other), &bomb).stderr(Stdio::null()));
     let others: u32 = anothers.parse().unwrap();
     let mut before = 0;
@@ -1071,7 +1070,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     wait_until("none is left", || processes_of(user).len() + processes_of(others).len() == 0);
 }
 
-/// How many tasks a user has.
+/// How many tasks (processes and threads) a user has.
 fn all_tasks_of(user: u32) -> usize {
     processes_of(user)
         .iter()
@@ -1082,7 +1081,7 @@ fn all_tasks_of(user: u32) -> usize {
 // Ends and signals.
 
 #[test]
-fn a_call_that_is_killed_at_any_moment_leaves_nobody_and_nothing_in_the_way() {
+fn a_call_that_is_killed_at_any_moment_leaves_no_process_and_blocks_no_other_call() {
     let rootless = Rootless::new();
     let user = rootless.user();
     for moment in 0..40 {
@@ -1096,7 +1095,7 @@ fn a_call_that_is_killed_at_any_moment_leaves_nobody_and_nothing_in_the_way() {
 }
 
 #[test]
-fn a_call_beside_another_or_with_all_of_its_group_that_is_killed_at_any_moment_leaves_nobody() {
+fn a_call_beside_another_or_with_all_of_its_group_that_is_killed_at_any_moment_leaves_no_process() {
     let rootless = Rootless::new();
     let user = rootless.user();
     for (beside, of_group) in [(false, true), (true, false), (true, true)] {
@@ -1104,7 +1103,7 @@ fn a_call_beside_another_or_with_all_of_its_group_that_is_killed_at_any_moment_l
             begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"])).0
         });
         for moment in 0..20 {
-            // It detaches something, too.
+            // It also leaves a detached process.
             let script = "setsid sleep 60 >/dev/null 2>&1 & exec sleep 60";
             let mut child =
                 rootless.glexec().args(["/bin/sh", "-c", script]).process_group(0).spawn().unwrap();
@@ -1145,14 +1144,13 @@ fn signals_reach_the_payload() {
             signal(child.id(), number);
             assert_eq!(child.wait().unwrap().code(), Some(5), "{name}");
         }
-        // A shell that waits for another process ends with it when that gets what comes from a
-        // terminal.
+        // A shell whose child dies of a terminal's signal ends too.
         let (mut child, _) = begun(rootless.glexec().args([
             "/bin/sh",
             "-c",
             "echo begun; sleep 60; echo went on >&2",
         ]));
-        // Before that the shell alone would get it, and would wait for the other all the same.
+        // Before its child runs, only the shell would get the signal.
         let sleeps = |pid: &u32| {
             fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
         };
@@ -1177,7 +1175,7 @@ fn signals_reach_the_payload() {
 }
 
 #[test]
-fn a_payload_reads_from_the_callers_terminal_but_has_no_way_to_it() {
+fn a_payload_reads_from_the_callers_terminal_but_cannot_open_it() {
     let rootless = Rootless::new();
     let call = rootless.glexec();
     let script = "echo begun; (: </dev/tty) 2>/dev/null || echo no terminal; read line; echo got $line; exec sleep 60";
@@ -1225,7 +1223,7 @@ fn a_caller_that_had_children_keeps_them() {
     let _beside = Target::through(rootless.glexec());
     let call = rootless.glexec();
     let mut shell = Account::batch().command("/bin/sh");
-    // One of them leaves another one behind.
+    // One of them leaves an orphan.
     let script =
         "sleep 60 >/dev/null & echo $!; (sleep 0.1; sleep 61 >/dev/null &) & exec \"$0\" sleep 60";
     shell.args(["-c", script]).arg(call.get_program()).env_clear();
@@ -1359,7 +1357,7 @@ fn a_credential_has_one_user_and_another_credential_another() {
     .unwrap();
     assert_ne!(other.trim(), user.to_string());
     assert_eq!(rootless.user(), user);
-    // By another way to the same place.
+    // By another path to the same file.
     let way = rootless.site.scratch().join("../scratch/credential");
     let same =
         String::from_utf8(rootless.glexec_with(&way).args(["id", "-u"]).output().unwrap().stdout)
@@ -1386,14 +1384,14 @@ fn a_call_beside_another_of_its_lease_joins_its_user_namespace_and_keeps_the_cal
 }
 
 #[test]
-fn a_lease_ends_with_its_credential_and_whoever_is_left_of_it() {
+fn a_lease_ends_with_its_credential_and_its_remaining_processes_are_killed() {
     let rootless = Rootless::new();
     let lost = rootless.credential("lost");
     let mut call = rootless.glexec_with(&lost);
     let (mut first, user) = begun(call.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
     let id = user.parse().unwrap();
-    // A process whose first thread has ended, out of a call that was killed with its guard: nobody
-    // ends it with the call.
+    // A process whose first thread has ended, of a call that was killed with its guard: it was not
+    // killed with the call.
     let kin = program("examples/kin").display().to_string();
     let script = format!("setsid {kin} headless & read end");
     let mut call = rootless.glexec_with(&lost);
@@ -1422,12 +1420,12 @@ fn a_lease_ends_with_its_credential_and_whoever_is_left_of_it() {
 }
 
 #[test]
-fn a_lease_does_not_end_while_a_call_is_made_with_it() {
+fn a_lease_does_not_end_while_a_call_uses_it() {
     let rootless = Rootless::new();
     let moved = rootless.credential("moved");
     let mut call = rootless.glexec_with(&moved);
     let (mut child, user) = begun(call.args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
-    // As when a sandbox changes hands.
+    // As while a sandbox is handed over.
     let aside = moved.with_extension("aside");
     fs::rename(&moved, &aside).unwrap();
     assert_ne!(rootless.user().to_string(), user);
@@ -1439,7 +1437,7 @@ fn a_lease_does_not_end_while_a_call_is_made_with_it() {
     child.wait().unwrap();
 }
 
-/// The user of a new credential, or of one that was there before, in a table of leases.
+/// The user id that a credential, which may be new, gets in a table of leases.
 fn user_in(rootless: &Rootless, table: &Path, name: &str) -> u32 {
     let path = rootless.site.scratch().join(name);
     let credential = if path.exists() { path } else { rootless.credential(name) };
@@ -1454,14 +1452,14 @@ fn user_in(rootless: &Rootless, table: &Path, name: &str) -> u32 {
 }
 
 #[test]
-fn ids_that_never_were_leased_go_first_and_then_those_that_were_given_back_first() {
+fn ids_that_were_never_leased_are_chosen_first_and_then_those_that_were_released_first() {
     let rootless = Rootless::new();
     let [first, second, third] = [10, 11, 12].map(|place| SUBORDINATE.start + place);
     let taken = SUBORDINATE.filter(|user| ![first, second, third].contains(user));
     let table = rootless.table("state", taken, &[second, first]);
     let given = ["one", "two", "three"].map(|name| user_in(&rootless, &table, name));
     assert_eq!(given, [third, second, first]);
-    // Given back in another order, they go in that one.
+    // Released in another order, they are leased in that order.
     for name in ["two", "one"] {
         fs::remove_file(rootless.site.scratch().join(name)).unwrap();
         assert_eq!(user_in(&rootless, &table, "three"), first);
@@ -1470,7 +1468,7 @@ fn ids_that_never_were_leased_go_first_and_then_those_that_were_given_back_first
 }
 
 #[test]
-fn an_id_is_not_given_away_while_any_process_has_it_whoever_may_signal_that() {
+fn an_id_is_not_leased_while_any_process_has_it() {
     let rootless = Rootless::new();
     let [first, second] = [20, 21].map(|place| SUBORDINATE.start + place);
     let next = |name: &str| {
@@ -1491,8 +1489,8 @@ fn an_id_is_not_given_away_while_any_process_has_it_whoever_may_signal_that() {
         fs::remove_dir_all(&table).unwrap();
         user
     };
-    // A file that a payload had made set-user-ID before anything kept it from that: another account
-    // has the id as the effective and the saved one.
+    // A set-user-ID file, as payloads could once make: another account has the id as its effective
+    // and its saved user id.
     let door = rootless.site.path().join("door");
     executable(&door, &fs::read("/bin/bash").unwrap());
     std::os::unix::fs::chown(&door, Some(first), Some(first)).unwrap();
@@ -1506,7 +1504,7 @@ fn an_id_is_not_given_away_while_any_process_has_it_whoever_may_signal_that() {
     assert_eq!(next("beside a door"), second);
     outsider.kill().unwrap();
     outsider.wait().unwrap();
-    // Root's business, in no namespace of the caller's.
+    // A process that root started with the id, in no namespace of the caller's.
     let (mut roots, _) = begun(
         Command::new("/bin/sh").args(["-c", "echo begun; exec sleep 60"]).uid(first).gid(first),
     );
@@ -1524,7 +1522,7 @@ fn an_id_is_not_given_away_while_any_process_has_it_whoever_may_signal_that() {
 }
 
 #[test]
-fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
+fn a_wanted_id_is_not_leased_while_another_credential_has_it() {
     let rootless = Rootless::new();
     let [wanted, other] = [50, 51].map(|place| SUBORDINATE.start + place);
     let table = rootless.table("state", 0..0, &[]);
@@ -1536,7 +1534,7 @@ fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
     rootless.credential("second");
     let told = |user: u32| format!("{user}\n").into_bytes();
     assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
-    // No call is made with it now, and no process has it.
+    // No call uses it now, and no process has it.
     failed(
         &call("second", &wanted.to_string()),
         201,
@@ -1550,7 +1548,7 @@ fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
     fs::remove_file(rootless.site.scratch().join("credential")).unwrap();
     rootless.credential("third");
     assert_eq!(call("third", &wanted.to_string()).stdout, told(wanted));
-    // In the usual table as well.
+    // Also in the default table.
     let told = with_an_empty_parent_of_leases(&format!(
         "export wanted={wanted}; glexec 1; glexec 2 2>&1; glexec 1; export wanted=; glexec 2"
     ));
@@ -1568,7 +1566,7 @@ fn a_wanted_id_is_not_given_away_while_another_credential_has_it() {
 }
 
 #[test]
-fn a_lease_whose_credentials_place_cannot_be_seen_goes_on() {
+fn a_lease_stays_while_the_credentials_file_system_cannot_be_seen() {
     let rootless = Rootless::new();
     let mounts = Mounts::below(rootless.site.path());
     let place = rootless.site.path().join("mounted");
@@ -1585,21 +1583,21 @@ fn a_lease_whose_credentials_place_cannot_be_seen_goes_on() {
     let before = user(&path);
     let lease =
         Path::new("/var/tmp").join(format!("glexec-{}", Account::batch().uid)).join(before.trim());
-    // The file system is another one for a while: nobody can tell whether the credential is there.
+    // Another file system is mounted for a while: whether the credential exists cannot be seen.
     mounts.add(&["-t", "tmpfs", "none"], &place);
     assert_ne!(user(&rootless.credential("new")), before);
     assert!(text(&lease).ends_with("/mounted/credential"));
     assert!(Command::new("umount").arg(&place).status().unwrap().success());
     assert_eq!(user(&path), before);
-    // Seen, it ends.
+    // Once it can be seen that the credential is gone, the lease ends.
     fs::remove_file(&path).unwrap();
     rootless.user();
     assert!(!lease.exists() || !text(&lease).ends_with("/mounted/credential"));
 }
 
 #[test]
-fn no_two_tables_of_leases_give_away_one_id() {
-    // No process is there all the while: the ids are those of files.
+fn no_two_tables_lease_the_same_id() {
+    // No process of the leases runs meanwhile: only files keep the ids.
     let told = with_an_empty_parent_of_leases(
         "one=/var/tmp/one other=/var/tmp/other copy=/var/tmp/copy; export table wanted
         table=$one; glexec 1; table=$other; glexec 2
@@ -1617,7 +1615,7 @@ fn no_two_tables_of_leases_give_away_one_id() {
     assert!(lines[5..8].iter().all(|line| refused(line, &id(1))), "{told}");
     assert_eq!(lines[8], id(2));
     assert!(refused(lines[9], &id(2)), "{told}");
-    // A copy of a table has not what was claimed for the first.
+    // The claims of the first table do not count for a copy of it.
     assert!(
         lines[10].ends_with(&format!(
             "in GLEXEC_STATE_DIR has uid {}, which is leased to another credential",
@@ -1629,7 +1627,7 @@ fn no_two_tables_of_leases_give_away_one_id() {
 }
 
 #[test]
-fn what_another_table_claims_is_free_when_its_lease_is_over_or_the_table_is_gone() {
+fn an_id_that_another_table_claims_is_free_when_its_lease_is_over_or_the_table_is_gone() {
     let told = with_an_empty_parent_of_leases(
         "export table=/var/tmp/one; glexec 1; glexec 2
         table=/var/tmp/other; rm /var/tmp/credential.1; glexec 3
@@ -1640,7 +1638,7 @@ fn what_another_table_claims_is_free_when_its_lease_is_over_or_the_table_is_gone
 }
 
 #[test]
-fn tables_that_are_made_at_one_time_give_away_no_id_twice() {
+fn tables_that_are_made_at_one_time_lease_no_id_twice() {
     let rootless = Rootless::new();
     let free: Vec<u32> = SUBORDINATE.skip(40).take(10).collect();
     let children: Vec<Child> = (0..10)
@@ -1685,7 +1683,7 @@ fn with_an_empty_parent_of_leases(script: &str) -> String {
 }
 
 #[test]
-fn who_takes_the_name_of_the_directory_of_leases_is_in_nobodys_way() {
+fn another_user_that_takes_the_name_of_the_lease_directory_blocks_no_call() {
     let squatters = [
         "mkdir -m 777 $usual",
         "mkdir -m 700 $usual",
@@ -1712,7 +1710,7 @@ fn who_takes_the_name_of_the_directory_of_leases_is_in_nobodys_way() {
 }
 
 #[test]
-fn a_directory_of_leases_that_a_late_call_has_made_is_not_the_one() {
+fn a_lease_directory_that_a_late_call_has_made_is_not_used() {
     let told = with_an_empty_parent_of_leases(
         "mkdir $usual; glexec 1; glexec 2; rmdir $usual
         mkdir -m 700 $usual $usual.0; chown gh-batch $usual $usual.0; glexec 2; glexec 3
@@ -1725,7 +1723,7 @@ fn a_directory_of_leases_that_a_late_call_has_made_is_not_the_one() {
 }
 
 #[test]
-fn first_calls_at_one_time_find_one_directory_of_leases_whatever_becomes_of_the_name() {
+fn first_calls_at_one_time_find_one_lease_directory_whatever_happens_to_the_name() {
     for _ in 0..5 {
         let told = with_an_empty_parent_of_leases(
             "(while :; do mkdir $usual && chown gh-other $usual && rmdir $usual; done) 2>/dev/null & squatter=$!
@@ -1750,8 +1748,8 @@ fn credentials_at_one_path_in_two_mount_namespaces_are_two() {
     Account::batch().owns(&path);
     let (mut child, user) =
         begun(rootless.glexec_with(&path).args(["/bin/sh", "-c", "id -u; exec sleep 60"]));
-    // As for jobs that get a /tmp of their own: under the same path there is nothing, and then
-    // something else.
+    // As for jobs that have private /tmp directories: the path does not exist there, and then it is
+    // another file.
     let script = "mount -t tmpfs none $0 && chown gh-batch $0 || exit 9
         setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u
         (umask 077; echo other >$1) && chown gh-batch $1
@@ -1783,11 +1781,11 @@ fn credentials_at_one_path_in_two_mount_namespaces_are_two() {
 }
 
 #[test]
-fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting() {
+fn a_payload_that_is_held_before_it_is_executed_blocks_no_other_call() {
     let rootless = Rootless::new();
     let user = rootless.user();
     let call = rootless.glexec();
-    // Before it executes the payload, its process is held for longer than the test takes.
+    // Its process is stopped before it executes the payload, for longer than the test takes.
     let mut held = Command::new("strace");
     held.args(["-D", "-f", "-qq", "-o", "/dev/null", "-u", "gh-batch", "-P", "/usr/bin/sleep"]);
     held.args(["-e", "inject=execve:delay_enter=600s"])
@@ -1812,7 +1810,7 @@ fn a_payload_that_is_held_up_before_it_is_executed_keeps_no_other_call_waiting()
         .unwrap();
     held.kill().unwrap();
     held.wait().unwrap();
-    // Not before: what it holds would go on.
+    // Not before: the stopped process would continue.
     signal(tracer, SIGKILL);
     wait_until("nobody is left", || processes_of(user).is_empty());
 }
@@ -1857,10 +1855,10 @@ fn fifty_callers_at_once_get_what_they_should() {
     assert_eq!(all.len(), 26);
 }
 
-// Below the helpers.
+// Called by the helpers.
 
 #[test]
-fn a_call_of_the_switcher_with_another_credential_is_just_a_process_of_the_callers() {
+fn a_call_with_another_credential_is_an_ordinary_process_of_the_callers() {
     let site = Site::new();
     let (sandbox, glexec) = (site.sandbox("s"), program("glexec"));
     succeeded(&site.call(SETUP, &glexec, &sandbox).output().unwrap());
@@ -1875,7 +1873,7 @@ fn a_call_of_the_switcher_with_another_credential_is_just_a_process_of_the_calle
     foreign.wait();
 }
 
-// All of it.
+// The demonstration.
 
 #[test]
 fn the_demonstration_needs_no_administrator() {

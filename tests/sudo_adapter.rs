@@ -1,10 +1,10 @@
-//! The promises of `glexec-sudo`, one test each, with real accounts and the real sudo.
+//! `glexec-sudo`, with real accounts and the real sudo.
 //!
 //! Needs root and what `ci/provision` sets up; without them every test fails and says so.
-//! Everything is called as the batch user `gh-batch`, whom sudoers lets run anything as `gh-job`
-//! and `gh-job2`, and nothing as `gh-other`.
+//! The caller is the batch user `gh-batch`: sudoers lets it run any command as `gh-job` and
+//! `gh-job2`, and none as `gh-other`.
 
-// A test that cannot go on shall panic.
+// A test that cannot continue panics.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What an account's processes run as.
+/// The user id and the group id of an account.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Account {
     uid: u32,
@@ -156,7 +156,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Asserts the status and that the adapter says so itself, in one line that holds `part`.
+/// Asserts the status, and one line of the adapter's that contains `part`.
 #[track_caller]
 fn refused(command: &mut Command, status: i32, part: &str) {
     let Output { status: got, stdout, stderr } = command.output().unwrap();
@@ -211,7 +211,7 @@ fn the_commands_own_status_is_passed_on() {
 }
 
 #[test]
-fn a_killed_command_ends_by_its_signal_without_a_remark() {
+fn a_killed_command_ends_by_its_signal_without_a_message() {
     let site = Site::new();
     for signal in [1, 2, 3, 9, 13, 15, 34] {
         let out = site.shell(&format!("ulimit -c 0; kill -{signal} $$")).output().unwrap();
@@ -233,7 +233,7 @@ fn a_command_that_is_not_there_gives_127() {
 }
 
 #[test]
-fn a_file_that_is_no_program_gives_126() {
+fn a_file_that_is_not_a_program_gives_126() {
     let site = Site::new();
     let path = site.file("data", Some("#!/bin/sh\n"), 0o644);
     refused(&mut site.adapter([&path]), 126, "not executable");
@@ -241,7 +241,7 @@ fn a_file_that_is_no_program_gives_126() {
 }
 
 #[test]
-fn a_wrong_call_gives_201() {
+fn a_usage_error_gives_201() {
     let site = Site::new();
     refused(&mut site.adapter([""; 0]), 201, "usage: glexec-sudo <absolute command>");
     refused(&mut site.adapter([""]), 201, "usage");
@@ -282,14 +282,14 @@ fn a_command_that_only_its_account_can_reach_is_run() {
     fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
     let out = site.adapter([closed.join("id").as_os_str(), "-u".as_ref()]).output().unwrap();
     assert_eq!(text(&out.stdout), format!("{}\n", owner.uid), "{}", text(&out.stderr));
-    // As the agent is installed: nobody but its owner can read it.
+    // With the mode of the installed agent: only its owner can read it.
     let agent = site.program_file("/usr/bin/id", "agent");
     fs::set_permissions(&agent, Permissions::from_mode(0o711)).unwrap();
     let out = site.adapter([agent.as_os_str(), "-u".as_ref()]).output().unwrap();
     assert_eq!(text(&out.stdout), format!("{}\n", owner.uid), "{}", text(&out.stderr));
 }
 
-/// Asserts that it was sudo that failed: status 1, and nothing but a line of sudo's.
+/// Asserts that sudo refused: status 1, and only a line of sudo's.
 #[track_caller]
 fn refused_by_sudo(command: &mut Command) {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -299,11 +299,11 @@ fn refused_by_sudo(command: &mut Command) {
 }
 
 #[test]
-fn what_sudo_itself_refuses_gives_1_and_its_own_line() {
+fn what_sudo_itself_refuses_gives_1_and_a_line_of_sudos() {
     let site = Site::new();
     let copy = site.program_file("/usr/bin/sudo", "sudo");
     refused_by_sudo(site.adapter(["/bin/true"]).env("GLEXEC_SUDO", &copy));
-    // sudoers lets the batch user become neither this account nor lets that one become anybody.
+    // sudoers lets the batch user run no command as this account, and that one none at all.
     site.map("gh-batch gh-other\n");
     refused_by_sudo(&mut site.adapter(["/bin/true"]));
     let other = Account::named("gh-other");
@@ -402,8 +402,7 @@ fn an_account_that_does_not_exist_gives_202() {
 #[test]
 fn an_account_that_only_a_directory_service_knows_is_found() {
     let machine = Machine::new();
-    // A service's word, and sudo's own search in the table: whoever asks is told of the same
-    // account.
+    // Fakes: the directory service, and a sudo that prints its arguments.
     let prepared = machine.script(
         "root",
         r#"set -e
@@ -552,7 +551,7 @@ fn a_socket_on_descriptor_0_reaches_the_command_unread_and_both_ways() {
         "{}",
         text(&out.stderr)
     );
-    // To end-of-file: nothing of the adapter's may hold the other end once it is over.
+    // To end-of-file: no process of the adapter's may keep the other end open.
     let mut answer = String::new();
     ours.set_read_timeout(Some(DEADLINE)).unwrap();
     ours.read_to_string(&mut answer).unwrap();
@@ -578,7 +577,7 @@ fn descriptors_from_3_on_do_not_reach_the_command() {
 }
 
 #[test]
-fn closed_descriptors_0_1_and_2_are_no_obstacle() {
+fn descriptors_0_1_and_2_may_be_closed() {
     let site = Site::new();
     let close = "exec 0<&- 1>&- 2>&-";
     assert_eq!(code(&mut site.adapter_after(close, ["/bin/sh", "-c", "exit 3"])), Some(3));
@@ -620,7 +619,7 @@ fn the_job_user_can_stop_continue_and_kill_the_command() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let pid: u32 = line.trim().parse().unwrap();
-    // If the test fails, the command shall not be left behind as the job user's.
+    // If the test fails, the command must not remain.
     let _end = OnDrop(|| {
         let pid = pid.to_string();
         let _ = Command::new("/bin/sh")
@@ -682,7 +681,7 @@ fn no_process_is_started_before_sudo() {
 
 // --- the map
 
-/// As whom the command runs with this map and credential.
+/// The account that the command runs as with this map and credential.
 fn mapped(site: &Site, map: &str, cert: &Path) -> String {
     site.map(map);
     let out =
@@ -691,7 +690,7 @@ fn mapped(site: &Site, map: &str, cert: &Path) -> String {
 }
 
 #[test]
-fn the_first_line_that_matches_wins() {
+fn the_first_line_that_matches_counts() {
     let site = Site::new();
     let token = site.path("token");
     assert_eq!(mapped(&site, "gh-batch gh-job2\ngh-batch gh-job\n", &token), "gh-job2");
@@ -735,7 +734,7 @@ fn a_prefix_matches_whole_components_only() {
 }
 
 #[test]
-fn comments_blanks_and_a_missing_last_newline_are_fine() {
+fn comments_blanks_and_a_missing_last_newline_are_accepted() {
     let site = Site::new();
     let map = "\n# gh-batch gh-job2\n  \t\n\t # x\n \tgh-batch\t \tgh-job2  # gh-job";
     assert_eq!(mapped(&site, map, &site.path("token")), "gh-job2");
@@ -782,7 +781,7 @@ fn the_sample_rule_is_valid() {
 #[test]
 fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_does_not() {
     let machine = Machine::new();
-    // In the place of the one command that the rule allows, one that shows what has reached it.
+    // In place of the one command that the rule allows, one that prints its environment.
     let prepared = machine.script(
         "root",
         "set -e
@@ -794,8 +793,8 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
         install -m 440 ~/glexec-helpers/scripts/glexec-sudo.sudoers /etc/sudoers.d/glexec-sudo",
     );
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
-    // A secret; what sudo keeps by default, if it holds no more than it should; and what this
-    // machine adds to that.
+    // A secret; variables that sudo keeps by default, if their values are harmless; and one that
+    // this machine adds to these.
     let given = [
         "CONDOR_PRIVATE_KEY",
         "KRB5CCNAME",
@@ -827,7 +826,7 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
     assert_eq!(reach(), nothing);
     machine.script("root", "echo 'Defaults env_reset, env_keep += \"ADDED\"' >>/etc/sudoers");
     assert_eq!(reach(), nothing);
-    // Without the sample's words for it, what is kept would come through, and then all.
+    // Without these words of the sample, kept variables would reach the job, and then all.
     let without = |words: &str| {
         let edit = format!(
             "sed -i 's/, {words}//' /etc/sudoers.d/glexec-sudo && visudo -cqf /etc/sudoers"

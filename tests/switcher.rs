@@ -1,5 +1,5 @@
-//! The switcher is killed, hangs, gives up half-way, or ends before its command: the connection
-//! decides what becomes of the sandbox, and nothing is lost.
+//! The switcher is killed, hangs, fails half-way, or ends before its command: the connection
+//! between helper and agent decides what happens to the sandbox, and nothing is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -15,7 +15,7 @@ use support::held::{Held, POINTS, Point, Points, Switching};
 use support::trial::{Trial, Victim};
 use support::{Account, as_job, failed, is_rootless, owner, retained, said, succeeded};
 
-/// How a helper ends when it fails.
+/// The exit status of a helper that fails.
 fn failure(helper: &str) -> i32 {
     if helper == SETUP { 2 } else { 1 }
 }
@@ -35,7 +35,7 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
         trial.one_copy(&format!("{what}, while all stand still"));
         held.kill_switcher();
         if is_rootless() && switching == Switching::Becomes && point != Point::Called {
-            // There they are two processes, of which the one ends with the other.
+            // Here switcher and agent are two processes, and the agent ends with the switcher.
             held.gone();
         }
         held.release();
@@ -43,7 +43,7 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
         trial.one_copy(&what);
         let lives = switching == Switching::Stays && point != Point::Called;
         if !lives && (point, helper) == (Point::Done, CLEANUP) {
-            // The files were back by then.
+            // The files were back before that.
             assert_eq!(output.status.code(), Some(0), "{what}");
             assert!(said(&output).contains("the files are back"), "{what}: {}", said(&output));
             trial.back(&what);
@@ -102,12 +102,12 @@ fn twenty_times_a_switcher_is_killed_and_nothing_is_lost() {
     }
 }
 
-// A switcher, or an agent, that hangs. One that hangs before its agent has greeted is in
+// A switcher, or an agent, that hangs. One that hangs before its agent's first message is in
 // tests/lost.rs.
 
 #[test]
 fn a_switcher_that_hangs_after_its_command_has_ended_changes_nothing() {
-    // Each helper waits some seconds for it: both do so at once, each with a sandbox of its own.
+    // Each helper waits some seconds for it: both run at once, each with a separate sandbox.
     std::thread::scope(|scope| {
         for helper in [SETUP, CLEANUP] {
             let at_work = scope.spawn(move || {
@@ -127,7 +127,7 @@ fn a_switcher_that_hangs_after_its_command_has_ended_changes_nothing() {
                 trial.back(helper);
                 trial.alone(helper);
             });
-            // There they would share a user, without a table of leases that tells.
+            // With glexec they would share a user, since each site has a separate table of leases.
             if is_rootless() {
                 at_work.join().unwrap();
             }
@@ -135,7 +135,7 @@ fn a_switcher_that_hangs_after_its_command_has_ended_changes_nothing() {
     });
 }
 
-/// A helper whose agent hangs before it does what commits it, until the helper has given it up.
+/// A helper whose agent is stopped before its committing step, until the helper has given it up.
 fn given_up(trial: &Trial, helper: &'static str) -> (Held, String) {
     let points = Points::of(trial, helper);
     trial.before(helper);
@@ -146,24 +146,24 @@ fn given_up(trial: &Trial, helper: &'static str) -> (Held, String) {
 }
 
 #[test]
-fn a_setup_puts_everything_back_when_the_agent_hangs_after_the_copy_and_it_may_wake_up_later() {
+fn a_setup_puts_everything_back_when_the_agent_hangs_after_the_copy_and_it_may_continue_later() {
     let trial = Trial::new();
     let (held, line) = given_up(&trial, SETUP);
     trial.back(&line);
-    // Now it would name its copy as the sandbox; but the name is taken.
+    // It continues, and would rename its copy to the sandbox; but that name exists.
     held.release();
     trial.alone(&line);
     trial.back(&line);
 }
 
 #[test]
-fn a_cleanup_whose_agent_hangs_after_the_copy_is_completed_by_the_next_and_it_may_wake_up_later() {
+fn a_cleanup_whose_agent_hangs_after_the_copy_is_completed_by_the_next_and_it_may_continue_later() {
     let trial = Trial::new();
     let (held, line) = given_up(&trial, CLEANUP);
     assert!(line.contains("run condor_glexec_cleanup again"), "{line}");
     trial.clean_up();
     trial.back(&line);
-    // Now it would move the sandbox out of the way; but that is not the job user's any more.
+    // It continues, and would rename the sandbox; but that is no longer the job user's.
     held.release();
     held.gone();
     trial.back(&line);
@@ -171,13 +171,13 @@ fn a_cleanup_whose_agent_hangs_after_the_copy_is_completed_by_the_next_and_it_ma
 }
 
 #[test]
-fn an_agent_that_a_cleanup_gave_up_leaves_the_next_jobs_sandbox_alone_when_it_wakes_up() {
+fn an_agent_that_a_cleanup_gave_up_does_not_touch_the_next_jobs_sandbox_when_it_continues() {
     let trial = Trial::new();
     let (held, line) = given_up(&trial, CLEANUP);
     trial.clean_up();
     trial.set_up();
-    // Now it would move the sandbox out of the way, which is the job user's again; nobody hears
-    // that it has.
+    // It continues, and would rename the sandbox, which is the job user's again; no process reads
+    // its answer.
     held.release();
     held.gone();
     trial.one_copy(&line);
@@ -185,11 +185,11 @@ fn an_agent_that_a_cleanup_gave_up_leaves_the_next_jobs_sandbox_alone_when_it_wa
     trial.brought_back(&line);
 }
 
-// A switcher that gives up when half of the copy is made.
+// A switcher that fails when half of the copy is made.
 
-/// A switcher that kills its agent in the middle of the copy and then says "later", on so many
-/// calls; each leaves a line in the file.
-fn says_later(trial: &Trial, helper: &'static str, calls: usize) -> (PathBuf, PathBuf) {
+/// A switcher that, on its first `calls` calls, kills its agent in the middle of the copy and exits
+/// with 202. Each call adds a line to the returned file.
+fn fails_with_202(trial: &Trial, helper: &'static str, calls: usize) -> (PathBuf, PathBuf) {
     let points = Points::of(trial, helper);
     let (_, call) = points.at(Point::Copying);
     let kill = format!("inject={}:signal=SIGKILL:when={}", call.name, call.number);
@@ -200,21 +200,21 @@ fn says_later(trial: &Trial, helper: &'static str, calls: usize) -> (PathBuf, Pa
         "echo called >>{0}\n[ $(wc -l <{0}) -le {calls} ] || exec {switch} \"$@\"\n{switch} {strace} \"$@\"\nexit 202",
         made.display()
     );
-    (trial.site.script("later", &body), made)
+    (trial.site.script("fails", &body), made)
 }
 
-const LATER: &str = "Glexec exited with status 202; retrying in 0 seconds.\n";
+const RETRYING: &str = "Glexec exited with status 202; retrying in 0 seconds.\n";
 
 #[test]
-fn a_switcher_that_says_later_after_half_a_copy_is_called_again_and_the_half_copy_is_gone() {
+fn a_switcher_that_fails_with_202_after_half_a_copy_is_called_again_and_the_half_copy_is_gone() {
     for helper in [SETUP, CLEANUP] {
         let trial = Trial::new();
-        let (switcher, made) = says_later(&trial, helper, 1);
+        let (switcher, made) = fails_with_202(&trial, helper, 1);
         trial.before(helper);
         let output = trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap();
         let all = said(&output);
         let (cause, pause) = all.split_once('\n').unwrap();
-        assert_eq!((output.status.code(), pause), (Some(0), LATER), "{helper}");
+        assert_eq!((output.status.code(), pause), (Some(0), RETRYING), "{helper}");
         assert!(cause.contains("status 202"), "{cause}");
         assert_eq!(text(&made).lines().count(), 2, "{helper}");
         if helper == SETUP {
@@ -230,17 +230,17 @@ fn a_switcher_that_says_later_after_half_a_copy_is_called_again_and_the_half_cop
 }
 
 #[test]
-fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_and_changes_nothing()
-{
+fn a_switcher_that_fails_with_202_after_half_a_copy_each_time_uses_up_the_retries_and_changes_nothing()
+ {
     for (helper, status) in [(SETUP, 3), (CLEANUP, 1)] {
         let trial = Trial::new();
-        let (switcher, made) = says_later(&trial, helper, 3);
+        let (switcher, made) = fails_with_202(&trial, helper, 3);
         trial.before(helper);
         let output = trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap();
         let all = said(&output);
         let (_cause, rest) = all.split_once('\n').unwrap();
         let line = rest
-            .strip_prefix(&LATER.repeat(2))
+            .strip_prefix(&RETRYING.repeat(2))
             .unwrap_or_else(|| panic!("two pauses are told: {all}"));
         assert_eq!((output.status.code(), line.lines().count()), (Some(status), 1), "{all}");
         assert!(line.contains(&switcher.display().to_string()) && line.contains("202"), "{line}");
@@ -252,7 +252,7 @@ fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_an
             let (job, batch) = (owner(&trial.sandbox), owner(&retained(&trial.sandbox)));
             assert_eq!((job, batch), (Account::job(), Account::batch()));
         }
-        // Only the next agent can remove what the last one left: setup may not call another one.
+        // Only another agent could remove what the last one left, and setup calls none.
         if helper == SETUP {
             trial.set_up();
         }
@@ -260,10 +260,10 @@ fn a_switcher_that_says_later_after_half_a_copy_each_time_uses_up_the_retries_an
     }
 }
 
-// An agent that has gone before the helper asks for anything.
+// An agent that has ended before the helper's first request.
 
 #[test]
-fn what_an_agent_said_before_it_went_is_heard_by_a_helper_that_is_slow() {
+fn what_an_agent_sent_before_its_end_is_read_by_a_slow_helper() {
     let trial = Trial::new();
     Account::batch().owns(trial.site.path());
     fs::set_permissions(trial.site.path(), Permissions::from_mode(0o700)).unwrap();

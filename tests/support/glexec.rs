@@ -1,4 +1,4 @@
-//! Calls of the project's own switcher as the batch user, with leases of the test's own.
+//! Calls of `glexec` as the batch user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::{Account, MAP, Site, own, program, said, write};
 
-/// A place with a credential and leases.
+/// A site with a credential.
 pub struct Rootless {
     pub site: Site,
 }
@@ -19,7 +19,7 @@ impl Rootless {
         rootless
     }
 
-    /// A credential of the batch user's: its path.
+    /// Makes a credential of the batch user's; returns its path.
     pub fn credential(&self, name: &str) -> PathBuf {
         let path = self.site.scratch().join(name);
         write(&path, "a token\n", 0o600);
@@ -27,7 +27,7 @@ impl Rootless {
         path
     }
 
-    /// The switcher, with the first credential; its command is still to come.
+    /// The switcher, with the first credential; without a command.
     pub fn glexec(&self) -> Command {
         self.glexec_with(&self.site.scratch().join("credential"))
     }
@@ -39,8 +39,7 @@ impl Rootless {
             .env("PATH", "/usr/bin:/bin")
             .env("GLEXEC_CLIENT_CERT", credential)
             .stdin(Stdio::null());
-        // The leases of all tests are in one place, as those of a pilot are: its ids are never
-        // given away twice.
+        // The leases of all tests are in the default table, so that no two have one id.
         command
     }
 
@@ -49,8 +48,8 @@ impl Rootless {
         self.glexec().args(["/bin/sh", "-c", script]).output().unwrap()
     }
 
-    /// A table of leases of the test's own, in which some ids belong to somebody, and others were
-    /// given back in this order.
+    /// A separate table of leases, in which some ids are leased, and others were released in this
+    /// order.
     pub fn table(&self, name: &str, taken: impl Iterator<Item = u32>, free: &[u32]) -> PathBuf {
         let table = self.site.scratch().join(name);
         fs::create_dir(&table).unwrap();
@@ -67,7 +66,7 @@ impl Rootless {
         table
     }
 
-    /// What a script says that succeeds.
+    /// The output of a script that succeeds.
     pub fn says(&self, script: &str) -> String {
         let output = self.shell(script);
         assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{script}");
@@ -80,13 +79,12 @@ impl Rootless {
     }
 }
 
-/// What the table of leases holds for ids that belong to this credential, as another machine may
-/// have known it.
+/// The entry of an id that is leased to this credential, on a file system that cannot be seen.
 pub fn lease(credential: &Path) -> String {
     format!("\0elsewhere\0{}", credential.display())
 }
 
-/// The living processes of a user id.
+/// The processes of a user id that have not ended.
 pub fn processes_of(user: u32) -> Vec<u32> {
     let of = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
