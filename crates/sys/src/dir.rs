@@ -1,5 +1,8 @@
-//! Directories by descriptor: every call takes one [`Name`] below an open directory, and none
-//! follows a link.
+//! Directories by descriptor: the calls take one [`Name`] in an open directory, and do not follow
+//! symbolic links; [`Dir::open_through`] alone does.
+//!
+//! nix's own reader of directories allocates for each of them and copies each name: entries are
+//! read by getdents64(2) here. statx(2) is in [`stat`].
 
 use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
@@ -14,44 +17,45 @@ use nix::sys::statfs;
 use nix::sys::time::TimeSpec;
 use nix::unistd::{LinkatFlags, UnlinkatFlags};
 
-use super::{Errno, Kind, Name, Result, Stat, Time, fd, file};
+use super::{Errno, Kind, Name, Result, Stat, Time, fd, file, flock, stat};
 
 /// An open directory.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
 
-/// How a rename treats a file that has the new name already.
+/// What a rename does if the new name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rename {
-    /// The new name must be free: otherwise EEXIST, and nothing has changed.
+    /// It fails with EEXIST.
     NoReplace,
-    /// A file that has the name is replaced, atomically.
+    /// It replaces that file, atomically.
     Replace,
 }
 
-/// Set once the kernel has said that it has no openat2(2) (before Linux 5.6, or a seccomp filter).
+/// Whether openat2(2) has failed because the kernel does not have it (before Linux 5.6), or a
+/// seccomp filter does not know it.
 static NO_OPENAT2: AtomicBool = AtomicBool::new(false);
 
 impl Dir {
-    /// Opens a directory by a path that the caller trusts: links in it are followed.
+    /// Opens a directory by a path that the caller trusts: symbolic links in it are followed.
     pub fn open(path: &Path) -> Result<Dir> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         match nix::fcntl::open(path, flags | OFlag::O_RDONLY, Mode::empty()) {
-            // It may be searched but not listed: good for everything except entries().
+            // It may be searched but not read: all functions work except for_each_entry().
             Err(Errno::EACCES) => nix::fcntl::open(path, flags | OFlag::O_PATH, Mode::empty()),
             opened => opened,
         }
         .map(Dir)
     }
 
-    /// Opens a subdirectory. A link or another kind of file gives ENOTDIR or ELOOP, a mount point
-    /// EXDEV.
+    /// Opens a subdirectory. ENOTDIR or ELOOP if it is a symbolic link or another kind of file;
+    /// EXDEV if it is a mount point.
     pub fn open_dir(&self, name: Name<'_>) -> Result<Dir> {
         self.open_beneath(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map(Dir)
     }
 
-    /// Opens a file to read. A link gives ELOOP, a mount point EXDEV. It never waits: neither for
-    /// the other end of a FIFO nor for the holder of a lease (EAGAIN then, see fcntl(2)).
+    /// Opens a file to read. ELOOP if it is a symbolic link; EXDEV if it is a mount point. It does
+    /// not wait for the other end of a FIFO; EAGAIN if a process has a lease on the file (fcntl(2)).
     pub fn open_file(&self, name: Name<'_>) -> Result<File> {
         self.open_beneath(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
             .map(File::from)
@@ -63,15 +67,15 @@ impl Dir {
         nix::unistd::faccessat(self, name.os(), mode, AtFlags::empty()).is_ok()
     }
 
-    /// Creates a file, 0600, that must not exist yet.
+    /// Creates a file with mode 0600. EEXIST if the name exists.
     pub fn create_file(&self, name: Name<'_>) -> Result<File> {
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         nix::fcntl::openat(self, name.os(), flags, Mode::from_bits_truncate(0o600)).map(File::from)
     }
 
-    /// Creates a directory, 0700, that must not exist yet, and opens it. One that can't be opened
-    /// does not stay.
+    /// Creates a directory with mode 0700 and opens it. EEXIST if the name exists. If it cannot be
+    /// opened it is removed again.
     pub fn create_dir(&self, name: Name<'_>) -> Result<Dir> {
         nix::sys::stat::mkdirat(self, name.os(), Mode::S_IRWXU)?;
         self.open_dir(name).inspect_err(|_| {
@@ -79,13 +83,12 @@ impl Dir {
         })
     }
 
-    /// Creates a symbolic link to `target`, any bytes.
+    /// Creates a symbolic link with this target.
     pub fn create_symlink(&self, name: Name<'_>, target: &[u8]) -> Result<()> {
         nix::unistd::symlinkat(target, self, name.os())
     }
 
-    /// Gives the file `name` of this directory (also a symbolic link itself) a second name in
-    /// another.
+    /// Creates a hard link in another directory to a file of this one; also to a symbolic link.
     pub fn link(&self, name: Name<'_>, to: &Dir, new_name: Name<'_>) -> Result<()> {
         nix::unistd::linkat(self, name.os(), to, new_name.os(), LinkatFlags::empty())
     }
@@ -108,9 +111,9 @@ impl Dir {
             Rename::Replace => nix::fcntl::renameat(self, old, to, new),
             Rename::NoReplace => {
                 match nix::fcntl::renameat2(self, old, to, new, RenameFlags::RENAME_NOREPLACE) {
-                    // The file system does not know the flag (rename(2)). We rename directories in
-                    // this way: a plain rename of one replaces at most an empty
-                    // directory of ours, so looking first loses nothing.
+                    // The file system does not have the flag (rename(2)). Only directories are
+                    // renamed so: a plain rename of a directory replaces only an empty directory,
+                    // so nothing is lost if one is made after the look.
                     Err(Errno::EINVAL | Errno::ENOSYS) => match to.stat(new_name) {
                         Ok(_) | Err(Errno::EXDEV) => Err(Errno::EEXIST),
                         Err(Errno::ENOENT) => nix::fcntl::renameat(self, old, to, new),
@@ -122,36 +125,36 @@ impl Dir {
         }
     }
 
-    /// Removes a name that is not a directory's.
+    /// Removes an entry that is not a directory (unlink(2)).
     pub fn remove_file(&self, name: Name<'_>) -> Result<()> {
         nix::unistd::unlinkat(self, name.os(), UnlinkatFlags::NoRemoveDir)
     }
 
-    /// Removes an empty directory.
+    /// Removes an empty directory (rmdir(2)).
     pub fn remove_dir(&self, name: Name<'_>) -> Result<()> {
         nix::unistd::unlinkat(self, name.os(), UnlinkatFlags::RemoveDir)
     }
 
-    /// stat(2) of an entry; of a symbolic link itself. EXDEV if something is mounted on it, where
-    /// the kernel can tell (Linux 5.8): whose that is, is the word of who mounted it, and its
-    /// file system may never answer.
+    /// The metadata of an entry; of a symbolic link itself. EXDEV if it is a mount point, from Linux
+    /// 5.8 on: the user that mounted it chooses what the metadata says, and the file system may not
+    /// answer.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
         let found = match self.statx(name, libc::STATX_BASIC_STATS) {
             // Before Linux 4.11, or under a seccomp filter that does not know the call.
             Err(Errno::ENOSYS | Errno::EPERM) => {
                 return nix::sys::stat::fstatat(self, name.os(), AtFlags::AT_SYMLINK_NOFOLLOW)
-                    .map(Stat);
+                    .map(Stat::from);
             }
             found => found?,
         };
-        // STATX_ATTR_MOUNT_ROOT is a bit that fits.
+        // The constant is a positive number of another type.
         if found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0 {
             return Err(Errno::EXDEV);
         }
         Ok(Stat::from(found))
     }
 
-    /// When an entry was made, where the file system keeps that; of a symbolic link itself.
+    /// When an entry was created, if the file system records that; of a symbolic link itself.
     pub fn btime(&self, name: Name<'_>) -> Option<Time> {
         let found = self
             .statx(name, libc::STATX_BTIME)
@@ -163,61 +166,48 @@ impl Dir {
     fn statx(&self, name: Name<'_>, mask: u32) -> Result<libc::statx> {
         let path = CString::new(name.bytes()).map_err(|_| Errno::EINVAL)?;
         let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
-        let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
-        // SAFETY: the path ends with a NUL; writes one structure to `found`, of which all-zero is a
-        // valid value.
-        unsafe {
-            Errno::result(libc::statx(
-                self.0.as_raw_fd(),
-                path.as_ptr(),
-                flags,
-                mask,
-                found.as_mut_ptr(),
-            ))?;
-            Ok(found.assume_init())
-        }
+        stat::statx(self, &path, flags, mask)
     }
 
-    /// stat(2) of the directory itself.
+    /// The metadata of the directory itself.
     pub fn stat_self(&self) -> Result<Stat> {
-        nix::sys::stat::fstat(self).map(Stat)
+        nix::sys::stat::fstat(self).map(Stat::from)
     }
 
-    /// Where a symbolic link points to.
+    /// The target of a symbolic link.
     pub fn read_link(&self, name: Name<'_>) -> Result<Vec<u8>> {
         nix::fcntl::readlinkat(self, name.os()).map(OsString::into_vec)
     }
 
-    /// Opens this directory once more, with a position of its own for reading.
+    /// Opens this directory again, with a separate position for [`Dir::for_each_entry`].
     pub fn reopen(&self) -> Result<Dir> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         nix::fcntl::openat(self, c".", flags, Mode::empty()).map(Dir)
     }
 
-    /// Whether two threads remove the files of this directory faster than one. Measured with 10,000
-    /// files on two cores: ext4 and tmpfs free a file after they have let go of its directory
-    /// (0.55 of the time); XFS does not (1.3).
-    pub fn gains_by_two(&self) -> bool {
+    /// Whether two threads remove the files of this directory faster than one. ext4 and tmpfs free a
+    /// file after they have unlocked its directory, XFS does not. Measured with 10,000 files on two
+    /// cores: two threads take 0.55 of the time of one, on XFS 1.3.
+    pub fn is_faster_with_two_threads(&self) -> bool {
         let found = nix::sys::statfs::fstatfs(self).map(|found| found.filesystem_type());
         found.is_ok_and(|kind| kind == statfs::EXT4_SUPER_MAGIC || kind == statfs::TMPFS_MAGIC)
     }
 
-    /// Locks it against others who do the same (flock(2)), as long as what is returned, or this, is
-    /// open.
+    /// Locks this directory exclusively (flock(2)); EAGAIN if another process has it locked. It is
+    /// locked as long as the returned descriptor, or this one, is open in any process.
     pub fn lock(&self) -> Result<Dir> {
-        let held = self.try_clone()?;
-        // SAFETY: the descriptor is open for as long as it is borrowed.
-        Errno::result(unsafe { libc::flock(held.0.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })?;
-        Ok(held)
+        let locked = self.try_clone()?;
+        flock::try_lock(&locked)?;
+        Ok(locked)
     }
 
-    /// Another descriptor of this directory.
+    /// Duplicates the descriptor.
     pub fn try_clone(&self) -> Result<Dir> {
         self.0.try_clone().map(Dir).map_err(|error| super::errno(&error))
     }
 
-    /// Opens the directory that this one is in now. Somebody may have moved it: the caller compares
-    /// identities.
+    /// Opens the parent directory. Another process may have moved this directory: the caller
+    /// compares [`Stat::identity`].
     pub fn open_parent(&self) -> Result<Dir> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         nix::fcntl::openat(self, c"..", flags, Mode::empty()).map(Dir)
@@ -233,42 +223,43 @@ impl Dir {
         file::set_modified(self, time)
     }
 
-    /// Sets when an entry's content last changed; of a symbolic link itself.
+    /// Sets when the content of an entry last changed; of a symbolic link itself.
     pub fn set_modified_at(&self, name: Name<'_>, time: Time) -> Result<()> {
         let flag = UtimensatFlags::NoFollowSymlink;
         nix::sys::stat::utimensat(self, name.os(), &TimeSpec::UTIME_OMIT, &file::spec(time), flag)
     }
 
-    /// Gives the owner of a file or directory the `bits` (0o400, 0o700) that its mode withholds;
-    /// returns the mode that it had. Never through a link. EPERM if it is somebody else's.
+    /// Adds the `bits` (0o400, 0o700) to the mode of a file or directory; returns the mode before.
+    /// EACCES if it is of another kind, EPERM if another user owns it.
     pub fn add_mode(&self, name: Name<'_>, bits: u32) -> Result<u32> {
         let entry = self.open_beneath(name, OFlag::O_PATH)?;
-        let stat = nix::sys::stat::fstat(&entry).map(Stat)?;
+        let stat = nix::sys::stat::fstat(&entry).map(Stat::from)?;
         if !matches!(stat.kind(), Kind::File | Kind::Directory) {
             return Err(Errno::EACCES);
         }
-        // fchmod(2) refuses O_PATH descriptors; the kernel's own link to what is open is not one of
-        // the tree.
+        // fchmod(2) does not take O_PATH descriptors; the link in /proc leads to the file that is
+        // open.
         let mode = Mode::from_bits_truncate(stat.mode() | bits);
         let path = fd::proc_path(entry.as_fd());
         nix::sys::stat::fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)?;
         Ok(stat.mode())
     }
 
-    /// Reads the entries, in the file system's order, without `.` and `..`; each with its kind
-    /// where that is known without another call. Nothing is kept of them, so a directory may
-    /// have any number.
+    /// Calls `visit` for each entry except `.` and `..`, in the order of the file system, with the
+    /// kind if the file system reports it. The entries are not collected, so a directory may have
+    /// any number of them.
     ///
-    /// Only one reading at a time: it moves the position of the open directory. An error of `visit`
-    /// ends it, and is what is returned inside.
-    pub fn for_each<E>(
+    /// Not to be called by `visit`: it moves the position of the open directory. An error of `visit`
+    /// ends it, and is the inner result.
+    pub fn for_each_entry<E>(
         &self,
         mut visit: impl FnMut(Name<'_>, Option<Kind>) -> std::result::Result<(), E>,
     ) -> Result<std::result::Result<(), E>> {
         nix::unistd::lseek(self, 0, nix::unistd::Whence::SeekSet)?;
         let mut room = [0; 32 * 1024];
         loop {
-            // SAFETY: writes at most the length of `room` to it.
+            // SAFETY: the descriptor is open as long as it is borrowed; writes at most the length of
+            // `room` to it.
             let status = unsafe {
                 libc::syscall(
                     libc::SYS_getdents64,
@@ -281,8 +272,8 @@ impl Dir {
             if entries.is_empty() {
                 return Ok(Ok(()));
             }
-            // A record of getdents(2): inode and position (8 bytes each), its own length (2), the
-            // kind (1), the name and a NUL, and what aligns the next one.
+            // A record of getdents64(2): inode and position (8 bytes each), length of the record
+            // (2), kind (1), the name and a NUL, and padding.
             while let Some(header) = entries.first_chunk::<19>() {
                 let length = usize::from(u16::from_ne_bytes([header[16], header[17]]));
                 let (entry, rest) = entries.split_at_checked(length).ok_or(Errno::EIO)?;
@@ -300,24 +291,23 @@ impl Dir {
         }
     }
 
-    /// Opens the file that a symbolic link leads to, wherever that is, with the rights of this
-    /// process: only for one that has no more rights than whoever made the link. It waits for
-    /// no FIFO and no lease, as [`Dir::open_file`]; but the file system that the link leads to
-    /// may take as long as it likes.
+    /// Opens the file that a symbolic link leads to, anywhere. Only for a process with no more rights
+    /// than the user that made the link. As [`Dir::open_file`] it does not wait for a FIFO or a
+    /// lease; but the file system that the link leads to may delay it without limit.
     pub fn open_through(&self, link: Name<'_>) -> Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         nix::fcntl::openat(self, link.os(), flags, Mode::empty()).map(File::from)
     }
 
-    /// Whether a path below this directory, of any number of components, leads out of it if every
-    /// link on the way is followed. None if that can't be told: the kernel can't, or the way is
-    /// not to be gone.
+    /// Whether a relative path, of any number of components, leads out of this directory if its
+    /// symbolic links are followed (RESOLVE_BENEATH, openat2(2)). None if the path cannot be
+    /// resolved, or the kernel has no openat2(2).
     ///
-    /// Nothing is opened but a handle (O_PATH), which is closed at once.
+    /// The file is opened by O_PATH only, and closed at once.
     pub fn leads_outside(&self, path: &[u8]) -> Option<bool> {
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-        // EAGAIN: somebody renamed something, anywhere, while `..` was resolved (openat2(2)).
+        // EAGAIN: any file was renamed while `..` was resolved (openat2(2)).
         let mut tries = 100;
         let mut resolved = nix::fcntl::openat2(self, path, how);
         while resolved.as_ref().is_err_and(|cause| *cause == Errno::EAGAIN) && tries > 0 {
@@ -325,23 +315,23 @@ impl Dir {
             tries -= 1;
         }
         match resolved {
-            // A link that leads nowhere leads nowhere outside.
+            // The path ends within this directory, or at a name that does not exist there.
             Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => Some(false),
-            // Behind more links than the kernel follows (40, path_resolution(7)); a program that
-            // resolves them by itself may follow any number.
+            // ELOOP: more links than the kernel follows (40, path_resolution(7)). A program that
+            // resolves links itself may follow any number.
             Err(Errno::EXDEV | Errno::ELOOP) => Some(true),
             Err(_) => None,
         }
     }
 
-    /// openat(2) of one entry: never through a link, never onto another mount.
+    /// Opens an entry; a symbolic link is not followed. EXDEV if the entry is a mount point.
     fn open_beneath(&self, name: Name<'_>, flags: OFlag) -> Result<OwnedFd> {
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         if !NO_OPENAT2.load(Ordering::Relaxed) {
             let resolve = ResolveFlag::RESOLVE_BENEATH
                 | ResolveFlag::RESOLVE_NO_SYMLINKS
                 | ResolveFlag::RESOLVE_NO_XDEV;
-            // With O_PATH|O_NOFOLLOW a link itself is opened, which RESOLVE_NO_SYMLINKS allows too.
+            // With O_PATH and O_NOFOLLOW the link itself is opened; RESOLVE_NO_SYMLINKS allows that.
             match nix::fcntl::openat2(self, name.os(), OpenHow::new().flags(flags).resolve(resolve))
             {
                 Err(Errno::ENOSYS | Errno::EPERM) => NO_OPENAT2.store(true, Ordering::Relaxed),
@@ -349,7 +339,7 @@ impl Dir {
             }
         }
         let opened = nix::fcntl::openat(self, name.os(), flags, Mode::empty())?;
-        if fd::mount_of(&opened) != fd::mount_of(self) {
+        if fd::mount_id(&opened) != fd::mount_id(self) {
             return Err(Errno::EXDEV);
         }
         Ok(opened)
@@ -362,12 +352,12 @@ impl AsFd for Dir {
     }
 }
 
-/// stat(2) by a path that the caller trusts, but of a symbolic link itself.
-pub fn stat_path(path: &Path) -> Result<Stat> {
-    nix::sys::stat::lstat(path).map(Stat)
+/// The metadata of a file by a path that the caller trusts; of a symbolic link itself.
+pub fn lstat(path: &Path) -> Result<Stat> {
+    nix::sys::stat::lstat(path).map(Stat::from)
 }
 
-/// The kind in a directory entry; none where the file system does not tell.
+/// The kind that a directory entry has; none if the file system does not report it.
 fn kind_of(entry: u8) -> Option<Kind> {
     match entry {
         libc::DT_UNKNOWN => None,

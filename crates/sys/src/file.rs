@@ -1,4 +1,4 @@
-//! Open files: what they are, where they have holes, and how their content is shared.
+//! Open files: metadata, holes, and shared content.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -9,16 +9,16 @@ use nix::unistd::Whence;
 
 use super::{Errno, Result, Stat, Time};
 
-/// Flags to open a file with whose name somebody else may have chosen: a link in its place is not
-/// followed, a FIFO not waited for.
-pub const NO_LINK_NO_WAIT: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+/// Flags to open a file in a directory that other users may write to: a symbolic link is not
+/// followed, and the open does not wait for the other end of a FIFO.
+pub const NOFOLLOW_NONBLOCK: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
-/// Flags to open a file that may be a FIFO: it is not waited for.
-pub const NO_WAIT: i32 = libc::O_NONBLOCK;
+/// Flags to open a file that may be a FIFO: the open does not wait for the other end.
+pub const NONBLOCK: i32 = libc::O_NONBLOCK;
 
 /// stat(2) of an open file.
 pub fn stat(file: &impl AsFd) -> Result<Stat> {
-    nix::sys::stat::fstat(file).map(Stat)
+    nix::sys::stat::fstat(file).map(Stat::from)
 }
 
 /// Sets the permission bits of an open file.
@@ -26,32 +26,33 @@ pub fn set_mode(file: &File, mode: u32) -> Result<()> {
     nix::sys::stat::fchmod(file, Mode::from_bits_truncate(mode))
 }
 
-/// Sets when the content of an open file or directory last changed; when it was read stays as it
-/// is.
+/// Sets when the content of an open file or directory last changed; the time of the last access
+/// stays.
 pub fn set_modified(file: &impl AsFd, time: Time) -> Result<()> {
     nix::sys::stat::futimens(file, &TimeSpec::UTIME_OMIT, &spec(time))
 }
 
-/// The start of the next data at or after `offset`, or none up to the end of the file (lseek(2),
-/// SEEK_DATA).
+/// The start of the next data at or after `offset`; none if only a hole follows (SEEK_DATA,
+/// lseek(2)).
 pub fn next_data(file: &File, offset: u64) -> Result<Option<u64>> {
     seek(file, offset, Whence::SeekData)
 }
 
-/// The start of the next hole at or after `offset`: at the latest the end of the file (lseek(2),
-/// SEEK_HOLE).
+/// The start of the next hole at or after `offset`; the end of the file counts as one (SEEK_HOLE,
+/// lseek(2)).
 pub fn next_hole(file: &File, offset: u64) -> Result<Option<u64>> {
     seek(file, offset, Whence::SeekHole)
 }
 
-/// Lets a new file share the whole content of another one, until either is written to (FICLONE,
-/// ioctl_ficlone(2)).
+/// Makes a new file share the content of another one; a write to either does not change the other
+/// (FICLONE, ioctl_ficlone(2)). The standard library copies; nix has only macros for ioctl(2), which
+/// make unsafe functions.
 pub fn share_content(from: &File, to: &File) -> Result<()> {
-    // SAFETY: the argument is a descriptor, which stays open during the call; no memory is passed.
+    // SAFETY: both descriptors are open as long as they are borrowed; no memory is passed.
     Errno::result(unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) }).map(drop)
 }
 
-/// A time as the kernel takes it.
+/// A time as nix's calls take it.
 pub(super) fn spec(time: Time) -> TimeSpec {
     TimeSpec::new(time.seconds, i64::from(time.nanoseconds))
 }

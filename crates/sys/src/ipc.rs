@@ -1,27 +1,27 @@
-//! System V IPC: what it has is kept by the kernel until somebody removes it, whoever made it
-//! (sysvipc(7)).
+//! Objects of System V IPC, which the kernel keeps after the process that made them has ended
+//! (sysvipc(7)). Neither the standard library nor nix has the calls that remove them.
 
 use std::fmt;
 
 use super::{Errno, Result, Uid};
 
-/// A kind of objects: its name, its file in /proc/sysvipc, and the call that removes one.
+/// A kind of object: its name, its file in /proc/sysvipc, and the call that removes one.
 type Kind = (&'static str, &'static str, fn(i32) -> libc::c_int);
 
 const KINDS: [Kind; 3] = [
-    // SAFETY: plain numbers; IPC_RMID takes no buffer.
+    // SAFETY: takes numbers; IPC_RMID uses no buffer.
     ("message queue", "msg", |id| unsafe {
         libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut())
     }),
-    // SAFETY: as above; the number of a semaphore in the set is not looked at.
+    // SAFETY: as above; IPC_RMID ignores the number of a semaphore.
     ("semaphore set", "sem", |id| unsafe { libc::semctl(id, 0, libc::IPC_RMID) }),
-    // SAFETY: as above. Memory that is in use stays until its last user is gone.
+    // SAFETY: as above; memory that a process has attached stays until that process detaches it.
     ("shared memory", "shm", |id| unsafe {
         libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut())
     }),
 ];
 
-/// An object of this user's.
+/// One object.
 #[derive(Clone, Copy, Debug)]
 pub struct Object {
     kind: usize,
@@ -35,13 +35,13 @@ impl fmt::Display for Object {
 }
 
 impl Object {
-    /// Removes it.
+    /// Removes the object.
     pub fn remove(&self) -> Result<()> {
         Errno::result(KINDS[self.kind].2(self.id)).map(drop)
     }
 }
 
-/// The objects of a user. A kernel without System V IPC has none.
+/// The objects that a user owns; none on a kernel without System V IPC.
 pub fn objects_of(user: Uid) -> Vec<Object> {
     let mut objects = Vec::new();
     for (kind, (_, file, _)) in KINDS.iter().enumerate() {
@@ -52,8 +52,8 @@ pub fn objects_of(user: Uid) -> Vec<Object> {
     objects
 }
 
-/// The numbers of a user's objects in a table of proc_sysvipc(5), whose first line names the
-/// columns; the number is the second one.
+/// The ids of a user's objects in a table of proc_sysvipc(5). The first line names the columns; the
+/// second column is the id.
 fn ids(table: &str, user: Uid) -> Vec<i32> {
     let mut lines = table.lines();
     let owner = lines

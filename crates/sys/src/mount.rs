@@ -1,4 +1,4 @@
-//! Mounts, as this process sees them (proc_pid_mountinfo(5)).
+//! Where a file is, independent of mount namespaces (proc_pid_mountinfo(5)).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,49 +9,49 @@ use nix::sys::stat::Mode;
 
 use super::{Errno, Result, fd};
 
-/// Where a file is, or was, in words that mean the same in every mount namespace of this machine:
-/// its file system, and its path from there. The path is absolute, without a link on the way.
+/// The place of a file, which need not exist: its file system, and the path from the root of that.
+/// It is the same in every mount namespace of this machine. `path` is absolute, without symbolic
+/// links.
 pub fn place_of(path: &Path) -> Result<Vec<u8>> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     for ancestor in path.ancestors() {
-        // What does not exist has no mount on its way below what does.
+        // The nearest directory that exists is on the same mount.
         let opened = match nix::fcntl::open(ancestor, flags, Mode::empty()) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
             opened => opened?,
         };
-        let mount = fd::mount_of(&opened).ok_or(Errno::ENOSYS)?;
-        // A device's number may be another file system's, later.
-        let id = nix::sys::statfs::fstatfs(&opened)?.filesystem_id();
-        // SAFETY: two numbers, whatever they are called.
-        let [one, two] = unsafe { std::mem::transmute::<libc::fsid_t, [u32; 2]>(id) };
+        let mount = fd::mount_id(&opened).ok_or(Errno::ENOSYS)?;
+        // Another file system may later have the number of this one's device.
+        let id = nix::sys::statvfs::fstatvfs(&opened)?.filesystem_id() as u64;
+        let (low, high) = (id & 0xffff_ffff, id >> 32);
         let all = std::fs::read("/proc/self/mountinfo").map_err(|error| super::errno(&error))?;
         let place = all
             .split(|byte| *byte == b'\n')
             .find_map(|line| place(line, mount, path))
             .ok_or(Errno::ENOENT)?;
-        return Ok([format!("{one:x}:{two:x} ").as_bytes(), &place].concat());
+        return Ok([format!("{low:x}:{high:x} ").as_bytes(), &place].concat());
     }
     Err(Errno::ENOENT)
 }
 
-/// What a line says of the path, if it is about this mount.
+/// The device and the path from the root of its file system, if the line is that of this mount.
 fn place(line: &[u8], mount: u64, path: &Path) -> Option<Vec<u8>> {
     let mut words = line.split(|byte| *byte == b' ');
     let number: u64 = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
     let (device, root, point) = (words.nth(1)?, unescaped(words.next()?), unescaped(words.next()?));
     let below = path.strip_prefix(OsStr::from_bytes(&point)).ok().filter(|_| number == mount)?;
-    // A directory that is deleted, and yet mounted, has no path.
+    // A mounted directory that was deleted has no path.
     if root.ends_with(b"//deleted") {
         return None;
     }
     let whole = Path::new(OsStr::from_bytes(&root)).join(below);
     let whole = whole.as_os_str().as_bytes();
-    // The mount point itself, as a credential can be.
+    // The path is the mount point itself: a file can be one.
     let whole = if below.as_os_str().is_empty() { &root } else { whole };
     Some([device, b" ", whole].concat())
 }
 
-/// Blanks, newlines and backslashes are written as three octal digits.
+/// The kernel writes blanks, newlines and backslashes as `\\` and three octal digits.
 fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = word;

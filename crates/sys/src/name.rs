@@ -6,16 +6,16 @@ use std::os::unix::ffi::OsStrExt as _;
 /// The name of a directory entry: one component, never empty, `.` or `..`, without `/` and NUL, at
 /// most 255 bytes.
 ///
-/// Every call of [`super::Dir`] takes one, so that no path of several components, and none that
-/// climbs, can reach the kernel: wherever the bytes came from.
+/// The functions of [`super::Dir`] take one: so no path with several components, and no `..`, is
+/// passed to the kernel, wherever the bytes came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a>(&'a [u8]);
 
-/// The longest name that Linux's file systems take (`NAME_MAX`, limits.h(0p)).
+/// The longest name of a directory entry (limits.h(0p)).
 pub const NAME_MAX: usize = 255;
 
 impl<'a> Name<'a> {
-    /// Takes the bytes if they are a single component.
+    /// None if the bytes are not a single component.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         let single = !bytes.is_empty()
             && bytes.len() <= NAME_MAX
@@ -30,7 +30,7 @@ impl<'a> Name<'a> {
         self.0
     }
 
-    /// The bytes as the standard library's kind of string.
+    /// The bytes as a string of the operating system.
     pub fn os(self) -> &'a OsStr {
         OsStr::from_bytes(self.0)
     }
@@ -41,18 +41,18 @@ impl<'a> Name<'a> {
 pub struct OwnedName(Vec<u8>);
 
 impl OwnedName {
-    /// Takes the bytes if they are a single component.
+    /// None if the bytes are not a single component.
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         Name::new(&bytes).is_some().then_some(OwnedName(bytes))
     }
 
-    /// Becomes another name, in the same room.
+    /// Replaces the name, without a new allocation where possible.
     pub fn set(&mut self, name: Name<'_>) {
         self.0.clear();
         self.0.extend_from_slice(name.0);
     }
 
-    /// The name, for the calls that take one.
+    /// The borrowed name.
     pub fn name(&self) -> Name<'_> {
         Name(&self.0)
     }

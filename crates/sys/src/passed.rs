@@ -1,25 +1,25 @@
-//! Descriptors that somebody else has passed to this process.
+//! Descriptors that another process has passed to this one (SCM_RIGHTS, unix(7)).
 
 use std::fs::File;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Errno, Result};
+use super::{Errno, Result, stat};
 
-/// A descriptor from a process that is not trusted. Its file may be on a file system of the
-/// sender's own (FUSE), where everything, even closing it, can wait for as long as the sender
-/// likes: so nothing is done to it before it is known to be harmless, and one that is not stays
-/// open until this process has ended (see [`Passed::regular_on`]).
+/// A descriptor from a process that is not trusted. Its file may be on a file system of the sender
+/// (FUSE), which can delay every operation, also the close, without limit. So no operation is done
+/// on it before it is known to be harmless ([`Passed::regular_on`]). Any other descriptor stays
+/// open until this process has ended.
 #[derive(Debug)]
 pub struct Passed(Option<OwnedFd>);
 
 impl Passed {
-    /// Takes over a descriptor that the kernel has just put into our table.
+    /// Takes over a descriptor that this process has just received.
     pub(super) fn new(descriptor: OwnedFd) -> Self {
         Passed(Some(descriptor))
     }
 
-    /// The file, if it is a regular one on this device. Otherwise EBADF.
+    /// The file, if it is a regular file on this device. Otherwise EBADF.
     pub fn regular_on(mut self, device: u64) -> Result<File> {
         match self.0.take() {
             Some(descriptor) if kind_and_device(&descriptor) == Some((libc::S_IFREG, device)) => {
@@ -37,64 +37,51 @@ impl Drop for Passed {
     fn drop(&mut self) {
         if let Some(descriptor) = self.0.take() {
             std::mem::forget(descriptor);
-            close_after_death();
+            close_after_exit();
         }
     }
 }
 
-/// The type bits of a file and its device, as far as the kernel knows them without asking the file
+/// The type bits of a file and its device, as the kernel knows them without a request to the file
 /// system.
 fn kind_and_device(descriptor: &OwnedFd) -> Option<(u32, u64)> {
-    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
-    // SAFETY: the path is an empty string; writes one structure to `found`, of which all-zero is a
-    // valid value.
-    let found = unsafe {
-        let status = libc::statx(
-            descriptor.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            libc::STATX_TYPE,
-            found.as_mut_ptr(),
-        );
-        match Errno::result(status) {
-            Ok(_) => found.assume_init(),
-            // Before Linux 4.11, or under a seccomp filter that does not know the call.
-            Err(Errno::ENOSYS | Errno::EPERM) => {
-                let stat = nix::sys::stat::fstat(descriptor).ok()?;
-                return Some((stat.st_mode & libc::S_IFMT, stat.st_dev));
-            }
-            Err(_) => return None,
+    match stat::statx(descriptor, c"", flags, libc::STATX_TYPE) {
+        Ok(found) => Some((
+            u32::from(found.stx_mode) & libc::S_IFMT,
+            libc::makedev(found.stx_dev_major, found.stx_dev_minor),
+        )),
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            let stat = nix::sys::stat::fstat(descriptor).ok()?;
+            Some((stat.st_mode & libc::S_IFMT, stat.st_dev))
         }
-    };
-    Some((
-        u32::from(found.stx_mode) & libc::S_IFMT,
-        libc::makedev(found.stx_dev_major, found.stx_dev_minor),
-    ))
+        Err(_) => None,
+    }
 }
 
-/// Whether a process is waiting for our end already.
-static HEIR: AtomicBool = AtomicBool::new(false);
+/// Whether [`close_after_exit`] has made its child.
+static HAS_CHILD: AtomicBool = AtomicBool::new(false);
 
-/// The descriptors that are closed one by one after our death. Those with higher numbers are the
-/// rest.
-const ONE_BY_ONE: libc::c_int = 1024;
+/// The child closes the descriptors below this number one by one. The kernel closes the others when
+/// the child ends.
+const CLOSED_ONE_BY_ONE: libc::c_int = 1024;
 
-/// Lets this process end although closing one of its descriptors may take for ever: a child that
-/// shares the table of descriptors closes them after our death, the caller's 0, 1 and 2 first of
-/// all. If there can't be a child, the descriptors are closed by our own end.
+/// Lets this process end even if the close of one of its descriptors takes without limit: a child
+/// that shares the table of descriptors closes them after this process has ended, first 0, 1 and 2.
+/// Without a child the end of this process closes the descriptors.
 ///
-/// The child must not simply die with us. A dying process lets go of its files only after it has
-/// gone through all of them, and one that hangs would keep the others, and with them whoever reads
-/// the caller's pipe to its end.
-pub(super) fn close_after_death() {
-    if HEIR.swap(true, Ordering::Relaxed) {
+/// The child must not simply be killed with this process. A process that ends releases its files
+/// only after it has closed all of them: while the close of one hangs, the others would stay open,
+/// and the readers of the caller's pipes would wait.
+pub(super) fn close_after_exit() {
+    if HAS_CHILD.swap(true, Ordering::Relaxed) {
         return;
     }
     let parent = nix::unistd::getpid();
-    // SAFETY: without CLONE_VM the child has a copy of the memory, and calls nothing but system
-    // calls until it dies. A set of signals is 8 bytes for the kernel; no time and no place for
-    // details are given.
+    // SAFETY: without CLONE_VM the child has a copy of the memory; until it ends it makes system
+    // calls only, so it needs no lock that another thread may have had. It closes descriptors after
+    // the process whose values own them has ended. A set of signals has 8 bytes for the kernel;
+    // null pointers are passed for the time and the details.
     unsafe {
         if libc::syscall(libc::SYS_clone, libc::CLONE_FILES | libc::SIGCHLD, 0, 0, 0, 0) == 0 {
             let all = u64::MAX;
@@ -104,7 +91,7 @@ pub(super) fn close_after_death() {
             while nix::unistd::getppid() == parent {
                 libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, 0, 0, 8);
             }
-            for number in 0..ONE_BY_ONE {
+            for number in 0..CLOSED_ONE_BY_ONE {
                 libc::syscall(libc::SYS_close, number);
             }
             libc::syscall(libc::SYS_exit_group, 0);

@@ -1,4 +1,4 @@
-//! Processes as the kernel shows them to everybody (proc(5)).
+//! What /proc shows of any process (proc(5)).
 
 use std::fs::{DirEntry, File};
 use std::io::Read as _;
@@ -6,61 +6,62 @@ use std::path::PathBuf;
 
 use super::{Errno, Pid, Result, Uid};
 
-/// What a process is, at one moment. Its number may be another's by the next: who acts on this
-/// holds the process by a descriptor first, and then looks whether it is still the one that was
-/// started then.
+/// The state of a process at one moment. Afterwards its id may be another process's: before a
+/// caller acts on this it opens the process ([`super::pidfd`]), and then checks [`Entry::started`]
+/// again.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// What it does: a letter of proc_pid_stat(5), such as `R`, `D`, `T` or `Z`. Of its first
-    /// thread; if that has ended and another one has not, of that one.
+    /// The letter of proc_pid_stat(5), such as `R`, `D`, `T` or `Z`. That of the first thread; or of
+    /// another one, if the first thread has ended and that one has not.
     pub state: u8,
-    /// Who started it, or adopted it.
+    /// The process that started it, or adopted it.
     pub parent: Pid,
-    /// Its process group: the number of the group's leader.
+    /// Its process group.
     pub group: Pid,
-    /// Its session: the number of the session's leader.
+    /// Its session.
     pub session: Pid,
-    /// Whether it is a part of the kernel.
+    /// Whether it is a thread of the kernel.
     pub kernel: bool,
     /// How many threads it has.
     pub threads: u64,
-    /// When it was started, in ticks since the start of the machine.
+    /// When it was started, in clock ticks since the boot.
     pub started: u64,
 }
 
 impl Entry {
-    /// Whether it has been stopped by a signal or a tracer.
+    /// Whether a signal or a tracer has stopped it.
     pub fn is_stopped(&self) -> bool {
         matches!(self.state, b'T' | b't')
     }
 
-    /// Whether none of its threads is left; it may still wait to be reaped.
+    /// Whether all its threads have ended; its parent may not have waited for it yet.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X')
     }
 
-    /// Whether it waits for a device or a file server, and cannot end before that answers.
-    pub fn waits_for_a_device(&self) -> bool {
+    /// Whether it is in uninterruptible sleep: it waits for a device or a file server, and cannot end
+    /// before that answers.
+    pub fn is_uninterruptible(&self) -> bool {
         self.state == b'D'
     }
 }
 
-/// The numbers of all processes that this one may see.
-pub fn numbers() -> Result<Vec<Pid>> {
+/// The ids of all processes that /proc shows to this one.
+pub fn pids() -> Result<Vec<Pid>> {
     let listing = std::fs::read_dir("/proc").map_err(|error| super::errno(&error))?;
     let pid = |entry: DirEntry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw);
     Ok(listing.flatten().filter_map(pid).collect())
 }
 
-/// What the process of this number is now, if there is one.
+/// The state of a process; none if there is no such process, or /proc does not show it.
 pub fn entry(pid: Pid) -> Result<Option<Entry>> {
-    // A line is shorter than this: some fifty numbers and a name of 15 bytes.
+    // The line is shorter: about fifty numbers and a name of 15 bytes.
     let mut line = [0; 2048];
     let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line));
     let entry = known(read)?.and_then(|length| parse(&line[..length]));
     Ok(entry.map(|entry| match entry.has_ended() && entry.threads > 1 {
-        // Its first thread alone has ended (pthread_exit(3) in main does that): the kernel shows
-        // that one's state.
+        // Only the first thread has ended (after pthread_exit(3) in main): the kernel shows the
+        // state of that one.
         true => Entry {
             state: states_of_threads(pid).find(|state| !state.has_ended()).unwrap_or(entry).state,
             ..entry
@@ -69,26 +70,25 @@ pub fn entry(pid: Pid) -> Result<Option<Entry>> {
     }))
 }
 
-/// Whether a process of several threads is still at work in one of them: whoever stops it stops
-/// them one by one.
-pub fn has_thread_at_work(pid: Pid) -> bool {
+/// Whether a thread of a process is neither stopped nor ended. A signal stops the threads one after
+/// the other.
+pub fn has_active_thread(pid: Pid) -> bool {
     states_of_threads(pid).any(|thread| !thread.is_stopped() && !thread.has_ended())
 }
 
-/// What each thread of a process is now.
+/// The state of each thread of a process.
 fn states_of_threads(pid: Pid) -> impl Iterator<Item = Entry> {
     threads(pid).filter_map(|thread| parse(&std::fs::read(thread.join("stat")).ok()?))
 }
 
-/// Where the kernel shows the threads of a process.
+/// The directory in /proc of each thread of a process.
 fn threads(pid: Pid) -> impl Iterator<Item = PathBuf> {
     let listing = std::fs::read_dir(format!("/proc/{pid}/task"));
     listing.into_iter().flatten().flatten().map(|thread| thread.path())
 }
 
-/// The children of a process of one thread, ended ones included, in one list of the kernel's
-/// (proc_pid_children(5)), or one by one.
-pub fn children_of(pid: Pid) -> Vec<Pid> {
+/// The children of a process with one thread, with those that have ended and were not waited for.
+pub fn children(pid: Pid) -> Vec<Pid> {
     let list =
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     if !list.is_empty() {
@@ -97,14 +97,15 @@ pub fn children_of(pid: Pid) -> Vec<Pid> {
             .filter_map(|word| word.parse().ok().map(Pid::from_raw))
             .collect();
     }
-    // The list leaves some out while others end; and a kernel need not have it.
+    // The kernel's list (proc_tid_children(5)) can be incomplete while children end, and not every
+    // kernel has it.
     let is_child = |child: &Pid| {
         entry(*child).is_ok_and(|found| found.is_some_and(|found| found.parent == pid))
     };
-    numbers().unwrap_or_default().into_iter().filter(is_child).collect()
+    pids().unwrap_or_default().into_iter().filter(is_child).collect()
 }
 
-/// What was read of a process; none if it is gone, or does not show it to this user.
+/// What was read of a process; none if it has ended, or /proc does not show it to this user.
 fn known<T>(read: std::io::Result<T>) -> Result<Option<T>> {
     match read.map_err(|error| super::errno(&error)) {
         Ok(value) => Ok(Some(value)),
@@ -113,14 +114,14 @@ fn known<T>(read: std::io::Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// The line of proc_pid_stat(5). The name stands in parentheses, and may hold such, too.
+/// Parses the line of proc_pid_stat(5). The name is in parentheses, and may contain parentheses.
 fn parse(line: &[u8]) -> Option<Entry> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut words = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
     let state = *words.next()?.as_bytes().first()?;
-    let mut number = |passing: usize| words.nth(passing)?.parse::<i64>().ok();
+    let mut number = |skipped: usize| words.nth(skipped)?.parse::<i64>().ok();
     let (parent, group, session) = (number(0)?, number(0)?, number(0)?);
-    // Past the terminal and its foreground group; then past what it has used so far.
+    // Skips tty_nr and tpgid; then minflt to nice; then itrealvalue.
     let (flags, threads, started) = (number(2)?, number(10)?, number(1)?);
     let pid = |number: i64| i32::try_from(number).ok().map(Pid::from_raw);
     const PF_KTHREAD: i64 = 0x0020_0000; // include/linux/sched.h
@@ -135,16 +136,16 @@ fn parse(line: &[u8]) -> Option<Entry> {
     })
 }
 
-/// The name of a process's program, at most 15 bytes; none if it is gone.
-pub fn name(pid: Pid) -> Option<Vec<u8>> {
+/// The command name of a process, at most 15 bytes (proc_pid_comm(5)); none if it has ended.
+pub fn comm(pid: Pid) -> Option<Vec<u8>> {
     let mut name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     name.truncate(name.trim_ascii_end().len());
     Some(name)
 }
 
-/// The words that a process was started with, at most 64 KiB of them; none if it is gone, or does
-/// not show them to this user.
-pub fn words(pid: Pid) -> Vec<Vec<u8>> {
+/// The command line of a process, at most 64 KiB of it (proc_pid_cmdline(5)); empty if the process
+/// has ended, or /proc does not show it to this user.
+pub fn cmdline(pid: Pid) -> Vec<Vec<u8>> {
     const LONGEST: u64 = 64 << 10;
     let mut words = Vec::new();
     let read = File::open(format!("/proc/{pid}/cmdline"))
@@ -155,23 +156,23 @@ pub fn words(pid: Pid) -> Vec<Vec<u8>> {
     }
 }
 
-/// Whether a process is called sudo.
+/// Whether the command name of a process is that of sudo or sudo-rs.
 pub fn is_named_sudo(pid: Pid) -> bool {
-    name(pid).is_some_and(|name| name == b"sudo" || name == b"sudo-rs")
+    comm(pid).is_some_and(|name| name == b"sudo" || name == b"sudo-rs")
 }
 
-/// The real and the saved user id of a process: whoever has one of them may signal it (kill(2)).
-/// None if it is gone or hidden.
-pub fn owners(pid: Pid) -> Option<[Uid; 2]> {
-    let [real, _effective, saved, _file_system] = user_ids(pid)?;
+/// The real and the saved user id of a process: a user with one of these may signal it (kill(2)).
+/// None if it has ended or is hidden.
+pub fn real_and_saved_uid(pid: Pid) -> Option<[Uid; 2]> {
+    let [real, _effective, saved, _file_system] = uids(pid)?;
     Some([real, saved])
 }
 
 /// The real, effective, saved and file-system user id of a process (proc_pid_status(5)). None if it
-/// is gone or hidden.
-pub fn user_ids(pid: Pid) -> Option<[Uid; 4]> {
-    // The line is one of the first, after a name and seven numbers. Many processes are asked for
-    // it.
+/// has ended or is hidden.
+pub fn uids(pid: Pid) -> Option<[Uid; 4]> {
+    // The line is one of the first, after a name and seven numbers: a small buffer is enough, and
+    // this is read of many processes.
     let mut lines = [0; 512];
     let length = File::open(format!("/proc/{pid}/status")).ok()?.read(&mut lines).ok()?;
     let line =
@@ -183,29 +184,30 @@ pub fn user_ids(pid: Pid) -> Option<[Uid; 4]> {
     Some([ids.next()??, ids.next()??, ids.next()??, ids.next()??])
 }
 
-/// Whether a process is in this one's user namespace, as far as the kernel tells: in another one,
-/// its owner's rights do not show in its user ids (user_namespaces(7)).
+/// Whether the user namespace of a process has the same map of ids as this one's, as far as /proc
+/// shows it. The owner of another namespace has rights that the process's user ids do not show
+/// (user_namespaces(7)).
 pub fn is_in_own_user_namespace(pid: Pid) -> bool {
     let map = |pid: &str| std::fs::read(format!("/proc/{pid}/uid_map")).ok();
     map(&pid.to_string()).is_some_and(|theirs| Some(theirs) == map("self"))
 }
 
-/// What the environment that a process was started with says of a variable.
+/// A variable in the environment that a process was started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
-    /// Its value.
-    Is(Vec<u8>),
-    /// It is not there.
-    Missing,
-    /// The process does not show its environment, or has written over it: only the own user's
-    /// processes show it, and only those whose program that user may read.
-    Untold,
+    /// It has this value.
+    Set(Vec<u8>),
+    /// There is no such variable.
+    Unset,
+    /// The environment cannot be read, or was overwritten. A user can read it of its processes only,
+    /// and only if it may read their programs (ptrace(2)).
+    Unreadable,
 }
 
-/// Looks for a variable in the environment of a process.
-pub fn variable(pid: Pid, name: &str) -> Result<Variable> {
-    // More than execve(2) takes with the usual limits; a process can have the kernel show any
-    // amount of its memory here (prctl(2)).
+/// Looks up a variable in the environment of a process.
+pub fn environment_variable(pid: Pid, name: &str) -> Result<Variable> {
+    // More than execve(2) takes with the usual limits. A process can make /proc show any amount of
+    // its memory here (PR_SET_MM_ENV_END, prctl(2)).
     const LONGEST: u64 = 8 << 20;
     let mut environment = Vec::new();
     let mut read = |path: PathBuf| {
@@ -215,7 +217,7 @@ pub fn variable(pid: Pid, name: &str) -> Result<Variable> {
     };
     let mut length = read(format!("/proc/{pid}").into())?;
     if length == 0 {
-        // A first thread that has ended has none any more; the others have.
+        // A first thread that has ended has no environment; the others have.
         for thread in threads(pid) {
             length = read(thread)?;
             if length > 0 {
@@ -224,12 +226,24 @@ pub fn variable(pid: Pid, name: &str) -> Result<Variable> {
         }
     }
     if length == 0 || length as u64 == LONGEST {
-        return Ok(Variable::Untold);
+        return Ok(Variable::Unreadable);
     }
     let value =
         |entry: &[u8]| Some(entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec());
     let found = environment.split(|byte| *byte == 0).find_map(value);
-    Ok(found.map_or(Variable::Missing, Variable::Is))
+    Ok(found.map_or(Variable::Unset, Variable::Set))
+}
+
+/// The processes above one: its parent, the parent of that, and so on, as far as /proc shows them.
+pub fn ancestors(pid: Pid) -> Vec<Pid> {
+    let parent = |pid: &Pid| Some(entry(*pid).ok()??.parent).filter(|parent| parent.as_raw() > 0);
+    // A limit, since the parents may change while they are read.
+    std::iter::successors(parent(&pid), parent).take(1000).collect()
+}
+
+/// Whether the last of these ancestors is process 1: then none is missing.
+pub fn reach_init(ancestors: &[Pid]) -> bool {
+    ancestors.last() == Some(&Pid::from_raw(1))
 }
 
 #[cfg(test)]

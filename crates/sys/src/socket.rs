@@ -1,4 +1,4 @@
-//! Stream sockets between two processes of this machine (unix(7)).
+//! Stream sockets between two processes of one machine (unix(7)).
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::ManuallyDrop;
@@ -15,37 +15,36 @@ use nix::sys::time::TimeVal;
 use super::{Errno, Passed, Pid, Result, Uid, passed};
 
 /// Two connected sockets, both close-on-exec.
-pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+pub fn socketpair() -> Result<(OwnedFd, OwnedFd)> {
     socket::socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
 }
 
-/// Whether a descriptor is a stream socket of this machine.
-pub fn is_local_stream(fd: &impl AsFd) -> bool {
+/// Whether a descriptor is a stream socket of the UNIX domain.
+pub fn is_unix_stream(fd: &impl AsFd) -> bool {
     socket::getsockopt(fd, sockopt::SockType) == Ok(SockType::Stream)
         && socket::getsockname::<socket::UnixAddr>(fd.as_fd().as_raw_fd()).is_ok()
 }
 
-/// Who has made a pair of sockets, as a number of this process's user namespace (SO_PEERCRED,
+/// The user that made a pair of sockets, as this process's user namespace maps it (SO_PEERCRED,
 /// unix(7)).
-pub fn maker(fd: &impl AsFd) -> Result<Uid> {
-    socket::getsockopt(fd, sockopt::PeerCredentials).map(|made| Uid::from_raw(made.uid()))
+pub fn peer_uid(fd: &impl AsFd) -> Result<Uid> {
+    socket::getsockopt(fd, sockopt::PeerCredentials).map(|peer| Uid::from_raw(peer.uid()))
 }
 
-/// Lets no call on the socket wait longer than this: it fails with EAGAIN then.
-pub fn limit_waiting(fd: &impl AsFd, limit: Duration) -> Result<()> {
+/// A call on the socket fails with EAGAIN if it waits longer than this (SO_RCVTIMEO, SO_SNDTIMEO).
+pub fn set_timeouts(fd: &impl AsFd, limit: Duration) -> Result<()> {
     let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
     let limit = TimeVal::new(seconds, i64::from(limit.subsec_micros()));
     socket::setsockopt(fd, sockopt::ReceiveTimeout, &limit)?;
     socket::setsockopt(fd, sockopt::SendTimeout, &limit)
 }
 
-/// Has the kernel attach the sender's credentials to what arrives from now on (SO_PASSCRED), or no
-/// longer.
-pub fn receive_credentials(fd: &impl AsFd, on: bool) -> Result<()> {
+/// Whether [`receive_from`] gets the sender of what arrives from now on (SO_PASSCRED, unix(7)).
+pub fn set_passcred(fd: &impl AsFd, on: bool) -> Result<()> {
     socket::setsockopt(fd, sockopt::PassCred, &on)
 }
 
-/// Sends all bytes. EPIPE, and no signal, if the other end is gone.
+/// Sends all bytes. EPIPE, without SIGPIPE, if the other end is closed.
 pub fn send_all(fd: &impl AsFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         match socket::send(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
@@ -57,7 +56,7 @@ pub fn send_all(fd: &impl AsFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Sends a few bytes, or none where that would have to wait.
+/// Sends a few bytes, if that is possible without a wait.
 pub fn try_send(fd: &impl AsFd, bytes: &[u8]) -> Result<()> {
     match socket::send(
         fd.as_fd().as_raw_fd(),
@@ -69,27 +68,26 @@ pub fn try_send(fd: &impl AsFd, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Says that this end sends nothing more: the other end sees the end of file, and can still be
-/// heard.
-pub fn end_sending(fd: &impl AsFd) -> Result<()> {
+/// Ends the sending: the other end reads the end of file. This end can still receive.
+pub fn shutdown_write(fd: &impl AsFd) -> Result<()> {
     socket::shutdown(fd.as_fd().as_raw_fd(), Shutdown::Write)
 }
 
-/// Whether the other end neither sends nor hears anything any more.
+/// Whether the other end is closed, or shut down for both directions.
 pub fn is_closed(fd: &impl AsFd) -> bool {
     let mut polled = [PollFd::new(fd.as_fd(), PollFlags::empty())];
-    // POLLHUP is always told (poll(2)); a failure tells nothing.
-    let told = nix::poll::poll(&mut polled, PollTimeout::ZERO);
-    told.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
+    // poll(2) reports POLLHUP without a request.
+    let ready = nix::poll::poll(&mut polled, PollTimeout::ZERO);
+    ready.is_ok() && polled[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
-/// As [`send_all`], with a descriptor beside the first byte. ETOOMANYREFS if this user has too many
-/// on their way.
-pub fn send_with(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> Result<()> {
-    let beside = [descriptor.as_fd().as_raw_fd()];
+/// As [`send_all`], and passes a descriptor with the first byte (SCM_RIGHTS). ETOOMANYREFS if this
+/// user has passed too many that were not received yet.
+pub fn send_with_descriptor(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> Result<()> {
+    let passed = [descriptor.as_fd().as_raw_fd()];
     loop {
         let vector = [IoSlice::new(bytes)];
-        let control = [ControlMessage::ScmRights(&beside)];
+        let control = [ControlMessage::ScmRights(&passed)];
         match socket::sendmsg::<()>(
             fd.as_fd().as_raw_fd(),
             &vector,
@@ -104,8 +102,8 @@ pub fn send_with(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> Result
     }
 }
 
-/// Receives at most as many bytes as fit; 0 at the end. An end that was closed without having read
-/// everything shows as ECONNRESET to its peer: that is an end, too.
+/// Receives at most as many bytes as fit; 0 at the end. ECONNRESET is an end, too: the other end was
+/// closed before it had read everything.
 pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
     loop {
         match socket::recv(fd.as_fd().as_raw_fd(), bytes, MsgFlags::empty()) {
@@ -116,7 +114,7 @@ pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// As [`receive`], but it waits for nothing: none if nothing has come.
+/// As [`receive`], without a wait: none if nothing has arrived.
 pub fn try_receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<Option<usize>> {
     match socket::recv(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT) {
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
@@ -125,56 +123,56 @@ pub fn try_receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<Option<usize>> {
     }
 }
 
-/// As [`receive`], with all descriptors that come beside the bytes. None is left to the kernel:
-/// what it discards it closes on our time, and that can take as long as the sender likes (see
-/// [`Passed`]).
+/// As [`receive`], with all descriptors that arrive with the bytes. There is room for all of them:
+/// the kernel would close the others during this call, and the sender can delay that without limit
+/// (see [`Passed`]).
 pub fn receive_passed(
     fd: &impl AsFd,
     bytes: &mut [u8],
     passed: &mut Vec<Passed>,
-    room: &mut RoomForPassed,
+    buffer: &mut ControlBuffer,
 ) -> Result<usize> {
-    let (length, beside) = receive_beside(fd, bytes, &mut room.0)?;
-    passed.extend(beside.descriptors.into_iter().map(Passed::new));
+    let (length, ancillary) = receive_ancillary(fd, bytes, &mut buffer.0)?;
+    passed.extend(ancillary.descriptors.into_iter().map(Passed::new));
     Ok(length)
 }
 
-/// Room for what comes beside the bytes of one message, to be used again.
+/// A buffer for the ancillary data of one message, to be used again.
 #[derive(Debug)]
-pub struct RoomForPassed(Vec<u8>);
+pub struct ControlBuffer(Vec<u8>);
 
-impl RoomForPassed {
-    /// As much as one message can carry.
+impl ControlBuffer {
+    /// For as many descriptors as one message can pass.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        RoomForPassed(nix::cmsg_space!([RawFd; MOST_PASSED]))
+        ControlBuffer(nix::cmsg_space!([RawFd; SCM_MAX_FD]))
     }
 }
 
-/// Who has sent something, as the kernel says (SCM_CREDENTIALS, unix(7)).
+/// The sender of a message, as the kernel reports it (SCM_CREDENTIALS, unix(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// The user id.
     pub uid: Uid,
-    /// The number of the process, as this one sees it.
+    /// The process id, as this process's pid namespace maps it.
     pub pid: Pid,
 }
 
-/// As [`receive_passed`], with the sender, whom [`receive_credentials`] has asked for.
+/// As [`receive_passed`], with the sender, after [`set_passcred`].
 pub fn receive_from(
     fd: &impl AsFd,
     bytes: &mut [u8],
     passed: &mut Vec<Passed>,
 ) -> Result<(usize, Option<Sender>)> {
-    let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; MOST_PASSED]);
-    let (length, beside) = receive_beside(fd, bytes, &mut space)?;
-    passed.extend(beside.descriptors.into_iter().map(Passed::new));
-    Ok((length, beside.sender))
+    let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; SCM_MAX_FD]);
+    let (length, ancillary) = receive_ancillary(fd, bytes, &mut space)?;
+    passed.extend(ancillary.descriptors.into_iter().map(Passed::new));
+    Ok((length, ancillary.sender))
 }
 
-/// One end of a connection. When it is dropped the other end sees it closed; but if something has
-/// arrived that was not read, descriptors may be with it, and closing the socket would close them:
-/// then it stays open until this process has ended (see [`Passed`]).
+/// One end of a connection. When it is dropped the connection is shut down. If bytes have arrived
+/// that were not read, descriptors may have arrived with them, and to close the socket would close
+/// them: then the socket stays open until this process has ended (see [`Passed`]).
 #[derive(Debug)]
 pub struct Connected(ManuallyDrop<OwnedFd>);
 
@@ -193,40 +191,43 @@ impl AsFd for Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        // Nothing more arrives after this.
+        // Nothing arrives after this.
         let _ = socket::shutdown(self.0.as_raw_fd(), Shutdown::Both);
         match socket::recv(
             self.0.as_raw_fd(),
             &mut [0],
             MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT,
         ) {
-            Ok(1..) => passed::close_after_death(),
-            // SAFETY: it is not used after this.
+            Ok(1..) => passed::close_after_exit(),
+            // SAFETY: the field is not used after this.
             _ => drop(unsafe { ManuallyDrop::take(&mut self.0) }),
         }
     }
 }
 
-/// The most descriptors that one message can carry (SCM_MAX_FD, unix(7)).
-const MOST_PASSED: usize = 253;
+/// How many descriptors one message can pass (SCM_MAX_FD, unix(7)).
+const SCM_MAX_FD: usize = 253;
 
-/// What came beside the bytes of one message.
+/// The ancillary data of one message (cmsg(3)).
 #[derive(Debug, Default)]
-pub struct Beside {
-    /// Descriptors (SCM_RIGHTS), close-on-exec; ours to close.
+pub struct Ancillary {
+    /// Descriptors (SCM_RIGHTS), close-on-exec.
     pub descriptors: Vec<OwnedFd>,
-    /// Who has sent it, where that was asked for.
+    /// The sender, after [`set_passcred`].
     sender: Option<Sender>,
 }
 
-/// As [`receive`], with what comes beside the bytes.
-pub fn receive_message(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Beside)> {
-    // Room for all of them, so that all are closed.
-    let mut space = nix::cmsg_space!([RawFd; MOST_PASSED]);
-    receive_beside(fd, bytes, &mut space)
+/// As [`receive`], with the ancillary data.
+pub fn receive_message(fd: &impl AsFd, bytes: &mut [u8]) -> Result<(usize, Ancillary)> {
+    let mut space = nix::cmsg_space!([RawFd; SCM_MAX_FD]);
+    receive_ancillary(fd, bytes, &mut space)
 }
 
-fn receive_beside(fd: &impl AsFd, bytes: &mut [u8], space: &mut [u8]) -> Result<(usize, Beside)> {
+fn receive_ancillary(
+    fd: &impl AsFd,
+    bytes: &mut [u8],
+    space: &mut [u8],
+) -> Result<(usize, Ancillary)> {
     let raw: RawFd = fd.as_fd().as_raw_fd();
     loop {
         let mut vector = [IoSliceMut::new(bytes)];
@@ -234,24 +235,24 @@ fn receive_beside(fd: &impl AsFd, bytes: &mut [u8], space: &mut [u8]) -> Result<
             socket::recvmsg::<()>(raw, &mut vector, Some(space), MsgFlags::MSG_CMSG_CLOEXEC);
         let message = match received {
             Err(Errno::EINTR) => continue,
-            Err(Errno::ECONNRESET | Errno::EPIPE) => return Ok((0, Beside::default())),
+            Err(Errno::ECONNRESET | Errno::EPIPE) => return Ok((0, Ancillary::default())),
             result => result?,
         };
-        let mut beside = Beside::default();
-        // More than there was room for: what the kernel has let in all the same is nobody's, and
-        // must not delay our end.
-        let controls = message.cmsgs().inspect_err(|_| passed::close_after_death())?;
+        let mut ancillary = Ancillary::default();
+        // Fails if there was more than there was room for. The descriptors that this process got
+        // all the same have no owner, and must not delay its end.
+        let controls = message.cmsgs().inspect_err(|_| passed::close_after_exit())?;
         for control in controls {
             match control {
                 ControlMessageOwned::ScmRights(numbers) => {
-                    beside.descriptors.extend(numbers.into_iter().map(|number| {
-                        // SAFETY: the kernel has just put this descriptor into our table, and
-                        // nobody else knows of it.
+                    ancillary.descriptors.extend(numbers.into_iter().map(|number| {
+                        // SAFETY: this process has just received the descriptor: it has no other
+                        // owner.
                         unsafe { OwnedFd::from_raw_fd(number) }
                     }))
                 }
                 ControlMessageOwned::ScmCredentials(credentials) => {
-                    beside.sender = Some(Sender {
+                    ancillary.sender = Some(Sender {
                         uid: Uid::from_raw(credentials.uid()),
                         pid: Pid::from_raw(credentials.pid()),
                     });
@@ -259,6 +260,6 @@ fn receive_beside(fd: &impl AsFd, bytes: &mut [u8], space: &mut [u8]) -> Result<
                 _ => {}
             }
         }
-        return Ok((message.bytes, beside));
+        return Ok((message.bytes, ancillary));
     }
 }

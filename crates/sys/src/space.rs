@@ -1,4 +1,4 @@
-//! The room on a file system.
+//! The free space of a file system, and the options of a mount (statvfs(3)).
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use nix::sys::statvfs::FsFlags;
 
 use super::{Dir, Result, file};
 
-/// What a file system has, and what is free for ordinary users (statvfs(3)).
+/// What is used of a file system, and what is free for ordinary users.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {
     /// Bytes in use.
@@ -18,14 +18,14 @@ pub struct Space {
     pub free: u64,
     /// Files in use.
     pub files_used: u64,
-    /// How many more files there may be.
+    /// Files free.
     pub files_free: u64,
 }
 
 impl Space {
-    /// The room where a directory is; none on a file system that does not count its files as others
-    /// do (Btrfs): its other numbers say little about what fits.
-    pub fn around(dir: &Dir) -> Result<Option<Space>> {
+    /// The space of the file system that a directory is on. None if the file system reports no
+    /// number of files (Btrfs): its other numbers say little about what fits.
+    pub fn of(dir: &Dir) -> Result<Option<Space>> {
         let found = nix::sys::statvfs::fstatvfs(dir)?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.fragment_size());
         Ok((found.files() > 0).then(|| Space {
@@ -37,27 +37,27 @@ impl Space {
     }
 }
 
-/// What a mount does not allow (statvfs(3)).
+/// What a mount does not allow.
 #[derive(Clone, Copy, Debug)]
 pub struct Restrictions {
-    /// Programs on it can't be executed.
+    /// Programs on it cannot be executed.
     pub noexec: bool,
-    /// Nothing on it can be changed.
+    /// Files on it cannot be changed.
     pub read_only: bool,
 }
 
 impl Restrictions {
     /// Those of the mount that a directory is on.
     pub fn of(dir: &Dir) -> Result<Restrictions> {
-        nix::sys::statvfs::fstatvfs(dir).map(|found| Restrictions::among(found.flags()))
+        nix::sys::statvfs::fstatvfs(dir).map(|found| Restrictions::from_flags(found.flags()))
     }
 
     /// Those of the mount that a file is on.
     pub fn at(path: &Path) -> Result<Restrictions> {
-        nix::sys::statvfs::statvfs(path).map(|found| Restrictions::among(found.flags()))
+        nix::sys::statvfs::statvfs(path).map(|found| Restrictions::from_flags(found.flags()))
     }
 
-    fn among(flags: FsFlags) -> Restrictions {
+    fn from_flags(flags: FsFlags) -> Restrictions {
         Restrictions {
             noexec: flags.contains(FsFlags::ST_NOEXEC),
             read_only: flags.contains(FsFlags::ST_RDONLY),
@@ -65,9 +65,9 @@ impl Restrictions {
     }
 }
 
-/// Whether files in this directory can share their content: tried, with two files that have no
-/// name.
-pub fn shares_content(dir: &Dir) -> bool {
+/// Whether files in this directory can share their content ([`file::share_content`]). That is tried
+/// with two files without names (O_TMPFILE).
+pub fn can_share_content(dir: &Dir) -> bool {
     let nameless = || -> Result<File> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         nix::fcntl::openat(dir, c".", flags, Mode::S_IRUSR).map(File::from)

@@ -1,8 +1,11 @@
-//! What the kernel tells of a file.
+//! The metadata of a file (stat(2), statx(2)).
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use nix::sys::stat::FileStat;
 
-use super::Uid;
+use super::{Errno, Result, Uid};
 
 /// The kind of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub enum Kind {
     Special,
 }
 
-/// A point in time as file systems keep it: seconds since 1970 and nanoseconds.
+/// A timestamp of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Time {
     /// Seconds since 1970; negative before.
@@ -26,14 +29,23 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
-/// stat(2) of one file.
+/// The metadata of one file.
 #[derive(Clone, Copy)]
-pub struct Stat(pub(super) FileStat);
+pub struct Stat {
+    mode: u32,
+    uid: Uid,
+    device: u64,
+    inode: u64,
+    links: u64,
+    size: u64,
+    blocks: u64,
+    modified: Time,
+}
 
 impl Stat {
-    /// What kind of file it is.
+    /// The kind of the file.
     pub fn kind(&self) -> Kind {
-        match self.0.st_mode & libc::S_IFMT {
+        match self.mode & libc::S_IFMT {
             libc::S_IFREG => Kind::File,
             libc::S_IFDIR => Kind::Directory,
             libc::S_IFLNK => Kind::Symlink,
@@ -41,67 +53,99 @@ impl Stat {
         }
     }
 
-    /// The permission bits with set-user-id, set-group-id and sticky: `0o7777` at most.
+    /// The permission bits with set-user-ID, set-group-ID and sticky: `0o7777` at most.
     pub fn mode(&self) -> u32 {
-        self.0.st_mode & 0o7777
+        self.mode & 0o7777
     }
 
     /// The owner.
     pub fn uid(&self) -> Uid {
-        Uid::from_raw(self.0.st_uid)
+        self.uid
     }
 
-    /// Device and inode: the same for two names of the same file, and only for these.
+    /// Device and inode: two names are links to one file if and only if these are equal.
     pub fn identity(&self) -> (u64, u64) {
-        (self.0.st_dev, self.0.st_ino)
+        (self.device, self.inode)
     }
 
-    /// How many names the file has.
-    #[allow(clippy::useless_conversion)] // the field is 32 bits wide on some architectures
-    pub fn names(&self) -> u64 {
-        u64::from(self.0.st_nlink)
+    /// How many links (names) the file has.
+    pub fn nlink(&self) -> u64 {
+        self.links
     }
 
     /// The length in bytes.
     pub fn size(&self) -> u64 {
-        u64::try_from(self.0.st_size).unwrap_or(0)
+        self.size
     }
 
-    /// The bytes that its content takes, as far as it reaches: not those that a file system has set
-    /// aside behind its end.
+    /// The bytes that the file system uses for the content, without those that it has reserved
+    /// beyond the end of the file.
     pub fn allocated(&self) -> u64 {
-        u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512).min(self.size())
+        self.blocks.saturating_mul(512).min(self.size)
     }
 
     /// Whether fewer blocks are allocated than the length needs: there may be holes.
     pub fn may_have_holes(&self) -> bool {
-        u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512) < self.size()
+        self.blocks.saturating_mul(512) < self.size
     }
 
     /// When the content last changed.
     pub fn modified(&self) -> Time {
-        Time {
-            seconds: self.0.st_mtime,
-            nanoseconds: u32::try_from(self.0.st_mtime_nsec).unwrap_or(0),
+        self.modified
+    }
+}
+
+impl From<FileStat> for Stat {
+    #[allow(clippy::useless_conversion)] // the fields have other widths on some architectures
+    fn from(found: FileStat) -> Self {
+        Stat {
+            mode: found.st_mode,
+            uid: Uid::from_raw(found.st_uid),
+            device: found.st_dev,
+            inode: found.st_ino,
+            links: u64::from(found.st_nlink),
+            size: u64::try_from(found.st_size).unwrap_or(0),
+            blocks: u64::try_from(found.st_blocks).unwrap_or(0),
+            modified: Time {
+                seconds: found.st_mtime,
+                nanoseconds: u32::try_from(found.st_mtime_nsec).unwrap_or(0),
+            },
         }
     }
 }
 
 impl From<libc::statx> for Stat {
-    /// What this type tells of it.
-    #[allow(clippy::useless_conversion)] // the fields are of other widths on some architectures
     fn from(found: libc::statx) -> Self {
-        // SAFETY: all-zero is a valid value of this structure of numbers.
-        let mut stat: FileStat = unsafe { std::mem::zeroed() };
-        stat.st_dev = libc::makedev(found.stx_dev_major, found.stx_dev_minor);
-        stat.st_ino = found.stx_ino;
-        stat.st_mode = u32::from(found.stx_mode);
-        stat.st_nlink = found.stx_nlink.into();
-        stat.st_uid = found.stx_uid;
-        stat.st_size = i64::try_from(found.stx_size).unwrap_or(i64::MAX);
-        stat.st_blocks = i64::try_from(found.stx_blocks).unwrap_or(i64::MAX);
-        stat.st_mtime = found.stx_mtime.tv_sec;
-        stat.st_mtime_nsec = found.stx_mtime.tv_nsec.into();
-        Stat(stat)
+        Stat {
+            mode: u32::from(found.stx_mode),
+            uid: Uid::from_raw(found.stx_uid),
+            device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            links: u64::from(found.stx_nlink),
+            size: found.stx_size,
+            blocks: found.stx_blocks,
+            modified: Time {
+                seconds: found.stx_mtime.tv_sec,
+                nanoseconds: found.stx_mtime.tv_nsec,
+            },
+        }
+    }
+}
+
+/// statx(2), which neither the standard library nor nix has, of a path below an open directory.
+/// ENOSYS before Linux 4.11; ENOSYS or EPERM under a seccomp filter that does not know it.
+pub(super) fn statx(dir: &impl AsFd, path: &CStr, flags: i32, mask: u32) -> Result<libc::statx> {
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the descriptor is open as long as it is borrowed; the path ends with a NUL; writes
+    // one structure to `found`, of which all-zero is a valid value.
+    unsafe {
+        Errno::result(libc::statx(
+            dir.as_fd().as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            mask,
+            found.as_mut_ptr(),
+        ))?;
+        Ok(found.assume_init())
     }
 }

@@ -1,24 +1,29 @@
-//! Extended attributes of open files and directories (xattr(7)).
+//! Extended attributes of open files and directories (xattr(7)). Neither the standard library nor
+//! nix has these calls.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd as _};
 
 use super::{Errno, Result};
 
-/// The list of names of an open file's attributes, each ended by a NUL; empty where the file system
-/// has none.
+/// The longest value, and the longest list of names (XATTR_SIZE_MAX and XATTR_LIST_MAX,
+/// linux/limits.h).
+pub const SIZE_MAX: usize = 65_536;
+
+/// The names of a file's attributes, each with a NUL at the end; empty if the file system has no
+/// attributes.
 pub fn list(file: &impl AsFd, names: &mut Vec<u8>) -> Result<()> {
     fill(names, |buffer, room| {
-        // SAFETY: writes at most `room` bytes to `buffer`, which has that many.
+        // SAFETY: the descriptor is open as long as it is borrowed; writes at most `room` bytes to
+        // `buffer`, which has that many.
         unsafe { libc::flistxattr(file.as_fd().as_raw_fd(), buffer.cast(), room) }
     })
 }
 
-/// The value of one attribute. ENODATA if it is not there.
+/// The value of one attribute. ENODATA if there is none.
 pub fn get(file: &impl AsFd, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
     fill(value, |buffer, room| {
-        // SAFETY: `name` ends with a NUL; writes at most `room` bytes to `buffer`, which has that
-        // many.
+        // SAFETY: as above; `name` ends with a NUL.
         unsafe { libc::fgetxattr(file.as_fd().as_raw_fd(), name.as_ptr(), buffer.cast(), room) }
     })
 }
@@ -26,7 +31,8 @@ pub fn get(file: &impl AsFd, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
 /// Sets one attribute.
 pub fn set(file: &impl AsFd, name: &[u8], value: &[u8]) -> Result<()> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: `name` ends with a NUL; reads exactly the bytes of `value`.
+    // SAFETY: the descriptor is open as long as it is borrowed; `name` ends with a NUL; reads the
+    // bytes of `value`.
     let status = unsafe {
         libc::fsetxattr(
             file.as_fd().as_raw_fd(),
@@ -39,18 +45,17 @@ pub fn set(file: &impl AsFd, name: &[u8], value: &[u8]) -> Result<()> {
     Errno::result(status).map(drop)
 }
 
-/// Removes one attribute; it need not be there, nor need the file system know of attributes.
-pub fn remove(file: &impl AsFd, name: &CStr) -> Result<()> {
-    // SAFETY: `name` ends with a NUL.
+/// Removes one attribute. No error if there is none, or if the file system has no attributes.
+fn remove(file: &impl AsFd, name: &CStr) -> Result<()> {
+    // SAFETY: the descriptor is open as long as it is borrowed; `name` ends with a NUL.
     match Errno::result(unsafe { libc::fremovexattr(file.as_fd().as_raw_fd(), name.as_ptr()) }) {
         Ok(_) | Err(Errno::ENODATA | Errno::ENOTSUP) => Ok(()),
         Err(cause) => Err(cause),
     }
 }
 
-/// Removes what a new directory would not have: the user's attributes and both access control
-/// lists.
-pub fn strip(file: &impl AsFd) -> Result<()> {
+/// Removes the attributes of the user namespace, and both access control lists (acl(5)).
+pub fn remove_user_and_acl(file: &impl AsFd) -> Result<()> {
     let mut names = Vec::new();
     list(file, &mut names)?;
     for name in names
@@ -65,13 +70,9 @@ pub fn strip(file: &impl AsFd) -> Result<()> {
     Ok(())
 }
 
-/// The kernel's largest list and largest value (XATTR_LIST_MAX and XATTR_SIZE_MAX, limits.h of
-/// Linux).
-pub const LARGEST: usize = 65_536;
-
-/// Calls with what room the buffer has, and once more with the largest that the kernel can need.
+/// Makes a call with a small buffer, and again with one of the maximal size if that is too small.
 fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> isize) -> Result<()> {
-    for room in [1024, LARGEST] {
+    for room in [1024, SIZE_MAX] {
         buffer.resize(room, 0);
         match Errno::result(call(buffer.as_mut_ptr(), room)) {
             Ok(length) => {
@@ -79,8 +80,8 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> isize) -> Result<
                 return Ok(());
             }
             Err(Errno::ERANGE) => {}
-            // None here; or more than the kernel itself can list (xattr(7), BUGS): they can't be
-            // read at all.
+            // The file system has no attributes; or the list is longer than the kernel can return
+            // (xattr(7), BUGS), and cannot be read.
             Err(Errno::ENOTSUP | Errno::E2BIG) => break,
             Err(cause) => return Err(cause),
         }

@@ -1,0 +1,43 @@
+//! The user and groups that this process runs as (credentials(7)).
+
+use super::{Errno, Gid, Result, Uid};
+
+/// Whether the kernel started this program in secure-execution mode: its file is set-user-ID or
+/// set-group-ID, or has capabilities, or a security module asked for it (AT_SECURE, getauxval(3)).
+pub fn is_secure_execution() -> bool {
+    // SAFETY: reads a value that the kernel passed to this process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Whether this process has rights that its caller does not have, because the file of its program
+/// gives them: another user or group, or a capability. Unlike [`is_secure_execution`], false where
+/// only a security module asked for secure execution.
+pub fn has_file_privileges() -> bool {
+    if !is_secure_execution() {
+        return false;
+    }
+    let (Ok(users), Ok(groups)) = (nix::unistd::getresuid(), nix::unistd::getresgid()) else {
+        return true;
+    };
+    let is_caller = users.real == users.effective && groups.real == groups.effective;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapPrm:")?.trim(), 16).ok());
+    !is_caller || capabilities != Some(0)
+}
+
+/// Sets the real, effective and saved user and group ids, with no supplementary groups. EPERM if
+/// this process could change back to root afterwards, or has kept another id.
+pub fn become_user(user: Uid, group: Gid) -> Result<()> {
+    nix::unistd::setgroups(&[])?;
+    nix::unistd::setresgid(group, group, group)?;
+    nix::unistd::setresuid(user, user, user)?;
+    let (users, groups) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
+    let all = [users.real, users.effective, users.saved].iter().all(|id| *id == user)
+        && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == group);
+    let back = !user.is_root()
+        && (nix::unistd::setuid(Uid::from_raw(0)).is_ok()
+            || nix::unistd::setgid(Gid::from_raw(0)).is_ok());
+    if all && !back && nix::unistd::getgroups()?.is_empty() { Ok(()) } else { Err(Errno::EPERM) }
+}

@@ -1,0 +1,91 @@
+//! The other descriptors that a process has from its parent: through execve(2), or as a copy of the
+//! parent (fork(2)).
+//!
+//! Descriptors that came through execve(2) are not close-on-exec, or they would have been closed.
+//! The standard library and this crate make every other one above 2 close-on-exec. So a descriptor
+//! above 2 that is not close-on-exec has no owner in this process, and can be closed.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+
+use super::{Errno, Result, stdio};
+
+/// Makes every descriptor above 2 close-on-exec.
+pub fn set_cloexec_above_2() -> Result<()> {
+    // SAFETY: the call takes numbers; with this flag it closes no descriptor.
+    let status = unsafe {
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    match Errno::result(status) {
+        Ok(_) => Ok(()),
+        // Before Linux 5.11, or under a seccomp filter that does not know the call.
+        Err(Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {
+            for number in above_2()? {
+                // SAFETY: sets the flag; a number that is not open gives EBADF.
+                unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+            }
+            Ok(())
+        }
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Closes every descriptor above 2 that came through execve(2).
+pub fn close_inherited() -> Result<()> {
+    above_2()?.into_iter().filter(|number| has_no_owner(*number)).for_each(close);
+    Ok(())
+}
+
+/// For a child of fork(2): closes every descriptor above 2 that came through execve(2), and
+/// redirects all others but `keep` to the null device. The child's copies of the values that own
+/// these stay valid, but keep no file of the parent's open.
+pub fn release_all_but(keep: &[BorrowedFd<'_>]) -> Result<()> {
+    let null = stdio::null()?;
+    let mut kept = vec![null.as_raw_fd()];
+    kept.extend(keep.iter().map(|fd| fd.as_raw_fd()));
+    for number in above_2()?.into_iter().filter(|number| !kept.contains(number)) {
+        if has_no_owner(number) {
+            close(number);
+            continue;
+        }
+        // SAFETY: the number stays open for its owner; `null` is open during the call.
+        let replaced = unsafe { libc::dup3(null.as_raw_fd(), number, libc::O_CLOEXEC) };
+        Errno::result(replaced)?;
+    }
+    Ok(())
+}
+
+/// The descriptors above 2.
+fn above_2() -> Result<Vec<RawFd>> {
+    let listing = std::fs::read_dir("/proc/self/fd").map_err(|error| super::errno(&error))?;
+    let numbers = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(numbers.filter(|number| *number > 2).collect())
+}
+
+/// Whether a descriptor is open and not close-on-exec.
+fn has_no_owner(number: RawFd) -> bool {
+    // SAFETY: reads the flags of the descriptor; a number that is not open gives EBADF.
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) });
+    flags.is_ok_and(|flags| flags & libc::FD_CLOEXEC == 0)
+}
+
+fn close(number: RawFd) {
+    // SAFETY: called for descriptors without an owner.
+    unsafe { libc::close(number) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::{above_2, has_no_owner};
+    use crate::fd;
+
+    #[test]
+    fn what_the_standard_library_and_this_crate_open_has_an_owner() {
+        let (reader, writer) = fd::pipe().unwrap_or_else(|error| panic!("{error}"));
+        let open = above_2().unwrap_or_default();
+        for end in [&reader, &writer] {
+            assert!(open.contains(&end.as_raw_fd()) && !has_no_owner(end.as_raw_fd()));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Limits on resources (getrlimit(2)).
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+
+use super::Result;
+
+/// How many descriptors this process may have: the soft limit of RLIMIT_NOFILE.
+pub fn nofile() -> Result<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft)
+}
+
+/// Sets the soft limit of RLIMIT_NOFILE, for this process and for what it executes.
+pub fn set_nofile(descriptors: u64) -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, descriptors, hard)
+}
+
+/// Raises the soft limit of RLIMIT_NOFILE to the hard limit; returns the soft limit before.
+pub fn raise_nofile() -> Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(soft)
+}
+
+/// Calls `work` while the soft limit of RLIMIT_NPROC is three quarters of what it was.
+///
+/// The kernel keeps this limit for a user namespace that `work` makes, and counts the processes in
+/// the namespace as processes of its owner. So these processes cannot use up the owner's limit: the
+/// owner can still start a process that ends them.
+pub fn with_reduced_nproc<T>(work: impl FnOnce() -> T) -> T {
+    let limits = getrlimit(Resource::RLIMIT_NPROC).ok().filter(|(soft, _)| *soft != RLIM_INFINITY);
+    if let Some((soft, hard)) = limits {
+        let _ = setrlimit(Resource::RLIMIT_NPROC, soft - soft / 4, hard);
+    }
+    let done = work();
+    if let Some((soft, hard)) = limits {
+        let _ = setrlimit(Resource::RLIMIT_NPROC, soft, hard);
+    }
+    done
+}
+
+/// Halves the limit of RLIMIT_NPROC, soft and hard: this process, and what it starts, cannot raise
+/// it again.
+pub fn halve_nproc() -> Result<()> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NPROC)?;
+    if soft == RLIM_INFINITY {
+        return Ok(());
+    }
+    setrlimit(Resource::RLIMIT_NPROC, soft / 2, soft / 2)
+}

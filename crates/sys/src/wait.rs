@@ -1,0 +1,99 @@
+//! Waiting for children (wait(2)), and how a process ended.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+use super::{Errno, Pid, Result};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl End {
+    /// As one number: 128 + N for signal N, as shells do.
+    pub fn status(self) -> i32 {
+        match self {
+            End::Exited(status) => status,
+            End::Killed(signal) => 128 + signal,
+        }
+    }
+
+    /// For a pipe between processes of one program: the status, or the signal as a negative number.
+    pub fn to_bytes(self) -> [u8; 4] {
+        match self {
+            End::Exited(status) => status.to_ne_bytes(),
+            End::Killed(signal) => (-signal).to_ne_bytes(),
+        }
+    }
+
+    /// Reads the bytes of [`End::to_bytes`].
+    pub fn from_bytes(bytes: [u8; 4]) -> End {
+        match i32::from_ne_bytes(bytes) {
+            signal @ ..0 => End::Killed(-signal),
+            status => End::Exited(status),
+        }
+    }
+}
+
+impl From<ExitStatus> for End {
+    fn from(status: ExitStatus) -> Self {
+        match status.code() {
+            Some(code) => End::Exited(code),
+            None => End::Killed(status.signal().unwrap_or(0)),
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Exited(status) => write!(f, "exited {status}"),
+            End::Killed(signal) => write!(f, "killed {signal}"),
+        }
+    }
+}
+
+/// Waits until a child has ended.
+pub fn wait(pid: Pid) {
+    let _ = waitpid(pid, 0);
+}
+
+/// Whether a child has ended; then it was waited for.
+pub fn try_wait(pid: Pid) -> bool {
+    waitpid(pid, libc::WNOHANG) != Ok(None)
+}
+
+/// A child that has ended and was not waited for yet, and how it ended; none if there is none.
+pub fn try_wait_any() -> Option<(Pid, End)> {
+    let (pid, status) = waitpid(Pid::from_raw(-1), libc::WNOHANG).ok()??;
+    Some((pid, status.into()))
+}
+
+/// Whether this process has children, with those that have ended and were not waited for.
+pub fn has_children() -> bool {
+    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, flags) != Err(Errno::ECHILD)
+}
+
+/// waitpid(2), again after EINTR. nix's fails for a child that a real-time signal killed: it has no
+/// value for these signals.
+fn waitpid(pid: Pid, flags: libc::c_int) -> Result<Option<(Pid, ExitStatus)>> {
+    let mut status = 0;
+    loop {
+        // SAFETY: writes one number.
+        let waited = unsafe { libc::waitpid(pid.as_raw(), &raw mut status, flags) };
+        match Errno::result(waited) {
+            Ok(0) => return Ok(None),
+            Ok(pid) => return Ok(Some((Pid::from_raw(pid), ExitStatus::from_raw(status)))),
+            Err(Errno::EINTR) => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+}
