@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use error::{ConnectionError, Context as _, Error, Result, Shown};
-use sys::socket::Sender;
-use sys::{Dir, Name, OwnedName, Pid, Uid, process, socket};
+use sys::socket::{self, Sender};
+use sys::{Dir, Name, OwnedName, Pid, Uid, process};
 use tree::beside::Place;
 use tree::build::Built;
 use tree::{self, Builder, Progress, Way};
@@ -59,9 +59,9 @@ impl AgentCall {
 
     /// Calls the agent for an operation. `subject` is what it works on, for messages.
     pub fn start(switcher: &Switcher, operation: &Operation, subject: &OsStr) -> Result<Self> {
-        let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
-        socket::receive_credentials(&ours, true)
-            .at("prepare the socket for", switcher.program())?;
+        let (ours, theirs) =
+            socket::socketpair().at("make a socket pair for", switcher.program())?;
+        socket::set_passcred(&ours, true).at("prepare the socket for", switcher.program())?;
         let running = switcher.start(operation, Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
         channel.set_idle_timeout(switcher.limit()).map_err(connection_error)?;
@@ -92,7 +92,7 @@ impl AgentCall {
                 return Err(lose_connection(self.channel, self.running, cause, error));
             }
         };
-        if uid.is_root() || uid == process::user() {
+        if uid.is_root() || uid == process::geteuid() {
             let whom = if uid.is_root() { "root" } else { "the calling user" };
             return Err(Error::refused(
                 "switcher",

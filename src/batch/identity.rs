@@ -37,7 +37,8 @@ pub(super) fn request(parent: &Dir, sandbox: Name<'_>, retained: Name<'_>) -> Op
     // It is the one of the two that is the batch user's; until a setup has moved it, the sandbox.
     let mut own = [sandbox, retained].into_iter().filter_map(|name| {
         let found = parent.stat(name).ok()?;
-        (found.kind() == Kind::Directory && found.uid() == process::user()).then_some((name, found))
+        (found.kind() == Kind::Directory && found.uid() == process::geteuid())
+            .then_some((name, found))
     });
     let (name, found) = own.next()?;
     let born = parent.btime(name).unwrap_or(Time { seconds: 0, nanoseconds: 0 });

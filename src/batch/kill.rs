@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use error::{Context as _, Error, Result};
-use sys::{Errno, Pid, proc, process, signal};
+use sys::{Errno, Pid, pidfd, proc, process, signal};
 use wire::{Operation, RemainsPolicy};
 
 use super::agent::AgentCall;
@@ -95,11 +95,10 @@ fn send(switcher: &Switcher, pid: Pid, number: i32) -> Result<(), Attempt> {
     if let Some(held) = check_process(pid, switcher)? {
         // No process can catch SIGSTOP and forward it.
         let number = if number == signal::SIGSTOP { signal::SIGTSTP } else { number };
-        return Ok(
-            signal::send(&held, number).at("signal the switcher,", format!("process {pid}"))?
-        );
+        return Ok(pidfd::send_signal(&held, number)
+            .at("signal the switcher,", format!("process {pid}"))?);
     }
-    let operation = Operation::Signal { caller: process::user(), pid, signal: number };
+    let operation = Operation::Signal { caller: process::geteuid(), pid, signal: number };
     let ended = switcher.start(&operation, Stdio::null())?.end();
     match ended.status {
         Some(0) => Ok(()),
@@ -114,16 +113,16 @@ pub fn check_process(pid: Pid, switcher: &Switcher) -> Result<Option<OwnedFd>> {
     let gone = || Error::refused(format!("process {pid}"), "there is no such process");
     // Held, so that what is read below is about this process. A kernel without pidfds still tells
     // whether it exists.
-    let held = match process::open(pid) {
+    let held = match pidfd::open(pid) {
         Ok(held) => Some(held),
         Err(Errno::ESRCH) => return Err(gone()),
         Err(_) if !process::exists(pid) => return Err(gone()),
         Err(_) => None,
     };
     // The ids do not show what a process in a user namespace of the job user is.
-    let owners = proc::owners(pid).filter(|_| proc::is_in_own_user_namespace(pid));
+    let owners = proc::real_and_saved_uid(pid).filter(|_| proc::is_in_own_user_namespace(pid));
     let is_switcher = switcher.is_called_by(pid);
-    if held.as_ref().is_some_and(|held| signal::send(held, 0) == Err(Errno::ESRCH)) {
+    if held.as_ref().is_some_and(|held| pidfd::send_signal(held, 0) == Err(Errno::ESRCH)) {
         return Err(gone());
     }
     // If it is another user's, only the switcher knows whether that is the job user. The owner of
@@ -133,7 +132,7 @@ pub fn check_process(pid: Pid, switcher: &Switcher) -> Result<Option<OwnedFd>> {
         // The agent signals the job below it instead.
         Some(_) if switcher.is_monitored_by(pid) => Ok(None),
         Some([real, saved])
-            if [real, saved].iter().all(|uid| uid.is_root() || *uid == process::user()) =>
+            if [real, saved].iter().all(|uid| uid.is_root() || *uid == process::geteuid()) =>
         {
             Err(Error::refused(
                 format!("process {pid}"),
@@ -147,7 +146,7 @@ pub fn check_process(pid: Pid, switcher: &Switcher) -> Result<Option<OwnedFd>> {
 /// The agent's operation for a request about more than one process.
 fn operation(retained_proxy: &Path, request: KillRequest) -> Result<Operation> {
     let KillRequest { scope, signal, grace, soft_kill_signal, clean } = request;
-    let caller = process::user();
+    let caller = process::geteuid();
     let root = match scope {
         Scope::Account => {
             let remains = match signal {
@@ -168,7 +167,7 @@ fn operation(retained_proxy: &Path, request: KillRequest) -> Result<Operation> {
     }
     if let Some(root) = root {
         let own = process::getpid();
-        if root == own || process::ancestors(own).contains(&root) {
+        if root == own || proc::ancestors(own).contains(&root) {
             let why = "it is this process or one of its ancestors, and so not a job";
             return Err(Error::refused(format!("process {root}"), why));
         }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use error::{Error, Result};
-use sys::{Errno, namespace, process, signal};
+use sys::{Errno, exec, prctl, process, signal};
 use wire::Operation;
 
 use super::sandbox::Sandbox;
@@ -56,16 +56,16 @@ pub fn run(
     };
     let (path, wrapper, arguments) = (sandbox.path(), wrapper.into(), arguments.to_vec());
     let command = switcher.command(&Operation::Enter { sandbox: path, mark, wrapper, arguments });
-    signal::die_of_broken_pipes();
+    signal::default_sigpipe();
     // The job does not outlive its starter. The kernel forgets this when a set-user-ID program such
     // as sudo is executed (prctl(2), PR_SET_PDEATHSIG); the project's own switcher ends all
     // that it has started.
-    let bound = namespace::die_with_parent(signal::SIGKILL);
+    let bound = prctl::set_pdeathsig(signal::SIGKILL);
     let cause = match bound.and_then(|()| process::chdir(Path::new("/"))) {
-        Ok(()) => process::execute_command(&command),
+        Ok(()) => exec::exec(&command),
         Err(cause) => cause,
     };
-    signal::survive_broken_pipes();
+    signal::ignore_sigpipe();
     let path = switcher.program().as_os_str().as_bytes().to_vec();
     Failure::from_switcher(Error::System { step: "execute the switcher", path, cause })
 }

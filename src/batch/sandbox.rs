@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use error::{Context as _, Error, Result};
-use sys::fd::{self, Lock};
-use sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Uid, attribute, process};
+use sys::flock::{self, Lock};
+use sys::{self, Dir, Errno, Kind, Name, OwnedName, Rename, Uid, process, xattr};
 use tree::beside::Place;
 
 use super::credential::read_credential;
@@ -87,7 +87,7 @@ impl Sandbox {
             .ok_or_else(|| {
                 Error::refused(path, "the sandbox's name is too long to make another one from it")
             })?;
-        Ok(Sandbox { place, proxy, retained, user: process::user() })
+        Ok(Sandbox { place, proxy, retained, user: process::geteuid() })
     }
 
     /// The sandbox's path.
@@ -190,7 +190,7 @@ impl Sandbox {
             return Ok(false);
         }
         let (mut proxies, mut others) = (0, 0);
-        let listed = self.open_retained()?.for_each(|name, _| {
+        let listed = self.open_retained()?.for_each_entry(|name, _| {
             *(if name == self.proxy.name() { &mut proxies } else { &mut others }) += 1;
             Ok::<_, Error>(())
         });
@@ -378,7 +378,7 @@ impl Sandbox {
                 "it is not there any more: another helper works on this sandbox",
             ));
         }
-        attribute::strip(retained).at("remove the attributes of", &path)?;
+        xattr::remove_user_and_acl(retained).at("remove the attributes of", &path)?;
         let again = || retained.try_clone().at("open", &path);
         match tree::empty(again()?, Some(self.proxy.name()), &path) {
             Ok(()) => Ok(Vec::new()),
@@ -389,7 +389,7 @@ impl Sandbox {
     /// Removes the entries of the retained directory one by one, and renames those that stay.
     fn set_aside_in(&self, retained: &Dir, path: &Path) -> Result<Vec<OwnedName>> {
         let mut names = Vec::new();
-        let listed = retained.for_each(|name, _| {
+        let listed = retained.for_each_entry(|name, _| {
             names.push(OwnedName::from(name));
             Ok::<_, Error>(())
         });
@@ -484,9 +484,9 @@ fn set_aside(dir: &Dir, name: Name<'_>) -> sys::Result<OwnedName> {
 
 /// Locks a file or directory of this user's; an error if a pilot keeps it locked.
 fn lock(path: &Path) -> Result<File> {
-    let flags = sys::file::NO_LINK_NO_WAIT;
+    let flags = sys::file::NOFOLLOW_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags).open(path).at("open", path)?;
-    match fd::lock(&file, Lock::Alone, A_MOMENT) {
+    match flock::lock(&file, Lock::Exclusive, A_MOMENT) {
         Err(Errno::EAGAIN) => Err(Error::refused(path, "a pilot that is alive works on it")),
         // A file system without locks protects nobody.
         Err(Errno::ENOLCK | Errno::EOPNOTSUPP) => Ok(file),

@@ -20,7 +20,7 @@
 use std::fs::File;
 
 use error::{Context as _, Error, Result};
-use sys::{Dir, Kind, OwnedName, Uid, file, process};
+use sys::{Dir, Kind, OwnedName, Uid, file, fork};
 use wire::{Dropped, Totals};
 
 use super::agent::{Agent, AgentCall};
@@ -228,7 +228,7 @@ fn delete(
             delete();
             ticket.remove();
         };
-        process::in_background(&[&sandbox.place.parent, dir, &ticket.dir], work).is_ok()
+        fork::fork_daemon(&[&sandbox.place.parent, dir, &ticket.dir], work).is_ok()
     };
     match ticket {
         Some(ticket) if !quick && in_child(&ticket) => ticket.leave(),

@@ -1,7 +1,7 @@
 //! Whether there is room for a second copy of a sandbox.
 
 use error::{Context as _, Error, Result};
-use sys::space::{Space, shares_content};
+use sys::space::{Space, can_share_content};
 use tree::beside::Place;
 use wire::Needs;
 
@@ -27,7 +27,7 @@ pub fn check(
 }
 
 fn judge(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
-    let Some(space) = Space::around(&place.parent).at("find the free space around", &place.path)?
+    let Some(space) = Space::of(&place.parent).at("find the free space around", &place.path)?
     else {
         return Ok(());
     };
@@ -35,7 +35,7 @@ fn judge(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
         return Ok(());
     }
     let needs = needs()?;
-    let shared = needs.large > 0 && shares_content(&place.parent);
+    let shared = needs.large > 0 && can_share_content(&place.parent);
     let bytes = needs.bytes.saturating_add(if shared { 0 } else { needs.large });
     if bytes <= space.free && needs.inodes <= space.files_free {
         return Ok(());

@@ -17,9 +17,10 @@ use std::time::Duration;
 use command::executable;
 use command::log::sandbox_of_credential;
 use error::{Context as _, Error, Result, Shown};
-use sys::proc::Variable;
-use sys::process::{End, Inherited};
-use sys::{Errno, OwnedName, Pid, Uid, fd, proc, process, signal};
+use sys::proc::{self, Variable};
+use sys::spawn::{self, Inherited};
+use sys::wait::End;
+use sys::{Errno, OwnedName, Pid, Uid, fd, pidfd, process, signal};
 use wire::{EXACT_STATUS, Halt, Operation};
 
 use super::identity::request_of;
@@ -137,10 +138,10 @@ impl Switcher {
         let identity =
             |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
         let program = identity(Path::new(&format!("/proc/{pid}/exe")));
-        let is_ours = || proc::owners(pid) == Some([process::user(); 2]);
+        let is_ours = || proc::real_and_saved_uid(pid) == Some([process::geteuid(); 2]);
         let credential = || {
-            proc::variable(pid, CREDENTIAL)
-                == Ok(Variable::Is(self.credential.as_os_str().as_bytes().to_vec()))
+            proc::environment_variable(pid, CREDENTIAL)
+                == Ok(Variable::Set(self.credential.as_os_str().as_bytes().to_vec()))
         };
         program.is_some() && program == identity(&self.program) && is_ours() && credential()
     }
@@ -149,7 +150,7 @@ impl Switcher {
     /// words tell.
     pub fn is_monitored_by(&self, pid: Pid) -> bool {
         let sandbox = sandbox_of_credential(&self.credential);
-        let words: Vec<OsString> = proc::words(pid).into_iter().map(OsString::from_vec).collect();
+        let words: Vec<OsString> = proc::cmdline(pid).into_iter().map(OsString::from_vec).collect();
         let Some(agent) = words.iter().position(|word| **word == *self.agent) else { return false };
         let enters_sandbox = match Operation::parse(&words[agent + 1..]) {
             Ok(Operation::Enter { sandbox: entered, .. }) => entered == sandbox,
@@ -188,7 +189,7 @@ impl Switcher {
         input: OwnedFd,
         inherited: Inherited,
     ) -> Result<Bound> {
-        let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
+        let (said, writer) = fd::nonblocking_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(operation);
         // The payload is not to know of its caller's, whatever the switcher lets through.
@@ -197,23 +198,22 @@ impl Switcher {
         // the socket.
         command.env(EXACT_STATUS, "1");
         command.stdin(input).stdout(writer).stderr(again);
-        let child = process::start_bound(&mut command, inherited)
+        let child = spawn::spawn_with_pdeathsig(&mut command, inherited)
             .at("execute the switcher", &self.program)?;
-        let held =
-            process::open(process::number_of(&child)).at("hold the process of", &self.program)?;
+        let held = pidfd::open(spawn::pid_of(&child)).at("hold the process of", &self.program)?;
         Ok(Bound { program: self.program.clone(), said, child, held })
     }
 
     /// Starts a call. The switcher gets `input` as its descriptor 0 and a pipe of ours as 1 and 2:
     /// nothing of the caller's.
     pub fn start(&self, operation: &Operation, input: Stdio) -> Result<Running> {
-        let (said, writer) = fd::lossy_pipe().at("make a pipe for", &self.program)?;
+        let (said, writer) = fd::nonblocking_pipe().at("make a pipe for", &self.program)?;
         let again: OwnedFd = writer.try_clone().at("make a pipe for", &self.program)?;
         let mut command = self.command(operation);
         if self.is_apart {
             command.process_group(0);
         }
-        let started = process::start_in_root(command.stdin(input).stdout(writer).stderr(again));
+        let started = spawn::spawn_in_root(command.stdin(input).stdout(writer).stderr(again));
         let mut child = started.at("execute the switcher", &self.program)?;
         drop(command); // and with it our copies of what the child got
         let (sender, status) = mpsc::channel();
@@ -283,7 +283,7 @@ pub struct Bound {
 impl Bound {
     /// The number of the switcher's process.
     pub fn pid(&self) -> Pid {
-        process::number_of(&self.child)
+        spawn::pid_of(&self.child)
     }
 
     /// Whether the payload's end can be told from this process's: it has become the payload, or it
@@ -292,7 +292,7 @@ impl Bound {
     pub fn ends_as_payload(&self) -> bool {
         let identity =
             |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-        if proc::owners(self.pid()) != Some([process::user(); 2]) {
+        if proc::real_and_saved_uid(self.pid()) != Some([process::geteuid(); 2]) {
             return true;
         }
         let own = installed("glexec").ok().and_then(|own| identity(&own));
@@ -302,19 +302,19 @@ impl Bound {
     /// Kills the switcher's own process, if this user may; what is behind it ends with it, or when
     /// it is hunted.
     pub fn kill(&self) {
-        let _ = signal::send(&self.held, signal::SIGKILL);
+        let _ = pidfd::send_signal(&self.held, signal::SIGKILL);
     }
 
     /// Continues the switcher's own process, if this user may.
     pub fn go_on(&self) {
-        let _ = signal::send(&self.held, signal::SIGCONT);
+        let _ = pidfd::send_signal(&self.held, signal::SIGCONT);
     }
 
     /// Waits for its end, and kills it after so long. One that is root's, or has become its
     /// command, may live on.
     pub fn end_within(mut self, patience: Duration) -> Ended {
         let has_ended =
-            |held: &OwnedFd, patience| process::wait_for_end(held, patience).unwrap_or(false);
+            |held: &OwnedFd, patience| pidfd::wait_for_exit(held, patience).unwrap_or(false);
         let mut is_over = has_ended(&self.held, patience);
         if !is_over {
             self.kill();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use error::{Error, Result};
-use sys::fd::{self, Lock};
+use sys::flock::{self, Lock};
 use sys::{Dir, Errno, Name, OwnedName};
 
 use super::sandbox::Sandbox;
@@ -85,7 +85,12 @@ impl Drop for Ticket<'_> {
 
 /// Waits until no helper has the lock of what has this temporary name, at most so long.
 fn wait(sandbox: &Sandbox, name: Name<'_>, limit: Duration) -> Result<()> {
-    match sandbox.place.parent.open_file(name).map(|file| fd::lock(&file, Lock::Alone, limit)) {
+    match sandbox
+        .place
+        .parent
+        .open_file(name)
+        .map(|file| flock::lock(&file, Lock::Exclusive, limit))
+    {
         Ok(Err(Errno::EAGAIN)) => Err(refused(sandbox)),
         // What is gone, or can't be opened or locked, is no helper's at work.
         _ => Ok(()),

@@ -25,7 +25,7 @@ impl HelperCall {
     /// Prepares this process and parses the command line. If there is no operation to do, returns
     /// the exit status: help was printed, or there is a usage error.
     pub fn start(definition: Command) -> Result<HelperCall, ExitCode> {
-        sys::signal::expect_children();
+        sys::signal::default_sigchld();
         let started = Instant::now();
         let name = definition.get_name().to_owned();
         let matches = match arguments::parse(definition, std::env::args_os()) {
@@ -38,7 +38,8 @@ impl HelperCall {
         };
         let call = HelperCall { matches, name, started };
         // The caller's other descriptors must not reach the switcher.
-        match sys::fd::close_above_2_on_exec().context("cannot close the caller's descriptors") {
+        match sys::inherited::set_cloexec_above_2().context("cannot close the caller's descriptors")
+        {
             Ok(()) => Ok(call),
             Err(error) => Err(call.end(&Report::new(&mut notice::print), Err(error.into()))),
         }
@@ -70,6 +71,6 @@ impl HelperCall {
 /// Prepares this process for an operation that creates files: their modes do not depend on the
 /// caller's umask, and a write beyond the limit of a file's size is an error, not a signal.
 pub fn prepare_to_create_files() {
-    sys::process::create_privately();
-    sys::signal::survive_file_size_limit();
+    sys::process::umask(0o077);
+    sys::signal::ignore_sigxfsz();
 }

@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
 
 /// Carries out the operation that the arguments stand for. `enter` returns only if it failed.
 fn run(arguments: &[OsString]) -> Result<()> {
-    if process::user().is_root() {
+    if process::geteuid().is_root() {
         return Err(Error::refused(
             "switcher",
             "it runs commands as root; a job user must be an ordinary user",
@@ -103,7 +103,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
 /// Fails before any signal is sent, if the switcher runs commands as the calling user: the agent
 /// would signal the caller's own processes.
 fn refuse_caller(caller: Uid) -> Result<()> {
-    if caller == process::user() {
+    if caller == process::geteuid() {
         return Err(Error::refused(
             "switcher",
             "it runs commands as the calling user, not as a job user",

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use error::{Context as _, Error, Result};
-use sys::{dir, process, signal};
+use sys::{dir, exec, fork, keyring, process, signal};
 
 use super::environment::MARK;
 use super::monitor;
@@ -17,8 +17,8 @@ pub(crate) fn enter(sandbox: &Path, mark: &OsStr, wrapper: &Path, arguments: &[O
     if let Err(error) = prepare(sandbox, wrapper) {
         return error;
     }
-    let cause = process::execute_command(Command::new(wrapper).args(arguments).env(MARK, mark));
-    signal::survive_broken_pipes();
+    let cause = exec::exec(Command::new(wrapper).args(arguments).env(MARK, mark));
+    signal::ignore_sigpipe();
     let path = wrapper.as_os_str().as_bytes().to_vec();
     Error::System { step: "execute the job wrapper", path, cause }
 }
@@ -29,8 +29,8 @@ pub(crate) fn enter(sandbox: &Path, mark: &OsStr, wrapper: &Path, arguments: &[O
 /// the batch user, the job does not run.
 fn prepare(sandbox: &Path, wrapper: &Path) -> Result<()> {
     process::chdir(sandbox).at("enter the sandbox", sandbox)?;
-    let owner = dir::stat_path(Path::new(".")).at("examine the sandbox", sandbox)?.uid();
-    let user = process::user();
+    let owner = dir::lstat(Path::new(".")).at("examine the sandbox", sandbox)?.uid();
+    let user = process::geteuid();
     if owner != user {
         return Err(Error::refused(
             sandbox,
@@ -39,10 +39,10 @@ fn prepare(sandbox: &Path, wrapper: &Path) -> Result<()> {
     }
     // Not every switcher creates a session keyring (with sudo, pam_keyinit(8) does): the job gets
     // one here.
-    process::leave_session_keyring().at("leave the caller's session keyring, for", wrapper)?;
-    signal::reset().at("reset the signals for", wrapper)?;
+    keyring::join_new_session_keyring().at("leave the caller's session keyring, for", wrapper)?;
+    signal::reset_all().at("reset the signals for", wrapper)?;
     if monitor::is_below_sudo(process::getpid()) {
-        process::carry_on_in_child().at("start a child for", wrapper)?;
+        fork::continue_in_child().at("start a child for", wrapper)?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use error::{Context as _, Error, Result, Shown};
 use sys::proc::{self, Entry, Variable};
-use sys::{Errno, Pid, process, signal};
+use sys::{Errno, Pid, pidfd, process, signal};
 
 use super::environment::MARK;
 
@@ -90,16 +90,17 @@ impl Family {
     /// used again.
     pub(crate) fn new(selector: &Selector<'_>) -> Result<Self> {
         let own = process::getpid();
-        let excluded: HashSet<Pid> = process::ancestors(own).into_iter().chain([own]).collect();
+        let excluded: HashSet<Pid> = proc::ancestors(own).into_iter().chain([own]).collect();
         let (root, mark) = match selector {
             Selector::Family { root, mark } => (*root, Some(mark.as_bytes().to_vec())),
             Selector::Account => (None, None),
         };
         if let (Some(root), Some(mark)) = (root, &mark) {
             let shown = format!("process {root}");
-            let other = proc::variable(root, MARK).at("read the environment of", &shown)?;
+            let other =
+                proc::environment_variable(root, MARK).at("read the environment of", &shown)?;
             match other {
-                Variable::Is(other) if other != *mark => {
+                Variable::Set(other) if other != *mark => {
                     return Err(Error::refused(
                         shown,
                         format!("it belongs to another job, that of {}", Shown(&other)),
@@ -109,7 +110,7 @@ impl Family {
             }
         }
         let root_started = root.and_then(|root| Some(proc::entry(root).ok()??.started));
-        let above_root = root.map(process::ancestors).unwrap_or_default().into_iter().collect();
+        let above_root = root.map(proc::ancestors).unwrap_or_default().into_iter().collect();
         let (members, ended, foreign_descendants, foreign) = Default::default();
         // A root that is gone may have led a session that still has processes.
         let leaders = root.into_iter().filter(|_| root_started.is_none()).collect();
@@ -152,7 +153,7 @@ impl Family {
 
     /// Other users' processes that descend from members, and have not ended.
     pub(crate) fn foreign_descendants(&self) -> impl Iterator<Item = Pid> {
-        let exists = |held: &OwnedFd| signal::send(held, 0) != Err(Errno::ESRCH);
+        let exists = |held: &OwnedFd| pidfd::send_signal(held, 0) != Err(Errno::ESRCH);
         self.foreign_descendants.iter().filter(move |(_, held)| exists(held)).map(|(pid, _)| *pid)
     }
 
@@ -172,7 +173,7 @@ impl Family {
         for pid in found {
             let Some(entry) = seen.get(&pid) else { continue };
             match hold(pid, entry) {
-                Ok(Some(held)) if signal::send(&held, 0).is_ok() => {
+                Ok(Some(held)) if pidfd::send_signal(&held, 0).is_ok() => {
                     self.members.insert(pid, Member { held, found: *entry });
                     new.push(pid);
                 }
@@ -197,7 +198,7 @@ impl Family {
     fn read_processes(&mut self) -> Result<Processes> {
         let mut seen = Processes::new();
         let mut foreign = HashMap::new();
-        for pid in proc::numbers().at("read the directory", "/proc")? {
+        for pid in proc::pids().at("read the directory", "/proc")? {
             if self.members.contains_key(&pid) {
                 continue;
             }
@@ -260,20 +261,20 @@ impl Family {
         let mut unclassified = Vec::new();
         for (pid, entry) in seen {
             if !found.contains(pid) && !entry.has_ended() && is_own(*pid) {
-                let variable = proc::variable(*pid, MARK);
+                let variable = proc::environment_variable(*pid, MARK);
                 match variable
                     .at_entry("read the environment of", || format!("process {pid}").into())?
                 {
-                    Variable::Is(value) if value == mark => add(vec![*pid], &mut found),
-                    Variable::Untold => unclassified.push(*pid),
+                    Variable::Set(value) if value == mark => add(vec![*pid], &mut found),
+                    Variable::Unreadable => unclassified.push(*pid),
                     _ => {}
                 }
             }
         }
         // Other agents of this user are not part of a job. Their environment is not readable.
-        let agent = proc::name(process::getpid());
+        let agent = proc::comm(process::getpid());
         let is_job = |pid: &Pid| {
-            !found.contains(pid) && !self.excluded.contains(pid) && proc::name(*pid) != agent
+            !found.contains(pid) && !self.excluded.contains(pid) && proc::comm(*pid) != agent
         };
         self.unclassified = unclassified.into_iter().filter(is_job).count();
         self.leaders.extend(found.iter().filter(|pid| led.contains(pid)));
@@ -301,18 +302,18 @@ impl Family {
 
 /// Whether the process is this user's, as far as the kernel lets this user signal it (kill(2)).
 pub(crate) fn is_own(pid: Pid) -> bool {
-    signal::send_by_number(pid, 0).is_ok()
+    signal::kill(pid, 0).is_ok()
 }
 
 /// Holds a process that was found. None if it has ended, or if its pid is another process's.
 fn hold(pid: Pid, found: &Entry) -> sys::Result<Option<OwnedFd>> {
-    let held = match process::open(pid) {
+    let held = match pidfd::open(pid) {
         Err(Errno::ESRCH) => return Ok(None),
         held => held?,
     };
     let Some(now) = proc::entry(pid)?.filter(|now| now.started == found.started) else {
         return Ok(None);
     };
-    let ended = now.has_ended() && process::wait_for_end(&held, Duration::ZERO)?;
+    let ended = now.has_ended() && pidfd::wait_for_exit(&held, Duration::ZERO)?;
     Ok((!ended).then_some(held))
 }

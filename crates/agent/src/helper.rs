@@ -1,14 +1,14 @@
 //! The socket on descriptor 0, which leads to the helper that called this agent.
 
 use error::{ConnectionError, Context as _, Error, Result};
-use sys::{fd, socket};
+use sys::{socket, stdio};
 use wire::frame::VERSION;
 use wire::{Channel, Frame};
 
 /// Takes the helper's socket off descriptor 0. May be called once.
 pub(crate) fn take_socket() -> Result<Channel> {
-    let socket = fd::take_standard_input().at("use", "descriptor 0")?;
-    if !socket::is_local_stream(&socket) {
+    let socket = stdio::take_stdin().at("use", "descriptor 0")?;
+    if !socket::is_unix_stream(&socket) {
         let why = "it is not the helper's socket: the switcher does not pass it on \
             (sudo: the rule needs !use_pty, and no log_input)";
         return Err(Error::refused("descriptor 0", why));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use error::{Context as _, Error, Result};
 use sys::proc::{self, Entry};
 use sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP};
-use sys::{Errno, Pid, fd, process};
+use sys::{Errno, Pid, pidfd, process, rlimit};
 
 use super::family::{self, Family, Scan, Selector};
 use super::monitor;
@@ -72,17 +72,17 @@ pub(crate) struct Outcome {
 /// nothing where the call would also kill the processes above this one.
 pub(crate) fn kill_all_at_once() -> Result<HashSet<Pid>> {
     let own = process::getpid();
-    let above = process::ancestors(own);
+    let above = proc::ancestors(own);
     // The call would kill ancestors that are this user's. Where /proc hides some ancestors
     // (hidepid, proc(5)), that is unknown.
-    if !process::reach_the_first(&above) || above.iter().any(|pid| family::is_own(*pid)) {
+    if !proc::reach_init(&above) || above.iter().any(|pid| family::is_own(*pid)) {
         return Ok(HashSet::new());
     }
     let runs = |pid: &Pid| state(*pid).is_some_and(|entry| !entry.has_ended());
-    let all = proc::numbers().at("read the directory", "/proc")?;
+    let all = proc::pids().at("read the directory", "/proc")?;
     let targets =
         all.into_iter().filter(|pid| *pid != own && family::is_own(*pid)).filter(runs).collect();
-    match signal::send_to_all_others(signal::SIGKILL) {
+    match signal::kill_all_others(signal::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => Ok(targets),
         sent => sent.at("kill", "all processes of this account").map(|()| targets),
     }
@@ -97,7 +97,7 @@ pub(crate) fn hunt(
     keep_alive: &mut dyn FnMut() -> bool,
 ) -> Result<Outcome> {
     // With fewer descriptors a hunt takes more rounds.
-    let _ = fd::raise_limit();
+    let _ = rlimit::raise_nofile();
     let family = Family::new(&request.selector)?;
     let mut hunter = Hunter { family, keep_alive, rounds: 0, signalled, is_incomplete: false };
     let hunted = match request.signal {
@@ -136,7 +136,7 @@ impl Hunter<'_> {
     fn signal(&mut self, pids: &[Pid], number: i32) {
         for pid in pids {
             let Some(member) = self.family.members().get(pid) else { continue };
-            match signal::send(&member.held, number) {
+            match pidfd::send_signal(&member.held, number) {
                 Ok(()) => drop(self.signalled.insert(*pid)),
                 Err(Errno::ESRCH) => self.family.remove_ended(*pid),
                 // It has executed a set-user-ID program.
@@ -246,7 +246,7 @@ impl Hunter<'_> {
             while let Some(member) = self.family.members().get(pid) {
                 let limit = until.map_or(give_up, |until| until.min(give_up));
                 let left = limit.saturating_duration_since(Instant::now());
-                if process::wait_for_end(&member.held, left.min(WAIT_INTERVAL)).unwrap_or(false) {
+                if pidfd::wait_for_exit(&member.held, left.min(WAIT_INTERVAL)).unwrap_or(false) {
                     self.family.remove_ended(*pid);
                     if until.is_none() {
                         give_up = Instant::now() + timeout;
@@ -320,7 +320,7 @@ fn without_agents(pids: &[Pid]) -> Vec<Pid> {
 fn is_running(pid: Pid) -> bool {
     state(pid).is_some_and(|entry| match entry.threads {
         0 | 1 => !entry.is_stopped() && !entry.has_ended(),
-        _ => proc::has_thread_at_work(pid),
+        _ => proc::has_active_thread(pid),
     })
 }
 
@@ -334,8 +334,8 @@ fn why_survives(pid: Pid, number: i32) -> Option<String> {
     let entry = state(pid)?;
     match number {
         // A parent in vfork(2) whose child is stopped is also in state D.
-        SIGSTOP if entry.waits_for_a_device() || !is_running(pid) => None,
-        _ if entry.waits_for_a_device() => {
+        SIGSTOP if entry.is_uninterruptible() || !is_running(pid) => None,
+        _ if entry.is_uninterruptible() => {
             Some(described(pid, "state D: it waits for a device or a file server"))
         }
         _ => Some(described(pid, &format!("state {}", char::from(entry.state)))),
@@ -344,6 +344,6 @@ fn why_survives(pid: Pid, number: i32) -> Option<String> {
 
 /// A process and why it survives, as the helper shows it. The helper escapes control characters.
 fn described(pid: Pid, why: &str) -> String {
-    let name = proc::name(pid).unwrap_or_default();
+    let name = proc::comm(pid).unwrap_or_default();
     format!("{pid} ({}): {why}", String::from_utf8_lossy(&name))
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use error::Shown;
 use error::access::why_not_executed;
-use sys::{self, Errno, fd, process, signal};
+use sys::{self, Errno, exec, inherited, signal, stdio};
 use wire::launch::{self, Starter, StarterError};
 use wire::v2;
 
@@ -106,7 +106,7 @@ impl Job {
     /// Becomes the job. Returns only the reason why it could not, after it was reported to the
     /// starter.
     pub(crate) fn start(self) -> Failure {
-        let socket = match fd::take_standard_input() {
+        let socket = match stdio::take_stdin() {
             Ok(socket) => socket,
             Err(cause) => {
                 return Failure::System { step: "use descriptor 0", cause };
@@ -168,16 +168,16 @@ impl Job {
             let environment =
                 environment.iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>, _>>()?;
             let failed = |step| move |cause| Failure::System { step, cause };
-            fd::close_above_2_on_exec()
+            inherited::set_cloexec_above_2()
                 .map_err(failed("close the descriptors that are not the job's"))?;
-            fd::place_standard(streams).map_err(failed("put the standard streams in place"))?;
-            signal::reset().map_err(failed("reset the signals"))?;
+            stdio::set_stdio(streams).map_err(failed("put the standard streams in place"))?;
+            signal::reset_all().map_err(failed("reset the signals"))?;
             Ok((program, arguments, environment))
         })();
         match prepared {
             Ok((program, arguments, environment)) => {
-                let cause = process::execute(&program, &arguments, &environment);
-                signal::survive_broken_pipes();
+                let cause = exec::execve(&program, &arguments, &environment);
+                signal::ignore_sigpipe();
                 let why = why_not_executed("the job user", Path::new(&self.program), cause);
                 Failure::Execute { cause, program: shortened(&self.program), why }
             }

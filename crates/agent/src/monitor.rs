@@ -13,25 +13,24 @@ use sys::{Errno, Pid, process, signal};
 pub(crate) fn is_below_sudo(pid: Pid) -> bool {
     let Ok(Some(Entry { parent, .. })) = proc::entry(pid) else { return false };
     // Where /proc hides the parent's name from this user (hidepid, proc(5)), it may be a sudo.
-    let named = proc::name(parent).is_none_or(|name| name == b"sudo" || name == b"sudo-rs");
-    named && signal::send_by_number(parent, 0) == Err(Errno::EPERM)
+    let named = proc::comm(parent).is_none_or(|name| name == b"sudo" || name == b"sudo-rs");
+    named && signal::kill(parent, 0) == Err(Errno::EPERM)
 }
 
 /// If the process is a sudo that stays as a monitor, the first process of the job below it: the
 /// child of the agent between them.
 pub(crate) fn job_below(pid: Pid) -> Option<Pid> {
-    let is_sudo = |pid: &Pid| {
-        proc::is_named_sudo(*pid) && signal::send_by_number(*pid, 0) == Err(Errno::EPERM)
-    };
+    let is_sudo =
+        |pid: &Pid| proc::is_named_sudo(*pid) && signal::kill(*pid, 0) == Err(Errno::EPERM);
     // With a pseudo-terminal, sudo has a second process.
     let sudos = std::iter::successors(Some(pid).filter(is_sudo), |pid| {
-        proc::children_of(*pid).into_iter().find(is_sudo)
+        proc::children(*pid).into_iter().find(is_sudo)
     });
-    let agent = sudos.take(3).flat_map(proc::children_of).find(|pid| is_agent_below_sudo(*pid))?;
-    proc::children_of(agent).first().copied()
+    let agent = sudos.take(3).flat_map(proc::children).find(|pid| is_agent_below_sudo(*pid))?;
+    proc::children(agent).first().copied()
 }
 
 /// Whether the process is an agent between such a sudo and a job.
 pub(crate) fn is_agent_below_sudo(pid: Pid) -> bool {
-    is_below_sudo(pid) && proc::name(pid) == proc::name(process::getpid())
+    is_below_sudo(pid) && proc::comm(pid) == proc::comm(process::getpid())
 }

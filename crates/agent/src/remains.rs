@@ -45,7 +45,7 @@ pub(crate) fn look_after(
     for path in DIRECTORIES.map(Path::new) {
         // Nothing can be found in one that is missing, or that this user may not read.
         let Ok(dir) = Dir::open(path) else { continue };
-        for name in own_entries(&dir, process::user(), caller) {
+        for name in own_entries(&dir, process::geteuid(), caller) {
             let shown = path.join(name.name().os()).to_string_lossy().into_owned();
             add(shown, &mut || {
                 tree::remove_with(&dir, name.name(), path, keep_alive)
@@ -53,7 +53,7 @@ pub(crate) fn look_after(
             });
         }
     }
-    for object in ipc::objects_of(process::user()) {
+    for object in ipc::objects_of(process::geteuid()) {
         add(object.to_string(), &mut || {
             object.remove().map_err(|cause| format!("cannot remove {object}: {cause}"))
         });
@@ -67,7 +67,7 @@ fn own_entries(dir: &Dir, user: Uid, caller: Uid) -> Vec<OwnedName> {
     let sandboxes = sandboxes_of(dir, caller);
     let mut own = Vec::new();
     // What cannot be read is not reported.
-    let _ = dir.for_each(|name, _| {
+    let _ = dir.for_each_entry(|name, _| {
         if dir.stat(name).is_ok_and(|stat| stat.uid() == user)
             && !sandboxes.contains(beside::sandbox_name(name.bytes()))
         {
@@ -83,7 +83,7 @@ fn own_entries(dir: &Dir, user: Uid, caller: Uid) -> Vec<OwnedName> {
 /// those of other users than the caller do not count.
 fn sandboxes_of(dir: &Dir, caller: Uid) -> HashSet<Vec<u8>> {
     let mut sandboxes = HashSet::new();
-    let _ = dir.for_each(|name, _| {
+    let _ = dir.for_each_entry(|name, _| {
         let name_of_temporary =
             Some(beside::sandbox_name(name.bytes())).filter(|sandbox| *sandbox != name.bytes());
         if let Some(sandbox) = name.bytes().strip_suffix(b".condor").or(name_of_temporary) {

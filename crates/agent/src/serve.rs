@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use error::{ConnectionError, Context as _, Error, Result};
-use sys::{Dir, Name, OwnedName, Rename, fd, process, signal};
+use sys::{Dir, Name, OwnedName, Rename, process, rlimit, signal};
 use tree::beside::Place;
 use tree::{self, Builder, Way};
 use wire::{Channel, Frame, Links};
@@ -16,9 +16,9 @@ use super::helper;
 /// complete copy at these moments.
 pub(crate) fn serve(sandbox: &Path) -> Result<()> {
     // With fewer descriptors a walk through the tree is slower, or fails.
-    let _ = fd::raise_limit();
-    process::create_privately();
-    signal::survive_file_size_limit();
+    let _ = rlimit::raise_nofile();
+    process::umask(0o077);
+    signal::ignore_sigxfsz();
     let mut channel = helper::take_socket()?;
     // The helper sends its tree, with descriptors, without waiting for an answer.
     channel.accept_passed(true);
@@ -112,7 +112,7 @@ impl Server<'_> {
                 Request::Delete => self.delete(&mut helper::keep_alive(channel))?,
                 Request::PutProxy(name, content) => self.put_proxy(name.name(), &content)?,
                 Request::Sweep => {
-                    self.place.sweep(process::user(), &mut helper::keep_alive(channel))
+                    self.place.sweep(process::geteuid(), &mut helper::keep_alive(channel))
                 }
             }
             channel.send(Frame::Done).map_err(helper::connection_error)?;
@@ -130,10 +130,10 @@ impl Server<'_> {
         let dir =
             tree::open_dir(&self.place.parent, self.name(), || path.clone().into_os_string())?;
         match dir.stat_self().at("examine", &path)?.uid() {
-            owner if owner == process::user() => Ok(dir),
+            owner if owner == process::geteuid() => Ok(dir),
             owner => Err(Error::refused(
                 path,
-                format!("it belongs to uid {owner}, not to uid {}", process::user()),
+                format!("it belongs to uid {owner}, not to uid {}", process::geteuid()),
             )),
         }
     }
@@ -151,7 +151,7 @@ impl Server<'_> {
         if self.aside.is_some() {
             return Err(helper::connection_error(ConnectionError::Protocol("a second copy")));
         }
-        self.place.sweep(process::user(), &mut helper::keep_alive(channel));
+        self.place.sweep(process::geteuid(), &mut helper::keep_alive(channel));
         let (name, top) = self.place.create_dir()?;
         let name = self.aside.insert(name);
         let mut builder = Builder::new(top, self.place, name.name(), Links::Keep)?;

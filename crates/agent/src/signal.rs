@@ -2,7 +2,7 @@
 
 use error::{Context as _, Error, Result};
 use sys::signal::{self, SIGSTOP};
-use sys::{Errno, Pid, process};
+use sys::{Errno, Pid, pidfd};
 
 use super::monitor;
 
@@ -18,14 +18,14 @@ use super::monitor;
 pub(crate) fn send(pid: Pid, number: i32) -> Result<()> {
     let pid = monitor::job_below(pid).unwrap_or(pid);
     let shown = format!("process {pid}");
-    let sent = match process::open(pid) {
+    let sent = match pidfd::open(pid) {
         // An agent that stops makes the sudo above it stop, which only root can continue. The job
         // below it is signalled by itself.
         Ok(_) if number == SIGSTOP && monitor::is_agent_below_sudo(pid) => Ok(()),
-        Ok(held) => signal::send(&held, 0).and_then(|()| signal::send(&held, number)),
+        Ok(held) => pidfd::send_signal(&held, 0).and_then(|()| pidfd::send_signal(&held, number)),
         // Linux before 5.3 has no pidfds, and some filters of system calls forbid them.
         Err(Errno::ENOSYS | Errno::EPERM) => {
-            signal::send_by_number(pid, 0).and_then(|()| signal::send_by_number(pid, number))
+            signal::kill(pid, 0).and_then(|()| signal::kill(pid, number))
         }
         Err(cause) => Err(cause),
     };

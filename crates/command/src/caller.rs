@@ -4,13 +4,13 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use sys::process;
+use sys::identity;
 
 /// Runs a program, unless its file gives it more rights than its caller has (set-user-ID,
 /// set-group-ID, capabilities): a caller with fewer rights could make it write where the caller
 /// itself must not. `status` is the exit status of a program that refuses.
 pub fn as_the_caller(name: &str, status: u8, main: impl FnOnce() -> ExitCode) -> ExitCode {
-    if process::has_rights_of_its_file() {
+    if identity::has_file_privileges() {
         say(
             name,
             "this program works with its caller's rights only, but its file is set-user-ID or \

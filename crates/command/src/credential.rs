@@ -10,12 +10,12 @@ use sys::{Kind, file};
 
 /// Opens the credential at a path, which may be a symbolic link. A FIFO is not waited for.
 pub fn open(path: &Path) -> Result<File> {
-    open_with(path, file::NO_WAIT)
+    open_with(path, file::NONBLOCK)
 }
 
 /// As [`open`], but a symbolic link in the credential's place is not followed.
 pub fn open_no_link(path: &Path) -> Result<File> {
-    open_with(path, file::NO_LINK_NO_WAIT)
+    open_with(path, file::NOFOLLOW_NONBLOCK)
 }
 
 fn open_with(path: &Path, flags: i32) -> Result<File> {

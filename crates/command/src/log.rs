@@ -125,7 +125,7 @@ pub fn sandbox_of_credential(credential: &Path) -> PathBuf {
 fn open(path: &Path) -> std::io::Result<File> {
     let refused = |why: &str| Err(std::io::Error::other(why.to_owned()));
     let mut options = File::options();
-    options.append(true).custom_flags(file::NO_LINK_NO_WAIT);
+    options.append(true).custom_flags(file::NOFOLLOW_NONBLOCK);
     let opened = match options.open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             match options.clone().create_new(true).mode(0o600).open(path) {

@@ -21,7 +21,7 @@ const LONGEST: usize = 1 << 20;
 pub fn ask(program: &Path, arguments: &[&OsStr]) -> Result<Vec<u8>, String> {
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", Shown::os(program));
     // The caller may ignore SIGCHLD, and this process inherits that.
-    signal::expect_children();
+    signal::default_sigchld();
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -53,7 +53,7 @@ fn read(mut pipe: ChildStdout, until: Instant) -> sys::Result<Vec<u8>> {
     let mut all = Vec::new();
     let mut part = [0; 4096];
     while all.len() <= LONGEST {
-        match fd::wait_for_any([pipe.as_fd()], Some(until)) {
+        match fd::poll_readable([pipe.as_fd()], Some(until)) {
             Ok([true]) => match pipe.read(&mut part).map_err(|error| sys::errno(&error)) {
                 Ok(0) => return Ok(all),
                 Ok(length) => all.extend_from_slice(&part[..length]),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sys::space::Restrictions;
-use sys::{Errno, dir, process};
+use sys::{Errno, access, dir};
 
 use crate::Shown;
 
@@ -11,7 +11,7 @@ use crate::Shown;
 /// seen, and what to do; none where the kernel's answer says it all.
 pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<String> {
     if cause == Errno::EACCES {
-        if let Some(directory) = process::first_closed(program) {
+        if let Some(directory) = access::first_unsearchable(program) {
             return Some(why_closed(who, &directory));
         }
     }
@@ -22,12 +22,12 @@ pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<Strin
         {
             "its file system is mounted noexec: use another place".to_owned()
         }
-        Errno::EACCES if process::may_execute(program) => {
+        Errno::EACCES if access::may_execute(program) => {
             format!(
                 "{who} may not execute its interpreter, or that is on a file system mounted noexec"
             )
         }
-        Errno::EACCES if dir::stat_path(program).is_ok_and(|found| found.mode() & 0o111 == 0) => {
+        Errno::EACCES if dir::lstat(program).is_ok_and(|found| found.mode() & 0o111 == 0) => {
             format!("{who} may not execute it, and neither may anybody else: chmod a+rx")
         }
         Errno::EACCES => {

@@ -11,7 +11,7 @@ use std::process::Command;
 use command::accounts;
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
-use sys::{Errno, fd, namespace, process, signal};
+use sys::{Errno, access, exec, identity, inherited, prctl, process, signal};
 
 use crate::map::Map;
 
@@ -27,9 +27,9 @@ pub(crate) fn become_sudo(words: &[OsString]) -> Refusal {
         Ok(command) => command,
         Err(refusal) => return refusal,
     };
-    signal::die_of_broken_pipes();
-    let cause = process::execute_command(&command);
-    signal::survive_broken_pipes();
+    signal::default_sigpipe();
+    let cause = exec::exec(&command);
+    signal::ignore_sigpipe();
     match cause {
         Errno::E2BIG => Refusal::client(format!(
             "the command's arguments and the environment are too long: {cause}"
@@ -43,7 +43,7 @@ pub(crate) fn become_sudo(words: &[OsString]) -> Refusal {
 
 /// The call of sudo, after all checks.
 fn sudo_command(words: &[OsString]) -> Result<Command> {
-    if process::is_privileged() {
+    if identity::is_secure_execution() {
         return Err(Refusal::internal(
             "this program is set-user-ID or set-group-ID, or has capabilities: any caller would \
              get these rights; run chmod 0755 and setcap -r on it",
@@ -56,7 +56,7 @@ fn sudo_command(words: &[OsString]) -> Result<Command> {
     let sudo = sudo()?;
     let account = account(&map, Path::new(&map_path), &credential)?;
     refuse_no_program(program)?;
-    fd::close_above_2_on_exec().map_err(|cause| {
+    inherited::set_cloexec_above_2().map_err(|cause| {
         Refusal::internal(format!("cannot close the descriptors above 2: {cause}"))
     })?;
     let mut command = Command::new(sudo);
@@ -92,7 +92,7 @@ fn credential() -> Result<PathBuf> {
         Refusal::client(format!("GLEXEC_CLIENT_CERT is not a readable file: {shown}{why}"))
     };
     match path.metadata() {
-        Ok(found) if found.is_file() && process::may_read(&path) => Ok(path),
+        Ok(found) if found.is_file() && access::may_read(&path) => Ok(path),
         Ok(_) => Err(unusable("")),
         Err(error) => Err(unusable(&format!(" ({error})"))),
     }
@@ -105,12 +105,12 @@ fn sudo() -> Result<PathBuf> {
     if !path.is_absolute() {
         return Err(Refusal::internal(format!("GLEXEC_SUDO must be an absolute path: {shown}")));
     }
-    if !process::may_execute(&path) {
+    if !access::may_execute(&path) {
         return Err(Refusal::internal(format!("there is no sudo program: {shown}")));
     }
     const SET_USER_ID: u32 = 0o4000;
     let gets_rights = path.metadata().is_ok_and(|found| found.mode() & SET_USER_ID != 0);
-    if gets_rights && namespace::is_without_new_privileges() {
+    if gets_rights && prctl::get_no_new_privs() {
         return Err(Refusal::internal(format!(
             "{shown} cannot work here: this process was started with no_new_privs, as inside \
              Apptainer and under some batch systems; have it started without (prctl(2), \
@@ -122,7 +122,7 @@ fn sudo() -> Result<PathBuf> {
 
 /// The name of the account that the map gives: neither root's nor the caller's.
 fn account(map: &Map, map_path: &Path, credential: &Path) -> Result<Vec<u8>> {
-    let caller = process::user();
+    let caller = process::geteuid();
     let shown = Shown::os(map_path);
     let Some(user) = accounts::of(caller)? else {
         return Err(Refusal::internal(format!(

@@ -45,7 +45,7 @@ impl Map {
         };
         let failed = |error: std::io::Error| unreadable(&format_args!(" ({error})"));
         // A FIFO is not waited for.
-        let opened = OpenOptions::new().read(true).custom_flags(file::NO_WAIT).open(path);
+        let opened = OpenOptions::new().read(true).custom_flags(file::NONBLOCK).open(path);
         let mut file = opened.map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
         if !found.is_file() {

@@ -8,8 +8,8 @@ use command::program::{Program, flag, print};
 use command::refusal::{Refusal, Result, Status};
 use command::{Call, log, say};
 use error::Shown;
-use sys::process::End;
-use sys::{Uid, fd, process, signal};
+use sys::wait::End;
+use sys::{Uid, inherited, process, signal};
 use wire::EXACT_STATUS;
 
 use crate::payload::PATH;
@@ -70,10 +70,10 @@ authorized; 204 the payload's status was one of 201 to 204.
 pub fn main() -> ExitCode {
     // No descriptor of the caller's stays open in the processes above the payload. This process
     // has opened none yet.
-    let _ = fd::close_above_2_but(&[]);
-    signal::expect_children();
+    let _ = inherited::close_inherited();
+    signal::default_sigchld();
     // Its own files are private, and it can read them again, whatever the caller's umask is.
-    let umask = process::create_privately();
+    let umask = process::umask(0o077);
     let started = Instant::now();
     let (words, unknown) = match PROGRAM.read(std::env::args_os().skip(1)) {
         Ok(Call::Words { words, .. }) => (words, None),
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
         say(PROGRAM.name, warning);
     }
     match ended {
-        Ok(End::Killed(signal)) if is_exact => process::die_of(signal),
+        Ok(End::Killed(signal)) if is_exact => process::die_of_signal(signal),
         _ => ExitCode::from(status),
     }
 }

@@ -52,7 +52,7 @@ fn open(path: &Path) -> error::Result<File> {
     let file = credential::open_no_link(path)?;
     credential::refuse_irregular(&file, path)?;
     let owner = file.metadata().at("examine", path)?.uid();
-    if owner != process::user().as_raw() {
+    if owner != process::geteuid().as_raw() {
         let why = format!("the credential belongs to uid {owner}, not to you");
         return Err(Error::refused(path, why));
     }

@@ -8,13 +8,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use command::refusal::Result;
-use sys::namespace::{self, Fork};
-use sys::process::End;
+use sys::fork::{self, Fork};
 use sys::signal::{
     self, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
     SIGWINCH,
 };
-use sys::{Pid, fd, process};
+use sys::wait::{self, End};
+use sys::{Pid, fd, identity, inherited, namespace, prctl, process, stdio};
 
 use crate::payload::{self, Payload};
 use crate::ranges::Ids;
@@ -49,17 +49,17 @@ pub(crate) fn run(place: &Place<'_>, payload: &Payload, pipes: Pipes, above: Pid
     if let Place::Beside(namespace) = place {
         keep.push(namespace.as_fd());
     }
-    let closed = fd::close_above_2_but(&keep)
+    let closed = inherited::release_all_but(&keep)
         .map_err(|cause| restrictions::forbidden("close the caller's descriptors", cause));
     if closed.is_ok() && wait_for_start(start).is_err() {
-        process::exit(0); // the caller knows why, and tells it
+        process::_exit(0); // the caller knows why, and tells it
     }
     match closed.and_then(|()| start_payload(place, payload, &mut refusal, &status, above)) {
         Ok(pid) => {
             drop(refusal);
             // The guard must not keep a pipe of the payload's open, nor a file system busy.
             let _ = process::chdir(std::path::Path::new("/"));
-            let _ = fd::close_standard();
+            let _ = stdio::redirect_to_null();
             let end = watch(pid, place, above);
             kill_remaining(place);
             if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
@@ -71,7 +71,7 @@ pub(crate) fn run(place: &Place<'_>, payload: &Payload, pipes: Pipes, above: Pid
             let _ = refusal.write_all(&why.to_bytes());
         }
     }
-    process::exit(0)
+    process::_exit(0)
 }
 
 fn wait_for_start(mut start: File) -> std::io::Result<()> {
@@ -90,21 +90,21 @@ fn start_payload(
     let bind = "ask for a signal at the end of the caller";
     match place {
         Place::Inside => {
-            namespace::die_with_parent(SIGKILL).map_err(failed(bind))?;
+            prctl::set_pdeathsig(SIGKILL).map_err(failed(bind))?;
             // The parent has no process id in here. If it ended before that call, no process
             // reads this pipe.
-            if fd::is_unheard(status) {
-                process::exit(0);
+            if fd::has_no_reader(status) {
+                process::_exit(0);
             }
             // Where parts of /proc are hidden, the kernel does not allow it; then /proc shows the
             // processes outside.
             let _ = namespace::mount_proc();
         }
         Place::Beside(_) => {
-            namespace::adopt_orphans().map_err(failed("adopt orphaned processes"))?;
-            namespace::die_with_parent(SIGHUP).map_err(failed(bind))?;
-            if process::parent() != above {
-                process::exit(0);
+            prctl::set_child_subreaper().map_err(failed("adopt orphaned processes"))?;
+            prctl::set_pdeathsig(SIGHUP).map_err(failed(bind))?;
+            if process::getppid() != above {
+                process::_exit(0);
             }
         }
     }
@@ -112,7 +112,7 @@ fn start_payload(
     // caller.
     process::setsid().map_err(failed("make a session"))?;
     let own = process::getpid();
-    match namespace::fork().map_err(failed("start a process for the payload"))? {
+    match fork::fork().map_err(failed("start a process for the payload"))? {
         Fork::Parent(pid) => Ok(pid),
         Fork::Child => {
             let why = match join(place) {
@@ -120,7 +120,7 @@ fn start_payload(
                 Err(why) => why,
             };
             let _ = refusal.write_all(&why.to_bytes());
-            process::exit(0)
+            process::_exit(0)
         }
     }
 }
@@ -129,7 +129,7 @@ fn start_payload(
 /// the process has the caller's rights there: before that, it becomes undumpable, so that no
 /// process in the namespace can trace it or open its descriptors.
 fn join(place: &Place<'_>) -> Result<()> {
-    process::set_undumpable().map_err(|cause| {
+    prctl::clear_dumpable().map_err(|cause| {
         restrictions::forbidden("hide this process from others of the lease", cause)
     })?;
     match place {
@@ -144,7 +144,7 @@ fn kill_remaining(place: &Place<'_>) {
     match place {
         // They would end with the guard, but must not disturb what the guard does before that.
         Place::Inside => {
-            let _ = signal::send_to_all_others(SIGKILL);
+            let _ = signal::kill_all_others(SIGKILL);
         }
         Place::Beside(_) => children::kill_all(),
     }
@@ -154,23 +154,23 @@ fn kill_remaining(place: &Place<'_>) {
 /// can stop this process: it is killed after a second.
 fn as_payload_user(ids: Ids, place: &Place<'_>, work: impl FnOnce()) {
     const TIMEOUT: Duration = Duration::from_secs(1);
-    let pid = match namespace::fork() {
+    let pid = match fork::fork() {
         Ok(Fork::Child) => {
             if join(place).is_ok()
-                && namespace::become_user(ids.user, ids.group).is_ok()
-                && process::set_undumpable().is_ok()
+                && identity::become_user(ids.user, ids.group).is_ok()
+                && prctl::clear_dumpable().is_ok()
             {
                 work();
             }
-            process::exit(0)
+            process::_exit(0)
         }
         Ok(Fork::Parent(pid)) => pid,
         Err(_) => return,
     };
     let end = Instant::now() + TIMEOUT;
-    while !process::reap_if_ended(pid) {
+    while !wait::try_wait(pid) {
         if Instant::now() > end {
-            let _ = signal::send_by_number(pid, SIGKILL);
+            let _ = signal::kill(pid, SIGKILL);
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -181,13 +181,13 @@ fn watch(payload: Pid, place: &Place<'_>, above: Pid) -> End {
     let is_beside = matches!(place, Place::Beside(_));
     loop {
         let Ok(told) = signal::wait() else { continue };
-        if is_beside && process::parent() != above {
+        if is_beside && process::getppid() != above {
             children::kill_all();
-            process::exit(0);
+            process::_exit(0);
         }
         match told.number {
             SIGCHLD => {
-                while let Some((pid, end)) = process::reap() {
+                while let Some((pid, end)) = wait::try_wait_any() {
                     if pid == payload {
                         return end;
                     }
@@ -200,7 +200,7 @@ fn watch(payload: Pid, place: &Place<'_>, above: Pid) -> End {
             // A terminal sends these to a process group.
             SIGINT | SIGQUIT | SIGHUP | SIGWINCH => signal_group(payload, told.number),
             number => {
-                let _ = signal::send_by_number(payload, number);
+                let _ = signal::kill(payload, number);
             }
         }
     }
@@ -211,7 +211,7 @@ fn watch(payload: Pid, place: &Place<'_>, above: Pid) -> End {
 fn signal_all(payload: Pid, place: &Place<'_>, number: i32) {
     match place {
         Place::Inside => {
-            let _ = signal::send_to_all_others(number);
+            let _ = signal::kill_all_others(number);
         }
         Place::Beside(_) => signal_group(payload, number),
     }
@@ -219,7 +219,7 @@ fn signal_all(payload: Pid, place: &Place<'_>, number: i32) {
 
 /// Signals the payload's process group, which does not exist in the payload's first moments.
 fn signal_group(payload: Pid, number: i32) {
-    if signal::send_to_group(payload, number).is_err() {
-        let _ = signal::send_by_number(payload, number);
+    if signal::killpg(payload, number).is_err() {
+        let _ = signal::kill(payload, number);
     }
 }

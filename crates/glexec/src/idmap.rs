@@ -15,7 +15,7 @@ use crate::restrictions;
 /// are the same inside and outside.
 pub(crate) fn map(pid: Pid, ids: Ids) -> Result<()> {
     let (newuidmap, newgidmap) = (find("newuidmap")?, find("newgidmap")?);
-    let (pid, own) = (pid.to_string(), process::user().to_string());
+    let (pid, own) = (pid.to_string(), process::geteuid().to_string());
     let (user, group) = (ids.user.to_string(), ids.group.to_string());
     let users = start(&newuidmap, &[&pid, "0", &own, "1", &user, &user, "1"])?;
     let groups = start(&newgidmap, &[&pid, &group, &group, "1"])?;

@@ -15,14 +15,14 @@ use wire::Operation;
 ///
 /// To be called before the payload's namespace is joined: in there all owners look the same.
 pub(crate) fn openat2_for(command: &[OsString]) -> Openat2 {
-    let Some((program, arguments)) = command.split_first() else { return Openat2::Missing };
+    let Some((program, arguments)) = command.split_first() else { return Openat2::Unavailable };
     match Operation::parse(arguments) {
         Ok(Operation::Serve { .. } | Operation::HuntAccount { .. })
             if is_agent(program.as_ref()) == Some(true) =>
         {
             Openat2::Allowed
         }
-        _ => Openat2::Missing,
+        _ => Openat2::Unavailable,
     }
 }
 

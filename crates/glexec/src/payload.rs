@@ -11,8 +11,8 @@ use command::refusal::{Refusal, Result, Status};
 use error::Shown;
 use error::access::{why_closed, why_not_executed};
 use sys::seccomp::{self, Openat2};
-use sys::signal::SIGKILL;
-use sys::{Errno, Pid, dir, fd, namespace, process, signal};
+use sys::signal::{self, SIGKILL};
+use sys::{Errno, Pid, access, dir, exec, identity, inherited, keyring, prctl, process, rlimit};
 
 use crate::ranges::Ids;
 use crate::replace::replace;
@@ -78,7 +78,7 @@ pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub(crate) fn become_payload(payload: &Payload, above: Pid) -> Refusal {
     match prepare(payload, above) {
         Ok((program, arguments, environment)) => {
-            let cause = process::execute(&program, &arguments, &environment);
+            let cause = exec::execve(&program, &arguments, &environment);
             not_executed(OsStr::from_bytes(program.as_bytes()), cause)
         }
         Err(refusal) => refusal,
@@ -96,31 +96,31 @@ fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
     process::setsid().map_err(failed("make a session for the payload"))?;
     // A keyring counts as its maker's, and payloads of this user can have used up that user's
     // quota: so first as the caller.
-    let has_left_keys = process::leave_session_keyring().is_ok();
-    namespace::become_user(user, group).map_err(failed("become the payload's user"))?;
+    let has_left_keys = keyring::join_new_session_keyring().is_ok();
+    identity::become_user(user, group).map_err(failed("become the payload's user"))?;
     // The change of user can have made the process dumpable (proc_sys_fs(5), suid_dumpable).
-    process::set_undumpable()
+    prctl::clear_dumpable()
         .map_err(failed("hide this process from others of the payload's user"))?;
     if !has_left_keys {
-        process::leave_session_keyring().map_err(failed("leave the caller's session keyring"))?;
+        keyring::join_new_session_keyring()
+            .map_err(failed("leave the caller's session keyring"))?;
     }
     // After that: when one payload of this user has as many processes as it may have, another one
     // can still be started.
-    process::limit_to_half().map_err(failed("limit the payload's processes"))?;
-    namespace::renounce_new_privileges().map_err(failed("renounce new privileges"))?;
-    namespace::die_with_parent(SIGKILL)
-        .map_err(failed("ask for a signal at the end of the guard"))?;
-    if process::parent() != above {
-        process::exit(0);
+    rlimit::halve_nproc().map_err(failed("limit the payload's processes"))?;
+    prctl::set_no_new_privs().map_err(failed("renounce new privileges"))?;
+    prctl::set_pdeathsig(SIGKILL).map_err(failed("ask for a signal at the end of the guard"))?;
+    if process::getppid() != above {
+        process::_exit(0);
     }
-    signal::reset().map_err(failed("reset the signals"))?;
-    fd::close_above_2_on_exec().map_err(failed("close descriptors above 2"))?;
+    signal::reset_all().map_err(failed("reset the signals"))?;
+    inherited::set_cloexec_above_2().map_err(failed("close descriptors above 2"))?;
     if let Some(proxy) = &payload.proxy {
         put_proxy(&proxy.content, &proxy.path)?;
     }
     enter_working_directory()?;
-    process::set_umask(payload.umask);
-    fd::set_soft_limit(payload.descriptors).map_err(failed("limit the payload's descriptors"))?;
+    process::umask(payload.umask);
+    rlimit::set_nofile(payload.descriptors).map_err(failed("limit the payload's descriptors"))?;
     let c_string =
         |bytes: &[u8]| CString::new(bytes).map_err(|_| Refusal::client("an argument holds a NUL"));
     let program = search(&payload.command[0])?;
@@ -172,7 +172,7 @@ fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{:08x}", fastrand::u32(..)));
     replace(path, temporary.as_ref(), content).map_err(|error| {
-        let why = process::first_closed(path)
+        let why = access::first_unsearchable(path)
             .map_or_else(String::new, |directory| format!(" ({})", why_closed(WHO, &directory)));
         Refusal::client(format!(
             "cannot write GLEXEC_TARGET_PROXY {} as the payload's user: {error}{why}",
@@ -185,9 +185,9 @@ fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
 /// access to all below it, also where that user cannot pass a directory above it.
 fn enter_working_directory() -> Result<()> {
     let path = std::env::current_dir().map_err(|error| cannot_enter(Path::new("."), error))?;
-    let identity = || dir::stat_path(Path::new(".")).map(|found| found.identity());
+    let identity = || dir::lstat(Path::new(".")).map(|found| found.identity());
     let before = identity();
-    process::chdir(&path).map_err(|cause| match process::first_closed(&path.join("any")) {
+    process::chdir(&path).map_err(|cause| match access::first_unsearchable(&path.join("any")) {
         Some(directory) => cannot_enter(&path, why_closed(WHO, &directory)),
         None => cannot_enter(&path, cause),
     })?;

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Write as _;
 
 use command::refusal::{Refusal, Result};
-use sys::namespace::{self, Fork};
-use sys::process::End;
-use sys::signal::Signals;
-use sys::{Uid, fd, process, signal};
+use sys::fork::{self, Fork};
+use sys::signal::{self, Signals};
+use sys::wait::End;
+use sys::{Uid, fd, prctl, process, rlimit};
 
 use crate::guard::{self, Pipes, Place};
 use crate::lease::{self, Lease};
@@ -25,17 +25,17 @@ pub(crate) fn run(
     keeps_error: bool,
     user: &mut Option<Uid>,
 ) -> Result<End> {
-    if namespace::is_without_new_privileges() {
+    if prctl::get_no_new_privs() {
         return Err(Refusal::internal(
             "newuidmap cannot work here: this process was started with no_new_privs, as inside \
              Apptainer and under some batch systems; have it started without (prctl(2), \
              PR_SET_NO_NEW_PRIVS)",
         ));
     }
-    let descriptors = fd::raise_limit().map_err(|cause| {
+    let descriptors = rlimit::raise_nofile().map_err(|cause| {
         Refusal::internal(format!("cannot raise the limit of descriptors: {cause}"))
     })?;
-    let ranges = Ranges::of(process::user())?;
+    let ranges = Ranges::of(process::geteuid())?;
     let state_dir = request.state_dir.as_deref();
     let acquired = lease::acquire(&request.credential, request.wanted, state_dir, &ranges)?;
     let ids = acquired.lease.ids;
@@ -46,7 +46,7 @@ pub(crate) fn run(
     let signals = Signals::open().map_err(failed)?;
     // Descendants of a killed guard become children of this process, which can tell them from the
     // children that it had before.
-    namespace::adopt_orphans()
+    prctl::set_child_subreaper()
         .map_err(|cause| restrictions::forbidden("adopt orphaned processes", cause))?;
     let (guard, mut start) = start_guard(&acquired.lease, &payload, keeps_error)?;
     // Other calls need not wait any more: they find a namespace whose ids are mapped.
@@ -69,12 +69,12 @@ fn start_guard(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(G
     let forbidden =
         |cause| restrictions::forbidden("start a process in a new user namespace", cause);
     let pid = if let Some(namespace) = &lease.namespace {
-        match namespace::fork().map_err(forbidden)? {
+        match fork::fork().map_err(forbidden)? {
             Fork::Child => guard::run(&Place::Beside(namespace), payload, pipes, above),
             Fork::Parent(pid) => pid,
         }
     } else {
-        match process::leaving_processes_to_owner(namespace::fork_into_new).map_err(forbidden)? {
+        match rlimit::with_reduced_nproc(fork::fork_into_new_namespaces).map_err(forbidden)? {
             Fork::Child => guard::run(&Place::Inside, payload, pipes, above),
             Fork::Parent(pid) => {
                 idmap::map(pid, lease.ids)?;

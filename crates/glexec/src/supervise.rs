@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
 
 use command::refusal::{Refusal, Result};
-use sys::process::End;
-use sys::signal::{self, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals, Told};
-use sys::{Errno, Pid, Uid, fd, process};
+use sys::signal::{self, Received, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, SIGTTOU, Signals};
+use sys::wait::{self, End};
+use sys::{Errno, Pid, Uid, fd, stdio};
 
 use crate::children;
 
@@ -38,7 +39,8 @@ pub(crate) fn wait_for_end(signals: &Signals, guard: Guard) -> Result<End> {
         let is_signal = match &pending {
             None => true,
             Some(refusal) => {
-                let (is_signal, is_known) = match fd::wait_for_either(signals, refusal) {
+                let fds = [signals.as_fd(), refusal.as_fd()];
+                let [is_signal, is_known] = match fd::poll_readable(fds, None) {
                     Err(Errno::EINTR) => continue,
                     either => either.map_err(|cause| failed(cause.into()))?,
                 };
@@ -49,9 +51,9 @@ pub(crate) fn wait_for_end(signals: &Signals, guard: Guard) -> Result<End> {
                     if why.is_empty() {
                         // This process must not keep a pipe of the payload's open.
                         let _ = if keeps_error {
-                            fd::close_input_and_output()
+                            stdio::redirect_input_and_output_to_null()
                         } else {
-                            fd::close_standard()
+                            stdio::redirect_to_null()
                         };
                     }
                 }
@@ -81,21 +83,21 @@ pub(crate) fn wait_for_end(signals: &Signals, guard: Guard) -> Result<End> {
 
 /// Forwards the next signal to the guard. Whether the guard has ended.
 fn forward_signal(signals: &Signals, guard: Pid) -> bool {
-    match signals.next() {
+    match signals.read() {
         // Reaps other children too: those that the caller had, and their orphans. No other process
         // waits for them.
-        Ok(Told { number: SIGCHLD, .. }) => {
-            return std::iter::from_fn(process::reap).any(|(pid, _)| pid == guard);
+        Ok(Received { number: SIGCHLD, .. }) => {
+            return std::iter::from_fn(wait::try_wait_any).any(|(pid, _)| pid == guard);
         }
         // A shell expects that the terminal's signal stops this process. One of another process
         // only stops the payload: if this process stopped too, a SIGCONT could come before that.
-        Ok(Told { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true }) => {
-            let _ = signal::send_by_number(guard, SIGTSTP);
+        Ok(Received { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true }) => {
+            let _ = signal::kill(guard, SIGTSTP);
             signal::stop_self();
-            let _ = signal::send_by_number(guard, SIGCONT);
+            let _ = signal::kill(guard, SIGCONT);
         }
-        Ok(Told { number, .. }) => {
-            let _ = signal::send_by_number(guard, number);
+        Ok(Received { number, .. }) => {
+            let _ = signal::kill(guard, number);
         }
         Err(_) => {}
     }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use error::{Context as _, Error, Result, Shown};
-use sys::{Dir, Errno, Name, OwnedName, Rename, Uid, process};
+use sys::{Dir, Errno, Name, OwnedName, Rename, Uid, access, process};
 
 use super::remove_with;
 
@@ -52,8 +52,8 @@ impl Place {
             })?;
         let parent = match Dir::open(path) {
             Err(Errno::EACCES) => {
-                let user = process::user();
-                let why = process::first_closed(sandbox).map_or_else(String::new, |closed| {
+                let user = process::geteuid();
+                let why = access::first_unsearchable(sandbox).map_or_else(String::new, |closed| {
                     let closed = Shown::os(&closed);
                     format!(": it cannot pass {closed}: chmod o+x {closed}, or use another place")
                 });
@@ -113,7 +113,7 @@ impl Place {
     /// read.
     pub fn visit_leftovers(&self, mut visit: impl FnMut(Name<'_>, Uid) -> ControlFlow<()>) {
         let prefix = self.prefix();
-        let _ = self.parent.for_each(|name, _| {
+        let _ = self.parent.for_each_entry(|name, _| {
             if !name.bytes().strip_prefix(&prefix[..]).is_some_and(is_tag) {
                 return Ok(());
             }
@@ -160,7 +160,7 @@ impl Place {
             match make(name.name()) {
                 Err(Errno::EEXIST) if tries > 0 => tries -= 1,
                 Err(cause @ (Errno::EACCES | Errno::EPERM)) => {
-                    let (user, path) = (process::user(), Shown::os(&self.path));
+                    let (user, path) = (process::geteuid(), Shown::os(&self.path));
                     let why = format!(
                         "uid {user} cannot create anything here ({cause}), and both users must be able to: chmod 1777 {path}, or better a directory for nothing else of that mode"
                     );

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
 use error::{ConnectionError, Context as _, Error, Result};
-use sys::{self, Dir, Errno, Name, OwnedName, Passed, attribute, file};
+use sys::{self, Dir, Errno, Name, OwnedName, Passed, file, xattr};
 use wire::{Attributes, Channel, Dropped, Frame, Links, Totals};
 
 use super::Progress;
@@ -73,7 +73,7 @@ impl<'a> Builder<'a> {
         let path = place.path_of(name);
         // A default access control list of the parent would be handed down to every file of the
         // tree.
-        attribute::strip(&top).at("remove the attributes of", &path)?;
+        xattr::remove_user_and_acl(&top).at("remove the attributes of", &path)?;
         Ok(Builder {
             walk: Descent::new(top, path),
             device: place.device()?,
@@ -181,13 +181,13 @@ impl<'a> Builder<'a> {
             Frame::Attribute { name, value } => {
                 // No file has more than the kernel can list (xattr(7)).
                 self.attributes += name.len() + 1;
-                if self.attributes > attribute::LARGEST {
+                if self.attributes > xattr::SIZE_MAX {
                     return Err(out_of_turn());
                 }
                 match &self.file {
-                    Some(begun) => attribute::set(&begun.file, name, value)
+                    Some(begun) => xattr::set(&begun.file, name, value)
                         .at_entry("set an attribute of", || self.walk.path_of(self.name.name())),
-                    None => attribute::set(self.walk.here()?, name, value)
+                    None => xattr::set(self.walk.here()?, name, value)
                         .at("set an attribute of", self.walk.path()),
                 }?;
                 self.totals.attributes += 1;

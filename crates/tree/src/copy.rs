@@ -21,7 +21,7 @@ pub fn copy(
     complete: impl FnOnce(&Dir, &Path) -> Result<()>,
 ) -> Result<(OwnedName, (Totals, Dropped))> {
     let top = Dir::open(from).at("open the directory", from)?;
-    let (one, other) = socket::pair().at("make a socket pair to copy", from)?;
+    let (one, other) = socket::socketpair().at("make a socket pair to copy", from)?;
     let device = place.device()?;
     let (name, to) = place.create_dir()?;
     // Who looks for what was left behind sees that somebody is at work, where the file system has

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::OnceLock;
 
 use error::{Context as _, Error, Result};
-use sys::{Dir, Name, fd};
+use sys::{Dir, Name, rlimit};
 
 use super::DEEPEST;
 
@@ -16,7 +16,7 @@ fn kept_open() -> usize {
     const MOST: usize = 256;
     static KEPT_OPEN: OnceLock<usize> = OnceLock::new();
     *KEPT_OPEN.get_or_init(|| {
-        let limit = fd::soft_limit()
+        let limit = rlimit::nofile()
             .ok()
             .and_then(|limit| usize::try_from(limit).ok())
             .unwrap_or(usize::MAX);

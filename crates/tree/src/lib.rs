@@ -118,7 +118,7 @@ mod tests {
         let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         furnish(&from)?;
         let place = Place::find(&to)?;
-        let (one, other) = socket::pair()?;
+        let (one, other) = socket::socketpair()?;
         let (mut sending, mut receiving) = (Channel::new(one), Channel::new(other));
         receiving.accept_passed(true);
         let (top, way) = (Dir::open(&from)?, (Way::BringBack(Links::Copy), place.device()?));

@@ -47,7 +47,7 @@ fn directory(walk: &Descent, needs: &mut Needs, beat: &mut dyn FnMut()) -> Resul
     let own = here.stat_self().at("examine", walk.path())?;
     needs.inodes += 1;
     needs.bytes = needs.bytes.saturating_add(own.allocated());
-    let listed = here.for_each(|name, _| {
+    let listed = here.for_each_entry(|name, _| {
         beat();
         let Ok(stat) = here.stat(name) else { return Ok(()) };
         match stat.kind() {
@@ -56,10 +56,10 @@ fn directory(walk: &Descent, needs: &mut Needs, beat: &mut dyn FnMut()) -> Resul
             Kind::File => {
                 // A file with several names is counted in parts; and as no file, since some names
                 // may be elsewhere.
-                let part = stat.allocated() / stat.names().max(1);
+                let part = stat.allocated() / stat.nlink().max(1);
                 let room = if stat.size() >= LARGE { &mut needs.large } else { &mut needs.bytes };
                 *room = room.saturating_add(part);
-                needs.inodes += u64::from(stat.names() < 2);
+                needs.inodes += u64::from(stat.nlink() < 2);
             }
             Kind::Special => {}
         }

@@ -158,9 +158,9 @@ fn empty_here(walk: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) 
     let (mut subdirectories, mut seen) = (Names::default(), 0);
     std::thread::scope(|scope| {
         let mut other = None;
-        let listed = here.for_each(|name, kind| {
+        let listed = here.for_each_entry(|name, kind| {
             seen += 1;
-            if seen == MANY && here.gains_by_two() {
+            if seen == MANY && here.is_faster_with_two_threads() {
                 if let Ok(second) = here.reopen() {
                     // From here on the other thread has every second name, wherever in the
                     // directory it is.
@@ -195,7 +195,7 @@ fn empty_here(walk: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) 
 
 /// Removes every second file of the directory where the walk is, open once more as `here`.
 fn remove_every_second(walk: &Descent, here: &Dir, except: Option<Name<'_>>) -> Result<()> {
-    let listed = here.for_each(|name, kind| match kind {
+    let listed = here.for_each_entry(|name, kind| match kind {
         Some(Kind::Directory) => Ok(()),
         _ if !is_second(name) || Some(name) == except => Ok(()),
         kind => remove_file(walk, here, name, kind).map(drop),

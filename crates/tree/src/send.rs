@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 use error::{ConnectionError, Context as _, Error, Result};
-use sys::{Dir, Errno, Kind, Name, Stat, Time, attribute, file};
+use sys::{Dir, Errno, Kind, Name, Stat, Time, file, xattr};
 use wire::frame::CHUNK;
 use wire::{Attributes, Channel, Dropped, Frame, Links, Totals};
 
@@ -170,7 +170,7 @@ impl Sender<'_> {
             here.set_mode(stat.mode() | 0o700).at("open up", walk.path())?;
         }
         let mut subdirectories = Names::default();
-        let listed = here.for_each(|name, kind| {
+        let listed = here.for_each_entry(|name, kind| {
             if Some(name) != except && self.entry(walk, name, kind)? == Kind::Directory {
                 subdirectories.push(name);
             }
@@ -286,14 +286,14 @@ impl Sender<'_> {
         let large = matches!(self.way, Way::BringBack(_))
             && stat.kind() == Kind::File
             && stat.size() >= LARGE;
-        if stat.names() < 2 {
+        if stat.nlink() < 2 {
             let known = Once::Large(stat.identity(), stat.size(), stat.modified());
             return if large { self.once(name, known) } else { Ok(Some(0)) };
         }
         let number = match self.several.entry(stat.identity()) {
             Entry::Vacant(vacant) => {
                 let number = next(&mut self.last_number)?;
-                let names_left = u32::try_from(stat.names() - 1).unwrap_or(u32::MAX);
+                let names_left = u32::try_from(stat.nlink() - 1).unwrap_or(u32::MAX);
                 vacant.insert(Numbered { number, names_left });
                 return Ok(Some(number));
             }
@@ -409,7 +409,7 @@ impl Sender<'_> {
         file: &impl AsFd,
         path: impl Fn() -> std::ffi::OsString,
     ) -> Result<Option<u32>> {
-        attribute::list(file, &mut self.names).at_entry("list the attributes of", &path)?;
+        xattr::list(file, &mut self.names).at_entry("list the attributes of", &path)?;
         let mut group = None;
         let names = std::mem::take(&mut self.names);
         for name in names.split_inclusive(|byte| *byte == 0) {
@@ -424,7 +424,7 @@ impl Sender<'_> {
             if !user && !list {
                 continue;
             }
-            match attribute::get(file, with_nul, &mut self.value) {
+            match xattr::get(file, with_nul, &mut self.value) {
                 Err(Errno::ENODATA) => {} // removed meanwhile
                 got if list => {
                     got.at_entry("read an access control list of", &path)?;

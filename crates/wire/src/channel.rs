@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use error::ConnectionError;
-use sys::socket::{self, Connected, RoomForPassed, Sender};
+use sys::socket::{self, Connected, ControlBuffer, Sender};
 use sys::{Errno, Passed, Uid, fd};
 
 use super::Halt;
@@ -44,7 +44,7 @@ pub struct Channel {
     accepts_passed: bool,
     /// The descriptors that the peer has passed, in their order.
     passed: Vec<Passed>,
-    room_for_passed: RoomForPassed,
+    room_for_passed: ControlBuffer,
     /// When this side last sent a keep-alive.
     last_keep_alive: Instant,
     /// How long the peer may do nothing; zero is no limit.
@@ -66,7 +66,7 @@ impl Channel {
             unread: 0..0,
             accepts_passed: false,
             passed: Vec::new(),
-            room_for_passed: RoomForPassed::new(),
+            room_for_passed: ControlBuffer::new(),
             last_keep_alive: now,
             idle_timeout: Duration::ZERO,
             halt: None,
@@ -77,7 +77,7 @@ impl Channel {
     /// No single wait for the peer takes longer than this; zero is no limit.
     pub fn set_idle_timeout(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
         self.idle_timeout = timeout;
-        Ok(socket::limit_waiting(&self.socket, timeout)?)
+        Ok(socket::set_timeouts(&self.socket, timeout)?)
     }
 
     /// From now on, calls fail with [`ConnectionError::Halted`] once `halt` requests it. Returns
@@ -103,7 +103,7 @@ impl Channel {
             if halt.is_requested() {
                 return Err(ConnectionError::Halted);
             }
-            match fd::wait_for_any(
+            match fd::poll_readable(
                 [self.socket.as_fd()],
                 Some(Instant::now() + HALT_CHECK_INTERVAL),
             ) {
@@ -148,7 +148,7 @@ impl Channel {
     pub fn pass(&mut self, frame: Frame<'_>, file: &File) -> Result<Option<()>, ConnectionError> {
         self.flush()?;
         frame.encode(&mut self.queued);
-        let sent = socket::send_with(&self.socket, &self.queued, file);
+        let sent = socket::send_with_descriptor(&self.socket, &self.queued, file);
         self.queued.clear();
         match sent {
             Err(Errno::ETOOMANYREFS) => Ok(None),
@@ -222,12 +222,12 @@ impl Channel {
     /// Ends sending, so that the peer reads an end of file. Frames can still be received.
     pub fn end_sending(&mut self) -> Result<(), ConnectionError> {
         self.flush()?;
-        Ok(socket::end_sending(&self.socket)?)
+        Ok(socket::shutdown_write(&self.socket)?)
     }
 
     /// The uid, in this process's user namespace, of the process that made the pair of sockets.
     pub fn creator_uid(&self) -> Result<Uid, ConnectionError> {
-        Ok(socket::maker(&self.socket)?)
+        Ok(socket::peer_uid(&self.socket)?)
     }
 
     /// Whether the peer has closed its end.
@@ -262,7 +262,7 @@ impl Channel {
             return Err(ConnectionError::Closed);
         }
         self.check_passed()?;
-        socket::receive_credentials(&self.socket, false)?;
+        socket::set_passcred(&self.socket, false)?;
         let sender = sender.ok_or(ConnectionError::Protocol("a message without credentials"))?;
         self.buffer[..length].copy_from_slice(&bytes[..length]);
         self.unread = 0..length;
@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     fn connected() -> (Channel, OwnedFd) {
-        let (one, other) = socket::pair().unwrap_or_else(|error| panic!("{error}"));
+        let (one, other) = socket::socketpair().unwrap_or_else(|error| panic!("{error}"));
         (Channel::new(one), other)
     }
 
@@ -396,9 +396,9 @@ mod tests {
     #[test]
     fn the_first_frame_comes_with_the_uid_and_the_pid_of_its_sender() {
         let (mut channel, other) = connected();
-        assert_eq!(socket::receive_credentials(&channel.socket, true), Ok(()));
+        assert_eq!(socket::set_passcred(&channel.socket, true), Ok(()));
         assert_eq!(Channel::new(other).send(Frame::Done), Ok(()));
-        let own = Sender { uid: sys::process::user(), pid: sys::process::getpid() };
+        let own = Sender { uid: sys::process::geteuid(), pid: sys::process::getpid() };
         assert_eq!(channel.receive_first(), Ok((own, Frame::Done)));
     }
 }

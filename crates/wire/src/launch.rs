@@ -89,7 +89,7 @@ pub struct Starter {
 impl Starter {
     /// Sends the first message. The starter then passes `streams` descriptors and the new socket.
     pub fn greet(socket: OwnedFd, streams: usize) -> Result<Self, StarterError> {
-        if !socket::is_local_stream(&socket) {
+        if !socket::is_unix_stream(&socket) {
             return Err(StarterError::NotASocket);
         }
         match socket::send_all(&socket, &HELLO.to_ne_bytes()) {
@@ -138,7 +138,7 @@ impl Starter {
         send_error(&self.socket, error);
         // A starter that received this error may send nothing more, keep its socket open, and wait
         // for the wrapper's end.
-        let _ = socket::limit_waiting(&self.socket, ERROR_SOCKET_TIMEOUT);
+        let _ = socket::set_timeouts(&self.socket, ERROR_SOCKET_TIMEOUT);
         let mut bytes = vec![0; 64 * 1024];
         while self.awaited > 0 {
             match socket::receive_message(&self.socket, &mut bytes) {
@@ -203,10 +203,10 @@ impl Wrapper {
         let sent = (|| {
             socket::send_all(&self.socket, &text)?;
             for stream in streams {
-                socket::send_with(&self.socket, &[0], &stream)?;
+                socket::send_with_descriptor(&self.socket, &[0], &stream)?;
             }
-            let (ours, theirs) = socket::pair()?;
-            socket::send_with(&self.socket, &[0], &theirs)?;
+            let (ours, theirs) = socket::socketpair()?;
+            socket::send_with_descriptor(&self.socket, &[0], &theirs)?;
             Ok(ours)
         })();
         match sent {
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn receiving_does_not_wait_while_the_other_end_stays_open() {
-        let (ours, theirs) = socket::pair().unwrap_or_else(|error| panic!("{error}"));
+        let (ours, theirs) = socket::socketpair().unwrap_or_else(|error| panic!("{error}"));
         let mut errors = ErrorSocket::new(ours);
         assert_eq!(errors.receive(), Ok(false));
         assert_eq!(socket::send_all(&theirs, b"x"), Ok(()));
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn there_is_no_error_of_a_job_that_was_executed() {
-        let (ours, theirs) = socket::pair().unwrap_or_else(|error| panic!("{error}"));
+        let (ours, theirs) = socket::socketpair().unwrap_or_else(|error| panic!("{error}"));
         drop(theirs);
         let mut errors = ErrorSocket::new(ours);
         assert_eq!((errors.receive(), errors.error()), (Ok(true), None));

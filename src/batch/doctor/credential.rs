@@ -34,7 +34,7 @@ fn examine_one(what: &str, path: &Path) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     if let Ok(found) = std::fs::metadata(path) {
-        if found.uid() != process::user().as_raw() {
+        if found.uid() != process::geteuid().as_raw() {
             let text = format!("{shown} is uid {}'s", found.uid());
             findings.push(Finding::bad(Level::Problem, what, text, "use a credential of your own"));
         }

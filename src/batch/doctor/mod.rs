@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use error::Shown;
-use sys::{Dir, namespace};
+use sys::{Dir, prctl};
 
 use crate::batch::pilot::candidates::Candidate;
 
@@ -106,7 +106,7 @@ pub fn examine(subject: &Subject) -> Report {
 
 fn privileges() -> Finding {
     const WHAT: &str = "privileges";
-    if !namespace::is_without_new_privileges() {
+    if !prctl::get_no_new_privs() {
         return Finding::ok(WHAT, "set-user-ID programs work for this process");
     }
     Finding::bad(

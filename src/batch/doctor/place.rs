@@ -49,7 +49,7 @@ pub fn examine(path: &Path) -> Vec<Finding> {
             },
         ));
     }
-    if found.uid() != 0 && found.uid() != process::user().as_raw() {
+    if found.uid() != 0 && found.uid() != process::geteuid().as_raw() {
         let text = format!("{shown} is uid {}'s, who can rename every sandbox in it", found.uid());
         findings.push(problem(text, "name one of root's or of your own with --execute".into()));
     }
@@ -66,7 +66,7 @@ pub fn examine(path: &Path) -> Vec<Finding> {
             findings.push(problem(format!("{shown} is mounted read-only"), elsewhere));
         }
     }
-    if let Ok(Some(space)) = Space::around(&dir) {
+    if let Ok(Some(space)) = Space::of(&dir) {
         let Space { used, free, files_used, files_free } = space;
         let room = format!("{shown} has room for {} MB and {files_free} files", free / 1_000_000);
         let scarce = |free: u64, used: u64| free < used.saturating_add(free) / 50;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use error::{Result, Shown};
-use sys::process::Inherited;
+use sys::spawn::Inherited;
 use sys::{Uid, proc, process};
 use wire::Links;
 
@@ -160,13 +160,14 @@ fn greet(subject: &Subject, program: &Path) -> Result<Facts> {
 
 fn look_at(agent: &Agent) -> Facts {
     let parent = proc::entry(agent.pid).ok().flatten().map(|entry| entry.parent);
-    let name = parent.and_then(proc::name).filter(|name| name == b"sudo" || name == b"sudo-rs");
+    let name = parent.and_then(proc::comm).filter(|name| name == b"sudo" || name == b"sudo-rs");
     let cgroups = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok();
     let its = cgroups(&agent.pid.to_string())
         .filter(|its| cgroups("self").is_some_and(|own| own != *its));
     // One that is about to end has left its cgroups.
-    let its =
-        its.filter(|_| proc::owners(agent.pid).is_some_and(|owners| owners.contains(&agent.uid)));
+    let its = its.filter(|_| {
+        proc::real_and_saved_uid(agent.pid).is_some_and(|owners| owners.contains(&agent.uid))
+    });
     let first_new = |its: String| {
         let own = cgroups("self").unwrap_or_default();
         its.lines().find(|line| !own.lines().any(|own| own == *line)).unwrap_or_default().to_owned()
@@ -205,7 +206,7 @@ fn run_payload(subject: &Subject, program: &Path) -> std::result::Result<(), Str
 fn order(subject: &Subject, program: &Path) -> Order {
     let of_caller = subject.credential.as_ref().and_then(|path| credential::read(path).ok());
     let differs = "user=$(id -u) && test \"$user\" != 0 && test \"$user\" != \"$1\"";
-    let caller = process::user().to_string();
+    let caller = process::geteuid().to_string();
     Order {
         glexec: Some(program.into()),
         limit: subject.limit,

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use sys::process;
+use sys::access;
 
 use crate::batch::switcher::{installed, search};
 
@@ -62,13 +62,13 @@ pub fn without_map() -> Option<PathBuf> {
 
 /// The same, with what leads nowhere as the node is.
 fn installed_here() -> Vec<Candidate> {
-    let beside = |name: &str| installed(name).ok().filter(|path| process::may_execute(path));
+    let beside = |name: &str| installed(name).ok().filter(|path| access::may_execute(path));
     let own = beside("glexec");
     let is_other = |path: &Path| {
         own.as_ref().and_then(|own| own.canonicalize().ok()) != path.canonicalize().ok()
     };
     let of_site =
-        Some(PathBuf::from(GLEXEC)).filter(|path| process::may_execute(path) && is_other(path));
+        Some(PathBuf::from(GLEXEC)).filter(|path| access::may_execute(path) && is_other(path));
     let found = [
         (Kind::Rootless, own.clone()),
         (Kind::Glexec, of_site),

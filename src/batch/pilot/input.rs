@@ -63,7 +63,7 @@ impl Survey {
     fn directory(&mut self, walk: &Descent, sandbox: &Path) -> Result<Names> {
         let here = walk.here()?;
         let mut subdirectories = Names::default();
-        let listed = here.for_each(|name, _| {
+        let listed = here.for_each_entry(|name, _| {
             let stat = match here.stat(name) {
                 Err(Errno::ENOENT) => return Ok(()),
                 // Its names can be read, but nothing behind them.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sys::process::Inherited;
+use sys::spawn::Inherited;
 use wire::Links;
 
 /// A payload, and what becomes of its files.

@@ -56,9 +56,9 @@ pub fn start(
     signals: &Signals,
 ) -> Result<Start> {
     let (mark, path, wrapper) = (sandbox.family()?, sandbox.path(), installed(WRAPPER)?);
-    let (ours, theirs) = socket::pair().at("make a socket pair for", switcher.program())?;
+    let (ours, theirs) = socket::socketpair().at("make a socket pair for", switcher.program())?;
     // A wrapper that is stopped does not keep this process.
-    socket::limit_waiting(&ours, switcher.limit())
+    socket::set_timeouts(&ours, switcher.limit())
         .at("prepare the socket for", switcher.program())?;
     let passed = ["-"; 3].map(OsString::from);
     let arguments = passed.into_iter().chain(order.command.iter().cloned()).collect();
@@ -80,7 +80,7 @@ pub fn start(
     }
     // Not before: below the project's own switcher the first call makes the namespace, and that is
     // to be the payload's.
-    let watch = Operation::Watch { caller: process::user(), root: bound.pid(), mark };
+    let watch = Operation::Watch { caller: process::geteuid(), root: bound.pid(), mark };
     let call = AgentCall::start(&switcher.hasty(), &watch, path.as_os_str());
     let watch = match call.and_then(|call| call.wait_for_hello().map_err(Attempt::error)) {
         Ok(watch) => watch,
@@ -126,7 +126,7 @@ fn wait_for_greeting(
         .and_then(|limit| Instant::now().checked_add(limit));
     loop {
         let waited =
-            fd::wait_for_any([wrapper.socket.as_fd(), bound.held.as_fd(), signals.as_fd()], until);
+            fd::poll_readable([wrapper.socket.as_fd(), bound.held.as_fd(), signals.as_fd()], until);
         match waited {
             Err(Errno::EINTR) => {}
             Err(cause) => return Err(cause).at("wait for", "the job wrapper"),

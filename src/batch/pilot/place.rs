@@ -4,7 +4,7 @@ use std::path::Path;
 
 use error::{Context as _, Error, Result, Shown};
 use sys::space::Space;
-use sys::{Dir, Errno, Kind, Name, Rename, dir, process};
+use sys::{Dir, Errno, Kind, Name, Rename, access, dir, process};
 use tree::beside::Place;
 use tree::{self, Way};
 use wire::{Dropped, Halt};
@@ -20,7 +20,7 @@ use crate::batch::{Failure, Patience, Report, cleanup};
 pub fn examine(order: &Order) -> Result<Sandbox> {
     let sandbox = Sandbox::find(&order.sandbox, CREDENTIAL.as_ref())?;
     for program in candidates::those(order.glexec.as_ref())? {
-        if !process::may_execute(&program) {
+        if !access::may_execute(&program) {
             return Err(Error::refused(
                 program,
                 "there is no such program, or you may not execute it",
@@ -57,7 +57,7 @@ pub fn examine(order: &Order) -> Result<Sandbox> {
                 "the output can't be the sandbox itself: see --keep-sandbox",
             ));
         }
-        if !process::may_change(&place.path) {
+        if !access::may_write_directory(&place.path) {
             let why = "you may not make or rename anything here, where the output is to be";
             return Err(Error::refused(&place.path, why));
         }
@@ -87,7 +87,7 @@ fn refuse_missing_command(order: &Order) -> Result<()> {
 
 /// Whether a directory is, or is above, another one.
 fn holds(directory: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| dir::stat_path(path).map(|found| found.identity()).ok();
+    let identity = |path: &Path| dir::lstat(path).map(|found| found.identity()).ok();
     let other = other.canonicalize().unwrap_or_else(|_| other.to_path_buf());
     let directory = directory.canonicalize().ok().and_then(|directory| identity(&directory));
     directory.is_some() && other.ancestors().any(|above| identity(above) == directory)
@@ -216,7 +216,7 @@ pub fn bring_elsewhere(
 ) -> Result<(), Failure> {
     let to = Place::find(output)?;
     free(&to)?;
-    to.sweep(process::user(), &mut || ());
+    to.sweep(process::geteuid(), &mut || ());
     let brought = cleanup::bring_elsewhere(sandbox, switcher, patience, policy, &to, report)?;
     let path = to.path_of(brought.name.name());
     let opened = to.parent.open_dir(brought.name.name()).at("open", &path);
@@ -245,7 +245,7 @@ fn copy_there(
     halt: Option<Halt>,
     report: &mut Report<'_>,
 ) -> Result<()> {
-    to.sweep(process::user(), &mut || ());
+    to.sweep(process::geteuid(), &mut || ());
     let complete = |top: &Dir, path: &Path| remove_credential_from(top, sandbox, path);
     let (name, moved) =
         tree::copy((&sandbox.path(), Way::HandOver), to, halt, &mut report.progress, complete)?;
@@ -278,7 +278,7 @@ fn free(output: &Place) -> Result<()> {
     }
     let dir = output.parent.open_dir(output.name.name()).at("open the output directory", &path)?;
     let mut is_empty = true;
-    let listed = dir.for_each(|_, _| {
+    let listed = dir.for_each_entry(|_, _| {
         is_empty = false;
         Ok::<_, Error>(())
     });
@@ -292,7 +292,7 @@ fn free(output: &Place) -> Result<()> {
 /// What to do about a sandbox that is not back.
 pub fn advice(sandbox: &Sandbox) -> String {
     let again = format!("condor_glexec_pilot recover {}", Shown::os(&sandbox.path()));
-    let is_full = Space::around(&sandbox.place.parent)
+    let is_full = Space::of(&sandbox.place.parent)
         .ok()
         .flatten()
         .is_some_and(|space| space.free < space.used / 2);

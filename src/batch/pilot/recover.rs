@@ -183,7 +183,7 @@ impl AbandonedSandbox {
             | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
             (Retained::Data, _) => holds(sandbox.open_retained(), pilots),
             (Retained::Absent, Found::Mine) => holds(sandbox.open(), pilots),
-            (Retained::Absent, Found::Other(owner)) => owner != process::user(),
+            (Retained::Absent, Found::Other(owner)) => owner != process::geteuid(),
             (Retained::Absent, Found::Nothing) => !sandbox.owners_of_leftovers().is_empty(),
         })
     }

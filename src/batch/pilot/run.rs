@@ -76,7 +76,7 @@ pub fn run(order: &Order, step_log: &mut StepLog<'_>) -> Outcome {
     };
     step_log.request = sandbox.request();
     // From here on a signal waits until there is something to hand it to, or nothing to undo.
-    let signals = match Signals::collect(&SIGNALS).at("wait for signals for", sandbox.path()) {
+    let signals = match Signals::block(&SIGNALS).at("wait for signals for", sandbox.path()) {
         Ok(signals) => signals,
         Err(error) => return outcome.fail(Stage::SetUp, error),
     };

@@ -110,7 +110,7 @@ fn carry(mut from: File, mut to: File, ended: &File) -> std::result::Result<(), 
     let mut left = None;
     loop {
         let until = left.map(|_: usize| Instant::now());
-        let (is_readable, has_ended) = match fd::wait_for_any([from.as_fd(), ended.as_fd()], until)
+        let (is_readable, has_ended) = match fd::poll_readable([from.as_fd(), ended.as_fd()], until)
         {
             Err(Errno::EINTR) => continue,
             ready => ready.map(|[from, ended]| (from, ended))?,
@@ -142,7 +142,7 @@ fn input() -> Result<OwnedFd> {
         return File::open("/dev/null").at("open", "/dev/null").map(OwnedFd::from);
     }
     let same = again(input.as_fd(), WHAT)?;
-    if regular(input.as_fd(), WHAT)?.is_none() || !fd::may_be_written(&input).at("examine", WHAT)? {
+    if regular(input.as_fd(), WHAT)?.is_none() || !fd::is_writable(&input).at("examine", WHAT)? {
         return Ok(same);
     }
     let position = File::from(same).stream_position().at("find the position in", WHAT)?;

@@ -9,11 +9,11 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
-use sys::process::End;
 use sys::signal::{
-    self, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
-    SIGWINCH, Signals, Told,
+    self, Received, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1,
+    SIGUSR2, SIGWINCH, Signals,
 };
+use sys::wait::End;
 use sys::{Errno, fd, process};
 use wire::launch::ErrorSocket;
 
@@ -73,7 +73,7 @@ struct Waited {
 }
 
 /// What a signal asks for before there is a payload. This process stops if it is to.
-fn before_the_payload(told: Told) -> Option<StopReason> {
+fn before_the_payload(told: Received) -> Option<StopReason> {
     match told.number {
         number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(StopReason::Signal(number)),
         SIGTSTP => {
@@ -86,8 +86,8 @@ fn before_the_payload(told: Told) -> Option<StopReason> {
 
 /// What the signals ask for that have come by now, when there is no payload yet.
 pub fn asked_by_now(signals: &Signals) -> Option<StopReason> {
-    while let Ok([true]) = fd::wait_for_any([signals.as_fd()], Some(Instant::now())) {
-        if let Some(asked) = signals.next().ok().and_then(before_the_payload) {
+    while let Ok([true]) = fd::poll_readable([signals.as_fd()], Some(Instant::now())) {
+        if let Some(asked) = signals.read().ok().and_then(before_the_payload) {
             return Some(asked);
         }
     }
@@ -155,7 +155,7 @@ impl Supervisor<'_, '_> {
         while tries <= MOST_TRIES {
             // What has ended is not waited for.
             let refused = if is_heard { &switcher.held } else { &errors.socket };
-            let readable = fd::wait_for_any(
+            let readable = fd::poll_readable(
                 [switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()],
                 deadline,
             );
@@ -183,7 +183,7 @@ impl Supervisor<'_, '_> {
 
     /// Hands the next signal on; one that ends the payload is returned instead.
     fn hand_on(&mut self, switcher: &Bound) -> Option<StopReason> {
-        let told = self.signals.next().ok()?;
+        let told = self.signals.read().ok()?;
         let stdin = std::io::stdin();
         let has_terminal = self.has_terminal;
         let number = match told.number {

@@ -80,16 +80,16 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
 
 fn subject(matches: &ArgMatches) -> anyhow::Result<Subject> {
     let limit = environment::idle_timeout()?;
-    let account = accounts::of(process::user()).ok().flatten();
+    let account = accounts::of(process::geteuid()).ok().flatten();
     let user = account
-        .map_or_else(|| process::user().to_string(), |account| Shown(&account.name).to_string());
+        .map_or_else(|| process::geteuid().to_string(), |account| Shown(&account.name).to_string());
     Ok(Subject {
         glexec: options::value(matches, "glexec").cloned(),
         credential: options::credential_path(matches)?,
         proxy: options::path(matches, "proxy")?,
         execute: options::execute_path(matches)?,
         limit: if limit.is_zero() { MAX_TIMEOUT } else { limit.min(MAX_TIMEOUT) },
-        shares_ids_with: ranges::shared_with(process::user()),
+        shares_ids_with: ranges::shared_with(process::geteuid()),
         command_for_ids: ranges::command_for_some(&user),
         user,
     })

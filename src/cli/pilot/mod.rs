@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Command;
 use status::PilotStatus;
-use sys::process::Inherited;
+use sys::spawn::Inherited;
 
 use super::arguments::{self, NotParsed};
 use super::definition::{IDLE_TIMEOUT, LINKS, LOG};
@@ -61,16 +61,16 @@ Environment:
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    sys::signal::expect_children();
-    let umask = sys::process::create_privately();
-    sys::signal::survive_file_size_limit();
+    sys::signal::default_sigchld();
+    let umask = sys::process::umask(0o077);
+    sys::signal::ignore_sigxfsz();
     let matches = match arguments::parse(definition(), std::env::args_os()) {
         Ok(matches) => matches,
         Err(NotParsed::HelpPrinted) => return PilotStatus::Success.into(),
         Err(NotParsed::UsageError(message)) => return refuse(&anyhow!(message)),
     };
     // The caller's other descriptors must not reach the payload.
-    if let Err(cause) = sys::fd::close_above_2_on_exec() {
+    if let Err(cause) = sys::inherited::set_cloexec_above_2() {
         return refuse(&anyhow!("cannot close the caller's descriptors: {cause}"));
     }
     let inherited = match descriptors::raise_limit() {

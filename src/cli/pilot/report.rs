@@ -35,10 +35,10 @@ impl ReportFile {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags(file::NO_LINK_NO_WAIT);
+            .custom_flags(file::NOFOLLOW_NONBLOCK);
         let opened = options.open(&path).with_context(option)?;
         let found = opened.metadata().with_context(option)?;
-        if !found.is_file() || found.uid() != process::user().as_raw() || found.nlink() != 1 {
+        if !found.is_file() || found.uid() != process::geteuid().as_raw() || found.nlink() != 1 {
             bail!(
                 "{}: it must be a regular file of the caller, with one name; it was not changed",
                 option()

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::ArgMatches;
 use error::Shown;
 use serde_json::Value;
-use sys::process::Inherited;
+use sys::spawn::Inherited;
 
 use super::report::{self, ReportFile};
 use super::status::PilotStatus;

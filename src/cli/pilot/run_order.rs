@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::ArgMatches;
 use error::Shown;
-use sys::process::Inherited;
+use sys::spawn::Inherited;
 use tree::beside::sandbox_name;
 
 use super::{options, variables};

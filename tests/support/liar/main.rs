@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{self, ControlMessage, MsgFlags};
-use sys::{Time, fd};
+use sys::{Time, stdio};
 use wire::frame::VERSION;
 use wire::{Attributes, Dropped, Frame, Totals};
 
@@ -95,10 +95,8 @@ fn main() {
         nix::unistd::setresuid(root, root, root).unwrap();
         way = rest.to_owned();
     }
-    let liar = Liar {
-        socket: fd::take_standard_input().unwrap(),
-        path: arguments.next().map(PathBuf::from),
-    };
+    let liar =
+        Liar { socket: stdio::take_stdin().unwrap(), path: arguments.next().map(PathBuf::from) };
     let known =
         words::play(&liar, &way) || endless::play(&liar, &way) || passing::play(&liar, &way);
     assert!(known, "the liar does not know how to lie with {way:?}");

@@ -21,7 +21,7 @@ use std::time::{Instant, SystemTime};
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::Uid;
-use sys::fd::{self, Lock};
+use sys::flock::{self, Lock};
 
 use super::table::{LOCK_TIMEOUT, is_private};
 
@@ -111,7 +111,7 @@ fn mark_one(first: &Path, found: &[PathBuf]) -> Result<Option<PathBuf>> {
                 opened.map_err(|error| failed("open the directory of leases", path, error))?
             }
         };
-        fd::lock(&lock, Lock::Alone, LOCK_TIMEOUT)
+        flock::lock(&lock, Lock::Exclusive, LOCK_TIMEOUT)
             .map_err(|cause| failed("lock the directory of leases", path, cause.into()))?;
         locks.push(lock);
     }

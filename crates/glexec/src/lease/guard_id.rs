@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sys::{Pid, proc, process};
+use sys::{Pid, pidfd, proc};
 
 /// A guard: the namespace of its lease can be opened through it.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ impl GuardId {
     /// Whether it has ended, or ends within this time: a killed process is listed for a moment, but
     /// nothing of it can be opened any more.
     pub(crate) fn ends_within(&self, limit: Duration) -> bool {
-        let ends = |pidfd| process::wait_for_end(&pidfd, limit).unwrap_or(false);
-        !self.is_alive() || process::open(self.pid).is_ok_and(ends) || !self.is_alive()
+        let ends = |pidfd| pidfd::wait_for_exit(&pidfd, limit).unwrap_or(false);
+        !self.is_alive() || pidfd::open(self.pid).is_ok_and(ends) || !self.is_alive()
     }
 }

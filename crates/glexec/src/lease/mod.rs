@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use command::refusal::{Refusal, Result};
 use error::Shown;
-use sys::fd::{self, Lock};
+use sys::flock::{self, Lock};
 use sys::{Pid, Uid, process};
 
 use self::guard_id::GuardId;
@@ -67,7 +67,7 @@ pub(crate) fn acquire(
     state_dir: Option<&Path>,
     ranges: &Ranges,
 ) -> Result<Acquired> {
-    let default = default_place::find(process::user())?;
+    let default = default_place::find(process::geteuid())?;
     let table = Table::lock(state_dir.unwrap_or(&default), LOCK_TIMEOUT)?;
     let default = (!table.is_in(&default)).then_some(default);
     let is_same = |entry: &Entry| {
@@ -194,7 +194,7 @@ impl Acquisition<'_> {
     fn pin(&self, user: Uid) -> Result<File> {
         let calls = self.table.open_calls_file(user)?;
         // Only a process that has the table locked takes this lock exclusively: none has it now.
-        let pinned = fd::lock(&calls, Lock::Together, Duration::ZERO)
+        let pinned = flock::lock(&calls, Lock::Shared, Duration::ZERO)
             .map_err(std::io::Error::from)
             .and_then(|()| self.table.touch(user, &calls));
         match pinned {

@@ -18,9 +18,12 @@ const GUARD_END: Duration = Duration::from_secs(2);
 /// Only a namespace that the caller owns counts: a payload can make one inside it, and a process
 /// that joined that one would be under the payload's control.
 pub(crate) fn open(ids: Ids, guards: &[GuardId]) -> Result<Option<OwnedFd>> {
-    let is_callers = |namespace: &OwnedFd| namespace::owner_of(namespace) == Ok(process::user());
-    if let Some(found) =
-        guards.iter().filter_map(|guard| namespace::held_by(guard.pid)).find(is_callers)
+    let is_callers =
+        |namespace: &OwnedFd| namespace::owner_uid(namespace) == Ok(process::geteuid());
+    if let Some(found) = guards
+        .iter()
+        .filter_map(|guard| namespace::user_namespace_held_by(guard.pid))
+        .find(is_callers)
     {
         return Ok(Some(found));
     }

@@ -6,9 +6,9 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use command::refusal::{Refusal, Result};
-use sys::namespace::{self, Fork};
-use sys::signal::SIGKILL;
-use sys::{Pid, Uid, fd, proc, process, signal};
+use sys::fork::{self, Fork};
+use sys::signal::{self, SIGKILL};
+use sys::{Pid, Uid, fd, identity, inherited, proc, process, wait};
 
 use crate::ranges::Ids;
 use crate::{idmap, restrictions};
@@ -23,9 +23,10 @@ const BLOCKED_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The processes of a user id that this user may signal, because it owns their namespace.
 pub(crate) fn of(user: Uid) -> Vec<Pid> {
-    let may_signal = |pid: &Pid| signal::send_by_number(*pid, 0).is_ok();
-    let is_users = |pid: &Pid| proc::owners(*pid).is_some_and(|owners| owners.contains(&user));
-    proc::numbers()
+    let may_signal = |pid: &Pid| signal::kill(*pid, 0).is_ok();
+    let is_users =
+        |pid: &Pid| proc::real_and_saved_uid(*pid).is_some_and(|owners| owners.contains(&user));
+    proc::pids()
         .unwrap_or_default()
         .into_iter()
         .filter(may_signal)
@@ -40,12 +41,11 @@ pub(crate) fn of(user: Uid) -> Vec<Pid> {
 /// Where /proc hides the processes of other users (hidepid, proc(5)), those in the caller's own
 /// namespaces are still listed.
 pub(crate) fn user_ids_in_use(is_in_question: impl Fn(&Uid) -> bool) -> Result<HashSet<Uid>> {
-    let all = proc::numbers()
+    let all = proc::pids()
         .map_err(|cause| Refusal::internal(format!("cannot read the directory /proc: {cause}")))?;
     let mut found = HashSet::new();
     for pid in all {
-        let ids: Vec<Uid> =
-            proc::user_ids(pid).into_iter().flatten().filter(&is_in_question).collect();
+        let ids: Vec<Uid> = proc::uids(pid).into_iter().flatten().filter(&is_in_question).collect();
         if !ids.is_empty() && is_alive(pid) {
             found.extend(ids);
         }
@@ -68,7 +68,7 @@ pub(crate) fn kill_all(ids: Ids) -> bool {
         let left = of(ids.user);
         let is_blocked = |pid: &Pid| {
             proc::entry(*pid)
-                .is_ok_and(|entry| entry.is_some_and(|entry| entry.waits_for_a_device()))
+                .is_ok_and(|entry| entry.is_some_and(|entry| entry.is_uninterruptible()))
         };
         let timeout = if left.iter().all(is_blocked) { BLOCKED_TIMEOUT } else { KILL_TIMEOUT };
         if left.is_empty() || started.elapsed() > timeout {
@@ -83,16 +83,16 @@ pub(crate) fn kill_all(ids: Ids) -> bool {
 fn kill_at_once(ids: Ids) -> Result<()> {
     let forbidden = |cause| restrictions::forbidden("end the processes of a lease", cause);
     let (mut is_mapped, mut mapped) = fd::pipe().map_err(forbidden)?;
-    match namespace::fork_into_new_user_namespace().map_err(forbidden)? {
+    match fork::fork_into_new_user_namespace().map_err(forbidden)? {
         Fork::Child => {
-            let closed = fd::close_above_2_but(&[is_mapped.as_fd()]).is_ok();
+            let closed = inherited::release_all_but(&[is_mapped.as_fd()]).is_ok();
             if closed
                 && is_mapped.read_exact(&mut [0]).is_ok()
-                && namespace::become_user(ids.user, ids.group).is_ok()
+                && identity::become_user(ids.user, ids.group).is_ok()
             {
-                let _ = signal::send_to_all_others(SIGKILL);
+                let _ = signal::kill_all_others(SIGKILL);
             }
-            process::exit(0)
+            process::_exit(0)
         }
         Fork::Parent(pid) => {
             let done = idmap::map(pid, ids);
@@ -100,7 +100,7 @@ fn kill_at_once(ids: Ids) -> Result<()> {
                 let _ = mapped.write_all(b"x");
             }
             drop(mapped);
-            process::reap_one(pid);
+            wait::wait(pid);
             done
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use command::refusal::Result;
 use sys::Uid;
-use sys::fd::{self, Lock};
+use sys::flock::{self, Lock};
 
 use super::processes;
 use super::table::{Entry, Table};
@@ -34,7 +34,7 @@ pub(crate) fn reclaim(
 /// it has ended.
 fn end(table: &Table, ranges: &Ranges, user: Uid) -> Result<bool> {
     let calls = table.open_calls_file(user)?;
-    let is_idle = fd::lock(&calls, Lock::Alone, Duration::ZERO).is_ok();
+    let is_idle = flock::lock(&calls, Lock::Exclusive, Duration::ZERO).is_ok();
     // The caller cannot end the processes of an id that is no longer its subordinate id.
     if !is_idle || !ranges.ids_of(user).is_none_or(processes::kill_all) {
         return Ok(false);

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use command::refusal::{Refusal, Result};
 use error::Shown;
-use sys::fd::{self, Lock};
+use sys::flock::{self, Lock};
 use sys::{Pid, Uid, process};
 
 use super::guard_id::GuardId;
@@ -87,7 +87,8 @@ impl Table {
             )));
         }
         let lock = File::open(directory).map_err(|error| failed("open", error))?;
-        fd::lock(&lock, Lock::Alone, timeout).map_err(|cause| failed("lock", cause.into()))?;
+        flock::lock(&lock, Lock::Exclusive, timeout)
+            .map_err(|cause| failed("lock", cause.into()))?;
         let directory = directory.canonicalize().map_err(|error| failed("resolve", error))?;
         Ok(Table { directory, lock })
     }
@@ -266,13 +267,13 @@ const CLAIM: &str = ".claim";
 impl Drop for Table {
     fn drop(&mut self) {
         // The guard has a copy of the descriptor: closing this one would not unlock the table.
-        fd::unlock(&self.lock);
+        flock::unlock(&self.lock);
     }
 }
 
 /// Whether this is a directory of the caller's that is closed to group and others.
 pub(crate) fn is_private(found: &fs::Metadata) -> bool {
-    found.is_dir() && found.uid() == process::user().as_raw() && found.mode() & 0o077 == 0
+    found.is_dir() && found.uid() == process::geteuid().as_raw() && found.mode() & 0o077 == 0
 }
 
 /// The content of an entry or a claim: guards, place and path, separated by NUL.
