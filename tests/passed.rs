@@ -120,7 +120,7 @@ fn a_socket_that_takes_minutes_to_close_keeps_no_helper_from_its_end() {
             helper,
             &format!("{moment}a socket that lingers"),
             Some(&stay.0),
-            "it broke the protocol",
+            "it violated the protocol",
         );
     }
     drop(stay);
@@ -137,7 +137,7 @@ fn a_file_of_a_mount_that_hangs_keeps_no_helper_from_its_end() {
                 helper,
                 &format!("{moment}{what}"),
                 Some(&hanging.path),
-                "it broke the protocol",
+                "it violated the protocol",
             );
             hanging.is_silent();
         }

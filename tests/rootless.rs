@@ -154,7 +154,7 @@ fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
     own(&closed, Account::batch());
     set_mode(&closed, 0o700);
     set_mode(closed.join("below"), 0o700);
-    let advice = format!("cannot pass the directory {}: chmod o+x", closed.display());
+    let advice = format!("may not search the directory {}: run chmod o+x", closed.display());
     failed(&rootless.glexec().arg(closed.join("below/program")).output().unwrap(), 201, &[&advice]);
     failed(
         &rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap(),

@@ -1,4 +1,4 @@
-//! What each program does first, and how it speaks to its caller.
+//! The check that each program makes first, and messages for the caller.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use sys::identity;
 
-/// Runs a program, unless its file gives it more rights than its caller has (set-user-ID,
-/// set-group-ID, capabilities): a caller with fewer rights could make it write where the caller
-/// itself must not. `status` is the exit status of a program that refuses.
+/// Runs a program, unless its file gives it rights that its caller does not have (set-user-ID,
+/// set-group-ID, capabilities): the caller could make it write files that the caller may not write.
+/// Then it fails with `status`.
 pub fn as_the_caller(name: &str, status: u8, main: impl FnOnce() -> ExitCode) -> ExitCode {
     if identity::has_file_privileges() {
         say(
             name,
-            "this program works with its caller's rights only, but its file is set-user-ID or \
+            "this program must have its caller's rights only, but its file is set-user-ID or \
              set-group-ID, or has capabilities: run chmod u-s,g-s and setcap -r on it",
         );
         return ExitCode::from(status);
@@ -21,7 +21,7 @@ pub fn as_the_caller(name: &str, status: u8, main: impl FnOnce() -> ExitCode) ->
     main()
 }
 
-/// One line on standard error. A caller that does not listen is no reason to fail.
+/// Writes one line to standard error. An error is ignored: the caller may have closed it.
 pub fn say(name: &str, line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{name}: {line}");
 }

@@ -1,10 +1,10 @@
-//! What the programs that run near privilege share. They have no option parser and no JSON writer
-//! from other projects: one table says which options there are, and parser, help, man page and
-//! completion come from it.
+//! What the programs at a change of user share. They link few crates of others: so the parser of
+//! options and the writer of JSON are here.
 //!
-//! - [`program`]: the table, the parser, and the help text;
-//! - [`log`]: one JSON object a line for each operation;
-//! - [`caller`]: what each program does first, and how it prints an error;
+//! - [`program`]: a table of options; the parser, the help text, man pages and completions are made
+//!   from it;
+//! - [`log`]: one line of JSON for each operation;
+//! - [`caller`]: the check that each program makes first, and messages for the caller;
 //! - [`refusal`]: why an identity switcher does not run a command, and its exit status;
 //! - [`credential`]: reads a credential;
 //! - [`accounts`]: the names and user ids of accounts;

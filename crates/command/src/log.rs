@@ -1,4 +1,4 @@
-//! The log: one JSON object a line for each operation, where `GLEXEC_HELPERS_LOG` says so.
+//! The log: one line of JSON for each operation, if `GLEXEC_HELPERS_LOG` is set.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display, Formatter, Write as _};
@@ -13,29 +13,29 @@ use std::time::{Duration, SystemTime};
 use error::Shown;
 use sys::file;
 
-/// Where the log goes: the path of a file, `syslog`, or `stderr`.
+/// The variable with the destination of the log: the path of a file, `syslog`, or `stderr`.
 const NAME: &str = "GLEXEC_HELPERS_LOG";
 
-/// Whether a line is wanted.
+/// Whether there is a log.
 pub fn is_wanted() -> bool {
-    place().is_some()
+    destination().is_some()
 }
 
-/// A log line in the making: the facts about one operation.
+/// The members of one line: facts about one operation.
 #[derive(Default)]
 pub struct Line {
     members: String,
 }
 
 impl Line {
-    /// Adds a fact whose value is already JSON.
+    /// Adds a member with a value that is already JSON.
     pub fn json(&mut self, name: &str, value: impl Display) -> &mut Self {
         let comma = if self.members.is_empty() { "" } else { "," };
         let _ = write!(self.members, "{comma}{}:{value}", Quoted(name));
         self
     }
 
-    /// Adds a text, if there is one.
+    /// Adds a text; nothing if there is none.
     pub fn text(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) => self.json(name, Quoted(value)),
@@ -43,19 +43,19 @@ impl Line {
         }
     }
 
-    /// Adds several texts.
+    /// Adds an array of texts.
     pub fn texts(&mut self, name: &str, values: &[String]) -> &mut Self {
         let quoted: Vec<String> = values.iter().map(|value| Quoted(value).to_string()).collect();
         self.json(name, format_args!("[{}]", quoted.join(",")))
     }
 
-    /// Writes the line, if a log is wanted, with the facts that every line has: the program, its
-    /// process id, the time, `took`, and the exit `status`, none while the operation goes on as
-    /// another program.
+    /// Writes the line, if there is a log, after the members that every line has: the program, its
+    /// process id, the time, the duration (`took`), and the exit status. No status if the operation
+    /// continues in another program.
     ///
-    /// An operation does not fail for its log: what went wrong is returned to be said.
+    /// An operation does not fail because of its log: the error is a warning for the caller.
     pub fn write(&self, program: &str, took: Duration, status: Option<u8>) -> Result<(), String> {
-        let Some(place) = place() else { return Ok(()) };
+        let Some(destination) = destination() else { return Ok(()) };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut line = Line::default();
         line.text("helper", Some(program));
@@ -75,20 +75,24 @@ impl Line {
         line.json("time", now.as_secs_f64());
         let comma = if self.members.is_empty() { "" } else { "," };
         let line = format!("{{{}{comma}{}}}", line.members, self.members);
-        let written = match place.to_str() {
+        let written = match destination.to_str() {
             Some("stderr") => writeln!(std::io::stderr(), "{line}"),
             Some("syslog") => syslog(program, &line),
-            // One write of a whole line: programs that run at the same time do not mix theirs.
-            _ => open(place.as_ref())
+            // One write for the whole line: the lines of programs that run at the same time do not
+            // mix.
+            _ => open(destination.as_ref())
                 .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())),
         };
         written.map_err(|error| {
-            format!("warning: cannot write to the log {} ({NAME}): {error}", Shown::os(&place))
+            format!(
+                "warning: cannot write to the log {} ({NAME}): {error}",
+                Shown::os(&destination)
+            )
         })
     }
 }
 
-/// A text as JSON quotes it (RFC 8259, section 7).
+/// A text as a string of JSON (RFC 8259, section 7).
 struct Quoted<'a>(&'a str);
 
 impl Display for Quoted<'_> {
@@ -105,23 +109,22 @@ impl Display for Quoted<'_> {
     }
 }
 
-fn place() -> Option<OsString> {
-    std::env::var_os(NAME).filter(|place| !place.is_empty())
+fn destination() -> Option<OsString> {
+    std::env::var_os(NAME).filter(|destination| !destination.is_empty())
 }
 
-/// The sandbox of which a credential is the retained proxy, for the log; of any other credential
-/// its own path.
+/// The sandbox of a retained proxy, for the log; for any other credential the path of the
+/// credential.
 pub fn sandbox_of_credential(credential: &Path) -> PathBuf {
     let retained = credential.parent().unwrap_or(credential).as_os_str().as_bytes();
     let sandbox = retained.strip_suffix(b".condor");
     sandbox.map_or(credential.to_path_buf(), |path| OsStr::from_bytes(path).into())
 }
 
-/// Opens the log to append to it; a new one is its owner's alone, whatever the umask.
+/// Opens the log to append to it. A new file has mode 0600, whatever the umask is.
 ///
-/// Its directory may be open to others. So neither a link that has its name is followed, nor a file
-/// written to that has another name as well, and nothing is waited for: a FIFO, above all, for
-/// whose reader a program would wait.
+/// Other users may be able to write to its directory. So a symbolic link is not followed, a file
+/// with several hard links is refused, and the open does not wait for the reader of a FIFO.
 fn open(path: &Path) -> std::io::Result<File> {
     let refused = |why: &str| Err(std::io::Error::other(why.to_owned()));
     let mut options = File::options();
@@ -130,7 +133,7 @@ fn open(path: &Path) -> std::io::Result<File> {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             match options.clone().create_new(true).mode(0o600).open(path) {
                 Ok(made) => file::set_mode(&made, 0o600).map(|()| made).map_err(Into::into),
-                // Another program has made it.
+                // Another program has created it.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(path),
                 failed => failed,
             }
@@ -139,7 +142,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     }?;
     match opened.metadata()? {
         found if !found.is_file() => refused("it is not a regular file"),
-        found if found.nlink() != 1 => refused("it has another name as well"),
+        found if found.nlink() != 1 => refused("it has more than one hard link"),
         _ => Ok(opened),
     }
 }
@@ -148,7 +151,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 /// 3164).
 fn syslog(helper: &str, line: &str) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
-    // A log that takes nothing for now loses a line; nothing else is kept waiting for it.
+    // If the system log is busy the line is lost: the program does not wait.
     socket.set_nonblocking(true)?;
     socket
         .send_to(format!("<14>{helper}[{}]: {line}", std::process::id()).as_bytes(), "/dev/log")
@@ -160,12 +163,12 @@ mod tests {
     use super::{Line, Quoted};
 
     #[test]
-    fn a_text_is_quoted_as_json_has_it() {
+    fn a_text_is_quoted_as_json_requires() {
         assert_eq!(Quoted("a\"b\\c\n\u{1b}\u{e9}").to_string(), r#""a\"b\\c\u000a\u001bé""#);
     }
 
     #[test]
-    fn a_fact_that_there_is_not_leaves_no_member() {
+    fn a_missing_text_adds_no_member() {
         let mut line = Line::default();
         line.text("a", None)
             .text("b", Some("x"))

@@ -1,5 +1,5 @@
-//! One table of a program's options, and what is made from it: the parser and the help text. Man
-//! pages and completions are made from the same table (`examples/pages`).
+//! The table of a program's options, with the parser and the help text, which are made from it.
+//! `examples/pages` makes man pages and completions from the same table.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -7,23 +7,23 @@ use std::io::Write as _;
 
 use error::Shown;
 
-/// A program: what it is called with, and what its help says.
+/// A program: its command line and its help text.
 pub struct Program {
     /// Its name.
     pub name: &'static str,
-    /// What it is for, in one sentence.
+    /// Its purpose, in one sentence.
     pub about: &'static str,
     /// The arguments after the options, as the usage line shows them.
     pub arguments: &'static str,
     /// Its options; `-h` and `--help` are added.
     pub options: &'static [Flag],
-    /// The rest of the help text: paragraphs, of which some begin with a heading and a colon.
+    /// The rest of the help text: paragraphs. Some begin with a heading and a colon.
     pub text: &'static str,
 }
 
-/// An option without a value. At least one of its two spellings is not empty.
+/// An option without a value. It has a letter, a name, or both.
 pub struct Flag {
-    /// The letter after one hyphen; 0 for none.
+    /// The letter after one hyphen; NUL for none.
     pub short: char,
     /// The name after two hyphens; empty for none.
     pub long: &'static str,
@@ -34,35 +34,35 @@ pub struct Flag {
 /// `-h`, `--help`: every program has it.
 pub const HELP: Flag = flag('h', "help", "Print help");
 
-/// `-V`, `--version`, of the programs whose predecessors had no such option.
+/// `-V`, `--version`: for programs whose predecessors have no other `-V`.
 pub const VERSION: Flag = flag('V', "version", "Print the version");
 
-/// An option of a table.
+/// Makes an option of a table.
 pub const fn flag(short: char, long: &'static str, help: &'static str) -> Flag {
     Flag { short, long, help }
 }
 
-/// What a program is called for.
+/// What the command line of a call says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Call {
-    /// To print the help text.
+    /// The option for the help text.
     Help,
-    /// To do what another option says: its long name or, without one, its letter.
+    /// Another option: its name or, without one, its letter.
     Option(String),
-    /// To work with these words; `ended` if `--` stood before them.
+    /// No option, and these arguments.
     Words {
         /// The arguments.
         words: Vec<OsString>,
-        /// Whether the options were ended by `--`.
+        /// Whether `--` came before them.
         ended: bool,
     },
 }
 
 impl Program {
-    /// Reads the arguments after the program's name. An option stands first, and alone decides; at
-    /// the first word that is none the arguments begin, and nothing in them is an option.
+    /// Parses the arguments after the program's name. Only the first word can be an option, and
+    /// then the others are ignored.
     ///
-    /// An option that the table does not have is an error, as one line.
+    /// The error, for an option that is not in the table, is one line.
     pub fn read(&self, arguments: impl IntoIterator<Item = OsString>) -> Result<Call, String> {
         let mut words: Vec<OsString> = arguments.into_iter().collect();
         let Some(first) = words.first() else { return Ok(Call::Words { words, ended: false }) };
@@ -81,12 +81,12 @@ impl Program {
         }
     }
 
-    /// The usage as one line.
+    /// The usage, in one line.
     pub fn usage(&self) -> String {
         format!("usage: {} {}", self.name, self.arguments)
     }
 
-    /// All that `--help` prints.
+    /// The text that `--help` prints.
     pub fn help(&self) -> String {
         let Program { name, about, arguments, text, .. } = self;
         let mut help = format!("{about}\n\nUsage: {name} {arguments}\n       {name} ");
@@ -102,12 +102,12 @@ impl Program {
         help
     }
 
-    /// The program's name and version, as a line.
+    /// The program's name and version, with a newline.
     pub fn version(&self) -> String {
         format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION"))
     }
 
-    /// All options, `--help` included.
+    /// All options, with `--help`.
     pub fn flags(&self) -> impl Iterator<Item = &Flag> {
         std::iter::once(&HELP).chain(self.options)
     }
@@ -121,12 +121,12 @@ impl Flag {
         }
     }
 
-    /// The shorter spelling.
+    /// The letter with its hyphen; the name if there is no letter.
     fn briefly(&self) -> String {
         if self.short == '\0' { format!("--{}", self.long) } else { format!("-{}", self.short) }
     }
 
-    /// All spellings.
+    /// The letter and the name with their hyphens.
     fn spelled(&self) -> String {
         match (self.short, self.long) {
             ('\0', long) => format!("    --{long}"),
@@ -136,7 +136,7 @@ impl Flag {
     }
 }
 
-/// Prints what was asked for. A reader that has gone away is no reason to fail.
+/// Writes a text to standard output. An error is ignored: the reader may have closed it.
 pub fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_is_the_first_word_and_nothing_after_it_is_one() {
+    fn only_the_first_word_can_be_an_option() {
         assert_eq!(read(&["--help", "x"]), Ok(Call::Help));
         assert_eq!(read(&["-v"]), Ok(Call::Option("version".to_owned())));
         assert_eq!(read(&["-V"]), Ok(Call::Option("V".to_owned())));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_does_not_have_is_an_error_with_the_usage() {
+    fn an_option_that_is_not_in_the_table_is_an_error_with_the_usage() {
         for word in ["-x", "--helpx", "-hv", "-", "--="] {
             let line = format!("unknown option {word}; usage: program [--] <command> [arg...]");
             assert_eq!(read(&[word]), Err(line), "{word}");
@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn the_help_is_made_from_the_table() {
-        let help = "Does it.\n\nUsage: program [--] <command> [arg...]\n       program -h | -v | -V\n\n\
+        let help = "Does it.\n\nUsage: program [--] <command> [arg...]\n       \
+                    program -h | -v | -V\n\n\
                     Options:\n  -h, --help     Print help\n  -v, --version  Print the version\n  \
                     -V             Print all settings\n\nThe rest.\n";
         assert_eq!(PROGRAM.help(), help);

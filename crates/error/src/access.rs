@@ -1,4 +1,4 @@
-//! Why a program can't be executed, or a directory not passed.
+//! Why a user cannot execute a program, or search a directory.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use sys::{Errno, access, dir};
 
 use crate::Shown;
 
-/// What keeps `who`, the user of this process, from executing a program, as far as that can be
-/// seen, and what to do; none where the kernel's answer says it all.
+/// Why `who`, the user of this process, cannot execute a program, and what to do. None if the error
+/// number says as much.
 pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<String> {
     if cause == Errno::EACCES {
         if let Some(directory) = access::first_unsearchable(program) {
-            return Some(why_closed(who, &directory));
+            return Some(why_unsearchable(who, &directory));
         }
     }
     Some(match cause {
@@ -20,31 +20,36 @@ pub fn why_not_executed(who: &str, program: &Path, cause: Errno) -> Option<Strin
         Errno::EACCES
             if Restrictions::at(program).is_ok_and(|restrictions| restrictions.noexec) =>
         {
-            "its file system is mounted noexec: use another place".to_owned()
+            "its file system is mounted noexec: use another directory".to_owned()
         }
         Errno::EACCES if access::may_execute(program) => {
             format!(
-                "{who} may not execute its interpreter, or that is on a file system mounted noexec"
+                "{who} may not execute its interpreter, or the interpreter is on a file system \
+                 that is mounted noexec"
             )
         }
         Errno::EACCES if dir::lstat(program).is_ok_and(|found| found.mode() & 0o111 == 0) => {
-            format!("{who} may not execute it, and neither may anybody else: chmod a+rx")
+            "no user may execute it: run chmod a+rx on it".to_owned()
         }
         Errno::EACCES => {
             format!(
-                "{who} may not execute it, or not pass a directory behind a link on the way: chmod a+rx"
+                "{who} may not execute it, or may not search a directory behind a symbolic link of \
+                 the path: run chmod a+rx on it"
             )
         }
         Errno::ENOENT if program.exists() => "its interpreter does not exist".to_owned(),
         Errno::ENOEXEC => {
-            "it is no program for this machine, and no script that begins with #!".to_owned()
+            "it is neither a program for this machine nor a script that begins with #!".to_owned()
         }
         _ => return None,
     })
 }
 
-/// That `who` cannot pass a directory, and what to do.
-pub fn why_closed(who: &str, directory: &Path) -> String {
+/// That `who` has no search permission for a directory, and what to do.
+pub fn why_unsearchable(who: &str, directory: &Path) -> String {
     let shown = Shown::os(directory);
-    format!("{who} cannot pass the directory {shown}: chmod o+x {shown}, or use another place")
+    format!(
+        "{who} may not search the directory {shown}: \
+         run chmod o+x {shown}, or use another directory"
+    )
 }

@@ -1,21 +1,21 @@
-//! Why a connection between a helper and its agent ends before its work is done.
+//! Why a connection fails.
 
 use std::fmt;
 
 use sys::Errno;
 
-/// Why a connection can't go on.
+/// Why a connection fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionError {
-    /// The other end is gone.
+    /// The other end is closed.
     Closed,
-    /// The other end let the idle limit pass.
+    /// The other end made no progress within the idle timeout.
     Idle,
-    /// The other end sent something that it may not send, or not now.
+    /// The other end sent what the protocol does not allow, or does not allow now.
     Protocol(&'static str),
-    /// This side was to end before it was done.
+    /// This process was interrupted.
     Halted,
-    /// The kernel refused.
+    /// A system call failed.
     System(Errno),
 }
 
@@ -24,9 +24,9 @@ impl fmt::Display for ConnectionError {
         match self {
             ConnectionError::Closed => f.write_str("it closed the connection"),
             ConnectionError::Idle => {
-                f.write_str("no progress within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)")
+                f.write_str("no progress within the idle timeout (GLEXEC_HELPERS_IDLE_TIMEOUT)")
             }
-            ConnectionError::Protocol(cause) => write!(f, "it broke the protocol ({cause})"),
+            ConnectionError::Protocol(cause) => write!(f, "it violated the protocol ({cause})"),
             ConnectionError::Halted => f.write_str("it was interrupted"),
             ConnectionError::System(cause) => write!(f, "{cause}"),
         }

@@ -1,4 +1,4 @@
-//! What failed, on what, and why, in one line: the one error type of the crates, and bytes as text.
+//! The error type of the crates: what failed, on what, and why, in one line. And bytes as text.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -15,50 +15,49 @@ mod shown;
 pub use connection::ConnectionError;
 pub use shown::{Shown, ShownPath};
 
-/// What the library's functions return.
+/// The result of a function that fails with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A step that failed. `Display` gives one line, whatever bytes the path holds.
+/// A step that failed. `Display` gives one line, whatever bytes a path has.
 #[derive(Debug)]
 pub enum Error {
-    /// The kernel refused a step.
+    /// A system call failed.
     System {
-        /// The step, as words that follow "cannot".
+        /// The step, in words that follow "cannot".
         step: &'static str,
-        /// What the step was about.
+        /// The file, or another object of the step.
         path: Vec<u8>,
-        /// The kernel's answer.
+        /// The error number.
         cause: Errno,
     },
-    /// What was found is not what it has to be; nothing was touched.
+    /// A file, or another object, is not as required. Nothing was changed.
     Refused {
-        /// What was looked at.
+        /// The file or object.
         path: Vec<u8>,
-        /// What is wrong with it, and where it helps, what to do.
+        /// What is wrong with it and, if that helps, what to do.
         why: String,
     },
-    /// The two ends of a connection no longer understand each other, or one is gone.
+    /// A connection failed.
     Connection {
-        /// What was asked of it, as words that follow "cannot", and what that was about; where
-        /// that is known.
+        /// The request, in words that follow "cannot", and its file; none if that is not known.
         during: Option<(&'static str, Vec<u8>)>,
         /// The other end.
         with: &'static str,
-        /// What happened.
+        /// Why.
         cause: ConnectionError,
     },
-    /// The other end says that it failed. Its words are not trusted; they are only shown.
+    /// The other end of a connection reported an error. The text is not trusted: it is only shown.
     Told {
-        /// Who says so.
+        /// The other end.
         who: &'static str,
-        /// Its message, bounded in length.
+        /// Its message, of limited length.
         text: Vec<u8>,
     },
-    /// A step failed, and so did putting things back; both are worth knowing.
+    /// A step failed, and then a step that was to undo or clean up failed.
     Both {
-        /// What failed first.
+        /// The first error.
         first: Box<Error>,
-        /// What failed while the first was mended.
+        /// The error of the undo or clean-up.
         then: Box<Error>,
     },
 }
@@ -83,18 +82,17 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// Something is not what it has to be.
+    /// An error for a file or object that is not as required.
     pub fn refused(path: impl AsRef<std::ffi::OsStr>, why: impl Into<String>) -> Self {
         Error::Refused { path: path.as_ref().as_bytes().to_vec(), why: why.into() }
     }
 
-    /// A conversation broke.
+    /// An error of a connection, without a request.
     pub fn connection(with: &'static str, cause: ConnectionError) -> Self {
         Error::Connection { during: None, with, cause }
     }
 
-    /// Says what was asked of the other end of a conversation that broke; other errors tell their
-    /// step themselves.
+    /// Adds the request to an error of a connection. Other errors have a step already.
     #[must_use]
     pub fn during(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Self {
         match self {
@@ -107,7 +105,7 @@ impl Error {
         }
     }
 
-    /// Joins the failure of the clean-up, if there was one, to this failure.
+    /// Adds the error of the clean-up, if it failed.
     #[must_use]
     pub fn and_then(self, cleaning_up: Result<()>) -> Self {
         match cleaning_up {
@@ -117,12 +115,12 @@ impl Error {
     }
 }
 
-/// Says at which step, and with which path, a system call failed.
+/// Adds the step and the path to an error number.
 pub trait Context<T> {
-    /// `step` follows the word "cannot"; `path` is what it was about.
+    /// `step` are words that follow "cannot"; `path` is the file or object of the step.
     fn at(self, step: &'static str, path: impl AsRef<std::ffi::OsStr>) -> Result<T>;
 
-    /// As [`Context::at`], for a path that is put together only if it is needed.
+    /// As [`Context::at`]; the path is made only if the call failed.
     fn at_entry(self, step: &'static str, path: impl FnOnce() -> std::ffi::OsString) -> Result<T>;
 }
 

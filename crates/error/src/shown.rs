@@ -3,9 +3,9 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
-/// Displays any bytes on one line: UTF-8 as it is, except that control characters and the backslash
-/// are escaped (`\n`, `\\`, `\u{1b}`); every other byte as `\xff`. What it prints can neither start
-/// a line of its own in a log nor speak to a terminal.
+/// Displays any bytes on one line: UTF-8 unchanged, except that control characters and the
+/// backslash are escaped (`\n`, `\\`, `\u{1b}`); other bytes as `\xff`. So the text cannot start a
+/// new line in a log, or send control sequences to a terminal.
 pub struct Shown<'a>(pub &'a [u8]);
 
 impl<'a> Shown<'a> {
@@ -15,8 +15,8 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// A path for a message: one line, and of a very long one only both ends, so that what follows it
-/// is still read.
+/// Displays a path in a message: on one line; of a very long path only both ends, so that the
+/// reader finds what follows.
 pub struct ShownPath<'a>(pub &'a [u8]);
 
 impl Display for ShownPath<'_> {

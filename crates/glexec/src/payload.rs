@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use command::executable;
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
-use error::access::{why_closed, why_not_executed};
+use error::access::{why_not_executed, why_unsearchable};
 use sys::seccomp::{self, Openat2};
 use sys::signal::{self, SIGKILL};
 use sys::{Errno, Pid, access, dir, exec, identity, inherited, keyring, prctl, process, rlimit};
@@ -172,8 +172,9 @@ fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{:08x}", fastrand::u32(..)));
     replace(path, temporary.as_ref(), content).map_err(|error| {
-        let why = access::first_unsearchable(path)
-            .map_or_else(String::new, |directory| format!(" ({})", why_closed(WHO, &directory)));
+        let why = access::first_unsearchable(path).map_or_else(String::new, |directory| {
+            format!(" ({})", why_unsearchable(WHO, &directory))
+        });
         Refusal::client(format!(
             "cannot write GLEXEC_TARGET_PROXY {} as the payload's user: {error}{why}",
             Shown::os(path)
@@ -188,7 +189,7 @@ fn enter_working_directory() -> Result<()> {
     let identity = || dir::lstat(Path::new(".")).map(|found| found.identity());
     let before = identity();
     process::chdir(&path).map_err(|cause| match access::first_unsearchable(&path.join("any")) {
-        Some(directory) => cannot_enter(&path, why_closed(WHO, &directory)),
+        Some(directory) => cannot_enter(&path, why_unsearchable(WHO, &directory)),
         None => cannot_enter(&path, cause),
     })?;
     match (before, identity()) {

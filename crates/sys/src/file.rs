@@ -45,8 +45,8 @@ pub fn next_hole(file: &File, offset: u64) -> Result<Option<u64>> {
 }
 
 /// Makes a new file share the content of another one; a write to either does not change the other
-/// (FICLONE, ioctl_ficlone(2)). The standard library copies; nix has only macros for ioctl(2), which
-/// make unsafe functions.
+/// (FICLONE, ioctl_ficlone(2)). The standard library copies; nix has only macros for ioctl(2),
+/// which make unsafe functions.
 pub fn share_content(from: &File, to: &File) -> Result<()> {
     // SAFETY: both descriptors are open as long as they are borrowed; no memory is passed.
     Errno::result(unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) }).map(drop)

@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn objects_are_found_by_the_column_of_their_owner() {
-        let table = "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n         0          7   600          1  1001  1001   500   500          0          1\n         0          8   600       1001     5     5  1001     5          0          1\n";
+        let table = "  key  semid perms  nsems   uid   gid  cuid  cgid  otime  ctime\n    \
+                     0      7   600      1  1001  1001   500   500      0      1\n    \
+                     0      8   600   1001     5     5  1001     5      0      1\n";
         assert_eq!(ids(table, Uid::from_raw(1001)), [7]);
         assert!(ids(table, Uid::from_raw(500)).is_empty() && ids("", Uid::from_raw(0)).is_empty());
     }

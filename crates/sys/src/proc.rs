@@ -11,8 +11,8 @@ use super::{Errno, Pid, Result, Uid};
 /// again.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The letter of proc_pid_stat(5), such as `R`, `D`, `T` or `Z`. That of the first thread; or of
-    /// another one, if the first thread has ended and that one has not.
+    /// The letter of proc_pid_stat(5), such as `R`, `D`, `T` or `Z`. That of the first thread; or
+    /// of another one, if the first thread has ended and that one has not.
     pub state: u8,
     /// The process that started it, or adopted it.
     pub parent: Pid,
@@ -39,8 +39,8 @@ impl Entry {
         matches!(self.state, b'Z' | b'X')
     }
 
-    /// Whether it is in uninterruptible sleep: it waits for a device or a file server, and cannot end
-    /// before that answers.
+    /// Whether it is in uninterruptible sleep: it waits for a device or a file server, and cannot
+    /// end before that answers.
     pub fn is_uninterruptible(&self) -> bool {
         self.state == b'D'
     }
@@ -199,8 +199,8 @@ pub enum Variable {
     Set(Vec<u8>),
     /// There is no such variable.
     Unset,
-    /// The environment cannot be read, or was overwritten. A user can read it of its processes only,
-    /// and only if it may read their programs (ptrace(2)).
+    /// The environment cannot be read, or was overwritten. A user can read it of its processes
+    /// only, and only if it may read their programs (ptrace(2)).
     Unreadable,
 }
 

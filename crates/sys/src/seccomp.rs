@@ -3,8 +3,8 @@
 //!
 //! A filter sees the arguments of a system call, but not the memory that they point to. So a call
 //! with the mode in memory (openat2(2)), or one that starts other calls (io_uring(7)), fails with
-//! ENOSYS: programs then do without it, as on an older kernel. The same calls of the machine's other
-//! ABIs are filtered; all calls of an unknown ABI fail.
+//! ENOSYS: programs then do without it, as on an older kernel. The same calls of the machine's
+//! other ABIs are filtered; all calls of an unknown ABI fail.
 //!
 //! mkdir(2) is allowed: the kernel ignores both bits in its mode. A new directory in a set-group-ID
 //! directory is still set-group-ID.
@@ -128,8 +128,8 @@ const BITS: u32 = libc::S_ISUID | libc::S_ISGID;
 const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
 
 /// Filters the system calls of this thread, and of all that it starts or executes; it cannot undo
-/// that. [`super::prctl::set_no_new_privs`] comes before. ENOSYS on a machine whose system calls are
-/// not in the tables.
+/// that. [`super::prctl::set_no_new_privs`] comes before. ENOSYS on a machine whose system calls
+/// are not in the tables.
 pub fn forbid_set_id_files(openat2: Openat2) -> Result<()> {
     if ABIS.is_empty() {
         return Err(Errno::ENOSYS);
@@ -137,8 +137,8 @@ pub fn forbid_set_id_files(openat2: Openat2) -> Result<()> {
     let mut program = filter(openat2);
     let length = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
     let program = sock_fprog { len: length, filter: program.as_mut_ptr() };
-    // Without this flag kernels before 5.16 mitigate Speculative Store Bypass for the process, which
-    // slows it down; the filter does not need that.
+    // Without this flag kernels before 5.16 mitigate Speculative Store Bypass for the process,
+    // which slows it down; the filter does not need that.
     let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     // SAFETY: the structure and the program live during the call, and the length is that of the
     // program; the kernel copies both.
@@ -198,8 +198,8 @@ fn refuse_bits(place: usize) -> Vec<sock_filter> {
     program
 }
 
-/// Skips a part of the program, unless the comparison of the loaded value with a number is true. The
-/// part ends with a decision.
+/// Skips a part of the program, unless the comparison of the loaded value with a number is true.
+/// The part ends with a decision.
 fn unless(comparison: u32, number: u32, part: Vec<sock_filter>) -> Vec<sock_filter> {
     // A jump can skip 255 instructions: a test checks that every part is shorter.
     let length = u8::try_from(part.len()).unwrap_or(u8::MAX);

@@ -102,8 +102,8 @@ pub fn send_with_descriptor(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd
     }
 }
 
-/// Receives at most as many bytes as fit; 0 at the end. ECONNRESET is an end, too: the other end was
-/// closed before it had read everything.
+/// Receives at most as many bytes as fit; 0 at the end. ECONNRESET is an end, too: the other end
+/// was closed before it had read everything.
 pub fn receive(fd: &impl AsFd, bytes: &mut [u8]) -> Result<usize> {
     loop {
         match socket::recv(fd.as_fd().as_raw_fd(), bytes, MsgFlags::empty()) {
