@@ -129,7 +129,7 @@ fn a_usage_error_is_201_and_says_why() {
         (&["--bogus", "/bin/true"], "--bogus"),
         (&["/nonexistent"], "/nonexistent"),
         (&["nonexistent"], "no such program"),
-        (&["/etc/passwd"], "may not execute"),
+        (&["/etc/passwd"], "no user may execute it"),
     ] {
         failed(&rootless.glexec().args(words).output().unwrap(), 201, &[why]);
     }
@@ -179,11 +179,11 @@ fn an_error_names_the_first_directory_that_the_payload_cannot_pass() {
     failed(
         &rootless.glexec().arg(closed.join("below/program")).output().unwrap(),
         201,
-        &["below: chmod o+x"],
+        &["below: run chmod o+x"],
     );
     let inside =
         rootless.glexec().arg("/bin/true").current_dir(closed.join("below")).output().unwrap();
-    failed(&inside, 201, &["working directory", "below: chmod o+x"]);
+    failed(&inside, 201, &["working directory", "below: run chmod o+x"]);
     set_mode(closed.join("below"), 0o711);
     succeeded(&rootless.glexec().arg(closed.join("below/program")).output().unwrap());
     succeeded(
@@ -680,7 +680,7 @@ fn the_log_goes_to_a_regular_file_of_one_name_and_nothing_is_waited_for() {
     set_mode(&fifo, 0o666);
     for (path, why) in [
         (link.as_path(), "symbolic links"),
-        (&hard_link, "it has another name"),
+        (&hard_link, "it has more than one hard link"),
         (&fifo, ""),
         (device, "not a regular file"),
         (&place, "directory"),
