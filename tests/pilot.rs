@@ -865,7 +865,7 @@ fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
     let wrong: [(&str, &[&str]); 6] = [
         ("./closed", &["EACCES", "no user may execute it: run chmod a+rx on it"]),
         ("./theirs", &["EACCES", "may not execute it", "chmod a+rx"]),
-        ("./plain", &["ENOEXEC", "no script that begins with #!"]),
+        ("./plain", &["ENOEXEC", "nor a script that begins with #!"]),
         ("./lost", &["ENOENT", "its interpreter does not exist"]),
         ("./directory", &["EACCES", "it is a directory"]),
         (&tool, &["EACCES", &format!("may not search the directory {home}: run chmod o+x")]),
