@@ -12,5 +12,5 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
 
-pub mod batch;
+mod batch;
 pub mod cli;

@@ -100,7 +100,7 @@ fn a_node_that_is_fit_is_told_so_with_the_switcher_that_keeps_payloads_apart_bes
     assert_eq!((report.bad(), report.status), (Vec::new(), 0));
     assert_eq!(report.all["ready"], true);
     assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
-    assert_eq!(report.all["isolation"], "it gives each payload a user and processes of its own");
+    assert_eq!(report.all["isolation"], "it gives each payload a separate user and pid namespace");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_file_system_without_inodes_is_found_and_mended() {
 fn a_credential_that_others_can_read_is_found_and_mended() {
     let script = "chmod 644 /home/pilot/credentials/valid.pem
         set -- --proxy /home/pilot/credentials/valid.pem; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["valid.pem", "has mode 644"], script);
+    is_found_and_mended("problem", &["valid.pem", "(mode 0644)"], script);
 }
 
 #[test]

@@ -5,7 +5,6 @@
 #[path = "support/canonical.rs"]
 mod canonical;
 
-use error::ConnectionError;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -14,6 +13,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use error::ConnectionError;
 use fastrand::Rng;
 use sys::{process, socket};
 use wire::frame::{CHUNK, MAX_LENGTH};

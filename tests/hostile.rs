@@ -277,7 +277,7 @@ fn a_new_proxy_that_is_the_one_to_be_replaced_is_left_alone() {
     failed(
         &update(&site, &site.switcher(), &own, &sandbox).output().unwrap(),
         1,
-        &["the very file"],
+        &["the same file as the one to be replaced"],
     );
     assert_eq!(fs::read_to_string(own).unwrap(), "the proxy\n");
 }

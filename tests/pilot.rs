@@ -176,17 +176,17 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--name", "a.gh.0123abcd"], "true", &["--name", "a.gh.0123abcd"]),
         (&["--name", "a.condor"], "true", &["--name", "a.condor"]),
         (&["--proxy", &path("fifo")], "true", &["fifo", "not a regular file"]),
-        (&["--input", &execute], "true", &[&execute, "the sandboxes are made in it"]),
+        (&["--input", &execute], "true", &[&execute, "it contains the directory of the sandboxes"]),
         (
             &["--output", &format!("{execute}/s"), "--name", "s"],
             "true",
-            &["can't be the sandbox itself"],
+            &["cannot be the sandbox itself"],
         ),
         (&["--output", &path("dangling")], "true", &["dangling", "no directory"]),
         (
             &["--glexec", "/nonexistent/glexec"],
             "true",
-            &["/nonexistent/glexec", "there is no such program"],
+            &["/nonexistent/glexec", "it does not exist, or you may not execute it"],
         ),
         (&["--output", "/usr/x"], "true", &["/usr: you may not make"]),
         (&[], "no-such-command", &["no-such-command"]),
@@ -207,7 +207,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     failed(
         &pilot.run_named("taken").args(["--", "true"]).output().unwrap(),
         240,
-        &["there is one of this name"],
+        &["a sandbox of this name exists already"],
     );
     assert!(taken.exists());
 }
@@ -290,7 +290,7 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
         input_line,
         "condor_glexec_pilot: of the input there is not in the sandbox, or not as it was: 2 \
          FIFOs, sockets or devices, \
-         1 set-user-ID, set-group-ID or sticky bit, 1 access list or attribute of the system's, \
+         1 set-user-ID, set-group-ID or sticky bit, 1 access list or system attribute, \
          2 links that lead out of it to nothing"
     );
     assert_eq!(
@@ -398,7 +398,7 @@ fn a_payload_whose_output_cannot_be_written_gets_a_broken_pipe_and_the_caller_is
     let line = failed(
         &output,
         141,
-        &["cannot write all that the payload has said to standard output", "EFBIG"],
+        &["cannot write all of the payload's output to standard output", "EFBIG"],
     );
     assert_eq!(fs::metadata(&log).unwrap().len(), 1 << 20);
     let report: Value = serde_json::from_str(&text(&report)).unwrap();
@@ -1108,7 +1108,7 @@ fn a_payload_that_keeps_other_agents_from_their_work_ends_when_its_time_is_over(
         .args(["--", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"])
         .output()
         .unwrap();
-    failed(&output, 137, &["cannot end the payload in a good way"]);
+    failed(&output, 137, &["the payload is killed without --grace"]);
     pilot.is_empty("after it");
 }
 
@@ -1284,10 +1284,7 @@ fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
     let mut errors = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     errors.read_line(&mut line).unwrap();
-    assert!(
-        line.contains("are coming back; at the next signal they are left for recover"),
-        "{line}"
-    );
+    assert!(line.contains("are coming back; the next signal leaves them for recover"), "{line}");
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(ended_early(child).status.code(), Some(243));
     let told: Value = serde_json::from_str(&text(&report)).unwrap();

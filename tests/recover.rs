@@ -167,7 +167,7 @@ fn what_a_pilot_had_begun_to_make_is_removed_unless_it_lives() {
             nix::fcntl::FlockArg::LockExclusive,
         );
         let refused = pilot.of("recover", options, "s").output().unwrap();
-        failed(&refused, 1, &["s.gh.0123abcd", "a pilot that is alive works on it"]);
+        failed(&refused, 1, &["s.gh.0123abcd", "a running pilot works on it"]);
         assert!(begun.exists());
         drop(lock);
         failed(
@@ -187,7 +187,7 @@ fn recover_leaves_alone_what_a_living_pilot_works_on() {
         failed(
             &pilot.of("recover", options, "s").output().unwrap(),
             1,
-            &["a pilot that is alive works on it"],
+            &["a running pilot works on it"],
         );
     }
     assert!(!family(&pilot.sandbox("s")).is_empty());

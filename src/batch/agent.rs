@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use error::{ConnectionError, Context as _, Error, Result, Shown};
-use sys::socket::{self, Sender};
-use sys::{Dir, Name, OwnedName, Pid, Uid, process};
+use sys::socket::Sender;
+use sys::{Dir, Name, OwnedName, Pid, Uid, process, socket};
 use tree::beside::Place;
 use tree::build::Built;
 use tree::{self, Builder, Progress, Way};
@@ -16,8 +16,7 @@ use wire::frame::VERSION;
 use wire::{Channel, Dropped, Frame, Links, Needs, Operation, Totals};
 
 use super::report::Hunted;
-use super::retry::Attempt;
-use super::switcher::{Running, Switcher};
+use super::switcher::{Call, Switcher};
 
 /// How messages name the agent.
 const PEER: &str = "the agent behind the switcher";
@@ -30,7 +29,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct AgentCall {
     channel: Channel,
-    running: Running,
+    running: Call,
     sandbox: OsString,
     excluded: Option<OwnedName>,
 }
@@ -39,7 +38,7 @@ pub struct AgentCall {
 #[derive(Debug)]
 pub struct Agent {
     channel: Channel,
-    running: Running,
+    running: Call,
     /// The user that it runs as, from the kernel: neither root nor the batch user.
     pub uid: Uid,
     /// Its process, from the kernel.
@@ -62,16 +61,16 @@ impl AgentCall {
         let (ours, theirs) =
             socket::socketpair().at("make a socket pair for", switcher.program())?;
         socket::set_passcred(&ours, true).at("prepare the socket for", switcher.program())?;
-        let running = switcher.start(operation, Stdio::from(theirs))?;
+        let running = Call::start(switcher, operation, Stdio::from(theirs))?;
         let mut channel = Channel::new(ours);
-        channel.set_idle_timeout(switcher.limit()).map_err(connection_error)?;
+        channel.set_idle_timeout(switcher.idle_timeout()).map_err(connection_error)?;
         channel.set_halt(switcher.halt());
-        let (sandbox, excluded) = (subject.to_owned(), switcher.kept());
+        let (sandbox, excluded) = (subject.to_owned(), switcher.withheld_file());
         Ok(AgentCall { channel, running, sandbox, excluded })
     }
 
     /// Waits for the agent's first frame, and checks its version and the user that sent it.
-    pub fn wait_for_hello(mut self) -> Result<Agent, Attempt> {
+    pub fn wait_for_hello(mut self) -> Result<Agent> {
         let Sender { uid, pid } = match self.channel.receive_first() {
             Ok((sender, Frame::Hello { version: VERSION })) => sender,
             Ok((_, Frame::Hello { version })) => {
@@ -79,13 +78,11 @@ impl AgentCall {
                     "its protocol has version {version}, not {VERSION}: helpers and agent must be \
                      installed together"
                 );
-                return Err(Error::refused("condor_glexec_agent", why).into());
+                return Err(Error::refused("condor_glexec_agent", why));
             }
             Ok(_) => {
-                return Err(connection_error(ConnectionError::Protocol(
-                    "an unexpected first message",
-                ))
-                .into());
+                let cause = ConnectionError::Protocol("an unexpected first message");
+                return Err(connection_error(cause));
             }
             Err(cause) => {
                 let error = connection_error(cause).during("begin to work on", &self.sandbox);
@@ -93,12 +90,7 @@ impl AgentCall {
             }
         };
         if uid.is_root() || uid == process::geteuid() {
-            let whom = if uid.is_root() { "root" } else { "the calling user" };
-            return Err(Error::refused(
-                "switcher",
-                format!("it runs commands as {whom}, not as a job user"),
-            )
-            .into());
+            return Err(Error::NoJobUser { uid });
         }
         Ok(Agent {
             channel: self.channel,
@@ -241,18 +233,19 @@ impl Agent {
     /// Closes the connection, after success or a failure that the agent knows.
     pub fn close(self) {
         drop(self.channel);
-        self.running.end_within(EXIT_TIMEOUT);
+        self.running.wait_within(EXIT_TIMEOUT);
     }
 
-    /// Closes the connection after a failure, and classifies the failure: whether it may pass.
-    pub fn fail(self, error: Error) -> Attempt {
+    /// Closes the connection after a failure, and returns its cause: if the connection was lost,
+    /// the switcher's exit status tells more.
+    pub fn fail(self, error: Error) -> Error {
         match error {
             Error::Connection { with: PEER, cause, .. } => {
                 lose_connection(self.channel, self.running, cause, error)
             }
             error => {
                 self.close();
-                Attempt::Hopeless(error)
+                error
             }
         }
     }
@@ -289,24 +282,19 @@ impl Agent {
     }
 }
 
-/// Ends a call whose connection has failed. The switcher's exit status, if it ends, classifies the
-/// failure.
-fn lose_connection(
-    channel: Channel,
-    running: Running,
-    cause: ConnectionError,
-    error: Error,
-) -> Attempt {
+/// Ends a call whose connection has failed, and returns the cause: the switcher's exit status, if
+/// it ends, or the given error.
+fn lose_connection(channel: Channel, running: Call, cause: ConnectionError, error: Error) -> Error {
     // The batch user cannot signal the agent. It ends when the socket is closed.
     drop(channel);
     match cause {
-        ConnectionError::Closed => running.end().attempt(Some(error)),
+        ConnectionError::Closed => running.wait().error_or(error),
         ConnectionError::Halted => {
             // Meanwhile the agent deletes its part of a copy.
-            running.end_within(EXIT_TIMEOUT);
-            Attempt::Hopeless(error)
+            running.wait_within(EXIT_TIMEOUT);
+            error
         }
-        _ => Attempt::Hopeless(error),
+        _ => error,
     }
 }
 

@@ -1,40 +1,38 @@
-//! By which words a sandbox and its job are known to others: the mark of the job's family, and the
-//! id in the log.
+//! The names of a sandbox and its job: the mark of the job's family, and the id in the log.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use error::{Context as _, Error, Result};
+use error::{Context as _, Error, Result, Shown};
 use sys::{Dir, Kind, Name, Time, process};
 
-/// The value of the mark that every process of a job carries: the path of the retained directory,
-/// with no link in it, so that every way to name the sandbox gives the same. The directory itself
-/// may be gone.
+/// The value of the mark that every process of a job carries: the path of the retained directory
+/// without symbolic links, so that every path of the sandbox gives the same value. The directory
+/// itself need not exist.
 pub fn family_of(retained: &Path) -> Result<OsString> {
     let (Some(parent), Some(name)) = (retained.parent(), retained.file_name()) else {
-        return Err(Error::refused(retained, "the retained proxy is in a directory of its own"));
+        return Err(Error::refused(retained, "the retained proxy must be in a directory"));
     };
     let parent = parent.canonicalize().at("find the real path of", parent)?;
     Ok(parent.join(name).into_os_string())
 }
 
-/// The name under which the log follows a sandbox through setup, run, kills and cleanup: the
-/// caller's own (`GLEXEC_ID`), else what no other sandbox of this machine has or ever had: the
-/// inode of the directory in which the starter stands, and the moment when it was made, where the
-/// file system keeps that.
-pub fn request_of(retained: &Path) -> Option<String> {
+/// The id of a sandbox in the log, for setup, run, kill and cleanup: `GLEXEC_ID`, if it is set.
+/// Otherwise it is unique on this machine at all times: the inode of the directory that is the
+/// starter's working directory, and its time of birth, where the file system has that.
+pub fn log_id_of(retained: &Path) -> Option<String> {
     let parent = Dir::open(retained.parent()?).ok()?;
     let retained = retained.file_name()?.as_bytes();
-    request(&parent, Name::new(retained.strip_suffix(b".condor")?)?, Name::new(retained)?)
+    log_id(&parent, Name::new(retained.strip_suffix(b".condor")?)?, Name::new(retained)?)
 }
 
 /// The same for the two names in an open directory.
-pub(super) fn request(parent: &Dir, sandbox: Name<'_>, retained: Name<'_>) -> Option<String> {
-    if let Some(name) = std::env::var_os("GLEXEC_ID").filter(|name| !name.is_empty()) {
-        return Some(error::Shown::os(&name).to_string());
+pub(super) fn log_id(parent: &Dir, sandbox: Name<'_>, retained: Name<'_>) -> Option<String> {
+    if let Some(id) = std::env::var_os("GLEXEC_ID").filter(|id| !id.is_empty()) {
+        return Some(Shown::os(&id).to_string());
     }
-    // It is the one of the two that is the batch user's; until a setup has moved it, the sandbox.
+    // One of the two is the batch user's: the sandbox, until setup has renamed it.
     let mut own = [sandbox, retained].into_iter().filter_map(|name| {
         let found = parent.stat(name).ok()?;
         (found.kind() == Kind::Directory && found.uid() == process::geteuid())

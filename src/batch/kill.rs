@@ -10,9 +10,10 @@ use sys::{Errno, Pid, pidfd, proc, process, signal};
 use wire::{Operation, RemainsPolicy};
 
 use super::agent::AgentCall;
+use super::error::HelperError;
 use super::report::{Hunted, Report};
-use super::retry::{Attempt, Failure, Patience, retrying};
-use super::switcher::Switcher;
+use super::retry::{Retries, retrying};
+use super::switcher::{Call, Switcher};
 
 /// How long a hunt may take in addition to the grace period, before the limit of the idle timeout
 /// counts: the agent waits for processes to end.
@@ -55,15 +56,15 @@ pub fn kill(
     switcher: &Switcher,
     retained_proxy: &Path,
     request: KillRequest,
-    patience: Patience,
+    retries: Retries,
     report: &mut Report<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), HelperError> {
     if let Scope::Process(pid) = request.scope {
-        return retrying(patience, report, |_| send(switcher, pid, request.signal));
+        return retrying(retries, report, |_| send(switcher, pid, request.signal));
     }
-    let operation = operation(retained_proxy, request).map_err(Failure::BadInput)?;
+    let operation = operation(retained_proxy, request).map_err(HelperError::bad_input)?;
     let hunted =
-        retrying(patience, report, |_| hunt(switcher, &operation, retained_proxy, request))?;
+        retrying(retries, report, |_| hunt(switcher, &operation, retained_proxy, request))?;
     Ok(check_hunted(report.hunted.insert(hunted), request.clean)?)
 }
 
@@ -91,19 +92,16 @@ pub fn check_hunted(hunted: &Hunted, clean: bool) -> Result<()> {
 }
 
 /// Sends a signal to one process.
-fn send(switcher: &Switcher, pid: Pid, number: i32) -> Result<(), Attempt> {
+fn send(switcher: &Switcher, pid: Pid, number: i32) -> Result<()> {
     if let Some(held) = check_process(pid, switcher)? {
         // No process can catch SIGSTOP and forward it.
         let number = if number == signal::SIGSTOP { signal::SIGTSTP } else { number };
-        return Ok(pidfd::send_signal(&held, number)
-            .at("signal the switcher,", format!("process {pid}"))?);
+        return pidfd::send_signal(&held, number)
+            .at("signal the switcher,", format!("process {pid}"));
     }
     let operation = Operation::Signal { caller: process::geteuid(), pid, signal: number };
-    let ended = switcher.start(&operation, Stdio::null())?.end();
-    match ended.status {
-        Some(0) => Ok(()),
-        _ => Err(ended.attempt(None)),
-    }
+    let outcome = Call::start(switcher, &operation, Stdio::null())?.wait();
+    if outcome.is_success() { Ok(()) } else { Err(outcome.error()) }
 }
 
 /// Fails, without a call of the switcher, if a process is gone or cannot be the job user's. Returns
@@ -182,7 +180,7 @@ fn hunt(
     operation: &Operation,
     retained_proxy: &Path,
     request: KillRequest,
-) -> Result<Hunted, Attempt> {
+) -> Result<Hunted> {
     let call = AgentCall::start(switcher, operation, retained_proxy.as_os_str())?;
     let mut agent = call.wait_for_hello()?;
     match agent.receive_hunted(Duration::from_secs(request.grace.into()) + HUNT_TIME) {

@@ -1,22 +1,21 @@
-//! What runs as the batch user: who owns the pilot, its credentials, and the sandboxes before and
-//! after a job.
+//! Everything that runs as the batch user, before and after a job: the user that owns the pilot and
+//! the credentials.
 //!
-//! - [`setup`], [`run`], [`cleanup`], [`kill`], [`update_proxy`]: the commands;
-//! - [`pilot`]: all of them in one command;
-//! - [`doctor`]: whether a node is fit;
-//! - [`sandbox`]: the state of a sandbox, told from what is on disk; [`ticket`]: one helper at a
-//!   time works on it;
+//! - [`setup`], [`run`], [`cleanup`], [`kill`], [`update_proxy`]: the operations of the helpers;
+//! - [`pilot`]: all of them in one command, for pilots; [`doctor`]: whether a node can run
+//!   payloads;
+//! - [`sandbox`]: a sandbox and its state; [`ticket`]: one helper at a time works on it;
 //! - [`identity`]: the mark of a job's family, and the id in the log; [`credential`]: reading one;
-//! - [`switcher`]: calling the identity switcher, and what becomes of the call;
-//! - [`agent`]: talking with the agent behind it;
-//! - `space`: whether there is room for a copy;
-//! - [`retry`]: calling again after a transient failure;
-//! - [`report`]: what a command tells besides its outcome.
+//! - [`switcher`]: calls of the identity switcher; [`agent`]: the conversation with the agent
+//!   behind it; [`retry`]: repeating a call after a temporary failure;
+//! - [`space`]: whether there is room for a copy;
+//! - [`report`]: what an operation reports besides its result; [`error`]: why it failed.
 
 pub mod agent;
 pub mod cleanup;
 pub mod credential;
 pub mod doctor;
+pub mod error;
 pub mod identity;
 pub mod kill;
 pub mod pilot;
@@ -27,8 +26,8 @@ pub mod sandbox;
 pub mod setup;
 mod space;
 pub mod switcher;
-pub mod ticket;
+mod ticket;
 pub mod update_proxy;
 
 pub use report::Report;
-pub use retry::{Failure, Patience};
+pub use retry::Retries;

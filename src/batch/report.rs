@@ -1,38 +1,38 @@
-//! What a command does besides its work: lines for its caller, and facts for the log.
+//! What an operation reports besides its result: lines for its caller, and facts for the log.
 
 use std::path::PathBuf;
 
 use sys::Pid;
 use wire::{Dropped, Hunt, Totals};
 
-/// Collected while a command works.
+/// The report of an operation. It is filled while the operation is under way.
 pub struct Report<'a> {
     notice: &'a mut dyn FnMut(&str),
-    /// The sandbox that the command is about, or the retained proxy.
+    /// The sandbox that the operation is about, or a credential.
     pub about: PathBuf,
-    /// The name under which the log follows the sandbox; see [`super::identity::request_of`].
-    pub request: Option<String>,
-    /// The statuses of the switcher's calls that failed in a way that may pass.
+    /// The id of the sandbox in the log; see [`super::identity::log_id_of`].
+    pub log_id: Option<String>,
+    /// The exit statuses of the switcher's calls that failed with a temporary failure.
     pub statuses: Vec<i32>,
-    /// What a transfer moved, and left behind.
+    /// What a transfer copied, and what it left out.
     pub moved: Option<(Totals, Dropped)>,
-    /// The paths of some links that were left behind.
+    /// The paths of some symbolic links that were left out.
     pub left: Vec<String>,
-    /// What a payload has ended with.
+    /// The payload's exit status.
     pub payload: Option<i32>,
-    /// What became of a family that got a signal.
+    /// What became of the processes that got a signal.
     pub hunted: Option<Hunted>,
-    /// Called with what has been moved so far while a transfer goes on.
+    /// AgentCall during a transfer, with what has been copied until then.
     pub progress: Box<dyn FnMut(&Totals)>,
 }
 
 impl<'a> Report<'a> {
-    /// `notice` gets each line for the caller that is no failure.
+    /// An empty report. `notice` gets each line for the caller that is not an error.
     pub fn new(notice: &'a mut dyn FnMut(&str)) -> Self {
         Report {
             notice,
             about: PathBuf::new(),
-            request: None,
+            log_id: None,
             statuses: Vec::new(),
             moved: None,
             left: Vec::new(),
@@ -42,22 +42,22 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Says something to the caller that is no failure.
+    /// Passes a line to the caller that is not an error.
     pub fn notice(&mut self, line: &str) {
         (self.notice)(line);
     }
 }
 
-/// What the agent says of a hunt. Its words are only shown.
+/// What the agent reports about the processes that a signal was for. Its texts are only printed.
 #[derive(Debug, Default)]
 pub struct Hunted {
     /// The signal.
     pub signal: i32,
-    /// Whether all processes of the job user were meant.
+    /// Whether the signal was for all processes of the job user.
     pub account: bool,
-    /// How many, and how often they were looked for.
+    /// The agent's counts.
     pub hunt: Hunt,
-    /// Some of those who are not as the signal wants them, and why.
+    /// Some of the processes that are not in the state that the signal asks for, and why.
     pub survivors: Vec<(Pid, String)>,
     /// Some of what the account left behind.
     pub remains: Vec<String>,

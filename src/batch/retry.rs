@@ -1,142 +1,69 @@
-//! Calling the switcher again after a transient failure.
+//! Repeating a call of the switcher after a temporary failure.
 
-use std::fmt;
+use std::time::Duration;
 
-use error::Error;
+use command::Status;
+use error::{Error, Result};
 
+use super::error::HelperError;
 use super::report::Report;
-use super::switcher::Ended;
 
-/// How often, and how far apart, a failed call is repeated.
+/// How often, and after which delays, a failed call is repeated.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// So many repetitions at most.
-    pub max_retries: u32,
-    /// The shortest pause, in seconds; the pauses grow at random up to a hundred times of it.
+pub struct Retries {
+    /// How many retries there are at most.
+    pub max: u32,
+    /// The shortest delay, in seconds. Delays grow at random, up to a hundred times of it.
     pub min_delay: u64,
 }
 
-/// Why one call failed.
-#[derive(Debug)]
-pub enum Attempt {
-    /// The switcher says that it may work later.
-    Transient(Ended),
-    /// It will not.
-    Hopeless(Error),
-}
-
-impl Attempt {
-    /// The failure of a call that is not repeated.
-    pub fn error(self) -> Error {
-        match self {
-            Attempt::Transient(ended) => ended.error(),
-            Attempt::Hopeless(error) => error,
-        }
-    }
-}
-
-impl From<Error> for Attempt {
-    fn from(error: Error) -> Self {
-        Attempt::Hopeless(error)
-    }
-}
-
-/// Why a command failed, as far as its caller has to know: each has an exit status of its own.
-#[derive(Debug)]
-pub enum Failure {
-    /// What the caller asked for makes no sense, or its directory is not what it has to be; nothing
-    /// was changed.
-    BadInput(Error),
-    /// It failed, and the same call would fail again.
-    Hopeless(Error),
-    /// The switcher failed each time with a status that says "later".
-    RetriesUsedUp(Error, u32),
-    /// What was to be brought back is gone; all that can be done has been done.
-    Gone(Error),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::BadInput(cause) => write!(f, "{cause}"),
-            Failure::Hopeless(cause) | Failure::Gone(cause) => write!(f, "{cause}"),
-            Failure::RetriesUsedUp(first, second) => write!(f, "{first} (calls made: {second})"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl Failure {
-    /// What went wrong.
-    pub fn error(self) -> Error {
-        match self {
-            Failure::BadInput(error)
-            | Failure::Hopeless(error)
-            | Failure::RetriesUsedUp(error, _)
-            | Failure::Gone(error) => error,
-        }
-    }
-
-    /// The failure, together with what failed while it was mended.
-    #[must_use]
-    pub fn and_then(self, mending: error::Result<()>) -> Self {
-        match self {
-            Failure::BadInput(error) => Failure::BadInput(error.and_then(mending)),
-            Failure::Hopeless(error) => Failure::Hopeless(error.and_then(mending)),
-            Failure::Gone(error) => Failure::Gone(error.and_then(mending)),
-            Failure::RetriesUsedUp(error, calls) => {
-                Failure::RetriesUsedUp(error.and_then(mending), calls)
-            }
-        }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Hopeless(error)
-    }
-}
-
-/// Makes calls until one works, one fails for good, or more than `max_retries` have failed. Before
-/// each pause the caller gets a line; before the first of these, and when it changes, another one
-/// with the cause: a starter shows the beginning of what it was told, if not all fits, as the
-/// reason why a job is held.
+/// Makes calls until one succeeds, one fails permanently, or more than `retries.max` have failed.
+///
+/// Before each delay the caller gets a line. Before the first of these lines, and when the cause
+/// changes, another line has the cause: if not everything fits, a starter shows the beginning of
+/// this output as the reason why a job is held.
 pub fn retrying<T>(
-    patience: Patience,
+    retries: Retries,
     report: &mut Report<'_>,
-    mut call: impl FnMut(&mut Report<'_>) -> Result<T, Attempt>,
-) -> Result<T, Failure> {
+    mut call: impl FnMut(&mut Report<'_>) -> Result<T>,
+) -> Result<T, HelperError> {
     let mut failures = 0;
-    let mut told = String::new();
+    let mut last_cause = String::new();
     loop {
-        let ended = match call(report) {
+        let error = match call(report) {
             Ok(value) => return Ok(value),
-            Err(Attempt::Hopeless(error)) => return Err(Failure::Hopeless(error)),
-            Err(Attempt::Transient(ended)) => ended,
+            Err(error) => error,
         };
+        let Some(status) = temporary_failure(&error) else { return Err(error.into()) };
         failures += 1;
-        report.statuses.push(ended.code());
-        if failures > patience.max_retries {
-            return Err(Failure::RetriesUsedUp(ended.error(), failures));
+        report.statuses.push(status);
+        if failures > retries.max {
+            return Err(HelperError::retries_exhausted(error, failures));
         }
-        let cause = ended.clone().error().to_string();
-        if cause != told {
+        let cause = error.to_string();
+        if cause != last_cause {
             report.notice(&cause);
-            told = cause;
+            last_cause = cause;
         }
-        let seconds = pause(patience.min_delay, failures);
-        report.notice(&format!(
-            "Glexec exited with status {}; retrying in {seconds} seconds.",
-            ended.code()
-        ));
-        std::thread::sleep(std::time::Duration::from_secs(seconds));
+        let seconds = delay(retries.min_delay, failures);
+        report
+            .notice(&format!("Glexec exited with status {status}; retrying in {seconds} seconds."));
+        std::thread::sleep(Duration::from_secs(seconds));
     }
 }
 
-/// The next pause in seconds: the shortest one, times a random number from 1 to the failures so
-/// far, at most 100.
-fn pause(min_delay: u64, failures: u32) -> u64 {
+/// The exit status of the switcher, if it stands for a failure that may be temporary.
+fn temporary_failure(error: &Error) -> Option<i32> {
+    const TEMPORARY: [i32; 2] = [Status::Internal as i32, Status::NotAuthorized as i32];
+    match error {
+        Error::Switcher { status: Some(status), .. } if TEMPORARY.contains(status) => Some(*status),
+        _ => None,
+    }
+}
+
+/// The next delay in seconds: the shortest one, times a random number from 1 to the number of
+/// failures, at most 100.
+fn delay(min_delay: u64, failures: u32) -> u64 {
     min_delay.saturating_mul(u64::from(fastrand::u32(1..=failures.min(100))))
 }
 
@@ -144,13 +71,13 @@ fn pause(min_delay: u64, failures: u32) -> u64 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::pause;
+    use super::delay;
 
     #[test]
-    fn pauses_are_random_multiples_up_to_the_failures_so_far_and_at_most_100() {
-        let pauses = |failures| (0..20_000).map(|_| pause(2, failures)).collect::<BTreeSet<_>>();
-        assert_eq!(pauses(1), BTreeSet::from([2]));
-        assert_eq!(pauses(3), BTreeSet::from([2, 4, 6]));
-        assert_eq!(pauses(1000), (1..=100).map(|factor| 2 * factor).collect());
+    fn delays_are_random_multiples_up_to_the_number_of_failures_and_at_most_100() {
+        let delays = |failures| (0..20_000).map(|_| delay(2, failures)).collect::<BTreeSet<_>>();
+        assert_eq!(delays(1), BTreeSet::from([2]));
+        assert_eq!(delays(3), BTreeSet::from([2, 4, 6]));
+        assert_eq!(delays(1000), (1..=100).map(|factor| 2 * factor).collect());
     }
 }

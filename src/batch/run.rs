@@ -1,7 +1,7 @@
-//! Running a job: becomes the switcher, which becomes the agent, the wrapper, and at last the job.
+//! Running a job: this process becomes the switcher, which becomes the agent, the wrapper, and at
+//! last the job.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -9,57 +9,32 @@ use error::{Error, Result};
 use sys::{Errno, exec, prctl, process, signal};
 use wire::Operation;
 
+use super::error::{HelperError, HelperStatus};
 use super::sandbox::Sandbox;
 use super::switcher::Switcher;
 
-/// Why the switcher was not executed.
-#[derive(Debug)]
-pub enum Failure {
-    /// The arguments make no sense.
-    BadInput(Error),
-    /// There is no such switcher.
-    NotFound(Error),
-    /// The switcher can't be executed.
-    NotExecutable(Error),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::BadInput(cause) => write!(f, "{cause}"),
-            Failure::NotFound(cause) => write!(f, "{cause}"),
-            Failure::NotExecutable(cause) => write!(f, "{cause}"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<Error> for Failure {
-    fn from(cause: Error) -> Self {
-        Failure::BadInput(cause)
-    }
-}
-
-/// Executes the switcher in the place of this process. Descriptors 0, 1 and 2 are the job's
-/// business: nothing is read from them or written to them. Returns only the reason why it could
-/// not.
+/// Executes the switcher in this process. Descriptors 0, 1 and 2 are for the job: nothing is read
+/// from them or written to them. Returns only if that failed.
 pub fn run(
     sandbox: &Sandbox,
     switcher: &Switcher,
     wrapper: &OsStr,
     arguments: &[OsString],
-) -> Failure {
-    let mark = match family(sandbox, wrapper) {
+) -> HelperError {
+    let mark = match mark(sandbox, wrapper) {
         Ok(mark) => mark,
-        Err(error) => return Failure::BadInput(error),
+        Err(error) => return HelperError::bad_input(error),
     };
-    let (path, wrapper, arguments) = (sandbox.path(), wrapper.into(), arguments.to_vec());
-    let command = switcher.command(&Operation::Enter { sandbox: path, mark, wrapper, arguments });
+    let command = switcher.command(&Operation::Enter {
+        sandbox: sandbox.path(),
+        mark,
+        wrapper: wrapper.into(),
+        arguments: arguments.to_vec(),
+    });
     signal::default_sigpipe();
-    // The job does not outlive its starter. The kernel forgets this when a set-user-ID program such
-    // as sudo is executed (prctl(2), PR_SET_PDEATHSIG); the project's own switcher ends all
-    // that it has started.
+    // The job must not outlive its starter. When a set-user-ID program such as sudo is executed,
+    // the kernel clears this setting (PR_SET_PDEATHSIG, prctl(2)); the project's `glexec` kills all
+    // processes that it has started.
     let bound = prctl::set_pdeathsig(signal::SIGKILL);
     let cause = match bound.and_then(|()| process::chdir(Path::new("/"))) {
         Ok(()) => exec::exec(&command),
@@ -67,23 +42,23 @@ pub fn run(
     };
     signal::ignore_sigpipe();
     let path = switcher.program().as_os_str().as_bytes().to_vec();
-    Failure::from_switcher(Error::System { step: "execute the switcher", path, cause })
+    no_switcher(Error::System { step: "execute the switcher", path, cause })
 }
 
-impl Failure {
-    /// What a switcher that could not be found or executed means for the exit status.
-    pub fn from_switcher(error: Error) -> Self {
-        match error {
-            Error::System { cause: Errno::ENOENT | Errno::ENOTDIR, .. } => Failure::NotFound(error),
-            Error::System { .. } => Failure::NotExecutable(error),
-            error => Failure::BadInput(error),
-        }
-    }
+/// The exit status for a switcher that could not be found or executed: as of a shell.
+pub fn no_switcher(error: Error) -> HelperError {
+    let status = match error {
+        Error::System { cause: Errno::ENOENT | Errno::ENOTDIR, .. } => HelperStatus::NotFound,
+        Error::System { .. } => HelperStatus::NotExecutable,
+        _ => HelperStatus::BadInput,
+    };
+    HelperError::new(status, error)
 }
 
-fn family(sandbox: &Sandbox, wrapper: &OsStr) -> Result<OsString> {
+/// The value of the mark of the job's family. The wrapper must be an absolute path.
+fn mark(sandbox: &Sandbox, wrapper: &OsStr) -> Result<OsString> {
     if !Path::new(wrapper).is_absolute() {
-        let why = "the wrapper is given as an absolute path: it is executed in the job's sandbox";
+        let why = "the wrapper must be an absolute path: it is executed in the job's sandbox";
         return Err(Error::refused(wrapper, why));
     }
     sandbox.family()

@@ -1,21 +1,22 @@
-//! Before a job: gives the sandbox to the job user, and retains the proxy.
+//! Before a job: hands the sandbox over to the job user, and retains the proxy.
 //!
-//! O is the directory that `<sandbox>` is before; a starter may stand in it. At every moment one
-//! complete copy of the data is at `<sandbox>` or `<sandbox>.condor`:
+//! O is the directory that has the sandbox's name before; it may be the working directory of a
+//! starter. At every moment one complete copy of the data has the name `<sandbox>` or
+//! `<sandbox>.condor`:
 //!
-//! 1. make a directory R with a copy of the proxy, marked; name it `.condor`;
+//! 1. make a marked directory R with a copy of the proxy; name it `.condor`;
 //! 2. the agent builds a complete copy J of the sandbox;
-//! 3. `.condor` becomes R again;
-//! 4. `<sandbox>` (O) becomes `.condor`: unmarked, so it is the data;
-//! 5. the agent names J `<sandbox>`;
-//! 6. O is marked: now `<sandbox>` is the data, and the job user's;
-//! 7. O's proxy is replaced by a file of this helper's own, 0600;
-//! 8. everything else in O is deleted, and then R, in the background if it is much. R holds the
-//!    proxy, so that its name is known as long as it is not alone in O.
+//! 3. give R its temporary name back;
+//! 4. rename `<sandbox>` (O) to `.condor`: unmarked, it is the data;
+//! 5. the agent renames J to `<sandbox>`;
+//! 6. mark O: now `<sandbox>` is the data, and the job user's;
+//! 7. replace O's proxy by a new file with mode 0600;
+//! 8. delete everything else in O, and then R, in the background if it is much. R contains only the
+//!    proxy: while the proxy is not alone in O, R tells its name.
 //!
-//! The process that deletes holds the ticket ([`Ticket`]) of this helper: cleanup waits for it. Up
-//! to step 7 a failure puts everything back; a helper that is killed leaves what cleanup
-//! understands.
+//! The process that deletes holds the [`Ticket`] of this helper, and cleanup waits for it. A
+//! failure up to step 7 restores the state from before; after the death of this helper cleanup
+//! does.
 
 use std::fs::File;
 
@@ -24,48 +25,49 @@ use sys::{Dir, Kind, OwnedName, Uid, file, fork};
 use wire::{Dropped, Totals};
 
 use super::agent::{Agent, AgentCall};
+use super::error::{HelperError, HelperStatus};
 use super::report::Report;
-use super::retry::{Attempt, Failure, Patience, retrying};
+use super::retry::{Retries, retrying};
 use super::sandbox::{Found, MARK, Retained, Sandbox};
 use super::space;
 use super::switcher::Switcher;
 use super::ticket::Ticket;
 
-/// What is deleted faster than a process is started: so many entries, with so many bytes.
-const QUICK_ENTRIES: u64 = 100;
-const QUICK_BYTES: u64 = 16 << 20;
+/// Up to this much is deleted before setup ends: starting a process takes as long.
+const MAX_ENTRIES_AT_ONCE: u64 = 100;
+const MAX_BYTES_AT_ONCE: u64 = 16 << 20;
 
-/// Hands the sandbox over. `report` gets what the caller and the log want to know.
+/// Hands the sandbox over.
 pub fn setup(
     sandbox: &Sandbox,
     switcher: &Switcher,
-    patience: Patience,
+    retries: Retries,
     report: &mut Report<'_>,
-) -> Result<(), Failure> {
-    examine(sandbox).map_err(Failure::BadInput)?;
+) -> Result<(), HelperError> {
+    check_state(sandbox).map_err(HelperError::bad_input)?;
     let ticket = Ticket::take(sandbox)?;
-    let (dir, proxy) = begin(sandbox, ticket.as_ref()).map_err(Failure::BadInput)?;
+    let (dir, proxy) = open(sandbox, ticket.as_ref()).map_err(HelperError::bad_input)?;
     let retained = retain(sandbox, &proxy)?;
-    report.request = sandbox.request();
-    let (agent, moved) =
-        match retrying(patience, report, |report| copy(sandbox, switcher, &dir, report)) {
-            Ok(copied) => copied,
-            Err(failure) => {
-                // Retries that are used up are no reason to call once more.
-                if matches!(failure, Failure::Hopeless(_)) {
-                    sweep_others(sandbox, switcher);
-                }
-                return Err(failure.and_then(sandbox.remove_retained()));
+    report.log_id = sandbox.log_id();
+    let copied = retrying(retries, report, |report| copy(sandbox, switcher, &dir, report));
+    let (agent, moved) = match copied {
+        Ok(copied) => copied,
+        Err(failure) => {
+            // If all retries are used up, another call would fail as well.
+            if failure.status != HelperStatus::RetriesExhausted {
+                sweep_others(sandbox, switcher);
             }
-        };
+            return Err(failure.and_then(sandbox.remove_retained()));
+        }
+    };
     report.moved = Some(moved);
     hand_over(sandbox, switcher, agent, &dir, (&retained, &proxy))?;
     delete(sandbox, ticket, &dir, &retained, moved.0);
     Ok(())
 }
 
-/// Checks that there is a sandbox of ours to hand over. Returns what is at its retained name.
-fn examine(sandbox: &Sandbox) -> Result<Retained> {
+/// Checks that the sandbox can be handed over. Returns what has the retained name.
+fn check_state(sandbox: &Sandbox) -> Result<Retained> {
     match (sandbox.found()?, sandbox.retained()?) {
         (Found::Mine, retained @ (Retained::Absent | Retained::Aside | Retained::Proxy)) => {
             Ok(retained)
@@ -88,47 +90,47 @@ fn examine(sandbox: &Sandbox) -> Result<Retained> {
     }
 }
 
-/// Once no other helper works on it: opens the sandbox, and reads its proxy. What a setup that was
-/// killed before it had copied anything left behind is removed.
-fn begin(sandbox: &Sandbox, ticket: Option<&Ticket<'_>>) -> Result<(Dir, Vec<u8>)> {
-    if examine(sandbox)? == Retained::Proxy {
+/// Opens the sandbox and reads its proxy, while no other helper works on it. Removes what an
+/// earlier setup left that was killed before it had copied anything.
+fn open(sandbox: &Sandbox, ticket: Option<&Ticket<'_>>) -> Result<(Dir, Vec<u8>)> {
+    if check_state(sandbox)? == Retained::Proxy {
         sandbox.remove_retained()?;
     }
-    sandbox.sweep_but(ticket);
+    sandbox.sweep(ticket.and_then(Ticket::name));
     let dir = sandbox.open()?;
     let proxy = sandbox.read_proxy(&dir, &sandbox.path())?;
     Ok((dir, proxy))
 }
 
-/// Step 1. Returns the temporary name that the retained directory had, for step 3.
+/// Step 1. Returns the temporary name of the retained directory, for step 3.
 fn retain(sandbox: &Sandbox, proxy: &[u8]) -> Result<OwnedName> {
     let name = sandbox.make_retained(proxy)?;
-    sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name)).map(|()| name)
+    sandbox.retain(&name).inspect_err(|_| sandbox.remove_leftover(&name)).map(|()| name)
 }
 
-/// Step 2, once: the agent has a complete copy, or deletes what it has of one.
+/// Step 2, once: the agent has a complete copy, or deletes its incomplete one.
 fn copy(
     sandbox: &Sandbox,
     switcher: &Switcher,
     dir: &Dir,
     report: &mut Report<'_>,
-) -> Result<(Agent, (Totals, Dropped)), Attempt> {
+) -> Result<(Agent, (Totals, Dropped))> {
     let mut agent = AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()?;
     let top = || dir.try_clone().at("open", sandbox.path());
-    let room = space::check(sandbox, &sandbox.place, &mut agent, |_| {
+    let has_room = space::check(sandbox, &sandbox.place, &mut agent, |_| {
         tree::measure(top()?, sandbox.path().as_os_str(), &mut || ())
     });
-    let received = room
+    let copied = has_room
         .and_then(|()| top())
         .and_then(|top| agent.upload(top, &sandbox.place, &mut report.progress));
-    match received {
+    match copied {
         Ok(moved) => Ok((agent, moved)),
         Err(error) => Err(agent.fail(error)),
     }
 }
 
-/// What a killed agent left is the job user's. Later there is no credential to call another agent
-/// with, which could remove it: unless this sandbox is set up again, it would stay for ever.
+/// Removes what a killed agent left, through another agent. Later there is no credential for such a
+/// call, unless the sandbox is set up again.
 fn sweep_others(sandbox: &Sandbox, switcher: &Switcher) {
     if sandbox.others_left_something() {
         if let Some(mut agent) = call_once(sandbox, switcher) {
@@ -138,51 +140,46 @@ fn sweep_others(sandbox: &Sandbox, switcher: &Switcher) {
     }
 }
 
-/// An agent for what is good to have done, and no failure if it is not.
+/// An agent for work whose failure does not matter.
 fn call_once(sandbox: &Sandbox, switcher: &Switcher) -> Option<Agent> {
     AgentCall::serve(switcher, &sandbox.path()).ok()?.wait_for_hello().ok()
 }
 
-/// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name that R had,
-/// and the proxy.
+/// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name of R;
+/// `proxy` is the content of the proxy.
 fn hand_over(
     sandbox: &Sandbox,
     switcher: &Switcher,
     mut agent: Agent,
     dir: &Dir,
     (retained, proxy): (&OwnedName, &[u8]),
-) -> Result<(), Failure> {
+) -> Result<()> {
     if let Err(error) = sandbox.unretain(retained) {
-        return Err(Failure::Hopeless(error.and_then(sandbox.remove_retained())));
+        return Err(error.and_then(sandbox.remove_retained()));
     }
-    let mode = match sandbox.unmark(dir) {
-        Ok(mode) => mode,
-        Err(error) => {
-            sandbox.forget(retained);
-            return Err(error.into());
-        }
-    };
-    let moved = sandbox.sandbox_to_retained();
-    let published =
-        moved.and_then(|()| agent.publish()).and_then(|()| check_published(sandbox, agent.uid));
-    let done = published.and_then(|()| commit(sandbox, dir, proxy));
+    let mode = sandbox.unmark(dir).inspect_err(|_| sandbox.remove_leftover(retained))?;
+    let published = sandbox
+        .sandbox_to_retained()
+        .and_then(|()| agent.publish())
+        .and_then(|()| check_published(sandbox, agent.uid));
+    let committed = published.and_then(|()| commit(sandbox, dir, proxy));
     let uid = agent.uid;
     agent.close();
-    let Err(error) = done else { return Ok(()) };
-    // First of all it is to be the data again.
+    let Err(error) = committed else { return Ok(()) };
+    // First the mark goes: without it the directory is the data.
     let unmarked = if mode == MARK { mode & 0o700 } else { mode };
-    let put_back = dir
+    let restored = dir
         .set_mode(unmarked)
         .at("set the mode of", sandbox.path())
-        .and_then(|()| put_back(sandbox, switcher, dir, uid))
+        .and_then(|()| restore(sandbox, switcher, dir, uid))
         .and_then(|()| dir.set_mode(mode).at("set the mode of", sandbox.path()));
-    if put_back.is_ok() {
-        sandbox.forget(retained);
+    if restored.is_ok() {
+        sandbox.remove_leftover(retained);
     }
-    Err(Failure::Hopeless(error.and_then(put_back)))
+    Err(error.and_then(restored))
 }
 
-/// What has the sandbox's name now must be the agent's copy: from the commit on it is the only one.
+/// Checks that the agent's copy has the sandbox's name: from the commit on it is the only one.
 fn check_published(sandbox: &Sandbox, uid: Uid) -> Result<()> {
     match sandbox.found()? {
         Found::Theirs(owner) if owner == uid => Ok(()),
@@ -203,9 +200,9 @@ fn commit(sandbox: &Sandbox, dir: &Dir, proxy: &[u8]) -> Result<()> {
     sandbox.replace_proxy(dir, &path, proxy)
 }
 
-/// Step 8: deletes the old data, and then the directory of the temporary name `retained`. The
-/// caller waits for it only where that is no time at all, or where there is no ticket that keeps a
-/// cleanup waiting.
+/// Step 8: deletes the old data, and then the directory with the temporary name `retained`. The
+/// caller waits for it only where that takes no time, or where there is no ticket for a cleanup to
+/// wait for.
 fn delete(
     sandbox: &Sandbox,
     ticket: Option<Ticket<'_>>,
@@ -214,14 +211,14 @@ fn delete(
     moved: Totals,
 ) {
     let Totals { directories, files, symlinks, links, bytes, passed, attributes: _ } = moved;
-    let quick = directories + files + symlinks + links <= QUICK_ENTRIES
-        && bytes.saturating_add(passed) <= QUICK_BYTES;
+    let is_quick = directories + files + symlinks + links <= MAX_ENTRIES_AT_ONCE
+        && bytes.saturating_add(passed) <= MAX_BYTES_AT_ONCE;
     let delete = || {
-        // What can't be removed stays until cleanup says so.
+        // Cleanup reports what cannot be removed.
         if let Ok(again) = dir.try_clone() {
             let _ = tree::empty(again, Some(sandbox.proxy.name()), sandbox.retained_path());
         }
-        sandbox.forget(retained);
+        sandbox.remove_leftover(retained);
     };
     let in_child = |ticket: &Ticket<'_>| {
         let work = || {
@@ -231,33 +228,32 @@ fn delete(
         fork::fork_daemon(&[&sandbox.place.parent, dir, &ticket.dir], work).is_ok()
     };
     match ticket {
-        Some(ticket) if !quick && in_child(&ticket) => ticket.leave(),
-        _kept => delete(),
+        Some(ticket) if !is_quick && in_child(&ticket) => ticket.leave_to_child(),
+        _ => delete(),
     }
 }
 
-/// Undoes steps 4 and 5. The agent may have named its copy, and may be gone: another one takes the
-/// name back.
-fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: Uid) -> Result<()> {
+/// Undoes steps 4 and 5. The agent may have renamed its copy, and may be gone: then another agent
+/// takes the sandbox's name away again.
+fn restore(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: Uid) -> Result<()> {
     let found = sandbox.found()?;
     if found == Found::Mine {
         return Ok(());
     }
     if !sandbox.is_retained(dir) {
-        // Between two steps a bystander can take the retained name.
-        let why = "somebody took this name; the sandbox is the job user's complete copy: clean it up once the name is free";
+        // Between two steps another process can take the retained name.
+        let why = "another process took this name; the sandbox is the job user's complete copy: \
+                   clean it up once the name is free";
         return Err(Error::refused(sandbox.retained_path(), why));
     }
-    let published = found == Found::Theirs(uid);
-    if published || sandbox.others_left_something() {
-        // What a killed agent left can be removed only while there is a credential to call another
-        // one with.
-        with_usable_proxy(sandbox, dir, || {
+    let is_published = found == Found::Theirs(uid);
+    if is_published || sandbox.others_left_something() {
+        // What a killed agent left can be removed only while there is a credential for a call.
+        with_private_proxy(sandbox, dir, || {
             if let Some(mut agent) = call_once(sandbox, switcher) {
                 let _ = agent.sweep();
-                if published {
-                    // If it can't, the name is still taken, and the next line says where the data
-                    // is.
+                if is_published {
+                    // If this fails, the name is still taken, and the next step reports it.
                     let _ = agent.retire();
                 }
                 agent.close();
@@ -267,9 +263,10 @@ fn put_back(sandbox: &Sandbox, switcher: &Switcher, dir: &Dir, uid: Uid) -> Resu
     sandbox.retained_to_sandbox()
 }
 
-/// Does something that needs a credential while the sandbox is the retained directory: a switcher
-/// may refuse one that others can read, as the sandbox's own may be.
-fn with_usable_proxy(sandbox: &Sandbox, dir: &Dir, work: impl FnOnce()) {
+/// Does work that needs a credential while the sandbox has the retained name. A switcher may refuse
+/// a credential that other users can read, and the sandbox's own may be one: meanwhile it has mode
+/// 0600.
+fn with_private_proxy(sandbox: &Sandbox, dir: &Dir, work: impl FnOnce()) {
     let proxy = dir.open_file(sandbox.proxy.name()).ok();
     let mode = |file: &File| file::stat(file).map(|found| found.mode());
     let changed = proxy.and_then(|proxy| {

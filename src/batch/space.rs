@@ -1,4 +1,4 @@
-//! Whether there is room for a second copy of a sandbox.
+//! Whether a file system has room for a second copy of a sandbox.
 
 use error::{Context as _, Error, Result};
 use sys::space::{Space, can_share_content};
@@ -8,25 +8,25 @@ use wire::Needs;
 use super::agent::Agent;
 use super::sandbox::Sandbox;
 
-/// Refuses a transfer that can't succeed, before anything of it is done; but first what an earlier
-/// agent has left is removed. `needs` is asked only where it matters: a file system that is not
-/// half full has room for a second copy of everything on it. The copy is made at `to`.
+/// Refuses a copy of the sandbox to `to` that has no room there, before anything is copied. First
+/// removes what an earlier agent left. `needs` measures the sandbox; it is called only if the file
+/// system is more than half full, since otherwise there is room for a copy of everything on it.
 pub fn check(
     sandbox: &Sandbox,
     to: &Place,
     agent: &mut Agent,
     needs: impl Fn(&mut Agent) -> Result<Needs>,
 ) -> Result<()> {
-    match judge(to, || needs(agent)) {
+    match compare(to, || needs(agent)) {
         Err(_) if sandbox.others_left_something() => {
             agent.sweep()?;
-            judge(to, || needs(agent))
+            compare(to, || needs(agent))
         }
-        judged => judged,
+        result => result,
     }
 }
 
-fn judge(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
+fn compare(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
     let Some(space) = Space::of(&place.parent).at("find the free space around", &place.path)?
     else {
         return Ok(());
@@ -35,14 +35,14 @@ fn judge(place: &Place, needs: impl FnOnce() -> Result<Needs>) -> Result<()> {
         return Ok(());
     }
     let needs = needs()?;
-    let shared = needs.large > 0 && can_share_content(&place.parent);
-    let bytes = needs.bytes.saturating_add(if shared { 0 } else { needs.large });
+    let is_shared = needs.large > 0 && can_share_content(&place.parent);
+    let bytes = needs.bytes.saturating_add(if is_shared { 0 } else { needs.large });
     if bytes <= space.free && needs.inodes <= space.files_free {
         return Ok(());
     }
     let why = format!(
-        "the file system has room for {} bytes and {} files more, but a copy of the sandbox needs {bytes} and {}; \
-         free {} bytes and {} files",
+        "the file system has room for {} bytes and {} files more, but a copy of the sandbox needs \
+         {bytes} bytes and {} files; free {} bytes and {} files",
         space.free,
         space.files_free,
         needs.inodes,

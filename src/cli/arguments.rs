@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command};
 use error::Shown;
 
 use super::definition::POSITIONAL;
-use crate::batch::Patience;
+use crate::batch::Retries;
 
 /// Why a command line asks for no operation.
 pub enum NotParsed {
@@ -72,9 +72,9 @@ pub fn exactly<const N: usize>(matches: &ArgMatches) -> anyhow::Result<[OsString
 }
 
 /// How often, and after which delay, a failed call of the switcher is repeated.
-pub fn patience(max_retries: &OsStr, min_delay: &OsStr) -> anyhow::Result<Patience> {
-    Ok(Patience {
-        max_retries: number("<max-retries>", max_retries)?,
+pub fn retries(max_retries: &OsStr, min_delay: &OsStr) -> anyhow::Result<Retries> {
+    Ok(Retries {
+        max: number("<max-retries>", max_retries)?,
         min_delay: number("<min-delay>", min_delay)?,
     })
 }

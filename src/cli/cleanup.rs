@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use super::definition::{self, IDLE_TIMEOUT, LINKS, LOG, RETRIES};
-use super::error::HelperError;
 use super::hand_over::{self, HandOver};
 use super::helper::{self, HelperCall};
-use super::status::HelperStatus;
 use super::{environment, notice};
 use crate::batch::Report;
 use crate::batch::cleanup::{self, Policy};
+use crate::batch::error::{HelperError, HelperStatus};
 
 /// The command's definition.
 pub fn definition() -> clap::Command {
@@ -62,17 +61,18 @@ pub fn main() -> ExitCode {
     let mut print = notice::print;
     let mut report = Report::new(&mut print);
     let result = clean_up(&call.matches, &mut report)
-        .map_err(|error| HelperError { status: HelperStatus::BadInput, ..error });
+        .map_err(|failure| failure.with_status(HelperStatus::BadInput));
     call.end(&report, result)
 }
 
 fn clean_up(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError> {
-    let HandOver { sandbox, switcher, patience } = HandOver::from_arguments(matches)?;
+    let HandOver { sandbox, switcher, retries } = HandOver::from_arguments(matches)?;
     report.about = sandbox.path();
     let policy = Policy {
         links: environment::links()?,
-        ends: environment::ended_by_cleanup()?,
+        kills: environment::killed_by_cleanup()?,
         closes_top: false,
     };
-    Ok(cleanup::cleanup(&sandbox, &switcher, patience, policy, report)?)
+    let returned = cleanup::cleanup(&sandbox, &switcher, retries, policy, report)?;
+    Ok(returned.require_files(&sandbox)?)
 }

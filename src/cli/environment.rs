@@ -8,7 +8,7 @@ use error::Shown;
 use wire::Links;
 
 use super::arguments::number;
-use crate::batch::cleanup::Ends;
+use crate::batch::cleanup::KillScope;
 
 /// The time without progress after which a peer is given up: 600 seconds by default; zero means no
 /// limit.
@@ -33,14 +33,14 @@ pub fn links() -> anyhow::Result<Links> {
     }
 }
 
-/// The processes that cleanup ends: by default none.
-pub fn ended_by_cleanup() -> anyhow::Result<Ends> {
+/// The processes that cleanup kills: by default none.
+pub fn killed_by_cleanup() -> anyhow::Result<KillScope> {
     const NAME: &str = "GLEXEC_HELPERS_CLEANUP";
-    let Some(value) = variable(NAME) else { return Ok(Ends::Nothing) };
+    let Some(value) = variable(NAME) else { return Ok(KillScope::Nothing) };
     match value.to_str() {
-        Some("files") => Ok(Ends::Nothing),
-        Some("family") => Ok(Ends::Family),
-        Some("account") => Ok(Ends::Account),
+        Some("files") => Ok(KillScope::Nothing),
+        Some("family") => Ok(KillScope::Family),
+        Some("account") => Ok(KillScope::Account),
         _ => bail!("{NAME} must be files, family or account: '{}'", Shown::os(&value)),
     }
 }

@@ -4,9 +4,8 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::error::HelperError;
 use super::{arguments, descriptors, environment};
-use crate::batch::Patience;
+use crate::batch::Retries;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 
@@ -20,17 +19,17 @@ pub struct HandOver {
     /// The switcher that leads to the job user.
     pub switcher: Switcher,
     /// How often, and after which delay, a failed call of the switcher is repeated.
-    pub patience: Patience,
+    pub retries: Retries,
 }
 
 impl HandOver {
     /// Reads the arguments.
-    pub fn from_arguments(matches: &ArgMatches) -> Result<HandOver, HelperError> {
+    pub fn from_arguments(matches: &ArgMatches) -> anyhow::Result<HandOver> {
         let [glexec, proxy, sandbox, max_retries, min_delay] = arguments::exactly(matches)?;
-        let patience = arguments::patience(&max_retries, &min_delay)?;
+        let retries = arguments::retries(&max_retries, &min_delay)?;
         descriptors::raise_limit()?;
         let sandbox = Sandbox::find(Path::new(&sandbox), &proxy)?;
         let switcher = Switcher::new(&glexec, sandbox.credential(), environment::idle_timeout()?)?;
-        Ok(HandOver { sandbox, switcher, patience })
+        Ok(HandOver { sandbox, switcher, retries })
     }
 }

@@ -8,10 +8,9 @@ use clap::{ArgMatches, Command};
 use command::say;
 
 use super::arguments::{self, NotParsed};
-use super::error::HelperError;
-use super::status::HelperStatus;
 use super::{log, notice};
 use crate::batch::Report;
+use crate::batch::error::{HelperError, HelperStatus};
 
 /// A call of a helper.
 pub struct HelperCall {
@@ -49,7 +48,7 @@ impl HelperCall {
     pub fn end(&self, report: &Report<'_>, result: Result<(), HelperError>) -> ExitCode {
         let (status, error) = match result {
             Ok(()) => (HelperStatus::Success, None),
-            Err(HelperError { status, error }) => (status, Some(format!("{error:#}"))),
+            Err(failure) => (failure.status, Some(failure.to_string())),
         };
         if let Some(error) = &error {
             say(&self.name, error);

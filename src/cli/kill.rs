@@ -8,18 +8,18 @@ use anyhow::{anyhow, bail};
 use clap::ArgMatches;
 use command::log::sandbox_of_credential;
 use error::Shown;
-use sys::Pid;
-use sys::signal::{self, SIGKILL, SIGTERM};
+use sys::signal::{SIGKILL, SIGTERM};
+use sys::{Pid, signal};
 
 use super::definition::{self, IDLE_TIMEOUT, LOG, RETRIES, flag, option};
-use super::error::HelperError;
 use super::helper::HelperCall;
 use super::{arguments, environment, kill_report, notice};
-use crate::batch::identity::request_of;
+use crate::batch::Report;
+use crate::batch::error::HelperError;
+use crate::batch::identity::log_id_of;
 use crate::batch::kill::{self, KillRequest, Scope};
 use crate::batch::report::Hunted;
 use crate::batch::switcher::Switcher;
-use crate::batch::{Failure, Report};
 
 const NAME: &str = "condor_glexec_kill";
 
@@ -123,29 +123,30 @@ pub fn main() -> ExitCode {
 
 fn send(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError> {
     let [glexec, proxy, pid, signal, max_retries, min_delay] = arguments::exactly(matches)?;
-    let patience = arguments::patience(&max_retries, &min_delay)?;
+    let retries = arguments::retries(&max_retries, &min_delay)?;
     let request = request(matches, &pid, signal_number(&signal)?)?;
     // The switcher is called from the root directory.
     let proxy = std::path::absolute(&proxy)
         .map_err(|error| anyhow!("<proxy-path> '{}': {error}", Shown::os(&proxy)))?;
     report.about = sandbox_of_credential(&proxy);
-    report.request = proxy.parent().and_then(request_of);
-    let switcher = Switcher::new(&glexec, proxy.clone(), environment::idle_timeout()?)?;
+    report.log_id = proxy.parent().and_then(log_id_of);
+    let switcher = Switcher::new(&glexec, proxy.clone(), environment::idle_timeout()?)
+        .map_err(HelperError::bad_input)?;
     match request.scope {
         Scope::Process(pid) if request.signal == SIGKILL && environment::kill_ends_family()? => {
             // A supervisor kills each process of the family by its pid. After the first call the
             // others are gone, and need no call of the switcher.
-            kill::check_process(pid, &switcher).map_err(Failure::Hopeless)?;
+            kill::check_process(pid, &switcher)?;
             let request = KillRequest { scope: Scope::Family(pid), ..request };
-            Ok(kill::kill(&switcher, &proxy, request, patience, report)?)
+            kill::kill(&switcher, &proxy, request, retries, report)
         }
-        Scope::Process(_) => Ok(kill::kill(&switcher, &proxy, request, patience, report)?),
+        Scope::Process(_) => kill::kill(&switcher, &proxy, request, retries, report),
         Scope::Family(_) | Scope::Sandbox | Scope::Account => {
-            let result = kill::kill(&switcher, &proxy, request, patience, report);
+            let result = kill::kill(&switcher, &proxy, request, retries, report);
             if let Some(hunted) = &report.hunted {
                 print(hunted, matches.get_flag("json"));
             }
-            Ok(result?)
+            result
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What kill reports about a family or an account.
 
 use serde_json::{Value, json};
-use sys::signal::{self, SIGCONT, SIGKILL, SIGSTOP};
+use sys::signal;
+use sys::signal::{SIGCONT, SIGKILL, SIGSTOP};
 use wire::Hunt;
 
 use crate::batch::report::Hunted;

@@ -52,7 +52,7 @@ pub fn write_fields(
 pub fn fields(operation: &Operation<'_, '_>) -> Value {
     let Operation { report, error, .. } = operation;
     let mut line = json!({
-        "id": report.request,
+        "id": report.log_id,
         "sandbox": Shown::os(&report.about).to_string(),
         "switcher_failures": report.statuses,
         "payload_status": report.payload,

@@ -8,8 +8,8 @@
 //!   definition and its main function; [`pilot`]: the command with subcommands;
 //! - `definition`: what the definitions of the helpers have in common; `arguments`: reading them;
 //!   `hand_over`: the arguments that setup and cleanup share; `environment`: reading variables;
-//! - `helper`: the call of a helper, from its command line to its exit status; `error`, `status`:
-//!   why it failed, and the exit status for that;
+//! - `helper`: the call of a helper, from its command line to its exit status; `error`: wrong
+//!   arguments and variables as its failure;
 //! - `log`, `kill_report`: what the log and the output of kill contain; `notice`: lines for the
 //!   caller; `descriptors`: the limit of open files.
 
@@ -28,5 +28,4 @@ mod notice;
 pub mod pilot;
 pub mod run;
 pub mod setup;
-mod status;
 pub mod update_proxy;

@@ -8,9 +8,9 @@ use anyhow::anyhow;
 use clap::ArgMatches;
 
 use super::definition::{self, LOG, POSITIONAL};
-use super::error::HelperError;
 use super::helper::HelperCall;
 use super::{arguments, log, notice};
+use crate::batch::error::HelperError;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Report, run};
@@ -87,16 +87,16 @@ fn become_job(matches: &ArgMatches, report: &mut Report<'_>) -> HelperError {
     };
     let sandbox = match Sandbox::find(Path::new(sandbox), proxy) {
         Ok(sandbox) => sandbox,
-        Err(error) => return error.into(),
+        Err(error) => return HelperError::bad_input(error),
     };
     report.about = sandbox.path();
     let switcher = match Switcher::new(glexec, sandbox.credential(), Duration::ZERO) {
         Ok(switcher) => switcher,
-        Err(error) => return run::Failure::from_switcher(error).into(),
+        Err(error) => return run::no_switcher(error),
     };
-    report.request = sandbox.request();
+    report.log_id = sandbox.log_id();
     write_start_to_log(report);
-    run::run(&sandbox, &switcher, wrapper, arguments).into()
+    run::run(&sandbox, &switcher, wrapper, arguments)
 }
 
 /// Writes the log line before the switcher is executed: afterwards this program does not exist any

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use super::definition::{self, IDLE_TIMEOUT, LOG, RETRIES};
-use super::error::HelperError;
 use super::hand_over::{self, HandOver};
 use super::helper::{self, HelperCall};
 use super::notice;
+use crate::batch::error::HelperError;
 use crate::batch::{Report, setup};
 
 /// The command's definition.
@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
 }
 
 fn set_up(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError> {
-    let HandOver { sandbox, switcher, patience } = HandOver::from_arguments(matches)?;
+    let HandOver { sandbox, switcher, retries } = HandOver::from_arguments(matches)?;
     report.about = sandbox.path();
-    Ok(setup::setup(&sandbox, &switcher, patience, report)?)
+    setup::setup(&sandbox, &switcher, retries, report)
 }

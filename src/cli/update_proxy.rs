@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use super::definition::{self, IDLE_TIMEOUT, LOG};
-use super::error::HelperError;
 use super::helper::{self, HelperCall};
 use super::{arguments, environment, notice};
+use crate::batch::error::HelperError;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 use crate::batch::{Report, update_proxy};
@@ -67,11 +67,12 @@ fn update(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperErr
     let [glexec, new, proxy, sandbox] = arguments::exactly(matches)?;
     let new = Path::new(&new);
     let (sandbox, switcher) = find(&glexec, &proxy, &sandbox).inspect_err(|_| {
-        update_proxy::consume(new);
+        update_proxy::remove_new_proxy(new);
     })?;
     report.about = sandbox.path();
-    report.request = sandbox.request();
-    Ok(update_proxy::update_proxy(&sandbox, switcher.as_ref(), new)?)
+    report.log_id = sandbox.log_id();
+    let updated = update_proxy::update_proxy(&sandbox, switcher.as_ref(), new);
+    updated.map_err(HelperError::bad_input)
 }
 
 /// The sandbox, and the switcher, unless none is to be called.
@@ -79,7 +80,7 @@ fn find(
     glexec: &OsStr,
     proxy: &OsStr,
     sandbox: &OsStr,
-) -> Result<(Sandbox, Option<Switcher>), HelperError> {
+) -> anyhow::Result<(Sandbox, Option<Switcher>)> {
     let sandbox = Sandbox::find(Path::new(sandbox), proxy)?;
     let switcher = match glexec.to_str() {
         Some("-") => None,

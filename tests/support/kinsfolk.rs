@@ -266,8 +266,8 @@ pub fn marked_with(sandbox: &Path) -> Vec<u32> {
     pids.filter(marked).collect()
 }
 
-/// The agents with this operation, and the switchers that lead to them, that have this path among their
-/// words.
+/// The agents with this operation, and the switchers that lead to them, that have this path among
+/// their words.
 pub fn agents(operation: &str, path: &Path) -> Vec<u32> {
     let (operation, path) =
         (format!("condor_glexec_agent\0{operation}\0"), format!("{}\0", path.display()));

@@ -59,8 +59,8 @@ pub(crate) struct Family {
     unclassified: usize,
     /// Other users' processes that descend from members.
     foreign_descendants: HashMap<Pid, OwnedFd>,
-    /// What an earlier scan has read about processes that are not this user's; nothing about kernel
-    /// threads. There may be many of them, and only their parents matter.
+    /// What an earlier scan has read about processes that are not this user's; nothing about
+    /// kernel threads. There may be many of them, and only their parents matter.
     foreign: HashMap<Pid, Option<Entry>>,
 }
 

@@ -62,8 +62,8 @@ pub(crate) struct Outcome {
     pub rounds: u64,
     /// Processes of this user that do not show whether they belong to the family.
     pub unclassified: u64,
-    /// The processes that are not in the state that the signal asks for, and why. A pid of 0 stands
-    /// for those that were not found in time.
+    /// The processes that are not in the state that the signal asks for, and why. A pid of 0
+    /// stands for those that were not found in time.
     pub survivors: Vec<(Pid, String)>,
 }
 

@@ -6,11 +6,12 @@
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 
-use sys::Errno;
+use sys::{Errno, Uid};
 
 pub mod access;
 mod connection;
 mod shown;
+mod switcher;
 
 pub use connection::ConnectionError;
 pub use shown::{Shown, ShownPath};
@@ -53,6 +54,26 @@ pub enum Error {
         /// Its message, of limited length.
         text: Vec<u8>,
     },
+    /// The arguments or the environment variables of a program are wrong.
+    Usage {
+        /// What is wrong.
+        text: String,
+    },
+    /// A call of the switcher failed.
+    Switcher {
+        /// The switcher's program.
+        program: Vec<u8>,
+        /// Its exit status, 128 + N for signal N; `None` if it did not end within the idle
+        /// timeout.
+        status: Option<i32>,
+        /// What it wrote to its standard output and error, as one line.
+        output: String,
+    },
+    /// The switcher runs commands as root or as the caller.
+    NoJobUser {
+        /// The user.
+        uid: Uid,
+    },
     /// A step failed, and then a step that was to undo or clean up failed.
     Both {
         /// The first error.
@@ -73,7 +94,16 @@ impl fmt::Display for Error {
             Error::Connection { during: Some((step, path)), with, cause } => {
                 write!(f, "cannot {step} {}: {with}: {cause}", ShownPath(path))
             }
+            Error::Usage { text } => f.write_str(text),
             Error::Told { who, text } => write!(f, "{who}: {}", Shown(text)),
+            Error::Switcher { program, status, output } => {
+                write!(f, "{}: {}", ShownPath(program), switcher::meaning(*status))?;
+                if output.is_empty() { Ok(()) } else { write!(f, ": {output}") }
+            }
+            Error::NoJobUser { uid } => {
+                let user = if uid.is_root() { "root" } else { "the calling user" };
+                write!(f, "switcher: it runs commands as {user}, not as a job user")
+            }
             Error::Both { first, then } => write!(f, "{first}; and then: {then}"),
         }
     }

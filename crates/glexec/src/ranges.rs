@@ -31,9 +31,22 @@ pub(crate) struct Ranges {
 }
 
 impl Ranges {
+    /// The subordinate ids of a user, which has some.
+    pub(crate) fn of(user: Uid) -> Result<Ranges> {
+        let ranges = Ranges::find(user)?;
+        if ranges.count() == 0 {
+            let who = name_of(user)?.unwrap_or_else(|| user.to_string());
+            let command = command_for_some(&who);
+            return Err(Refusal::internal(format!(
+                "{who} has no subordinate ids; an administrator can give some: {command}"
+            )));
+        }
+        Ok(ranges)
+    }
+
     /// Finds the subordinate ids of a user: as the service of nsswitch.conf(5) lists them, or else
     /// in /etc/subuid and /etc/subgid.
-    pub(crate) fn of(user: Uid) -> Result<Ranges> {
+    fn find(user: Uid) -> Result<Ranges> {
         let name = name_of(user);
         let number = user.to_string();
         let shown = name.as_ref().ok().and_then(Option::as_deref);
@@ -50,15 +63,7 @@ impl Ranges {
             };
             Ok(without_overlaps(listed.unwrap_or_else(from_file)))
         };
-        let ranges = Ranges { users: of("/etc/subuid", &[])?, groups: of("/etc/subgid", &["-g"])? };
-        if ranges.count() == 0 {
-            let who = name?.unwrap_or(number);
-            let command = command_for_some(&who);
-            return Err(Refusal::internal(format!(
-                "{who} has no subordinate ids; an administrator can give some: {command}"
-            )));
-        }
-        Ok(ranges)
+        Ok(Ranges { users: of("/etc/subuid", &[])?, groups: of("/etc/subgid", &["-g"])? })
     }
 
     /// How many payloads can have separate ids.
@@ -91,6 +96,11 @@ impl Ranges {
         }
         None
     }
+}
+
+/// Whether a user has no subordinate user ids, or no subordinate group ids.
+pub fn are_missing(user: Uid) -> bool {
+    Ranges::find(user).is_ok_and(|ranges| ranges.count() == 0)
 }
 
 /// The command that gives a user ids that no user has, as far as /etc/subuid and /etc/subgid tell.

@@ -81,8 +81,8 @@ pub struct Hunt {
     pub unclassified: u64,
     /// How many processes are not in the state that the signal asks for.
     pub left: u64,
-    /// How many files, directories and System V IPC objects the account left behind, once it has no
-    /// processes.
+    /// How many files, directories and System V IPC objects the account left behind, once it has
+    /// no processes.
     pub remains: u64,
     /// How many of these were removed.
     pub removed: u64,

@@ -7,17 +7,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use error::Shown;
 use sys::process;
 
-use super::{Finding, Level, expiry};
+use super::expiry;
+use super::finding::Finding;
 use crate::batch::credential::read_credential_at;
 
-/// One that is valid no longer than this is soon of no use.
-const SOON: Duration = Duration::from_secs(3600);
+/// A credential that is valid for less than this is reported.
+const MIN_VALIDITY: Duration = Duration::from_secs(3600);
 
-/// Looks at what there is.
-pub fn examine(credential: Option<&Path>, proxy: Option<&Path>) -> Vec<Finding> {
+/// Examines the files that there are.
+pub(super) fn examine(credential: Option<&Path>, proxy: Option<&Path>) -> Vec<Finding> {
     let mut findings = match credential {
         Some(path) => examine_one("credential", path),
-        None => vec![Finding::ok("credential", "none was given: the switcher gets a placeholder")],
+        None => {
+            let text = "none was given: the switcher gets a dummy credential";
+            vec![Finding::ok("credential", text)]
+        }
     };
     findings.extend(proxy.map(|path| examine_one("proxy", path)).into_iter().flatten());
     findings
@@ -29,42 +33,47 @@ fn examine_one(what: &str, path: &Path) -> Vec<Finding> {
         Ok(content) => content,
         Err(error) => {
             let advice = "name another file with --credential, --proxy or X509_USER_PROXY";
-            return vec![Finding::bad(Level::Problem, what, error.to_string(), advice)];
+            return vec![Finding::problem(what, error.to_string(), advice)];
         }
     };
     let mut findings = Vec::new();
     if let Ok(found) = std::fs::metadata(path) {
         if found.uid() != process::geteuid().as_raw() {
-            let text = format!("{shown} is uid {}'s", found.uid());
-            findings.push(Finding::bad(Level::Problem, what, text, "use a credential of your own"));
+            let text = format!("{shown} belongs to uid {}", found.uid());
+            findings.push(Finding::problem(what, text, "use a credential of your own"));
         }
         if found.mode() & 0o077 != 0 {
-            let text = format!("{shown} has mode {:o}: others can use it", found.mode() & 0o7777);
-            findings.push(Finding::bad(Level::Problem, what, text, format!("`chmod 600 {shown}`")));
+            let text = format!(
+                "{shown} is accessible to group or others (mode {:04o})",
+                found.mode() & 0o7777
+            );
+            findings.push(Finding::problem(what, text, format!("`chmod 600 {shown}`")));
         }
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let renew = "renew it (a proxy with voms-proxy-init or its like; a token with whatever gives you tokens)";
-    findings.extend(match expiry::of(&content) {
+    let renew =
+        "renew it (a proxy with voms-proxy-init or a similar program; a token as you got it)";
+    match expiry::of(&content) {
         Some(end) if end <= now => {
-            let text = format!("{shown} has expired, {} ago", rounded(now - end));
-            Some(Finding::bad(Level::Problem, what, text, renew))
+            let text = format!("{shown} has expired, {} ago", in_words(now - end));
+            findings.push(Finding::problem(what, text, renew));
         }
-        Some(end) if end - now < SOON => {
-            let text = format!("{shown} expires in {}", rounded(end - now));
-            Some(Finding::bad(Level::Warning, what, text, renew))
+        Some(end) if end - now < MIN_VALIDITY => {
+            let text = format!("{shown} expires in {}", in_words(end - now));
+            findings.push(Finding::warning(what, text, renew));
         }
         Some(end) if findings.is_empty() => {
-            Some(Finding::ok(what, format!("{shown}, valid for {}", rounded(end - now))))
+            let text = format!("{shown}, valid for {}", in_words(end - now));
+            findings.push(Finding::ok(what, text));
         }
-        None if findings.is_empty() => Some(Finding::ok(what, shown.to_string())),
-        _ => None,
-    });
+        None if findings.is_empty() => findings.push(Finding::ok(what, shown.to_string())),
+        _ => {}
+    }
     findings
 }
 
-/// In the largest unit that makes sense.
-fn rounded(time: Duration) -> String {
+/// A time in the largest suitable unit.
+fn in_words(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),

@@ -1,107 +1,78 @@
-//! Whether a node is fit: what is looked at, what was found, and what to do.
+//! Whether a node can run payloads: what is examined, what was found, and what to do.
 //!
-//! - [`switchers`]: those that there are, each tried for real;
-//! - [`place`]: the directory of the sandboxes;
-//! - [`programs`]: where the helpers are;
-//! - [`credential`]: the credential; [`expiry`]: until when it is valid.
+//! - [`finding`]: one result;
+//! - `switchers`: the installed switchers, each tried with a payload; `trial`: one such trial;
+//!   `advice`: what to do about one that does not work; `sudo`: what sudo allows the caller;
+//!   `caller`: the caller's name and subordinate ids;
+//! - `execute_directory`: the directory in which sandboxes are made;
+//! - `programs`: the programs that run as the job user;
+//! - `credential`: the credential; `expiry`: until when it is valid;
+//! - `closed_directories`: directories that other users cannot pass.
 
-pub mod credential;
-pub mod expiry;
-pub mod place;
-pub mod programs;
-pub mod switchers;
+mod advice;
+mod caller;
+mod closed_directories;
+mod credential;
+mod execute_directory;
+mod expiry;
+pub mod finding;
+mod programs;
+mod sudo;
+mod switchers;
+mod trial;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use error::Shown;
+use finding::{Finding, Level};
 use sys::{Dir, prctl};
 
-use crate::batch::pilot::candidates::Candidate;
+use super::pilot::candidates::Candidate;
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// Payloads can run, but something is not as it should be.
-    Warning,
-    /// Payloads can't run, or not as they should.
-    Problem,
-}
-
-/// One thing that was looked at.
+/// What to examine.
 #[derive(Debug)]
-pub struct Finding {
-    /// What it is.
-    pub what: String,
-    /// How bad it is.
-    pub level: Level,
-    /// What was found.
-    pub text: String,
-    /// What to do; commands are in backquotes.
-    pub advice: Option<String>,
-}
-
-impl Finding {
-    fn ok(what: &str, text: impl Into<String>) -> Self {
-        Finding { what: what.into(), level: Level::Ok, text: text.into(), advice: None }
-    }
-
-    fn bad(level: Level, what: &str, text: impl Into<String>, advice: impl Into<String>) -> Self {
-        Finding { what: what.into(), level, text: text.into(), advice: Some(advice.into()) }
-    }
-}
-
-/// What is to be examined.
-#[derive(Debug)]
-pub struct Subject {
-    /// The switcher, if it is not to be looked for.
+pub struct Options {
+    /// The switcher; `None`: all that are installed.
     pub glexec: Option<OsString>,
     /// The switcher's credential, if there is one.
     pub credential: Option<PathBuf>,
     /// The payload's proxy, if there is one.
     pub proxy: Option<PathBuf>,
-    /// The directory of the sandboxes.
+    /// The directory in which sandboxes are made.
     pub execute: PathBuf,
-    /// How long the other side may make no progress.
-    pub limit: Duration,
-    /// The caller's name, for rules.
-    pub user: String,
-    /// Another owner of some of the caller's subordinate ids.
-    pub shares_ids_with: Option<String>,
-    /// What an administrator types to give the caller some that nobody has.
-    pub command_for_ids: String,
+    /// How long a switcher may make no progress.
+    pub idle_timeout: Duration,
 }
 
-/// What was found, and the switcher that is the best of those that work.
+/// The results.
 #[derive(Debug)]
-pub struct Report {
-    /// All that was looked at.
+pub struct Examination {
+    /// Everything that was examined.
     pub findings: Vec<Finding>,
-    /// The switcher.
+    /// The first switcher that works.
     pub best: Option<Candidate>,
 }
 
-impl Report {
+impl Examination {
     /// Whether payloads can run.
     pub fn is_fit(&self) -> bool {
         self.findings.iter().all(|finding| finding.level < Level::Problem)
     }
 }
 
-/// Looks at everything. The process has one thread.
-pub fn examine(subject: &Subject) -> Report {
+/// Examines everything. This process must have one thread.
+pub fn examine(options: &Options) -> Examination {
     let mut findings = vec![privileges()];
-    findings.extend(credential::examine(subject.credential.as_deref(), subject.proxy.as_deref()));
-    findings.extend(place::examine(&subject.execute));
+    findings.extend(credential::examine(options.credential.as_deref(), options.proxy.as_deref()));
+    findings.extend(execute_directory::examine(&options.execute));
     findings.extend(programs::examine());
-    // Where no sandbox can be made there is nothing to try them with.
-    let has_place = Dir::open(&subject.execute).is_ok();
-    let (tried, best) = if has_place { switchers::examine(subject) } else { Default::default() };
+    // A trial needs a sandbox.
+    let has_directory = Dir::open(&options.execute).is_ok();
+    let (tried, best) =
+        if has_directory { switchers::examine(options) } else { (Vec::new(), None) };
     findings.extend(tried);
-    Report { findings, best }
+    Examination { findings, best }
 }
 
 fn privileges() -> Finding {
@@ -109,30 +80,11 @@ fn privileges() -> Finding {
     if !prctl::get_no_new_privs() {
         return Finding::ok(WHAT, "set-user-ID programs work for this process");
     }
-    Finding::bad(
-        Level::Problem,
+    Finding::problem(
         WHAT,
-        "this process was started with no_new_privs, so no switcher can work: neither sudo nor newuidmap gets its rights",
-        "have it started without: not inside Apptainer without set-user-ID, nor under systemd's NoNewPrivileges=yes",
+        "this process was started with no_new_privs, so no switcher can work: neither sudo nor \
+         newuidmap gets its rights",
+        "start it without: not inside Apptainer without set-user-ID, nor under systemd's \
+         NoNewPrivileges=yes",
     )
-}
-
-/// The directories on the way to a file that others than their owner's group can't pass.
-fn closed_on_the_way(path: &Path) -> Vec<Finding> {
-    use std::os::unix::fs::MetadataExt as _;
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let is_closed = |directory: &&Path| {
-        std::fs::metadata(directory).is_ok_and(|found| found.is_dir() && found.mode() & 0o001 == 0)
-    };
-    let closed = path.ancestors().skip(1).filter(is_closed);
-    let finding = |directory: &Path| {
-        let shown = Shown::os(directory);
-        Finding::bad(
-            Level::Problem,
-            &shown.to_string(),
-            format!("other users can't pass it, on the way to {}", Shown::os(&path)),
-            format!("`chmod o+x {shown}`, or use another place"),
-        )
-    };
-    closed.map(finding).collect()
 }

@@ -1,78 +1,76 @@
-//! The switchers that a node has.
+//! The switchers that are installed on a node.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use error::Result;
 use sys::access;
 
-use crate::batch::switcher::{installed, search};
+use crate::batch::switcher::{find_in_path, installed_program};
 
 /// A kind of switcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// gLExec, with a policy of the site's.
+pub enum SwitcherKind {
+    /// gLExec, with a policy of the site.
     Glexec,
-    /// sudo, with a rule and a map of the site's.
+    /// `glexec-sudo`, with a sudo rule and a map of the site.
     Sudo,
-    /// The project's own, without privilege.
+    /// The project's `glexec`, without privilege.
     Rootless,
 }
 
-/// A switcher that there is; whether it works is not known.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// What it is; none if somebody has named it.
-    pub kind: Option<Kind>,
-    /// Its path.
-    pub program: PathBuf,
-}
-
-/// Where gLExec's packages put it.
-const GLEXEC: &str = "/usr/sbin/glexec";
-
-/// The map without which the adapter over sudo leads nowhere; `GLEXEC_SUDO_MAP` names another one.
-pub const MAP: &str = "/etc/glexec-sudo.map";
-
-impl Kind {
-    /// How well it keeps payloads apart from each other: why it comes in its turn.
+impl SwitcherKind {
+    /// How well it separates payloads from each other, which determines the order.
     pub fn isolation(self) -> &'static str {
         match self {
-            Kind::Rootless => "it gives each payload a user and processes of its own",
-            Kind::Glexec => "it gives each payload the user that the site's policy says",
-            Kind::Sudo => "payloads at one time share the account that the map says",
+            SwitcherKind::Rootless => "it gives each payload a separate user and pid namespace",
+            SwitcherKind::Glexec => "it gives each payload the user that the site's policy names",
+            SwitcherKind::Sudo => "simultaneous payloads share the account that the map names",
         }
     }
 }
 
-/// Those of this node, the best first: the better one keeps payloads apart, the earlier it comes.
-pub fn all() -> Vec<Candidate> {
-    let unmapped = without_map();
-    installed_here()
-        .into_iter()
-        .filter(|candidate| Some(&candidate.program) != unmapped.as_ref())
-        .collect()
+/// An installed switcher. Whether it works is not known.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its kind; `None` for a program that the caller named and that is none of these.
+    pub kind: Option<SwitcherKind>,
+    /// Its path.
+    pub program: PathBuf,
 }
 
-/// The adapter over sudo, if it is installed and has no map.
-pub fn without_map() -> Option<PathBuf> {
+/// The map of `glexec-sudo`, unless `GLEXEC_SUDO_MAP` names another one.
+pub const MAP: &str = "/etc/glexec-sudo.map";
+
+/// Where packages install gLExec.
+const GLEXEC: &str = "/usr/sbin/glexec";
+
+/// The switchers of this node that could work. Those that separate payloads better come first.
+pub fn usable() -> Vec<Candidate> {
+    let unusable = sudo_without_map();
+    installed().into_iter().filter(|one| Some(&one.program) != unusable.as_ref()).collect()
+}
+
+/// The path of `glexec-sudo`, if it is installed and has no map.
+pub fn sudo_without_map() -> Option<PathBuf> {
     let map = std::env::var_os("GLEXEC_SUDO_MAP").unwrap_or_else(|| MAP.into());
-    let sudo = installed_here().into_iter().find(|candidate| candidate.kind == Some(Kind::Sudo));
+    let sudo = installed().into_iter().find(|one| one.kind == Some(SwitcherKind::Sudo));
     sudo.filter(|_| !Path::new(&map).exists()).map(|sudo| sudo.program)
 }
 
-/// The same, with what leads nowhere as the node is.
-fn installed_here() -> Vec<Candidate> {
-    let beside = |name: &str| installed(name).ok().filter(|path| access::may_execute(path));
+fn installed() -> Vec<Candidate> {
+    let beside = |name| installed_program(name).ok().filter(|path| access::may_execute(path));
     let own = beside("glexec");
-    let is_other = |path: &Path| {
+    let is_other = |path: &PathBuf| {
         own.as_ref().and_then(|own| own.canonicalize().ok()) != path.canonicalize().ok()
     };
     let of_site =
         Some(PathBuf::from(GLEXEC)).filter(|path| access::may_execute(path) && is_other(path));
     let found = [
-        (Kind::Rootless, own.clone()),
-        (Kind::Glexec, of_site),
-        (Kind::Sudo, beside("glexec-sudo")),
+        (SwitcherKind::Rootless, own.clone()),
+        (SwitcherKind::Glexec, of_site),
+        (SwitcherKind::Sudo, beside("glexec-sudo")),
     ];
     found
         .into_iter()
@@ -80,22 +78,21 @@ fn installed_here() -> Vec<Candidate> {
         .collect()
 }
 
-/// What a program is, if it is one of those.
-pub fn kind_of(program: &Path) -> Option<Kind> {
-    let identity = |path: &Path| path.canonicalize().ok();
-    let one = identity(program)?;
-    installed_here()
-        .into_iter()
-        .find(|candidate| identity(&candidate.program).as_ref() == Some(&one))?
-        .kind
+/// The candidate with this path.
+pub fn named(program: PathBuf) -> Candidate {
+    let kind = program.canonicalize().ok().and_then(|path| {
+        let is_same = |one: &Candidate| one.program.canonicalize().is_ok_and(|one| one == path);
+        installed().into_iter().find(is_same)?.kind
+    });
+    Candidate { kind, program }
 }
 
-/// The one that is asked for, else all.
-pub fn those(glexec: Option<&OsString>) -> error::Result<Vec<PathBuf>> {
-    use std::os::unix::ffi::OsStrExt as _;
+/// The paths of the switchers to try: the named one, or all that could work. A name without a slash
+/// is looked for in PATH.
+pub fn programs(glexec: Option<&OsString>) -> Result<Vec<PathBuf>> {
     match glexec {
         Some(program) if program.as_bytes().contains(&b'/') => Ok(vec![PathBuf::from(program)]),
-        Some(program) => Ok(vec![search(program)?]),
-        None => Ok(all().into_iter().map(|candidate| candidate.program).collect()),
+        Some(program) => Ok(vec![find_in_path(program)?]),
+        None => Ok(usable().into_iter().map(|candidate| candidate.program).collect()),
     }
 }

@@ -1,4 +1,4 @@
-//! Looking through the input before anything is done: how much it is, and what of it can't be in a
+//! A survey of the input before anything is done: how much it is, and what of it cannot be in a
 //! sandbox.
 
 use std::ffi::OsStr;
@@ -12,29 +12,29 @@ use tree::links::{self, Verdict};
 use tree::names::Names;
 use wire::Totals;
 
-/// So many paths of links are kept.
-const MOST_NAMED: usize = 20;
+/// How many paths of symbolic links are kept.
+const MAX_NAMED: usize = 20;
 
-/// What an input holds.
+/// What an input contains.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// How much it is. A file with several names counts several times.
+    /// How much it is. A file with several hard links counts several times.
     pub totals: Totals,
-    /// How many links lead out of it, and from the sandbox to nothing.
+    /// How many symbolic links lead out of the input, and from the sandbox to nothing.
     pub dangling: u64,
-    /// Some of them.
+    /// The paths of some of them.
     pub named: Vec<String>,
 }
 
-/// Walks the input, which becomes the sandbox at this path. Nothing is changed: what the caller
-/// can't read is an error.
+/// Walks the input, which is copied into the sandbox at this path. Nothing is changed. An entry
+/// that the caller cannot read is an error.
 pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
     let mut walk = Descent::new(Dir::open(input).at("open the input", input)?, input);
     let mut survey = Survey::default();
-    let mut way = vec![survey.directory(&walk, sandbox)?];
-    while let Some(here) = way.last_mut() {
+    let mut unvisited = vec![survey.directory(&walk, sandbox)?];
+    while let Some(here) = unvisited.last_mut() {
         let Some(name) = here.last() else {
-            way.pop();
+            unvisited.pop();
             walk.leave()?;
             continue;
         };
@@ -45,7 +45,7 @@ pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
             Err(Errno::EXDEV) => {
                 return Err(Error::refused(
                     walk.path_of(name),
-                    "something is mounted on it: it can't be copied",
+                    "something is mounted on it: it cannot be copied",
                 ));
             }
             opened => opened.at_entry("open", || walk.path_of(name))?,
@@ -53,20 +53,20 @@ pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
         walk.enter(name, dir)?;
         here.pop();
         survey.totals.directories += 1;
-        way.push(survey.directory(&walk, sandbox)?);
+        unvisited.push(survey.directory(&walk, sandbox)?);
     }
     Ok(survey)
 }
 
 impl Survey {
-    /// Counts the entries of the directory where the walk is; returns the subdirectories.
+    /// Counts the entries of the directory that the walk has reached; returns the subdirectories.
     fn directory(&mut self, walk: &Descent, sandbox: &Path) -> Result<Names> {
         let here = walk.here()?;
         let mut subdirectories = Names::default();
         let listed = here.for_each_entry(|name, _| {
             let stat = match here.stat(name) {
                 Err(Errno::ENOENT) => return Ok(()),
-                // Its names can be read, but nothing behind them.
+                // The directory can be listed, but not searched.
                 Err(Errno::EACCES) => return Err(unreadable(walk.path())),
                 stat => stat.at_entry("examine", || walk.path_of(name))?,
             };
@@ -83,7 +83,8 @@ impl Survey {
             Ok(())
         });
         match listed {
-            Err(Errno::EBADF) => Err(unreadable(walk.path())), // it may only be searched
+            Err(Errno::EBADF) => Err(unreadable(walk.path())), /* it can be searched, but not
+            * listed */
             listed => listed.at("read the directory", walk.path())?.map(|()| subdirectories),
         }
     }
@@ -96,13 +97,15 @@ impl Survey {
             return Ok(());
         }
         let Some(place) = walk.below_top(name) else { return Ok(()) };
-        let leads_to =
-            led_to(&sandbox.join(OsStr::from_bytes(&place)), Path::new(OsStr::from_bytes(&target)));
-        if std::fs::metadata(&leads_to)
+        let target = resolve(
+            &sandbox.join(OsStr::from_bytes(&place)),
+            Path::new(OsStr::from_bytes(&target)),
+        );
+        if std::fs::metadata(&target)
             .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
         {
             self.dangling += 1;
-            if self.named.len() < MOST_NAMED {
+            if self.named.len() < MAX_NAMED {
                 self.named.push(Shown(&place).to_string());
             }
         }
@@ -110,8 +113,8 @@ impl Survey {
     }
 }
 
-/// Where a link at this path leads, by names alone.
-fn led_to(link: &Path, target: &Path) -> PathBuf {
+/// The path that a link at this path leads to, as far as names alone tell.
+fn resolve(link: &Path, target: &Path) -> PathBuf {
     let mut path = link.parent().unwrap_or(link).to_path_buf();
     for component in target.components() {
         match component {
@@ -119,7 +122,7 @@ fn led_to(link: &Path, target: &Path) -> PathBuf {
                 path.pop();
             }
             Component::CurDir => {}
-            // An absolute one starts anew.
+            // An absolute target replaces the path.
             other => path.push(other),
         }
     }
@@ -127,10 +130,7 @@ fn led_to(link: &Path, target: &Path) -> PathBuf {
 }
 
 fn unreadable(path: &OsStr) -> Error {
-    Error::refused(
-        path,
-        "you may not read it: open it to yourself (chmod u+rX), or keep it out of the input",
-    )
+    Error::refused(path, "you may not read it: run chmod u+rX on it, or remove it from the input")
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_leads_by_its_names_from_where_it_is() {
+    fn a_target_is_resolved_from_the_directory_of_the_link() {
         for (target, leads_to) in [
             ("/etc/x", "/etc/x"),
             ("../../up", "/v/up"),
@@ -146,7 +146,7 @@ mod tests {
             ("a/./b", "/v/s/d/a/b"),
         ] {
             assert_eq!(
-                led_to(Path::new("/v/s/d/link"), Path::new(target)),
+                resolve(Path::new("/v/s/d/link"), Path::new(target)),
                 Path::new(leads_to),
                 "{target}"
             );

@@ -1,5 +1,5 @@
-//! Signals while files are on their way: what they ask for is done within a moment, in a way that
-//! leaves everything whole.
+//! Signals while files are transferred: a transfer ends within a moment, and leaves complete files
+//! or none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,57 +7,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sys::signal::Signals;
 use wire::Halt;
 
-use super::supervise::{self, StopReason};
+use super::signals::{StopReason, pending_stop};
+use super::step_log::UrgentNotice;
 
-/// Who is told of something at once.
-pub type Urgent = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// The signals that come to this process, and what the first has asked for.
+/// The signals of this process, and what the first of them asked for.
 #[derive(Debug)]
 pub struct Interrupt {
     /// The signals.
     pub signals: Signals,
-    asked: Mutex<Option<StopReason>>,
+    stop: Mutex<Option<StopReason>>,
 }
 
 impl Interrupt {
-    /// Nothing has been asked for yet.
+    /// No signal has been handled yet.
     pub fn new(signals: Signals) -> Arc<Interrupt> {
-        Arc::new(Interrupt { signals, asked: Mutex::new(None) })
+        Arc::new(Interrupt { signals, stop: Mutex::new(None) })
     }
 
-    /// What the signals have asked for that have come by now. This process stops if it is to.
-    pub fn asked(&self) -> Option<StopReason> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.is_none() {
-            *asked = supervise::asked_by_now(&self.signals);
+    /// What a signal until now has asked for. This process stops here if a signal asks for that.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        if stop.is_none() {
+            *stop = pending_stop(&self.signals);
         }
-        *asked
+        *stop
     }
 
-    /// Ends a transfer once a signal asks for this process's end.
+    /// Ends a transfer after a signal that asks for the end of this process.
     pub fn halt(self: &Arc<Self>) -> Halt {
         let interrupt = Arc::clone(self);
-        Halt::when(move || interrupt.asked().is_some())
+        Halt::when(move || interrupt.stop_reason().is_some())
     }
 
-    /// Ends a transfer at the second signal that asks for this process's end: what comes back is
-    /// somebody's work, and the first may have been meant for the payload. `urgent` gets a line
+    /// Ends a transfer after the second such signal: the files that come back are a payload's
+    /// results, and the first signal may have been meant for the payload. `urgent` gets a line
     /// after the first.
-    pub fn halt_at_the_second(self: &Arc<Self>, urgent: &Urgent) -> Halt {
+    pub fn halt_at_second_signal(self: &Arc<Self>, urgent: &UrgentNotice) -> Halt {
         let (interrupt, urgent, is_warned) =
             (Arc::clone(self), Arc::clone(urgent), AtomicBool::new(false));
         Halt::when(move || {
-            let mut asked = interrupt.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            while asked.is_none() {
-                match supervise::asked_by_now(&interrupt.signals) {
+            let mut stop = interrupt.stop.lock().unwrap_or_else(PoisonError::into_inner);
+            while stop.is_none() {
+                match pending_stop(&interrupt.signals) {
                     None => return false,
-                    Some(_) if !is_warned.swap(true, Ordering::Relaxed) => {
-                        urgent(
-                            "condor_glexec_pilot: the payload's files are coming back; at the next signal they are left for recover",
-                        );
-                    }
-                    second => *asked = second,
+                    Some(_) if !is_warned.swap(true, Ordering::Relaxed) => urgent(
+                        "condor_glexec_pilot: the payload's files are coming back; the next signal \
+                         leaves them for recover",
+                    ),
+                    second => *stop = second,
                 }
             }
             true

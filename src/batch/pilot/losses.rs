@@ -1,10 +1,12 @@
-//! What does not come across when files change hands, as a line for the caller.
+//! What is not copied, or not as it was, when files change hands: as a line for the caller.
 
 use wire::Dropped;
 
-/// Counts what was left behind on the way `where_from`; none if nothing was. `links` says what
-/// became of the links that are counted.
-pub fn line(where_from: &str, dropped: &Dropped, links: (&str, &str)) -> Option<String> {
+use crate::batch::Report;
+
+/// The line with the counts; `None` if nothing was left out. `subject` is the first part of the
+/// sentence; `links` says, in singular and plural, what is true of the links that are counted.
+pub fn line(subject: &str, dropped: &Dropped, links: (&str, &str)) -> Option<String> {
     let Dropped { specials, bits, attributes, unreadable, links: outward } = *dropped;
     let kinds = [
         (specials, "FIFO, socket or device", "FIFOs, sockets or devices"),
@@ -13,12 +15,8 @@ pub fn line(where_from: &str, dropped: &Dropped, links: (&str, &str)) -> Option<
             "set-user-ID, set-group-ID or sticky bit",
             "set-user-ID, set-group-ID or sticky bits",
         ),
-        (
-            attributes,
-            "access list or attribute of the system's",
-            "access lists or attributes of the system's",
-        ),
-        (unreadable, "file of another user's", "files of another user's"),
+        (attributes, "access list or system attribute", "access lists or system attributes"),
+        (unreadable, "file of another user", "files of another user"),
         (outward, links.0, links.1),
     ];
     let counted: Vec<String> = kinds
@@ -26,6 +24,16 @@ pub fn line(where_from: &str, dropped: &Dropped, links: (&str, &str)) -> Option<
         .filter(|(count, ..)| *count > 0)
         .map(|(count, one, several)| format!("{count} {}", if count == 1 { one } else { several }))
         .collect();
-    (!counted.is_empty())
-        .then(|| format!("condor_glexec_pilot: {where_from}: {}", counted.join(", ")))
+    (!counted.is_empty()).then(|| format!("condor_glexec_pilot: {subject}: {}", counted.join(", ")))
+}
+
+/// Reports what has not come back with the payload's files.
+pub fn report_losses(report: &mut Report<'_>) {
+    let links = ("link that leads out of the sandbox", "links that lead out of the sandbox");
+    let line = report.moved.and_then(|(_, dropped)| {
+        line("of the payload's files has not come back, or not as it was", &dropped, links)
+    });
+    if let Some(line) = line {
+        report.notice(&line);
+    }
 }

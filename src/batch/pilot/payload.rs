@@ -1,4 +1,4 @@
-//! Starting a payload: this process is its starter.
+//! Starting a payload. This process does for the wrapper what a starter does.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -10,138 +10,152 @@ use sys::{Errno, fd, process, socket};
 use wire::launch::{ErrorSocket, Wrapper};
 use wire::{Operation, v2};
 
-use super::order::Order;
+use super::signals::{StopReason, pending_stop};
+use super::spec::PayloadSpec;
 use super::streams::{Relays, Streams};
-use super::supervise::{self, StopReason};
 use crate::batch::agent::{Agent, AgentCall};
-use crate::batch::retry::Attempt;
 use crate::batch::sandbox::Sandbox;
-use crate::batch::switcher::{Bound, Switcher, installed};
+use crate::batch::switcher::{BoundCall, Switcher, installed_program};
 
 /// The program that becomes the payload.
 const WRAPPER: &str = "condor_glexec_job_wrapper";
 
-/// So long a wrapper without a starter may take to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a wrapper may take to end when its socket is closed.
+const WRAPPER_END: Duration = Duration::from_secs(5);
 
-/// A payload that has been handed all that it needs.
+/// A payload that got everything it needs, and is executed now.
 #[derive(Debug)]
-pub struct Started {
+pub struct StartedPayload {
     /// The call of the switcher, which ends with the payload.
-    pub switcher: Bound,
-    /// The agent that ends the family when this process is gone.
+    pub call: BoundCall,
+    /// The agent that kills the family when this process ends.
     pub watch: Agent,
-    /// Says why the payload was not executed, and ends if it was.
+    /// Receives why the payload was not executed, if it was not.
     pub errors: ErrorSocket,
-    /// Carry on what it writes to regular files.
+    /// The threads that write the payload's output to regular files.
     pub relays: Relays,
     /// Whether the switcher's process ends exactly as the payload does.
     pub is_exact: bool,
 }
 
-/// What came of an attempt to start one.
+/// The result of starting a payload.
 pub enum Start {
-    /// It runs, or is about to.
-    Started(Box<Started>),
-    /// Somebody wanted it to end before it had begun.
+    /// It is executed now.
+    Started(Box<StartedPayload>),
+    /// A signal asked for its end before that.
     Cancelled(StopReason),
 }
 
-/// Starts the payload with the standard streams of this process. Nothing is executed before there
-/// is somebody to end it if this process is killed.
+/// Starts the payload with the standard streams of this process. It is executed only after an agent
+/// is there that kills it if this process is killed.
 pub fn start(
-    order: &Order,
+    spec: &PayloadSpec,
     sandbox: &Sandbox,
     switcher: &Switcher,
     signals: &Signals,
 ) -> Result<Start> {
-    let (mark, path, wrapper) = (sandbox.family()?, sandbox.path(), installed(WRAPPER)?);
+    let (mark, wrapper) = (sandbox.family()?, installed_program(WRAPPER)?);
     let (ours, theirs) = socket::socketpair().at("make a socket pair for", switcher.program())?;
-    // A wrapper that is stopped does not keep this process.
-    socket::set_timeouts(&ours, switcher.limit())
+    // A stopped wrapper must not block this process.
+    socket::set_timeouts(&ours, switcher.idle_timeout())
         .at("prepare the socket for", switcher.program())?;
-    let passed = ["-"; 3].map(OsString::from);
-    let arguments = passed.into_iter().chain(order.command.iter().cloned()).collect();
-    let enter = Operation::Enter { sandbox: path.clone(), mark: mark.clone(), wrapper, arguments };
-    let bound = switcher.start_bound(&enter, theirs, order.inherited)?;
+    let streams = ["-"; 3].map(OsString::from);
+    let operation = Operation::Enter {
+        sandbox: sandbox.path(),
+        mark: mark.clone(),
+        wrapper,
+        arguments: streams.into_iter().chain(spec.command.iter().cloned()).collect(),
+    };
+    let call = BoundCall::start(switcher, &operation, theirs, spec.inherited)?;
     let wrapper = Wrapper { socket: ours };
-    match wait_for_greeting(&wrapper, &bound, signals, switcher.limit()) {
-        Ok(Greeting::Heard) => {}
-        Ok(Greeting::StopReason(asked)) => {
-            drop(wrapper);
-            bound.end_within(PATIENCE);
-            return Ok(Start::Cancelled(asked));
+    match wait_for_wrapper(&wrapper, &call, signals, switcher.idle_timeout()) {
+        Ok(WrapperState::Ready) => {}
+        Ok(WrapperState::Cancelled(reason)) => {
+            end(wrapper, call);
+            return Ok(Start::Cancelled(reason));
         }
-        Ok(Greeting::Missing) => {
+        Ok(WrapperState::Missing) => {
             drop(wrapper);
-            return Err(bound.end_within(PATIENCE).error());
+            return Err(call.end_within(WRAPPER_END).error());
         }
-        Err(error) => return give_up(wrapper, bound, error),
+        Err(error) => {
+            end(wrapper, call);
+            return Err(error);
+        }
     }
-    // Not before: below the project's own switcher the first call makes the namespace, and that is
-    // to be the payload's.
-    let watch = Operation::Watch { caller: process::geteuid(), root: bound.pid(), mark };
-    let call = AgentCall::start(&switcher.hasty(), &watch, path.as_os_str());
-    let watch = match call.and_then(|call| call.wait_for_hello().map_err(Attempt::error)) {
-        Ok(watch) => watch,
-        Err(error) => return give_up(wrapper, bound, error),
+    // The agent is called after the wrapper: the first call of the project's `glexec` makes the
+    // namespaces, and those must be the payload's.
+    let prepared = start_watch(sandbox, switcher, &call, mark)
+        .and_then(|watch| Ok((watch, Streams::of_caller()?)));
+    let (watch, streams) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            end(wrapper, call);
+            return Err(error);
+        }
     };
-    let streams = match Streams::of_caller() {
-        Ok(streams) => streams,
-        Err(error) => return give_up(wrapper, bound, error),
-    };
-    match wrapper.send_job(&v2::text(&order.environment), streams.passed()) {
+    match wrapper.send_job(&v2::text(&spec.environment), streams.passed()) {
         Ok(errors) => {
-            let (relays, is_exact) = (streams.handed_over(), bound.ends_as_payload());
-            Ok(Start::Started(Box::new(Started {
-                switcher: bound,
-                watch,
-                errors,
-                relays,
-                is_exact,
-            })))
+            let (relays, is_exact) = (streams.into_relays(), call.ends_as_payload());
+            let started = StartedPayload { call, watch, errors, relays, is_exact };
+            Ok(Start::Started(Box::new(started)))
         }
         Err(cause) => {
-            bound.end_within(PATIENCE);
-            Err(cause).at("hand the environment and the standard streams to", "the job wrapper")
+            call.end_within(WRAPPER_END);
+            Err(cause).at("pass the environment and the standard streams to", "the job wrapper")
         }
     }
 }
 
-/// How the wait for the wrapper ended.
-enum Greeting {
-    Heard,
-    Missing,
-    StopReason(StopReason),
+/// Calls the agent that kills the family when this process ends.
+fn start_watch(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    call: &BoundCall,
+    mark: OsString,
+) -> Result<Agent> {
+    let operation = Operation::Watch { caller: process::geteuid(), root: call.pid(), mark };
+    let switcher = switcher.with_short_idle_timeout();
+    AgentCall::start(&switcher, &operation, sandbox.path().as_os_str())?.wait_for_hello()
 }
 
-fn wait_for_greeting(
+/// What a wait for the wrapper has found.
+enum WrapperState {
+    /// It has sent its first message.
+    Ready,
+    /// It has ended, or its switcher has.
+    Missing,
+    /// A signal asks for the end of this process.
+    Cancelled(StopReason),
+}
+
+fn wait_for_wrapper(
     wrapper: &Wrapper,
-    bound: &Bound,
+    call: &BoundCall,
     signals: &Signals,
-    limit: Duration,
-) -> Result<Greeting> {
-    let until = Some(limit)
-        .filter(|limit| !limit.is_zero())
-        .and_then(|limit| Instant::now().checked_add(limit));
+    idle_timeout: Duration,
+) -> Result<WrapperState> {
+    let until = Some(idle_timeout)
+        .filter(|timeout| !timeout.is_zero())
+        .and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let waited =
-            fd::poll_readable([wrapper.socket.as_fd(), bound.held.as_fd(), signals.as_fd()], until);
+            fd::poll_readable([wrapper.socket.as_fd(), call.pidfd.as_fd(), signals.as_fd()], until);
         match waited {
             Err(Errno::EINTR) => {}
             Err(cause) => return Err(cause).at("wait for", "the job wrapper"),
             Ok([true, ..]) => {
-                let greets = wrapper.receive_hello().at("hear from", "the job wrapper")?;
-                return Ok(if greets { Greeting::Heard } else { Greeting::Missing });
+                let is_ready = wrapper.receive_hello().at("receive from", "the job wrapper")?;
+                return Ok(if is_ready { WrapperState::Ready } else { WrapperState::Missing });
             }
-            Ok([_, true, _]) => return Ok(Greeting::Missing),
+            Ok([_, true, _]) => return Ok(WrapperState::Missing),
             Ok([.., true]) => {
-                if let Some(asked) = supervise::asked_by_now(signals) {
-                    return Ok(Greeting::StopReason(asked));
+                if let Some(reason) = pending_stop(signals) {
+                    return Ok(WrapperState::Cancelled(reason));
                 }
             }
             Ok(_) if until.is_some_and(|until| Instant::now() >= until) => {
-                let why = "it did not begin within the idle limit (GLEXEC_HELPERS_IDLE_TIMEOUT)";
+                let why = "it did not start within the idle timeout (GLEXEC_HELPERS_IDLE_TIMEOUT)";
                 return Err(Error::refused("the job wrapper behind the switcher", why));
             }
             Ok(_) => {}
@@ -149,9 +163,8 @@ fn wait_for_greeting(
     }
 }
 
-/// Without its starter the wrapper ends.
-fn give_up(wrapper: Wrapper, bound: Bound, error: Error) -> Result<Start> {
+/// Ends a wrapper, by closing its socket.
+fn end(wrapper: Wrapper, call: BoundCall) {
     drop(wrapper);
-    bound.end_within(PATIENCE);
-    Err(error)
+    call.end_within(WRAPPER_END);
 }

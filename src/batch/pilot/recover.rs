@@ -1,56 +1,30 @@
-//! What to do when a pilot was killed, or a starter.
+//! Bringing back, or removing, a sandbox whose pilot or starter was killed.
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use error::{Error, Result};
 use sys::signal::{SIGKILL, SIGTERM};
 use sys::{Dir, Name, Uid, process};
 use wire::Links;
 
+use super::abandoned::AbandonedSandbox;
+use super::losses::report_losses;
 use super::step_log::StepLog;
-use super::{CREDENTIAL, candidates, place, run};
-use crate::batch::agent::{Agent, AgentCall};
+use super::{CREDENTIAL, make, output};
+use crate::batch::Retries;
+use crate::batch::cleanup::{self, KillScope};
+use crate::batch::credential::DUMMY_CREDENTIAL;
+use crate::batch::error::HelperError;
 use crate::batch::kill::{self, Scope};
-use crate::batch::retry::Attempt;
-use crate::batch::sandbox::{Found, Retained, Sandbox};
+use crate::batch::sandbox::{Found, Retained};
 use crate::batch::switcher::Switcher;
-use crate::batch::{Failure, Patience, cleanup};
 
-/// A switcher may be busy.
-const PATIENCE: Patience = Patience { max_retries: 3, min_delay: 1 };
-
-/// A sandbox that somebody has left, and how it is reached.
-#[derive(Debug)]
-pub struct AbandonedSandbox {
-    pub(super) sandbox: Sandbox,
-    glexec: Option<OsString>,
-    limit: Duration,
-}
+/// A switcher may fail for a moment.
+const RETRIES: Retries = Retries { max: 3, min_delay: 1 };
 
 impl AbandonedSandbox {
-    /// Finds it. The name of the credential is that of the only file in its retained directory,
-    /// else that of a pilot's.
-    pub fn find(
-        path: &Path,
-        glexec: Option<OsString>,
-        limit: Duration,
-    ) -> Result<AbandonedSandbox> {
-        let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
-        // As long as the proxy is not alone in the retained directory, a marked one beside it holds
-        // it alone. One that is being removed may be empty by now.
-        let aside =
-            sandbox.marked_aside().into_iter().map(|name| sandbox.place.path_of(name.name()));
-        let sandbox =
-            match aside.chain([sandbox.retained_path()]).find_map(|holder| only_entry(&holder)) {
-                Some(name) => Sandbox::find(path, &name)?,
-                None => sandbox,
-            };
-        Ok(AbandonedSandbox { sandbox, glexec, limit })
-    }
-
-    /// Ends what is left of the payload and brings its files back: to the sandbox, or to `output`.
+    /// Kills what is left of the payload and brings its files back: to the sandbox, or to an
+    /// output.
     pub fn recover(
         &self,
         links: Links,
@@ -61,106 +35,101 @@ impl AbandonedSandbox {
         let _lock = sandbox.lock()?;
         sandbox.settle()?;
         if let Some(output) = output {
-            if self.is_delivered(output)? {
+            if self.finish_delivery(output)? {
                 return Ok(());
             }
         }
-        self.refuse_nothing()?;
-        let is_sandbox = self.is_sandbox()?;
-        if !is_sandbox
-            && ((sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Mine)
-                || output.is_some())
-        {
-            return Err(self.ordinary());
+        self.refuse_missing()?;
+        let is_own = (sandbox.retained()?, sandbox.found()?) == (Retained::Absent, Found::Mine);
+        if !self.is_sandbox()? && (!is_own || output.is_some()) {
+            return Err(self.ordinary_directory());
         }
-        // Before it changes hands nobody has to be called.
+        // Until the sandbox has changed hands, no agent is called.
         let switcher = match (sandbox.retained()?, sandbox.found()?) {
             (Retained::Proxy | Retained::Data, Found::Theirs(owner) | Found::Other(owner)) => {
-                let switcher = self.switcher_to(Some(owner))?;
-                self.end_family(&switcher, step_log)?;
+                let switcher = self.switcher_to(owner)?;
+                self.kill_family(&switcher, step_log)?;
                 switcher
             }
-            _ => self.switcher_to(None)?,
+            _ => self.first_switcher()?,
         };
-        // What a pilot locks no other user is to open; a starter expects the mode of the job's
-        // directory.
-        let closes_top = sandbox.proxy.name().bytes() == CREDENTIAL.as_bytes();
-        let policy = cleanup::Policy { links, ends: cleanup::Ends::Nothing, closes_top };
-        if let Some(output) = place::elsewhere(sandbox, output)? {
+        // No other user may enter a directory that a pilot has locked. A starter expects the mode
+        // of the job's directory.
+        let policy =
+            cleanup::Policy { links, kills: KillScope::Nothing, closes_top: self.is_pilots() };
+        if let Some(output) = output::on_other_file_system(sandbox, output)? {
             let brought = step_log.step("output", |report| {
-                let brought =
-                    place::bring_elsewhere(sandbox, (&switcher, PATIENCE), policy, output, report);
-                brought.inspect(|()| run::tell_losses(report))
+                output::bring_to(output, sandbox, &switcher, RETRIES, policy, report)
+                    .inspect(|()| report_losses(report))
             });
-            return brought.map_err(Failure::error);
+            return Ok(brought?);
         }
-        let cleaned = step_log.step("cleanup", |report| {
-            cleanup::cleanup(sandbox, &switcher, PATIENCE, policy, report)?;
-            run::tell_losses(report);
-            Ok::<_, Failure>(())
-        });
-        cleaned.map_err(Failure::error)?;
+        step_log.step("cleanup", |report| {
+            cleanup::cleanup(sandbox, &switcher, RETRIES, policy, report)?
+                .require_files(sandbox)?;
+            report_losses(report);
+            Ok::<_, HelperError>(())
+        })?;
         match output {
             Some(output) => {
-                step_log.step("output", |report| place::deliver(sandbox, output, None, report))
+                step_log.step("output", |report| output::deliver(sandbox, output, None, report))
             }
-            // A starter expects its proxy where it was.
-            None if sandbox.proxy.name().bytes() != CREDENTIAL.as_bytes() => Ok(()),
-            None => place::remove_credential(sandbox),
+            // A starter expects its proxy in the sandbox.
+            None if !self.is_pilots() => Ok(()),
+            None => make::remove_credentials(sandbox),
         }
     }
 
-    /// Removes the sandbox, and everything beside it that a helper or an agent has left.
+    /// Removes the sandbox, and everything that helpers and agents left beside it.
     pub fn discard(&self, step_log: &mut StepLog<'_>) -> Result<()> {
         let AbandonedSandbox { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
         sandbox.settle()?;
         if sandbox.owners_of_leftovers().is_empty() {
-            self.refuse_nothing()?;
+            self.refuse_missing()?;
         }
         if !self.is_sandbox()? {
-            return Err(self.ordinary());
+            return Err(self.ordinary_directory());
         }
-        // A call needs a credential; where that is gone, any file is one.
+        // A call needs a credential; where it is gone, any file serves.
         let has_none = sandbox.retained()? == Retained::Absent;
         if has_none {
-            let name = sandbox.make_retained(b"a placeholder\n")?;
-            sandbox.retain(&name).inspect_err(|_| sandbox.forget(&name))?;
+            let name = sandbox.make_retained(DUMMY_CREDENTIAL)?;
+            sandbox.retain(&name).inspect_err(|_| sandbox.remove_leftover(&name))?;
         }
         if let Found::Theirs(owner) | Found::Other(owner) = sandbox.found()? {
-            if let Err(error) = self.discard_theirs(owner, step_log) {
-                return Err(if has_none {
-                    error.and_then(sandbox.remove_retained())
-                } else {
-                    error
+            if let Err(error) = self.discard_of(owner, step_log) {
+                return Err(match has_none {
+                    true => error.and_then(sandbox.remove_retained()),
+                    false => error,
                 });
             }
         }
-        // Whoever can't be reached may be a bystander, and is no reason to stop.
+        // A user that no switcher leads to may have nothing to do with the sandbox.
         for owner in sandbox.owners_of_leftovers() {
-            if let Err(error) = self.discard_theirs(owner, step_log) {
+            if let Err(error) = self.discard_of(owner, step_log) {
                 (step_log.notice)(&format!(
-                    "condor_glexec_pilot: what uid {owner} has left beside it stays: {error}"
+                    "condor_glexec_pilot: what uid {owner} left beside the sandbox stays: {error}"
                 ));
             }
         }
         if sandbox.found()? == Found::Mine {
-            place::remove(sandbox)?;
+            make::remove(sandbox)?;
         }
         if sandbox.retained()? != Retained::Absent {
             sandbox.remove_retained()?;
         }
-        sandbox.sweep_all();
+        sandbox.sweep(None);
         Ok(())
     }
 
-    /// Has that user's agent remove the sandbox, if it is that user's, and what is beside it.
-    fn discard_theirs(&self, owner: Uid, step_log: &mut StepLog<'_>) -> Result<()> {
-        let AbandonedSandbox { sandbox, .. } = self;
-        let switcher = self.switcher_to(Some(owner))?;
-        self.end_family(&switcher, step_log)?;
-        let mut agent = greeted(&switcher, sandbox)?;
-        let removed = agent.sweep().and_then(|()| match sandbox.found()? {
+    /// Has an agent of this user remove what the user has beside the sandbox, and the sandbox, if
+    /// that is the user's.
+    fn discard_of(&self, owner: Uid, step_log: &mut StepLog<'_>) -> Result<()> {
+        let switcher = self.switcher_to(owner)?;
+        self.kill_family(&switcher, step_log)?;
+        let mut agent = self.call_agent(&switcher)?;
+        let removed = agent.sweep().and_then(|()| match self.sandbox.found()? {
             Found::Theirs(_) | Found::Other(_) => agent.retire().and_then(|()| agent.delete()),
             Found::Mine | Found::Nothing => Ok(()),
         });
@@ -168,29 +137,30 @@ impl AbandonedSandbox {
         removed
     }
 
-    /// Whether there is more than a name: a directory of this user's could be anything. A pilot's
-    /// sandbox has its credential in it, and what is retained has its mark.
+    /// Whether something besides the name tells that this is a sandbox: any directory of this user
+    /// could have the name. A pilot's sandbox contains its credential, and a retained directory has
+    /// its mark.
     fn is_sandbox(&self) -> Result<bool> {
         let AbandonedSandbox { sandbox, .. } = self;
-        let pilots = Name::new(CREDENTIAL.as_bytes());
-        let holds = |dir: Result<Dir>, name: Option<Name<'_>>| {
+        let of_pilot = Name::new(CREDENTIAL.as_bytes());
+        let contains = |dir: Result<Dir>, name: Option<Name<'_>>| {
             dir.is_ok_and(|dir| name.is_some_and(|name| dir.stat(name).is_ok()))
         };
         Ok(match (sandbox.retained()?, sandbox.found()?) {
-            // A set-up that was killed has copied the credential.
-            (Retained::Proxy, Found::Mine) => holds(sandbox.open(), Some(sandbox.proxy.name())),
+            // A setup that was killed has copied the credential.
+            (Retained::Proxy, Found::Mine) => contains(sandbox.open(), Some(sandbox.proxy.name())),
             (Retained::Aside | Retained::Proxy, _)
             | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
-            (Retained::Data, _) => holds(sandbox.open_retained(), pilots),
-            (Retained::Absent, Found::Mine) => holds(sandbox.open(), pilots),
+            (Retained::Data, _) => contains(sandbox.open_retained(), of_pilot),
+            (Retained::Absent, Found::Mine) => contains(sandbox.open(), of_pilot),
             (Retained::Absent, Found::Other(owner)) => owner != process::geteuid(),
             (Retained::Absent, Found::Nothing) => !sandbox.owners_of_leftovers().is_empty(),
         })
     }
 
-    /// Whether a pilot was killed when its sandbox had become the output already; the credential is
-    /// removed from there, the last step.
-    fn is_delivered(&self, output: &Path) -> Result<bool> {
+    /// Does the last step of a pilot that was killed after its sandbox had become the output: the
+    /// credentials are removed from there. Returns whether there was such an output.
+    fn finish_delivery(&self, output: &Path) -> Result<bool> {
         let is_gone =
             (self.sandbox.retained()?, self.sandbox.found()?) == (Retained::Absent, Found::Nothing);
         let (Some(name), Ok(dir)) = (Name::new(CREDENTIAL.as_bytes()), Dir::open(output)) else {
@@ -199,60 +169,31 @@ impl AbandonedSandbox {
         if !is_gone || dir.stat(name).is_err() {
             return Ok(false);
         }
-        place::remove_proxy_from(&dir, output)?;
+        make::remove_proxy_from(&dir, output)?;
         Ok(dir.remove_file(name).is_ok())
     }
 
     /// An error if there is no sandbox. What a pilot that was killed had begun to make of its input
-    /// is of no use, and goes.
-    fn refuse_nothing(&self) -> Result<()> {
+    /// is removed.
+    fn refuse_missing(&self) -> Result<()> {
         let AbandonedSandbox { sandbox, .. } = self;
         if (sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Nothing) {
             return Ok(());
         }
         let _locks = sandbox.lock_leftovers()?;
-        sandbox.sweep_all();
-        Err(Error::refused(
-            sandbox.path(),
-            "there is no such sandbox, and there was none that was complete",
-        ))
+        sandbox.sweep(None);
+        let why = "there is no such sandbox, and there was no complete one";
+        Err(Error::refused(sandbox.path(), why))
     }
 
-    fn ordinary(&self) -> Error {
-        let why = "it is an ordinary directory, and nothing in it or beside it says that it is a sandbox; it was left alone";
+    fn ordinary_directory(&self) -> Error {
+        let why = "it is an ordinary directory: nothing in it or beside it shows that it is a \
+                   sandbox; it was left alone";
         Error::refused(self.sandbox.path(), why)
     }
 
-    /// The switcher that leads to this user; any, if nobody is to be reached.
-    pub(super) fn switcher_to(&self, owner: Option<Uid>) -> Result<Switcher> {
-        let mut why = Vec::new();
-        for program in candidates::those(self.glexec.as_ref())? {
-            let switcher =
-                Switcher::new(program.as_os_str(), self.sandbox.credential(), self.limit)?.apart();
-            let Some(owner) = owner else { return Ok(switcher) };
-            let switcher = switcher.for_user(owner);
-            match greeted(&switcher, &self.sandbox) {
-                Ok(agent) if agent.uid == owner => {
-                    agent.close();
-                    return Ok(switcher);
-                }
-                Ok(agent) => {
-                    why.push(format!("{} leads to uid {}", program.display(), agent.uid));
-                    agent.close();
-                }
-                Err(error) => why.push(error.to_string()),
-            }
-        }
-        let whose =
-            owner.map_or(String::new(), |owner| format!(" that leads to uid {owner}, whose it is"));
-        Err(Error::refused(
-            self.sandbox.path(),
-            format!("there is no switcher{whose}: {}", why.join("; ")),
-        ))
-    }
-
-    fn end_family(&self, switcher: &Switcher, step_log: &mut StepLog<'_>) -> Result<()> {
-        let order = kill::KillRequest {
+    fn kill_family(&self, switcher: &Switcher, step_log: &mut StepLog<'_>) -> Result<()> {
+        let request = kill::KillRequest {
             scope: Scope::Sandbox,
             signal: SIGKILL,
             grace: 0,
@@ -260,30 +201,8 @@ impl AbandonedSandbox {
             clean: false,
         };
         let credential = self.sandbox.credential();
-        step_log
-            .step("kill", |report| kill::kill(switcher, &credential, order, PATIENCE, report))
-            .map_err(Failure::error)
+        let killed = step_log
+            .step("kill", |report| kill::kill(switcher, &credential, request, RETRIES, report));
+        Ok(killed?)
     }
-
-    /// The sandbox's path.
-    pub fn path(&self) -> PathBuf {
-        self.sandbox.path()
-    }
-
-    /// The name under which the log follows it.
-    pub fn request(&self) -> Option<String> {
-        self.sandbox.request()
-    }
-}
-
-/// An agent behind this switcher.
-pub(super) fn greeted(switcher: &Switcher, sandbox: &Sandbox) -> Result<Agent> {
-    AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello().map_err(Attempt::error)
-}
-
-/// The name of the only entry of a directory.
-fn only_entry(directory: &Path) -> Option<OsString> {
-    let mut entries = std::fs::read_dir(directory).ok()?;
-    let first = entries.next()?.ok()?.file_name();
-    entries.next().is_none().then_some(first).filter(|name| name != OsStr::new(""))
 }

@@ -1,19 +1,17 @@
-//! Renewing, from outside, what a running payload and its switcher have: each has a credential of
-//! its own.
+//! Renewing the proxy of a running payload, and the credential of its switcher.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 
 use error::{Error, Result};
 use sys::{Name, OwnedName};
 
-use super::recover::{AbandonedSandbox, greeted};
-use super::{CREDENTIAL, PROXY};
+use super::PROXY;
+use super::abandoned::AbandonedSandbox;
 use crate::batch::sandbox::{Found, Retained};
 
-/// What is to be replaced; none stays as it is.
+/// The new contents. `None` leaves the old one.
 #[derive(Debug, Default)]
-pub struct New {
+pub struct NewCredentials {
     /// The content of the switcher's credential.
     pub credential: Option<Vec<u8>>,
     /// The content of the payload's proxy.
@@ -21,8 +19,9 @@ pub struct New {
 }
 
 impl AbandonedSandbox {
-    /// Replaces them. The switcher's comes first: the call for the other one may need it.
-    pub fn renew(&self, new: &New) -> Result<()> {
+    /// Replaces them: first the switcher's credential, since the call for the other one may need
+    /// the new one.
+    pub fn renew(&self, new: &NewCredentials) -> Result<()> {
         let sandbox = &self.sandbox;
         if sandbox.retained()? != Retained::Proxy {
             let why = "it has no payload, and so no credential to be replaced";
@@ -44,39 +43,40 @@ impl AbandonedSandbox {
         }
     }
 
-    /// Replaces the payload's own, as its user.
+    /// Replaces the payload's proxy, as its user.
     fn renew_proxy(&self, content: &[u8]) -> Result<()> {
         let sandbox = &self.sandbox;
-        let name = self.proxy()?;
+        let name = self.proxy_name()?;
         match sandbox.found()? {
             Found::Theirs(owner) => {
-                let mut agent = greeted(&self.switcher_to(Some(owner))?, sandbox)?;
+                let mut agent = self.call_agent(&self.switcher_to(owner)?)?;
                 match agent.put_proxy(name.name(), content) {
                     Ok(()) => {
                         agent.close();
                         Ok(())
                     }
-                    Err(error) => Err(agent.fail(error).error()),
+                    Err(error) => Err(agent.fail(error)),
                 }
             }
-            // It has not changed hands yet, or has changed back.
+            // The sandbox has not changed hands yet, or has changed back.
             Found::Mine => {
                 sandbox.place.replace(&sandbox.open()?, &sandbox.path(), name.name(), content)
             }
             Found::Nothing | Found::Other(_) => Err(Error::refused(
                 sandbox.path(),
-                "the payload has no directory of that name any more",
+                "the payload has no directory with this name any more",
             )),
         }
     }
 
-    /// The name of the payload's proxy: what a starter has set up has one for both.
-    fn proxy(&self) -> Result<OwnedName> {
-        match self.sandbox.proxy.name() {
-            name if name.bytes() != CREDENTIAL.as_bytes() => Ok(name.into()),
-            _ => Name::new(PROXY.as_bytes()).map(OwnedName::from).ok_or_else(|| {
-                Error::refused(OsStr::from_bytes(PROXY.as_bytes()), "it is no name of a file")
-            }),
+    /// The name of the payload's proxy. A starter's sandbox has one proxy for the payload and the
+    /// switcher.
+    fn proxy_name(&self) -> Result<OwnedName> {
+        if !self.is_pilots() {
+            return Ok(self.sandbox.proxy.name().into());
         }
+        Name::new(PROXY.as_bytes())
+            .map(OwnedName::from)
+            .ok_or_else(|| Error::refused(OsStr::new(PROXY), "it is no name of a file"))
     }
 }

@@ -1,5 +1,4 @@
-//! The way of a payload: a sandbox is made and handed over, the payload runs, and its files come
-//! back.
+//! A pilot's run: a sandbox is made and handed over, the payload runs, and its files come back.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,260 +8,267 @@ use error::{Context as _, Error, Result};
 use sys::signal::Signals;
 use wire::{Halt, Totals};
 
+use super::error::{PilotError, Stage};
 use super::interrupt::Interrupt;
-use super::order::Order;
+use super::losses::report_losses;
 use super::payload::{self, Start};
+use super::signals::{SIGNALS, StopReason};
+use super::spec::PayloadSpec;
 use super::step_log::StepLog;
-use super::supervise::{PayloadResult, SIGNALS, StopReason, Supervisor};
-use super::{candidates, input, losses, place, supervise};
+use super::supervise::{PayloadResult, Supervisor};
+use super::{candidates, check, input, make, output, streams};
+use crate::batch::cleanup::{self, KillScope, Returned};
+use crate::batch::error::HelperError;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
-use crate::batch::{Failure, Patience, Report, cleanup, setup};
+use crate::batch::{Report, Retries, setup};
 
-/// A switcher that is not fit says so with the same status as one that will be: another one is
-/// tried instead.
-const NO_RETRY: Patience = Patience { max_retries: 0, min_delay: 0 };
+/// A switcher that cannot work here may end with a status of a temporary failure: the next switcher
+/// is tried instead.
+const NO_RETRIES: Retries = Retries { max: 0, min_delay: 0 };
 
-/// For the files to come back everything is worth another try.
-const RETRIES: Patience = Patience { max_retries: 3, min_delay: 1 };
+/// For bringing the files back.
+const RETRIES: Retries = Retries { max: 3, min_delay: 1 };
 
-/// Which part of the way failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Nothing was done: the order makes no sense.
-    Order,
-    /// The sandbox was not made, or not handed over.
-    SetUp,
-    /// The payload was not started.
-    Switch,
-    /// The files are not back, or not where they were to come to.
-    CleanUp,
-}
-
-/// What came of an order.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// The switcher that was used.
     pub switcher: Option<PathBuf>,
-    /// What the payload ended with, if it ran: 128 + N for signal N.
+    /// The payload's exit status, if it ran: 128 + N for signal N.
     pub payload: Option<i32>,
-    /// The same in words that tell the two apart, if its end was seen.
+    /// The same in words, which tell exit statuses and signals apart; `None` if the end was not
+    /// seen.
     pub wait: Option<String>,
-    /// Why it ended before it did by itself, or was not started.
-    pub asked: Option<StopReason>,
-    /// The parts that failed.
-    pub failures: Vec<(Stage, String)>,
+    /// Why the payload was ended, or not started.
+    pub stop_reason: Option<StopReason>,
+    /// What failed.
+    pub failures: Vec<PilotError>,
 }
 
 impl Outcome {
-    fn fail(mut self, stage: Stage, error: impl std::fmt::Display) -> Self {
-        self.failures.push((stage, error.to_string()));
+    fn fail(mut self, stage: Stage, error: Error) -> Self {
+        self.failures.push(PilotError { stage, error });
         self
+    }
+
+    fn stopped(self, reason: StopReason) -> Self {
+        Outcome { stop_reason: Some(reason), ..self }
     }
 }
 
-/// Carries out an order. The process has one thread.
-pub fn run(order: &Order, step_log: &mut StepLog<'_>) -> Outcome {
+/// Runs a payload. This process must have one thread.
+pub fn run(spec: &PayloadSpec, step_log: &mut StepLog<'_>) -> Outcome {
     let outcome = Outcome::default();
-    let sandbox = match place::examine(order) {
-        Ok(sandbox) => sandbox,
-        Err(error) => return outcome.fail(Stage::Order, error),
+    let checked = check::check(spec).and_then(|sandbox| {
+        let input = spec.input.as_ref();
+        let survey = input.map(|input| input::survey(input, &spec.sandbox)).transpose()?;
+        Ok((sandbox, survey.unwrap_or_default()))
+    });
+    let (sandbox, survey) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return outcome.fail(Stage::Check, error),
     };
-    let surveyed =
-        order.input.as_ref().map(|input| input::survey(input, &order.sandbox)).transpose();
-    let survey = match surveyed {
-        Ok(survey) => survey.unwrap_or_default(),
-        Err(error) => return outcome.fail(Stage::Order, error),
-    };
-    step_log.request = sandbox.request();
-    // From here on a signal waits until there is something to hand it to, or nothing to undo.
+    step_log.log_id = sandbox.log_id();
+    // From here on a signal stays pending until there is a process to forward it to, or nothing to
+    // undo.
     let signals = match Signals::block(&SIGNALS).at("wait for signals for", sandbox.path()) {
         Ok(signals) => signals,
         Err(error) => return outcome.fail(Stage::SetUp, error),
     };
     let interrupt = Interrupt::new(signals);
-    let totals = order.input.is_some().then_some(survey.totals);
+    let totals = spec.input.is_some().then_some(survey.totals);
     let halt = Some(interrupt.halt());
     let made = step_log
-        .step_of("input", totals, |report| place::make(&sandbox, order, &survey, halt, report));
+        .transfer_step("input", totals, |report| make::make(&sandbox, spec, &survey, halt, report));
     if let Err(error) = made {
-        return match interrupt.asked() {
-            // All of it has been removed, or the error says what has not.
-            Some(asked) if matches!(sandbox.found(), Ok(Found::Nothing)) && is_removed(&error) => {
-                Outcome { asked: Some(asked), ..outcome }
+        return match interrupt.stop_reason() {
+            // The copy is removed completely, or the error names what is left.
+            Some(reason) if matches!(sandbox.found(), Ok(Found::Nothing)) && is_single(&error) => {
+                outcome.stopped(reason)
             }
             _ => outcome.fail(Stage::SetUp, error),
         };
     }
-    // As long as this process lives no other is to work on the sandbox. It is one directory all the
-    // time, whatever its name.
-    let lock = sandbox.lock();
-    let cancelled = interrupt.asked();
-    if lock.is_err() || cancelled.is_some() {
-        let outcome = Outcome { asked: cancelled, ..outcome };
-        return match lock.and_then(|_| place::remove(&sandbox)) {
+    // While this process lives, no other pilot may work on the sandbox. The locked directory keeps
+    // its inode when it is renamed.
+    let _lock = match sandbox.lock() {
+        Ok(lock) => lock,
+        Err(error) => return outcome.fail(Stage::SetUp, error),
+    };
+    run_in(spec, &sandbox, totals, &interrupt, step_log, outcome)
+}
+
+/// Whether an error is not the combination of two: a copy that could not be removed adds one.
+fn is_single(error: &Error) -> bool {
+    !matches!(error, Error::Both { .. })
+}
+
+/// Runs a payload in a sandbox that was made.
+fn run_in(
+    spec: &PayloadSpec,
+    sandbox: &Sandbox,
+    totals: Option<Totals>,
+    interrupt: &Arc<Interrupt>,
+    step_log: &mut StepLog<'_>,
+    outcome: Outcome,
+) -> Outcome {
+    if let Some(reason) = interrupt.stop_reason() {
+        let outcome = outcome.stopped(reason);
+        return match make::remove(sandbox) {
             Ok(()) => outcome,
             Err(error) => outcome.fail(Stage::SetUp, error),
         };
     }
-    let switcher = match set_up(order, &sandbox, totals, &interrupt, step_log) {
+    let switcher = match set_up(spec, sandbox, totals, interrupt, step_log) {
         Ok(switcher) => switcher,
         Err(error) => {
-            let removed = give_up(&sandbox);
-            if let Some(asked) = interrupt.asked().filter(|_| removed.is_ok()) {
-                return Outcome { asked: Some(asked), ..outcome };
-            }
-            return outcome.fail(Stage::SetUp, error.and_then(removed));
+            return match (remove_own(sandbox), interrupt.stop_reason()) {
+                (Ok(()), Some(reason)) => outcome.stopped(reason),
+                (removed, _) => outcome.fail(Stage::SetUp, error.and_then(removed)),
+            };
         }
     };
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
-    let outcome = match interrupt.asked() {
-        Some(asked) => Outcome { asked: Some(asked), ..outcome },
-        None => run_payload(order, &sandbox, &switcher, &interrupt.signals, step_log, outcome),
+    let outcome = match interrupt.stop_reason() {
+        Some(reason) => outcome.stopped(reason),
+        None => run_payload(spec, sandbox, &switcher, &interrupt.signals, step_log, outcome),
     };
-    let halt = Interrupt::halt_at_the_second(&interrupt, &step_log.urgent);
-    match bring_back(order, &sandbox, &switcher, &halt, step_log) {
+    let halt = interrupt.halt_at_second_signal(&step_log.urgent);
+    match bring_back(spec, sandbox, &switcher, &halt, step_log) {
         Ok(()) => outcome,
         Err(error) => outcome.fail(Stage::CleanUp, error),
     }
 }
 
-/// Whether an error is one alone: a copy that could not be removed either says so in another.
-fn is_removed(error: &Error) -> bool {
-    !matches!(error, Error::Both { .. })
-}
-
 /// Hands the sandbox over through the first switcher that works.
 fn set_up(
-    order: &Order,
+    spec: &PayloadSpec,
     sandbox: &Sandbox,
     totals: Option<Totals>,
     interrupt: &Arc<Interrupt>,
     step_log: &mut StepLog<'_>,
 ) -> Result<Switcher> {
     let mut errors = Vec::new();
-    for program in candidates::those(order.glexec.as_ref())? {
-        let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), order.limit)?
-            .apart()
-            .keeping_credential();
-        let halted = switcher.clone().halted_by(interrupt.halt());
-        match step_log
-            .step_of("setup", totals, |report| setup::setup(sandbox, &halted, NO_RETRY, report))
-        {
+    for program in candidates::programs(spec.glexec.as_ref())? {
+        let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), spec.idle_timeout)?
+            .in_separate_groups()
+            .withholding_credential();
+        let halted = switcher.clone().with_halt(interrupt.halt());
+        let handed_over = step_log.transfer_step("setup", totals, |report| {
+            setup::setup(sandbox, &halted, NO_RETRIES, report)
+        });
+        match handed_over {
             Ok(()) => return Ok(switcher),
-            Err(error) if interrupt.asked().is_some() => return Err(error.error()),
-            Err(error) => errors.push(error.to_string()),
+            Err(failure) if interrupt.stop_reason().is_some() => return Err(failure.error),
+            Err(failure) => errors.push(failure.error),
         }
     }
-    let why = match &errors[..] {
-        [] => "none is installed here: condor_glexec_pilot doctor tells more".to_owned(),
-        [error] => error.clone(),
-        errors => format!("none works here: {}", errors.join("; ")),
+    if errors.len() == 1 {
+        return Err(errors.remove(0));
+    }
+    let why = if errors.is_empty() {
+        "none is installed here: run condor_glexec_pilot doctor".to_owned()
+    } else {
+        let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
+        format!("none works here: {}", errors.join("; "))
     };
     Err(Error::refused("switcher", why))
 }
 
-/// Removes a sandbox that was not handed over, if it is whole.
-fn give_up(sandbox: &Sandbox) -> Result<()> {
+/// Removes a sandbox that was not handed over, if it is complete.
+fn remove_own(sandbox: &Sandbox) -> Result<()> {
     match (sandbox.found()?, sandbox.retained()?) {
-        (Found::Mine, Retained::Absent) => place::remove(sandbox),
+        (Found::Mine, Retained::Absent) => make::remove(sandbox),
         (Found::Mine, Retained::Proxy) => {
-            sandbox.remove_retained().and_then(|()| place::remove(sandbox))
+            sandbox.remove_retained().and_then(|()| make::remove(sandbox))
         }
         _ => Err(Error::refused(
             sandbox.path(),
-            format!("it was not put back; {}", place::advice(sandbox)),
+            format!("it was not put back; {}", output::advice(sandbox)),
         )),
     }
 }
 
+/// Starts the payload, and waits for its end.
 fn run_payload(
-    order: &Order,
+    spec: &PayloadSpec,
     sandbox: &Sandbox,
     switcher: &Switcher,
     signals: &Signals,
     step_log: &mut StepLog<'_>,
     outcome: Outcome,
 ) -> Outcome {
-    let begun = Instant::now();
-    let has_terminal = supervise::has_terminal();
-    let lived = match payload::start(order, sandbox, switcher, signals) {
-        Ok(Start::Started(started)) => {
-            Supervisor { order, sandbox, switcher, signals, has_terminal, step_log }
-                .until_end(started)
+    let started_at = Instant::now();
+    let reads_terminal = streams::may_read_terminal();
+    let result = match payload::start(spec, sandbox, switcher, signals) {
+        Ok(Start::Started(payload)) => {
+            Supervisor { spec, sandbox, switcher, signals, reads_terminal, step_log }
+                .wait_for_end(*payload)
         }
-        Ok(Start::Cancelled(asked)) => return Outcome { asked: Some(asked), ..outcome },
+        Ok(Start::Cancelled(reason)) => return outcome.stopped(reason),
         Err(error) => Err(error),
     };
-    let (outcome, error) = match lived {
-        Ok(PayloadResult { refusal: Some(refusal), .. }) => (outcome, Some(refusal)),
-        Ok(PayloadResult { status, wait, asked, refusal: None }) => {
-            (Outcome { payload: Some(status), wait, asked, ..outcome }, None)
+    let (outcome, error) = match result {
+        Ok(PayloadResult { not_executed: Some(error), .. }) | Err(error) => (outcome, Some(error)),
+        Ok(PayloadResult { status, wait, stop_reason, not_executed: None }) => {
+            (Outcome { payload: Some(status), wait, stop_reason, ..outcome }, None)
         }
-        Err(error) => (outcome, Some(error)),
     };
-    let error = error.map(|error| error.to_string());
-    step_log.tell("run", begun.elapsed(), outcome.payload, error.clone());
+    let message = error.as_ref().map(Error::to_string);
+    step_log.report_step("run", started_at.elapsed(), outcome.payload, message);
     match error {
-        Some(error) => outcome.fail(Stage::Switch, error),
+        Some(error) => outcome.fail(Stage::Start, error),
         None => outcome,
     }
 }
 
-/// Says what has not come back with the files.
-pub fn tell_losses(report: &mut Report<'_>) {
-    let links = ("link that leads out of the sandbox", "links that lead out of the sandbox");
-    let line = report.moved.and_then(|(_, dropped)| {
-        losses::line("of the payload's files has not come back, or not as it was", &dropped, links)
-    });
-    if let Some(line) = line {
-        report.notice(&line);
-    }
-}
-
-/// Brings the files back, and to where they are wanted.
+/// Brings the files back, and to the output.
 fn bring_back(
-    order: &Order,
+    spec: &PayloadSpec,
     sandbox: &Sandbox,
     switcher: &Switcher,
     halt: &Halt,
     step_log: &mut StepLog<'_>,
 ) -> Result<()> {
-    let again = |error: Error| {
-        let why = format!("to try again: {}", place::advice(sandbox));
+    let with_advice = |error: Error| {
+        let why = format!("to try again: {}", output::advice(sandbox));
         error.and_then(Err(Error::refused(sandbox.path(), why)))
     };
-    // The payload's family has ended by now. What this process locks no other user is to open.
-    let policy =
-        cleanup::Policy { links: order.links, ends: cleanup::Ends::Nothing, closes_top: true };
-    let (halted, mut totals) = (switcher.clone().halted_by(halt.clone()), None);
-    if let Some(output) = place::elsewhere(sandbox, order.output.as_deref()).map_err(again)? {
+    // All processes of the payload have ended. No other user may enter a directory that this
+    // process has locked.
+    let policy = cleanup::Policy { links: spec.links, kills: KillScope::Nothing, closes_top: true };
+    let switcher = switcher.clone().with_halt(halt.clone());
+    let other = output::on_other_file_system(sandbox, spec.output.as_deref());
+    if let Some(path) = other.map_err(with_advice)? {
         let brought = step_log.step("output", |report| {
-            place::bring_elsewhere(sandbox, (&halted, RETRIES), policy, output, report)
-                .inspect(|()| tell_losses(report))
+            output::bring_to(path, sandbox, &switcher, RETRIES, policy, report)
+                .inspect(|()| report_losses(report))
         });
-        return brought.map_err(Failure::error).map_err(again);
+        return brought.map_err(|failure| with_advice(failure.error));
     }
+    let (mut returned, mut totals) = (Returned::Files, None);
     let cleaned = step_log.step("cleanup", |report| {
-        cleanup::cleanup(sandbox, &halted, RETRIES, policy, report)?;
-        tell_losses(report);
+        returned = cleanup::cleanup(sandbox, &switcher, RETRIES, policy, report)?;
+        returned.require_files(sandbox)?;
+        report_losses(report);
         totals = report.moved.map(|(totals, _)| totals);
-        Ok::<_, Failure>(())
+        Ok::<_, HelperError>(())
     });
-    if let Err(failure) = cleaned {
-        return Err(match failure {
-            Failure::Gone(error) => error.and_then(place::remove(sandbox)),
-            failure => again(failure.error()),
+    if let Err(HelperError { error, .. }) = cleaned {
+        return Err(match returned {
+            Returned::Files => with_advice(error),
+            Returned::ProxyOnly => error.and_then(make::remove(sandbox)),
         });
     }
-    match &order.output {
-        Some(output) => {
+    match &spec.output {
+        Some(path) => {
             let deliver = |report: &mut Report<'_>| {
-                place::deliver(sandbox, output, Some(halt.clone()), report)
+                output::deliver(sandbox, path, Some(halt.clone()), report)
             };
-            step_log.step_of("output", totals, deliver).map_err(again)
+            step_log.transfer_step("output", totals, deliver).map_err(with_advice)
         }
-        None if order.keeps_sandbox => place::remove_credential(sandbox),
-        None => place::remove(sandbox),
+        None if spec.keeps_sandbox => make::remove_credentials(sandbox),
+        None => make::remove(sandbox),
     }
 }

@@ -1,50 +1,52 @@
-//! What a pilot's steps tell: of their progress, and of their end.
+//! What is reported about the steps of a pilot's operation: their progress, and their end.
 
 use std::fmt::Display;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wire::Totals;
 
-use super::interrupt::Urgent;
 use crate::batch::Report;
 
-/// Who is called with what a transfer has moved so far.
-pub type Progress = Box<dyn FnMut(&Totals)>;
+/// Prints a line while a step is under way.
+pub type UrgentNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Who is told of a step that has ended: its name, what it has done, how long it took, and why it
-/// failed.
-pub type Note<'a> = dyn FnMut(&'static str, &Report<'_>, Duration, Option<String>) + 'a;
+/// AgentCall with what a transfer has copied until then.
+pub type ProgressCallback = Box<dyn FnMut(&Totals)>;
 
-/// Where it is told.
+/// AgentCall with a step that has ended: its name, its report, its duration, and its error.
+pub type StepCallback<'a> = dyn FnMut(&'static str, &Report<'_>, Duration, Option<String>) + 'a;
+
+/// Where the steps of an operation are reported.
 pub struct StepLog<'a> {
     /// The sandbox.
     pub sandbox: PathBuf,
-    /// The name under which the log follows it, once it has one.
-    pub request: Option<String>,
-    /// Gets each line for the caller that is no failure.
+    /// The id of the sandbox in the log, once it has one.
+    pub log_id: Option<String>,
+    /// Gets each line for the caller that is not an error.
     pub notice: &'a mut dyn FnMut(&str),
     /// Gets a line for the caller while a step is under way.
-    pub urgent: Urgent,
-    /// Gives who is told of the progress of the step of this name, that moves so much in all if
-    /// that is known.
-    pub progress: &'a mut dyn FnMut(&'static str, Option<Totals>) -> Progress,
+    pub urgent: UrgentNotice,
+    /// Makes the progress callback for the step of this name, which copies so much, if that is
+    /// known.
+    pub progress: &'a mut dyn FnMut(&'static str, Option<Totals>) -> ProgressCallback,
     /// Gets each step that has ended.
-    pub note: &'a mut Note<'a>,
+    pub step_ended: &'a mut StepCallback<'a>,
 }
 
 impl StepLog<'_> {
-    /// Takes a step, and tells of it.
+    /// Does a step, and reports it.
     pub fn step<T, E: Display>(
         &mut self,
         name: &'static str,
         work: impl FnOnce(&mut Report<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.step_of(name, None, work)
+        self.transfer_step(name, None, work)
     }
 
     /// As [`StepLog::step`], for a transfer of so much.
-    pub fn step_of<T, E: Display>(
+    pub fn transfer_step<T, E: Display>(
         &mut self,
         name: &'static str,
         totals: Option<Totals>,
@@ -53,19 +55,21 @@ impl StepLog<'_> {
         let started = Instant::now();
         let mut report = Report::new(self.notice);
         report.about.clone_from(&self.sandbox);
-        report.request.clone_from(&self.request);
+        report.log_id.clone_from(&self.log_id);
         report.progress = (self.progress)(name, totals);
         let done = work(&mut report);
+        // The end of the callback removes its line from the terminal.
         report.progress = Box::new(|_| ());
-        self.request = report.request.take().or_else(|| self.request.take());
-        report.request.clone_from(&self.request);
-        (self.note)(name, &report, started.elapsed(), done.as_ref().err().map(ToString::to_string));
+        self.log_id = report.log_id.take().or_else(|| self.log_id.take());
+        report.log_id.clone_from(&self.log_id);
+        let error = done.as_ref().err().map(ToString::to_string);
+        (self.step_ended)(name, &report, started.elapsed(), error);
         done
     }
 
-    /// Tells of a step that had others within: how long it took, what the payload ended with if it
-    /// ran, and why it failed.
-    pub fn tell(
+    /// Reports a step that contained other steps: its duration, the payload's exit status if it
+    /// ran, and the error.
+    pub fn report_step(
         &mut self,
         name: &'static str,
         took: Duration,
@@ -74,8 +78,8 @@ impl StepLog<'_> {
     ) {
         let mut report = Report::new(self.notice);
         report.about.clone_from(&self.sandbox);
-        report.request.clone_from(&self.request);
+        report.log_id.clone_from(&self.log_id);
         report.payload = payload;
-        (self.note)(name, &report, took, error);
+        (self.step_ended)(name, &report, took, error);
     }
 }

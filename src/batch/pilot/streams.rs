@@ -1,8 +1,9 @@
 //! The standard streams that a payload gets.
 //!
-//! Terminals, pipes, sockets and devices are passed as they are. A regular file is not: who has the
-//! caller's open file can move its position, or cut it off, and so forge or destroy what the caller
-//! reads later. In its place the payload gets a pipe, and this process writes.
+//! Terminals, pipes, sockets and devices are passed as they are. A regular file is not: a process
+//! that has the caller's open file description can change its offset or truncate the file, and so
+//! forge or destroy what the caller reads later. The payload gets a pipe instead, and this process
+//! writes to the file.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,18 +12,22 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use error::{Context as _, Error, Result};
-use sys::{Errno, Kind, fd, file};
+use sys::{Errno, Kind, fd, file, process};
 
-use super::supervise;
+/// How much is read at a time: the capacity of a pipe.
+const BUFFER_SIZE: usize = 64 * 1024;
 
-/// What is read at a time: as much as a pipe holds.
-const ROOM: usize = 64 * 1024;
+/// The most that a pipe can hold (`/proc/sys/fs/pipe-max-size`, pipe(7)). After the payload's end
+/// no more is written: a process that outlives it may write without end.
+const MAX_REST: usize = 1 << 20;
 
-/// The most that a pipe can hold (`/proc/sys/fs/pipe-max-size`, pipe(7)): who outlives the payload
-/// may write for ever.
-const MOST_LEFT: usize = 1 << 20;
+/// Whether standard input is a terminal from which this process may read now.
+pub fn may_read_terminal() -> bool {
+    let stdin = io::stdin();
+    stdin.is_terminal() && !process::is_in_background(&stdin)
+}
 
-/// What is to be passed to a payload.
+/// The descriptors for a payload.
 #[derive(Debug)]
 pub struct Streams {
     /// Standard input, output and error.
@@ -31,133 +36,137 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Those of this process, as far as the payload may have them. To be called when signals are
-    /// blocked: threads that are started here get none.
+    /// Those of this process, as far as the payload may have them. Signals must be blocked: the
+    /// threads that are started here must not get any.
     pub fn of_caller() -> Result<Streams> {
         let (output, errors) = (io::stdout(), io::stderr());
         let mut relays = Relays::default();
-        let to = regular(output.as_fd(), "standard output")?;
-        let for_errors = regular(errors.as_fd(), "standard error")?;
-        let passed_output = relays.in_place_of(output.as_fd(), to, "standard output")?;
-        // One pipe for both keeps their lines in order.
-        let passed_errors = match for_errors {
-            Some(identity) if to == Some(identity) => {
-                again(passed_output.as_fd(), "standard error")?
-            }
-            found => relays.in_place_of(errors.as_fd(), found, "standard error")?,
+        let output_file = regular_file(output.as_fd(), "standard output")?;
+        let errors_file = regular_file(errors.as_fd(), "standard error")?;
+        let passed_output = relays.replace(output.as_fd(), output_file, "standard output")?;
+        // One pipe for both keeps the order of their lines.
+        let passed_errors = if errors_file.is_some() && errors_file == output_file {
+            duplicate(passed_output.as_fd(), "standard error")?
+        } else {
+            relays.replace(errors.as_fd(), errors_file, "standard error")?
         };
         Ok(Streams { passed: [input()?, passed_output, passed_errors], relays })
     }
 
-    /// The descriptors to be passed.
+    /// The descriptors.
     pub fn passed(&self) -> [BorrowedFd<'_>; 3] {
         self.passed.each_ref().map(OwnedFd::as_fd)
     }
 
-    /// Closes this process's own copies of them; what carries their bytes on is left.
-    pub fn handed_over(self) -> Relays {
+    /// Closes this process's copies of the descriptors. Returns the threads that write the
+    /// payload's output to regular files.
+    pub fn into_relays(self) -> Relays {
         self.relays
     }
 }
 
-/// What carries a payload's bytes on to regular files, as long as it runs.
+/// The threads that write a payload's output to regular files.
 #[derive(Debug, Default)]
 pub struct Relays(Vec<Relay>);
 
 #[derive(Debug)]
 struct Relay {
-    what: &'static str,
-    /// Closed when the payload has ended: what is in the pipe by then is carried on, but nobody is
-    /// waited for.
-    end: File,
+    stream: &'static str,
+    /// Closed after the payload's end: what is in the pipe then is written, and no further process
+    /// is waited for.
+    payload_end: File,
     thread: JoinHandle<std::result::Result<(), Errno>>,
 }
 
 impl Relays {
-    fn in_place_of(
+    /// The descriptor that the payload gets for a stream: if the stream is a regular file, a pipe
+    /// to a new thread.
+    fn replace(
         &mut self,
         stream: BorrowedFd<'_>,
-        regular: Option<(u64, u64)>,
-        what: &'static str,
+        regular_file: Option<(u64, u64)>,
+        name: &'static str,
     ) -> Result<OwnedFd> {
-        let to = again(stream, what)?;
-        if regular.is_none() {
+        let to = duplicate(stream, name)?;
+        if regular_file.is_none() {
             return Ok(to);
         }
-        let (from, writer) = fd::pipe().at("make a pipe in place of", what)?;
-        let (ended, end) = fd::pipe().at("make a pipe in place of", what)?;
-        let relay = move || carry(from, File::from(to), &ended);
-        let thread = std::thread::Builder::new().spawn(relay).at("start a thread for", what)?;
-        self.0.push(Relay { what, end, thread });
+        let (from, writer) = fd::pipe().at("make a pipe in place of", name)?;
+        let (ended, payload_end) = fd::pipe().at("make a pipe in place of", name)?;
+        let relay = move || relay(from, File::from(to), &ended);
+        let thread = std::thread::Builder::new().spawn(relay).at("start a thread for", name)?;
+        self.0.push(Relay { stream: name, payload_end, thread });
         Ok(writer.into())
     }
 
-    /// Carries on what is left of a payload that has ended; what could not be written.
+    /// Writes the rest of a payload's output after its end. Returns what could not be written.
     pub fn finish(self) -> Vec<Error> {
-        let ended = self.0.into_iter().filter_map(|Relay { what, end, thread }| {
-            drop(end);
-            let carried = thread.join().unwrap_or(Err(Errno::EIO));
-            carried.at("write all that the payload has said to", what).err()
+        let errors = self.0.into_iter().filter_map(|Relay { stream, payload_end, thread }| {
+            drop(payload_end);
+            let written = thread.join().unwrap_or(Err(Errno::EIO));
+            written.at("write all of the payload's output to", stream).err()
         });
-        ended.collect()
+        errors.collect()
     }
 }
 
-/// Writes what comes until nobody writes any more, or it can't be written: then the payload sees a
-/// broken pipe.
-fn carry(mut from: File, mut to: File, ended: &File) -> std::result::Result<(), Errno> {
-    let mut room = vec![0; ROOM];
-    let mut left = None;
+/// Copies from a pipe to a file, until no process has the pipe's writing end, or writing fails:
+/// then the payload gets SIGPIPE.
+fn relay(mut from: File, mut to: File, ended: &File) -> std::result::Result<(), Errno> {
+    let mut buffer = vec![0; BUFFER_SIZE];
+    // How much more is written, once the payload has ended.
+    let mut rest = None;
     loop {
-        let until = left.map(|_: usize| Instant::now());
+        let until = rest.map(|_: usize| Instant::now());
         let (is_readable, has_ended) = match fd::poll_readable([from.as_fd(), ended.as_fd()], until)
         {
             Err(Errno::EINTR) => continue,
             ready => ready.map(|[from, ended]| (from, ended))?,
         };
-        if has_ended && left.is_none() {
-            left = Some(MOST_LEFT);
+        if has_ended && rest.is_none() {
+            rest = Some(MAX_REST);
             continue;
         }
-        if !is_readable || left == Some(0) {
+        if !is_readable || rest == Some(0) {
             return Ok(());
         }
-        let failed = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        match from.read(&mut room).map_err(failed)? {
+        let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        match from.read(&mut buffer).map_err(errno)? {
             0 => return Ok(()),
             length => {
-                to.write_all(&room[..length]).map_err(failed)?;
-                left = left.map(|left| left.saturating_sub(length));
+                to.write_all(&buffer[..length]).map_err(errno)?;
+                rest = rest.map(|rest| rest.saturating_sub(length));
             }
         }
     }
 }
 
-/// Standard input. What is typed while this process is in the background is not for its payload;
-/// and a file that is open to be written as well is opened once more, to be read.
+/// The payload's standard input. While this process is in the background, terminal input is not for
+/// its payload. A regular file that is open for writing is opened again, for reading only.
 fn input() -> Result<OwnedFd> {
-    const WHAT: &str = "standard input";
+    const NAME: &str = "standard input";
     let input = io::stdin();
-    if input.is_terminal() && !supervise::has_terminal() {
+    if input.is_terminal() && !may_read_terminal() {
         return File::open("/dev/null").at("open", "/dev/null").map(OwnedFd::from);
     }
-    let same = again(input.as_fd(), WHAT)?;
-    if regular(input.as_fd(), WHAT)?.is_none() || !fd::is_writable(&input).at("examine", WHAT)? {
+    let same = duplicate(input.as_fd(), NAME)?;
+    if regular_file(input.as_fd(), NAME)?.is_none()
+        || !fd::is_writable(&input).at("examine", NAME)?
+    {
         return Ok(same);
     }
-    let position = File::from(same).stream_position().at("find the position in", WHAT)?;
-    let mut read_only =
-        File::open("/proc/self/fd/0").at("open once more, to be read only,", WHAT)?;
-    read_only.seek(SeekFrom::Start(position)).at("find the position in", WHAT)?;
+    let offset = File::from(same).stream_position().at("find the offset of", NAME)?;
+    let mut read_only = File::open("/proc/self/fd/0").at("open again, for reading only,", NAME)?;
+    read_only.seek(SeekFrom::Start(offset)).at("set the offset of", NAME)?;
     Ok(read_only.into())
 }
 
-/// Device and inode of a regular file.
-fn regular(stream: BorrowedFd<'_>, what: &str) -> Result<Option<(u64, u64)>> {
-    let found = file::stat(&stream).at("examine", what)?;
+/// The device and inode of a stream that is a regular file.
+fn regular_file(stream: BorrowedFd<'_>, name: &str) -> Result<Option<(u64, u64)>> {
+    let found = file::stat(&stream).at("examine", name)?;
     Ok((found.kind() == Kind::File).then(|| found.identity()))
 }
 
-fn again(stream: BorrowedFd<'_>, what: &str) -> Result<OwnedFd> {
-    stream.try_clone_to_owned().at("use", what)
+fn duplicate(stream: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    stream.try_clone_to_owned().at("duplicate", name)
 }

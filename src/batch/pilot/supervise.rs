@@ -1,134 +1,93 @@
-//! While a payload runs: signals go on to all that was started for it, and its time ends.
+//! While a payload runs: signals are forwarded to its family, and its timeout ends it.
 //!
-//! The payload is in a session of its own: with this one's terminal it could type into the caller's
-//! shell (TIOCSTI, ioctl_tty(2)). So what the terminal sends is handed on, too; and in the
-//! background it does not get the terminal at all.
+//! The payload is in a separate session: with the controlling terminal of this process's session it
+//! could insert input for the caller's shell (TIOCSTI, ioctl_tty(2)). So this process forwards the
+//! signals of the terminal as well. In the background the payload does not get the terminal.
 
-use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
 use sys::signal::{
-    self, Received, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGUSR1,
-    SIGUSR2, SIGWINCH, Signals,
+    SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGWINCH, Signals,
 };
 use sys::wait::End;
-use sys::{Errno, fd, process};
+use sys::{Errno, fd, process, signal};
 use wire::launch::ErrorSocket;
 
-use super::order::Order;
-use super::payload::Started;
+use super::payload::StartedPayload;
+use super::signals::StopReason;
+use super::spec::PayloadSpec;
 use super::step_log::StepLog;
+use crate::batch::Retries;
 use crate::batch::agent::Agent;
+use crate::batch::error::HelperError;
 use crate::batch::kill::{self, Scope};
 use crate::batch::report::Hunted;
 use crate::batch::sandbox::Sandbox;
-use crate::batch::switcher::{Bound, Switcher};
-use crate::batch::{Failure, Patience};
+use crate::batch::switcher::{BoundCall, Switcher};
 
-/// What is handed on. Batch systems warn with SIGUSR1 and SIGUSR2.
-pub const SIGNALS: [i32; 9] =
-    [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
+/// For a call that sends a signal to the payload.
+const RETRIES: Retries = Retries { max: 2, min_delay: 1 };
 
-/// A signal to a payload is worth another try, but not a wait.
-const PATIENCE: Patience = Patience { max_retries: 2, min_delay: 1 };
+/// If a payload that was killed has not ended after this time, it is killed again; so often. Then
+/// its files come back nevertheless.
+const KILL_INTERVAL: Duration = Duration::from_secs(10);
+const MAX_KILLS: u32 = 3;
 
-/// When a payload that was to end has not, it is ended again; so often, and then its files come
-/// back all the same.
-const AGAIN: Duration = Duration::from_secs(10);
-const MOST_TRIES: u32 = 3;
+/// How long a switcher may take to end after all processes of the payload.
+const SWITCHER_END: Duration = Duration::from_secs(5);
 
-/// So long a switcher may take to end when nothing is left of what it has started.
-const FAREWELL: Duration = Duration::from_secs(5);
-
-/// Why a payload is to end before it does by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// This process got a signal, which the payload gets, too.
-    Signal(i32),
-    /// Its time is over.
-    Timeout,
-}
-
-/// What became of a payload.
+/// The result of a payload.
 #[derive(Debug)]
 pub struct PayloadResult {
-    /// What it ended with, 128 + N for signal N.
+    /// Its exit status, 128 + N for signal N.
     pub status: i32,
-    /// The same in words that tell the two apart; none if its end was not seen.
+    /// The same in words, which tell exit statuses and signals apart; `None` if the end was not
+    /// seen.
     pub wait: Option<String>,
-    /// Why it ended before it did by itself.
-    pub asked: Option<StopReason>,
-    /// Why it was not executed at all.
-    pub refusal: Option<Error>,
+    /// Why it was ended.
+    pub stop_reason: Option<StopReason>,
+    /// Why it was not executed, if it was not.
+    pub not_executed: Option<Error>,
 }
 
-/// What has happened until the switcher ended.
+/// How the wait for the switcher's end was over.
 struct Waited {
-    /// Why the payload was to end.
-    reason: Option<StopReason>,
-    /// Whether the agent that watches has ended all already.
-    is_ended: bool,
-}
-
-/// What a signal asks for before there is a payload. This process stops if it is to.
-fn before_the_payload(told: Received) -> Option<StopReason> {
-    match told.number {
-        number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(StopReason::Signal(number)),
-        SIGTSTP => {
-            signal::stop_self();
-            None
-        }
-        _ => None,
-    }
-}
-
-/// What the signals ask for that have come by now, when there is no payload yet.
-pub fn asked_by_now(signals: &Signals) -> Option<StopReason> {
-    while let Ok([true]) = fd::poll_readable([signals.as_fd()], Some(Instant::now())) {
-        if let Some(asked) = signals.read().ok().and_then(before_the_payload) {
-            return Some(asked);
-        }
-    }
-    None
+    /// Why the payload was ended.
+    stop_reason: Option<StopReason>,
+    /// Whether the watching agent has killed the family already.
+    is_family_killed: bool,
 }
 
 /// Supervises one payload.
 pub struct Supervisor<'a, 'd> {
-    /// What is wanted.
-    pub order: &'a Order,
+    /// What is run.
+    pub spec: &'a PayloadSpec,
     /// The sandbox.
     pub sandbox: &'a Sandbox,
     /// The switcher that leads to the payload.
     pub switcher: &'a Switcher,
-    /// The signals that come.
+    /// The signals of this process.
     pub signals: &'a Signals,
     /// Whether the payload's standard input is the caller's terminal.
-    pub has_terminal: bool,
-    /// Where each signal that is handed on is told.
+    pub reads_terminal: bool,
+    /// Where each signal that is sent is reported.
     pub step_log: &'a mut StepLog<'d>,
 }
 
-/// Whether standard input is a terminal from which this process may read now.
-pub fn has_terminal() -> bool {
-    let stdin = std::io::stdin();
-    stdin.is_terminal() && !process::is_in_background(&stdin)
-}
-
 impl Supervisor<'_, '_> {
-    /// Waits for the payload's end, and ends whatever it has left running, whatever comes in
-    /// between.
-    pub fn until_end(&mut self, started: Box<Started>) -> Result<PayloadResult> {
-        let Started { switcher, watch, mut errors, relays, is_exact } = *started;
+    /// Waits for the payload's end, and then kills the rest of its family, also after an error.
+    pub fn wait_for_end(&mut self, payload: StartedPayload) -> Result<PayloadResult> {
+        let StartedPayload { call, watch, mut errors, relays, is_exact } = payload;
         let mut watch = Some(watch);
-        let waited = self.wait(&switcher, &mut errors, &mut watch);
-        if !waited.as_ref().is_ok_and(|waited| waited.is_ended) {
-            self.end_family(&mut watch);
+        let waited = self.wait_for_switcher(&call, &mut errors, &mut watch);
+        if !waited.as_ref().is_ok_and(|waited| waited.is_family_killed) {
+            self.kill_family(&mut watch);
         }
-        // What the wrapper has said last.
+        // The wrapper's last bytes.
         let _ = errors.receive();
-        let end = switcher.end_within(FAREWELL).end;
+        let end = call.end_within(SWITCHER_END).end;
         let wait = end.map(|end| match end {
             End::Exited(status @ 129..) if !is_exact => format!("{end} or killed {}", status - 128),
             end => end.to_string(),
@@ -137,82 +96,84 @@ impl Supervisor<'_, '_> {
         for error in relays.finish() {
             (self.step_log.notice)(&format!("condor_glexec_pilot: {error}"));
         }
-        let refusal = errors.error().map(|text| Error::Told { who: "the job wrapper", text });
-        Ok(PayloadResult { status, wait, asked: waited?.reason, refusal })
+        let not_executed = errors.error().map(|text| Error::Told { who: "the job wrapper", text });
+        Ok(PayloadResult { status, wait, stop_reason: waited?.stop_reason, not_executed })
     }
 
-    /// Waits until the switcher has ended, or has not though its payload was to end.
-    fn wait(
+    /// Waits until the switcher has ended, or until its payload was killed often enough.
+    fn wait_for_switcher(
         &mut self,
-        switcher: &Bound,
+        call: &BoundCall,
         errors: &mut ErrorSocket,
         watch: &mut Option<Agent>,
     ) -> Result<Waited> {
-        let mut waited = Waited { reason: None, is_ended: false };
+        let mut waited = Waited { stop_reason: None, is_family_killed: false };
         let mut deadline =
-            self.order.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let (mut tries, mut is_heard) = (0, false);
-        while tries <= MOST_TRIES {
-            // What has ended is not waited for.
-            let refused = if is_heard { &switcher.held } else { &errors.socket };
+            self.spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let (mut kills, mut is_all_heard) = (0, false);
+        while kills <= MAX_KILLS {
+            // A socket at its end would be readable all the time.
+            let socket = if is_all_heard { &call.pidfd } else { &errors.socket };
             let readable = fd::poll_readable(
-                [switcher.held.as_fd(), refused.as_fd(), self.signals.as_fd()],
+                [call.pidfd.as_fd(), socket.as_fd(), self.signals.as_fd()],
                 deadline,
             );
-            let [is_over, is_refused, is_signal] = match readable {
+            let [is_over, is_socket, is_signal] = match readable {
                 Err(Errno::EINTR) => continue,
                 readable => readable.at("wait for", "the payload")?,
             };
-            if is_refused && !is_heard {
-                is_heard = errors.receive().at("hear from", "the job wrapper")?;
+            if is_socket && !is_all_heard {
+                is_all_heard = errors.receive().at("receive from", "the job wrapper")?;
             }
             if is_over {
                 break;
             }
-            let asked = if is_signal { self.hand_on(switcher) } else { None };
+            let by_signal = if is_signal { self.forward_signal(call) } else { None };
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if let Some(asked) = asked.or(is_late.then_some(StopReason::Timeout)) {
-                let grace = if waited.reason.is_none() { self.order.grace } else { 0 };
-                waited.is_ended =
-                    self.end(*waited.reason.get_or_insert(asked), grace, switcher, watch);
-                (deadline, tries) = (Some(Instant::now() + AGAIN), tries + 1);
+            if let Some(reason) = by_signal.or(is_late.then_some(StopReason::Timeout)) {
+                let grace = if waited.stop_reason.is_none() { self.spec.grace } else { 0 };
+                let reason = *waited.stop_reason.get_or_insert(reason);
+                waited.is_family_killed = self.end_payload(reason, grace, call, watch);
+                (deadline, kills) = (Some(Instant::now() + KILL_INTERVAL), kills + 1);
             }
         }
         Ok(waited)
     }
 
-    /// Hands the next signal on; one that ends the payload is returned instead.
-    fn hand_on(&mut self, switcher: &Bound) -> Option<StopReason> {
+    /// Forwards the next signal. One that ends the payload is returned instead.
+    fn forward_signal(&mut self, call: &BoundCall) -> Option<StopReason> {
         let told = self.signals.read().ok()?;
-        let stdin = std::io::stdin();
-        let has_terminal = self.has_terminal;
+        let reads_terminal = self.reads_terminal;
         let number = match told.number {
-            // It is to go on already.
+            // The stop is over already.
             SIGTSTP if signal::is_pending(SIGCONT) => return None,
             SIGTSTP => SIGSTOP,
-            // In the background the payload would read what is typed for others, since the terminal
-            // can't stop it.
-            SIGCONT if has_terminal && process::is_in_background(&stdin) => {
+            // In the background the payload would read input that is meant for the foreground: the
+            // terminal cannot stop a process of another session.
+            SIGCONT if reads_terminal && process::is_in_background(&std::io::stdin()) => {
                 signal::stop_self();
                 return None;
             }
-            // The payload may have its own mind about these keys, as shells have.
-            number @ (SIGINT | SIGQUIT) if told.from_kernel && has_terminal => number,
+            // The payload decides what Ctrl-C and Ctrl-\ do, as a shell does.
+            number @ (SIGINT | SIGQUIT) if told.from_kernel && reads_terminal => number,
             number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => {
                 return Some(StopReason::Signal(number));
             }
-            SIGWINCH if !has_terminal => return None,
+            SIGWINCH if !reads_terminal => return None,
             number => number,
         };
         if number == SIGCONT {
-            switcher.go_on();
+            call.resume();
         }
-        let (mut is_nobody, name) = (false, signal::name(number));
-        let handed = self.kill(number, 0, SIGTERM, &mut is_nobody);
-        if let Some(error) = handed.err().filter(|_| !is_nobody) {
-            (self.step_log.notice)(&format!(
-                "condor_glexec_pilot: cannot send {name} to the payload: {error}"
-            ));
+        let mut is_without_target = false;
+        let sent = self.send(number, 0, SIGTERM, &mut is_without_target);
+        if let Err(error) = sent {
+            if !is_without_target {
+                let name = signal::name(number);
+                (self.step_log.notice)(&format!(
+                    "condor_glexec_pilot: cannot send {name} to the payload: {error}"
+                ));
+            }
         }
         if number == SIGSTOP {
             signal::stop_self();
@@ -220,83 +181,85 @@ impl Supervisor<'_, '_> {
         None
     }
 
-    /// Asks all to end, and kills who is left after the grace; whoever keeps another agent from
-    /// that does not keep the one that watches. Whether that one has ended all.
-    fn end(
+    /// Ends the payload: a signal first, SIGKILL after the grace time. If no agent can be called
+    /// for that, the watching agent kills the family. Returns whether it did.
+    fn end_payload(
         &mut self,
-        asked: StopReason,
+        reason: StopReason,
         grace: u32,
-        switcher: &Bound,
+        call: &BoundCall,
         watch: &mut Option<Agent>,
     ) -> bool {
-        let asks = match asked {
+        let first = match reason {
             StopReason::Signal(number) => number,
             StopReason::Timeout => SIGTERM,
         };
-        // One that is stopped would not see its payload's end.
-        switcher.go_on();
-        let Err(error) = self.kill(SIGKILL, grace, asks, &mut false) else { return false };
+        // A stopped switcher would not see its payload's end.
+        call.resume();
+        let Err(error) = self.send(SIGKILL, grace, first, &mut false) else { return false };
         (self.step_log.notice)(&format!(
-            "condor_glexec_pilot: cannot end the payload in a good way: {error}"
+            "condor_glexec_pilot: the payload is killed without --grace: {error}"
         ));
-        let is_ended = self.end_family(watch);
-        switcher.kill();
-        is_ended
+        let is_family_killed = self.kill_family(watch);
+        call.kill();
+        is_family_killed
     }
 
-    /// Ends whatever is left: through the agent that watches, which knows target the switcher's
-    /// process led; or, if somebody has ended that, another one. Whether nobody is left.
-    fn end_family(&mut self, watch: &mut Option<Agent>) -> bool {
-        let order = kill::KillRequest {
+    /// Kills the rest of the family, through the agent that watches: it knows the processes below
+    /// the switcher. If that agent was killed, another one is called. Returns whether no process is
+    /// left.
+    fn kill_family(&mut self, watch: &mut Option<Agent>) -> bool {
+        let request = kill::KillRequest {
             scope: Scope::Sandbox,
             signal: SIGKILL,
             grace: 0,
             soft_kill_signal: SIGTERM,
             clean: false,
         };
-        let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
-        let ended = self.step_log.step("kill", |report| {
+        let (switcher, credential) =
+            (self.switcher.with_short_idle_timeout(), self.sandbox.credential());
+        let killed = self.step_log.step("kill", |report| {
             if let Some(mut watch) = watch.take() {
                 if let Ok(hunted) = watch.end_watch() {
                     watch.close();
-                    return Ok(kill::check_hunted(
-                        report.hunted.insert(Hunted { signal: SIGKILL, ..hunted }),
-                        false,
-                    )?);
+                    let hunted = report.hunted.insert(Hunted { signal: SIGKILL, ..hunted });
+                    return Ok(kill::check_hunted(hunted, false)?);
                 }
             }
-            kill::kill(&switcher, &credential, order, PATIENCE, report)
+            kill::kill(&switcher, &credential, request, RETRIES, report)
         });
-        if let Err(error) = &ended {
+        if let Err(error) = &killed {
             (self.step_log.notice)(&format!(
-                "condor_glexec_pilot: cannot end what the payload has left: {error}"
+                "condor_glexec_pilot: cannot end the processes that the payload left: {error}"
             ));
         }
-        ended.is_ok()
+        killed.is_ok()
     }
 
-    /// Sends a signal to all; `is_nobody` becomes whether there was nobody to get it.
-    fn kill(
+    /// Sends a signal to the family. `is_without_target` becomes whether there was no process to
+    /// get it.
+    fn send(
         &mut self,
         signal: i32,
         grace: u32,
-        asks: i32,
-        is_nobody: &mut bool,
-    ) -> Result<(), Failure> {
-        let order = kill::KillRequest {
+        soft_kill_signal: i32,
+        is_without_target: &mut bool,
+    ) -> Result<(), HelperError> {
+        let request = kill::KillRequest {
             scope: Scope::Sandbox,
             signal,
             grace,
-            soft_kill_signal: asks,
+            soft_kill_signal,
             clean: false,
         };
-        let (switcher, credential) = (self.switcher.hasty(), self.sandbox.credential());
+        let (switcher, credential) =
+            (self.switcher.with_short_idle_timeout(), self.sandbox.credential());
         self.step_log.step("kill", |report| {
-            let killed = kill::kill(&switcher, &credential, order, PATIENCE, report);
+            let sent = kill::kill(&switcher, &credential, request, RETRIES, report);
             let hunted = report.hunted.as_ref();
-            *is_nobody =
+            *is_without_target =
                 hunted.is_some_and(|hunted| hunted.hunt.processes == 0 && hunted.hunt.left == 0);
-            killed
+            sent
         })
     }
 }

@@ -5,16 +5,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{ArgMatches, Command};
-use command::accounts;
 use error::Shown;
-use glexec::ranges;
 use serde_json::{Value, json};
-use sys::process;
 
 use super::status::PilotStatus;
 use super::{NAME, options};
-use crate::batch::doctor::{self, Finding, Level, Report, Subject};
-use crate::batch::pilot::candidates::{Candidate, Kind};
+use crate::batch::doctor::finding::{Finding, Level};
+use crate::batch::doctor::{self, Examination, Options};
+use crate::batch::pilot::candidates::{Candidate, SwitcherKind};
 use crate::cli::definition::flag;
 use crate::cli::{environment, log};
 
@@ -55,18 +53,18 @@ Example:
 /// Runs the subcommand.
 pub fn main(matches: &ArgMatches) -> ExitCode {
     let started = Instant::now();
-    let subject = match subject(matches) {
-        Ok(subject) => subject,
+    let examined = match examined(matches) {
+        Ok(examined) => examined,
         Err(error) => return super::refuse(&error),
     };
-    let report = doctor::examine(&subject);
+    let report = doctor::examine(&examined);
     let status = if report.is_fit() { PilotStatus::Success } else { PilotStatus::Failed };
     let report_json = json(&report);
     // The report is lost if standard output is closed.
     let _ = match matches.get_flag("json") {
         true => writeln!(std::io::stdout(), "{report_json}"),
         false => {
-            let lines = lines(&report, subject.glexec.is_some(), std::io::stdout().is_terminal());
+            let lines = lines(&report, examined.glexec.is_some(), std::io::stdout().is_terminal());
             write!(std::io::stdout(), "{lines}")
         }
     };
@@ -78,20 +76,15 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
     status.into()
 }
 
-fn subject(matches: &ArgMatches) -> anyhow::Result<Subject> {
+/// What the arguments ask for.
+fn examined(matches: &ArgMatches) -> anyhow::Result<Options> {
     let limit = environment::idle_timeout()?;
-    let account = accounts::of(process::geteuid()).ok().flatten();
-    let user = account
-        .map_or_else(|| process::geteuid().to_string(), |account| Shown(&account.name).to_string());
-    Ok(Subject {
+    Ok(Options {
         glexec: options::value(matches, "glexec").cloned(),
         credential: options::credential_path(matches)?,
         proxy: options::path(matches, "proxy")?,
         execute: options::execute_path(matches)?,
-        limit: if limit.is_zero() { MAX_TIMEOUT } else { limit.min(MAX_TIMEOUT) },
-        shares_ids_with: ranges::shared_with(process::geteuid()),
-        command_for_ids: ranges::command_for_some(&user),
-        user,
+        idle_timeout: if limit.is_zero() { MAX_TIMEOUT } else { limit.min(MAX_TIMEOUT) },
     })
 }
 
@@ -105,7 +98,7 @@ fn level_name(level: Level) -> &'static str {
 
 /// The report as text: a line for each finding, and a line with the result. `is_named` says whether
 /// the caller named the switcher.
-fn lines(report: &Report, is_named: bool, has_colours: bool) -> String {
+fn lines(report: &Examination, is_named: bool, has_colours: bool) -> String {
     let mut lines = String::new();
     for Finding { what, level, text, advice } in &report.findings {
         let colour = match level {
@@ -132,7 +125,7 @@ fn lines(report: &Report, is_named: bool, has_colours: bool) -> String {
 }
 
 /// The report as JSON.
-fn json(report: &Report) -> Value {
+fn json(report: &Examination) -> Value {
     let finding = |Finding { what, level, text, advice }: &Finding| {
         let level = level_name(*level);
         json!({ "check": what, "level": level, "text": text, "advice": advice })
@@ -140,7 +133,7 @@ fn json(report: &Report) -> Value {
     json!({
         "ready": report.is_fit(),
         "switcher": report.best.as_ref().map(|best| Shown::os(&best.program).to_string()),
-        "isolation": report.best.as_ref().and_then(|best| best.kind).map(Kind::isolation),
+        "isolation": report.best.as_ref().and_then(|best| best.kind).map(SwitcherKind::isolation),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }

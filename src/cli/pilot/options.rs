@@ -8,7 +8,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches};
 use error::Shown;
 
-use crate::batch::pilot::recover::AbandonedSandbox;
+use crate::batch::pilot::AbandonedSandbox;
 use crate::cli::definition::option;
 use crate::cli::environment;
 

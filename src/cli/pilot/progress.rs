@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wire::Totals;
 
-use crate::batch::pilot::step_log;
+use crate::batch::pilot::step_log::ProgressCallback;
 
 /// A transfer that takes less time shows no line.
 const MIN_DURATION: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A function that shows the progress of a step on standard error; it shows nothing if that is not
 /// a terminal. `all` is what the step will transfer, if that is known.
-pub fn of(step: &'static str, all: Option<Totals>) -> step_log::Progress {
+pub fn of(step: &'static str, all: Option<Totals>) -> ProgressCallback {
     if !std::io::stderr().is_terminal() {
         return Box::new(|_| ());
     }

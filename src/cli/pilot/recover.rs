@@ -56,7 +56,7 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
         Err(error) => return super::refuse(&error),
     };
     let result = steps::record(&sandbox.path(), &mut Record::default(), |step_log| {
-        step_log.request = sandbox.request();
+        step_log.log_id = sandbox.log_id();
         match matches.get_flag("discard") {
             true => sandbox.discard(step_log),
             false => sandbox.recover(links, output.as_deref(), step_log),

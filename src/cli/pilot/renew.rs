@@ -8,9 +8,9 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::options;
 use super::steps::{self, Record};
-use crate::batch::pilot::credential;
-use crate::batch::pilot::recover::AbandonedSandbox;
-use crate::batch::pilot::renew::New;
+use crate::batch::credential::read_private_credential_at;
+use crate::batch::pilot::AbandonedSandbox;
+use crate::batch::pilot::renew::NewCredentials;
 use crate::cli::definition::option;
 
 /// The definition of the subcommand.
@@ -64,17 +64,19 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
         Err(error) => return super::refuse(&error),
     };
     let result = steps::record(&sandbox.path(), &mut Record::default(), |step_log| {
-        step_log.request = sandbox.request();
+        step_log.log_id = sandbox.log_id();
         step_log.step("renew-proxy", |_| sandbox.renew(&new))
     });
     super::end(result)
 }
 
 /// The sandbox, and the content of the new files.
-fn arguments(matches: &ArgMatches) -> anyhow::Result<(AbandonedSandbox, New)> {
+fn arguments(matches: &ArgMatches) -> anyhow::Result<(AbandonedSandbox, NewCredentials)> {
     let sandbox = options::abandoned_sandbox(matches)?;
     let read = |name: &str| {
-        options::value(matches, name).map(|path| credential::read(Path::new(path))).transpose()
+        options::value(matches, name)
+            .map(|path| read_private_credential_at(Path::new(path)))
+            .transpose()
     };
-    Ok((sandbox, New { credential: read("credential")?, proxy: read("file")? }))
+    Ok((sandbox, NewCredentials { credential: read("credential")?, proxy: read("file")? }))
 }

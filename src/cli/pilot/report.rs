@@ -13,9 +13,10 @@ use sys::{file, process, signal};
 
 use super::status::PilotStatus;
 use super::steps::Record;
-use crate::batch::pilot::order::Order;
-use crate::batch::pilot::run::{Outcome, Stage};
-use crate::batch::pilot::supervise::StopReason;
+use crate::batch::pilot::error::{PilotError, Stage};
+use crate::batch::pilot::run::Outcome;
+use crate::batch::pilot::signals::StopReason;
+use crate::batch::pilot::spec::PayloadSpec;
 
 /// The file of `--report`, open for writing.
 pub struct ReportFile {
@@ -58,13 +59,13 @@ impl ReportFile {
 
 /// The report of a call with a usage error or bad input.
 pub fn of_usage_error(error: &str) -> Value {
-    let failure = json!({ "stage": stage_name(Stage::Order), "error": error });
+    let failure = json!({ "stage": stage_name(Stage::Check), "error": error });
     json!({ "status": PilotStatus::UsageError as u8, "failures": [failure] })
 }
 
 /// The report of a run that has ended with `status` after the time `took`.
 pub fn of_run(
-    order: &Order,
+    spec: &PayloadSpec,
     outcome: &Outcome,
     status: u8,
     took: Duration,
@@ -74,19 +75,21 @@ pub fn of_run(
     let failures: Vec<Value> = outcome
         .failures
         .iter()
-        .map(|(stage, error)| json!({ "stage": stage_name(*stage), "error": error }))
+        .map(|PilotError { stage, error }| {
+            json!({ "stage": stage_name(*stage), "error": error.to_string() })
+        })
         .collect();
     json!({
         "status": status,
         "payload_status": outcome.payload,
         "payload_end": outcome.wait,
-        "ended_by": outcome.asked.map(|asked| match asked {
+        "ended_by": outcome.stop_reason.map(|reason| match reason {
             StopReason::Timeout => "timeout".to_owned(),
             StopReason::Signal(number) => format!("SIG{}", signal::name(number)),
         }),
-        "sandbox": path(&order.sandbox),
+        "sandbox": path(&spec.sandbox),
         "switcher": outcome.switcher.as_ref().map(path),
-        "output": order.output.as_ref().map(path),
+        "output": spec.output.as_ref().map(path),
         "failures": failures,
         "notices": record.notices,
         "milliseconds": took.as_secs_f64() * 1000.0,
@@ -96,9 +99,9 @@ pub fn of_run(
 
 fn stage_name(stage: Stage) -> &'static str {
     match stage {
-        Stage::Order => "check",
+        Stage::Check => "check",
         Stage::SetUp => "setup",
-        Stage::Switch => "start",
+        Stage::Start => "start",
         Stage::CleanUp => "cleanup",
     }
 }

@@ -13,8 +13,9 @@ use super::report::{self, ReportFile};
 use super::status::PilotStatus;
 use super::steps::{self, Record};
 use super::{NAME, options, run_order};
-use crate::batch::pilot::run::{self, Outcome, Stage};
-use crate::batch::pilot::supervise::StopReason;
+use crate::batch::pilot::error::{PilotError, Stage};
+use crate::batch::pilot::run::{self, Outcome};
+use crate::batch::pilot::signals::StopReason;
 use crate::cli::notice;
 
 /// Runs the subcommand.
@@ -26,8 +27,8 @@ pub fn main(matches: &ArgMatches, inherited: Inherited) -> ExitCode {
         Ok(file) => file,
         Err(error) => return super::refuse(&error),
     };
-    let order = match run_order::from_arguments(matches, inherited) {
-        Ok(order) => order,
+    let spec = match run_order::from_arguments(matches, inherited) {
+        Ok(spec) => spec,
         Err(error) => {
             let status = super::refuse(&error);
             write_report(file, &report::of_usage_error(&format!("{error:#}")));
@@ -35,17 +36,17 @@ pub fn main(matches: &ArgMatches, inherited: Inherited) -> ExitCode {
         }
     };
     let mut record = Record::default();
-    let outcome = steps::record(&order.sandbox, &mut record, |step_log| run::run(&order, step_log));
+    let outcome = steps::record(&spec.sandbox, &mut record, |step_log| run::run(&spec, step_log));
     let status = status(&outcome);
-    for (stage, error) in &outcome.failures {
+    for PilotError { stage, error } in &outcome.failures {
         super::say(format_args!("{}: {error}", consequence(*stage, &outcome)));
     }
-    if order.keeps_sandbox && outcome.switcher.is_some() {
-        let line = format!("{NAME}: the sandbox is {}", Shown::os(&order.sandbox));
+    if spec.keeps_sandbox && outcome.switcher.is_some() {
+        let line = format!("{NAME}: the sandbox is {}", Shown::os(&spec.sandbox));
         notice::print(&line);
         record.notices.push(line);
     }
-    let report = report::of_run(&order, &outcome, status, started.elapsed(), record);
+    let report = report::of_run(&spec, &outcome, status, started.elapsed(), record);
     if matches.get_flag("json") {
         // Standard output is the payload's.
         let _ = writeln!(std::io::stderr(), "{report}");
@@ -64,13 +65,13 @@ fn write_report(file: Option<ReportFile>, report: &Value) {
 
 /// The exit status: that of the stage that failed last, or else the payload's.
 fn status(outcome: &Outcome) -> u8 {
-    let failed = outcome.failures.last().map(|(stage, _)| match stage {
-        Stage::Order => PilotStatus::UsageError,
+    let failed = outcome.failures.last().map(|failure| match failure.stage {
+        Stage::Check => PilotStatus::UsageError,
         Stage::SetUp => PilotStatus::SetupFailed,
-        Stage::Switch => PilotStatus::StartFailed,
+        Stage::Start => PilotStatus::StartFailed,
         Stage::CleanUp => PilotStatus::CleanupFailed,
     });
-    match (failed, outcome.payload, outcome.asked) {
+    match (failed, outcome.payload, outcome.stop_reason) {
         (Some(failed), ..) => failed as u8,
         (None, Some(240..=244), _) => PilotStatus::PayloadStatusReserved as u8,
         (None, Some(status), _) => u8::try_from(status).unwrap_or(u8::MAX),
@@ -84,9 +85,9 @@ fn status(outcome: &Outcome) -> u8 {
 /// What the failure of a stage means for the caller.
 fn consequence(stage: Stage, outcome: &Outcome) -> String {
     match (stage, outcome.payload) {
-        (Stage::Order, _) => "nothing was done".to_owned(),
+        (Stage::Check, _) => "nothing was done".to_owned(),
         (Stage::SetUp, _) => "the sandbox could not be handed over".to_owned(),
-        (Stage::Switch, _) => "the payload could not be started".to_owned(),
+        (Stage::Start, _) => "the payload could not be started".to_owned(),
         (Stage::CleanUp, Some(status)) => {
             format!("the payload ended with status {status}, but its files are not back")
         }

@@ -12,24 +12,24 @@ use sys::spawn::Inherited;
 use tree::beside::sandbox_name;
 
 use super::{options, variables};
-use crate::batch::pilot::order::Order;
-use crate::batch::pilot::{PROXY, credential};
-use crate::batch::switcher;
+use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
+use crate::batch::pilot::PROXY;
+use crate::batch::pilot::spec::PayloadSpec;
+use crate::batch::switcher::find_in_path;
 use crate::cli::environment;
-
-/// The content of the switcher's credential if the caller has none.
-const DUMMY_CREDENTIAL: &[u8] = b"a dummy credential\n";
 
 /// The default of `--grace`, in seconds.
 const GRACE: u32 = 10;
 
 /// What the arguments ask for; `inherited` is what the payload gets from the caller.
-pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Result<Order> {
+pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Result<PayloadSpec> {
     let credential = match options::credential_path(matches)? {
-        Some(path) => credential::read(&path)?,
+        Some(path) => read_private_credential_at(&path)?,
         None => DUMMY_CREDENTIAL.to_vec(),
     };
-    let proxy = options::path(matches, "proxy")?.map(|path| credential::read(&path)).transpose()?;
+    let proxy = options::path(matches, "proxy")?
+        .map(|path| read_private_credential_at(&path))
+        .transpose()?;
     let sandbox = options::execute_path(matches)?.join(name(matches)?);
     let environment = payload_environment(matches, &sandbox, proxy.is_some())?;
     let command = command(matches)?;
@@ -38,9 +38,9 @@ pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Res
         text.map(|text| seconds(&format!("--{name}"), text)).transpose()
     };
     let (timeout, grace) = (time("timeout")?, time("grace")?);
-    Ok(Order {
+    Ok(PayloadSpec {
         glexec: options::value(matches, "glexec").cloned(),
-        limit: environment::idle_timeout()?,
+        idle_timeout: environment::idle_timeout()?,
         sandbox,
         credential,
         proxy,
@@ -82,7 +82,7 @@ fn command(matches: &ArgMatches) -> anyhow::Result<Vec<OsString>> {
     let mut command: Vec<OsString> = options::values(matches, "command").cloned().collect();
     let program = command.first_mut().ok_or_else(|| anyhow!("there is no command"))?;
     if !program.as_bytes().contains(&b'/') {
-        *program = switcher::search(program)?.into_os_string();
+        *program = find_in_path(program)?.into_os_string();
     }
     Ok(command)
 }

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::{NAME, progress};
 use crate::batch::Report;
-use crate::batch::pilot::interrupt::Urgent;
-use crate::batch::pilot::step_log::StepLog;
+use crate::batch::pilot::step_log::{StepLog, UrgentNotice};
 use crate::cli::{log, notice};
 
 /// What was reported during an operation.
@@ -32,12 +31,12 @@ pub fn record<T>(
     // A line can come from a thread that transfers files.
     let printed = Arc::new(Mutex::new(Vec::new()));
     let lines = Arc::clone(&printed);
-    let urgent: Urgent = Arc::new(move |line: &str| {
+    let urgent: UrgentNotice = Arc::new(move |line: &str| {
         lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
         notice::print(line);
     });
     let (print, warn) = (Arc::clone(&urgent), Arc::clone(&urgent));
-    let mut note =
+    let mut step_ended =
         |step: &'static str, report: &Report<'_>, took: Duration, error: Option<String>| {
             let (fields, warning) = write_to_log(step, report, took, error);
             if let Some(warning) = warning {
@@ -48,11 +47,11 @@ pub fn record<T>(
     let mut print = move |line: &str| print(line);
     let mut step_log = StepLog {
         sandbox: sandbox.to_owned(),
-        request: None,
+        log_id: None,
         notice: &mut print,
         urgent,
         progress: &mut progress::of,
-        note: &mut note,
+        step_ended: &mut step_ended,
     };
     let result = operation(&mut step_log);
     notices.append(&mut printed.lock().unwrap_or_else(PoisonError::into_inner));

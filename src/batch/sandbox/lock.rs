@@ -1,0 +1,48 @@
+//! The lock (flock(2)) that a pilot holds on its sandbox's directory. A helper that a starter calls
+//! does not take it.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use error::{Context as _, Error, Result};
+use sys::flock::Lock;
+use sys::{Errno, Kind, Name, OwnedName, file, flock};
+
+use super::Sandbox;
+
+/// How long to wait for the lock: a child of a pilot that was killed holds it until it executes its
+/// program.
+const LIMIT: Duration = Duration::from_millis(500);
+
+impl Sandbox {
+    /// Keeps other pilots from working on the sandbox until the returned files are closed. It is an
+    /// error if one does now.
+    pub fn lock(&self) -> Result<Vec<File>> {
+        let is_own = |name: &Name<'_>| {
+            let found = self.place.parent.stat(*name);
+            found.is_ok_and(|found| found.kind() == Kind::Directory && found.uid() == self.user)
+        };
+        let names = [self.place.name.name(), self.retained.name()].into_iter().filter(is_own);
+        names.map(|name| lock(&self.place.path_of(name))).collect()
+    }
+
+    /// The same for the batch user's leftovers beside the sandbox: a pilot may be making a sandbox
+    /// of one.
+    pub fn lock_leftovers(&self) -> Result<Vec<File>> {
+        let leftovers = self.place.leftovers_of(self.user);
+        leftovers.iter().map(OwnedName::name).map(|name| lock(&self.place.path_of(name))).collect()
+    }
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let flags = file::NOFOLLOW_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path).at("open", path)?;
+    match flock::lock(&file, Lock::Exclusive, LIMIT) {
+        Err(Errno::EAGAIN) => Err(Error::refused(path, "a running pilot works on it")),
+        // The file system has no locks.
+        Err(Errno::ENOLCK | Errno::EOPNOTSUPP) => Ok(file),
+        locked => locked.at("lock", path).map(|()| file),
+    }
+}

@@ -1,0 +1,71 @@
+//! A call of the switcher that a helper makes.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use error::{Context as _, Result};
+use sys::spawn;
+use sys::wait::End;
+use wire::Operation;
+
+use super::outcome::CallOutcome;
+use super::output::Output;
+use super::program::Switcher;
+
+/// A call that was started.
+#[derive(Debug)]
+pub struct Call {
+    program: PathBuf,
+    idle_timeout: Duration,
+    output: Output,
+    status: mpsc::Receiver<std::io::Result<ExitStatus>>,
+    waiter: JoinHandle<()>,
+}
+
+impl Call {
+    /// Starts a call for an operation of the agent. The switcher gets `input` as descriptor 0 and
+    /// a pipe as descriptors 1 and 2, and none of the caller's descriptors.
+    pub fn start(switcher: &Switcher, operation: &Operation, input: Stdio) -> Result<Call> {
+        let program = switcher.program().to_owned();
+        let (output, [stdout, stderr]) = Output::pipe(&program)?;
+        let mut command = switcher.command(operation);
+        if switcher.separates_groups {
+            command.process_group(0);
+        }
+        let started = spawn::spawn_in_root(command.stdin(input).stdout(stdout).stderr(stderr));
+        let mut child = started.at("execute the switcher", &program)?;
+        drop(command); // closes this process's copies of the child's descriptors
+        let (sender, status) = mpsc::channel();
+        let waiter = std::thread::Builder::new().spawn(move || {
+            // The receiver is gone if the call was given up.
+            let _ = sender.send(child.wait());
+        });
+        let waiter = waiter.at("start a thread to wait for", &program)?;
+        Ok(Call { program, idle_timeout: switcher.idle_timeout(), output, status, waiter })
+    }
+
+    /// Waits until the switcher has ended, at most for the idle timeout.
+    pub fn wait(self) -> CallOutcome {
+        // The channel's clock cannot count further.
+        const NO_LIMIT: Duration = Duration::from_secs(u64::MAX / 4);
+        let limit = if self.idle_timeout.is_zero() { NO_LIMIT } else { self.idle_timeout };
+        self.wait_within(limit)
+    }
+
+    /// Waits until the switcher has ended, at most for this time.
+    pub fn wait_within(mut self, limit: Duration) -> CallOutcome {
+        let end = match self.status.recv_timeout(limit) {
+            Ok(ended) => {
+                // A process with one thread can do more, such as fork.
+                let _ = self.waiter.join();
+                ended.ok().map(End::from)
+            }
+            Err(_) => None,
+        };
+        CallOutcome { program: self.program, end, output: self.output.read() }
+    }
+}

@@ -1,0 +1,20 @@
+//! The identity switcher: the program that runs a command as the user that a credential maps to.
+//!
+//! - `program`: the switcher, its credential and its settings; the command line of a call;
+//! - `call`: a call of a helper; `bound_call`: a call that ends with this process;
+//! - `output`: what a call writes; `outcome`: how a call ended;
+//! - `processes`: which running processes are calls of the switcher;
+//! - `find`: where programs are.
+
+mod bound_call;
+mod call;
+mod find;
+mod outcome;
+mod output;
+mod processes;
+mod program;
+
+pub use bound_call::BoundCall;
+pub use call::Call;
+pub use find::{find_in_path, installed_program};
+pub use program::Switcher;

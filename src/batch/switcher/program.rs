@@ -1,0 +1,141 @@
+//! The switcher's program, with a credential and the settings of its calls. A call is
+//! `<glexec> <absolute command> [argument…]`, with the credential in the environment.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use error::{Context as _, Error, Result};
+use sys::{OwnedName, Uid};
+use wire::{Halt, Operation};
+
+use super::find::{find_in_path, installed_program};
+use crate::batch::identity::log_id_of;
+
+/// The program behind the switcher.
+const AGENT: &str = "condor_glexec_agent";
+
+/// The environment variable that names the credential.
+pub(super) const CREDENTIAL: &str = "GLEXEC_CLIENT_CERT";
+
+/// A switcher program, with the credential that determines the user.
+#[derive(Clone, Debug)]
+pub struct Switcher {
+    program: PathBuf,
+    pub(super) credential: PathBuf,
+    pub(super) agent: PathBuf,
+    idle_timeout: Duration,
+    /// Whether each call is in a separate process group.
+    pub(super) separates_groups: bool,
+    /// The user that a new lease of the project's `glexec` must be for.
+    lease_user: Option<Uid>,
+    /// Whether the credential stays with this user when its sandbox is handed over.
+    withholds_credential: bool,
+    halt: Option<Halt>,
+}
+
+impl Switcher {
+    /// The switcher `program`, with the credential at this path. A program without a slash is
+    /// looked for in PATH. `idle_timeout` is how long a call may make no progress; zero means no
+    /// limit.
+    pub fn new(program: &OsStr, credential: PathBuf, idle_timeout: Duration) -> Result<Self> {
+        let program = match program.as_bytes() {
+            [] => return Err(Error::refused(program, "the name of the switcher is empty")),
+            name if name.contains(&b'/') => PathBuf::from(program),
+            _ => find_in_path(program)?,
+        };
+        // It is executed in another directory.
+        let program = std::path::absolute(&program).at("find the switcher", &program)?;
+        Ok(Switcher {
+            program,
+            credential,
+            agent: installed_program(AGENT)?,
+            idle_timeout,
+            separates_groups: false,
+            lease_user: None,
+            withholds_credential: false,
+            halt: None,
+        })
+    }
+
+    /// The same, but each call is in a separate process group: signals that a terminal sends to
+    /// the caller's process group do not end it.
+    #[must_use]
+    pub fn in_separate_groups(self) -> Self {
+        Switcher { separates_groups: true, ..self }
+    }
+
+    /// The same, but a sandbox is handed over without the credential.
+    #[must_use]
+    pub fn withholding_credential(self) -> Self {
+        Switcher { withholds_credential: true, ..self }
+    }
+
+    /// The same, but `halt` ends its transfers early.
+    #[must_use]
+    pub fn with_halt(self, halt: Halt) -> Self {
+        Switcher { halt: Some(halt), ..self }
+    }
+
+    /// The same, but if it is the project's `glexec` and makes a new lease, it does so for this
+    /// user, or fails.
+    #[must_use]
+    pub fn with_lease_for(self, user: Uid) -> Self {
+        Switcher { lease_user: Some(user), ..self }
+    }
+
+    /// The same, but with an idle timeout of at most 30 seconds: for operations that take little
+    /// time, so that a stopped agent does not delay its caller for long.
+    #[must_use]
+    pub fn with_short_idle_timeout(&self) -> Self {
+        const SHORT: Duration = Duration::from_secs(30);
+        let idle_timeout =
+            if self.idle_timeout.is_zero() { SHORT } else { self.idle_timeout.min(SHORT) };
+        Switcher { idle_timeout, ..self.clone() }
+    }
+
+    /// What ends its transfers early.
+    pub fn halt(&self) -> Option<Halt> {
+        self.halt.clone()
+    }
+
+    /// The name of the file that is not handed over with a sandbox.
+    pub fn withheld_file(&self) -> Option<OwnedName> {
+        let name = self.credential.file_name().filter(|_| self.withholds_credential)?;
+        OwnedName::new(name.as_bytes().to_vec())
+    }
+
+    /// How long a call may make no progress; zero means no limit.
+    pub fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    /// The switcher's program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// A call for an operation of the agent. It must be made from a directory that every user can
+    /// enter.
+    pub fn command(&self, operation: &Operation) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(&self.agent).args(operation.to_args());
+        command.env(CREDENTIAL, &self.credential);
+        // Without this gLExec leaves a copy of the proxy in /tmp.
+        command.env("GLEXEC_TARGET_PROXY", "/dev/null");
+        // The project's `glexec` writes to the same log.
+        if std::env::var_os("GLEXEC_HELPERS_LOG").is_some()
+            && std::env::var_os("GLEXEC_ID").is_none()
+        {
+            if let Some(log_id) = self.credential.parent().and_then(log_id_of) {
+                command.env("GLEXEC_ID", log_id);
+            }
+        }
+        if let Some(user) = self.lease_user {
+            command.env("GLEXEC_LEASE_UID", user.to_string());
+        }
+        command
+    }
+}
