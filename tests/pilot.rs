@@ -188,7 +188,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
             "true",
             &["/nonexistent/glexec", "it does not exist, or you may not execute it"],
         ),
-        (&["--output", "/usr/x"], "true", &["/usr: you may not make"]),
+        (&["--output", "/usr/x"], "true", &["/usr: you may not create"]),
         (&[], "no-such-command", &["no-such-command"]),
     ];
     for (options, command, words) in wrong {
