@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, ControlMessage, MsgFlags};
 use sys::{Time, stdio};
 use wire::frame::VERSION;
-use wire::{Attributes, Dropped, Frame, Totals};
+use wire::{Attributes, Dropped, Frame, Needs, Totals};
 
 /// What all that is planted gets.
 const ATTRIBUTES: Attributes =
@@ -71,10 +71,16 @@ impl Liar {
         assert!(self.tell(&[Frame::Hello { version: VERSION }]));
     }
 
-    /// Waits for what the helper says next, whatever that is. False at the end.
+    /// Waits for the helper's next message. A question for the room that a copy needs, which depends
+    /// on how full the file system is, is answered, and does not count. False at the end.
     fn hear(&self) -> bool {
         let mut heard = [0; 65536];
-        matches!(socket::recv(self.socket.as_raw_fd(), &mut heard, MsgFlags::empty()), Ok(1..))
+        match socket::recv(self.socket.as_raw_fd(), &mut heard, MsgFlags::empty()) {
+            Ok(length @ 1..) if heard[..length] == bytes_of(&[Frame::Measure]) => {
+                self.tell(&[Frame::Needed { needs: Needs::default() }]) && self.hear()
+            }
+            heard => matches!(heard, Ok(1..)),
+        }
     }
 
     /// Says nothing more, and stays for as long as anybody listens, or the path exists.
