@@ -167,7 +167,11 @@ fn an_error_names_the_directory_that_keeps_the_job_user_out_and_what_to_do() {
     own(&sandbox, Account::batch());
     let before = picture(&site.execute());
     let set_up = || site.call(SETUP, &site.switcher(), &sandbox).output().unwrap();
-    failed(&set_up(), 2, &[&format!("cannot pass {0}: chmod o+x {0}", closed.display())]);
+    failed(
+        &set_up(),
+        2,
+        &[&format!("cannot pass the directory {0}: chmod o+x {0}", closed.display())],
+    );
     set_mode(closed.join("parent"), 0o755);
     set_mode(&closed, 0o711);
     failed(&set_up(), 2, &[&closed.join("parent").display().to_string(), "chmod 1777"]);

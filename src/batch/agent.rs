@@ -9,9 +9,7 @@ use std::time::Duration;
 use error::{ConnectionError, Context as _, Error, Result, Shown};
 use sys::socket::Sender;
 use sys::{Dir, Name, OwnedName, Pid, Uid, process, socket};
-use tree::beside::Place;
-use tree::build::Built;
-use tree::{self, Builder, Progress, Way};
+use tree::{self, Builder, Built, Place, Progress, Transfer};
 use wire::frame::VERSION;
 use wire::{Channel, Dropped, Frame, Links, Needs, Operation, Totals};
 
@@ -119,7 +117,7 @@ impl Agent {
                 top,
                 &self.sandbox,
                 excluded,
-                (Way::HandOver, device),
+                (Transfer::Give, device),
                 &mut self.channel,
                 progress,
             );

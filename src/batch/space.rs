@@ -2,7 +2,7 @@
 
 use error::{Context as _, Error, Result};
 use sys::space::{Space, can_share_content};
-use tree::beside::Place;
+use tree::Place;
 use wire::Needs;
 
 use super::agent::Agent;

@@ -1,6 +1,6 @@
 //! Which processes belong to a family, that is, were started for a job.
 //!
-//! There are three criteria. Descent: a child of a member is a member. Session and process group: a
+//! There are three criteria. Walk: a child of a member is a member. Session and process group: a
 //! process is a member if the leader of its session or group is one (credentials(7)). Mark: a
 //! process is a member if it was started with the family's mark in its environment, which survives
 //! fork, setsid and adoption by another parent. A process can evade all three on purpose, but not

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use sys::{Dir, Kind, OwnedName, Uid, ipc, process};
-use tree::{self, beside};
 use wire::RemainsPolicy;
 
 /// The directories where every user may create files that no other user removes. /dev/shm holds
@@ -69,7 +68,7 @@ fn own_entries(dir: &Dir, user: Uid, caller: Uid) -> Vec<OwnedName> {
     // What cannot be read is not reported.
     let _ = dir.for_each_entry(|name, _| {
         if dir.stat(name).is_ok_and(|stat| stat.uid() == user)
-            && !sandboxes.contains(beside::sandbox_name(name.bytes()))
+            && !sandboxes.contains(tree::sandbox_name(name.bytes()))
         {
             own.push(OwnedName::from(name));
         }
@@ -85,7 +84,7 @@ fn sandboxes_of(dir: &Dir, caller: Uid) -> HashSet<Vec<u8>> {
     let mut sandboxes = HashSet::new();
     let _ = dir.for_each_entry(|name, _| {
         let name_of_temporary =
-            Some(beside::sandbox_name(name.bytes())).filter(|sandbox| *sandbox != name.bytes());
+            Some(tree::sandbox_name(name.bytes())).filter(|sandbox| *sandbox != name.bytes());
         if let Some(sandbox) = name.bytes().strip_suffix(b".condor").or(name_of_temporary) {
             if dir
                 .stat(name)

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use error::{ConnectionError, Context as _, Error, Result};
 use sys::{Dir, Name, OwnedName, Rename, process, rlimit, signal};
-use tree::beside::Place;
-use tree::{self, Builder, Way};
+use tree::{self, Builder, Place, Transfer};
 use wire::{Channel, Frame, Links};
 
 use super::helper;
@@ -141,7 +140,7 @@ impl Server<'_> {
     /// Sends the sandbox, without the top-level entry `except`.
     fn send_tree(&self, links: Links, except: &OwnedName, channel: &mut Channel) -> Result<()> {
         let path = self.place.path_of(self.name());
-        let way = (Way::BringBack(links), self.place.device()?);
+        let way = (Transfer::Take(links), self.place.device()?);
         let (sandbox, except) = (self.sandbox()?, Some(except.name()));
         tree::send(sandbox, path.as_os_str(), except, way, channel, &mut |_| ()).map(drop)
     }
@@ -182,7 +181,7 @@ impl Server<'_> {
                 "two things to move out of the way",
             )));
         }
-        let aside = self.place.free_name();
+        let aside = self.place.temporary_name();
         let moved = self.place.parent.rename(self.name(), aside.name(), Rename::NoReplace);
         moved.at("move out of the way", self.place.path_of(self.name()))?;
         self.aside = Some(aside);
@@ -227,6 +226,12 @@ impl Server<'_> {
     /// Replaces the job's proxy: writes it beside the sandbox and renames it into the sandbox. A
     /// link of that name is replaced, not followed.
     fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
-        self.place.replace(&self.sandbox()?, &self.place.path_of(self.name()), name, content)
+        tree::replace(
+            &self.place,
+            &self.sandbox()?,
+            &self.place.path_of(self.name()),
+            name,
+            content,
+        )
     }
 }

@@ -89,3 +89,15 @@ fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> isize) -> Result<
     buffer.clear();
     Ok(())
 }
+
+/// The bits of the owning group's entry of an access control list, as the kernel stores the list: a
+/// version (4 bytes), then entries of tag (2 bytes), bits (2 bytes) and id (4 bytes), little-endian
+/// (linux/posix_acl_xattr.h).
+pub fn group_bits(list: &[u8]) -> Option<u32> {
+    const GROUP_OBJ: u16 = 4;
+    let entries = list.get(4..)?.chunks_exact(8);
+    entries
+        .map(|entry| (u16::from_le_bytes([entry[0], entry[1]]), entry[2] & 7))
+        .find(|(tag, _)| *tag == GROUP_OBJ)
+        .map(|(_, bits)| u32::from(bits))
+}

@@ -8,75 +8,81 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sys::{self, Errno, Stat, file};
 
-/// A file at least this long is passed as a descriptor, and shared with its copy where the file
-/// system can. Shorter ones are sent faster than that, frame by frame: sender and receiver work at
-/// the same time.
-pub const LARGE: u64 = 1 << 20;
+/// A file at least this long is passed as a descriptor, and its content is shared with the copy
+/// where the file system can. Shorter files cross faster as frames: sender and receiver work at the
+/// same time.
+pub(crate) const LARGE: u64 = 1 << 20;
 
-/// A piece that is read and written at once.
+/// How many bytes are read and written at once.
 const PIECE: usize = 256 * 1024;
 
-/// From this length on a second thread is worth its start: one reads while the other writes.
-const FOR_TWO: u64 = 8 << 20;
+/// From this length on two threads are faster than one: one reads while the other writes.
+const TWO_THREADS_FROM: u64 = 8 << 20;
 
 /// Copies files within one file system.
 #[derive(Debug, Default)]
-pub struct Copier {
-    /// The file system has said that it can't share content between files.
-    copies_only: bool,
+pub(crate) struct Copier {
+    /// The file system can't share content between files.
+    cannot_share: bool,
 }
 
 impl Copier {
     /// Copies the first `size` bytes of `from` to the new file `to`, which is that long afterwards:
-    /// holes as holes, and what the file has lost meanwhile as a hole. `beat` is called now and
-    /// then with the bytes copied since; its error ends it.
-    pub fn copy(
+    /// holes as holes. If the file has become shorter, what is missing is a hole, too. `heartbeat`
+    /// is called from time to time with the number of bytes copied since the last call; its error
+    /// ends the copy.
+    pub(crate) fn copy(
         &mut self,
         from: &File,
         to: &File,
         size: u64,
-        mut beat: impl FnMut(u64) -> Result<()>,
+        mut heartbeat: impl FnMut(u64) -> Result<()>,
     ) -> Result<()> {
-        // No file is longer, and the arithmetic here counts on it.
+        // No file is longer; the arithmetic below relies on that.
         if i64::try_from(size).is_err() {
             return Err(Errno::EFBIG.into());
         }
-        if !self.copies_only && self.share(from, to)? {
-            beat(size)?;
+        if !self.cannot_share && self.share(from, to)? {
+            heartbeat(size)?;
         } else {
             let stat = file::stat(from)?;
             let mut reached = 0;
             while let Some(range) = next_data(from, &stat, reached..size)? {
                 reached = range.end;
-                copy_range(from, to, range, &mut beat)?;
+                copy_range(from, to, range, &mut heartbeat)?;
             }
         }
-        // Also where somebody wrote to the file after its length had been told.
+        // Content that is shared may be longer, if another process has written to the file since.
         if file::stat(to)?.size() != size {
             to.set_len(size)?;
         }
         Ok(())
     }
 
-    /// Whether the new file now shares the other's content; if not, this is not tried again where
-    /// it can't work.
+    /// Shares the content of a file with the new one; false if that can't be done. Where no file
+    /// of this file system can, it is not tried again.
     fn share(&mut self, from: &File, to: &File) -> Result<bool> {
         match file::share_content(from, to) {
             Ok(()) => Ok(true),
-            // Not here; or (EINVAL, ETXTBSY, EPERM) not this file.
+            // No file of this file system.
             Err(Errno::ENOTTY | Errno::EOPNOTSUPP | Errno::EXDEV | Errno::ENOSYS) => {
-                self.copies_only = true;
+                self.cannot_share = true;
                 Ok(false)
             }
+            // Not this file.
             Err(Errno::EINVAL | Errno::ETXTBSY | Errno::EPERM) => Ok(false),
             Err(cause) => Err(cause.into()),
         }
     }
 }
 
-/// The first data in a range of a file, as far as its file system tells data from holes; none if
-/// there is none.
-pub fn next_data(from: &File, stat: &Stat, range: Range<u64>) -> sys::Result<Option<Range<u64>>> {
+/// The first data in a range of a file, as far as its file system tells data from holes; None if
+/// the range is one hole.
+pub(crate) fn next_data(
+    from: &File,
+    stat: &Stat,
+    range: Range<u64>,
+) -> sys::Result<Option<Range<u64>>> {
     if !stat.may_have_holes() {
         return Ok(Some(range).filter(|range| !range.is_empty()));
     }
@@ -88,39 +94,39 @@ pub fn next_data(from: &File, stat: &Stat, range: Range<u64>) -> sys::Result<Opt
     Ok(Some(start..end).filter(|data| !data.is_empty()))
 }
 
-/// Copies a range, with a second thread if that is worth it and there can be one.
+/// Copies a range, with a second thread if the range is long and a thread can be started.
 fn copy_range(
     from: &File,
     to: &File,
     range: Range<u64>,
-    mut beat: impl FnMut(u64) -> Result<()>,
+    mut heartbeat: impl FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let next = AtomicU64::new(range.start);
-    let copy_rest = |beat: &mut dyn FnMut(u64) -> Result<()>| {
+    let copy_rest = |heartbeat: &mut dyn FnMut(u64) -> Result<()>| {
         let mut room = vec![0; PIECE];
         let copied = loop {
             match copy_piece(from, to, &next, range.end, &mut room)
-                .and_then(|length| beat(length).map(|()| length))
+                .and_then(|length| heartbeat(length).map(|()| length))
             {
                 Ok(0) => break Ok(()),
                 Ok(_) => {}
                 Err(error) => break Err(error),
             }
         };
-        // Whoever ends, for whatever reason, leaves nothing for the other to begin.
+        // A thread that ends, for whatever reason, ends the other one with its current piece.
         next.fetch_max(range.end, Ordering::Relaxed);
         copied
     };
     std::thread::scope(|scope| {
-        let two = range.end - range.start >= FOR_TWO;
-        // Where there is no room for a second thread, the first one copies everything.
+        let two = range.end - range.start >= TWO_THREADS_FROM;
+        // If the second thread can't be started, the first one copies everything.
         let other = two.then(|| {
             std::thread::Builder::new().spawn_scoped(scope, || copy_rest(&mut |_| Ok(())))
         });
         let mut before = range.start;
         let first = copy_rest(&mut |_| {
             let reached = next.load(Ordering::Relaxed).min(range.end);
-            beat(reached - std::mem::replace(&mut before, reached))
+            heartbeat(reached - std::mem::replace(&mut before, reached))
         });
         match other {
             Some(Ok(other)) => {
@@ -131,8 +137,7 @@ fn copy_range(
     })
 }
 
-/// Copies the next piece; returns its length. None is left after the end of the range or of the
-/// file.
+/// Copies the next piece. Returns its length: 0 at the end of the range or of the file.
 fn copy_piece(from: &File, to: &File, next: &AtomicU64, end: u64, room: &mut [u8]) -> Result<u64> {
     let start = next.fetch_add(room.len() as u64, Ordering::Relaxed);
     let mut length = room.len().min(usize::try_from(end.saturating_sub(start)).unwrap_or(0));

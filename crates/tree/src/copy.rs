@@ -1,4 +1,4 @@
-//! Copying a tree of one user's own: both ends of a transfer in one process.
+//! Copying a tree of one user: both ends of a transfer in one process.
 
 use std::path::Path;
 
@@ -6,15 +6,14 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, OwnedName, socket};
 use wire::{Attributes, Channel, Dropped, Halt, Links, Totals};
 
-use super::beside::Place;
-use super::{Builder, Progress, Way, remove, send};
+use super::{Builder, Place, Progress, Transfer, remove, send};
 
-/// Copies the tree below `from` to a directory with a temporary name at `place`, until `halt` wants
-/// it to end. `complete` adds to its top what it is to hold besides, before it gets its attributes;
-/// it stays closed to others. Returns the name, what was copied and what was left behind; after a
-/// failure nothing is left.
+/// Copies the tree below `from` to a directory with a temporary name at `place`, unless `halt` ends
+/// it early. `complete` adds further entries to the top of the copy before that gets its
+/// attributes. The top's mode is 0700. Returns the name, what was copied and what was left behind;
+/// after a failure no copy is left.
 pub fn copy(
-    (from, way): (&Path, Way),
+    (from, transfer): (&Path, Transfer),
     place: &Place,
     halt: Option<Halt>,
     progress: Progress<'_>,
@@ -24,13 +23,13 @@ pub fn copy(
     let (one, other) = socket::socketpair().at("make a socket pair to copy", from)?;
     let device = place.device()?;
     let (name, to) = place.create_dir()?;
-    // Who looks for what was left behind sees that somebody is at work, where the file system has
-    // locks.
+    // A pilot that looks for what a killed one has left sees that this one is alive, where the file
+    // system has locks.
     let _lock = to.lock();
     let path = place.path_of(name.name());
     let sending = move || {
         let mut channel = Channel::new(one);
-        send(top, from.as_os_str(), None, (way, device), &mut channel, &mut |_| ())
+        send(top, from.as_os_str(), None, (transfer, device), &mut channel, &mut |_| ())
     };
     let building = || {
         let mut channel = Channel::new(other);
@@ -48,7 +47,7 @@ pub fn copy(
             .at("start a thread to copy", from)?;
         let built = building();
         match sender.join() {
-            // Else one end only tells that the other has failed.
+            // A connection that broke only tells that the other end has failed.
             Ok(Err(error)) if !matches!(error, Error::Connection { .. }) => Err(error),
             _ => built,
         }
@@ -66,20 +65,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_else_can_look_into_a_copy_at_any_moment() -> anyhow::Result<()> {
+    fn a_copy_is_closed_to_others_at_every_moment() -> anyhow::Result<()> {
         let directory = tempfile::tempdir()?;
         let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         std::fs::create_dir(&from)?;
         std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o755))?;
         let mode =
             |path: &Path| std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
-        let mut meanwhile = 0;
+        let mut while_copied = 0;
         let (name, _) =
-            copy((&from, Way::Copy), &Place::find(&to)?, None, &mut |_| (), |_, path| {
-                meanwhile = mode(path).unwrap_or(0);
+            copy((&from, Transfer::Copy), &Place::find(&to)?, None, &mut |_| (), |_, path| {
+                while_copied = mode(path).unwrap_or(0);
                 Ok(())
             })?;
-        assert_eq!((meanwhile, mode(&directory.path().join(name.name().os()))?), (0o700, 0o700));
+        assert_eq!((while_copied, mode(&directory.path().join(name.name().os()))?), (0o700, 0o700));
         Ok(())
     }
 
@@ -88,9 +87,10 @@ mod tests {
         let directory = tempfile::tempdir()?;
         let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         std::fs::create_dir(&from)?;
-        let failed = copy((&from, Way::Copy), &Place::find(&to)?, None, &mut |_| (), |_, path| {
-            Err(Error::refused(path, "no"))
-        });
+        let failed =
+            copy((&from, Transfer::Copy), &Place::find(&to)?, None, &mut |_| (), |_, path| {
+                Err(Error::refused(path, "no"))
+            });
         assert!(failed.is_err_and(|error| error.to_string().ends_with(": no")));
         assert_eq!(std::fs::read_dir(directory.path())?.count(), 1);
         Ok(())

@@ -1,41 +1,41 @@
-//! Where symbolic links lead, told from their names alone.
+//! Whether a symbolic link leaves its tree, told from its target alone.
 
-/// What the names of a link's target say.
+/// What the components of a link's target tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It leads to a place inside the tree, or to none, as long as every other link of the tree
-    /// does.
+    /// It leads to a place inside the tree, or nowhere, provided that every other link of the tree
+    /// does so, too.
     Stays,
     /// It is absolute, or climbs above the top.
     Leaves,
-    /// It climbs out of a directory that it has gone into by name. If that name is a link's, it may
-    /// come out anywhere: only the kernel can tell, once the tree is complete.
+    /// It climbs out of a directory that it has entered by name. If that name is a link's, it may
+    /// arrive anywhere: only the kernel can tell, once the tree is complete.
     Unsure,
 }
 
 /// Judges the target of a link in a directory `depth` levels below the top.
 ///
-/// A target that climbs only at its beginning starts from real directories, since the one that
-/// holds the link is one; from there it goes down by names, and where one of these is a link, that
-/// has been judged by itself.
+/// A target with `..` only at its beginning climbs through real directories, since a real directory
+/// holds the link. From there it goes down by names. Where one of these is a link, that link is
+/// judged separately.
 pub fn judge(target: &[u8], depth: usize) -> Verdict {
     if target.first() == Some(&b'/') {
         return Verdict::Leaves;
     }
-    let (mut level, mut verdict, mut down) = (depth, Verdict::Stays, false);
+    let (mut level, mut verdict, mut went_down) = (depth, Verdict::Stays, false);
     for component in target.split(|byte| *byte == b'/') {
         match component {
             b"" | b"." => {}
             b".." if level == 0 => return Verdict::Leaves,
             b".." => {
                 level -= 1;
-                if down {
+                if went_down {
                     verdict = Verdict::Unsure;
                 }
             }
             _ => {
                 level += 1;
-                down = true;
+                went_down = true;
             }
         }
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_of_a_target_tell_whether_it_leaves() {
+    fn the_components_of_a_target_tell_whether_it_leaves() {
         for (target, depth, verdict) in [
             (&b"file"[..], 0, Verdict::Stays),
             (b"./a//b/", 0, Verdict::Stays),

@@ -6,7 +6,7 @@ use sys::Name;
 #[derive(Debug, Default)]
 pub struct Names {
     bytes: Vec<u8>,
-    count: usize,
+    len: usize,
 }
 
 impl Names {
@@ -15,12 +15,12 @@ impl Names {
         self.bytes.extend_from_slice(name.bytes());
         // A name has at most 255 bytes.
         self.bytes.push(name.bytes().len() as u8);
-        self.count += 1;
+        self.len += 1;
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
-        self.count
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// The name on top.
@@ -29,11 +29,11 @@ impl Names {
         Name::new(&bytes[bytes.len() - usize::from(*length)..])
     }
 
-    /// Takes the name on top away.
+    /// Removes the name on top.
     pub fn pop(&mut self) {
         if let Some(length) = self.bytes.last() {
             self.bytes.truncate(self.bytes.len() - 1 - usize::from(*length));
-            self.count -= 1;
+            self.len -= 1;
         }
     }
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_name_comes_first() {
+    fn the_name_pushed_last_is_on_top() {
         let mut names = Names::default();
         let longest = [b'x'; 255];
         for bytes in [&b"a"[..], &longest, b"-\n\xff"] {
@@ -53,6 +53,6 @@ mod tests {
             assert_eq!(names.last().map(Name::bytes), Some(bytes));
             names.pop();
         }
-        assert_eq!((names.last(), names.count()), (None, 0));
+        assert_eq!((names.last(), names.len()), (None, 0));
     }
 }

@@ -9,69 +9,74 @@ use std::time::Duration;
 use error::{Context as _, Error, Result};
 use sys::{Dir, Errno, Kind, Name, OwnedName};
 
-use super::descent::Descent;
 use super::names::Names;
-use super::{open_dir, vanished};
+use super::walk::Walk;
+use super::{if_exists, open_dir};
 
-/// From so many subdirectories on a second thread is worth its start.
-const FOR_TWO: usize = 32;
+/// From this number of subdirectories on two threads are faster than one.
+const TWO_THREADS_FROM: usize = 32;
 
-/// From so many entries on the files of one directory are worth a second thread.
+/// From this number of entries on two threads remove the files of one directory faster.
 const MANY: usize = 1000;
 
-/// How long the first thread to end waits before it looks again whether the other one has.
-const MOMENT: Duration = Duration::from_millis(1);
+/// How often the first thread, once it has no more to do, looks whether the second one has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Deletes what has the name in `parent`: a tree, or any other kind of file. Nothing there is a
-/// success.
+/// Deletes an entry of `parent`: a tree, or any other kind of file. If the entry does not exist,
+/// that is no error.
 ///
-/// Directories of the caller's that can't be read or written are opened up first. A mount point is
-/// an error that names it: what is mounted is not touched. Somebody else may be removing the same
-/// tree. `path` is that of `parent`, for messages.
+/// Directories of the caller that deny their owner reading or writing get another mode first. A
+/// mount point is an error that names it: what is mounted is not touched. Another process may
+/// remove the same tree at the same time. `path` is that of `parent`, for messages.
 pub fn remove(parent: &Dir, name: Name<'_>, path: impl AsRef<OsStr>) -> Result<()> {
     remove_with(parent, name, path, &mut || ())
 }
 
-/// As [`remove`]; `beat` is called for each entry, or now and then.
+/// As [`remove`]; `heartbeat` is called for each entry, or from time to time.
 pub fn remove_with(
     parent: &Dir,
     name: Name<'_>,
     path: impl AsRef<OsStr>,
-    beat: &mut dyn FnMut(),
+    heartbeat: &mut dyn FnMut(),
 ) -> Result<()> {
-    // Somebody else may also be creating files in it, for a while.
+    // A process of the job that is about to end may still create files in it.
     let mut tries = 5;
     loop {
-        match remove_once(parent, name, path.as_ref(), beat) {
+        match remove_once(parent, name, path.as_ref(), heartbeat) {
             Err(Error::System { cause: Errno::ENOTEMPTY, .. }) if tries > 0 => tries -= 1,
             removed => return removed,
         }
     }
 }
 
-/// Deletes everything in an open directory but the entry `except`, as [`remove`]; it stays itself.
-/// `path` is its own, for messages.
+/// Deletes all entries of an open directory but `except`, as [`remove`] does. `path` is that of the
+/// directory, for messages.
 pub fn empty(top: Dir, except: Option<Name<'_>>, path: impl AsRef<OsStr>) -> Result<()> {
-    empty_tree(&Descent::new(top, path), except, &mut || ())
+    empty_tree(&Walk::new(top, path), except, &mut || ())
 }
 
-fn remove_once(parent: &Dir, name: Name<'_>, path: &OsStr, beat: &mut dyn FnMut()) -> Result<()> {
+fn remove_once(
+    parent: &Dir,
+    name: Name<'_>,
+    path: &OsStr,
+    heartbeat: &mut dyn FnMut(),
+) -> Result<()> {
     let shown = Path::new(path).join(name.os());
     match parent.remove_file(name) {
         Ok(()) | Err(Errno::ENOENT) => return Ok(()),
         Err(Errno::EISDIR) => {}
         Err(cause) => return Err(cause).at("remove", shown),
     }
-    let top = Descent::new(open_dir(parent, name, || shown.clone().into_os_string())?, &shown);
-    empty_tree(&top, None, beat)?;
-    vanished(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
+    let top = Walk::new(open_dir(parent, name, || shown.clone().into_os_string())?, &shown);
+    empty_tree(&top, None, heartbeat)?;
+    if_exists(parent.remove_dir(name).at("remove the directory", shown)).map(drop)
 }
 
-/// Removes everything below `top`, where the walk is, but its entry `except`.
-fn empty_tree(top: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) -> Result<()> {
-    let subdirectories = empty_here(top, except, beat)?;
-    let two = subdirectories.count() >= FOR_TWO;
-    let left = Mutex::new(subdirectories);
+/// Removes everything below `top`, the current directory of the walk, but its entry `except`.
+fn empty_tree(top: &Walk, except: Option<Name<'_>>, heartbeat: &mut dyn FnMut()) -> Result<()> {
+    let subdirectories = remove_files(top, except, heartbeat)?;
+    let two = subdirectories.len() >= TWO_THREADS_FROM;
+    let pending = Mutex::new(subdirectories);
     // One thread works while the other waits for the disk.
     let done_by_other = AtomicU64::new(0);
     let mut count = || {
@@ -79,81 +84,86 @@ fn empty_tree(top: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) -
     };
     std::thread::scope(|scope| {
         let second = std::thread::Builder::new();
-        let other = two.then(|| second.spawn_scoped(scope, || remove_each(top, &left, &mut count)));
-        let removed = remove_each(top, &left, beat);
-        // Where there is no room for a second thread, the first one has done it all.
+        let other =
+            two.then(|| second.spawn_scoped(scope, || remove_each(top, &pending, &mut count)));
+        let removed = remove_each(top, &pending, heartbeat);
+        // If the second thread can't be started, the first one removes everything.
         let Some(Ok(other)) = other else { return removed };
         let mut seen = 0;
         while !other.is_finished() {
-            std::thread::sleep(MOMENT);
+            std::thread::sleep(POLL_INTERVAL);
             let done = done_by_other.load(Ordering::Relaxed);
             if std::mem::replace(&mut seen, done) != done {
-                beat();
+                heartbeat();
             }
         }
         removed.and(other.join().unwrap_or(Ok(())))
     })
 }
 
-/// Removes one subdirectory of `top` after the other, as long as some are left.
-fn remove_each(top: &Descent, left: &Mutex<Names>, beat: &mut dyn FnMut()) -> Result<()> {
+/// Removes one subdirectory of `top` after the other, until none is pending.
+fn remove_each(top: &Walk, pending: &Mutex<Names>, heartbeat: &mut dyn FnMut()) -> Result<()> {
     let next = || {
-        let mut left = left.lock().ok()?;
-        let name = OwnedName::from(left.last()?);
-        left.pop();
+        let mut pending = pending.lock().ok()?;
+        let name = OwnedName::from(pending.last()?);
+        pending.pop();
         Some(name)
     };
     while let Some(name) = next() {
-        remove_subtree(top, name.name(), beat)?;
+        remove_subtree(top, name.name(), heartbeat)?;
     }
     Ok(())
 }
 
-/// Removes a subdirectory of the directory where `above` is, and everything below it.
-fn remove_subtree(above: &Descent, name: Name<'_>, beat: &mut dyn FnMut()) -> Result<()> {
-    let parent = above.here()?;
-    let Some(dir) = vanished(open_dir(parent, name, || above.path_of(name)))? else {
+/// Removes a subdirectory of the current directory of `above`, and everything below it.
+fn remove_subtree(above: &Walk, name: Name<'_>, heartbeat: &mut dyn FnMut()) -> Result<()> {
+    let parent = above.current()?;
+    let Some(dir) = if_exists(open_dir(parent, name, || above.path_of(name)))? else {
         return Ok(());
     };
-    let mut walk = Descent::new(dir, above.path_of(name));
-    // For each directory from there down to where the walk is: the subdirectories still to be
-    // removed. The last of them is the one that the walk is in.
-    let mut way = vec![empty_here(&walk, None, beat)?];
-    while let Some(here) = way.last_mut() {
-        if let Some(next) = here.last() {
-            match vanished(open_dir(walk.here()?, next, || walk.path_of(next)))? {
+    let mut walk = Walk::new(dir, above.path_of(name));
+    // For each directory of the walk: the subdirectories still to be removed. The last of them is
+    // the one that the walk is in.
+    let mut pending = vec![remove_files(&walk, None, heartbeat)?];
+    while let Some(subdirectories) = pending.last_mut() {
+        if let Some(next) = subdirectories.last() {
+            match if_exists(open_dir(walk.current()?, next, || walk.path_of(next)))? {
                 Some(dir) => {
                     walk.enter(next, dir)?;
-                    way.push(empty_here(&walk, None, beat)?);
+                    pending.push(remove_files(&walk, None, heartbeat)?);
                 }
-                None => here.pop(),
+                None => subdirectories.pop(),
             }
             continue;
         }
-        way.pop();
+        pending.pop();
         walk.leave()?;
-        if let Some(here) = way.last_mut() {
-            if let Some(done) = here.last() {
-                vanished(
-                    walk.here()?
+        if let Some(subdirectories) = pending.last_mut() {
+            if let Some(done) = subdirectories.last() {
+                if_exists(
+                    walk.current()?
                         .remove_dir(done)
                         .at_entry("remove the directory", || walk.path_of(done)),
                 )?;
             }
-            here.pop();
+            subdirectories.pop();
         }
     }
-    vanished(parent.remove_dir(name).at_entry("remove the directory", || above.path_of(name)))
+    if_exists(parent.remove_dir(name).at_entry("remove the directory", || above.path_of(name)))
         .map(drop)
 }
 
-/// Removes all entries of the directory where the walk is but `except`, and the subdirectories,
-/// which it returns.
-fn empty_here(walk: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) -> Result<Names> {
-    let here = walk.here()?;
+/// Removes all entries of the current directory but `except` and the subdirectories. Returns the
+/// subdirectories.
+fn remove_files(
+    walk: &Walk,
+    except: Option<Name<'_>>,
+    heartbeat: &mut dyn FnMut(),
+) -> Result<Names> {
+    let here = walk.current()?;
     let mode = here.stat_self().at("examine", walk.path())?.mode();
     if mode & 0o700 != 0o700 {
-        here.set_mode(mode | 0o700).at("open up", walk.path())?;
+        here.set_mode(mode | 0o700).at("set the mode of", walk.path())?;
     }
     let (mut subdirectories, mut seen) = (Names::default(), 0);
     std::thread::scope(|scope| {
@@ -162,24 +172,24 @@ fn empty_here(walk: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) 
             seen += 1;
             if seen == MANY && here.is_faster_with_two_threads() {
                 if let Ok(second) = here.reopen() {
-                    // From here on the other thread has every second name, wherever in the
-                    // directory it is.
+                    // From now on the second thread removes every second name, from the beginning
+                    // of the directory.
                     let rest = move || remove_every_second(walk, &second, except);
                     other = std::thread::Builder::new().spawn_scoped(scope, rest).ok();
                 }
             }
-            beat();
+            heartbeat();
             if Some(name) == except {
                 return Ok(());
             }
-            // Where the kind is not known, both try.
+            // Both threads try entries whose kind is not known.
             if other.is_some()
                 && is_second(name)
                 && kind.is_some_and(|kind| kind != Kind::Directory)
             {
                 return Ok(());
             }
-            if remove_file(walk, here, name, kind)? == Kind::Directory {
+            if !remove_file(walk, here, name, kind)? {
                 subdirectories.push(name);
             }
             Ok(())
@@ -193,8 +203,8 @@ fn empty_here(walk: &Descent, except: Option<Name<'_>>, beat: &mut dyn FnMut()) 
     Ok(subdirectories)
 }
 
-/// Removes every second file of the directory where the walk is, open once more as `here`.
-fn remove_every_second(walk: &Descent, here: &Dir, except: Option<Name<'_>>) -> Result<()> {
+/// Removes every second file of the current directory, which is open once more as `here`.
+fn remove_every_second(walk: &Walk, here: &Dir, except: Option<Name<'_>>) -> Result<()> {
     let listed = here.for_each_entry(|name, kind| match kind {
         Some(Kind::Directory) => Ok(()),
         _ if !is_second(name) || Some(name) == except => Ok(()),
@@ -203,19 +213,19 @@ fn remove_every_second(walk: &Descent, here: &Dir, except: Option<Name<'_>>) -> 
     listed.at("read the directory", walk.path())?
 }
 
-/// Divides names into two halves, in any order.
+/// Divides names into two halves, whatever their order.
 fn is_second(name: Name<'_>) -> bool {
     name.bytes().iter().fold(0, |sum, byte| sum ^ byte) & 1 == 1
 }
 
-/// Removes an entry, unless it is a directory; tells whether it is one.
-fn remove_file(walk: &Descent, here: &Dir, name: Name<'_>, kind: Option<Kind>) -> Result<Kind> {
+/// Removes an entry. False if it is a directory, which stays.
+fn remove_file(walk: &Walk, here: &Dir, name: Name<'_>, kind: Option<Kind>) -> Result<bool> {
     if kind == Some(Kind::Directory) {
-        return Ok(Kind::Directory);
+        return Ok(false);
     }
     match here.remove_file(name) {
-        Err(Errno::EISDIR) => Ok(Kind::Directory),
-        Ok(()) | Err(Errno::ENOENT) => Ok(Kind::File),
+        Err(Errno::EISDIR) => Ok(false),
+        Ok(()) | Err(Errno::ENOENT) => Ok(true),
         Err(cause) => Err(cause).at_entry("remove", || walk.path_of(name)),
     }
 }

@@ -2,8 +2,7 @@
 
 use error::{Context as _, Error, Result};
 use sys::{Dir, OwnedName, Uid};
-use tree::build::Built;
-use tree::{Builder, Progress};
+use tree::{Builder, Built, Progress};
 
 use super::policy::Policy;
 use crate::batch::agent::{Agent, AgentCall};

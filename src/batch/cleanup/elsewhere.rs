@@ -3,8 +3,7 @@
 
 use error::Result;
 use sys::OwnedName;
-use tree::Builder;
-use tree::beside::Place;
+use tree::{Builder, Place};
 
 use super::bring_back::{build, check_owner};
 use super::policy::Policy;

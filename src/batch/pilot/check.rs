@@ -4,7 +4,7 @@ use std::path::Path;
 
 use error::{Context as _, Error, Result};
 use sys::{Dir, Name, access, dir};
-use tree::beside::Place;
+use tree::Place;
 
 use super::output::require_free;
 use super::spec::PayloadSpec;

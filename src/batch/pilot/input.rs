@@ -7,9 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use error::{Context as _, Error, Result, Shown};
 use sys::{Dir, Errno, Kind, Name};
-use tree::descent::Descent;
 use tree::links::{self, Verdict};
-use tree::names::Names;
+use tree::{Names, Walk};
 use wire::Totals;
 
 /// How many paths of symbolic links are kept.
@@ -29,7 +28,7 @@ pub struct Survey {
 /// Walks the input, which is copied into the sandbox at this path. Nothing is changed. An entry
 /// that the caller cannot read is an error.
 pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
-    let mut walk = Descent::new(Dir::open(input).at("open the input", input)?, input);
+    let mut walk = Walk::new(Dir::open(input).at("open the input", input)?, input);
     let mut survey = Survey::default();
     let mut unvisited = vec![survey.directory(&walk, sandbox)?];
     while let Some(here) = unvisited.last_mut() {
@@ -39,7 +38,7 @@ pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
             continue;
         };
         walk.check_depth()?;
-        let opened = walk.here()?.open_dir(name);
+        let opened = walk.current()?.open_dir(name);
         let dir = match opened {
             Err(Errno::EACCES) => return Err(unreadable(&walk.path_of(name))),
             Err(Errno::EXDEV) => {
@@ -60,8 +59,8 @@ pub fn survey(input: &Path, sandbox: &Path) -> Result<Survey> {
 
 impl Survey {
     /// Counts the entries of the directory that the walk has reached; returns the subdirectories.
-    fn directory(&mut self, walk: &Descent, sandbox: &Path) -> Result<Names> {
-        let here = walk.here()?;
+    fn directory(&mut self, walk: &Walk, sandbox: &Path) -> Result<Names> {
+        let here = walk.current()?;
         let mut subdirectories = Names::default();
         let listed = here.for_each_entry(|name, _| {
             let stat = match here.stat(name) {
@@ -83,15 +82,15 @@ impl Survey {
             Ok(())
         });
         match listed {
-            Err(Errno::EBADF) => Err(unreadable(walk.path())), /* it can be searched, but not
-            * listed */
+            Err(Errno::EBADF) => Err(unreadable(walk.path())), /* it can be searched, but not */
+            // listed
             listed => listed.at("read the directory", walk.path())?.map(|()| subdirectories),
         }
     }
 
-    fn link(&mut self, walk: &Descent, name: Name<'_>, sandbox: &Path) -> Result<()> {
+    fn link(&mut self, walk: &Walk, name: Name<'_>, sandbox: &Path) -> Result<()> {
         let target =
-            walk.here()?.read_link(name).at_entry("read the link", || walk.path_of(name))?;
+            walk.current()?.read_link(name).at_entry("read the link", || walk.path_of(name))?;
         self.totals.symlinks += 1;
         if links::judge(&target, walk.depth()) != Verdict::Leaves {
             return Ok(());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use error::{Context as _, Result};
 use sys::{Dir, Errno, Name, Rename};
-use tree::{self, Way};
+use tree::{self, Transfer};
 use wire::{Dropped, Halt};
 
 use super::input::Survey;
@@ -26,13 +26,13 @@ pub fn make(
     let complete = |top: &Dir, path: &Path| {
         sandbox.write_proxy(top, path, &spec.credential)?;
         match (&spec.proxy, Name::new(PROXY.as_bytes())) {
-            (Some(proxy), Some(name)) => place.replace(top, path, name, proxy),
+            (Some(proxy), Some(name)) => tree::replace(place, top, path, name, proxy),
             _ => Ok(()),
         }
     };
     let name = match &spec.input {
         Some(input) => {
-            let from = (input.as_path(), Way::Copy);
+            let from = (input.as_path(), Transfer::Copy);
             let (name, (totals, dropped)) =
                 tree::copy(from, place, halt, &mut report.progress, complete)?;
             let dropped = Dropped { links: survey.dangling, ..dropped };
@@ -59,7 +59,7 @@ pub fn make(
 /// Removes a sandbox of the batch user, and all leftovers of that user beside it. If this process
 /// is killed meanwhile, the rest has a temporary name, and the next sweep finds it.
 pub fn remove(sandbox: &Sandbox) -> Result<()> {
-    let (place, aside) = (&sandbox.place, sandbox.place.free_name());
+    let (place, aside) = (&sandbox.place, sandbox.place.temporary_name());
     place
         .parent
         .rename(place.name.name(), aside.name(), Rename::NoReplace)

@@ -5,8 +5,7 @@ use std::path::Path;
 use error::{Context as _, Error, Result, Shown};
 use sys::space::Space;
 use sys::{Dir, Errno, Kind, Rename, process};
-use tree::beside::Place;
-use tree::{self, Way};
+use tree::{self, Place, Transfer};
 use wire::Halt;
 
 use super::make::{remove, remove_credentials_from, remove_proxy_from};
@@ -50,7 +49,7 @@ fn copy(
     to.sweep(process::geteuid(), &mut || ());
     let complete = |top: &Dir, path: &Path| remove_credentials_from(top, sandbox, path);
     let (name, moved) =
-        tree::copy((&sandbox.path(), Way::HandOver), to, halt, &mut report.progress, complete)?;
+        tree::copy((&sandbox.path(), Transfer::Give), to, halt, &mut report.progress, complete)?;
     report.moved = Some(moved);
     let renamed =
         to.parent.rename(name.name(), to.name.name(), Rename::Replace).at("put in place", output);

@@ -59,9 +59,13 @@ impl AbandonedSandbox {
                 }
             }
             // The sandbox has not changed hands yet, or has changed back.
-            Found::Mine => {
-                sandbox.place.replace(&sandbox.open()?, &sandbox.path(), name.name(), content)
-            }
+            Found::Mine => tree::replace(
+                &sandbox.place,
+                &sandbox.open()?,
+                &sandbox.path(),
+                name.name(),
+                content,
+            ),
             Found::Nothing | Found::Other(_) => Err(Error::refused(
                 sandbox.path(),
                 "the payload has no directory with this name any more",

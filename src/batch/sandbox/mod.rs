@@ -16,14 +16,13 @@ mod retained;
 mod state;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Context as _, Error, Result};
 pub use state::{Found, MARK, Retained};
-use sys::{Dir, Name, OwnedName, Uid, fd, process};
-use tree::beside::Place;
+use sys::{Dir, Name, OwnedName, Uid, process};
+use tree::Place;
 
 use super::credential::read_credential;
 use super::identity::{family_of, log_id};
@@ -120,14 +119,11 @@ impl Sandbox {
 
     /// Writes the proxy as a new file of a directory with this path, mode 0600.
     pub fn write_proxy(&self, dir: &Dir, path: &Path, proxy: &[u8]) -> Result<()> {
-        let path = path.join(self.proxy.name().os());
-        let mut file = dir.create_file(self.proxy.name()).at("create the proxy", &path)?;
-        file.write_all(proxy).at("write the proxy", &path)?;
-        fd::close(file.into()).at("write the proxy", &path)
+        tree::create(dir, path, self.proxy.name(), proxy)
     }
 
     /// Replaces the proxy in a directory of the batch user with this path.
     pub fn replace_proxy(&self, dir: &Dir, path: &Path, proxy: &[u8]) -> Result<()> {
-        self.place.replace(dir, path, self.proxy.name(), proxy)
+        tree::replace(&self.place, dir, path, self.proxy.name(), proxy)
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{anyhow, bail};
 use clap::ArgMatches;
 use error::Shown;
 use sys::spawn::Inherited;
-use tree::beside::sandbox_name;
+use tree::sandbox_name;
 
 use super::{options, variables};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};

@@ -71,8 +71,9 @@ impl Liar {
         assert!(self.tell(&[Frame::Hello { version: VERSION }]));
     }
 
-    /// Waits for the helper's next message. A question for the room that a copy needs, which depends
-    /// on how full the file system is, is answered, and does not count. False at the end.
+    /// Waits for the helper's next message. A question for the room that a copy needs, which
+    /// depends on how full the file system is, is answered, and does not count. False at the
+    /// end.
     fn hear(&self) -> bool {
         let mut heard = [0; 65536];
         match socket::recv(self.socket.as_raw_fd(), &mut heard, MsgFlags::empty()) {
