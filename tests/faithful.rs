@@ -1,4 +1,4 @@
-//! What comes across when a sandbox changes hands, what is dropped, and the limits.
+//! What comes across when a sandbox is handed over, what is dropped, and the limits.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -64,7 +64,7 @@ fn permission_bits_come_across_and_what_comes_back_is_its_owners_to_read_and_wri
             write(directory.join("file"), "content", 0o640);
             set_mode(directory, mode);
         }
-        // With others writing below it, cleanup would close it.
+        // Cleanup closes a top below which others may write.
         set_mode(top, 0o700);
     });
     assert_eq!(given, found);
@@ -312,7 +312,7 @@ fn access_control_lists_are_dropped_and_the_group_keeps_what_its_entry_and_the_m
 }
 
 #[test]
-fn a_default_list_of_the_parent_is_not_handed_down() {
+fn a_default_access_control_list_of_the_parent_is_not_inherited() {
     let site = Site::new();
     let sandbox = furnished(&site, "s");
     let before = data(&sandbox);
@@ -369,8 +369,8 @@ fn cleanup_closes_the_top_if_group_or_others_may_write_to_a_directory_in_it() {
 
 // Mount points.
 
-/// Mounts a memory file system, a directory of the same device, and a single file, in turn; each
-/// must be named by the failure of the helper, and must have kept its content.
+/// Mounts a memory file system, a directory of the same device, and a single file, in turn. The
+/// helper must fail and name each, and the content of each must stay.
 fn refuses_mounts(site: &Site, helper: &str, sandbox: &Path, status: i32) {
     let outside = site.path().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -420,7 +420,7 @@ fn a_mount_point_is_an_error_of_cleanup_that_names_it_and_is_not_emptied() {
 fn what_is_mounted_on_the_sandbox_is_not_taken_for_it() {
     let site = Site::new();
     let sandbox = with_job(&site, "s");
-    // Mounted, it looks like a sandbox that cleanup need only remove the retained proxy of.
+    // The mounted directory looks like a sandbox of which only the retained proxy has to go.
     let outside = site.path().join("outside");
     fs::create_dir(&outside).unwrap();
     own(&outside, Account::batch());
@@ -443,7 +443,7 @@ fn what_is_mounted_on_the_sandbox_is_not_taken_for_it() {
 
 // Limits.
 
-/// Makes so many levels of directories below a directory, and a file in the lowest.
+/// Makes this number of levels of directories, and a file in the lowest.
 fn dig(top: &Path, levels: usize, account: Account) {
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut here = openat(AT_FDCWD, top, flags, Mode::empty()).unwrap();

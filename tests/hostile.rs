@@ -1,4 +1,4 @@
-//! What a hostile job or a strange caller leaves: the files come back all the same, or a line says
+//! What a hostile job or an unusual caller leaves: the files come back all the same, or a line says
 //! why not.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -58,14 +58,14 @@ fn what_the_job_user_cannot_remove_is_named_and_keeps_nothing_from_coming_back()
     let sandbox = handed_over(&site);
     write(sandbox.join("result"), "result", 0o644);
     own(&sandbox, Account::of(&sandbox));
-    // A container's daemon makes directories in root's name.
+    // A container's daemon makes directories that belong to root.
     fs::create_dir_all(sandbox.join("roots/deeper")).unwrap();
     let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
     let line = failed(&output, 0, &["the files are back", "roots"]);
     assert_eq!(fs::read_to_string(sandbox.join("result")).unwrap(), "result", "{line}");
     let left = site.entries();
     assert_eq!(left.len(), 2, "{left:?}");
-    // As long as it stays, each cleanup says so.
+    // Each cleanup reports it until it is removed.
     let again = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
     failed(&again, 0, &[&left[1].to_string_lossy(), "rm -rf"]);
     Account::of(&site.execute().join(&left[1])).owns(site.execute().join(&left[1]).join("roots"));
@@ -74,7 +74,7 @@ fn what_the_job_user_cannot_remove_is_named_and_keeps_nothing_from_coming_back()
 }
 
 #[test]
-fn any_number_of_names_that_a_bystander_has_made_costs_a_helper_no_memory() {
+fn any_number_of_temporary_names_of_another_user_costs_a_helper_no_memory() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     let names =
@@ -119,7 +119,7 @@ fn only_the_helpers_own_temporary_names_are_swept() {
 }
 
 #[test]
-fn a_limit_of_the_file_size_is_an_error_and_no_death() {
+fn a_limit_of_the_file_size_is_an_error_and_no_signal_ends_the_helper() {
     let site = Site::new();
     let sandbox = handed_over(&site);
     fs::File::create(sandbox.join("large")).unwrap().set_len(1 << 30).unwrap();
@@ -134,7 +134,7 @@ fn a_limit_of_the_file_size_is_an_error_and_no_death() {
 }
 
 #[test]
-fn a_caller_without_room_for_a_thread_gets_a_line_and_its_sandbox() {
+fn a_caller_that_can_start_no_process_gets_a_line_and_keeps_its_sandbox() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     let before = picture(&sandbox);
@@ -217,7 +217,7 @@ fn a_caller_that_ignores_its_children_changes_nothing() {
 }
 
 #[test]
-fn a_talkative_switcher_does_not_block() {
+fn a_switcher_that_writes_much_does_not_block() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     let real = site.switcher().display().to_string();
@@ -228,7 +228,7 @@ fn a_talkative_switcher_does_not_block() {
 }
 
 #[test]
-fn an_idle_limit_of_0_is_for_ever() {
+fn an_idle_timeout_of_0_is_no_limit() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     let slow =
@@ -255,8 +255,8 @@ fn update_proxy_replaces_the_jobs_copy_before_the_retained_one() {
     let new = site.scratch().join("new");
     write(&new, "another proxy", 0o600);
     Account::batch().owns(&new);
-    // When the real switcher has done its work, the job's copy is the new one and the retained one
-    // still the old.
+    // When the real switcher has ended, the job's copy is the new one and the retained one is still
+    // the old one.
     let seen = site.scratch().join("seen");
     let body = format!(
         "{} \"$@\"; status=$?; cat \"$GLEXEC_CLIENT_CERT\" >{}; exit $status",
@@ -315,7 +315,7 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
         failed(&limited(&run, limit).output().unwrap(), 240, &["limit of open files", "ulimit"]);
         assert_eq!((picture(&sandbox), site.entries().len()), (before, 1), "{limit}");
     }
-    // Deeper than there are descriptors, and a soft limit that is lower than the hard one.
+    // A tree deeper than the limit of descriptors; and a soft limit lower than the hard one.
     let deep: PathBuf = (0..400).map(|_| "d").collect();
     fs::create_dir_all(sandbox.join(&deep)).unwrap();
     own(&sandbox, Account::batch());

@@ -1,5 +1,5 @@
-//! Large files: their descriptors cross over, and their content is shared with the copy where the
-//! file system can. And what there is no room for is not even begun.
+//! Large files: they are passed as descriptors, and their content is shared with the copy where the
+//! file system can. A transfer for which there is no room is not begun.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -18,7 +18,7 @@ use support::{Account, Site, failed, own, succeeded};
 
 const MIB: u64 = 1 << 20;
 
-/// Writes a file with data where these ranges say, and nothing in between.
+/// Writes a file with data in these ranges, and holes between them.
 fn write_pieces(path: &Path, pieces: &[(u64, u64)], size: u64) {
     let file = File::create(path).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
@@ -90,8 +90,7 @@ fn the_job_user_gets_no_descriptor_of_a_file_that_it_could_open_again_to_write()
         let before = picture(&sandbox);
         assert_eq!(passed(&logged(&site, SETUP, &sandbox)), 0, "{mode:o}");
         assert_eq!(picture(&sandbox), before);
-        // The other way round nothing is at stake: the batch user can do as it likes with the job's
-        // files.
+        // Back it is passed: the batch user gets the file's content in any case.
         assert_eq!(passed(&logged(&site, CLEANUP, &sandbox)), 2 * MIB, "{mode:o}");
     }
 }
@@ -119,7 +118,7 @@ fn content_is_shared_where_the_file_system_can_and_needs_no_room_then() {
     let site = Site::new();
     let _mounts = on_image(&site, "xfs", 400);
     let sandbox = site.sandbox("s");
-    // Two of them would not fit.
+    // The disk has no room for two of them.
     write_large(&sandbox.join("large"), 220 * MIB);
     own(&sandbox, Account::batch());
     let before = data(&sandbox);
@@ -131,12 +130,12 @@ fn content_is_shared_where_the_file_system_can_and_needs_no_room_then() {
 
 // Room.
 
-/// Takes up room beside the sandboxes.
+/// Writes a file of this size beside the sandboxes.
 fn fill(site: &Site, size: u64) {
     write_large(&site.execute().join("filler"), size);
 }
 
-/// The helper must refuse for want of room, with everything as it was.
+/// The helper must fail because there is no room, and change nothing.
 fn refuses(site: &Site, helper: &str, sandbox: &Path, status: i32) {
     let before = (picture(sandbox), site.entries());
     let output = site.call(helper, &site.switcher(), sandbox).output().unwrap();
@@ -227,12 +226,12 @@ fn holes_and_further_names_need_no_room() {
 }
 
 #[test]
-fn a_disk_that_fills_up_in_the_middle_is_said_with_the_file_and_everything_is_as_it_was() {
+fn a_full_disk_is_an_error_that_names_the_file_and_changes_nothing() {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=16m");
     let sandbox = with_job(&site, "s");
-    // Not half full, so that nobody measures; but what is copied through a link is not on this file
-    // system yet.
+    // The file system is less than half full, so that the helper does not measure; but the file
+    // that the link leads to is on another one.
     let elsewhere = tempfile::tempdir_in("/var/tmp").unwrap();
     set_mode(elsewhere.path(), 0o755);
     write_large(&elsewhere.path().join("large"), 20 * MIB);

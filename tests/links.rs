@@ -1,4 +1,4 @@
-//! Symbolic links that a job leaves: none may lead whoever reads the returned sandbox to a place
+//! Symbolic links that a job leaves: none may lead a reader of the returned sandbox to a place
 //! outside it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -14,8 +14,8 @@ use support::hanging::Hanging;
 use support::picture::{make_fifo, picture, set_modified};
 use support::{Account, Site, failed, own, owner, succeeded, write};
 
-/// Files outside every sandbox: one that everybody may read, one of the batch user's alone, a
-/// directory and a FIFO.
+/// Files outside every sandbox: one that all users may read, one that only the batch user may read,
+/// a directory and a FIFO.
 fn outside(site: &Site) -> PathBuf {
     let outside = site.path().join("outside");
     fs::create_dir_all(outside.join("directory")).unwrap();
@@ -71,8 +71,8 @@ fn a_link_that_leaves_comes_back_as_a_copy_of_the_file_it_leads_to() {
         symlink("../../outside/open", sandbox.join("climbs")).unwrap();
         symlink("below/../../../outside/open", sandbox.join("goes down first")).unwrap();
         symlink("../../../outside/open", sandbox.join("below/climbs")).unwrap();
-        // One that leads to the sandbox itself, but from without.
-        symlink(sandbox.join("input"), sandbox.join("from without")).unwrap();
+        // An absolute one that leads to the sandbox itself.
+        symlink(sandbox.join("input"), sandbox.join("absolute to inside")).unwrap();
     };
     let (_site, sandbox, line) = returned(leave, "copy");
     for name in ["absolute", "climbs", "goes down first", "below/climbs"] {
@@ -85,8 +85,8 @@ fn a_link_that_leaves_comes_back_as_a_copy_of_the_file_it_leads_to() {
         let seconds = std::os::unix::fs::MetadataExt::mtime(&fs::metadata(&copy).unwrap());
         assert_eq!(seconds, 1_000_000_000, "{name}");
     }
-    assert_eq!(text(sandbox.join("from without")), "the input");
-    assert!(!is_link(&sandbox.join("from without")));
+    assert_eq!(text(sandbox.join("absolute to inside")), "the input");
+    assert!(!is_link(&sandbox.join("absolute to inside")));
     assert!(line.contains(r#""links":0"#), "none was left behind: {line}");
 }
 
@@ -150,7 +150,7 @@ fn a_link_that_stays_comes_back_as_a_link() {
 #[test]
 fn a_link_that_leaves_only_because_another_is_a_link_does_not_come_back() {
     let leave = |sandbox: &Path, _: &Path| {
-        // By its names it stays; but "self" is where it begins, so that it climbs.
+        // Its components stay inside; but "self" leads to its own directory, so that ".." climbs.
         symlink(".", sandbox.join("self")).unwrap();
         symlink("self/../outside", sandbox.join("trick")).unwrap();
         symlink("below/up/../../../outside", sandbox.join("second trick")).unwrap();
@@ -193,14 +193,14 @@ fn a_link_that_leaves_behind_more_links_than_the_kernel_follows_does_not_come_ba
 fn one_link_with_two_names_is_judged_at_each() {
     let leave = |sandbox: &Path, _: &Path| {
         symlink("../input", sandbox.join("below/link")).unwrap();
-        // The same link one level higher leads to the neighbour of the sandbox.
+        // The same link one level higher leads out of the sandbox.
         fs::hard_link(sandbox.join("below/link"), sandbox.join("link, too")).unwrap();
-        write(sandbox.parent().unwrap().join("input"), "the neighbour's", 0o644);
+        write(sandbox.parent().unwrap().join("input"), "outside the sandbox", 0o644);
     };
     let (_site, sandbox, _) = returned(leave, "copy");
     assert!(is_link(&sandbox.join("below/link")));
     assert!(!is_link(&sandbox.join("link, too")));
-    assert_eq!(text(sandbox.join("link, too")), "the neighbour's");
+    assert_eq!(text(sandbox.join("link, too")), "outside the sandbox");
 }
 
 #[test]
@@ -234,10 +234,9 @@ fn many_links_to_one_file_are_one_copy() {
         for number in 0..10 {
             symlink(outside.join("open"), sandbox.join(format!("link {number}"))).unwrap();
         }
-        // Two names of one file, and a link to it from without: three files would be two too many,
-        // but it may be one more.
+        // Two names of one file, and an absolute link to it: the link may become a second file.
         fs::hard_link(sandbox.join("input"), sandbox.join("input, too")).unwrap();
-        symlink(sandbox.join("input"), sandbox.join("from without")).unwrap();
+        symlink(sandbox.join("input"), sandbox.join("absolute to inside")).unwrap();
     };
     let (_site, sandbox, _) = returned(leave, "copy");
     let inode = |name: &str| {
@@ -247,7 +246,7 @@ fn many_links_to_one_file_are_one_copy() {
         assert_eq!(inode(&format!("link {number}")), inode("link 0"));
     }
     assert_eq!(inode("input"), inode("input, too"));
-    assert_eq!(text(sandbox.join("from without")), "the input");
+    assert_eq!(text(sandbox.join("absolute to inside")), "the input");
 }
 
 #[test]
@@ -259,7 +258,7 @@ fn what_a_link_leads_to_brings_no_attributes_and_what_cannot_be_read_is_left_beh
             "of another file system, perhaps",
         );
         symlink(outside.join("open"), sandbox.join("noted")).unwrap();
-        // It can be opened by everybody, and read by nobody.
+        // Its owner can open it, and no process can read its first byte.
         symlink("/proc/self/mem", sandbox.join("unreadable")).unwrap();
     };
     let (_site, sandbox, line) = returned(leave, "copy");

@@ -227,7 +227,7 @@ impl Server<'_> {
     /// link of that name is replaced, not followed.
     fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
         tree::replace(
-            &self.place,
+            self.place,
             &self.sandbox()?,
             &self.place.path_of(self.name()),
             name,
