@@ -170,7 +170,7 @@ fn an_error_names_the_directory_that_keeps_the_job_user_out_and_what_to_do() {
     failed(
         &set_up(),
         2,
-        &[&format!("cannot pass the directory {0}: chmod o+x {0}", closed.display())],
+        &[&format!("may not search the directory {0}: run chmod o+x {0}", closed.display())],
     );
     set_mode(closed.join("parent"), 0o755);
     set_mode(&closed, 0o711);
