@@ -1,13 +1,14 @@
 //! Run each batch job as its own Unix user, without giving the batch system root.
 //!
-//! This package is the batch user's side and the edge:
+//! This package contains the programs that run as the batch user:
 //!
-//! - [`cli`]: the arguments, help texts and exit statuses of each command;
-//! - [`batch`]: runs as the batch user, who owns the pilot and its credentials.
+//! - [`cli`]: their arguments, help texts and exit statuses;
+//! - `batch`: their operations.
 //!
-//! The crates are the other sides, and what all share: `agent` runs as the job user, `glexec` and
-//! `glexec-sudo` change the user, `wire` is what crosses between the users, `tree` handles
-//! directory trees, `sys` the system calls; `command` and `error` are how programs speak.
+//! The crates contain the rest: `agent` runs as the job user; `glexec` and `glexec-sudo` change the
+//! user; `wire` is the protocol between the two users; `tree` copies and removes directory trees;
+//! `sys` makes the system calls; `command` has the command lines and the log of the programs near
+//! privilege, and `error` the errors of all.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]

@@ -259,7 +259,7 @@ fn a_user_without_subordinate_ids_is_found_and_mended() {
 fn subordinate_ids_that_somebody_else_has_as_well_are_found_and_mended() {
     let script = "rm /etc/glexec-sudo.map; first=$(grep ^pilot: /etc/subuid | cut -d: -f2); echo \"games:$first:1\" >>/etc/subuid
         doctor; sed -i '/^games:/d' /etc/subuid; doctor";
-    is_found_and_mended("problem", &["are games's as well"], script);
+    is_found_and_mended("problem", &["are also games's"], script);
 }
 
 #[test]

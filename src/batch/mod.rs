@@ -6,8 +6,8 @@
 //!   payloads;
 //! - [`sandbox`]: a sandbox and its state; [`ticket`]: one helper at a time works on it;
 //! - [`identity`]: the mark of a job's family, and the id in the log; [`credential`]: reading one;
-//! - [`switcher`]: calls of the identity switcher; [`agent`]: the conversation with the agent
-//!   behind it; [`retry`]: repeating a call after a temporary failure;
+//! - [`switcher`]: calls of the identity switcher; [`agent`]: the helper's side of the protocol
+//!   with the agent behind it; [`retry`]: repeating a call after a temporary failure;
 //! - [`space`]: whether there is room for a copy;
 //! - [`report`]: what an operation reports besides its result; [`error`]: why it failed.
 

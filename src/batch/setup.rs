@@ -53,7 +53,7 @@ pub fn setup(
     let (agent, moved) = match copied {
         Ok(copied) => copied,
         Err(failure) => {
-            // If all retries are used up, another call would fail as well.
+            // If all retries are used up, another call would fail, too.
             if failure.status != HelperStatus::RetriesExhausted {
                 sweep_others(sandbox, switcher);
             }

@@ -16,7 +16,7 @@ use super::switcher::Switcher;
 /// Without a switcher only the copies that this user can write are replaced: the retained proxy of
 /// a sandbox that is set up, or the proxy in one that is not. If the job's copy cannot be replaced,
 /// the retained proxy is renewed nevertheless: a job must not make it expire by putting a directory
-/// in the place of its own copy.
+/// in the place of its copy.
 pub fn update_proxy(sandbox: &Sandbox, switcher: Option<&Switcher>, new: &Path) -> Result<()> {
     let no_file = || Error::refused(new, "the new proxy must be a file");
     let (Some(parent), Some(name)) = (new.parent(), new.file_name()) else {
@@ -32,7 +32,7 @@ pub fn update_proxy(sandbox: &Sandbox, switcher: Option<&Switcher>, new: &Path) 
         .and_then(|file| read_credential(file, new))
         .and_then(|content| replace(sandbox, switcher, &content));
     let removed = match directory.remove_file(name) {
-        Err(Errno::ENOENT) => Ok(()), // opening it failed as well, which is reported
+        Err(Errno::ENOENT) => Ok(()), // opening it failed, which is reported
         removed => removed.at("remove the new proxy", new),
     };
     match replaced {
@@ -81,7 +81,8 @@ fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Re
         (Retained::Proxy, found) => {
             let retained = sandbox.open_retained()?;
             if retained.stat(sandbox.proxy.name()).is_err() {
-                let why = "there is no proxy with this name: <proxy> is the name that setup was called with";
+                let why = "there is no proxy with this name: <proxy> is the name that setup was \
+                           called with";
                 return Err(Error::refused(sandbox.credential(), why));
             }
             let of_job = match (found, switcher) {

@@ -63,7 +63,7 @@ pub fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
-/// The explanation of the arguments of [`super::arguments::patience`].
+/// The explanation of the arguments of [`super::arguments::retries`].
 pub const RETRIES: &str =
     "  <max-retries>  how many times a call of the switcher is repeated after it has
                  ended with status 202 or 203

@@ -14,7 +14,7 @@ const CLIENT_ERROR: i32 = Status::Client as i32;
 const INTERNAL_ERROR: i32 = Status::Internal as i32;
 const AUTHORIZATION_ERROR: i32 = Status::NotAuthorized as i32;
 
-/// The exit status of sudo for each of its own failures, and of the agent.
+/// The exit status of sudo for each of its failures, and of the agent.
 const FAILURE: i32 = 1;
 
 /// For a cause whose message names the remedy.
@@ -74,6 +74,7 @@ pub(super) fn samples() -> String {
         .and_then(|path| path.canonicalize().ok());
     let place = examples.map(|path| format!(" in {}", Shown::os(&path))).unwrap_or_default();
     format!(
-        "a sudo rule and a map, {MAP}: see the samples glexec-sudo.sudoers and glexec-sudo.map{place}"
+        "a sudo rule and a map, {MAP}: see the samples glexec-sudo.sudoers and \
+         glexec-sudo.map{place}"
     )
 }

@@ -122,7 +122,7 @@ fn effects(what: &str, caller: &Caller, facts: &AgentFacts) -> Vec<Finding> {
 fn shared_ids(what: &str, caller: &Caller) -> Option<Finding> {
     let other = caller.shares_ids_with.as_ref()?;
     let text = format!(
-        "some of your subordinate ids are {other}'s as well: payloads of both could run as one user"
+        "some of your subordinate ids are also {other}'s: payloads of both could run as one user"
     );
     let advice = format!(
         "take them away (usermod --del-subuids, --del-subgids), and as root `{}`",

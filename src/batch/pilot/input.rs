@@ -82,8 +82,8 @@ impl Survey {
             Ok(())
         });
         match listed {
-            Err(Errno::EBADF) => Err(unreadable(walk.path())), /* it can be searched, but not */
-            // listed
+            // It can be searched, but not listed.
+            Err(Errno::EBADF) => Err(unreadable(walk.path())),
             listed => listed.at("read the directory", walk.path())?.map(|()| subdirectories),
         }
     }
