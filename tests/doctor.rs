@@ -1,8 +1,8 @@
 //! `condor_glexec_pilot doctor`: it finds what is wrong with a node, and its advice, followed,
 //! mends it.
 //!
-//! Each test has a machine of its own, on which the programs are installed, with a sudo rule and a
-//! map for the account `pilot`, who has subordinate ids as well.
+//! Each test has a separate machine, on which the programs are installed, with a sudo rule and a
+//! map for the account `pilot`, which also has subordinate ids.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -20,20 +20,27 @@ cd /root/glexec-helpers
 scripts/install --programs /run/built
 useradd --system job1
 examples=/usr/local/share/doc/glexec-helpers/examples
-sed 's/condor\b/pilot/; s/condor ALL/pilot ALL/; s/(job)/(job1)/' $examples/glexec-sudo.sudoers >/etc/sudoers.d/glexec-sudo
-sed -i 's/Defaults:condor/Defaults:pilot/; s,/glexec-helpers/pilot_,/glexec-helpers/condor_,' /etc/sudoers.d/glexec-sudo
-chmod 440 /etc/sudoers.d/glexec-sudo
-visudo -cqf /etc/sudoers.d/glexec-sudo
+rule=/etc/sudoers.d/glexec-sudo
+sed 's/condor\b/pilot/; s/condor ALL/pilot ALL/; s/(job)/(job1)/' \
+    $examples/glexec-sudo.sudoers >$rule
+sed -i 's/Defaults:condor/Defaults:pilot/; s,/glexec-helpers/pilot_,/glexec-helpers/condor_,' $rule
+chmod 440 $rule
+visudo -cqf $rule
 echo pilot job1 >/etc/glexec-sudo.map
 cp -R testdata/credentials /home/pilot
 chown -R pilot: /home/pilot/credentials
 chmod 600 /home/pilot/credentials/*
 doctor=/usr/local/bin/condor_glexec_pilot
 as_pilot() { runuser -u pilot -- env -C / "$@"; }
-doctor() { as_pilot ${under:-} $doctor doctor --json "$@" || status=$?; echo "status ${status:-0}"; status=; }
+doctor() {
+    as_pilot ${under:-} $doctor doctor --json "$@" || status=$?
+    echo "status ${status:-0}"
+    status=
+}
 follow() {
     as_pilot ${under:-} $doctor doctor --json "$@" >/root/report || true
-    jq -r '.findings[] | select(.level != "ok") | .advice' /root/report | grep -o '`[^`]*`' | tr -d '`' | while read -r line; do
+    jq -r '.findings[] | select(.level != "ok") | .advice' /root/report |
+        grep -o '`[^`]*`' | tr -d '`' | while read -r line; do
         case $line in
         Defaults*) echo "$line" >>/etc/sudoers.d/zzz ;;
         *' <account>') echo "${line%<account>}job1" >/etc/glexec-sudo.map ;;
@@ -66,7 +73,7 @@ impl Report {
     }
 }
 
-/// What the doctor says on a machine of its own, each time that the script calls it.
+/// What the doctor reports on a new machine, each time that the script calls it.
 fn reports(script: &str) -> Vec<Report> {
     let machine = Machine::new();
     let output = machine.script("root", &format!("{PRELUDE}{script}"));
@@ -106,7 +113,7 @@ fn a_node_that_is_fit_is_told_so_with_the_switcher_that_keeps_payloads_apart_bes
 #[test]
 fn without_a_map_the_best_is_the_switcher_that_needs_no_administrator() {
     let [report, wrong] = &reports(
-        "rm /etc/glexec-sudo.map; doctor; rm /etc/sudoers.d/glexec-sudo; echo pilot job1 >/etc/glexec-sudo.map; doctor",
+        "rm /etc/glexec-sudo.map; doctor; rm $rule; echo pilot job1 >/etc/glexec-sudo.map; doctor",
     )[..] else {
         panic!("two reports")
     };
@@ -123,10 +130,12 @@ fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
     let run = "as_pilot $doctor run -- id -u";
     let without_ids = "sed -i '/^pilot:/d' /etc/subuid /etc/subgid";
     // gLExec, where it were.
-    let glexec = "printf '#!/bin/sh\\nexec sudo -n -u job2 -- \"$@\"\\n' >/usr/sbin/glexec; chmod 755 /usr/sbin/glexec; \
-        sed -i 's/(job1)/(job1,job2)/' /etc/sudoers.d/glexec-sudo; useradd --system job2; id -u job2";
+    let glexec = "printf '#!/bin/sh\\nexec sudo -n -u job2 -- \"$@\"\\n' >/usr/sbin/glexec
+        chmod 755 /usr/sbin/glexec
+        sed -i 's/(job1)/(job1,job2)/' $rule; useradd --system job2; id -u job2";
     let script = format!(
-        "{PRELUDE} id -u job1; {run}; {without_ids}; {run}; {glexec}; {run}; rm /etc/glexec-sudo.map; {run}"
+        "{PRELUDE} id -u job1; {run}; {without_ids}; {run}; {glexec}; {run}
+        rm /etc/glexec-sudo.map; {run}"
     );
     let output = machine.script("root", &script);
     let told = String::from_utf8_lossy(&output.stdout);
@@ -141,8 +150,8 @@ fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
 
 #[test]
 fn a_closed_parent_directory_is_found_and_mended() {
-    let script =
-        "mkdir -p /srv/closed; chown pilot /srv/closed; chmod 700 /srv/closed; mkdir -m 1777 /srv/closed/execute
+    let script = "mkdir -p /srv/closed; chown pilot /srv/closed; chmod 700 /srv/closed
+        mkdir -m 1777 /srv/closed/execute
         set -- --execute /srv/closed/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
     is_found_and_mended("problem", &["/srv/closed", "other users can't pass it"], script);
 }
@@ -155,7 +164,7 @@ fn an_execute_directory_that_only_its_owner_may_write_to_is_found_and_mended() {
 }
 
 #[test]
-fn nobody_is_told_to_open_a_home_to_everybody() {
+fn the_advice_never_opens_a_home_to_all_users() {
     let [report] = &reports("chmod 755 /home/pilot; doctor --execute /home/pilot")[..] else {
         panic!("one report")
     };
@@ -184,7 +193,8 @@ fn an_execute_directory_that_is_not_there_is_told_once() {
 fn where_nothing_works_and_sudo_has_no_map_the_samples_are_named() {
     let named = "--glexec /usr/local/libexec/glexec-helpers/glexec-sudo";
     let script = format!(
-        "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid; doctor; doctor {named}"
+        "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid
+        doctor; doctor {named}"
     );
     for report in reports(&script) {
         let findings = report.all["findings"].as_array().unwrap();
@@ -221,7 +231,8 @@ fn a_full_disk_is_found_and_mended() {
 #[test]
 fn a_file_system_without_inodes_is_found_and_mended() {
     let script = "mkdir /srv/execute; mount -t tmpfs -o nr_inodes=100,mode=1777 tmpfs /srv/execute
-        mkdir /srv/execute/filler; for n in $(seq 200); do : >/srv/execute/filler/$n || break; done 2>/dev/null
+        mkdir /srv/execute/filler
+        for n in $(seq 200); do : >/srv/execute/filler/$n || break; done 2>/dev/null
         set -- --execute /srv/execute; doctor \"$@\"; rm -r /srv/execute/filler; doctor \"$@\"";
     is_found_and_mended("problem", &["/srv/execute", "and 0 files"], script);
 }
@@ -229,14 +240,16 @@ fn a_file_system_without_inodes_is_found_and_mended() {
 #[test]
 fn a_credential_that_others_can_read_is_found_and_mended() {
     let script = "chmod 644 /home/pilot/credentials/valid.pem
-        set -- --proxy /home/pilot/credentials/valid.pem; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
+        set -- --proxy /home/pilot/credentials/valid.pem
+        doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
     is_found_and_mended("problem", &["valid.pem", "(mode 0644)"], script);
 }
 
 #[test]
 fn an_expired_proxy_is_found_and_mended() {
     let script = "cd /home/pilot/credentials; cp -p expired.pem proxy
-        set -- --proxy /home/pilot/credentials/proxy; doctor \"$@\"; cp valid.pem proxy; doctor \"$@\"";
+        set -- --proxy /home/pilot/credentials/proxy
+        doctor \"$@\"; cp valid.pem proxy; doctor \"$@\"";
     is_found_and_mended("problem", &["/home/pilot/credentials/proxy", "has expired"], script);
 }
 
@@ -251,13 +264,15 @@ fn an_expired_token_is_found() {
 
 #[test]
 fn a_user_without_subordinate_ids_is_found_and_mended() {
-    let script = "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid; doctor; follow; doctor";
+    let script = "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid
+        doctor; follow; doctor";
     is_found_and_mended("problem", &["no subordinate ids"], script);
 }
 
 #[test]
-fn subordinate_ids_that_somebody_else_has_as_well_are_found_and_mended() {
-    let script = "rm /etc/glexec-sudo.map; first=$(grep ^pilot: /etc/subuid | cut -d: -f2); echo \"games:$first:1\" >>/etc/subuid
+fn subordinate_ids_of_two_users_are_found_and_mended() {
+    let script = "rm /etc/glexec-sudo.map; first=$(grep ^pilot: /etc/subuid | cut -d: -f2)
+        echo \"games:$first:1\" >>/etc/subuid
         doctor; sed -i '/^games:/d' /etc/subuid; doctor";
     is_found_and_mended("problem", &["are also games's"], script);
 }
@@ -283,8 +298,9 @@ fn a_sudo_that_stays_as_a_monitor_is_found_and_mended() {
 
 #[test]
 fn a_sudo_that_takes_the_input_for_its_log_is_found_and_mended() {
-    // The other switcher is not to hide it.
-    let script = "echo 'Defaults:pilot log_input, use_pty' >/etc/sudoers.d/zz; set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
+    // Without --glexec the other switcher would hide it.
+    let script = "echo 'Defaults:pilot log_input, use_pty' >/etc/sudoers.d/zz
+        set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
         doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
     is_found_and_mended("problem", &["descriptor 0", "log_input"], script);
 }
@@ -311,8 +327,9 @@ fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_mended() {
 #[test]
 fn programs_below_a_closed_directory_are_found_and_mended() {
     // That account's home is closed to others.
-    let script = "scripts/install --prefix /home/pilot/prefix --programs /run/built; chown -R pilot: /home/pilot/prefix
-        rm /etc/glexec-sudo.map; doctor=/home/pilot/prefix/bin/condor_glexec_pilot; doctor; follow; doctor";
+    let script = "scripts/install --prefix /home/pilot/prefix --programs /run/built
+        chown -R pilot: /home/pilot/prefix; rm /etc/glexec-sudo.map
+        doctor=/home/pilot/prefix/bin/condor_glexec_pilot; doctor; follow; doctor";
     is_found_and_mended("problem", &["/home/pilot", "other users can't pass it"], script);
 }
 
@@ -328,7 +345,8 @@ fn a_switcher_that_leads_to_the_caller_is_found_and_mended() {
     let script = "set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
         echo pilot pilot >/etc/glexec-sudo.map; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
     is_found_and_mended("problem", &["glexec-sudo", "maps pilot to itself"], script);
-    let script = "printf '#!/bin/sh\nexec \"$@\"\n' >/usr/local/bin/none; chmod 755 /usr/local/bin/none; doctor --glexec none";
+    let script = "printf '#!/bin/sh\nexec \"$@\"\n' >/usr/local/bin/none
+        chmod 755 /usr/local/bin/none; doctor --glexec none";
     let [report] = &reports(script)[..] else { panic!("one report") };
     assert!(
         report.bad()[0].1.contains("it runs commands as the calling user"),

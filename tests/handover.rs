@@ -28,7 +28,7 @@ fn setup_takes_only_a_directory_of_the_batch_users_with_a_proxy() {
     let site = Site::new();
     let spoil: [PendingRename; 7] = [
         ("missing", &|sandbox| fs::remove_dir_all(sandbox).unwrap()),
-        ("somebody-elses", &|sandbox| Account::other().owns(sandbox)),
+        ("another-users", &|sandbox| Account::other().owns(sandbox)),
         ("file", &|sandbox| {
             fs::remove_dir_all(sandbox).unwrap();
             write(sandbox, "a file", 0o644);

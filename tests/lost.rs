@@ -1,5 +1,5 @@
-//! Nothing is lost: failures, what killed helpers leave, names that somebody took, a job that
-//! removed its directory.
+//! Nothing is lost: failures, what killed helpers leave, names that another process took, a job
+//! that removed its directory.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -453,7 +453,7 @@ fn a_condor_of_the_shell_helpers_is_retained() {
 }
 
 #[test]
-fn with_a_marked_condor_or_none_the_sandbox_is_the_data_whoever_owns_it() {
+fn with_a_marked_condor_or_none_the_sandbox_is_the_data_of_any_owner() {
     restored(&[
         ("marked, the batch user's", &[("", Batch), (CONDOR, Marked)]),
         ("marked, the job user's", &[("", Job), (CONDOR, Marked)]),
@@ -729,7 +729,7 @@ fn an_agent_whose_setup_is_gone_deletes_its_unfinished_copy_and_exits() {
     setup.wait().unwrap();
     drop(copying);
     wait_until("the copy is deleted", || copies() == 0);
-    // A dead process that nobody has waited for yet has no words either.
+    // A zombie has an empty command line, too.
     let words = || fs::read(format!("/proc/{agent}/cmdline")).unwrap_or_default();
     wait_until("the agent is gone", || words().is_empty());
     let expected = data(&sandbox);
@@ -746,7 +746,7 @@ fn cleanup_killed_while_it_builds(site: &Site, sandbox: &Path) {
     gate.open();
     wait_until("it has begun to build", || retained(sandbox).join("input").exists());
     cleanup.kill().unwrap();
-    // Who traces it hears of its end first.
+    // A tracer gets the exit status before the parent.
     drop(building);
     cleanup.wait().unwrap();
 }

@@ -20,8 +20,8 @@ use support::{
     Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write,
 };
 
-/// Tests with the project's own switcher run one after the other: each has leases of its own, and
-/// so the same users.
+/// Tests with the project's own switcher run one after the other: each has a separate directory of
+/// leases, and so all use the same users.
 fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -258,11 +258,10 @@ fn a_pilot_that_is_killed_before_its_payload_begins_leaves_no_payload() {
     assert!(!pilot.sandbox("s").join("ran").exists());
 }
 
-// Who cannot keep it from ending.
+// A payload that cannot prevent its end.
 
 #[test]
-fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_the_projects_own_switcher()
- {
+fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_glexec() {
     let _alone = alone();
     let rootless = Rootless::new();
     let pilot = Pilot { site: rootless.site };
@@ -272,21 +271,23 @@ fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_the_
         .arg("--execute")
         .arg(pilot.site.execute())
         .args(["--name", "s"]);
-    // Whoever it can see and signal, again and again.
-    let script = "while :; do for pid in $(cd /proc; echo [0-9]*); do [ $pid = $$ ] || kill -KILL $pid; done; sleep 0.02; done 2>/dev/null";
+    // It kills every process that it can see and signal, in a loop.
+    let script = "while :; do for pid in $(cd /proc; echo [0-9]*); do
+        [ $pid = $$ ] || kill -KILL $pid; done; sleep 0.02; done 2>/dev/null";
     let mut child = pilot.start_by(call, "s", &[], script);
     let user = fs::metadata(pilot.sandbox("s")).unwrap().uid();
     assert!(SUBORDINATE.contains(&user) && !processes_of(user).is_empty());
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_until("nobody of it is left", || processes_of(user).is_empty());
+    wait_until("no process of it is left", || processes_of(user).is_empty());
 }
 
 #[test]
 fn a_payload_that_has_killed_the_agent_that_watches_is_ended_all_the_same() {
     let pilot = Pilot::new();
-    // Its own: those of tests beside this one are that account's as well.
-    let script = "agent=\"watch [0-9]+ [0-9]+ $PWD.condor$\"; (setsid sleep 65 &); pkill -KILL -f \"$agent\" 2>/dev/null; \
+    // This payload's agent: those of simultaneous tests belong to the same account.
+    let script = "agent=\"watch [0-9]+ [0-9]+ $PWD.condor$\"; (setsid sleep 65 &); \
+        pkill -KILL -f \"$agent\" 2>/dev/null; \
         sleep 0.2; pgrep -u $(id -u) -f \"$agent\" && exit 9; touch ready; exec sleep 66";
     let child = pilot.start("s", &[], script);
     wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
@@ -423,7 +424,8 @@ fn renew_proxy_replaces_the_payloads_proxy_and_the_switchers_credential_each_whe
     let pilot = Pilot::new();
     let first = pilot.credential("first").display().to_string();
     let credential = pilot.credential_named("for-switcher", "old").display().to_string();
-    let script = "until grep -q third \"$X509_USER_PROXY\"; do cat \"$X509_USER_PROXY\" >seen; sleep 0.02; done; cat \"$X509_USER_PROXY\"";
+    let script = "until grep -q third \"$X509_USER_PROXY\"; do
+        cat \"$X509_USER_PROXY\" >seen; sleep 0.02; done; cat \"$X509_USER_PROXY\"";
     let child = pilot.start("s", &["--proxy", &first, "--credential", &credential], script);
     let sandbox = pilot.sandbox("s");
     let of_payload = || text(sandbox.join("seen"));
