@@ -226,12 +226,6 @@ impl Server<'_> {
     /// Replaces the job's proxy: writes it beside the sandbox and renames it into the sandbox. A
     /// link of that name is replaced, not followed.
     fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
-        tree::replace(
-            self.place,
-            &self.sandbox()?,
-            &self.place.path_of(self.name()),
-            name,
-            content,
-        )
+        tree::replace(self.place, &self.sandbox()?, &self.place.path_of(self.name()), name, content)
     }
 }
