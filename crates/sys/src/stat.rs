@@ -136,10 +136,13 @@ impl From<libc::statx> for Stat {
 /// ENOSYS before Linux 4.11; ENOSYS or EPERM under a seccomp filter that does not know it.
 pub(super) fn statx(dir: &impl AsFd, path: &CStr, flags: i32, mask: u32) -> Result<libc::statx> {
     let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    // By its number: the standard library declares the C library's function weak. Where both are
+    // linked statically and optimised together, that function can be missing (a null pointer).
     // SAFETY: the descriptor is open as long as it is borrowed; the path ends with a NUL; writes
     // one structure to `found`, of which all-zero is a valid value.
     unsafe {
-        Errno::result(libc::statx(
+        Errno::result(libc::syscall(
+            libc::SYS_statx,
             dir.as_fd().as_raw_fd(),
             path.as_ptr(),
             flags,
