@@ -5,13 +5,12 @@
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::time::Duration;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::SigSet;
 use nix::unistd::ForkResult;
 
-use super::process::{_exit, chdir, die_of_signal, getpid, getppid, setsid};
+use super::process::{_exit, chdir, die_of_signal, getpid, getppid, require_one_thread, setsid};
 use super::wait::{End, try_wait_any};
 use super::{Dir, Errno, Pid, Result, inherited, prctl, signal, stdio};
 
@@ -48,31 +47,20 @@ pub fn fork_into_new_user_namespace() -> Result<Fork> {
 
 /// clone(2) without a stack for the child: nix's function needs one.
 fn clone(flags: CloneFlags) -> Result<Fork> {
+    // The width of the registers that the kernel reads: syscall(2) passes an i32 in half of one.
+    const NO_STACK: libc::c_ulong = 0;
+    const NONE: libc::c_ulong = 0;
     require_one_thread()?;
     let flags = flags.bits() as libc::c_ulong | libc::SIGCHLD as libc::c_ulong;
     // SAFETY: without a stack the child continues on a copy of this one, as after fork(2); this
     // process has one thread. The kernel ignores the other arguments with these flags.
-    let pid = Errno::result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, NO_STACK, NONE, NONE, NONE) };
+    let pid = Errno::result(pid)?;
     match i32::try_from(pid) {
         Ok(0) => Ok(Fork::Child),
         Ok(pid) => Ok(Fork::Parent(Pid::from_raw(pid))),
         Err(_) => Err(Errno::EOVERFLOW),
     }
-}
-
-/// EBUSY if this process has another thread.
-fn require_one_thread() -> Result<()> {
-    let threads = || -> std::io::Result<usize> {
-        std::fs::read_dir("/proc/self/task")?.try_fold(0, |count, entry| entry.map(|_| count + 1))
-    };
-    // A thread that was joined is listed for a moment longer.
-    for _ in 0..10 {
-        if threads().map_err(|error| super::errno(&error))? == 1 {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Err(Errno::EBUSY)
 }
 
 /// Continues in a child, with no signal blocked. This process stays as its parent: it forwards

@@ -4,9 +4,14 @@
 //! Descriptors that came through execve(2) are not close-on-exec, or they would have been closed.
 //! The standard library and this crate make every other one above 2 close-on-exec. So a descriptor
 //! above 2 that is not close-on-exec has no owner in this process, and can be closed.
+//!
+//! The functions that close or redirect descriptors fail with EBUSY if this process has another
+//! thread: that one could close such a descriptor first, and then open another one, which has an
+//! owner, with the same number.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
+use super::process::require_one_thread;
 use super::{Errno, Result, stdio};
 
 /// Makes every descriptor above 2 close-on-exec.
@@ -31,7 +36,8 @@ pub fn set_cloexec_above_2() -> Result<()> {
 
 /// Closes every descriptor above 2 that came through execve(2).
 pub fn close_inherited() -> Result<()> {
-    above_2()?.into_iter().filter(|number| has_no_owner(*number)).for_each(close);
+    require_one_thread()?;
+    above_2()?.into_iter().filter(|number| has_owner(*number) == Some(false)).for_each(close);
     Ok(())
 }
 
@@ -39,17 +45,22 @@ pub fn close_inherited() -> Result<()> {
 /// redirects all others but `keep` to the null device. The child's copies of the values that own
 /// these stay valid, but keep no file of the parent's open.
 pub fn release_all_but(keep: &[BorrowedFd<'_>]) -> Result<()> {
+    require_one_thread()?;
     let null = stdio::null()?;
     let mut kept = vec![null.as_raw_fd()];
     kept.extend(keep.iter().map(|fd| fd.as_raw_fd()));
     for number in above_2()?.into_iter().filter(|number| !kept.contains(number)) {
-        if has_no_owner(number) {
-            close(number);
-            continue;
+        match has_owner(number) {
+            // The descriptor that the list was read from.
+            None => {}
+            Some(false) => close(number),
+            Some(true) => {
+                // SAFETY: the number is open, and stays open for its owner; `null` is open during
+                // the call.
+                let replaced = unsafe { libc::dup3(null.as_raw_fd(), number, libc::O_CLOEXEC) };
+                Errno::result(replaced)?;
+            }
         }
-        // SAFETY: the number stays open for its owner; `null` is open during the call.
-        let replaced = unsafe { libc::dup3(null.as_raw_fd(), number, libc::O_CLOEXEC) };
-        Errno::result(replaced)?;
     }
     Ok(())
 }
@@ -61,15 +72,15 @@ fn above_2() -> Result<Vec<RawFd>> {
     Ok(numbers.filter(|number| *number > 2).collect())
 }
 
-/// Whether a descriptor is open and not close-on-exec.
-fn has_no_owner(number: RawFd) -> bool {
+/// Whether a descriptor has an owner in this process: it is close-on-exec. None if it is not open.
+fn has_owner(number: RawFd) -> Option<bool> {
     // SAFETY: reads the flags of the descriptor; a number that is not open gives EBADF.
-    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) });
-    flags.is_ok_and(|flags| flags & libc::FD_CLOEXEC == 0)
+    let flags = Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) }).ok()?;
+    Some(flags & libc::FD_CLOEXEC != 0)
 }
 
 fn close(number: RawFd) {
-    // SAFETY: called for descriptors without an owner.
+    // SAFETY: called for open descriptors without an owner, while there is no other thread.
     unsafe { libc::close(number) };
 }
 
@@ -77,7 +88,7 @@ fn close(number: RawFd) {
 mod tests {
     use std::os::fd::AsRawFd as _;
 
-    use super::{above_2, has_no_owner};
+    use super::{Errno, above_2, close_inherited, has_owner, release_all_but};
     use crate::fd;
 
     #[test]
@@ -85,7 +96,21 @@ mod tests {
         let (reader, writer) = fd::pipe().unwrap_or_else(|error| panic!("{error}"));
         let open = above_2().unwrap_or_default();
         for end in [&reader, &writer] {
-            assert!(open.contains(&end.as_raw_fd()) && !has_no_owner(end.as_raw_fd()));
+            assert!(open.contains(&end.as_raw_fd()));
+            assert_eq!(has_owner(end.as_raw_fd()), Some(true));
         }
+    }
+
+    #[test]
+    fn nothing_is_closed_while_there_is_another_thread() {
+        let barrier = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| barrier.wait());
+            assert_eq!(
+                (close_inherited(), release_all_but(&[])),
+                (Err(Errno::EBUSY), Err(Errno::EBUSY))
+            );
+            barrier.wait();
+        });
     }
 }

@@ -16,7 +16,7 @@
 //! - *A fork has one thread.* The child of a process with several threads may find locks taken
 //!   without limit. Each function of [`fork`] counts the threads in /proc/self/task, and fails with
 //!   EBUSY if there is another one. The count cannot change before the fork: the only thread is in
-//!   this crate.
+//!   this crate. The functions of [`inherited`] that close descriptors do the same.
 //! - *Descriptors have one owner.* Standard input is not taken but duplicated ([`stdio`]), so a
 //!   second call does no harm. [`inherited`] closes only descriptors that came through execve(2),
 //!   which no value owns; those that values own are not closed but refer to the null device

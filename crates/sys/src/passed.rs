@@ -78,18 +78,30 @@ pub(super) fn close_after_exit() {
         return;
     }
     let parent = nix::unistd::getpid();
+    // A set of signals has 8 bytes for the kernel. The other arguments have the width of the
+    // registers that the kernel reads.
+    let (all, set_bytes) = (u64::MAX, size_of::<u64>());
+    let (null, none) = (std::ptr::null::<u8>(), 0 as libc::c_ulong);
+    let flags = (libc::CLONE_FILES | libc::SIGCHLD) as libc::c_ulong;
+    let end_of_parent = libc::SIGTERM as libc::c_ulong;
     // SAFETY: without CLONE_VM the child has a copy of the memory; until it ends it makes system
     // calls only, so it needs no lock that another thread may have had. It closes descriptors after
-    // the process whose values own them has ended. A set of signals has 8 bytes for the kernel;
-    // null pointers are passed for the time and the details.
+    // the process whose values own them has ended. Without a stack it continues on a copy of this
+    // one. `all` lives during the calls; null pointers are passed for the old set, the details and
+    // the time.
     unsafe {
-        if libc::syscall(libc::SYS_clone, libc::CLONE_FILES | libc::SIGCHLD, 0, 0, 0, 0) == 0 {
-            let all = u64::MAX;
+        if libc::syscall(libc::SYS_clone, flags, none, none, none, none) == 0 {
             libc::syscall(libc::SYS_setsid);
-            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0, 8);
-            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGTERM, 0, 0, 0);
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                &raw const all,
+                null,
+                set_bytes,
+            );
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, end_of_parent, none, none, none);
             while nix::unistd::getppid() == parent {
-                libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, 0, 0, 8);
+                libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, null, null, set_bytes);
             }
             for number in 0..CLOSED_ONE_BY_ONE {
                 libc::syscall(libc::SYS_close, number);

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
@@ -49,6 +50,21 @@ pub fn is_in_background(terminal: &impl AsFd) -> bool {
 /// user.
 pub fn exists(pid: Pid) -> bool {
     nix::sys::signal::kill(pid, None) != Err(Errno::ESRCH)
+}
+
+/// EBUSY if this process has another thread.
+pub(super) fn require_one_thread() -> Result<()> {
+    let threads = || -> std::io::Result<usize> {
+        std::fs::read_dir("/proc/self/task")?.try_fold(0, |count, entry| entry.map(|_| count + 1))
+    };
+    // A thread that was joined is listed for a moment longer.
+    for _ in 0..10 {
+        if threads().map_err(|error| super::errno(&error))? == 1 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(Errno::EBUSY)
 }
 
 /// Ends this process at once: no destructor and no exit handler runs.

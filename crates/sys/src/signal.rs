@@ -84,7 +84,8 @@ pub fn wait() -> Result<Received> {
 /// Whether a signal is pending (sigpending(2)).
 pub fn is_pending(number: libc::c_int) -> bool {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the call writes the set if it succeeds; only then it is read.
+    // SAFETY: the call writes the part of the set that has the kernel's signals, if it succeeds;
+    // only then that part is read.
     unsafe {
         libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), number) == 1
     }
@@ -100,9 +101,9 @@ pub fn stop_self() {
 
 /// Whether a signal is ignored.
 fn is_ignored(number: libc::c_int) -> bool {
-    let mut found = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: no action is set; the call writes the structure if it succeeds, and only then it is
-    // read.
+    let mut found = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: no action is set. All-zero is a valid value of the structure, of which the call
+    // writes only a part.
     unsafe {
         libc::sigaction(number, std::ptr::null(), found.as_mut_ptr()) == 0
             && found.assume_init().sa_sigaction == libc::SIG_IGN
