@@ -44,27 +44,27 @@ const WAIT_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct HuntRequest<'a> {
     /// Which processes get the signal.
-    pub selector: Selector<'a>,
+    pub(crate) selector: Selector<'a>,
     /// The signal's number.
-    pub signal: i32,
+    pub(crate) signal: i32,
     /// With SIGKILL: how long the processes may take to end before.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// The signal that asks them to end, at the beginning of this time.
-    pub soft_kill_signal: i32,
+    pub(crate) soft_kill_signal: i32,
 }
 
 /// The result of a hunt.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// How many processes ended, or got the signal.
-    pub processes: u64,
+    pub(crate) processes: u64,
     /// The number of scans.
-    pub rounds: u64,
+    pub(crate) rounds: u64,
     /// Processes of this user that do not show whether they belong to the family.
-    pub unclassified: u64,
+    pub(crate) unclassified: u64,
     /// The processes that are not in the state that the signal asks for, and why. A pid of 0
     /// stands for those that were not found in time.
-    pub survivors: Vec<(Pid, String)>,
+    pub(crate) survivors: Vec<(Pid, String)>,
 }
 
 /// Kills all processes of this user but this one, in one system call. A hostile job that waits for

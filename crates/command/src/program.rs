@@ -32,7 +32,7 @@ pub struct Flag {
 }
 
 /// `-h`, `--help`: every program has it.
-pub const HELP: Flag = flag('h', "help", "Print help");
+const HELP: Flag = flag('h', "help", "Print help");
 
 /// `-V`, `--version`: for programs whose predecessors have no other `-V`.
 pub const VERSION: Flag = flag('V', "version", "Print the version");

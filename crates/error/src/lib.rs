@@ -14,7 +14,8 @@ mod shown;
 mod switcher;
 
 pub use connection::ConnectionError;
-pub use shown::{Shown, ShownPath};
+pub use shown::Shown;
+use shown::ShownPath;
 
 /// The result of a function that fails with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -17,7 +17,7 @@ impl<'a> Shown<'a> {
 
 /// Displays a path in a message: on one line; of a very long path only both ends, so that the
 /// reader finds what follows.
-pub struct ShownPath<'a>(pub &'a [u8]);
+pub(crate) struct ShownPath<'a>(pub(crate) &'a [u8]);
 
 impl Display for ShownPath<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

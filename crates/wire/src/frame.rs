@@ -182,7 +182,7 @@ impl<'a> Frame<'a> {
 
     /// Appends a `Data` frame. `read` fills the content in, at most `length` bytes, and returns how
     /// many. Nothing is appended if it fails or returns 0.
-    pub fn encode_data<E>(
+    pub(crate) fn encode_data<E>(
         out: &mut Vec<u8>,
         offset: u64,
         length: usize,

@@ -281,7 +281,7 @@ fn format(guards: &str, Location { path, place }: &Location) -> Vec<u8> {
     [guards.as_bytes(), place, path.as_os_str().as_bytes()].join(&0)
 }
 
-/// Reads what [`format`] has made.
+/// Reads what [`format()`] has made.
 fn parse(content: &[u8]) -> Option<(Location, Vec<GuardId>)> {
     let mut parts = content.split(|byte| *byte == 0);
     let guard = |word: &str| {
