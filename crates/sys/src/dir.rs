@@ -1,12 +1,11 @@
 //! Directories by descriptor: the calls take one [`Name`] in an open directory, and do not follow
 //! symbolic links; [`Dir::open_through`] alone does.
 //!
-//! nix's own reader of directories allocates for each of them and copies each name: entries are
-//! read by getdents64(2) here. statx(2) is in [`stat`].
+//! Entries are read in [`entries`](super::entries), and statx(2) is in [`stat`].
 
-use std::ffi::{CStr, CString, OsString};
+use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -246,52 +245,6 @@ impl Dir {
         Ok(stat.mode())
     }
 
-    /// Calls `visit` for each entry except `.` and `..`, in the order of the file system, with the
-    /// kind if the file system reports it. The entries are not collected, so a directory may have
-    /// any number of them.
-    ///
-    /// Not to be called by `visit`: it moves the position of the open directory. An error of
-    /// `visit` ends it, and is the inner result.
-    pub fn for_each_entry<E>(
-        &self,
-        mut visit: impl FnMut(Name<'_>, Option<Kind>) -> std::result::Result<(), E>,
-    ) -> Result<std::result::Result<(), E>> {
-        nix::unistd::lseek(self, 0, nix::unistd::Whence::SeekSet)?;
-        let mut room = [0; 32 * 1024];
-        loop {
-            // SAFETY: the descriptor is open as long as it is borrowed; writes at most the length
-            // of `room` to it.
-            let status = unsafe {
-                libc::syscall(
-                    libc::SYS_getdents64,
-                    self.0.as_raw_fd(),
-                    room.as_mut_ptr(),
-                    room.len(),
-                )
-            };
-            let mut entries = &room[..Errno::result(status)?.unsigned_abs() as usize];
-            if entries.is_empty() {
-                return Ok(Ok(()));
-            }
-            // A record of getdents64(2): inode and position (8 bytes each), length of the record
-            // (2), kind (1), the name and a NUL, and padding.
-            while let Some(header) = entries.first_chunk::<19>() {
-                let length = usize::from(u16::from_ne_bytes([header[16], header[17]]));
-                let (entry, rest) = entries.split_at_checked(length).ok_or(Errno::EIO)?;
-                let name = entry
-                    .get(19..)
-                    .and_then(|name| CStr::from_bytes_until_nul(name).ok())
-                    .ok_or(Errno::EIO)?;
-                if let Some(name) = Name::new(name.to_bytes()) {
-                    if let Err(error) = visit(name, kind_of(header[18])) {
-                        return Ok(Err(error));
-                    }
-                }
-                entries = rest;
-            }
-        }
-    }
-
     /// Opens the file that a symbolic link leads to, anywhere. Only for a process with no more
     /// rights than the user that made the link. As [`Dir::open_file`] it does not wait for a FIFO
     /// or a lease; but the file system that the link leads to may delay it without limit.
@@ -357,15 +310,4 @@ impl AsFd for Dir {
 /// The metadata of a file by a path that the caller trusts; of a symbolic link itself.
 pub fn lstat(path: &Path) -> Result<Stat> {
     nix::sys::stat::lstat(path).map(Stat::from)
-}
-
-/// The kind that a directory entry has; none if the file system does not report it.
-fn kind_of(entry: u8) -> Option<Kind> {
-    match entry {
-        libc::DT_UNKNOWN => None,
-        libc::DT_REG => Some(Kind::File),
-        libc::DT_DIR => Some(Kind::Directory),
-        libc::DT_LNK => Some(Kind::Symlink),
-        _ => Some(Kind::Special),
-    }
 }

@@ -32,6 +32,7 @@
 
 pub mod access;
 pub mod dir;
+mod entries;
 pub mod exec;
 pub mod fd;
 pub mod file;
