@@ -53,14 +53,14 @@ impl HelperCall {
         if let Some(error) = &error {
             say(&self.name, error);
         }
-        let operation = log::Operation {
+        let facts = log::Facts {
             helper: &self.name,
             report,
             took: self.started.elapsed(),
             status: Some(status as u8),
             error,
         };
-        if let Err(warning) = log::write(&operation) {
+        if let Err(warning) = log::write(&facts) {
             say(&self.name, warning);
         }
         ExitCode::from(status as u8)

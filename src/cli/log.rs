@@ -10,8 +10,8 @@ use wire::{Dropped, Totals};
 use super::kill_report;
 use crate::batch::Report;
 
-/// An operation that has ended, or that continues as another program.
-pub struct Operation<'a, 'r> {
+/// What a line says of an operation, which has ended or continues as another program.
+pub struct Facts<'a, 'r> {
     /// The name of the program.
     pub helper: &'a str,
     /// What the operation did.
@@ -26,9 +26,9 @@ pub struct Operation<'a, 'r> {
 
 /// Writes the line, if a log is configured. A failure to write is returned as a warning for the
 /// caller: no operation fails because of its log.
-pub fn write(operation: &Operation<'_, '_>) -> Result<(), String> {
-    let Operation { helper, took, status, .. } = *operation;
-    write_fields(helper, took, status, &fields(operation))
+pub fn write(facts: &Facts<'_, '_>) -> Result<(), String> {
+    let Facts { helper, took, status, .. } = *facts;
+    write_fields(helper, took, status, &fields(facts))
 }
 
 /// As [`write()`], with the given fields, which are the members of a JSON object. Members that are
@@ -49,8 +49,8 @@ pub fn write_fields(
 }
 
 /// The fields about an operation, in addition to those that every log line has.
-pub fn fields(operation: &Operation<'_, '_>) -> Value {
-    let Operation { report, error, .. } = operation;
+pub fn fields(facts: &Facts<'_, '_>) -> Value {
+    let Facts { report, error, .. } = facts;
     let mut line = json!({
         "id": report.log_id,
         "sandbox": Shown::os(&report.about).to_string(),

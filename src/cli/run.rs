@@ -102,9 +102,9 @@ fn become_job(matches: &ArgMatches, report: &mut Report<'_>) -> HelperError {
 /// Writes the log line before the switcher is executed: afterwards this program does not exist any
 /// more.
 fn write_start_to_log(report: &Report<'_>) {
-    let operation =
-        log::Operation { helper: NAME, report, took: Duration::ZERO, status: None, error: None };
-    if let Err(warning) = log::write(&operation) {
+    let facts =
+        log::Facts { helper: NAME, report, took: Duration::ZERO, status: None, error: None };
+    if let Err(warning) = log::write(&facts) {
         command::say(NAME, warning);
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use command::program::{Program, VERSION, print};
-use command::{Call, say};
+use command::{Parsed, say};
 use error::{Error, Result};
 use sys::{Uid, process};
 use wire::Operation;
@@ -46,15 +46,15 @@ Exit status: 0; 1 for every failure.
 /// Runs the command. It never ends with a status that a switcher uses for itself (201 to 204).
 pub fn main() -> ExitCode {
     let ended = PROGRAM.read(std::env::args_os().skip(1)).and_then(|call| match call {
-        Call::Help => {
+        Parsed::Help => {
             print(&PROGRAM.help());
             Ok(())
         }
-        Call::Option(_) => {
+        Parsed::Option(_) => {
             print(&PROGRAM.version());
             Ok(())
         }
-        Call::Words { words, .. } => run(&words).map_err(|error| error.to_string()),
+        Parsed::Words(words) => run(&words).map_err(|error| error.to_string()),
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use command::program::{Program, VERSION, print};
-use command::{Call, say};
+use command::{Parsed, say};
 
 use super::job::{Failure, Job};
 
@@ -52,15 +52,15 @@ pub fn main() -> ExitCode {
 /// With fewer arguments than a job needs: an option, or a usage error.
 fn without_job(words: Vec<OsString>) -> ExitCode {
     let error = match PROGRAM.read(words) {
-        Ok(Call::Help) => {
+        Ok(Parsed::Help) => {
             print(&PROGRAM.help());
             return ExitCode::SUCCESS;
         }
-        Ok(Call::Option(_)) => {
+        Ok(Parsed::Option(_)) => {
             print(&PROGRAM.version());
             return ExitCode::SUCCESS;
         }
-        Ok(Call::Words { .. }) => format!("too few arguments; {}", PROGRAM.usage()),
+        Ok(Parsed::Words(_)) => format!("too few arguments; {}", PROGRAM.usage()),
         Err(error) => error,
     };
     say(PROGRAM.name, error);

@@ -24,5 +24,5 @@ pub mod query;
 pub mod refusal;
 
 pub use caller::{as_the_caller, say};
-pub use program::{Call, Flag, Program, flag};
+pub use program::{Flag, Parsed, Program, flag};
 pub use refusal::{Refusal, Status};

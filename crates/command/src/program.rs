@@ -44,18 +44,13 @@ pub const fn flag(short: char, long: &'static str, help: &'static str) -> Flag {
 
 /// What the command line of a call says.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum Parsed {
     /// The option for the help text.
     Help,
     /// Another option: its name or, without one, its letter.
     Option(String),
     /// No option, and these arguments.
-    Words {
-        /// The arguments.
-        words: Vec<OsString>,
-        /// Whether `--` came before them.
-        ended: bool,
-    },
+    Words(Vec<OsString>),
 }
 
 impl Program {
@@ -63,20 +58,20 @@ impl Program {
     /// then the others are ignored.
     ///
     /// The error, for an option that is not in the table, is one line.
-    pub fn read(&self, arguments: impl IntoIterator<Item = OsString>) -> Result<Call, String> {
+    pub fn read(&self, arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
         let mut words: Vec<OsString> = arguments.into_iter().collect();
-        let Some(first) = words.first() else { return Ok(Call::Words { words, ended: false }) };
+        let Some(first) = words.first() else { return Ok(Parsed::Words(words)) };
         if first == "--" {
             words.remove(0);
-            return Ok(Call::Words { words, ended: true });
+            return Ok(Parsed::Words(words));
         }
         if !first.as_encoded_bytes().starts_with(b"-") {
-            return Ok(Call::Words { words, ended: false });
+            return Ok(Parsed::Words(words));
         }
         match self.flags().find(|flag| first.to_str().is_some_and(|word| flag.is(word))) {
-            Some(flag) if flag.long == HELP.long => Ok(Call::Help),
-            Some(flag) if flag.long.is_empty() => Ok(Call::Option(flag.short.to_string())),
-            Some(flag) => Ok(Call::Option(flag.long.to_owned())),
+            Some(flag) if flag.long == HELP.long => Ok(Parsed::Help),
+            Some(flag) if flag.long.is_empty() => Ok(Parsed::Option(flag.short.to_string())),
+            Some(flag) => Ok(Parsed::Option(flag.long.to_owned())),
             None => Err(format!("unknown option {}; {}", Shown::os(first), self.usage())),
         }
     }
@@ -153,22 +148,22 @@ mod tests {
         text: "The rest.\n",
     };
 
-    fn read(words: &[&str]) -> Result<Call, String> {
+    fn read(words: &[&str]) -> Result<Parsed, String> {
         PROGRAM.read(words.iter().map(OsString::from))
     }
 
-    fn words(words: &[&str], ended: bool) -> Result<Call, String> {
-        Ok(Call::Words { words: words.iter().map(OsString::from).collect(), ended })
+    fn words(words: &[&str]) -> Result<Parsed, String> {
+        Ok(Parsed::Words(words.iter().map(OsString::from).collect()))
     }
 
     #[test]
     fn only_the_first_word_can_be_an_option() {
-        assert_eq!(read(&["--help", "x"]), Ok(Call::Help));
-        assert_eq!(read(&["-v"]), Ok(Call::Option("version".to_owned())));
-        assert_eq!(read(&["-V"]), Ok(Call::Option("V".to_owned())));
-        assert_eq!(read(&["x", "--help"]), words(&["x", "--help"], false));
-        assert_eq!(read(&["--", "-h"]), words(&["-h"], true));
-        assert_eq!(read(&[]), words(&[], false));
+        assert_eq!(read(&["--help", "x"]), Ok(Parsed::Help));
+        assert_eq!(read(&["-v"]), Ok(Parsed::Option("version".to_owned())));
+        assert_eq!(read(&["-V"]), Ok(Parsed::Option("V".to_owned())));
+        assert_eq!(read(&["x", "--help"]), words(&["x", "--help"]));
+        assert_eq!(read(&["--", "-h"]), words(&["-h"]));
+        assert_eq!(read(&[]), words(&[]));
     }
 
     #[test]

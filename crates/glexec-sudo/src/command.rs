@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use command::program::{Program, VERSION, print};
-use command::{Call, Refusal, say};
+use command::{Parsed, Refusal, say};
 
 use crate::adapter;
 
@@ -53,15 +53,15 @@ Example:
 /// Runs the command: returns only if this process could not become sudo.
 pub fn main() -> ExitCode {
     let refusal = match PROGRAM.read(std::env::args_os().skip(1)) {
-        Ok(Call::Help) => {
+        Ok(Parsed::Help) => {
             print(&PROGRAM.help());
             return ExitCode::SUCCESS;
         }
-        Ok(Call::Option(_)) => {
+        Ok(Parsed::Option(_)) => {
             print(&PROGRAM.version());
             return ExitCode::SUCCESS;
         }
-        Ok(Call::Words { words, .. }) => adapter::become_sudo(&words),
+        Ok(Parsed::Words(words)) => adapter::become_sudo(&words),
         Err(error) => Refusal::client(error),
     };
     say(PROGRAM.name, &refusal);

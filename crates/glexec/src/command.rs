@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use command::program::{Program, flag, print};
 use command::refusal::{Refusal, Result, Status};
-use command::{Call, log, say};
+use command::{Parsed, log, say};
 use error::Shown;
 use sys::wait::End;
 use sys::{Uid, inherited, process, signal};
@@ -76,12 +76,12 @@ pub fn main() -> ExitCode {
     let umask = process::umask(0o077);
     let started = Instant::now();
     let (words, unknown) = match PROGRAM.read(std::env::args_os().skip(1)) {
-        Ok(Call::Words { words, .. }) => (words, None),
-        Ok(Call::Help) => {
+        Ok(Parsed::Words(words)) => (words, None),
+        Ok(Parsed::Help) => {
             print(&PROGRAM.help());
             return ExitCode::SUCCESS;
         }
-        Ok(Call::Option(option)) => {
+        Ok(Parsed::Option(option)) => {
             print(&PROGRAM.version());
             if option == "V" {
                 print(&settings());

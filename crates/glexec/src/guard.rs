@@ -22,7 +22,7 @@ use crate::{children, restrictions};
 
 /// Where the guard runs.
 #[derive(Debug)]
-pub(crate) enum Place<'a> {
+pub(crate) enum Position<'a> {
     /// It is the first process of the lease's new namespaces, and the payload is in them too.
     Inside,
     /// It is in its caller's namespaces, and the payload joins this user namespace of the lease.
@@ -41,12 +41,12 @@ pub(crate) struct Pipes {
 }
 
 /// Runs the guard, below the process `above`. All signals must be blocked.
-pub(crate) fn run(place: &Place<'_>, payload: &Payload, pipes: Pipes, above: Pid) -> ! {
+pub(crate) fn run(position: &Position<'_>, payload: &Payload, pipes: Pipes, above: Pid) -> ! {
     let Pipes { start, mut refusal, mut status } = pipes;
     // Closes the locked table of leases, above all: the payload can be held up before it is
     // executed.
     let mut keep = vec![start.as_fd(), refusal.as_fd(), status.as_fd()];
-    if let Place::Beside(namespace) = place {
+    if let Position::Beside(namespace) = position {
         keep.push(namespace.as_fd());
     }
     let closed = inherited::release_all_but(&keep)
@@ -54,16 +54,16 @@ pub(crate) fn run(place: &Place<'_>, payload: &Payload, pipes: Pipes, above: Pid
     if closed.is_ok() && wait_for_start(start).is_err() {
         process::_exit(0); // the caller knows why, and tells it
     }
-    match closed.and_then(|()| start_payload(place, payload, &mut refusal, &status, above)) {
+    match closed.and_then(|()| start_payload(position, payload, &mut refusal, &status, above)) {
         Ok(pid) => {
             drop(refusal);
             // The guard must not keep a pipe of the payload's open, nor a file system busy.
             let _ = process::chdir(std::path::Path::new("/"));
             let _ = stdio::redirect_to_null();
-            let end = watch(pid, place, above);
-            kill_remaining(place);
+            let end = watch(pid, position, above);
+            kill_remaining(position);
             if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
-                as_payload_user(payload.ids, place, || proxy.remove());
+                as_payload_user(payload.ids, position, || proxy.remove());
             }
             let _ = status.write_all(&end.to_bytes());
         }
@@ -80,7 +80,7 @@ fn wait_for_start(mut start: File) -> std::io::Result<()> {
 
 /// Starts the payload; returns its process id.
 fn start_payload(
-    place: &Place<'_>,
+    position: &Position<'_>,
     payload: &Payload,
     refusal: &mut File,
     status: &File,
@@ -88,8 +88,8 @@ fn start_payload(
 ) -> Result<Pid> {
     let failed = |step: &'static str| move |cause| restrictions::forbidden(step, cause);
     let bind = "ask for a signal at the end of the caller";
-    match place {
-        Place::Inside => {
+    match position {
+        Position::Inside => {
             prctl::set_pdeathsig(SIGKILL).map_err(failed(bind))?;
             // The parent has no process id in here. If it ended before that call, no process
             // reads this pipe.
@@ -100,7 +100,7 @@ fn start_payload(
             // processes outside.
             let _ = namespace::mount_proc();
         }
-        Place::Beside(_) => {
+        Position::Beside(_) => {
             prctl::set_child_subreaper().map_err(failed("adopt orphaned processes"))?;
             prctl::set_pdeathsig(SIGHUP).map_err(failed(bind))?;
             if process::getppid() != above {
@@ -115,7 +115,7 @@ fn start_payload(
     match fork::fork().map_err(failed("start a process for the payload"))? {
         Fork::Parent(pid) => Ok(pid),
         Fork::Child => {
-            let why = match join(place) {
+            let why = match join(position) {
                 Ok(()) => payload::become_payload(payload, own),
                 Err(why) => why,
             };
@@ -128,35 +128,35 @@ fn start_payload(
 /// Enters the user namespace of the payload, with the capabilities to become its user. For a moment
 /// the process has the caller's rights there: before that, it becomes undumpable, so that no
 /// process in the namespace can trace it or open its descriptors.
-fn join(place: &Place<'_>) -> Result<()> {
+fn join(position: &Position<'_>) -> Result<()> {
     prctl::clear_dumpable().map_err(|cause| {
         restrictions::forbidden("hide this process from others of the lease", cause)
     })?;
-    match place {
-        Place::Inside => Ok(()),
-        Place::Beside(namespace) => namespace::join_user_namespace(namespace)
+    match position {
+        Position::Inside => Ok(()),
+        Position::Beside(namespace) => namespace::join_user_namespace(namespace)
             .map_err(|cause| restrictions::forbidden("join the namespace of the lease", cause)),
     }
 }
 
 /// Kills all processes that the payload has left.
-fn kill_remaining(place: &Place<'_>) {
-    match place {
+fn kill_remaining(position: &Position<'_>) {
+    match position {
         // They would end with the guard, but must not disturb what the guard does before that.
-        Place::Inside => {
+        Position::Inside => {
             let _ = signal::kill_all_others(SIGKILL);
         }
-        Place::Beside(_) => children::kill_all(),
+        Position::Beside(_) => children::kill_all(),
     }
 }
 
 /// Does `work` in a process of the payload's user, after the payload. Another payload of that user
 /// can stop this process: it is killed after a second.
-fn as_payload_user(ids: Ids, place: &Place<'_>, work: impl FnOnce()) {
+fn as_payload_user(ids: Ids, position: &Position<'_>, work: impl FnOnce()) {
     const TIMEOUT: Duration = Duration::from_secs(1);
     let pid = match fork::fork() {
         Ok(Fork::Child) => {
-            if join(place).is_ok()
+            if join(position).is_ok()
                 && identity::become_user(ids.user, ids.group).is_ok()
                 && prctl::clear_dumpable().is_ok()
             {
@@ -177,8 +177,8 @@ fn as_payload_user(ids: Ids, place: &Place<'_>, work: impl FnOnce()) {
 }
 
 /// Forwards signals until the payload has ended, and returns how.
-fn watch(payload: Pid, place: &Place<'_>, above: Pid) -> End {
-    let is_beside = matches!(place, Place::Beside(_));
+fn watch(payload: Pid, position: &Position<'_>, above: Pid) -> End {
+    let is_beside = matches!(position, Position::Beside(_));
     loop {
         let Ok(told) = signal::wait() else { continue };
         if is_beside && process::getppid() != above {
@@ -195,8 +195,8 @@ fn watch(payload: Pid, place: &Place<'_>, above: Pid) -> End {
             }
             // The payload leads a session without a terminal, where these three would be ignored
             // (its process group is orphaned): SIGSTOP stops it.
-            SIGTSTP | SIGTTIN | SIGTTOU => signal_all(payload, place, SIGSTOP),
-            SIGCONT => signal_all(payload, place, SIGCONT),
+            SIGTSTP | SIGTTIN | SIGTTOU => signal_all(payload, position, SIGSTOP),
+            SIGCONT => signal_all(payload, position, SIGCONT),
             // A terminal sends these to a process group.
             SIGINT | SIGQUIT | SIGHUP | SIGWINCH => signal_group(payload, told.number),
             number => {
@@ -208,12 +208,12 @@ fn watch(payload: Pid, place: &Place<'_>, above: Pid) -> End {
 
 /// Signals all processes that the payload has started; beside a lease's namespace, only its process
 /// group.
-fn signal_all(payload: Pid, place: &Place<'_>, number: i32) {
-    match place {
-        Place::Inside => {
+fn signal_all(payload: Pid, position: &Position<'_>, number: i32) {
+    match position {
+        Position::Inside => {
             let _ = signal::kill_all_others(number);
         }
-        Place::Beside(_) => signal_group(payload, number),
+        Position::Beside(_) => signal_group(payload, number),
     }
 }
 

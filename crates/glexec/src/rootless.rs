@@ -9,7 +9,7 @@ use sys::signal::{self, Signals};
 use sys::wait::End;
 use sys::{Uid, fd, prctl, process, rlimit};
 
-use crate::guard::{self, Pipes, Place};
+use crate::guard::{self, Pipes, Position};
 use crate::lease::{self, Lease};
 use crate::payload::Payload;
 use crate::ranges::Ranges;
@@ -70,12 +70,12 @@ fn start_guard(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(G
         |cause| restrictions::forbidden("start a process in a new user namespace", cause);
     let pid = if let Some(namespace) = &lease.namespace {
         match fork::fork().map_err(forbidden)? {
-            Fork::Child => guard::run(&Place::Beside(namespace), payload, pipes, above),
+            Fork::Child => guard::run(&Position::Beside(namespace), payload, pipes, above),
             Fork::Parent(pid) => pid,
         }
     } else {
         match rlimit::with_reduced_nproc(fork::fork_into_new_namespaces).map_err(forbidden)? {
-            Fork::Child => guard::run(&Place::Inside, payload, pipes, above),
+            Fork::Child => guard::run(&Position::Inside, payload, pipes, above),
             Fork::Parent(pid) => {
                 idmap::map(pid, lease.ids)?;
                 pid

@@ -67,7 +67,7 @@ fn write_to_log(
     error: Option<String>,
 ) -> (Value, Option<String>) {
     let status = Some(u8::from(error.is_some()));
-    let mut fields = log::fields(&log::Operation { helper: NAME, report, took, status, error });
+    let mut fields = log::fields(&log::Facts { helper: NAME, report, took, status, error });
     fields["step"] = step.into();
     if let Some(fields) = fields.as_object_mut() {
         fields.retain(|_, value| !value.is_null());
