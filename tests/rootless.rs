@@ -337,7 +337,7 @@ fn unmet_requirements_are_202_and_the_error_says_what_to_do() {
     };
     let user = String::from_utf8(with_table().stdout).unwrap();
     fs::rename(table.join(user.trim()), table.join("12345")).unwrap();
-    failed(&with_table(), 202, &["uid 12345", "no subordinate id of yours"]);
+    failed(&with_table(), 202, &["uid 12345", "no longer one of your subordinate ids"]);
 
     failed(&under(&call, &["setpriv", "--no-new-privs"]).output().unwrap(), 202, &["no_new_privs"]);
 
@@ -1541,7 +1541,7 @@ fn a_wanted_id_is_not_leased_while_another_credential_has_it() {
         &[&format!("uid {wanted} is leased to another credential")],
     );
     failed(&call("credential", &other.to_string()), 201, &[&format!("has uid {wanted}")]);
-    failed(&call("second", "4000000000"), 201, &["no subordinate id of yours"]);
+    failed(&call("second", "4000000000"), 201, &["not one of your subordinate ids"]);
     failed(&call("second", "-1"), 201, &["not a user id"]);
     assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
     assert_eq!(call("second", &other.to_string()).stdout, told(other));

@@ -80,7 +80,7 @@ fn check_state(sandbox: &Sandbox) -> Result<Retained> {
         }
         (Found::Theirs(uid) | Found::Other(uid), Retained::Absent) => Err(Error::refused(
             sandbox.path(),
-            format!("it is not a directory of yours but uid {uid}'s"),
+            format!("it must be your directory, but belongs to uid {uid}"),
         )),
         (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
             let why =

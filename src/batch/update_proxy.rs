@@ -104,10 +104,9 @@ fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Re
             let why = "a setup or cleanup was interrupted: run condor_glexec_cleanup first";
             Err(Error::refused(sandbox.retained_path(), why))
         }
-        (Retained::Absent, _) => Err(Error::refused(
-            sandbox.path(),
-            "it is neither a sandbox of yours nor one that is set up",
-        )),
+        (Retained::Absent, _) => {
+            Err(Error::refused(sandbox.path(), "it is neither your sandbox nor one that is set up"))
+        }
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn kill_all_at_once() -> Result<HashSet<Pid>> {
 
 /// Carries out a hunt. `signalled` are processes that got the signal already. `keep_alive` is
 /// called now and then: it keeps the helper waiting, and returns false if the helper is gone. Then
-/// no further members are looked for: a family with this mark may be another job's by now.
+/// no further members are looked for: a family with this mark may be another job's meanwhile.
 pub(crate) fn hunt(
     request: &HuntRequest<'_>,
     signalled: HashSet<Pid>,

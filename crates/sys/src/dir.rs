@@ -1,7 +1,7 @@
 //! Directories by descriptor: the calls take one [`Name`] in an open directory, and do not follow
 //! symbolic links; [`Dir::open_through`] alone does.
 //!
-//! Entries are read in [`entries`](super::entries), and statx(2) is in [`stat`].
+//! Entries are read in `entries`, and statx(2) is in [`stat`].
 
 use std::ffi::{CString, OsString};
 use std::fs::File;

@@ -123,7 +123,7 @@ impl Channel {
         if self.queued.len() >= CHUNK { self.flush() } else { Ok(()) }
     }
 
-    /// Queues content of a file as [`Frame::encode_data`] does.
+    /// Queues content of a file as `Frame::encode_data` does.
     pub fn queue_data<E>(
         &mut self,
         offset: u64,

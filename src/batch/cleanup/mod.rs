@@ -104,7 +104,8 @@ pub fn cleanup(
             return Err(bad_input("there is no such directory".to_owned()));
         }
         (Retained::Absent, Found::Theirs(uid) | Found::Other(uid)) => {
-            let why = format!("it is uid {uid}'s, and nothing of yours is at {}", shown(sandbox));
+            let why =
+                format!("it belongs to uid {uid}, and you have no directory at {}", shown(sandbox));
             return Err(bad_input(why));
         }
         (Retained::Data, Found::Mine) => {

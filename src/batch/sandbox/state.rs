@@ -68,7 +68,7 @@ impl Sandbox {
         };
         if stat.kind() != Kind::Directory || stat.uid() != self.user {
             let why = format!(
-                "it is not a directory of yours but uid {}'s; it was left alone",
+                "it must be your directory, but belongs to uid {}; it was left alone",
                 stat.uid()
             );
             return Err(Error::refused(self.retained_path(), why));

@@ -108,7 +108,7 @@ impl Acquisition<'_> {
         let user = entry.user;
         let Some(ids) = self.ranges.ids_of(user) else {
             return Err(Refusal::internal(format!(
-                "the lease of {shown} has uid {user}, which is no subordinate id of yours any more"
+                "the lease of {shown} has uid {user}, which is no longer one of your subordinate ids"
             )));
         };
         if self.wanted.is_some_and(|wanted| wanted != user) {
@@ -159,7 +159,7 @@ impl Acquisition<'_> {
     /// The ids that `GLEXEC_LEASE_UID` asks for.
     fn wanted_ids(&self, user: Uid, taken: &HashSet<Uid>) -> Result<Ids> {
         let why = match self.ranges.ids_of(user) {
-            None => "is no subordinate id of yours",
+            None => "is not one of your subordinate ids",
             Some(_) if taken.contains(&user) => "is leased to another credential",
             Some(ids) => return Ok(ids),
         };
