@@ -180,12 +180,12 @@ fn as_payload_user(ids: Ids, position: &Position<'_>, work: impl FnOnce()) {
 fn watch(payload: Pid, position: &Position<'_>, above: Pid) -> End {
     let is_beside = matches!(position, Position::Beside(_));
     loop {
-        let Ok(told) = signal::wait() else { continue };
+        let Ok(received) = signal::wait() else { continue };
         if is_beside && process::getppid() != above {
             children::kill_all();
             process::_exit(0);
         }
-        match told.number {
+        match received.number {
             SIGCHLD => {
                 while let Some((pid, end)) = wait::try_wait_any() {
                     if pid == payload {
@@ -198,7 +198,7 @@ fn watch(payload: Pid, position: &Position<'_>, above: Pid) -> End {
             SIGTSTP | SIGTTIN | SIGTTOU => signal_all(payload, position, SIGSTOP),
             SIGCONT => signal_all(payload, position, SIGCONT),
             // A terminal sends these to a process group.
-            SIGINT | SIGQUIT | SIGHUP | SIGWINCH => signal_group(payload, told.number),
+            SIGINT | SIGQUIT | SIGHUP | SIGWINCH => signal_group(payload, received.number),
             number => {
                 let _ = signal::kill(payload, number);
             }

@@ -33,8 +33,8 @@ pub fn pending_stop(signals: &Signals) -> Option<StopReason> {
     None
 }
 
-fn stop_reason(told: Received) -> Option<StopReason> {
-    match told.number {
+fn stop_reason(received: Received) -> Option<StopReason> {
+    match received.number {
         number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => Some(StopReason::Signal(number)),
         SIGTSTP => {
             signal::stop_self();

@@ -142,9 +142,9 @@ impl Supervisor<'_, '_> {
 
     /// Forwards the next signal. One that ends the payload is returned instead.
     fn forward_signal(&mut self, call: &BoundCall) -> Option<StopReason> {
-        let told = self.signals.read().ok()?;
+        let received = self.signals.read().ok()?;
         let reads_terminal = self.reads_terminal;
-        let number = match told.number {
+        let number = match received.number {
             // The stop is over already.
             SIGTSTP if signal::is_pending(SIGCONT) => return None,
             SIGTSTP => SIGSTOP,
@@ -155,7 +155,7 @@ impl Supervisor<'_, '_> {
                 return None;
             }
             // The payload decides what Ctrl-C and Ctrl-\ do, as a shell does.
-            number @ (SIGINT | SIGQUIT) if told.from_kernel && reads_terminal => number,
+            number @ (SIGINT | SIGQUIT) if received.from_kernel && reads_terminal => number,
             number @ (SIGINT | SIGQUIT | SIGHUP | SIGTERM) => {
                 return Some(StopReason::Signal(number));
             }
