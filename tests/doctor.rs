@@ -153,7 +153,7 @@ fn a_closed_parent_directory_is_found_and_mended() {
     let script = "mkdir -p /srv/closed; chown pilot /srv/closed; chmod 700 /srv/closed
         mkdir -m 1777 /srv/closed/execute
         set -- --execute /srv/closed/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["/srv/closed", "other users can't pass it"], script);
+    is_found_and_mended("problem", &["/srv/closed", "other users cannot search"], script);
 }
 
 #[test]
@@ -289,11 +289,7 @@ fn no_new_privs_is_found_and_mended() {
 #[test]
 fn a_sudo_that_stays_as_a_monitor_is_found_and_mended() {
     let script = "echo 'Defaults:pilot use_pty' >/etc/sudoers.d/zz; doctor; follow; doctor";
-    is_found_and_mended(
-        "warning",
-        &["glexec-sudo", "stays above each payload as its monitor"],
-        script,
-    );
+    is_found_and_mended("warning", &["glexec-sudo", "stays as the parent of each payload"], script);
 }
 
 #[test]
@@ -330,7 +326,7 @@ fn programs_below_a_closed_directory_are_found_and_mended() {
     let script = "scripts/install --prefix /home/pilot/prefix --programs /run/built
         chown -R pilot: /home/pilot/prefix; rm /etc/glexec-sudo.map
         doctor=/home/pilot/prefix/bin/condor_glexec_pilot; doctor; follow; doctor";
-    is_found_and_mended("problem", &["/home/pilot", "other users can't pass it"], script);
+    is_found_and_mended("problem", &["/home/pilot", "other users cannot search"], script);
 }
 
 #[test]

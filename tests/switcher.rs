@@ -57,7 +57,7 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
                 (trial.site.path().join("switching"), trial.sandbox.display().to_string());
             let words: &[&str] = match (point, helper) {
                 (Point::Complete | Point::Done, SETUP) => {
-                    &["the agent behind the switcher", "closed the connection"]
+                    &["the agent (run by the switcher)", "closed the connection"]
                 }
                 (Point::Complete | Point::Done, _) => &["closed the connection", &sandbox],
                 _ => &[&switcher.display().to_string(), "status 137"],

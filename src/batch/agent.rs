@@ -17,7 +17,7 @@ use super::report::Hunted;
 use super::switcher::{Call, Switcher};
 
 /// How messages name the agent.
-const PEER: &str = "the agent behind the switcher";
+const PEER: &str = "the agent (run by the switcher)";
 
 /// How long the switcher is waited for once the result is known, which its exit status cannot
 /// change.

@@ -75,12 +75,13 @@ fn check_state(sandbox: &Sandbox) -> Result<Retained> {
         (Found::Nothing, Retained::Absent) => {
             Err(Error::refused(sandbox.path(), "there is no such directory"))
         }
-        (Found::Theirs(_), Retained::Proxy) => {
-            Err(Error::refused(sandbox.path(), "it is set up already; clean it up first"))
-        }
+        (Found::Theirs(_), Retained::Proxy) => Err(Error::refused(
+            sandbox.path(),
+            "it is set up already; run condor_glexec_cleanup first",
+        )),
         (Found::Theirs(uid) | Found::Other(uid), Retained::Absent) => Err(Error::refused(
             sandbox.path(),
-            format!("it must be your directory, but belongs to uid {uid}"),
+            format!("it is not a directory that belongs to you (owner: uid {uid})"),
         )),
         (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
             let why =

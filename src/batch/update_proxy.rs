@@ -65,7 +65,7 @@ fn refuse_proxy_of_sandbox(
         .flatten()
         .any(|found| found.identity() == directory);
     if name == sandbox.proxy.name() && is_own {
-        let why = "the new proxy is the same file as the one to be replaced; it was left alone";
+        let why = "the new proxy is the same file as the one to be replaced; it was not changed";
         return Err(Error::refused(new, why));
     }
     Ok(())

@@ -30,7 +30,7 @@ Arguments:
 Afterwards, <sandbox> belongs to the batch user and contains the files of the
 job. It contains the retained proxy instead of the job's file of that name.
 <sandbox>.condor does not exist any more. If cleanup fails, the files are where
-they were, and another call completes it.
+they were, and another call of cleanup completes the work.
 
 Exit status:
   0  the batch user has the sandbox
@@ -39,9 +39,10 @@ Exit status:
 Environment:
   GLEXEC_HELPERS_CLEANUP
           which processes are killed before the files come back: 'files' kills
-          none; 'family' kills all that carry the mark of the job; 'account'
-          kills all of the job user, and is only for accounts that have one job
-          at a time (default: files)
+          none; 'family' kills all processes that carry the job's mark (the
+          variable _GLEXEC_HELPERS_FAMILY) in their environment; 'account' kills
+          all processes of the job user, and is only for accounts that have one
+          job at a time (default: files)
 {LINKS}{IDLE_TIMEOUT}{LOG}
 Example:
   condor_glexec_cleanup /usr/sbin/glexec proxy /scratch/dir_1 3 5

@@ -74,23 +74,24 @@ pub const RETRIES: &str =
 
 /// The variable that [`super::environment::idle_timeout`] reads.
 pub const IDLE_TIMEOUT: &str = "  GLEXEC_HELPERS_IDLE_TIMEOUT
-          the idle timeout: the switcher or the agent is given up after this
-          many seconds without progress; 0 means no limit (default: 600)
+          the idle timeout: this program stops waiting for the switcher or the
+          agent after this many seconds without progress; 0 means no limit
+          (default: 600)
 ";
 
 /// The variable that [`super::environment::links`] reads.
 pub const LINKS: &str = "  GLEXEC_HELPERS_LINKS
           what becomes of a symbolic link that leads out of the sandbox: 'copy'
           replaces it by a copy of the regular file that it leads to, if the job
-          user can read that file; 'drop' removes it; 'keep' keeps it, and then
-          no program should follow it with other rights than the job user's
-          (default: copy)
+          user can read that file; 'drop' removes it; 'keep' leaves it as it is,
+          which is unsafe if a program then follows it with more rights than the
+          job user has (default: copy)
 ";
 
 /// The variables of the log.
 pub const LOG: &str = "  GLEXEC_HELPERS_LOG
-          where one line of JSON about each operation is written: the path of
-          a file, 'syslog' or 'stderr' (default: no log)
+          the log, to which each operation adds one line of JSON: the path of a
+          regular file, 'syslog' or 'stderr' (default: no log)
   GLEXEC_ID
           an identifier added to each log line (default: an identifier of the
           sandbox)

@@ -41,24 +41,25 @@ Arguments:
                  --account: -
   <signal>       the number of the signal, or its name with or without SIG
 {RETRIES}
-Without an option, one process gets the signal. The process of condor_glexec_run
-stands for the job.
+Without --family, --sandbox and --account, one process gets the signal. If <pid>
+is the process of condor_glexec_run, the job gets the signal.
 
 With --family, --sandbox or --account, all processes of a family or of the
 account get the signal, with one call of the switcher. The family of a job
 consists of the descendants of its first process, the processes in a session or
 process group that a member leads or led, and the processes that carry the job's
-mark in their environment. With KILL, all members are stopped before the first
-one is killed, and are searched for until no new one is found. With STOP and
-CONT, the whole family is suspended or resumed. Any other signal is sent once to
-each member.
+mark (the variable _GLEXEC_HELPERS_FAMILY) in their environment. With KILL, all
+members are stopped before the first one is killed; the search is repeated until
+it finds no new member. With STOP and CONT, the whole family is suspended or
+resumed. Any other signal is sent once to each member.
 
-A process that leaves its session and changes its environment, and whose parent
-has ended, is not found by --family and --sandbox. --account finds it. Use
+--family and --sandbox do not find a process that has left its session and
+changed its environment, and whose parent has ended. --account finds it. Use
 --account only if the account has one job at a time.
 
 Exit status:
-  0  the signal was sent; of a family or an account, no process is left
+  0  the signal was sent; after KILL to a family or an account, no process of it
+     is left
   1  usage error or bad input; no signal was sent
   2  failed: there is no such process, it does not belong to the job user, or
      processes are left
@@ -66,8 +67,9 @@ Exit status:
 
 Environment:
   GLEXEC_HELPERS_KILL
-          what KILL does without an option: 'process' kills one process,
-          'family' its whole family, as --family does (default: process)
+          what KILL does without --family, --sandbox and --account: 'process'
+          kills one process; 'family' kills its whole family, as --family does,
+          and prints no report (default: process)
 {IDLE_TIMEOUT}{LOG}
 Example: end all processes that were started for a sandbox; those that are left
 10 seconds after TERM are killed.
@@ -80,17 +82,17 @@ Example: end all processes that were started for a sandbox; those that are left
     .override_usage(definition::usage(NAME, usage))
     .next_line_help(true)
     .arg(
-        flag("family", "The family of <pid>, which can have ended before")
+        flag("family", "Signals the family of <pid>; this process may have ended")
             .conflicts_with_all(["sandbox", "account"]),
     )
     .arg(
-        flag("sandbox", "The family that was started for the sandbox of <proxy-path>")
+        flag("sandbox", "Signals everything that was started for the sandbox of <proxy-path>")
             .conflicts_with("account"),
     )
     .arg(flag(
         "account",
-        "All processes of the job user. With KILL, also lists what the account\n\
-         left in /tmp, in /dev/shm and as System V IPC",
+        "Signals all processes of the job user. With KILL, also lists what the\n\
+         account left in /tmp, in /dev/shm and as System V IPC",
     ))
     .arg(
         flag(

@@ -25,11 +25,11 @@ const NAMES: [&str; 8] =
 pub fn definition() -> clap::Command {
     let text = format!(
         "\
-A starter calls this program as the batch user, with a socket as descriptor 0.
-The process of this program becomes the switcher. The switcher executes
-condor_glexec_agent as the job user, the agent becomes <wrapper>, and <wrapper>
-becomes the job. Over the socket, the wrapper gets the job's environment from
-the starter.
+A starter calls this program after condor_glexec_setup, as the batch user, with
+a socket as descriptor 0. The process of this program becomes the switcher. The
+switcher executes condor_glexec_agent as the job user, the agent becomes
+<wrapper>, and <wrapper> becomes the job. Over the socket, the wrapper gets the
+job's environment from the starter.
 
 Arguments:
   <glexec>   the identity switcher that setup was called with
@@ -43,7 +43,7 @@ Arguments:
   <cmd>      the job's program, followed by its arguments, which are not parsed
 
 Exit status: that of the switcher, and so in general that of the job. If the
-switcher could not be executed:
+switcher was not executed:
   1    usage error or bad input
   126  the switcher cannot be executed
   127  the switcher does not exist
@@ -59,7 +59,7 @@ Example:
     let usage = definition::bracketed(&NAMES).into_iter().chain(["[arg…]".to_owned()]);
     definition::helper(
         NAME,
-        "Runs a job as the job user, in a sandbox that setup has handed over.",
+        "Runs a job as the job user, in a sandbox that belongs to the job user.",
         text,
         &NAMES,
     )

@@ -15,12 +15,14 @@ use crate::batch::{Report, setup};
 pub fn definition() -> clap::Command {
     definition::helper(
         "condor_glexec_setup",
-        "Gives a sandbox to the job user before a job, and retains its proxy.",
+        "Gives a sandbox to the job user before a job, and retains the credential.",
         format!(
             "\
-The batch user calls this program, for example through HTCondor's starter. It
-needs no root privileges. It calls an identity switcher, through which
-condor_glexec_agent makes a copy of the sandbox as the job user.
+The batch user (the account of the batch system's daemons) calls this program,
+for example through HTCondor's starter. It needs no root privileges. It calls an
+identity switcher, which runs condor_glexec_agent as the job user (the account
+that the credential maps to). The agent copies the sandbox (the job's working
+directory), so that the job user owns all files.
 
 Arguments:
   <glexec>       the identity switcher: a program that runs a command as the
@@ -30,8 +32,8 @@ Arguments:
                  the files of the job
 {RETRIES}
 Afterwards, <sandbox> belongs to the job user and contains all files.
-<sandbox>.condor belongs to the batch user and contains only the proxy (the
-retained proxy). If setup fails, the sandbox is as it was before.
+<sandbox>.condor belongs to the batch user and contains only a copy of the
+credential (the retained proxy). If setup fails, the sandbox is as it was.
 
 Exit status:
   0  the job user has the sandbox

@@ -14,30 +14,35 @@ use super::{enter, hunt, serve, signal, watch};
 /// The command line and the help.
 pub const PROGRAM: Program = Program {
     name: "condor_glexec_agent",
-    about: "Does the work of the other programs as the job user.",
+    about: "Does the part of the other programs' work that needs the job user's rights.",
     arguments: "<operation> [arg…]",
     options: &[VERSION],
     text: "\
-The other programs execute it through the identity switcher. It builds and
-removes the job user's copy of a sandbox, enters a sandbox and becomes the job
-wrapper, and finds and signals the job's processes. It is not meant to be
-called by hand. It refuses to run as root.
+The other programs execute it through the identity switcher. Do not call it by
+hand. It refuses to run as root.
 
 Operations:
   serve <sandbox>
+      builds, sends and removes the job user's copy of the sandbox
   enter <sandbox> <mark> <wrapper> [arg…]
+      enters the sandbox and becomes the job wrapper
   signal <caller> <pid> <signal>
+      sends a signal to one process
   hunt <caller> <pid> <signal> <grace> <soft-kill-signal> <mark>
+      sends a signal to a family of processes
   hunt-account <caller> <signal> <grace> ignore|report|remove
+      sends a signal to all processes of the job user
   watch <caller> <pid> <mark>
+      ends a family of processes when the calling program has ended
 
-<caller> is the uid of the calling user, and <grace> is in seconds. <pid> may
-be - for hunt. serve, hunt, hunt-account and watch need a socket to the calling
-program as descriptor 0.
+<caller> is the uid of the calling user. <grace> is the time in seconds between
+<soft-kill-signal> (for hunt-account: TERM) and KILL. <pid> may be - for hunt.
+serve, hunt, hunt-account and watch need a socket to the calling program as
+descriptor 0.
 
-Install it beside the other programs, where the job user can execute it, with
-mode 0711, so that only root can read it: a user who cannot read a program
-cannot trace it either. It is the one program that a sudo rule has to name.
+Install it beside the other programs, where the job user can execute it. Its
+mode must be 0711, so that only its owner can read it: a user who cannot read a
+program cannot trace it either. A sudo rule needs to allow only this program.
 
 Exit status: 0; 1 for every failure.
 ",

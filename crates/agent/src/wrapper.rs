@@ -16,16 +16,17 @@ pub const PROGRAM: Program = Program {
     arguments: "<stdin> <stdout> <stderr> <cmd> [arg…]",
     options: &[VERSION],
     text: "\
-The switcher executes it as the job user, in the sandbox. Descriptor 0 is the
-starter's socket. It is not meant to be called by hand.
+condor_glexec_agent executes this program as the job user, in the sandbox.
+Descriptor 0 is the starter's socket. Do not call this program by hand.
 
 Arguments:
   <stdin> <stdout> <stderr>
-             the name of a file for each, or - for a descriptor from the starter
-  <cmd>      the job's program, and its arguments: nothing after it is parsed
+             for each, the name of a file in the sandbox, or - for a descriptor
+             from the starter
+  <cmd>      the job's program, followed by its arguments, which are not parsed
 
-Since <stdin> may be any name, --help and --version are options only where fewer
-than four arguments are given.
+<stdin> may have any name. So --help and --version are options only if there are
+fewer than four arguments.
 
 Exit status: the job's; 1 if it could not be executed.
 ",

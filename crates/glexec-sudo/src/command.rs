@@ -10,15 +10,16 @@ use crate::adapter;
 /// The program's options and its help text.
 pub const PROGRAM: Program = Program {
     name: "glexec-sudo",
-    about: "Runs a command through sudo as the account that a map gives for caller and credential.",
+    about: "Runs a command through sudo, as the account that a map names.",
     arguments: "<absolute command> [arg…]",
     options: &[VERSION],
     text: "\
-It checks the credential, the map and the accounts, and becomes sudo, which
-becomes the command: the process id stays, and a signal to it reaches the
-command. It protects nothing: sudoers decides which command may run as which
-account. Descriptors 0, 1 and 2 and the working directory reach the command;
-sudo makes its environment.
+glexec-sudo finds the account for the calling user and the credential in the
+map. It checks the credential, the map and the accounts, and becomes sudo, which
+becomes the command: the process id stays the same, and a signal to it reaches
+the command. The map gives no permission: sudoers decides which command may run
+as which account. Descriptors 0, 1 and 2 and the working directory reach the
+command; sudo makes the command's environment.
 
 Environment:
   GLEXEC_CLIENT_CERT  the credential: absolute path of a readable file; its
@@ -34,16 +35,17 @@ are looked up by getent, in at most 10 seconds.
 
 In sudoers the calling user needs, besides a rule, the settings
 !use_pty, !pam_session, !pam_setcred, and neither log_input, log_output nor a
-command timeout. Otherwise sudo stays as a monitor of the command: when SIGSTOP
-stops the command, sudo stops too, and only root can continue it.
+command timeout. Otherwise sudo stays as a monitor, that is, as the parent of
+the command: when SIGSTOP stops the command, sudo stops too, and only root can
+continue it.
 
 Exit status: the command's, or its death by a signal, as sudo reports it; 126
 or 127 if no user could execute or find the command; 201 usage error, such as
-no usable credential; 202 the map, sudo or the accounts cannot be used; 203 no
-mapping. Once sudo runs, the status is sudo's: 1 with a line of sudo's on
-standard error if sudoers does not allow the command, or if sudo or its
-configuration fails. A command's own status of 1, or of 201 to 203, cannot be
-told from these.
+no usable credential; 202 the map, sudo or the accounts cannot be used; 203 the
+map has no line for the caller, or names root or the caller as the account. Once
+sudo runs, the status is sudo's: 1 with a line of sudo on standard error if
+sudoers does not allow the command, or if sudo or its configuration fails. The
+command's own status can also be 1, or one of 201 to 203.
 
 Example:
   GLEXEC_CLIENT_CERT=$HOME/token glexec-sudo /usr/bin/id

@@ -29,12 +29,13 @@ pub const PROGRAM: Program = Program {
         flag('V', "", "Print the version and how it was built"),
     ],
     text: "\
-It needs no privilege: the payload gets a user id and a group id from your
-subordinate ids (subuid(5)), in a new user and pid namespace. For the kernel
-that is another user, which cannot signal, trace or read your processes or
-another payload's; you can always end it. When the payload ends, all processes
-that it has started are killed. A lease assigns the ids to the credential: all
-calls with the same credential get the same ids, as long as the file exists.
+glexec needs no privilege. The command (the payload) gets a user id and a group
+id from your subordinate ids (subuid(5)), in a new user and pid namespace. For
+the kernel this is another user, which cannot signal, trace or read your
+processes or those of another payload. You can always end the payload. When it
+ends, all processes that it has started are killed. A lease assigns the ids to
+the credential: all calls with the same credential get the same ids, as long as
+the file exists.
 
 Environment:
   GLEXEC_CLIENT_CERT   the credential: your file, mode 0600; its content does
@@ -45,24 +46,25 @@ Environment:
                        after the payload; /dev/null: no copy)
   GLEXEC_ID            an identifier added to the log line
   GLEXEC_STATE_DIR     the directory of the leases (default:
-                       /var/tmp/glexec-<your uid>; if another user has that,
-                       a directory whose name begins so); ids are also claimed
-                       in the default directory
-  GLEXEC_LEASE_UID     the subordinate user id that a new lease must have, for
-                       a caller that has to remove that user's files
-  GLEXEC_EXACT_STATUS  if not empty, it ends as the payload does: by the same
-                       signal, or with the same status, also 201 to 204; for a
-                       caller that knows by other means whether the payload ran
-  GLEXEC_HELPERS_LOG   a regular file, 'syslog' or 'stderr': where a line of
-                       JSON is written
+                       /var/tmp/glexec-<your uid>; if another user has this
+                       name, a directory whose name begins with it); ids are
+                       also claimed in the default directory
+  GLEXEC_LEASE_UID     the subordinate user id that a new lease must have; used
+                       to remove files that this user has left
+  GLEXEC_EXACT_STATUS  if not empty, glexec ends as the payload does: by the
+                       same signal, or with the same status, also 201 to 204;
+                       for callers that know by other means whether the payload
+                       has begun
+  GLEXEC_HELPERS_LOG   the log, to which each call adds one line of JSON: a
+                       regular file, 'syslog' or 'stderr' (default: no log)
 
 The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
 SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin.
 
 Exit status: the payload's; 128+N if signal N killed it; 201 usage error, such
 as no usable credential, or a command or working directory that the payload's
-user cannot access; 202 system requirements not met, and what to do; 203 not
-authorized; 204 the payload's status was one of 201 to 204.
+user cannot access; 202 system requirements not met (the message says what to
+do); 203 not authorized; 204 the payload's status was one of 201 to 204.
 ",
 };
 

@@ -18,7 +18,7 @@ const AUTHORIZATION_ERROR: i32 = Status::NotAuthorized as i32;
 const FAILURE: i32 = 1;
 
 /// For a cause whose message names the remedy.
-const AS_IT_SAYS: &str = "what it says";
+const AS_IT_SAYS: &str = "do what the message says";
 
 /// What to do about a switcher of this kind after this error.
 pub(super) fn after(error: Option<&Error>, kind: Option<SwitcherKind>, caller: &Caller) -> String {
@@ -34,20 +34,18 @@ pub(super) fn after(error: Option<&Error>, kind: Option<SwitcherKind>, caller: &
             format!("as root `{}`", caller.command_for_ids)
         }
         (Some(SwitcherKind::Rootless), Some(INTERNAL_ERROR)) => {
-            "what it says; the requirements for the machine are in glexec(1)".to_owned()
+            "do what the message says; the requirements are in docs/glexec.md".to_owned()
         }
         (Some(SwitcherKind::Rootless), Some(CLIENT_ERROR)) => AS_IT_SAYS.to_owned(),
-        (Some(SwitcherKind::Rootless), _) => {
-            "see the requirements for the machine: glexec(1)".to_owned()
-        }
+        (Some(SwitcherKind::Rootless), _) => "see the requirements in docs/glexec.md".to_owned(),
         (Some(SwitcherKind::Sudo), Some(CLIENT_ERROR)) => AS_IT_SAYS.to_owned(),
         (Some(SwitcherKind::Sudo), Some(AUTHORIZATION_ERROR)) => other_account(caller),
         (Some(SwitcherKind::Sudo), Some(FAILURE)) if sudo::logs_input() => {
-            format!("in the sudo rule `Defaults:{} !log_input, !use_pty`", caller.name)
+            format!("add to the sudo rule `Defaults:{} !log_input, !use_pty`", caller.name)
         }
         (Some(SwitcherKind::Sudo), _) => samples(),
         (Some(SwitcherKind::Glexec) | None, _) => {
-            "see its log, or name another one with --glexec".to_owned()
+            "see the switcher's log, or name another one with --glexec".to_owned()
         }
     }
 }
@@ -62,7 +60,7 @@ fn first_cause(error: &Error) -> &Error {
 
 fn other_account(caller: &Caller) -> String {
     format!(
-        "have it lead to another account: in the map, {MAP}, a line `{} <account>`",
+        "map the caller to another account: in the map, {MAP}, a line `{} <account>`",
         caller.name
     )
 }

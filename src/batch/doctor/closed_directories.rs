@@ -17,8 +17,11 @@ pub(super) fn on_the_way_to(path: &Path) -> Vec<Finding> {
         let shown = Shown::os(directory);
         Finding::problem(
             &shown.to_string(),
-            format!("other users can't pass it, on the way to {}", Shown::os(&path)),
-            format!("`chmod o+x {shown}`, or use another place"),
+            format!(
+                "other users cannot search this directory, which is above {}",
+                Shown::os(&path)
+            ),
+            format!("`chmod o+x {shown}`, or use another directory"),
         )
     };
     path.ancestors().skip(1).filter(is_closed).map(finding).collect()

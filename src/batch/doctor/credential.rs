@@ -40,7 +40,7 @@ fn examine_one(what: &str, path: &Path) -> Vec<Finding> {
     if let Ok(found) = std::fs::metadata(path) {
         if found.uid() != process::geteuid().as_raw() {
             let text = format!("{shown} belongs to uid {}", found.uid());
-            findings.push(Finding::problem(what, text, "use a credential of your own"));
+            findings.push(Finding::problem(what, text, "use a credential that belongs to you"));
         }
         if found.mode() & 0o077 != 0 {
             let text = format!(
@@ -52,7 +52,7 @@ fn examine_one(what: &str, path: &Path) -> Vec<Finding> {
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let renew =
-        "renew it (a proxy with voms-proxy-init or a similar program; a token as you got it)";
+        "renew it (a proxy with voms-proxy-init or a similar program; a token where you got it)";
     match expiry::of(&content) {
         Some(end) if end <= now => {
             let text = format!("{shown} has expired, {} ago", in_words(now - end));

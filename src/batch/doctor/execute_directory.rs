@@ -48,15 +48,15 @@ fn mode(path: &Path, shown: &str, found: &Metadata) -> Option<Finding> {
         return None;
     }
     let text = format!(
-        "{shown} has mode {:o}; both users must be able to make directories there, and neither to \
-         rename the other's",
+        "{shown} has mode {:o}; both users must be able to create directories there, and neither \
+         may rename the other's",
         found.mode() & 0o7777
     );
     // A directory with content, such as a home, must not become accessible to all users.
     let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     let advice = match is_empty {
         true => format!("`chmod 1777 {shown}`"),
-        false => format!("`mkdir -m 1777 {shown}/execute`, and name that with --execute"),
+        false => format!("`mkdir -m 1777 {shown}/execute`, and name this directory with --execute"),
     };
     Some(Finding::problem(WHAT, text, advice))
 }
@@ -65,8 +65,12 @@ fn owner(shown: &str, found: &Metadata) -> Option<Finding> {
     let uid = found.uid();
     let is_trusted = uid == 0 || uid == process::geteuid().as_raw();
     (!is_trusted).then(|| {
-        let text = format!("{shown} belongs to uid {uid}, who can rename every sandbox in it");
-        Finding::problem(WHAT, text, "name one of root or of your own with --execute")
+        let text = format!("{shown} belongs to uid {uid}, which can rename every sandbox in it");
+        Finding::problem(
+            WHAT,
+            text,
+            "name a directory that belongs to root or to you with --execute",
+        )
     })
 }
 
@@ -92,7 +96,7 @@ fn free_space(shown: &str, dir: &Dir) -> Option<Finding> {
     let Space { used, free, files_used, files_free } = Space::of(dir).ok().flatten()?;
     let text = format!("{shown} has room for {} MB and {files_free} files", free / 1_000_000);
     let is_scarce = |free: u64, used: u64| free < used.saturating_add(free) / 50;
-    let advice = "remove something, or name another one with --execute";
+    let advice = "free space, or name another one with --execute";
     if free < MIN_FREE || files_free == 0 {
         Some(Finding::problem(WHAT, text, advice))
     } else if is_scarce(free, used) || is_scarce(files_free, files_used) {

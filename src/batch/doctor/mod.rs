@@ -84,7 +84,7 @@ fn privileges() -> Finding {
         WHAT,
         "this process was started with no_new_privs, so no switcher can work: neither sudo nor \
          newuidmap gets its rights",
-        "start it without: not inside Apptainer without set-user-ID, nor under systemd's \
-         NoNewPrivileges=yes",
+        "start it without no_new_privs: not inside Apptainer without set-user-ID, and not under \
+         systemd's NoNewPrivileges=yes",
     )
 }

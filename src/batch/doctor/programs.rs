@@ -39,8 +39,7 @@ fn examine_one(name: &str, mode: u32) -> Option<Finding> {
         Finding::problem(name, text, advice)
     } else if found & !mode != 0 {
         // If it were readable, a process that a job left could trace it (ptrace(2)).
-        let text =
-            format!("{shown} has mode {found:o}; a leftover process of a job could trace it");
+        let text = format!("{shown} has mode {found:o}; a process that a job left could trace it");
         Finding::warning(name, text, advice)
     } else {
         Finding::ok(name, shown.to_string())

@@ -31,12 +31,8 @@ pub(super) fn examine(options: &Options) -> (Vec<Finding>, Option<Candidate>) {
     } else if options.glexec.is_none() {
         findings.extend(candidates::sudo_without_map().map(|program| {
             let what = format!("switcher {}", Shown::os(&program));
-            let text = format!("the map {MAP} is missing, which it needs");
-            Finding::problem(
-                &what,
-                text,
-                format!("have an administrator make {}", advice::samples()),
-            )
+            let text = format!("the map {MAP}, which it needs, is missing");
+            Finding::problem(&what, text, format!("ask an administrator for {}", advice::samples()))
         }));
     }
     (findings, best)
@@ -54,11 +50,12 @@ fn candidates(options: &Options) -> Result<Vec<Candidate>, Finding> {
     let usable = candidates::usable();
     if usable.is_empty() {
         let text = format!(
-            "there is none: no gLExec, no map for sudo ({MAP}), and no glexec beside this program"
+            "no switcher is installed: no gLExec, no map for sudo ({MAP}), and no glexec in the \
+             directory of this program"
         );
         let advice = format!(
-            "install all programs of glexec-helpers together, as scripts/install does, or have an \
-             administrator make {}",
+            "install all programs of glexec-helpers together, as scripts/install does, or ask an \
+             administrator for {}",
             advice::samples()
         );
         return Err(Finding::problem("switcher", text, advice));
@@ -81,7 +78,7 @@ fn examine_one(options: &Options, caller: &Caller, candidate: &Candidate) -> Vec
     }
     match trial::run_payload(options, &candidate.program) {
         Ok(()) => {
-            let text = format!("works; a credential led to uid {}", facts.uid);
+            let text = format!("works; a test payload ran as uid {}", facts.uid);
             findings.insert(0, Finding::ok(&what, text));
         }
         Err(failure) => {
@@ -96,12 +93,11 @@ fn examine_one(options: &Options, caller: &Caller, candidate: &Candidate) -> Vec
 fn effects(what: &str, caller: &Caller, facts: &AgentFacts) -> Vec<Finding> {
     let user = &caller.name;
     let monitor = facts.monitor.as_ref().map(|name| {
-        let text = format!(
-            "{name} stays above each payload as its monitor, which costs two more processes"
-        );
+        let text =
+            format!("{name} stays as the parent of each payload, which costs two more processes");
         let advice = format!(
-            "in the sudo rule `Defaults:{user} !use_pty, !pam_session, !pam_setcred`, and neither \
-             log_input nor log_output"
+            "add to the sudo rule `Defaults:{user} !use_pty, !pam_session, !pam_setcred`, and set \
+             neither log_input nor log_output"
         );
         Finding::warning(what, text, advice)
     });
@@ -111,8 +107,8 @@ fn effects(what: &str, caller: &Caller, facts: &AgentFacts) -> Vec<Finding> {
              kills by cgroup miss them"
         );
         let advice = format!(
-            "in the sudo rule `Defaults:{user} !pam_session`; for another switcher, no PAM session \
-             (pam_systemd, pam_cgroup)"
+            "add to the sudo rule `Defaults:{user} !pam_session`; configure another switcher to \
+             open no PAM session (pam_systemd, pam_cgroup)"
         );
         Finding::warning(what, text, advice)
     });
@@ -122,10 +118,10 @@ fn effects(what: &str, caller: &Caller, facts: &AgentFacts) -> Vec<Finding> {
 fn shared_ids(what: &str, caller: &Caller) -> Option<Finding> {
     let other = caller.shares_ids_with.as_ref()?;
     let text = format!(
-        "some of your subordinate ids are also {other}'s: payloads of both could run as one user"
+        "account {other} also has some of your subordinate ids: payloads of both could run as one user"
     );
     let advice = format!(
-        "take them away (usermod --del-subuids, --del-subgids), and as root `{}`",
+        "as root, remove them (usermod --del-subuids, --del-subgids), and run `{}`",
         caller.command_for_ids
     );
     Some(Finding::problem(what, text, advice))

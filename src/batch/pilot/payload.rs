@@ -156,7 +156,7 @@ fn wait_for_wrapper(
             }
             Ok(_) if until.is_some_and(|until| Instant::now() >= until) => {
                 let why = "it did not start within the idle timeout (GLEXEC_HELPERS_IDLE_TIMEOUT)";
-                return Err(Error::refused("the job wrapper behind the switcher", why));
+                return Err(Error::refused("the job wrapper (run by the switcher)", why));
             }
             Ok(_) => {}
         }

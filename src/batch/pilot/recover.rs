@@ -188,7 +188,7 @@ impl AbandonedSandbox {
 
     fn ordinary_directory(&self) -> Error {
         let why = "it is an ordinary directory: nothing in it or beside it shows that it is a \
-                   sandbox; it was left alone";
+                   sandbox; it was not changed";
         Error::refused(self.sandbox.path(), why)
     }
 

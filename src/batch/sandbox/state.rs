@@ -46,7 +46,7 @@ impl Sandbox {
             Err(Errno::ENOENT) => Ok(Found::Nothing),
             // The owner that a mounted file system shows is the mounting user's choice.
             Err(Errno::EXDEV) => {
-                Err(Error::refused(self.path(), "something is mounted on it; it was left alone"))
+                Err(Error::refused(self.path(), "something is mounted on it; it was not changed"))
             }
             stat => {
                 let stat = stat.at("examine", self.path())?;
@@ -68,7 +68,7 @@ impl Sandbox {
         };
         if stat.kind() != Kind::Directory || stat.uid() != self.user {
             let why = format!(
-                "it must be your directory, but belongs to uid {}; it was left alone",
+                "it is not a directory that belongs to you (owner: uid {}); it was not changed",
                 stat.uid()
             );
             return Err(Error::refused(self.retained_path(), why));

@@ -28,9 +28,9 @@ pub fn definition() -> Command {
         .after_help(
             "\
 doctor runs a test payload through each switcher that is installed, in a sandbox
-that it hands over and takes back. It prints one line for each check: 'ok',
-'warning' or 'problem', what was found, and what to do. The last line names the
-switcher that 'run' uses.
+that it gives to the job user and takes back. It prints one line for each check:
+'ok', 'warning' or 'problem', what was found, and what to do. The last line
+names the switcher that 'run' uses.
 
 Exit status:
   0    the node can run payloads; there may be warnings
@@ -43,7 +43,10 @@ Example:
   condor_glexec_pilot doctor --execute /var/lib/condor/execute
 ",
         )
-        .arg(options::glexec())
+        .arg(options::glexec().help(
+            "The only identity switcher to be tried: a path, or a name that is\n\
+             searched for in PATH [default: all that are installed]",
+        ))
         .arg(options::credential())
         .arg(options::proxy())
         .arg(options::execute())

@@ -39,7 +39,7 @@ const NAME: &str = "condor_glexec_pilot";
 pub fn definition() -> Command {
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Runs a payload as another user, from its input to its output; checks a node.")
+        .about("Runs a command as another user, with its input and output files.")
         .after_help(format!(
             "\
 'condor_glexec_pilot help <command>' explains a command, with its options and

@@ -30,7 +30,7 @@ pub fn execute() -> Arg {
     option(
         "execute",
         "DIR",
-        "The directory in which the sandbox is created, of mode 1777\n\
+        "The directory in which the sandbox is created; its mode must be 1777\n\
          [default: /var/tmp]",
     )
 }

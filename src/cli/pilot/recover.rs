@@ -32,7 +32,10 @@ Example:
   condor_glexec_pilot recover --output results /var/tmp/pilot_0123abcd
 ",
         )
-        .arg(options::glexec())
+        .arg(options::glexec().help(
+            "The identity switcher: a path, or a name that is searched for in PATH\n\
+             [default: the first that maps to the sandbox's owner]",
+        ))
         .arg(option(
             "output",
             "DIR",
@@ -40,7 +43,7 @@ Example:
              exist [default: in the sandbox, which then belongs to the caller]",
         ))
         .arg(
-            flag("discard", "Deletes the sandbox, and all that was left beside it")
+            flag("discard", "Deletes the sandbox, and the directories left beside it")
                 .conflicts_with("output"),
         )
         .arg(options::sandbox())

@@ -37,7 +37,10 @@ Example:
   condor_glexec_pilot renew-proxy /var/tmp/pilot_0123abcd new-proxy
 ",
         )
-        .arg(options::glexec())
+        .arg(options::glexec().help(
+            "The identity switcher: a path, or a name that is searched for in PATH\n\
+             [default: the first that maps to the sandbox's owner]",
+        ))
         .arg(option(
             "credential",
             "FILE",

@@ -30,12 +30,13 @@ pub fn definition() -> Command {
 
 /// The help text after the options.
 const TEXT: &str = "\
-The sandbox is created with a copy of the input. The switcher gives it to the
-job user and runs the command in it. A command without a slash is searched for
-in PATH; a relative path such as ./name starts in the sandbox. The payload has
-the standard streams of this program and the variables that the switcher and
---env set. When it has ended, all processes that it left running are killed, and
-the files come back.
+run creates a directory (the sandbox) with a copy of the input, gives it to the
+job user (the account that the switcher maps the credential to), and runs the
+command (the payload) in it. A command without a slash is searched for in PATH;
+a relative path such as ./name starts in the sandbox. The payload has the
+standard streams of this program and the variables that the switcher and --env
+set. When it has ended, all processes that it left running are killed, and the
+files come back.
 
 SIGTERM, SIGINT and SIGHUP end the payload: all its processes get the signal;
 those that are left after --grace are killed; the files come back. The end of
@@ -44,14 +45,15 @@ processes of the payload. SIGUSR1 and SIGUSR2 are forwarded to them. If standard
 input is a terminal, Ctrl-C and Ctrl-\\ are forwarded to the payload; this
 program keeps running.
 
-Before the payload begins, a signal that ends the payload ends this program at
-once, and nothing is left. While the files come back, the second such signal
-ends this program, and 'recover' brings the files back. If this program is
-killed, the payload is killed too, and 'recover' brings the files back.
+If SIGTERM, SIGINT or SIGHUP comes before the payload begins, this program ends
+at once, and nothing is left. While the files come back, the first such signal
+only prints a line; the second one ends this program with status 243. If this
+program is killed, the payload is killed too. In both cases, 'recover' brings
+the files back.
 
 Exit status: that of the payload, or 128+N if signal N killed it; or else:
   240  usage error or bad input; nothing was done
-  241  the sandbox could not be handed over; the payload did not begin
+  241  the sandbox could not be given to the job user; the payload did not begin
   242  the payload could not be started; its files are back
   243  the payload ran, but its files are not back; the error names its status
        and the sandbox, and 'recover' brings the files back
@@ -143,7 +145,7 @@ fn reports() -> Vec<Arg> {
         flag(
             "json",
             "Prints the same line on standard error. The payload can also write\n\
-             there, and so forge the line: programs should read --report",
+             there, and print a false line: programs should use --report",
         ),
     ]
 }
