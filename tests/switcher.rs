@@ -271,7 +271,7 @@ fn what_an_agent_sent_before_its_end_is_read_by_a_slow_helper() {
     let slow = [&format!("trace={sends}")[..], &format!("inject={sends}:delay_enter=300ms")];
     let setup = trial.site.call(SETUP, &trial.quick, &trial.sandbox);
     let output = trial.below(&trial.strace(Victim::Helper, &slow), &setup).output().unwrap();
-    failed(&output, 2, &["cannot pass"]);
+    failed(&output, 2, &["may not search"]);
 }
 
 // A command that outlives its switcher.
