@@ -13,14 +13,14 @@ pub fn as_batch(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The switcher with next to nothing to do: no side that calls it is faster.
+/// A call of the switcher that runs `/bin/true`: the least time that a side with a switcher needs.
 pub fn bare_switcher(site: &Site, proxy: &Path) -> Command {
     let mut command = as_batch(site.switcher());
     command.arg("/bin/true").env("GLEXEC_CLIENT_CERT", proxy);
     command
 }
 
-/// Runs a command; fails unless it succeeds without a word on standard error.
+/// Runs a command. Fails unless it succeeds and writes nothing to standard error.
 pub fn run(command: &mut Command) {
-    succeeded(&command.output().expect("it is installed: run ci/provision"));
+    succeeded(&command.output().expect("the program is not installed: run ci/provision"));
 }

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::machine;
 
-/// Writes the outcomes, and the facts about this machine.
-pub fn write(file: File, small: bool, outcomes: &[Value]) {
+/// Writes the samples, and the facts about this machine.
+pub fn write(file: File, small: bool, samples: &[Value]) {
     let all = json!({
         "kernel": machine::kernel(),
         "processors": machine::processors(),
         "memory": machine::memory("MemTotal:"),
         "small": small,
-        "outcomes": outcomes,
+        "outcomes": samples,
     });
     serde_json::to_writer_pretty(file, &all).expect("the JSON file can be written");
 }

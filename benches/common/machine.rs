@@ -18,7 +18,7 @@ pub fn memory(name: &str) -> u64 {
     let mut words = all
         .lines()
         .find_map(|line| line.strip_prefix(name))
-        .expect("the kernel tells it")
+        .expect("a name of a line in /proc/meminfo")
         .split_whitespace();
     words.next().unwrap().parse::<u64>().unwrap() << 10
 }

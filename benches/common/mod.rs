@@ -1,9 +1,11 @@
-//! What the benches share: their options, calls of the switcher, times, and the file with all
-//! samples.
+//! What the benches share: the program, its options, the rounds, calls of the switcher, times, the
+//! tables, and the file with all samples.
 
 pub mod calls;
 pub mod json;
 pub mod machine;
 pub mod options;
 pub mod program;
+pub mod rounds;
+pub mod table;
 pub mod times;

@@ -2,23 +2,35 @@
 
 use std::process::ExitCode;
 
-/// Measures what the command line asks for, or says what could be asked.
-pub fn main<Options>(
+use serde_json::Value;
+
+use super::json;
+use super::options::Options;
+
+/// The `main` of a bench: reads the command line, measures, and writes the file with all samples.
+///
+/// `own` are the names of the options that only this bench has. `measure` reads them, prints the
+/// tables, and returns the samples; an error of its is one line about the options.
+pub fn main(
     help: &str,
-    parse: impl FnOnce(std::vec::IntoIter<String>) -> Result<Options, String>,
-    measure: impl FnOnce(Options),
+    own: &[&'static str],
+    measure: impl FnOnce(&Options) -> Result<Vec<Value>, String>,
 ) -> ExitCode {
-    // cargo says --bench to every bench.
+    // cargo passes --bench to every bench.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if words.iter().any(|word| word == "--help") {
         print!("{help}");
         return ExitCode::SUCCESS;
     }
-    match parse(words.into_iter()) {
-        Ok(options) => {
-            measure(options);
-            ExitCode::SUCCESS
+    let measured = Options::parse(words.into_iter(), own).and_then(|mut options| {
+        let samples = measure(&options)?;
+        if let Some(file) = options.json.take() {
+            json::write(file, options.small, &samples);
         }
+        Ok(())
+    });
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("bench: {problem}");
             ExitCode::FAILURE

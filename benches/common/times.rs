@@ -1,4 +1,4 @@
-//! What things take.
+//! The times that are measured.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use serde_json::Value;
 /// All times of each thing that is measured, in the order of the rounds.
 pub type Times = BTreeMap<&'static str, Vec<Duration>>;
 
-/// Nothing waits to be written when the time begins to run: neither what a side needs nor what an
-/// earlier side left.
-pub fn timed(deed: impl FnOnce()) -> Duration {
+/// The time that an action takes. Before, everything is written to disk: what this side needs, and
+/// what an earlier side left.
+pub fn timed(action: impl FnOnce()) -> Duration {
     sync();
     let started = Instant::now();
-    deed();
+    action();
     started.elapsed()
 }
 
-/// In milliseconds.
+/// The median, in milliseconds.
 pub fn median(times: &[Duration]) -> f64 {
     let mut times = milliseconds(times);
     times.sort_by(f64::total_cmp);
@@ -30,7 +30,7 @@ pub fn median(times: &[Duration]) -> f64 {
     }
 }
 
-/// All of them for the file with the samples, in milliseconds.
+/// All times for the file with the samples, in milliseconds.
 pub fn samples(times: &Times) -> Value {
     let samples =
         times.iter().map(|(name, times)| ((*name).to_owned(), Value::from(milliseconds(times))));

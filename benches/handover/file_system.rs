@@ -1,4 +1,4 @@
-//! File systems, made for one run and mounted over the site's directory of sandboxes.
+//! File systems that are made for one run and mounted over the site's directory of sandboxes.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
@@ -27,8 +27,8 @@ impl FileSystem {
         }
     }
 
-    /// How it is made in an image. Nothing is discarded, which would give back what was written
-    /// there, and nothing is left for the kernel to do later.
+    /// The command that makes it in an image. It discards nothing, because that would free the
+    /// blocks that were written to the image, and leaves no initialization to the kernel.
     fn make(self) -> Option<&'static [&'static str]> {
         match self {
             FileSystem::Ext4 => {
@@ -47,7 +47,7 @@ pub struct Mounted {
 
 impl Mounted {
     pub fn new(file_system: FileSystem, site: &Site, small: bool) -> Mounted {
-        // mkfs.xfs wants 300 MiB at least; the largest tree is there twice for a while.
+        // mkfs.xfs needs 300 MiB; the largest tree exists twice for a time.
         let megabytes = if small { 320 } else { 6 << 10 };
         let point = site.execute();
         match file_system.make() {
@@ -64,21 +64,21 @@ impl Mounted {
     /// Its line in the table of mounts.
     pub fn facts(&self) -> String {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let point = self.point.to_str().expect("a path of ours");
+        let point = self.point.to_str().expect("the path is UTF-8");
         mounts.lines().find(|line| line.contains(point)).expect("it is mounted").to_owned()
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Lazily: a process that was left in there does not keep it.
+        // Lazily, so that a process that was left in there does not prevent it.
         let _ = Command::new("umount").arg("--lazy").arg(&self.point).status();
     }
 }
 
-/// The image is written to its end: where a file is only reserved, its own file system does work
-/// for every block that is written first, and that shall be none of the sides. Once it is mounted
-/// the image needs no name: it goes with the mount, however this run ends.
+/// The image is written to its end. In a file that is only reserved, the first write to each block
+/// is extra work for the file system below, which would count for one of the sides. Once mounted,
+/// the image loses its name, so that it is deleted with the mount, however this run ends.
 fn mount_image(make: &[&str], megabytes: usize, image: &Path, point: &Path) {
     let mut written = File::create(image).unwrap();
     let piece = vec![0; 1 << 20];

@@ -1,15 +1,14 @@
-//! The bench: setup and cleanup beside a baseline of shell and other ways to move a tree, on
-//! several file systems.
+//! The bench of the hand-over: setup and cleanup, compared with shell helpers (the baseline) and
+//! with other ways to move a tree, on several file systems.
 //!
-//! `scripts/bench` prepares the machine and runs it; help.txt says what is measured. As a test
-//! does, it panics when something is not as it must be, and leaves nothing behind then either.
+//! `scripts/bench handover` prepares the machine and runs it; help.txt says what is measured. Like
+//! a test, it panics when a check fails, and also then leaves nothing behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod file_system;
 mod memory;
-mod options;
 mod report;
 mod sides;
 #[path = "../../tests/support/mod.rs"]
@@ -19,67 +18,70 @@ mod trees;
 
 use std::process::ExitCode;
 
-use common::options::Common;
+use common::options::Options;
 use common::times::Times;
-use common::{json, program};
+use common::{program, rounds};
 use file_system::{FileSystem, Mounted};
-use options::Options;
 use report::Outcome;
+use serde_json::Value;
 use sides::SIDES;
 use support::Site;
-use trees::Tree;
+use trees::{TREES, Tree};
 
 fn main() -> ExitCode {
-    program::main(include_str!("help.txt"), Options::parse, measure_all)
+    program::main(include_str!("help.txt"), &["--fs", "--trees"], measure)
 }
 
-fn measure_all(options: Options) {
-    let mut outcomes = Vec::new();
-    for file_system in &options.file_systems {
-        let here = measure(*file_system, &options);
-        println!("{}", report::table(&here));
-        outcomes.extend(here.iter().map(Outcome::samples));
+fn measure(options: &Options) -> Result<Vec<Value>, String> {
+    let file_systems = chosen(options, "--fs", &FileSystem::ALL, FileSystem::name)?;
+    let trees = chosen(options, "--trees", &TREES, |tree| tree.name)?;
+    let mut samples = Vec::new();
+    for file_system in file_systems {
+        let outcomes = measure_on(file_system, &trees, options);
+        println!("{}", report::table(&outcomes));
+        samples.extend(outcomes.iter().map(Outcome::samples));
     }
-    if let Some(file) = options.common.json {
-        json::write(file, options.common.small, &outcomes);
-    }
+    Ok(samples)
 }
 
-fn measure(file_system: FileSystem, options: &Options) -> Vec<Outcome> {
+/// Those of `all` whose names are in the value of an option; all of them if it was not given.
+fn chosen<T: Copy>(
+    options: &Options,
+    option: &str,
+    all: &[T],
+    name_of: impl Fn(T) -> &'static str,
+) -> Result<Vec<T>, String> {
+    let Some(names) = options.list(option) else { return Ok(all.to_vec()) };
+    let find = |name| {
+        let found = all.iter().copied().find(|item| name_of(*item) == name);
+        found.ok_or_else(|| format!("{option} has no {name} (see --help)"))
+    };
+    names.into_iter().map(find).collect()
+}
+
+fn measure_on(file_system: FileSystem, trees: &[Tree], options: &Options) -> Vec<Outcome> {
     let site = Site::new();
-    let mounted = Mounted::new(file_system, &site, options.common.small);
+    let mounted = Mounted::new(file_system, &site, options.small);
     let outcome = |tree: &Tree| {
         eprintln!("bench: {} on {}", tree.name, file_system.name());
-        let times = rounds(&site, tree, options);
         Outcome {
             file_system: file_system.name(),
             mounted: mounted.facts(),
             tree: tree.name,
-            times,
+            times: measure_tree(&site, tree, options),
         }
     };
-    options.trees.iter().map(outcome).collect()
+    trees.iter().map(outcome).collect()
 }
 
-/// Measures every side in every round, so that a machine that gets slower gets slower for all of
-/// them.
-fn rounds(site: &Site, tree: &Tree, options: &Options) -> Times {
-    let Common { rounds, small, .. } = options.common;
-    let mut times = Times::new();
-    let mut sides = SIDES;
-    // What takes milliseconds is measured more often than what takes seconds.
-    let rounds = if tree.name == "tiny" && !small { 7 * rounds } else { rounds };
-    for _ in 0..rounds {
-        fastrand::shuffle(&mut sides);
-        for side in sides {
-            // Room for the tree, its copy, and what the file system below keeps of both.
-            memory::touch_and_free(4 * tree.bytes(small));
-            let sandbox = site.sandbox("sandbox");
-            tree.plant(&sandbox, small);
-            for (name, time) in side(site, &sandbox) {
-                times.entry(name).or_default().push(time);
-            }
-        }
-    }
-    times
+fn measure_tree(site: &Site, tree: &Tree, options: &Options) -> Times {
+    // The tiny tree takes milliseconds, the others seconds: it gets more rounds.
+    let more = if tree.name == "tiny" && !options.small { 7 } else { 1 };
+    rounds::run(more * options.rounds, SIDES, |side| {
+        // Memory for the tree, its copy, and what the file system below the mount caches of both.
+        memory::touch_and_free(4 * tree.bytes(options.small));
+        let sandbox = site.sandbox("sandbox");
+        tree.fill(&sandbox, options.small);
+        side(site, &sandbox)
+    })
 }

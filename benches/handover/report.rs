@@ -1,9 +1,14 @@
-//! What people and programs read of the outcome.
+//! The result of the bench: a table of medians for each file system, and the samples.
 
 use serde_json::{Value, json};
 
+use super::common::table::Table;
 use super::common::times::{self, Times};
 use super::sides::{BASELINE, CP, FS_EXTRA, HELPERS, RSYNC, SWITCHER};
+
+const TABLE: Table<10> = Table([8, 10, 10, 10, 10, 10, 10, 10, 10, 10]);
+/// The line above the names of the columns: each of its cells is above several columns.
+const GROUPS: Table<4> = Table([8, 10, 20, 60]);
 
 /// What was measured with one tree on one file system.
 pub struct Outcome {
@@ -22,24 +27,34 @@ impl Outcome {
 
     /// All samples, in milliseconds, in the order of the rounds.
     pub fn samples(&self) -> Value {
-        json!({ "fs": self.file_system, "mounted": self.mounted, "tree": self.tree, "ms": times::samples(&self.times) })
+        json!({
+            "fs": self.file_system,
+            "mounted": self.mounted,
+            "tree": self.tree,
+            "ms": times::samples(&self.times),
+        })
     }
 
     fn line(&self) -> String {
         let [setup, all_gone, cleanup] = HELPERS;
         let [baseline_setup, baseline_cleanup] = BASELINE;
-        let mut line = format!("{:<8}", self.tree);
-        for name in [SWITCHER, baseline_setup, baseline_cleanup] {
-            line += &format!("{:>10.1}", self.median(name));
-        }
-        for name in [setup, all_gone, cleanup, CP, RSYNC, FS_EXTRA] {
-            let baseline = if name == cleanup { baseline_cleanup } else { baseline_setup };
-            line += &format!("{:>10.2}", self.median(name) / self.median(baseline));
-        }
-        line + "\n"
+        let time = |name| format!("{:.1}", self.median(name));
+        let ratio = |name, baseline| format!("{:.2}", self.median(name) / self.median(baseline));
+        TABLE.line(&[
+            self.tree.to_owned(),
+            time(SWITCHER),
+            time(baseline_setup),
+            time(baseline_cleanup),
+            ratio(setup, baseline_setup),
+            ratio(all_gone, baseline_setup),
+            ratio(cleanup, baseline_cleanup),
+            ratio(CP, baseline_setup),
+            ratio(RSYNC, baseline_setup),
+            ratio(FS_EXTRA, baseline_setup),
+        ])
     }
 
-    /// For a tree of which next to nothing is moved.
+    /// What a side takes beside the call of the switcher, for a tree with almost no data.
     fn above_switcher(&self) -> String {
         let above = |name| format!("{name} {:.1} ms", self.median(name) - self.median(SWITCHER));
         let names = HELPERS.into_iter().chain(BASELINE);
@@ -51,21 +66,24 @@ impl Outcome {
     }
 }
 
-/// The table of one file system, for people: medians.
+/// The table of one file system: medians.
 pub fn table(outcomes: &[Outcome]) -> String {
     let file_system = outcomes.first().map_or("", |outcome| outcome.file_system);
-    let mut table =
-        format!("{:<8}{:>10}{:>20}{:>60}\n", "", "", "baseline, ms", "divided by the baseline");
-    table += &format!("{file_system:<8}");
-    for heading in
-        ["switcher", "setup", "cleanup", "setup", "all gone", "cleanup", CP, RSYNC, FS_EXTRA]
-    {
-        table += &format!("{heading:>10}");
-    }
-    table.push('\n');
+    let mut table = GROUPS.heading(["", "", "baseline, ms", "divided by the baseline"]);
+    table += &TABLE.heading([
+        file_system,
+        "switcher",
+        "setup",
+        "cleanup",
+        "setup",
+        "all gone",
+        "cleanup",
+        CP,
+        RSYNC,
+        FS_EXTRA,
+    ]);
     table.extend(outcomes.iter().map(Outcome::line));
-    table.extend(
-        outcomes.iter().filter(|outcome| outcome.tree == "tiny").map(Outcome::above_switcher),
-    );
+    let tiny = outcomes.iter().filter(|outcome| outcome.tree == "tiny");
+    table.extend(tiny.map(Outcome::above_switcher));
     table
 }

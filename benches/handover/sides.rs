@@ -1,4 +1,4 @@
-//! The sides: each takes a sandbox, moves it in its way, is timed and checked, and leaves nothing.
+//! The sides: each moves a sandbox in its way, is timed and checked, and leaves nothing.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::support::handover::{CLEANUP, SETUP};
 use super::support::{Account, PROXY, Site, executable};
 use super::tally::Tally;
 
-/// What one side took.
+/// The times that one side took, by name.
 type Taken = Vec<(&'static str, Duration)>;
 
 pub const SWITCHER: &str = "switcher";
@@ -23,7 +23,7 @@ pub const CP: &str = "cp";
 pub const RSYNC: &str = "rsync";
 pub const FS_EXTRA: &str = "fs_extra";
 
-/// A way to move a sandbox of the batch user's, which is gone afterwards.
+/// A way to move a sandbox of the batch user, which is deleted at the end.
 pub type Side = fn(&Site, &Path) -> Taken;
 
 pub const SIDES: [Side; 6] = [switcher, helpers, baseline, cp, rsync, fs_extra];
@@ -37,7 +37,7 @@ fn switcher(site: &Site, sandbox: &Path) -> Taken {
 
 fn helpers(site: &Site, sandbox: &Path) -> Taken {
     let all = Tally::of(sandbox, Account::batch());
-    // However slow a disk is, it is not given up: as for a caller who says nothing.
+    // The default of the idle timeout: the tests' shorter one could end the call on a slow disk.
     let call = |name| {
         run(site.call(name, &site.switcher(), sandbox).env_remove("GLEXEC_HELPERS_IDLE_TIMEOUT"))
     };
@@ -89,7 +89,7 @@ fn rsync(_: &Site, sandbox: &Path) -> Taken {
     vec![(
         RSYNC,
         moved(sandbox, Account::batch(), |copy| {
-            // With a slash at its end: the content of the sandbox.
+            // A slash at the end means the content of the sandbox.
             run(as_batch("rsync").arg("-a").arg(sandbox.join("")).arg(copy));
             run(as_batch("rm").arg("-rf").arg(sandbox));
         }),
@@ -106,22 +106,25 @@ fn fs_extra(_: &Site, sandbox: &Path) -> Taken {
     )]
 }
 
-/// Times a move to a copy beside the sandbox, which then is this account's.
-fn moved(sandbox: &Path, account: Account, deed: impl FnOnce(&Path)) -> Duration {
+/// Times a move to a copy beside the sandbox, which must then belong to this account.
+fn moved(sandbox: &Path, account: Account, action: impl FnOnce(&Path)) -> Duration {
     let all = Tally::of(sandbox, Account::batch());
     let copy = sandbox.with_extension("copy");
-    let taken = timed(|| deed(&copy));
-    assert!(!sandbox.exists(), "the original is gone");
+    let taken = timed(|| action(&copy));
+    assert!(!sandbox.exists(), "the original still exists");
     assert_eq!(Tally::of(&copy, account), all, "{}", copy.display());
     fs::remove_dir_all(copy).unwrap();
     taken
 }
 
-/// A helper may leave a process that goes on deleting when it has ended itself.
+/// A helper may leave a child that continues to delete when the helper has ended.
 fn wait_for_removal(site: &Site) {
     let end = Instant::now() + Duration::from_secs(300);
     while site.entries().iter().any(|name| name.to_string_lossy().contains(".gh.")) {
-        assert!(Instant::now() < end, "what the helpers no longer need is not deleted");
+        assert!(
+            Instant::now() < end,
+            "after 300 s the helpers have not deleted their temporary names"
+        );
         sleep(Duration::from_millis(1));
     }
 }

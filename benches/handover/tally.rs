@@ -1,4 +1,4 @@
-//! What a tree holds, so that a side that loses something does not win.
+//! The content of a tree, counted: a side that loses files must fail.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::support::Account;
 
-/// How many entries that are no directories, and their bytes. A link counts as the file that it
-/// leads to, because fs_extra makes one of it.
+/// The number of entries other than directories, and their bytes. A link counts as the file that it
+/// leads to, because fs_extra copies that file in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     entries: u64,
@@ -15,7 +15,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a tree; fails unless all of it is this account's.
+    /// Counts a tree. Fails unless all of it belongs to this account.
     pub fn of(top: &Path, account: Account) -> Tally {
         let mut tally = Tally::default();
         tally.add(top, account);

@@ -1,4 +1,4 @@
-//! A family of processes of the job user's.
+//! A family of processes of the job user.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -12,21 +12,21 @@ use nix::unistd::Pid;
 
 use super::support::{Account, program, wait_until};
 
-/// A process and its children, all with the mark of one job. None of them is left at the end.
+/// A process and its children, all with the mark of one job. All of them are killed on drop.
 pub struct Family {
     root: Child,
-    /// Nobody has waited for these yet, so that their numbers are still theirs.
+    /// Children that have not been reaped, so that no other process can have their pids.
     children: Vec<Pid>,
 }
 
 impl Family {
-    /// Starts so many processes, and waits until all are there. Should one fail, the others end by
-    /// themselves after two minutes (tests/support/kin.rs), and so does this wait.
+    /// Starts this number of processes, and waits until all exist. If one fails, the others end by
+    /// themselves after two minutes (tests/support/kin.rs), and this wait with them.
     pub fn start(mark: &OsStr, processes: usize) -> Family {
         let kin = program("examples").join("kin");
-        assert!(kin.exists(), "it is not built: cargo build --release --example kin");
-        // Who loses its parent is adopted by this process, which can wait for it then. Zombies that
-        // are left to an init in no hurry would be looked through by the next side.
+        assert!(kin.exists(), "the example is not built: cargo build --release --example kin");
+        // This process adopts the children and reaps them. A slow init could leave them as zombies
+        // in /proc, which would slow the next side.
         prctl::set_child_subreaper(true).unwrap();
         let mut command = Account::job().command(kin);
         command
@@ -54,26 +54,26 @@ impl Family {
         [self.root()].into_iter().chain(self.children.iter().copied())
     }
 
-    /// Fails unless all of them have been killed by now.
-    pub fn gone(mut self) {
-        assert!(self.all_have_ended(), "somebody has survived the end of the family");
+    /// Fails unless all of them have been killed.
+    pub fn assert_ended(mut self) {
+        assert!(self.all_have_ended(), "a process has survived the end of the family");
     }
 
-    /// The same, but the last signal may not have arrived yet.
-    pub fn soon_gone(mut self) {
+    /// Waits until all of them have been killed: the last signal may still be on its way.
+    pub fn wait_for_end(mut self) {
         wait_until("all of the family have ended", || self.all_have_ended());
     }
 
-    /// Waits for those who have ended, and tells whether that were all. Fails if one was not
-    /// killed: its two minutes were over.
+    /// Reaps the processes that have ended, and returns whether these were all. Fails if one was
+    /// not killed, but ended after its two minutes.
     fn all_have_ended(&mut self) -> bool {
         let Some(status) = self.root.try_wait().unwrap() else { return false };
         assert_eq!(
             status.signal(),
             Some(Signal::SIGKILL as i32),
-            "what the first process has died of"
+            "the signal that ended the first process"
         );
-        // By its end this process has adopted the others.
+        // The first process has ended, so this process has adopted the others.
         while let Some(pid) = self.children.pop() {
             let status = waitpid(pid, Some(WaitPidFlag::WNOHANG)).unwrap();
             if status == WaitStatus::StillAlive {

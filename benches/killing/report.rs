@@ -1,9 +1,12 @@
-//! What people and programs read of the outcome.
+//! The result of the bench: a table of medians, and the samples.
 
 use serde_json::{Value, json};
 
+use super::common::table::Table;
 use super::common::times::{self, Times};
 use super::sides::{FAMILY, ONE_BY_ONE, SWITCHER};
+
+const TABLE: Table<5> = Table([12, 12, 24, 12, 12]);
 
 /// What was measured with families of one size.
 pub struct Outcome {
@@ -20,20 +23,20 @@ impl Outcome {
     fn line(&self) -> String {
         let [switcher, one_by_one, family] =
             [SWITCHER, ONE_BY_ONE, FAMILY].map(|name| times::median(&self.times[name]));
-        let ratio = one_by_one / family;
-        format!(
-            "{:<12}{switcher:>12.1}{one_by_one:>24.1}{family:>12.1}{ratio:>12.2}\n",
-            self.processes
-        )
+        TABLE.line(&[
+            self.processes.to_string(),
+            format!("{switcher:.1}"),
+            format!("{one_by_one:.1}"),
+            format!("{family:.1}"),
+            format!("{:.2}", one_by_one / family),
+        ])
     }
 }
 
-/// The table, for people: medians.
+/// The table of medians.
 pub fn table(outcomes: &[Outcome]) -> String {
     let [switcher, one_by_one, family] =
         [SWITCHER, ONE_BY_ONE, FAMILY].map(|name| format!("{name}, ms"));
-    let mut table =
-        format!("{:<12}{switcher:>12}{one_by_one:>24}{family:>12}{:>12}\n", "processes", "ratio");
-    table.extend(outcomes.iter().map(Outcome::line));
-    table
+    let heading = TABLE.heading(["processes", &switcher, &one_by_one, &family, "ratio"]);
+    heading + &outcomes.iter().map(Outcome::line).collect::<String>()
 }

@@ -1,4 +1,4 @@
-//! The sides: each ends a family in its way, is timed and checked, and leaves nobody.
+//! The sides: each ends a family in its way, is timed and checked, and leaves no process.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +16,8 @@ pub const SWITCHER: &str = "switcher";
 pub const ONE_BY_ONE: &str = "one call a process";
 pub const FAMILY: &str = "family";
 
-/// A way to end a family of so many processes of the job's, by its name.
+/// The name of a way to end a family of the job, and its function, which takes the number of
+/// processes.
 type Side = (&'static str, fn(&Job, usize) -> Duration);
 
 pub const SIDES: [Side; 3] = [(SWITCHER, switcher), (ONE_BY_ONE, one_by_one), (FAMILY, family)];
@@ -44,10 +45,10 @@ impl Job {
         Family::start(self.retained.as_os_str(), processes)
     }
 
-    /// condor_glexec_kill with SIGKILL and no retries; `words` stand before its arguments.
-    fn kill(&self, words: &[&str], pid: Pid) -> Command {
+    /// condor_glexec_kill with SIGKILL and no retries; `options` come before its arguments.
+    fn kill(&self, options: &[&str], pid: Pid) -> Command {
         let mut command = as_batch(program(KILL));
-        command.args(words).arg(self.site.switcher()).arg(self.proxy()).args([
+        command.args(options).arg(self.site.switcher()).arg(self.proxy()).args([
             &pid.to_string(),
             "KILL",
             "0",
@@ -57,7 +58,7 @@ impl Job {
     }
 }
 
-/// Ends nobody: what one call costs by itself.
+/// Ends no process: what one call costs by itself.
 fn switcher(job: &Job, _: usize) -> Duration {
     let mut command = bare_switcher(&job.site, &job.proxy());
     timed(|| run(&mut command))
@@ -70,14 +71,14 @@ fn one_by_one(job: &Job, processes: usize) -> Duration {
             run(&mut job.kill(&[], pid));
         }
     });
-    family.soon_gone();
+    family.wait_for_end();
     taken
 }
 
 fn family(job: &Job, processes: usize) -> Duration {
     let family = job.family(processes);
     let taken = timed(|| run(&mut job.kill(&["--family"], family.root())));
-    // It promises that nobody is left when it ends.
-    family.gone();
+    // The contract: no member is left when the call ends.
+    family.assert_ended();
     taken
 }

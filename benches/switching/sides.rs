@@ -10,11 +10,11 @@ use super::support::program;
 
 pub const SUDO: &str = "sudo";
 
-/// A call that is to be measured, and what must live meanwhile.
+/// A call that is measured, and a process that must live meanwhile.
 pub struct Call {
     command: Command,
     _beside: Option<Target>,
-    /// The credential, if each call has another one, and how many there were.
+    /// The credential, if each call has another one, and the number of credentials before it.
     changing: Option<(PathBuf, usize)>,
 }
 
@@ -32,8 +32,8 @@ impl Call {
     }
 }
 
-/// A switcher's call, by its name.
-type Side = (&'static str, fn(&Scene) -> Call);
+/// The name of a call of a switcher, and the function that prepares it.
+type Side = (&'static str, fn(&Credentials) -> Call);
 
 pub const SIDES: [Side; 8] = [
     ("true", bare),
@@ -51,19 +51,19 @@ pub const GLEXEC: &str = "glexec";
 pub const JOINED: &str = "glexec, joined";
 pub const NEW: &str = "glexec, new";
 
-/// A whole payload, and the calls of the switcher that it takes: to set up, to run, to watch beside
-/// that, to clean up.
+/// A pilot's run of a payload, and the four calls of the switcher that it makes: setup, run, watch
+/// (at the same time), cleanup.
 pub const PILOTS: [(&str, [&str; 4]); 2] =
     [("pilot, adapter", [ADAPTER; 4]), ("pilot, glexec", [NEW, GLEXEC, JOINED, GLEXEC])];
 
-/// A credential of the batch user's, and leases of its own.
-pub struct Scene {
+/// A credential of the batch user, and a separate table of leases.
+pub struct Credentials {
     rootless: Rootless,
 }
 
-impl Scene {
-    pub fn new() -> Scene {
-        Scene { rootless: Rootless::new() }
+impl Credentials {
+    pub fn new() -> Credentials {
+        Credentials { rootless: Rootless::new() }
     }
 
     fn glexec(&self) -> Command {
@@ -77,52 +77,55 @@ fn alone(command: Command) -> Call {
     Call { command, _beside: None, changing: None }
 }
 
-fn bare(_: &Scene) -> Call {
+fn bare(_: &Credentials) -> Call {
     alone(as_batch("/bin/true"))
 }
 
-fn sudo(_: &Scene) -> Call {
+fn sudo(_: &Credentials) -> Call {
     let mut command = as_batch("/usr/bin/sudo");
     command.args(["-n", "-u", "gh-job", "/bin/true"]);
     alone(command)
 }
 
-fn adapter(scene: &Scene) -> Call {
-    alone(bare_switcher(&scene.rootless.site, &scene.rootless.site.scratch().join("credential")))
+fn adapter(credentials: &Credentials) -> Call {
+    alone(bare_switcher(
+        &credentials.rootless.site,
+        &credentials.rootless.site.scratch().join("credential"),
+    ))
 }
 
-fn glexec(scene: &Scene) -> Call {
-    let mut command = scene.glexec();
+fn glexec(credentials: &Credentials) -> Call {
+    let mut command = credentials.glexec();
     command.arg("/bin/true");
     alone(command)
 }
 
-fn pilot_with_adapter(scene: &Scene) -> Call {
-    pilot(scene, &program("glexec-sudo"))
+fn pilot_with_adapter(credentials: &Credentials) -> Call {
+    pilot(credentials, &program("glexec-sudo"))
 }
 
-fn pilot_with_glexec(scene: &Scene) -> Call {
-    pilot(scene, &program("glexec"))
+fn pilot_with_glexec(credentials: &Credentials) -> Call {
+    pilot(credentials, &program("glexec"))
 }
 
-fn pilot(scene: &Scene, switcher: &Path) -> Call {
+fn pilot(credentials: &Credentials, switcher: &Path) -> Call {
     let mut command = as_batch(program("condor_glexec_pilot"));
     command
         .arg("run")
         .arg("--glexec")
         .arg(switcher)
         .arg("--execute")
-        .arg(scene.rootless.site.execute());
-    command.args(["--", "/bin/true"]).env("GLEXEC_STATE_DIR", scene.rootless.site.leases());
+        .arg(credentials.rootless.site.execute());
+    command.args(["--", "/bin/true"]).env("GLEXEC_STATE_DIR", credentials.rootless.site.leases());
     alone(command)
 }
 
-fn new(scene: &Scene) -> Call {
-    let credential = scene.rootless.credential("changing");
-    Call { changing: Some((credential, 0)), ..glexec(scene) }
+fn new(credentials: &Credentials) -> Call {
+    let credential = credentials.rootless.credential("changing");
+    Call { changing: Some((credential, 0)), ..glexec(credentials) }
 }
 
-fn joined(scene: &Scene) -> Call {
-    let beside = Target::through(scene.glexec());
-    Call { _beside: Some(beside), ..glexec(scene) }
+fn joined(credentials: &Credentials) -> Call {
+    let beside = Target::through(credentials.glexec());
+    Call { _beside: Some(beside), ..glexec(credentials) }
 }
