@@ -15,7 +15,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use support::installation::PROGRAMS;
-use support::{PROXY, executable, failed, program, retained, said, succeeded, wait_until, write};
+use support::{
+    PROXY, executable, failed, messages, program, retained, succeeded, wait_until, write,
+};
 use tempfile::TempDir;
 
 /// Every command with its positional arguments. `[arg…]` stands for any number of arguments.
@@ -215,7 +217,7 @@ fn enough(arguments: &str) -> usize {
 
 /// The lines about pauses on standard error, and the one after them.
 fn pauses(output: &Output) -> (Vec<String>, String) {
-    let mut lines: Vec<_> = said(output).lines().map(str::to_owned).collect();
+    let mut lines: Vec<_> = messages(output).lines().map(str::to_owned).collect();
     let last = lines.pop().unwrap_or_default();
     lines.retain(|line| is_pause(line));
     (lines, last)
@@ -355,7 +357,7 @@ fn nothing_after_the_first_argument_is_an_option() {
             (output.stdout.as_slice(), bench.calls()),
             (&b""[..], 1),
             "{name}: {}",
-            said(&output)
+            messages(&output)
         );
     }
     let bench = Bench::new("");
@@ -535,7 +537,7 @@ fn kill_refuses_what_is_no_signal() {
 // Exit statuses.
 
 #[test]
-fn setup_ends_with_1_for_a_sandbox_that_is_none() {
+fn setup_ends_with_1_for_what_is_no_sandbox() {
     let mut bench = Bench::new("");
     bench.sandbox = bench.file("missing");
     let path = bench.sandbox.to_str().unwrap();
@@ -582,7 +584,7 @@ fn run_ends_with_the_status_of_the_switcher() {
         let bench = Bench::new(&format!("exit {status}"));
         let output = bench.reaching(RUN).output().unwrap();
         assert_eq!(
-            (output.status.code(), said(&output).as_str(), bench.calls()),
+            (output.status.code(), messages(&output).as_str(), bench.calls()),
             (Some(status), "", 1)
         );
     }
@@ -738,7 +740,7 @@ fn call_that_works_at_last_is_a_success() {
     let bench = Bench::new("[ $(wc -l <$here/calls) = 3 ] || exit 203");
     let output = bench.repeating(KILL, "5", "0").output().unwrap();
     assert_eq!((output.status.code(), bench.calls()), (Some(0), 3));
-    let lines = said(&output);
+    let lines = messages(&output);
     let (cause, pauses) = lines.split_once('\n').unwrap();
     assert!(cause.contains("status 203: authorization error"), "{cause}");
     assert_eq!(pauses, "Glexec exited with status 203; retrying in 0 seconds.\n".repeat(2));
@@ -756,7 +758,7 @@ fn the_cause_comes_before_the_first_pause_and_again_when_it_changes() {
         );
         let output = bench.repeating(name, "3", "0").output().unwrap();
         assert_eq!(output.status.code(), Some(used_up));
-        let all = said(&output);
+        let all = messages(&output);
         let [first, one, two, changed, three, last] = all.lines().collect::<Vec<_>>()[..] else {
             panic!("{name}: {all}")
         };

@@ -8,8 +8,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use support::handover::{CLEANUP, SETUP, is_with_job, text};
-use support::{Account, Site, own, retained, said, succeeded, variables_of, wait_until, write};
+use support::handover::{CLEANUP, SETUP, assert_is_handed_over, text};
+use support::{Account, Site, messages, own, retained, succeeded, variables_of, wait_until, write};
 
 /// A sandbox whose deletion takes longer than the start of a process.
 fn large(site: &Site) -> PathBuf {
@@ -31,7 +31,7 @@ struct Stopped {
 impl Stopped {
     fn setup(site: &Site, sandbox: &Path) -> Stopped {
         let pipe = site.scratch().join("pipe");
-        support::picture::make_fifo(&pipe);
+        support::snapshot::make_fifo(&pipe);
         Account::batch().owns(&pipe);
         let call = site.call(SETUP, &site.switcher(), sandbox);
         let log = site.scratch().join("log");
@@ -52,7 +52,7 @@ impl Stopped {
         File::open(&pipe).unwrap().read_to_string(&mut output).unwrap();
         if !output.is_empty() {
             let _ = strace.kill();
-            panic!("{output}{}", said(&strace.wait_with_output().unwrap()));
+            panic!("{output}{}", messages(&strace.wait_with_output().unwrap()));
         }
         let mut pid = String::new();
         wait_until("the child is about to delete", || {
@@ -114,7 +114,7 @@ fn what_setup_leaves_running_holds_nothing_of_its_callers() {
     );
     stopped.signal("-CONT");
     stopped.end();
-    is_with_job(&site, &sandbox, "the child has ended");
+    assert_is_handed_over(&site, &sandbox, "the child has ended");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 
 use support::machine::Machine;
-use support::said;
+use support::messages;
 
 /// A fenced block: the comment before it, its language, the number of its first line, and its
 /// lines.
@@ -162,7 +162,7 @@ fn typed(document: &str, is_other_way: bool) {
                 wrong.push(format!(
                     "{place}, as {user}: {}\n{printed}{}",
                     output.status,
-                    said(&output)
+                    messages(&output)
                 ));
             }
         } else if block.comment == "prints" {
@@ -278,7 +278,7 @@ fn to_quote(source: &str) -> (String, &str) {
 }
 
 #[test]
-fn what_a_comment_says_no_program_says() {
+fn strings_of_a_source_are_found_without_its_comments() {
     let source = r##"
         /// "in a comment"
         fn a<'a>() { /* "in another" */
@@ -293,7 +293,7 @@ fn what_a_comment_says_no_program_says() {
 }
 
 #[test]
-fn what_the_administrators_table_quotes_is_what_a_program_says() {
+fn the_administrators_table_quotes_messages_of_the_programs() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let said = [strings_below(&top.join("src")), strings_below(&top.join("crates"))].concat();
     let guide = text("docs/administrator.md");

@@ -9,7 +9,7 @@ mod support;
 
 use serde_json::Value;
 use support::machine::Machine;
-use support::said;
+use support::messages;
 
 /// What every test begins with. `doctor` prints its report as the pilot and its exit status;
 /// `follow` does what the report says about what is not ok, as root: commands in backquotes, and
@@ -78,11 +78,11 @@ fn reports(script: &str) -> Vec<Report> {
     let machine = Machine::new();
     let output = machine.script("root", &format!("{PRELUDE}{script}"));
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}{}", said(&output));
+    assert!(output.status.success(), "{told}{}", messages(&output));
     let lines: Vec<&str> = told.lines().filter(|line| line.starts_with(['{', 's'])).collect();
     let report = |pair: &[&str]| Report {
         all: serde_json::from_str(pair[0])
-            .unwrap_or_else(|error| panic!("{error}: {told}{}", said(&output))),
+            .unwrap_or_else(|error| panic!("{error}: {told}{}", messages(&output))),
         status: pair[1].trim_start_matches("status ").parse().unwrap(),
     };
     lines.chunks(2).map(report).collect()
@@ -90,7 +90,7 @@ fn reports(script: &str) -> Vec<Report> {
 
 /// Fails unless the doctor finds a fault at this level, with these words, and nothing is wrong once
 /// its advice was followed.
-fn is_found_and_mended(level: &str, words: &[&str], script: &str) {
+fn is_found_and_fixed(level: &str, words: &[&str], script: &str) {
     let reports = reports(script);
     let [before, after] = &reports[..] else { panic!("two reports, not {}", reports.len()) };
     let found = before.bad();
@@ -102,7 +102,7 @@ fn is_found_and_mended(level: &str, words: &[&str], script: &str) {
 }
 
 #[test]
-fn a_node_that_is_fit_is_told_so_with_the_switcher_that_keeps_payloads_apart_best_and_why() {
+fn a_suitable_node_is_reported_with_the_switcher_that_isolates_payloads_best_and_the_reason() {
     let [report] = &reports("doctor")[..] else { panic!("one report") };
     assert_eq!((report.bad(), report.status), (Vec::new(), 0));
     assert_eq!(report.all["ready"], true);
@@ -139,7 +139,7 @@ fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
     );
     let output = machine.script("root", &script);
     let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}{}", said(&output));
+    assert!(output.status.success(), "{told}{}", messages(&output));
     let users: Vec<u32> = told.lines().filter_map(|line| line.parse().ok()).collect();
     let [job, first, without_ids, of_glexec, with_glexec, without_map] = users[..] else {
         panic!("six users: {told}")
@@ -149,18 +149,18 @@ fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
 }
 
 #[test]
-fn a_closed_parent_directory_is_found_and_mended() {
+fn a_closed_parent_directory_is_found_and_fixed() {
     let script = "mkdir -p /srv/closed; chown pilot /srv/closed; chmod 700 /srv/closed
         mkdir -m 1777 /srv/closed/execute
         set -- --execute /srv/closed/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["/srv/closed", "other users cannot search"], script);
+    is_found_and_fixed("problem", &["/srv/closed", "other users cannot search"], script);
 }
 
 #[test]
-fn an_execute_directory_that_only_its_owner_may_write_to_is_found_and_mended() {
+fn an_execute_directory_that_only_its_owner_may_write_to_is_found_and_fixed() {
     let script = "mkdir -m 755 /srv/execute; chown pilot /srv/execute
         set -- --execute /srv/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["/srv/execute", "has mode 755"], script);
+    is_found_and_fixed("problem", &["/srv/execute", "has mode 755"], script);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn the_advice_never_opens_a_home_to_all_users() {
 }
 
 #[test]
-fn an_execute_directory_that_is_not_there_is_told_once() {
+fn a_missing_execute_directory_is_reported_once() {
     let [report] = &reports("doctor --execute /srv/none")[..] else { panic!("one report") };
     let found = report.bad();
     assert_eq!((found.len(), report.status), (1, 1), "{found:?}");
@@ -214,43 +214,43 @@ fn where_nothing_works_and_sudo_has_no_map_the_samples_are_named() {
 }
 
 #[test]
-fn noexec_is_found_and_mended() {
+fn noexec_is_found_and_fixed() {
     let script = "mkdir /srv/execute; mount -t tmpfs -o noexec,mode=1777 tmpfs /srv/execute
         set -- --execute /srv/execute; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["/srv/execute", "noexec"], script);
+    is_found_and_fixed("problem", &["/srv/execute", "noexec"], script);
 }
 
 #[test]
-fn a_full_disk_is_found_and_mended() {
+fn a_full_disk_is_found_and_fixed() {
     let script = "mkdir /srv/execute; mount -t tmpfs -o size=8m,mode=1777 tmpfs /srv/execute
         dd if=/dev/zero of=/srv/execute/filler bs=64k 2>/dev/null || true
         set -- --execute /srv/execute; doctor \"$@\"; rm /srv/execute/filler; doctor \"$@\"";
-    is_found_and_mended("problem", &["/srv/execute", "has room for 0 MB"], script);
+    is_found_and_fixed("problem", &["/srv/execute", "has room for 0 MB"], script);
 }
 
 #[test]
-fn a_file_system_without_inodes_is_found_and_mended() {
+fn a_file_system_without_inodes_is_found_and_fixed() {
     let script = "mkdir /srv/execute; mount -t tmpfs -o nr_inodes=100,mode=1777 tmpfs /srv/execute
         mkdir /srv/execute/filler
         for n in $(seq 200); do : >/srv/execute/filler/$n || break; done 2>/dev/null
         set -- --execute /srv/execute; doctor \"$@\"; rm -r /srv/execute/filler; doctor \"$@\"";
-    is_found_and_mended("problem", &["/srv/execute", "and 0 files"], script);
+    is_found_and_fixed("problem", &["/srv/execute", "and 0 files"], script);
 }
 
 #[test]
-fn a_credential_that_others_can_read_is_found_and_mended() {
+fn a_credential_that_others_can_read_is_found_and_fixed() {
     let script = "chmod 644 /home/pilot/credentials/valid.pem
         set -- --proxy /home/pilot/credentials/valid.pem
         doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["valid.pem", "(mode 0644)"], script);
+    is_found_and_fixed("problem", &["valid.pem", "(mode 0644)"], script);
 }
 
 #[test]
-fn an_expired_proxy_is_found_and_mended() {
+fn an_expired_proxy_is_found_and_fixed() {
     let script = "cd /home/pilot/credentials; cp -p expired.pem proxy
         set -- --proxy /home/pilot/credentials/proxy
         doctor \"$@\"; cp valid.pem proxy; doctor \"$@\"";
-    is_found_and_mended("problem", &["/home/pilot/credentials/proxy", "has expired"], script);
+    is_found_and_fixed("problem", &["/home/pilot/credentials/proxy", "has expired"], script);
 }
 
 #[test]
@@ -263,18 +263,18 @@ fn an_expired_token_is_found() {
 }
 
 #[test]
-fn a_user_without_subordinate_ids_is_found_and_mended() {
+fn a_user_without_subordinate_ids_is_found_and_fixed() {
     let script = "rm /etc/glexec-sudo.map; sed -i '/^pilot:/d' /etc/subuid /etc/subgid
         doctor; follow; doctor";
-    is_found_and_mended("problem", &["no subordinate ids"], script);
+    is_found_and_fixed("problem", &["no subordinate ids"], script);
 }
 
 #[test]
-fn subordinate_ids_of_two_users_are_found_and_mended() {
+fn subordinate_ids_of_two_users_are_found_and_fixed() {
     let script = "rm /etc/glexec-sudo.map; first=$(grep ^pilot: /etc/subuid | cut -d: -f2)
         echo \"games:$first:1\" >>/etc/subuid
         doctor; sed -i '/^games:/d' /etc/subuid; doctor";
-    is_found_and_mended(
+    is_found_and_fixed(
         "problem",
         &["account games also has some of your subordinate ids"],
         script,
@@ -282,8 +282,8 @@ fn subordinate_ids_of_two_users_are_found_and_mended() {
 }
 
 #[test]
-fn no_new_privs_is_found_and_mended() {
-    is_found_and_mended(
+fn no_new_privs_is_found_and_fixed() {
+    is_found_and_fixed(
         "problem",
         &["no_new_privs"],
         "under='setpriv --no-new-privs'; doctor; under=; doctor",
@@ -291,22 +291,22 @@ fn no_new_privs_is_found_and_mended() {
 }
 
 #[test]
-fn a_sudo_that_stays_as_a_monitor_is_found_and_mended() {
+fn a_sudo_that_stays_as_a_monitor_is_found_and_fixed() {
     let script = "echo 'Defaults:pilot use_pty' >/etc/sudoers.d/zz; doctor; follow; doctor";
-    is_found_and_mended("warning", &["glexec-sudo", "stays as the parent of each payload"], script);
+    is_found_and_fixed("warning", &["glexec-sudo", "stays as the parent of each payload"], script);
 }
 
 #[test]
-fn a_sudo_that_takes_the_input_for_its_log_is_found_and_mended() {
+fn a_sudo_that_takes_the_input_for_its_log_is_found_and_fixed() {
     // Without --glexec the other switcher would hide it.
     let script = "echo 'Defaults:pilot log_input, use_pty' >/etc/sudoers.d/zz
         set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
         doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["descriptor 0", "log_input"], script);
+    is_found_and_fixed("problem", &["descriptor 0", "log_input"], script);
 }
 
 #[test]
-fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_mended() {
+fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_fixed() {
     let script = r#"
         cgroup=$(findmnt -nr -t cgroup,cgroup2 -o TARGET | while read -r at; do
             if mkdir "$at/gh-test-$$" 2>/dev/null; then echo "$at/gh-test-$$"; break; fi
@@ -317,7 +317,7 @@ fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_mended() {
         echo 'session required pam_exec.so seteuid quiet /usr/local/sbin/move' >>/etc/pam.d/sudo
         echo 'Defaults:pilot pam_session' >/etc/sudoers.d/zz
         doctor; follow; doctor"#;
-    is_found_and_mended(
+    is_found_and_fixed(
         "warning",
         &["glexec-sudo", "moves payloads out of this process's cgroup"],
         script,
@@ -325,26 +325,26 @@ fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_mended() {
 }
 
 #[test]
-fn programs_below_a_closed_directory_are_found_and_mended() {
+fn programs_below_a_closed_directory_are_found_and_fixed() {
     // That account's home is closed to others.
     let script = "scripts/install --prefix /home/pilot/prefix --programs /run/built
         chown -R pilot: /home/pilot/prefix; rm /etc/glexec-sudo.map
         doctor=/home/pilot/prefix/bin/condor_glexec_pilot; doctor; follow; doctor";
-    is_found_and_mended("problem", &["/home/pilot", "other users cannot search"], script);
+    is_found_and_fixed("problem", &["/home/pilot", "other users cannot search"], script);
 }
 
 #[test]
-fn an_agent_that_can_be_traced_is_found_and_mended() {
+fn an_agent_that_can_be_traced_is_found_and_fixed() {
     let script =
         "chmod 755 /usr/local/libexec/glexec-helpers/condor_glexec_agent; doctor; follow; doctor";
-    is_found_and_mended("warning", &["condor_glexec_agent", "could trace it"], script);
+    is_found_and_fixed("warning", &["condor_glexec_agent", "could trace it"], script);
 }
 
 #[test]
-fn a_switcher_that_leads_to_the_caller_is_found_and_mended() {
+fn a_switcher_that_leads_to_the_caller_is_found_and_fixed() {
     let script = "set -- --glexec /usr/local/libexec/glexec-helpers/glexec-sudo
         echo pilot pilot >/etc/glexec-sudo.map; doctor \"$@\"; follow \"$@\"; doctor \"$@\"";
-    is_found_and_mended("problem", &["glexec-sudo", "maps pilot to itself"], script);
+    is_found_and_fixed("problem", &["glexec-sudo", "maps pilot to itself"], script);
     let script = "printf '#!/bin/sh\nexec \"$@\"\n' >/usr/local/bin/none
         chmod 755 /usr/local/bin/none; doctor --glexec none";
     let [report] = &reports(script)[..] else { panic!("one report") };

@@ -7,8 +7,8 @@ mod support;
 use std::process::Command;
 
 use support::Site;
+use support::attack::Scene;
 use support::handover::CLEANUP;
-use support::lied::Scene;
 
 /// A file system with so little room that what has no end meets it soon.
 struct Small(std::path::PathBuf);
@@ -33,7 +33,7 @@ impl Drop for Small {
 }
 
 #[test]
-fn a_tree_without_an_end_meets_the_end_of_the_disk_and_everything_is_put_back() {
+fn an_endless_tree_fills_the_disk_and_everything_is_put_back() {
     let site = Site::new();
     let small = Small::at(&site);
     let scene = Scene::at(site);
@@ -45,42 +45,42 @@ fn a_tree_without_an_end_meets_the_end_of_the_disk_and_everything_is_put_back() 
         ("data", "ENOSPC"),
         ("empty data", "out of turn"),
     ] {
-        scene.lie_to(CLEANUP, way, None, word);
+        scene.attack(CLEANUP, way, None, word);
     }
     scene.end_on(small);
 }
 
 #[test]
-fn attributes_without_an_end_meet_a_limit() {
+fn endless_attributes_reach_a_limit() {
     let scene = Scene::new();
     // The file system's, or ours.
-    let line = scene.lie_to(CLEANUP, "attributes", None, "");
+    let line = scene.attack(CLEANUP, "attributes", None, "");
     assert!(["ENOSPC", "E2BIG", "out of turn"].iter().any(|word| line.contains(word)), "{line}");
-    scene.lie_to(CLEANUP, "attributes that are set again", None, "out of turn");
+    scene.attack(CLEANUP, "attributes that are set again", None, "out of turn");
     scene.end();
 }
 
 #[test]
-fn what_leaves_no_trace_takes_no_memory_either() {
+fn endless_records_that_create_no_entry_take_no_memory() {
     let scene = Scene::new();
     for way in ["many links that were left behind", "many links that leave"] {
-        scene.lie_to(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+        scene.attack(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
     }
     scene.end();
 }
 
 #[test]
-fn links_that_only_the_kernel_can_judge_take_a_bounded_memory() {
+fn links_that_only_the_kernel_can_resolve_take_bounded_memory() {
     let scene = Scene::new();
-    scene.lie_to(CLEANUP, "many links that only the kernel can judge", None, "totals");
+    scene.attack(CLEANUP, "many links that only the kernel can judge", None, "totals");
     scene.end();
 }
 
 #[test]
-fn a_sign_of_life_is_no_answer_but_the_helper_waits_on() {
+fn a_keep_alive_is_no_answer_but_the_helper_continues_to_wait() {
     let scene = Scene::new();
     // For longer than the limit: it is the wrong answer that ends it.
-    scene.lie_to(CLEANUP, "a sign of life now and then", None, "out of turn");
-    scene.lie_to(CLEANUP, "a frame in dribs and drabs", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+    scene.attack(CLEANUP, "a sign of life now and then", None, "out of turn");
+    scene.attack(CLEANUP, "a frame in dribs and drabs", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
     scene.end();
 }

@@ -15,17 +15,17 @@ use std::process::{Command, Stdio};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use support::handover::{
-    CLEANUP, ODD, SETUP, across, across_and, comes_across, data, furnished, is_back, mode, run,
-    set_mode, text, with_job,
+    CLEANUP, ODD, SETUP, across, across_and, assert_is_back, comes_across, data, filled,
+    handed_over, mode, run, set_mode, text,
 };
 use support::mounts::{Mounts, in_memory};
-use support::picture::{make_fifo, picture, set_attribute, set_modified};
-use support::{Account, PROXY, Site, failed, own, owner, said, succeeded, variables_of, write};
+use support::snapshot::{make_fifo, set_attribute, set_modified, snapshot};
+use support::{Account, PROXY, Site, failed, messages, own, owner, succeeded, variables_of, write};
 
 // What comes across.
 
 #[test]
-fn names_come_across_with_any_bytes() {
+fn names_with_any_bytes_are_preserved() {
     comes_across(|top| {
         let bytes: Vec<u8> = (1..=255).filter(|byte| *byte != b'/').collect();
         let more = ["...", "s.condor", "s.gh.00000000", "x.condor"].map(str::as_bytes);
@@ -40,7 +40,7 @@ fn names_come_across_with_any_bytes() {
 }
 
 #[test]
-fn contents_come_across() {
+fn contents_are_preserved() {
     comes_across(|top| {
         for (name, length) in
             [("empty", 0), ("one", 1), ("chunk", 262_144), ("more", 262_145), ("large", 3_000_001)]
@@ -53,7 +53,7 @@ fn contents_come_across() {
 }
 
 #[test]
-fn permission_bits_come_across_and_what_comes_back_is_its_owners_to_read_and_write() {
+fn permission_bits_are_preserved_and_the_owner_can_read_and_write_what_comes_back() {
     let [(found, given), (mut of_job, back)] = across(|top| {
         for mode in (0o400..=0o777).step_by(0o11).chain([0o400, 0o444, 0o755, 0o777]) {
             write(top.join(format!("file {mode:o}")), "content", mode);
@@ -93,13 +93,13 @@ fn the_batch_user_can_read_and_remove_everything_that_comes_back() {
     let output = Account::batch().command("sh").args(["-c", walk]).arg(&sandbox).output().unwrap();
     let printed = format!("filed/sub/fileclosed/file{PROXY}\n");
     assert_eq!(
-        (String::from_utf8_lossy(&output.stdout).as_ref(), said(&output).as_str()),
+        (String::from_utf8_lossy(&output.stdout).as_ref(), messages(&output).as_str()),
         (printed.as_str(), "")
     );
 }
 
 #[test]
-fn links_come_across_as_links_and_are_not_followed() {
+fn links_are_preserved_as_links_and_not_followed() {
     comes_across(|top| {
         fs::create_dir_all(top.join("directory/below")).unwrap();
         write(top.join("directory/file"), "file", 0o644);
@@ -118,7 +118,7 @@ fn links_come_across_as_links_and_are_not_followed() {
 }
 
 #[test]
-fn hard_links_come_across_as_hard_links() {
+fn hard_links_are_preserved() {
     comes_across(|top| {
         fs::create_dir_all(top.join("a/b")).unwrap();
         write(top.join("first"), "shared", 0o640);
@@ -134,7 +134,7 @@ fn hard_links_come_across_as_hard_links() {
 }
 
 #[test]
-fn empty_directories_come_across() {
+fn empty_directories_are_preserved() {
     comes_across(|top| {
         fs::create_dir_all(top.join("a/b/c")).unwrap();
         fs::create_dir(top.join("empty")).unwrap();
@@ -142,7 +142,7 @@ fn empty_directories_come_across() {
 }
 
 #[test]
-fn modification_times_come_across_to_the_nanosecond() {
+fn modification_times_are_preserved_to_the_nanosecond() {
     comes_across(|top| {
         fs::create_dir(top.join("directory")).unwrap();
         for (number, name) in ["file", "directory/file", "other"].into_iter().enumerate() {
@@ -161,7 +161,7 @@ fn modification_times_come_across_to_the_nanosecond() {
 }
 
 #[test]
-fn holes_come_across_as_holes() {
+fn holes_are_preserved() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     let mut file = File::create(sandbox.join("sparse")).unwrap();
@@ -184,7 +184,7 @@ fn holes_come_across_as_holes() {
 }
 
 #[test]
-fn a_flat_directory_of_10000_files_comes_across() {
+fn a_flat_directory_of_10000_files_is_preserved() {
     let site = Site::new();
     let _mounts = in_memory(&site, "");
     let sandbox = site.sandbox("s");
@@ -202,7 +202,7 @@ fn a_flat_directory_of_10000_files_comes_across() {
 }
 
 #[test]
-fn attributes_of_the_user_come_across() {
+fn user_attributes_are_preserved() {
     comes_across(|top| {
         fs::create_dir(top.join("directory")).unwrap();
         write(top.join("file"), "content", 0o644);
@@ -217,7 +217,7 @@ fn attributes_of_the_user_come_across() {
 
 #[test]
 fn set_user_id_set_group_id_and_sticky_bits_are_dropped() {
-    let furnish = |top: &Path| {
+    let fill = |top: &Path| {
         fs::create_dir(top.join("directory")).unwrap();
         write(top.join("program"), "content", 0o755);
     };
@@ -226,7 +226,7 @@ fn set_user_id_set_group_id_and_sticky_bits_are_dropped() {
         set_mode(top.join("directory"), 0o7755);
         set_mode(top, 0o3755);
     };
-    for (mut before, after) in across_and(furnish, set) {
+    for (mut before, after) in across_and(fill, set) {
         assert!(before.values().any(|entry| entry.mode == 0o6755), "the bits are set");
         before.values_mut().for_each(|entry| entry.mode &= 0o777);
         assert_eq!(after, before);
@@ -235,7 +235,7 @@ fn set_user_id_set_group_id_and_sticky_bits_are_dropped() {
 
 #[test]
 fn devices_sockets_and_fifos_are_dropped() {
-    let furnish = |top: &Path| {
+    let fill = |top: &Path| {
         fs::create_dir(top.join("directory")).unwrap();
         make_fifo(&top.join("fifo"));
         make_fifo(&top.join("directory/fifo"));
@@ -244,7 +244,7 @@ fn devices_sockets_and_fifos_are_dropped() {
         run("mknod", &[device.as_os_str(), OsStr::new("c"), OsStr::new("1"), OsStr::new("3")]);
         write(top.join("file"), "content", 0o644);
     };
-    for (mut before, after) in across(furnish) {
+    for (mut before, after) in across(fill) {
         let count = before.len();
         before.retain(|_, entry| matches!(entry.kind, "file" | "directory" | "link"));
         assert_eq!(before.len(), count - 4);
@@ -276,7 +276,7 @@ fn set_list(path: &Path, options: &[&str]) {
 
 #[test]
 fn access_control_lists_are_dropped_and_the_group_keeps_what_its_entry_and_the_mask_allow() {
-    let furnish = |top: &Path| {
+    let fill = |top: &Path| {
         fs::create_dir(top.join("directory")).unwrap();
         set_mode(top.join("directory"), 0o750);
         write(top.join("file"), "content", 0o640);
@@ -299,10 +299,10 @@ fn access_control_lists_are_dropped_and_the_group_keeps_what_its_entry_and_the_m
         }
     };
     let site = Site::new();
-    let (given, left) = (site.sandbox("given"), with_job(&site, "left"));
+    let (given, left) = (site.sandbox("given"), handed_over(&site, "left"));
     fs::remove_dir_all(left.join("below")).unwrap();
     for (sandbox, account) in [(&given, Account::batch()), (&left, Account::job())] {
-        furnish(sandbox);
+        fill(sandbox);
         own(sandbox, account);
     }
     site.set_up(&given);
@@ -314,7 +314,7 @@ fn access_control_lists_are_dropped_and_the_group_keeps_what_its_entry_and_the_m
 #[test]
 fn a_default_access_control_list_of_the_parent_is_not_inherited() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let before = data(&sandbox);
     set_list(&site.execute(), &["-d", "-m", "u:gh-other:rwx,g::rwx,m::rwx"]);
     for step in [Site::set_up, Site::clean_up] {
@@ -328,7 +328,7 @@ fn a_default_access_control_list_of_the_parent_is_not_inherited() {
 #[test]
 fn attributes_that_are_not_the_users_are_dropped() {
     let site = Site::new();
-    let (given, left) = (site.sandbox("given"), with_job(&site, "left"));
+    let (given, left) = (site.sandbox("given"), handed_over(&site, "left"));
     for (sandbox, account) in [(&given, Account::batch()), (&left, Account::job())] {
         let program = sandbox.join("program");
         write(&program, "content", 0o755);
@@ -348,7 +348,7 @@ fn attributes_that_are_not_the_users_are_dropped() {
 fn the_directory_that_cleanup_returns_has_all_rights_for_its_owner() {
     let site = Site::new();
     for (name, bits) in [("none", 0), ("closed", 0o055), ("read-only", 0o555), ("all", 0o751)] {
-        let sandbox = with_job(&site, name);
+        let sandbox = handed_over(&site, name);
         set_mode(&sandbox, bits);
         site.clean_up(&sandbox);
         assert_eq!(mode(&sandbox), bits | 0o700, "{name}");
@@ -359,7 +359,7 @@ fn the_directory_that_cleanup_returns_has_all_rights_for_its_owner() {
 fn cleanup_closes_the_top_if_group_or_others_may_write_to_a_directory_in_it() {
     let site = Site::new();
     for (top, below) in [(0o775, 0o755), (0o757, 0o755), (0o755, 0o720), (0o755, 0o702)] {
-        let sandbox = with_job(&site, format!("{top:o} {below:o}"));
+        let sandbox = handed_over(&site, format!("{top:o} {below:o}"));
         set_mode(&sandbox, top);
         set_mode(sandbox.join("below"), below);
         site.clean_up(&sandbox);
@@ -389,10 +389,10 @@ fn refuses_mounts(site: &Site, helper: &str, sandbox: &Path, status: i32) {
         if name == "below" {
             write(sandbox.join("below/content"), "kept", 0o666);
         }
-        let before = (picture(sandbox), site.entries());
+        let before = (snapshot(sandbox), site.entries());
         let output = site.call(helper, &site.switcher(), sandbox).output().unwrap();
         failed(&output, status, &["mount point", name]);
-        assert_eq!((picture(sandbox), site.entries()), before, "{arguments:?}");
+        assert_eq!((snapshot(sandbox), site.entries()), before, "{arguments:?}");
         drop(mounts);
     }
     assert_eq!(text(outside.join("content")), "kept");
@@ -401,7 +401,7 @@ fn refuses_mounts(site: &Site, helper: &str, sandbox: &Path, status: i32) {
 #[test]
 fn a_mount_point_is_an_error_of_setup_that_names_it_and_is_not_emptied() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     refuses_mounts(&site, SETUP, &sandbox, 2);
     site.set_up(&sandbox);
 }
@@ -409,36 +409,36 @@ fn a_mount_point_is_an_error_of_setup_that_names_it_and_is_not_emptied() {
 #[test]
 fn a_mount_point_is_an_error_of_cleanup_that_names_it_and_is_not_emptied() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let left = data(&sandbox);
     refuses_mounts(&site, CLEANUP, &sandbox, 1);
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &left, "without mounts");
+    assert_is_back(&site, &sandbox, &left, "without mounts");
 }
 
 #[test]
 fn what_is_mounted_on_the_sandbox_is_not_taken_for_it() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     // The mounted directory looks like a sandbox of which only the retained proxy has to go.
     let outside = site.path().join("outside");
     fs::create_dir(&outside).unwrap();
     own(&outside, Account::batch());
     let mounts = Mounts::below(site.path());
     mounts.add(&["--bind".as_ref(), outside.as_os_str()], &sandbox);
-    let before = (picture(&sandbox), site.entries());
+    let before = (snapshot(&sandbox), site.entries());
     for (helper, status) in [(CLEANUP, 1), (SETUP, 1)] {
         failed(
             &site.call(helper, &site.switcher(), &sandbox).output().unwrap(),
             status,
             &["mounted on it"],
         );
-        assert_eq!((picture(&sandbox), site.entries()), before);
+        assert_eq!((snapshot(&sandbox), site.entries()), before);
     }
     drop(mounts);
     let left = data(&sandbox);
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &left, "without the mount");
+    assert_is_back(&site, &sandbox, &left, "without the mount");
 }
 
 // Limits.
@@ -479,7 +479,7 @@ fn limited(call: &Command) -> Command {
 }
 
 #[test]
-fn a_tree_of_4096_levels_comes_across() {
+fn a_tree_of_4096_levels_is_preserved() {
     let site = Site::new();
     let _mounted = in_memory(&site, "");
     let deep = site.sandbox("s");
@@ -515,7 +515,7 @@ fn cleanup_refuses_4097_levels_and_leaves_them_where_they_were() {
 }
 
 #[test]
-fn names_of_255_bytes_come_across() {
+fn names_of_255_bytes_are_preserved() {
     let long = OsString::from_vec(vec![b'\xe9'; 255]);
     comes_across(|top| {
         fs::create_dir_all(top.join(&long).join(&long)).unwrap();
@@ -528,7 +528,7 @@ fn names_of_255_bytes_come_across() {
 #[test]
 fn a_sandbox_name_that_is_too_long_is_refused() {
     let site = Site::new();
-    let (longest, longer) = (furnished(&site, "s".repeat(243)), furnished(&site, "t".repeat(244)));
+    let (longest, longer) = (filled(&site, "s".repeat(243)), filled(&site, "t".repeat(244)));
     let before = data(&longer);
     for helper in [SETUP, CLEANUP] {
         failed(&site.call(helper, &site.switcher(), &longer).output().unwrap(), 1, &["too long"]);

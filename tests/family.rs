@@ -10,34 +10,35 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use support::families::{
+    Family, Target, agents, as_job_of, family_program, hunt, is_alive, marked_with, report, state,
+};
 use support::glexec::processes_of;
-use support::handover::{KILL, field, kill, text, with_job};
+use support::handover::{KILL, field, handed_over, kill, text};
 use support::installation::Installation;
 use support::job::{Job, run};
-use support::kinsfolk::{
-    Kin, Target, agents, as_job_of, hunt, is_alive, kin as kin_program, marked_with, report, state,
-};
 use support::mounts::{Mounts, on_image};
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, as_job, executable, failed, is_rootless, own, retained, said,
+    Account, PROXY, Site, as_job, executable, failed, is_rootless, messages, own, retained,
     variables_of, wait_until, write,
 };
 
 /// A site with a sandbox that is set up.
 fn prepared() -> (Site, PathBuf) {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     (site, sandbox)
 }
 
 /// Ends a family by its first process; fails unless all are gone, and as many as this are reported.
 fn ends(kind: &str, members: usize, killed: usize) {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&sandbox, kind, members);
-    let output =
-        hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
-    assert_eq!(kin.alive(), [0; 0], "{kind}: {}", said(&output));
+    let family = Family::of(&sandbox, kind, members);
+    let output = hunt(&site, &["--family"], &sandbox, &family.child.id().to_string(), "KILL")
+        .output()
+        .unwrap();
+    assert_eq!(family.alive(), [0; 0], "{kind}: {}", messages(&output));
     let (processes, said) = (if killed == 1 { "process" } else { "processes" }, report(&output));
     assert!(
         said.starts_with(&format!("killed {killed} {processes} of 1 family in ")),
@@ -73,7 +74,7 @@ fn a_member_without_a_mark_is_ended_with_the_leader_of_its_group() {
 
 #[test]
 fn members_that_ignore_sigterm_are_ended() {
-    ends("deaf", 1, 1);
+    ends("ignores-term", 1, 1);
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn members_that_were_stopped_before_are_ended() {
 
 #[test]
 fn a_member_that_changes_its_process_group_all_the_time_is_ended() {
-    ends("wanderer", 2, 2);
+    ends("changes-group", 2, 2);
 }
 
 #[test]
@@ -93,25 +94,25 @@ fn a_zombie_counts_as_gone() {
 
 #[test]
 fn a_member_whose_first_thread_has_ended_is_ended() {
-    ends("headless", 1, 1);
+    ends("zombie-leader", 1, 1);
 }
 
 #[test]
-fn the_stragglers_of_a_family_whose_root_is_gone_are_ended() {
+fn the_rest_of_a_family_whose_root_has_ended_is_ended() {
     let (site, sandbox) = prepared();
     for (option, root) in [("--family", true), ("--sandbox", false)] {
-        let mut kin = Kin::of(&sandbox, "orphan", 1);
-        let pid = kin.child.id().to_string();
-        assert!(kin.child.wait().unwrap().success());
+        let mut family = Family::of(&sandbox, "orphan", 1);
+        let pid = family.child.id().to_string();
+        assert!(family.child.wait().unwrap().success());
         let pid = if root { pid.as_str() } else { "-" };
         let output = hunt(&site, &[option], &sandbox, pid, "KILL").output().unwrap();
         assert!(report(&output).starts_with("killed 1 process of 1 family in "), "{option}");
-        assert_eq!(kin.alive(), [0; 0], "{option}");
+        assert_eq!(family.alive(), [0; 0], "{option}");
     }
 }
 
 #[test]
-fn a_family_without_members_is_nobody_to_kill() {
+fn killing_a_family_without_members_reports_0_processes() {
     let (site, sandbox) = prepared();
     for (option, pid) in [("--family", "2147483647"), ("--sandbox", "-")] {
         let output = hunt(&site, &[option], &sandbox, pid, "KILL").output().unwrap();
@@ -124,7 +125,7 @@ fn a_family_without_members_is_nobody_to_kill() {
 }
 
 #[test]
-fn a_signal_that_nobody_gets_is_a_failure() {
+fn a_signal_that_reaches_no_process_is_a_failure() {
     let (site, sandbox) = prepared();
     for signal in ["TERM", "STOP", "CONT"] {
         let output = hunt(&site, &["--sandbox"], &sandbox, "-", signal).output().unwrap();
@@ -148,29 +149,29 @@ fn what_a_job_started_by_run_leaves_is_ended_by_sandbox() {
 #[test]
 fn a_family_of_1000_is_ended_in_one_call_of_the_switcher() {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&sandbox, "wide,1000", 1000);
+    let family = Family::of(&sandbox, "wide,1000", 1000);
     let calls = site.scratch().join("calls");
     let script = format!("echo >>{}; exec {} \"$@\"", calls.display(), site.switcher().display());
     let counting = site.script("counting", &script);
     let mut command = site.helper("condor_glexec_kill");
     command.arg("--family").arg(counting).arg(retained(&sandbox).join(PROXY));
-    let output = command.args([&kin.child.id().to_string(), "KILL", "0", "0"]).output().unwrap();
+    let output = command.args([&family.child.id().to_string(), "KILL", "0", "0"]).output().unwrap();
     assert!(report(&output).starts_with("killed 1000 processes of 1 family in "));
-    assert_eq!((kin.alive(), text(&calls).as_str()), (vec![], "\n"));
+    assert_eq!((family.alive(), text(&calls).as_str()), (vec![], "\n"));
 }
 
 #[test]
 fn a_family_larger_than_the_limit_of_descriptors_is_ended() {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&sandbox, "wide,200", 200);
-    let call = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL");
+    let family = Family::of(&sandbox, "wide,200", 200);
+    let call = hunt(&site, &["--family"], &sandbox, &family.child.id().to_string(), "KILL");
     let mut few = Account::batch().command("/bin/sh");
     few.args(["-c", "ulimit -n 60; exec \"$@\"", "sh"])
         .arg(call.get_program())
         .args(call.get_args());
     few.env_clear().envs(variables_of(&call));
     let said = report(&few.output().unwrap());
-    assert_eq!(kin.alive(), [0; 0], "{said}");
+    assert_eq!(family.alive(), [0; 0], "{said}");
     // Where the first of them is the first payload of the switcher's, with it ends the rest.
     assert!(is_rootless() || said.starts_with("killed 200 processes of 1 family in "), "{said}");
 }
@@ -178,34 +179,34 @@ fn a_family_larger_than_the_limit_of_descriptors_is_ended() {
 // Those who must live.
 
 #[test]
-fn bystanders_of_the_same_and_of_another_user_live() {
+fn other_processes_of_the_same_and_of_another_user_survive() {
     let (site, sandbox) = prepared();
-    let other = with_job(&site, "another sandbox");
+    let other = handed_over(&site, "another sandbox");
     let bystanders = [
-        Kin::unmarked(Account::job(), "wide,3", 3),
-        Kin::of(&other, "wide,3", 3),
-        Kin::unmarked(Account::other(), "single", 1),
-        Kin::unmarked(Account::batch(), "single", 1),
+        Family::unmarked(Account::job(), "wide,3", 3),
+        Family::of(&other, "wide,3", 3),
+        Family::unmarked(Account::other(), "single", 1),
+        Family::unmarked(Account::batch(), "single", 1),
     ];
     for (option, root) in [("--family", true), ("--sandbox", false)] {
-        let kin = Kin::of(&sandbox, "wide,3", 3);
-        let pid = if root { kin.child.id().to_string() } else { "-".to_owned() };
+        let family = Family::of(&sandbox, "wide,3", 3);
+        let pid = if root { family.child.id().to_string() } else { "-".to_owned() };
         report(&hunt(&site, &[option], &sandbox, &pid, "KILL").output().unwrap());
-        assert_eq!(kin.alive(), [0; 0]);
+        assert_eq!(family.alive(), [0; 0]);
     }
-    for kin in &bystanders {
-        assert_eq!(kin.alive(), kin.pids);
+    for family in &bystanders {
+        assert_eq!(family.alive(), family.pids);
     }
 }
 
 #[test]
-fn who_is_only_in_the_session_and_group_of_the_pilot_lives() {
+fn a_process_that_is_only_in_the_pilots_session_and_group_survives() {
     let (site, sandbox) = prepared();
     // A pilot of the same user's leads the session that the job and a bystander are in.
     let script = "\"$0\" single & _GLEXEC_HELPERS_FAMILY=$1 \"$0\" single & wait";
     let mut pilot = as_job_of(&sandbox);
-    pilot.args(["/bin/sh", "-c", script]).arg(kin_program()).arg(retained(&sandbox));
-    let pilot = Kin::start(&mut pilot, 2).seen_here(Account::of(&sandbox));
+    pilot.args(["/bin/sh", "-c", script]).arg(family_program()).arg(retained(&sandbox));
+    let pilot = Family::start(&mut pilot, 2).pid_here(Account::of(&sandbox));
     let marked =
         |pid: &&u32| text(format!("/proc/{pid}/environ")).contains("_GLEXEC_HELPERS_FAMILY=");
     let (jobs, bystanders): (Vec<u32>, Vec<u32>) = pilot.pids.iter().partition(marked);
@@ -215,10 +216,10 @@ fn who_is_only_in_the_session_and_group_of_the_pilot_lives() {
 }
 
 #[test]
-fn who_has_the_number_of_a_member_that_ended_meanwhile_lives() {
+fn a_process_with_the_reused_pid_of_a_member_survives() {
     let (site, sandbox) = prepared();
     let (mut first, mut second) =
-        (Kin::of(&sandbox, "stubborn", 1), Kin::of(&sandbox, "stubborn", 1));
+        (Family::of(&sandbox, "survives-term", 1), Family::of(&sandbox, "survives-term", 1));
     let mut call = hunt(&site, &["--sandbox", "--grace", "2"], &sandbox, "-", "KILL");
     let mut hunting = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Both have been found.
@@ -232,9 +233,9 @@ fn who_has_the_number_of_a_member_that_ended_meanwhile_lives() {
 }
 
 #[test]
-fn who_has_the_number_of_a_member_that_ended_meanwhile_lives_also_if_that_was_before_it_was_held() {
+fn a_process_with_the_reused_pid_of_a_member_survives_if_the_member_ended_before_it_was_held() {
     let (site, sandbox) = prepared();
-    let mut first = Kin::of(&sandbox, "single", 1);
+    let mut first = Family::of(&sandbox, "single", 1);
     // The agent has read that it is a member, and is on its way to hold it.
     let strace = "strace -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=3s";
     let slow = site.script("slow", &format!("exec {} {strace} \"$@\"", as_job()));
@@ -258,20 +259,20 @@ fn who_has_the_number_of_a_member_that_ended_meanwhile_lives_also_if_that_was_be
 
 /// Ends a member that is the child of this process, and gives its number to a bystander of the same
 /// user.
-fn recycled(kin: &mut Kin, kind: &str) -> Kin {
-    let pid = kin.child.id();
-    kin.child.kill().unwrap();
-    kin.child.wait().unwrap();
-    kin.pids.clear();
+fn recycled(family: &mut Family, kind: &str) -> Family {
+    let pid = family.child.id();
+    family.child.kill().unwrap();
+    family.child.wait().unwrap();
+    family.pids.clear();
     let user = Account::job().uid.to_string();
-    Kin::start(Command::new(kin_program()).args(["at", &pid.to_string(), &user, kind]), 1)
+    Family::start(Command::new(family_program()).args(["at", &pid.to_string(), &user, kind]), 1)
 }
 
 #[test]
-fn who_has_the_number_of_the_root_that_is_gone_lives() {
+fn a_process_with_the_reused_pid_of_the_root_survives() {
     let (site, sandbox) = prepared();
     let (mut root, mut other) =
-        (Kin::of(&sandbox, "stubborn", 1), Kin::of(&sandbox, "stubborn", 1));
+        (Family::of(&sandbox, "survives-term", 1), Family::of(&sandbox, "survives-term", 1));
     let pid = root.child.id().to_string();
     let mut hunting = hunt(&site, &["--family", "--grace", "2"], &sandbox, &pid, "KILL")
         .stdout(Stdio::null())
@@ -285,25 +286,25 @@ fn who_has_the_number_of_the_root_that_is_gone_lives() {
 }
 
 #[test]
-fn who_is_in_a_session_of_somebody_with_a_dead_members_number_lives() {
+fn a_process_in_a_session_with_the_reused_pid_of_a_member_survives() {
     let (site, sandbox) = prepared();
-    let mut first = Kin::start(Kin::led(&sandbox).arg("stubborn"), 1);
-    let mut other = Kin::of(&sandbox, "stubborn", 1);
+    let mut first = Family::start(Family::led(&sandbox).arg("survives-term"), 1);
+    let mut other = Family::of(&sandbox, "survives-term", 1);
     let mut hunting = hunt(&site, &["--sandbox", "--grace", "2"], &sandbox, "-", "KILL")
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     assert_eq!([first.listen(), other.listen()], ["asked", "asked"]);
     // It leads a session, has a child in there, and ends.
-    let bystander = recycled(&mut first, "founder");
+    let bystander = recycled(&mut first, "leader-exits");
     assert_eq!(hunting.wait().unwrap().code(), Some(0));
     assert_eq!((other.alive(), bystander.alive()), (vec![], bystander.pids.clone()));
 }
 
 #[test]
-fn a_hunt_whose_helper_is_gone_does_not_reach_the_next_job() {
+fn a_hunt_whose_helper_has_ended_does_not_reach_the_next_job() {
     let (site, sandbox) = prepared();
-    let mut old = Kin::of(&sandbox, "stubborn", 1);
+    let mut old = Family::of(&sandbox, "survives-term", 1);
     let mut hunting = hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL")
         .stdout(Stdio::null())
         .spawn()
@@ -314,7 +315,7 @@ fn a_hunt_whose_helper_is_gone_does_not_reach_the_next_job() {
     wait_until("the agent has noticed, long before the grace is over", || {
         agents("hunt", &retained(&sandbox)).is_empty()
     });
-    let next = Kin::of(&sandbox, "single", 1);
+    let next = Family::of(&sandbox, "single", 1);
     assert_eq!(next.alive(), next.pids);
 }
 
@@ -322,7 +323,7 @@ fn a_hunt_whose_helper_is_gone_does_not_reach_the_next_job() {
 fn a_mark_that_only_begins_like_the_sandboxs_is_another() {
     let (site, sandbox) = prepared();
     let longer = format!("_GLEXEC_HELPERS_FAMILY={}x", retained(&sandbox).display());
-    let other = Kin::with(&sandbox, &[longer.into()], "single", 1);
+    let other = Family::with(&sandbox, &[longer.into()], "single", 1);
     report(&hunt(&site, &["--sandbox"], &sandbox, "-", "KILL").output().unwrap());
     assert_eq!(other.alive(), other.pids);
 }
@@ -331,7 +332,7 @@ fn a_mark_that_only_begins_like_the_sandboxs_is_another() {
 fn a_process_that_does_not_show_its_mark_is_counted() {
     // Nobody else of this account does anything meanwhile.
     let leased = Leased::new();
-    let mute = Kin::of(&leased.sandbox, "mute", 1);
+    let undumpable = Family::of(&leased.sandbox, "undumpable", 1);
     let said = report(&leased.hunt(&["--sandbox"], "KILL").output().unwrap());
     assert!(
         said.ends_with(
@@ -340,13 +341,13 @@ fn a_process_that_does_not_show_its_mark_is_counted() {
         ),
         "{said}"
     );
-    assert_eq!(mute.alive(), mute.pids);
+    assert_eq!(undumpable.alive(), undumpable.pids);
 }
 
 #[test]
 fn a_proxy_that_is_in_no_retained_directory_has_no_family() {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&sandbox, "single", 1);
+    let family = Family::of(&sandbox, "single", 1);
     let mut command = site.helper("condor_glexec_kill");
     command
         .arg("--sandbox")
@@ -354,7 +355,7 @@ fn a_proxy_that_is_in_no_retained_directory_has_no_family() {
         .arg(sandbox.join(PROXY))
         .args(["-", "KILL", "0", "0"]);
     failed(&command.output().unwrap(), 1, &[".condor"]);
-    assert_eq!(kin.alive(), kin.pids);
+    assert_eq!(family.alive(), family.pids);
 }
 
 #[test]
@@ -368,19 +369,19 @@ fn the_callers_own_family_is_refused() {
 #[test]
 fn a_process_of_another_job_is_no_root() {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&with_job(&site, "another sandbox"), "single", 1);
+    let family = Family::of(&handed_over(&site, "another sandbox"), "single", 1);
     let _own = Target::start(&sandbox);
     let output =
-        hunt(&site, &["--family"], &sandbox, &kin.pids[0].to_string(), "KILL").output().unwrap();
-    failed(&output, 2, &[&kin.pids[0].to_string(), "another job", "another sandbox.condor"]);
-    assert_eq!(kin.alive(), kin.pids);
+        hunt(&site, &["--family"], &sandbox, &family.pids[0].to_string(), "KILL").output().unwrap();
+    failed(&output, 2, &[&family.pids[0].to_string(), "another job", "another sandbox.condor"]);
+    assert_eq!(family.alive(), family.pids);
 }
 
 #[test]
-fn a_switcher_that_leads_to_the_caller_itself_ends_nobody() {
+fn a_switcher_that_leads_to_the_caller_itself_ends_no_process() {
     let (site, sandbox) = prepared();
     let itself = site.script("itself", "exec \"$@\"");
-    let bystander = Kin::unmarked(Account::batch(), "single", 1);
+    let bystander = Family::unmarked(Account::batch(), "single", 1);
     for options in [&["--family"][..], &["--account"]] {
         let mut command = site.helper("condor_glexec_kill");
         let pid =
@@ -419,46 +420,50 @@ fn sigcont_does_not_reach_another_user_in_the_same_session() {
 #[test]
 fn with_grace_members_end_by_themselves_and_the_rest_is_killed() {
     let (site, sandbox) = prepared();
-    let (mut polite, deaf) = (Kin::of(&sandbox, "polite", 1), Kin::of(&sandbox, "deaf", 1));
+    let (mut exiting, ignoring) =
+        (Family::of(&sandbox, "exits-on-term", 1), Family::of(&sandbox, "ignores-term", 1));
     let started = Instant::now();
     let output =
         hunt(&site, &["--sandbox", "--grace", "1"], &sandbox, "-", "KILL").output().unwrap();
-    assert!(started.elapsed() >= Duration::from_secs(1), "the deaf one had its time");
+    assert!(
+        started.elapsed() >= Duration::from_secs(1),
+        "the process that ignores SIGTERM had its time"
+    );
     assert!(report(&output).starts_with("killed 2 processes of 1 family in "));
-    assert_eq!((polite.alive(), deaf.alive()), (vec![], vec![]));
-    assert_eq!(polite.listen(), "asked");
-    assert_eq!(polite.child.wait().unwrap().code(), Some(0), "it ended by itself");
+    assert_eq!((exiting.alive(), ignoring.alive()), (vec![], vec![]));
+    assert_eq!(exiting.listen(), "asked");
+    assert_eq!(exiting.child.wait().unwrap().code(), Some(0), "it ended by itself");
 }
 
 #[test]
-fn with_grace_nobody_is_waited_for_who_has_ended() {
+fn with_grace_the_call_returns_when_all_members_have_ended() {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&sandbox, "polite", 1);
+    let family = Family::of(&sandbox, "exits-on-term", 1);
     let started = Instant::now();
     report(&hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL").output().unwrap());
     assert!(started.elapsed() < Duration::from_secs(600));
-    assert_eq!(kin.alive(), [0; 0]);
+    assert_eq!(family.alive(), [0; 0]);
 }
 
 #[test]
-fn with_grace_a_member_that_was_stopped_hears_of_it() {
+fn with_grace_a_stopped_member_receives_the_signal() {
     let (site, sandbox) = prepared();
-    let mut kin = Kin::of(&sandbox, "polite", 1);
-    let pid = nix::unistd::Pid::from_raw(kin.pids[0].cast_signed());
+    let mut family = Family::of(&sandbox, "exits-on-term", 1);
+    let pid = nix::unistd::Pid::from_raw(family.pids[0].cast_signed());
     nix::sys::signal::kill(pid, nix::sys::signal::SIGSTOP).unwrap();
-    kin.wait_for("it is stopped", |state| state == 'T');
+    family.wait_for("it is stopped", |state| state == 'T');
     report(&hunt(&site, &["--sandbox", "--grace", "600"], &sandbox, "-", "KILL").output().unwrap());
-    assert_eq!(kin.child.wait().unwrap().code(), Some(0), "it ended by itself");
+    assert_eq!(family.child.wait().unwrap().code(), Some(0), "it ended by itself");
 }
 
 #[test]
 fn a_fork_bomb_is_ended_twenty_times_in_a_row() {
     let (site, sandbox) = prepared();
     for round in 0..20 {
-        let kin = Kin::of(&sandbox, "bomb,500", 1);
+        let family = Family::of(&sandbox, "fork-bomb,500", 1);
         let grace = if round % 2 == 0 { &["--family"][..] } else { &["--family", "--grace", "1"] };
         let output =
-            hunt(&site, grace, &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
+            hunt(&site, grace, &sandbox, &family.child.id().to_string(), "KILL").output().unwrap();
         let said = report(&output);
         assert!(said.contains("; 0 left"), "{said}");
         let left = marked_with(&sandbox);
@@ -471,14 +476,14 @@ fn a_fork_bomb_is_ended_twenty_times_in_a_row() {
 #[test]
 fn a_family_is_stopped_and_continued() {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&sandbox, "detached", 2);
-    let other = Kin::unmarked(Account::job(), "single", 1);
+    let family = Family::of(&sandbox, "detached", 2);
+    let other = Family::unmarked(Account::job(), "single", 1);
     for (signal, did, states) in [("STOP", "stopped", "T"), ("CONT", "continued", "SR")] {
-        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), signal)
+        let output = hunt(&site, &["--family"], &sandbox, &family.child.id().to_string(), signal)
             .output()
             .unwrap();
         assert!(report(&output).starts_with(&format!("{did} 2 processes of 1 family in ")));
-        kin.wait_for(did, |state| states.contains(state));
+        family.wait_for(did, |state| states.contains(state));
         assert_ne!(state(other.pids[0]), Some('T'));
     }
 }
@@ -486,10 +491,11 @@ fn a_family_is_stopped_and_continued() {
 #[test]
 fn another_signal_reaches_every_member_once() {
     let (site, sandbox) = prepared();
-    let mut kin = [Kin::of(&sandbox, "polite", 1), Kin::of(&sandbox, "polite", 1)];
+    let mut family =
+        [Family::of(&sandbox, "exits-on-term", 1), Family::of(&sandbox, "exits-on-term", 1)];
     let output = hunt(&site, &["--sandbox"], &sandbox, "-", "TERM").output().unwrap();
     assert!(report(&output).starts_with("sent TERM to 2 processes of 1 family in "));
-    for one in &mut kin {
+    for one in &mut family {
         assert_eq!((one.listen().as_str(), one.listen().as_str()), ("asked", ""));
     }
 }
@@ -646,7 +652,7 @@ fn a_signal_to_a_monitoring_sudo_reaches_the_job_and_the_jobs_end_the_caller() {
 }
 
 #[test]
-fn a_job_below_a_monitoring_sudo_hears_of_its_end_once_and_can_stop_its_own_group() {
+fn a_job_below_a_monitoring_sudo_gets_the_signal_once_and_can_stop_its_own_group() {
     let (site, sandbox) = prepared();
     let script = "trap 'echo asked >>asked' TERM; : >ready; while [ -e \"$PWD\" ] && [ ! -e go ]; do sleep 0.05; done; kill -STOP 0; exit 7";
     let (installation, mut starter) = monitored(&site, &sandbox, script);
@@ -701,7 +707,7 @@ fn parent(pid: u32) -> Option<u32> {
 fn a_member_that_waits_for_a_disk_is_named_as_left() {
     let site = Site::new();
     let _mounts = on_image(&site, "ext4", 64);
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let frozen = |how: &str| {
         assert!(Command::new("fsfreeze").arg(how).arg(site.execute()).status().unwrap().success());
     };
@@ -712,7 +718,7 @@ fn a_member_that_waits_for_a_disk_is_named_as_left() {
         .args(["/usr/bin/env", "-i"])
         .arg(format!("_GLEXEC_HELPERS_FAMILY={}", retained(&sandbox).display()));
     writer.args(["/bin/sh", "-c", script]).arg(&sandbox);
-    let mut writer = Kin::start(&mut writer, 1).seen_here(Account::of(&sandbox));
+    let mut writer = Family::start(&mut writer, 1).pid_here(Account::of(&sandbox));
     let pid = writer.pids[0];
     wait_until("it waits", || state(pid) == Some('D'));
     let output = hunt(&site, &["--sandbox"], &sandbox, "-", "KILL").output().unwrap();
@@ -726,16 +732,17 @@ fn a_member_that_waits_for_a_disk_is_named_as_left() {
 #[test]
 fn a_descendant_that_became_another_user_is_named_as_left() {
     let (site, sandbox) = prepared();
-    let stranger = site.path().join("stranger");
-    executable(&stranger, &fs::read(kin_program()).unwrap());
-    Account::other().owns(&stranger);
-    fs::set_permissions(&stranger, fs::Permissions::from_mode(0o4755)).unwrap();
-    let mut command = Account::job().command(&stranger);
-    command.arg("stranger").env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(&sandbox));
-    let kin = Kin::start(&mut command, 2);
-    let output =
-        hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL").output().unwrap();
-    let left = kin.alive();
+    let program = site.path().join("other-user");
+    executable(&program, &fs::read(family_program()).unwrap());
+    Account::other().owns(&program);
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    let mut command = Account::job().command(&program);
+    command.arg("other-user").env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(&sandbox));
+    let family = Family::start(&mut command, 2);
+    let output = hunt(&site, &["--family"], &sandbox, &family.child.id().to_string(), "KILL")
+        .output()
+        .unwrap();
+    let left = family.alive();
     assert_eq!(left.len(), 1);
     failed(&output, 2, &["1 process is left", &left[0].to_string(), "not permitted"]);
 }
@@ -766,7 +773,7 @@ impl Leased {
     /// To the account. The project's own switcher has one for each sandbox anyway.
     fn lead(site: &Site, call: &mut Command) {
         if !is_rootless() {
-            site.lead_elsewhere(call);
+            site.map_to_another_user(call);
         }
     }
 
@@ -777,8 +784,8 @@ impl Leased {
     }
 
     /// Processes as the account, without a mark.
-    fn kin(&self, kind: &str, members: usize) -> Kin {
-        Kin::with(&self.sandbox, &[], kind, members)
+    fn family(&self, kind: &str, members: usize) -> Family {
+        Family::with(&self.sandbox, &[], kind, members)
     }
 
     /// Runs a command as the account.
@@ -791,15 +798,15 @@ impl Leased {
 #[test]
 fn every_process_of_an_account_is_ended_whatever_it_did_to_hide() {
     let leased = Leased::new();
-    let bystander = Kin::unmarked(Account::named("gh-job"), "single", 1);
+    let bystander = Family::unmarked(Account::named("gh-job"), "single", 1);
     for options in [&["--account"][..], &["--account", "--grace", "1"]] {
-        let kin = ["wide,3", "naked", "deaf", "headless"]
-            .map(|kind| leased.kin(kind, if kind == "wide,3" { 3 } else { 1 }));
-        let bomb = leased.kin("scattering bomb,60", 1);
+        let family = ["wide,3", "unmarked", "ignores-term", "zombie-leader"]
+            .map(|kind| leased.family(kind, if kind == "wide,3" { 3 } else { 1 }));
+        let bomb = leased.family("fork-bomb-in-sessions,60", 1);
         let output = leased.hunt(options, "KILL").output().unwrap();
         assert!(report(&output).contains(" of the account in "), "{options:?}");
-        for kin in kin.iter().chain([&bomb]) {
-            assert_eq!(kin.alive(), [0; 0], "{options:?}");
+        for family in family.iter().chain([&bomb]) {
+            assert_eq!(family.alive(), [0; 0], "{options:?}");
         }
         assert_eq!(processes_of(leased.account.uid), [0; 0], "{options:?}");
     }
@@ -809,8 +816,8 @@ fn every_process_of_an_account_is_ended_whatever_it_did_to_hide() {
 #[test]
 fn a_cleanup_that_is_asked_to_ends_the_family_or_the_account_before_the_files_come_back() {
     let leased = Leased::new();
-    let marked = Kin::of(&leased.sandbox, "single", 1);
-    let unmarked = leased.kin("naked", 1);
+    let marked = Family::of(&leased.sandbox, "single", 1);
+    let unmarked = leased.family("unmarked", 1);
     let cleanup = |ends: &str| {
         let mut cleanup =
             leased.site.call("condor_glexec_cleanup", &leased.site.switcher(), &leased.sandbox);
@@ -820,7 +827,8 @@ fn a_cleanup_that_is_asked_to_ends_the_family_or_the_account_before_the_files_co
     let other = cleanup("everything");
     assert_eq!(other.status.code(), Some(1));
     assert!(
-        support::said(&other).contains("GLEXEC_HELPERS_CLEANUP must be files, family or account")
+        support::messages(&other)
+            .contains("GLEXEC_HELPERS_CLEANUP must be files, family or account")
     );
     assert_eq!((marked.alive().len(), unmarked.alive().len()), (1, 1));
     support::succeeded(&cleanup("family"));
@@ -949,27 +957,27 @@ fn what_cannot_be_removed_is_a_failure() {
 #[test]
 fn with_the_variable_a_plain_sigkill_ends_the_family_and_other_signals_one_process() {
     let (site, sandbox) = prepared();
-    let kin = Kin::of(&sandbox, "wide,3", 3);
-    let first = kin.pids[0];
+    let family = Family::of(&sandbox, "wide,3", 3);
+    let first = family.pids[0];
     let plain = |pid: u32, signal: &str| {
         let mut command = kill(&site, &site.switcher(), &sandbox, pid, signal);
         command.env("GLEXEC_HELPERS_KILL", "family").output().unwrap()
     };
     support::succeeded(&plain(first, "STOP"));
-    let stopped = || kin.pids.iter().filter(|pid| state(**pid) == Some('T')).count();
+    let stopped = || family.pids.iter().filter(|pid| state(**pid) == Some('T')).count();
     wait_until("one is stopped", || stopped() == 1);
     // Any of them will do.
-    let any = *kin.pids.iter().find(|pid| **pid != first).unwrap();
+    let any = *family.pids.iter().find(|pid| **pid != first).unwrap();
     let output = plain(any, "KILL");
     assert_eq!(
-        (output.status.code(), output.stdout.len(), said(&output).as_str()),
+        (output.status.code(), output.stdout.len(), messages(&output).as_str()),
         (Some(0), 0, "")
     );
-    assert_eq!(kin.alive(), [0; 0]);
+    assert_eq!(family.alive(), [0; 0]);
 }
 
 #[test]
-fn a_process_that_is_gone_or_plainly_nobodys_job_costs_no_call_of_the_switcher() {
+fn a_process_that_has_ended_or_cannot_be_a_job_costs_no_call_of_the_switcher() {
     let (site, sandbox) = prepared();
     let never = site.script("never", "echo called >&2; exit 202");
     let mut own = Account::batch().command("sleep").arg("60").spawn().unwrap();
@@ -995,9 +1003,9 @@ fn a_process_that_is_gone_or_plainly_nobodys_job_costs_no_call_of_the_switcher()
 fn a_hunt_is_reported_as_json_and_in_the_log() {
     let (site, sandbox) = prepared();
     let log = site.scratch().join("log");
-    let kin = Kin::of(&sandbox, "wide,3", 3);
+    let family = Family::of(&sandbox, "wide,3", 3);
     let mut command =
-        hunt(&site, &["--family", "--json"], &sandbox, &kin.child.id().to_string(), "KILL");
+        hunt(&site, &["--family", "--json"], &sandbox, &family.child.id().to_string(), "KILL");
     let said = report(&command.env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
     let log = text(&log);
     // A switcher may have the same log.

@@ -7,65 +7,65 @@ mod support;
 
 use support::handover::{CLEANUP, SETUP};
 use support::trial::{
-    FULL, KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back,
+    FULL, KILLED, PLAIN, Side, Trial, cleanup_reported, killed, setup_reported_and_put_back,
 };
 
 #[test]
 fn a_killed_setup_leaves_one_copy_that_cleanup_brings_back() {
-    Trial::new().at_each_call(SETUP, Victim::Helper, &[], KILLED, killed);
+    Trial::new().at_each_call(SETUP, Side::Helper, &[], KILLED, killed);
 }
 
 #[test]
 fn a_killed_cleanup_leaves_one_copy_that_the_next_brings_back() {
-    Trial::new().at_each_call(CLEANUP, Victim::Helper, &[], KILLED, killed);
+    Trial::new().at_each_call(CLEANUP, Side::Helper, &[], KILLED, killed);
 }
 
 #[test]
 fn a_killed_setup_leaves_one_copy_where_renameat2_knows_no_flag() {
-    Trial::new().at_each_call(SETUP, Victim::Helper, PLAIN, KILLED, killed);
+    Trial::new().at_each_call(SETUP, Side::Helper, PLAIN, KILLED, killed);
 }
 
 #[test]
 fn a_killed_cleanup_leaves_one_copy_where_renameat2_knows_no_flag() {
-    Trial::new().at_each_call(CLEANUP, Victim::Helper, PLAIN, KILLED, killed);
+    Trial::new().at_each_call(CLEANUP, Side::Helper, PLAIN, KILLED, killed);
 }
 
 #[test]
 fn a_setup_whose_agent_is_killed_puts_everything_back() {
-    Trial::new().at_each_call(SETUP, Victim::Agent, &[], KILLED, setup_told_and_put_back);
+    Trial::new().at_each_call(SETUP, Side::Agent, &[], KILLED, setup_reported_and_put_back);
 }
 
 #[test]
 fn a_cleanup_whose_agent_is_killed_is_completed_by_the_next() {
-    Trial::new().at_each_call(CLEANUP, Victim::Agent, &[], KILLED, cleanup_told);
+    Trial::new().at_each_call(CLEANUP, Side::Agent, &[], KILLED, cleanup_reported);
 }
 
 #[test]
 fn a_setup_whose_agent_is_killed_puts_everything_back_where_renameat2_knows_no_flag() {
-    Trial::new().at_each_call(SETUP, Victim::Agent, PLAIN, KILLED, setup_told_and_put_back);
+    Trial::new().at_each_call(SETUP, Side::Agent, PLAIN, KILLED, setup_reported_and_put_back);
 }
 
 #[test]
 fn a_cleanup_whose_agent_is_killed_is_completed_by_the_next_where_renameat2_knows_no_flag() {
-    Trial::new().at_each_call(CLEANUP, Victim::Agent, PLAIN, KILLED, cleanup_told);
+    Trial::new().at_each_call(CLEANUP, Side::Agent, PLAIN, KILLED, cleanup_reported);
 }
 
 #[test]
 fn a_setup_that_finds_the_disk_full_puts_everything_back() {
-    Trial::new().at_each_call(SETUP, Victim::Helper, &[], FULL, setup_told_and_put_back);
+    Trial::new().at_each_call(SETUP, Side::Helper, &[], FULL, setup_reported_and_put_back);
 }
 
 #[test]
 fn a_setup_whose_agent_finds_the_disk_full_puts_everything_back() {
-    Trial::new().at_each_call(SETUP, Victim::Agent, &[], FULL, setup_told_and_put_back);
+    Trial::new().at_each_call(SETUP, Side::Agent, &[], FULL, setup_reported_and_put_back);
 }
 
 #[test]
 fn a_cleanup_that_finds_the_disk_full_is_completed_by_the_next() {
-    Trial::new().at_each_call(CLEANUP, Victim::Helper, &[], FULL, cleanup_told);
+    Trial::new().at_each_call(CLEANUP, Side::Helper, &[], FULL, cleanup_reported);
 }
 
 #[test]
 fn a_cleanup_whose_agent_finds_the_disk_full_is_completed_by_the_next() {
-    Trial::new().at_each_call(CLEANUP, Victim::Agent, &[], FULL, cleanup_told);
+    Trial::new().at_each_call(CLEANUP, Side::Agent, &[], FULL, cleanup_reported);
 }

@@ -11,14 +11,14 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use support::families::Target;
 use support::handover::{
-    AGENT, CLEANUP, ODD, PendingRename, SETUP, UPDATE, all_of, data, field, furnished, is_back,
-    is_with_job, kill, mode, new_proxy, set_mode, text, update, with_job,
+    AGENT, CLEANUP, ODD, PendingRename, SETUP, UPDATE, assert_is_back, assert_is_handed_over,
+    assert_owner, data, field, filled, handed_over, kill, mode, new_proxy, set_mode, text, update,
 };
-use support::kinsfolk::Target;
-use support::picture::{make_fifo, picture};
+use support::snapshot::{make_fifo, snapshot};
 use support::{
-    Account, MAP, PROXY, Site, failed, own, owner, program, retained, said, succeeded, write,
+    Account, MAP, PROXY, Site, failed, messages, own, owner, program, retained, succeeded, write,
 };
 
 // Before and after.
@@ -59,19 +59,19 @@ fn setup_takes_only_a_directory_of_the_batch_users_with_a_proxy() {
 #[test]
 fn after_setup_all_of_the_sandbox_is_the_job_users_with_a_proxy_of_its_own() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
-    let before = picture(&sandbox);
+    let sandbox = filled(&site, "s");
+    let before = snapshot(&sandbox);
     site.set_up(&sandbox);
-    all_of(&sandbox, Account::job());
-    assert_eq!(picture(&sandbox), before);
+    assert_owner(&sandbox, Account::job());
+    assert_eq!(snapshot(&sandbox), before);
     assert_eq!(text(sandbox.join(PROXY)), "the proxy\n");
 }
 
 #[test]
 fn after_setup_the_batch_user_retains_the_proxy_alone_out_of_the_jobs_reach() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
-    is_with_job(&site, &sandbox, "after setup");
+    let sandbox = handed_over(&site, "s");
+    assert_is_handed_over(&site, &sandbox, "after setup");
     let proxy = retained(&sandbox).join(PROXY);
     assert_eq!((text(&proxy).as_str(), mode(&proxy)), ("the proxy\n", 0o600));
     for (program, path) in [
@@ -81,7 +81,7 @@ fn after_setup_the_batch_user_retains_the_proxy_alone_out_of_the_jobs_reach() {
         ("rmdir", &retained(&sandbox)),
     ] {
         let output = Account::job().command(program).arg(path).output().unwrap();
-        assert!(said(&output).contains("ermi"), "{program} says {}", said(&output));
+        assert!(messages(&output).contains("ermi"), "{program} says {}", messages(&output));
     }
 }
 
@@ -93,7 +93,7 @@ fn every_call_of_the_switcher_gets_the_retained_proxy() {
         format!(r#"(echo "$GLEXEC_CLIENT_CERT"; cat "$GLEXEC_CLIENT_CERT") >> {}"#, log.display());
     let switcher =
         site.script("logs", &format!("{body}\nexec {} \"$@\"", site.switcher().display()));
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let credential = retained(&sandbox).join(PROXY);
     let new = new_proxy(&site, "the proxy\n");
     succeeded(&site.call(SETUP, &switcher, &sandbox).output().unwrap());
@@ -119,12 +119,12 @@ fn every_call_of_the_switcher_gets_the_retained_proxy() {
 #[test]
 fn after_cleanup_the_sandbox_is_the_batch_users_and_stands_alone() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     write(sandbox.join("output"), "the output", 0o600);
     own(&sandbox, Account::job());
     let left = data(&sandbox);
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &left, "after cleanup");
+    assert_is_back(&site, &sandbox, &left, "after cleanup");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn cleanup_puts_the_retained_proxy_in_place_of_whatever_the_job_left() {
         ("directory", &|proxy| fs::create_dir_all(proxy.join("a/b")).unwrap()),
     ];
     for (name, leave) in leave {
-        let sandbox = with_job(&site, name);
+        let sandbox = handed_over(&site, name);
         let proxy = sandbox.join(PROXY);
         fs::remove_file(&proxy).unwrap();
         leave(&proxy);
@@ -165,7 +165,7 @@ fn an_error_names_the_directory_that_keeps_the_job_user_out_and_what_to_do() {
     fs::create_dir(&sandbox).unwrap();
     write(sandbox.join(PROXY), "the proxy\n", 0o600);
     own(&sandbox, Account::batch());
-    let before = picture(&site.execute());
+    let before = snapshot(&site.execute());
     let set_up = || site.call(SETUP, &site.switcher(), &sandbox).output().unwrap();
     failed(
         &set_up(),
@@ -177,7 +177,7 @@ fn an_error_names_the_directory_that_keeps_the_job_user_out_and_what_to_do() {
     failed(&set_up(), 2, &[&closed.join("parent").display().to_string(), "chmod 1777"]);
     set_mode(closed.join("parent"), 0o1777);
     set_mode(&closed, 0o700);
-    let mut after = picture(&site.execute());
+    let mut after = snapshot(&site.execute());
     // Names came and went in it.
     let parent = Path::new("closed/parent");
     after.get_mut(parent).unwrap().modified = before[parent].modified;
@@ -190,11 +190,11 @@ fn an_error_names_the_directory_that_keeps_the_job_user_out_and_what_to_do() {
 fn the_parent_may_be_roots_with_mode_1777() {
     let site = Site::new();
     assert_eq!((owner(&site.execute()).uid, mode(&site.execute())), (0, 0o1777));
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let before = data(&sandbox);
     site.set_up(&sandbox);
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &before, "there and back");
+    assert_is_back(&site, &sandbox, &before, "there and back");
 }
 
 #[test]
@@ -219,8 +219,8 @@ fn odd_paths_of_a_sandbox_go_through_setup_update_proxy_and_cleanup() {
         let parent = site.execute().join(odd);
         fs::create_dir(&parent).unwrap();
         set_mode(&parent, 0o1777);
-        let sandbox = with_job(&site, Path::new(odd).join(odd));
-        all_of(&sandbox, Account::job());
+        let sandbox = handed_over(&site, Path::new(odd).join(odd));
+        assert_owner(&sandbox, Account::job());
         succeeded(
             &update(&site, &site.switcher(), &new_proxy(&site, "renewed"), &sandbox)
                 .output()
@@ -273,10 +273,10 @@ fn a_failure_in_an_odd_sandbox_is_still_one_line() {
 #[test]
 fn setup_ends_with_0_1_2_or_3() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let status = |mut call: Command| {
         let output = call.output().unwrap();
-        (output.status.code().unwrap(), said(&output).lines().count())
+        (output.status.code().unwrap(), messages(&output).lines().count())
     };
     let call = |switcher: &Path| site.call(SETUP, switcher, &sandbox);
     let mut forbidden = call(&site.switcher());
@@ -290,7 +290,7 @@ fn setup_ends_with_0_1_2_or_3() {
 #[test]
 fn cleanup_ends_with_0_or_1() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let call = |switcher: &Path, sandbox: &Path| site.call(CLEANUP, switcher, sandbox);
     let status = |mut call: Command| call.output().unwrap().status.code();
     let mut forbidden = call(&site.switcher(), &sandbox);
@@ -312,7 +312,7 @@ fn cleanup_ends_with_0_or_1() {
 #[test]
 fn nothing_that_outlives_a_helper_holds_its_callers_output() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let lingering = site.scratch().join("lingering");
     let body = format!(
         "sleep 20 & echo $! > {}\nexec {} \"$@\"",
@@ -345,7 +345,7 @@ fn nothing_that_outlives_a_helper_holds_its_callers_output() {
 #[test]
 fn what_the_switcher_says_becomes_part_of_the_message() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let switcher = site.script("talks", "echo the moon\necho '  is wrong\x1b[m' >&2\nexit 201");
     let output = site.call(SETUP, &switcher, &sandbox).output().unwrap();
     failed(&output, 2, &["talks", "201", "the moon; is wrong\\u{1b}"]);
@@ -355,7 +355,7 @@ fn what_the_switcher_says_becomes_part_of_the_message() {
 #[test]
 fn the_agent_is_the_one_beside_the_helper() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let (programs, log) = (site.path().join("programs"), site.scratch().join("log"));
     fs::create_dir(&programs).unwrap();
     for name in [SETUP, CLEANUP, AGENT] {
@@ -382,10 +382,10 @@ fn the_agent_is_the_one_beside_the_helper() {
 // The log.
 
 #[test]
-fn the_log_tells_in_one_line_each_what_was_moved_and_what_was_dropped() {
+fn the_log_says_in_one_line_each_what_was_moved_and_what_was_dropped() {
     let site = Site::new();
     let log = site.scratch().join("log");
-    let sandbox = furnished(&site, "new\nline");
+    let sandbox = filled(&site, "new\nline");
     let logged = |mut call: Command| {
         call.env("GLEXEC_HELPERS_LOG", &log);
         call.output().unwrap()
@@ -397,7 +397,7 @@ fn the_log_tells_in_one_line_each_what_was_moved_and_what_was_dropped() {
     // A change of the owner would clear the bit.
     set_mode(sandbox.join("set-user-id"), 0o4755);
     let refused = logged(site.call(CLEANUP, &site.script("refuses", "exit 203"), &sandbox));
-    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert_eq!(refused.status.code(), Some(1), "{}", messages(&refused));
     succeeded(&logged(site.call(CLEANUP, &site.switcher(), &sandbox)));
     let text = fs::read_to_string(&log).unwrap();
     // A switcher may have the same log.

@@ -9,8 +9,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use support::handover::update;
-use support::picture::picture;
-use support::{Account, PROXY, Site, failed, own, owner, retained, said, succeeded, under, write};
+use support::snapshot::snapshot;
+use support::{
+    Account, PROXY, Site, failed, messages, own, owner, retained, succeeded, under, write,
+};
 
 const CLEANUP: &str = "condor_glexec_cleanup";
 
@@ -86,7 +88,7 @@ fn any_number_of_temporary_names_of_another_user_costs_a_helper_no_memory() {
         let mut memory = 0;
         for helper in ["condor_glexec_setup", CLEANUP] {
             let (output, peak) =
-                support::lied::ended(site.call(helper, &site.switcher(), &sandbox));
+                support::attack::ended(site.call(helper, &site.switcher(), &sandbox));
             succeeded(&output);
             memory = memory.max(peak);
         }
@@ -124,11 +126,11 @@ fn a_limit_of_the_file_size_is_an_error_and_no_signal_ends_the_helper() {
     let sandbox = handed_over(&site);
     fs::File::create(sandbox.join("large")).unwrap().set_len(1 << 30).unwrap();
     own(&sandbox, Account::job());
-    let left = picture_without_content(&sandbox);
+    let left = snapshot_without_content(&sandbox);
     let call = site.call(CLEANUP, &site.switcher(), &sandbox);
     let limited = under(&call, &["prlimit", "--fsize=1000000", "--"]).output().unwrap();
     failed(&limited, 1, &["copy", "large", "EFBIG"]);
-    assert_eq!(picture_without_content(&sandbox), left);
+    assert_eq!(snapshot_without_content(&sandbox), left);
     site.clean_up(&sandbox);
     assert_eq!(fs::metadata(sandbox.join("large")).unwrap().size(), 1 << 30);
 }
@@ -137,12 +139,12 @@ fn a_limit_of_the_file_size_is_an_error_and_no_signal_ends_the_helper() {
 fn a_caller_that_can_start_no_process_gets_a_line_and_keeps_its_sandbox() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
-    let before = picture(&sandbox);
+    let before = snapshot(&sandbox);
     let call = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
     // No second process or thread of this user: not even the switcher starts.
     let limited = under(&call, &["prlimit", "--nproc=1", "--"]).output().unwrap();
     failed(&limited, 2, &[&site.switcher().display().to_string(), "EAGAIN"]);
-    assert_eq!(picture(&sandbox), before);
+    assert_eq!(snapshot(&sandbox), before);
     assert_eq!(site.entries(), ["s"]);
 }
 
@@ -155,7 +157,7 @@ fn the_callers_umask_changes_nothing() {
     own(&sandbox, Account::batch());
     // The proxy that comes back is the retained one: a new file.
     let data = || {
-        let mut all = picture(&sandbox);
+        let mut all = snapshot(&sandbox);
         all.remove(Path::new(PROXY)).map(|proxy| (proxy.mode, all))
     };
     let before = data();
@@ -211,7 +213,7 @@ fn a_caller_that_ignores_its_children_changes_nothing() {
     let sandbox = site.sandbox("s");
     let call = site.call("condor_glexec_setup", &site.script("refuses", "exit 203"), &sandbox);
     let output = under(&call, &["/usr/bin/env", "--ignore-signal=CHLD"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", messages(&output));
     let call = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
     succeeded(&under(&call, &["/usr/bin/env", "--ignore-signal=CHLD"]).output().unwrap());
 }
@@ -283,7 +285,7 @@ fn a_new_proxy_that_is_the_one_to_be_replaced_is_left_alone() {
 }
 
 /// Sizes instead of contents, for files that are large.
-fn picture_without_content(sandbox: &Path) -> Vec<(PathBuf, u64, u32)> {
+fn snapshot_without_content(sandbox: &Path) -> Vec<(PathBuf, u64, u32)> {
     let entries = fs::read_dir(sandbox).unwrap().map(|entry| entry.unwrap());
     let mut all: Vec<_> = entries.map(|entry| (entry.path(), entry.metadata().unwrap())).collect();
     all.sort_by(|one, other| one.0.cmp(&other.0));
@@ -301,7 +303,7 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
         under(call, &["prlimit", &format!("--nofile={limit}")])
     };
     for limit in ["5:5", "6:6", "12:12", "31:31"] {
-        let before = picture(&sandbox);
+        let before = snapshot(&sandbox);
         let setup = limited(&site.call("condor_glexec_setup", &site.switcher(), &sandbox), limit)
             .output()
             .unwrap();
@@ -313,7 +315,7 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
             .arg(site.execute())
             .args(["--", "/bin/true"]);
         failed(&limited(&run, limit).output().unwrap(), 240, &["limit of open files", "ulimit"]);
-        assert_eq!((picture(&sandbox), site.entries().len()), (before, 1), "{limit}");
+        assert_eq!((snapshot(&sandbox), site.entries().len()), (before, 1), "{limit}");
     }
     // A tree deeper than the limit of descriptors; and a soft limit lower than the hard one.
     let deep: PathBuf = (0..400).map(|_| "d").collect();

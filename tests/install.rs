@@ -14,8 +14,8 @@ use std::process::{Command, Output};
 
 use support::clean_root::CleanRoot;
 use support::installation::{PROGRAMS, stripped};
-use support::picture::picture;
-use support::{Account, failed, program, said};
+use support::snapshot::snapshot;
+use support::{Account, failed, messages, program};
 use tempfile::TempDir;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
@@ -67,21 +67,26 @@ impl Place {
     /// What is there: kind, mode, owner, group.
     fn entries(&self) -> BTreeMap<PathBuf, (&'static str, u32, u32, u32)> {
         let top = self.directory.path();
-        let seen = |(path, entry): (PathBuf, support::picture::Entry)| {
+        let seen = |(path, entry): (PathBuf, support::snapshot::Entry)| {
             let found = fs::symlink_metadata(top.join(&path)).unwrap();
             (path, (entry.kind, entry.mode, found.uid(), found.gid()))
         };
-        picture(top).into_iter().filter(|(path, _)| path != Path::new("")).map(seen).collect()
+        snapshot(top).into_iter().filter(|(path, _)| path != Path::new("")).map(seen).collect()
     }
 }
 
 fn assert_worked(output: &Output) {
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), said(output));
-    assert_eq!(said(output), "");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        messages(output)
+    );
+    assert_eq!(messages(output), "");
 }
 
 #[test]
-fn all_is_roots_and_for_everybody_to_read_but_the_agent() {
+fn all_files_belong_to_root_and_all_but_the_agent_are_readable_by_all_users() {
     let place = Place::new();
     place.install(&[]);
     for (path, entry) in place.entries() {
@@ -115,7 +120,7 @@ fn all_is_roots_and_for_everybody_to_read_but_the_agent() {
 }
 
 #[test]
-fn who_installs_for_themselves_is_told_what_to_do_and_an_administrator_where_it_is_written() {
+fn an_install_prints_the_next_steps_for_a_user_and_the_guide_for_an_administrator() {
     let place = Place::new();
     let install = |account: Option<Account>, directory: &str| {
         let path = place.directory.path().join(directory);
@@ -141,11 +146,11 @@ fn who_installs_for_themselves_is_told_what_to_do_and_an_administrator_where_it_
     let typed: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     let output = Account::batch().command("sh").args(["-euc", &typed.join("\n")]).output().unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
-    assert!(report.contains("/var/tmp"), "{typed:?}: {report}{}", said(&output));
+    assert!(report.contains("/var/tmp"), "{typed:?}: {report}{}", messages(&output));
 }
 
 #[test]
-fn who_builds_is_told_which_tool_is_missing() {
+fn a_build_names_the_missing_tool() {
     let place = Place::new();
     // All that the scripts call, but no compiler.
     let bin = place.directory.path().join("bin");
@@ -185,7 +190,7 @@ fn programs_are_linked_as_asked_for() {
         let target = place.directory.path().join("target");
         let mut install = script("install", &["--prefix", &place.prefix]);
         let output = install.args(words).env("CARGO_TARGET_DIR", target).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        assert!(output.status.success(), "{words:?}: {}", messages(&output));
         for name in PROGRAMS {
             let program = place.path("libexec/glexec-helpers").join(name);
             assert_eq!(is_dynamic(&program), dynamic, "{name} {words:?}");
@@ -204,7 +209,7 @@ fn ways_to_link_that_make_no_sense_are_refused() {
     ] {
         let output = script("install", words).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{words:?}");
-        assert!(said(&output).contains(why), "{words:?}: {}", said(&output));
+        assert!(messages(&output).contains(why), "{words:?}: {}", messages(&output));
     }
 }
 
@@ -222,7 +227,7 @@ fn the_samples_name_the_programs_where_they_are() {
         .arg(examples.join("glexec-sudo.sudoers"))
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", messages(&output));
     let configuration = text("condor_config.glexec");
     assert!(
         configuration.contains(&format!("\nGLEXEC = {}/glexec-sudo\n", libexec.display())),
@@ -251,7 +256,7 @@ fn an_uninstall_leaves_nothing_also_after_two_installs() {
 }
 
 #[test]
-fn what_was_there_before_or_was_added_or_changed_since_stays() {
+fn an_uninstall_keeps_what_was_there_before_or_was_added_or_changed_since() {
     let place = Place::new();
     fs::create_dir_all(place.path("share/man/man1")).unwrap();
     place.install(&[]);
@@ -273,7 +278,7 @@ fn what_was_there_before_or_was_added_or_changed_since_stays() {
 }
 
 #[test]
-fn an_install_takes_away_what_only_the_one_before_has_put() {
+fn an_install_removes_what_only_the_install_before_created() {
     let place = Place::new();
     place.install(&["--libexec", place.path("old/libexec").to_str().unwrap()]);
     place.install(&[]);
@@ -283,7 +288,7 @@ fn an_install_takes_away_what_only_the_one_before_has_put() {
 }
 
 #[test]
-fn who_runs_a_program_keeps_it_while_it_is_replaced() {
+fn a_running_program_continues_while_it_is_replaced() {
     let place = Place::new();
     place.install(&[]);
     let opened: Vec<File> = PROGRAMS
@@ -307,9 +312,9 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
                 "{option} {path}"
             );
             assert!(
-                said(&output).starts_with(&format!("install: {option}: ")),
+                messages(&output).starts_with(&format!("install: {option}: ")),
                 "{}",
-                said(&output)
+                messages(&output)
             );
         }
     }
@@ -327,7 +332,7 @@ fn package(directory: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_package_is_the_same_bytes_twice() {
+fn a_package_is_reproducible() {
     let place = Place::new();
     let [one, two] =
         ["one", "two"].map(|name| fs::read(package(&place.directory.path().join(name))).unwrap());
@@ -344,7 +349,7 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
             output.status.success(),
             "{words:?}: {}{}",
             String::from_utf8_lossy(&output.stdout),
-            said(&output)
+            messages(&output)
         );
         String::from_utf8(output.stdout).unwrap()
     };

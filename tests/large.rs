@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::Command;
 
 use support::handover::{
-    CLEANUP, SETUP, comes_across, data, field, furnished, is_back, is_with_job, set_mode, with_job,
+    CLEANUP, SETUP, assert_is_back, assert_is_handed_over, comes_across, data, field, filled,
+    handed_over, set_mode,
 };
 use support::mounts::{in_memory, on_image};
-use support::picture::picture;
+use support::snapshot::snapshot;
 use support::{Account, Site, failed, own, succeeded};
 
 const MIB: u64 = 1 << 20;
@@ -53,7 +54,7 @@ fn passed(line: &str) -> u64 {
 }
 
 #[test]
-fn files_of_all_sizes_around_the_limits_come_across() {
+fn files_of_all_sizes_around_the_limits_are_preserved() {
     comes_across(|top| {
         for size in [MIB - 1, MIB, MIB + 1, 8 * MIB, 20 * MIB + 12345] {
             write_large(&top.join(size.to_string()), size);
@@ -87,9 +88,9 @@ fn the_job_user_gets_no_descriptor_of_a_file_that_it_could_open_again_to_write()
         write_large(&sandbox.join("large"), 2 * MIB);
         own(&sandbox, Account::batch());
         set_mode(sandbox.join("large"), mode);
-        let before = picture(&sandbox);
+        let before = snapshot(&sandbox);
         assert_eq!(passed(&logged(&site, SETUP, &sandbox)), 0, "{mode:o}");
-        assert_eq!(picture(&sandbox), before);
+        assert_eq!(snapshot(&sandbox), before);
         // Back it is passed: the batch user gets the file's content in any case.
         assert_eq!(passed(&logged(&site, CLEANUP, &sandbox)), 2 * MIB, "{mode:o}");
     }
@@ -102,7 +103,7 @@ fn files_on_another_device_are_sent_as_bytes() {
     set_mode(elsewhere.path(), 0o755);
     write_large(&elsewhere.path().join("large"), 2 * MIB);
     set_mode(elsewhere.path().join("large"), 0o644);
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     // A link that leaves comes back as a copy.
     std::os::unix::fs::symlink(elsewhere.path().join("large"), sandbox.join("leaves")).unwrap();
     let line = logged(&site, CLEANUP, &sandbox);
@@ -123,9 +124,9 @@ fn content_is_shared_where_the_file_system_can_and_needs_no_room_then() {
     own(&sandbox, Account::batch());
     let before = data(&sandbox);
     site.set_up(&sandbox);
-    is_with_job(&site, &sandbox, "shared");
+    assert_is_handed_over(&site, &sandbox, "shared");
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &before, "shared");
+    assert_is_back(&site, &sandbox, &before, "shared");
 }
 
 // Room.
@@ -137,17 +138,17 @@ fn fill(site: &Site, size: u64) {
 
 /// The helper must fail because there is no room, and change nothing.
 fn refuses(site: &Site, helper: &str, sandbox: &Path, status: i32) {
-    let before = (picture(sandbox), site.entries());
+    let before = (snapshot(sandbox), site.entries());
     let output = site.call(helper, &site.switcher(), sandbox).output().unwrap();
     failed(&output, status, &["has room for", "but a copy of the sandbox needs"]);
-    assert_eq!((picture(sandbox), site.entries()), before);
+    assert_eq!((snapshot(sandbox), site.entries()), before);
 }
 
 #[test]
 fn a_setup_that_there_is_no_room_for_is_not_begun() {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=16m");
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     write_large(&sandbox.join("data"), 900 * 1024);
     fill(&site, 15 * MIB);
     own(&sandbox, Account::batch());
@@ -160,7 +161,7 @@ fn a_setup_that_there_is_no_room_for_is_not_begun() {
 fn a_cleanup_that_there_is_no_room_for_is_not_begun() {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=16m");
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     write_large(&sandbox.join("large"), 10 * MIB);
     own(&sandbox, Account::job());
     let left = data(&sandbox);
@@ -171,14 +172,14 @@ fn a_cleanup_that_there_is_no_room_for_is_not_begun() {
         &["-o".as_ref(), "remount,size=32m".as_ref(), site.execute().as_os_str()],
     );
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &left, "more room");
+    assert_is_back(&site, &sandbox, &left, "more room");
 }
 
 #[test]
 fn a_transfer_with_more_files_than_there_may_be_is_not_begun() {
     let site = Site::new();
     let _mounts = in_memory(&site, "nr_inodes=100");
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     for number in 0..60 {
         File::create(sandbox.join(format!("file {number}"))).unwrap();
     }
@@ -190,7 +191,7 @@ fn a_transfer_with_more_files_than_there_may_be_is_not_begun() {
 fn what_a_killed_agent_has_left_does_not_take_the_room_of_the_next_copy() {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=16m");
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     write_large(&sandbox.join("large"), 4 * MIB);
     own(&sandbox, Account::batch());
     let leave = || {
@@ -229,7 +230,7 @@ fn holes_and_further_names_need_no_room() {
 fn a_full_disk_is_an_error_that_names_the_file_and_changes_nothing() {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=16m");
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     // The file system is less than half full, so that the helper does not measure; but the file
     // that the link leads to is on another one.
     let elsewhere = tempfile::tempdir_in("/var/tmp").unwrap();
@@ -237,10 +238,10 @@ fn a_full_disk_is_an_error_that_names_the_file_and_changes_nothing() {
     write_large(&elsewhere.path().join("large"), 20 * MIB);
     set_mode(elsewhere.path().join("large"), 0o644);
     std::os::unix::fs::symlink(elsewhere.path().join("large"), sandbox.join("leaves")).unwrap();
-    let before = (picture(&sandbox), site.entries());
+    let before = (snapshot(&sandbox), site.entries());
     let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
     failed(&output, 1, &["cannot write", "/leaves", "ENOSPC"]);
-    assert_eq!((picture(&sandbox), site.entries()), before);
+    assert_eq!((snapshot(&sandbox), site.entries()), before);
     let mut dropping: Command = site.call(CLEANUP, &site.switcher(), &sandbox);
     succeeded(&dropping.env("GLEXEC_HELPERS_LINKS", "drop").output().unwrap());
     assert!(!sandbox.join("leaves").exists());

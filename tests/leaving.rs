@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use support::handover::{CLEANUP, mode, set_mode, with_job};
-use support::lied::{Scene, ended, liar};
+use support::attack::{Scene, ended, hostile_agent};
+use support::handover::{CLEANUP, handed_over, mode, set_mode};
 use support::{Account, Site, failed, own, succeeded, write};
 use sys::{Name, Time};
 use wire::{Attributes, Dropped, Frame, Totals};
@@ -72,11 +72,11 @@ fn links(top: &Path) -> Vec<String> {
 
 /// What comes back when an agent sends this tree to a cleanup that wants no links that leave.
 fn come_back(site: &Site, bytes: &[u8]) -> PathBuf {
-    let (sandbox, words) = (with_job(site, "s"), site.path().join("words"));
+    let (sandbox, words) = (handed_over(site, "s"), site.path().join("words"));
     let mut all = bytes.to_vec();
     Frame::Failed { text: b"not today" }.encode(&mut all);
     write(&words, all, 0o644);
-    let switcher = liar(site, "these bytes", Some(&words));
+    let switcher = hostile_agent(site, "these bytes", Some(&words));
     let (output, _) = ended(site.call(CLEANUP, &switcher, &sandbox));
     failed(&output, 1, &["not today", "the data is complete at"]);
     site.clean_up(&sandbox);
@@ -139,7 +139,7 @@ fn of_links_that_only_the_kernel_can_judge_no_more_are_made_than_can_be_judged()
 fn a_link_in_a_directory_that_its_owner_cannot_enter_does_not_keep_the_rest_from_coming_back() {
     for bits in [0, 0o300, 0o600, 0o105] {
         let site = Site::new();
-        let sandbox = with_job(&site, "s");
+        let sandbox = handed_over(&site, "s");
         fs::create_dir_all(sandbox.join("closed/deeper")).unwrap();
         for directory in ["closed", "closed/deeper"] {
             symlink("../below/../input", sandbox.join(directory).join("unsure")).unwrap();

@@ -9,9 +9,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::handover::{CLEANUP, field, furnished, mode, set_mode, text, with_job};
+use support::handover::{CLEANUP, field, filled, handed_over, mode, set_mode, text};
 use support::hanging::Hanging;
-use support::picture::{make_fifo, picture, set_modified};
+use support::snapshot::{make_fifo, set_modified, snapshot};
 use support::{Account, Site, failed, own, owner, succeeded, write};
 
 /// Files outside every sandbox: one that all users may read, one that only the batch user may read,
@@ -37,7 +37,7 @@ fn cleanup(site: &Site, sandbox: &Path, policy: &str) -> Command {
 fn returned(leave: impl Fn(&Path, &Path), policy: &str) -> (Site, PathBuf, String) {
     let site = Site::new();
     let (sandbox, outside, log) =
-        (with_job(&site, "s"), outside(&site), site.scratch().join("log"));
+        (handed_over(&site, "s"), outside(&site), site.scratch().join("log"));
     leave(&sandbox, &outside);
     own(&sandbox, Account::job());
     succeeded(&cleanup(&site, &sandbox, policy).env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
@@ -52,16 +52,16 @@ fn is_link(path: &Path) -> bool {
 #[test]
 fn setup_hands_links_over_as_they_are() {
     let site = Site::new();
-    let (sandbox, outside) = (furnished(&site, "s"), outside(&site));
+    let (sandbox, outside) = (filled(&site, "s"), outside(&site));
     for (name, target) in
         [("absolute", outside.join("open")), ("climbs", PathBuf::from("../../outside/secret"))]
     {
         symlink(&target, sandbox.join(name)).unwrap();
         Account::batch().owns(sandbox.join(name));
     }
-    let before = picture(&sandbox);
+    let before = snapshot(&sandbox);
     site.set_up(&sandbox);
-    assert_eq!(picture(&sandbox), before);
+    assert_eq!(snapshot(&sandbox), before);
 }
 
 #[test]
@@ -221,11 +221,11 @@ fn links_that_leave_are_dropped_or_kept_if_the_caller_says_so() {
 #[test]
 fn an_unknown_policy_is_refused_before_anything_is_done() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
-    let before = (picture(&sandbox), site.entries());
+    let sandbox = handed_over(&site, "s");
+    let before = (snapshot(&sandbox), site.entries());
     let output: Output = cleanup(&site, &sandbox, "follow").output().unwrap();
     failed(&output, 1, &["GLEXEC_HELPERS_LINKS", "follow", "copy, keep or drop"]);
-    assert_eq!((picture(&sandbox), site.entries()), before);
+    assert_eq!((snapshot(&sandbox), site.entries()), before);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn many_links_to_one_file_are_one_copy() {
 #[test]
 fn what_a_link_leads_to_brings_no_attributes_and_what_cannot_be_read_is_left_behind() {
     let leave = |sandbox: &Path, outside: &Path| {
-        support::picture::set_attribute(
+        support::snapshot::set_attribute(
             &outside.join("open"),
             "user.note",
             "of another file system, perhaps",
@@ -263,7 +263,7 @@ fn what_a_link_leads_to_brings_no_attributes_and_what_cannot_be_read_is_left_beh
     };
     let (_site, sandbox, line) = returned(leave, "copy");
     assert_eq!(text(sandbox.join("noted")), "open to all");
-    assert_eq!(picture(&sandbox)[Path::new("noted")].attributes.len(), 0);
+    assert_eq!(snapshot(&sandbox)[Path::new("noted")].attributes.len(), 0);
     assert!(!is_link(&sandbox.join("unreadable")) && !sandbox.join("unreadable").exists());
     assert!(line.contains(r#""links":1"#), "{line}");
 }
@@ -271,7 +271,7 @@ fn what_a_link_leads_to_brings_no_attributes_and_what_cannot_be_read_is_left_beh
 #[test]
 fn a_link_to_a_file_system_that_does_not_answer_is_left_behind() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let hanging = Hanging::new(&site);
     symlink(hanging.path.join("file"), sandbox.join("hangs")).unwrap();
     own(&sandbox, Account::job());

@@ -13,14 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use support::forest::{Forest, Place};
-use support::handover::{CLEANUP, SETUP, run, with_job};
-use support::kinsfolk::{Kin, hunt, marked_with, report};
+use support::families::{Family, hunt, marked_with, report};
+use support::handover::{CLEANUP, SETUP, handed_over, run};
+use support::many_files::{ManyFiles, Place};
 use support::mounts::in_memory;
 use support::trial::{
-    CHANGING, Call, KILLED, PLAIN, Trial, Victim, cleanup_told, killed, setup_told_and_put_back,
+    CHANGING, Call, KILLED, PLAIN, Side, Trial, cleanup_reported, killed,
+    setup_reported_and_put_back,
 };
-use support::{Site, said};
+use support::{Site, messages};
 
 /// A quota, a broken disk, too many open files, no memory.
 const ERRORS: [&str; 4] = ["error=EDQUOT", "error=EIO", "error=EMFILE", "error=ENOMEM"];
@@ -29,7 +30,7 @@ const ERRORS: [&str; 4] = ["error=EDQUOT", "error=EIO", "error=EMFILE", "error=E
 #[ignore = "long: scripts/test --long"]
 fn a_setup_in_which_any_call_fails_puts_everything_back() {
     for error in ERRORS {
-        Trial::new().at_each_call(SETUP, Victim::Helper, &[], error, setup_told_and_put_back);
+        Trial::new().at_each_call(SETUP, Side::Helper, &[], error, setup_reported_and_put_back);
     }
 }
 
@@ -37,7 +38,7 @@ fn a_setup_in_which_any_call_fails_puts_everything_back() {
 #[ignore = "long: scripts/test --long"]
 fn a_setup_in_whose_agent_any_call_fails_puts_everything_back() {
     for error in ERRORS {
-        Trial::new().at_each_call(SETUP, Victim::Agent, &[], error, setup_told_and_put_back);
+        Trial::new().at_each_call(SETUP, Side::Agent, &[], error, setup_reported_and_put_back);
     }
 }
 
@@ -45,7 +46,7 @@ fn a_setup_in_whose_agent_any_call_fails_puts_everything_back() {
 #[ignore = "long: scripts/test --long"]
 fn a_cleanup_in_which_any_call_fails_is_completed_by_the_next() {
     for error in ERRORS {
-        Trial::new().at_each_call(CLEANUP, Victim::Helper, &[], error, cleanup_told);
+        Trial::new().at_each_call(CLEANUP, Side::Helper, &[], error, cleanup_reported);
     }
 }
 
@@ -53,7 +54,7 @@ fn a_cleanup_in_which_any_call_fails_is_completed_by_the_next() {
 #[ignore = "long: scripts/test --long"]
 fn a_cleanup_in_whose_agent_any_call_fails_is_completed_by_the_next() {
     for error in ERRORS {
-        Trial::new().at_each_call(CLEANUP, Victim::Agent, &[], error, cleanup_told);
+        Trial::new().at_each_call(CLEANUP, Side::Agent, &[], error, cleanup_reported);
     }
 }
 
@@ -66,10 +67,10 @@ fn a_cleanup_that_is_killed_after_a_setup_that_was_killed_is_completed_by_the_ne
     let trace = format!("trace={CHANGING}");
     let kill_at = |helper: &str, call: &Call| {
         let inject = format!("inject={}:{KILLED}:when={}", call.name, call.number);
-        trial.meddle(helper, &[&trace, &inject], &[])
+        trial.inject(helper, &[&trace, &inject], &[])
     };
-    let calls = trial.changing(SETUP, Victim::Helper, &[]);
-    let of_cleanup = trial.changing(CLEANUP, Victim::Helper, &[]);
+    let calls = trial.changing(SETUP, Side::Helper, &[]);
+    let of_cleanup = trial.changing(CLEANUP, Side::Helper, &[]);
     for (first, second) in
         calls.iter().flat_map(|first| of_cleanup.iter().map(move |second| (first, second)))
     {
@@ -84,7 +85,7 @@ fn a_cleanup_that_is_killed_after_a_setup_that_was_killed_is_completed_by_the_ne
         assert!(
             output.status.signal() == Some(9) || output.status.success(),
             "{what}: {}",
-            said(&output)
+            messages(&output)
         );
         trial.one_copy(&what);
         trial.brought_back(&what);
@@ -94,40 +95,40 @@ fn a_cleanup_that_is_killed_after_a_setup_that_was_killed_is_completed_by_the_ne
 
 /// Ten places on the way of a helper: eight while the copy is made, two while the old data is
 /// deleted.
-fn at_ten_places(helper: &str, victim: Victim) {
-    let forest = Forest::new();
+fn at_ten_places(helper: &str, victim: Side) {
+    let many_files = ManyFiles::new();
     for count in [1, 13, 26, 39, 52, 65, 78, 100] {
-        forest.killed_at(helper, victim, Place::Growing(count));
+        many_files.killed_at(helper, victim, Place::Growing(count));
     }
     for count in [90, 40] {
-        forest.killed_at(helper, victim, Place::Shrinking(count));
+        many_files.killed_at(helper, victim, Place::Shrinking(count));
     }
-    forest.finish();
+    many_files.finish();
 }
 
 #[test]
 #[ignore = "long: scripts/test --long"]
 fn a_setup_killed_among_very_many_files_leaves_one_copy_that_cleanup_brings_back() {
-    at_ten_places(SETUP, Victim::Helper);
+    at_ten_places(SETUP, Side::Helper);
 }
 
 #[test]
 #[ignore = "long: scripts/test --long"]
 fn a_setup_whose_agent_is_killed_among_very_many_files_leaves_one_copy_that_cleanup_brings_back() {
-    at_ten_places(SETUP, Victim::Agent);
+    at_ten_places(SETUP, Side::Agent);
 }
 
 #[test]
 #[ignore = "long: scripts/test --long"]
 fn a_cleanup_killed_among_very_many_files_leaves_one_copy_that_the_next_brings_back() {
-    at_ten_places(CLEANUP, Victim::Helper);
+    at_ten_places(CLEANUP, Side::Helper);
 }
 
 #[test]
 #[ignore = "long: scripts/test --long"]
 fn a_cleanup_whose_agent_is_killed_among_very_many_files_leaves_one_copy_that_the_next_brings_back()
 {
-    at_ten_places(CLEANUP, Victim::Agent);
+    at_ten_places(CLEANUP, Side::Agent);
 }
 
 #[test]
@@ -135,8 +136,14 @@ fn a_cleanup_whose_agent_is_killed_among_very_many_files_leaves_one_copy_that_th
 fn twenty_times_a_killed_setup_leaves_one_copy_that_cleanup_brings_back() {
     for _ in 0..20 {
         for world in [&[], PLAIN] {
-            Trial::new().at_each_call(SETUP, Victim::Helper, world, KILLED, killed);
-            Trial::new().at_each_call(SETUP, Victim::Agent, world, KILLED, setup_told_and_put_back);
+            Trial::new().at_each_call(SETUP, Side::Helper, world, KILLED, killed);
+            Trial::new().at_each_call(
+                SETUP,
+                Side::Agent,
+                world,
+                KILLED,
+                setup_reported_and_put_back,
+            );
         }
     }
 }
@@ -146,8 +153,8 @@ fn twenty_times_a_killed_setup_leaves_one_copy_that_cleanup_brings_back() {
 fn twenty_times_a_killed_cleanup_leaves_one_copy_that_the_next_brings_back() {
     for _ in 0..20 {
         for world in [&[], PLAIN] {
-            Trial::new().at_each_call(CLEANUP, Victim::Helper, world, KILLED, killed);
-            Trial::new().at_each_call(CLEANUP, Victim::Agent, world, KILLED, cleanup_told);
+            Trial::new().at_each_call(CLEANUP, Side::Helper, world, KILLED, killed);
+            Trial::new().at_each_call(CLEANUP, Side::Agent, world, KILLED, cleanup_reported);
         }
     }
 }
@@ -238,12 +245,12 @@ fn half_a_million_files_with_two_names_take_no_more_than_64_mib_of_memory() {
 #[ignore = "long: scripts/test --long"]
 fn a_fork_bomb_of_sessions_is_ended() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     // Each session has as much of the processors as the one that the helper is in: nearly all the
     // time it waits to be started.
     for _ in 0..3 {
-        let kin = Kin::of(&sandbox, "scattering bomb,500", 1);
-        let output = hunt(&site, &["--family"], &sandbox, &kin.child.id().to_string(), "KILL")
+        let family = Family::of(&sandbox, "fork-bomb-in-sessions,500", 1);
+        let output = hunt(&site, &["--family"], &sandbox, &family.child.id().to_string(), "KILL")
             .output()
             .unwrap();
         assert!(report(&output).contains("; 0 left"));

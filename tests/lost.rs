@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use support::handover::{
-    CLEANUP, PendingRename, SETUP, all_of, data, furnish, furnished, is_back, is_with_job, mode,
-    new_proxy, run, set_mode, text, update, with_job,
+    CLEANUP, PendingRename, SETUP, assert_is_back, assert_is_handed_over, assert_owner, data, fill,
+    filled, handed_over, mode, new_proxy, run, set_mode, text, update,
 };
-use support::picture::{make_fifo, picture, set_modified};
+use support::snapshot::{make_fifo, set_modified, snapshot};
 use support::{
-    Account, PROXY, Site, failed, own, owner, retained, said, succeeded, variables_of, wait_until,
-    write,
+    Account, PROXY, Site, failed, messages, own, owner, retained, succeeded, variables_of,
+    wait_until, write,
 };
 
 // A job that removed its directory.
@@ -25,8 +25,8 @@ use support::{
 #[test]
 fn cleanup_of_a_directory_that_the_job_removed_leaves_the_proxy_alone() {
     let site = Site::new();
-    let precious = furnished(&site, "precious");
-    let before = picture(&precious);
+    let precious = filled(&site, "precious");
+    let before = snapshot(&precious);
     let replace: [PendingRename; 4] = [
         ("gone", &|_| ()),
         ("file", &|path| write(path, "not a directory", 0o644)),
@@ -34,7 +34,7 @@ fn cleanup_of_a_directory_that_the_job_removed_leaves_the_proxy_alone() {
         ("fifo", &|path| make_fifo(path)),
     ];
     for (name, replace) in replace {
-        let sandbox = with_job(&site, name);
+        let sandbox = handed_over(&site, name);
         let job = Account::of(&sandbox);
         fs::remove_dir_all(&sandbox).unwrap();
         replace(&sandbox);
@@ -44,34 +44,34 @@ fn cleanup_of_a_directory_that_the_job_removed_leaves_the_proxy_alone() {
         let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
         failed(&output, 1, &["the job removed its directory"]);
         assert_eq!(
-            picture(&sandbox).into_keys().collect::<Vec<_>>(),
+            snapshot(&sandbox).into_keys().collect::<Vec<_>>(),
             [Path::new(""), Path::new(PROXY)],
             "{name}"
         );
         assert_eq!(text(sandbox.join(PROXY)), "the proxy\n");
-        all_of(&sandbox, Account::batch());
+        assert_owner(&sandbox, Account::batch());
         assert_eq!(site.entries().len(), 2, "{name}: {:?}", site.entries());
         site.clean_up(&sandbox);
         fs::remove_dir_all(&sandbox).unwrap();
     }
-    assert_eq!(picture(&precious), before);
+    assert_eq!(snapshot(&precious), before);
 }
 
 #[test]
-fn cleanup_does_not_take_a_bystanders_directory_for_the_jobs() {
+fn cleanup_does_not_take_another_users_directory_for_the_jobs() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     fs::remove_dir_all(&sandbox).unwrap();
     fs::create_dir(&sandbox).unwrap();
     write(sandbox.join("lure"), "lure", 0o644);
     own(&sandbox, Account::other());
-    let before = (picture(&sandbox), picture(&retained(&sandbox)));
+    let before = (snapshot(&sandbox), snapshot(&retained(&sandbox)));
     failed(
         &site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap(),
         1,
         &["belongs to uid"],
     );
-    assert_eq!((picture(&sandbox), picture(&retained(&sandbox))), before);
+    assert_eq!((snapshot(&sandbox), snapshot(&retained(&sandbox))), before);
     assert_eq!(site.entries(), ["s", "s.condor"]);
 }
 
@@ -132,7 +132,7 @@ fn failing(site: &Site) -> Vec<(PathBuf, i32, &'static str)> {
 }
 
 fn ended(output: &Output, status: i32, word: &str, what: &Path) {
-    let text = said(output);
+    let text = messages(output);
     assert_eq!(output.status.code(), Some(status), "{}: {text}", what.display());
     assert!(
         text.lines().last().is_some_and(|line| line.contains(word)),
@@ -144,15 +144,15 @@ fn ended(output: &Output, status: i32, word: &str, what: &Path) {
 #[test]
 fn a_setup_that_fails_leaves_the_sandbox_as_it_was_and_nothing_beside_it() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
-    let before = picture(&sandbox);
+    let sandbox = filled(&site, "s");
+    let before = snapshot(&sandbox);
     for (switcher, status, word) in failing(&site) {
         let mut call = site.call(SETUP, &switcher, &sandbox);
         let output = call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap();
         ended(&output, status, word, &switcher);
-        assert_eq!(picture(&sandbox), before, "{}", switcher.display());
+        assert_eq!(snapshot(&sandbox), before, "{}", switcher.display());
         assert_eq!(site.entries(), ["s"], "{}", switcher.display());
-        all_of(&sandbox, Account::batch());
+        assert_owner(&sandbox, Account::batch());
     }
     site.set_up(&sandbox);
 }
@@ -160,29 +160,29 @@ fn a_setup_that_fails_leaves_the_sandbox_as_it_was_and_nothing_beside_it() {
 #[test]
 fn a_cleanup_that_fails_leaves_the_jobs_files_where_they_were_and_the_next_completes() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
-    let (left, before) = (data(&sandbox), picture(&sandbox));
+    let sandbox = handed_over(&site, "s");
+    let (left, before) = (data(&sandbox), snapshot(&sandbox));
     for (switcher, _, word) in failing(&site) {
         let mut call = site.call(CLEANUP, &switcher, &sandbox);
         let output = call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap();
         ended(&output, 1, word, &switcher);
-        assert_eq!(picture(&sandbox), before, "{}", switcher.display());
-        is_with_job(&site, &sandbox, &switcher.to_string_lossy());
+        assert_eq!(snapshot(&sandbox), before, "{}", switcher.display());
+        assert_is_handed_over(&site, &sandbox, &switcher.to_string_lossy());
     }
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &left, "after a cleanup that works");
+    assert_is_back(&site, &sandbox, &left, "after a cleanup that works");
 }
 
 #[test]
 fn a_setup_that_fails_early_has_not_touched_the_sandbox() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     // Met when most of the tree has been sent: the batch user can neither read it nor change its
     // mode.
     write(sandbox.join("below/root's"), "unreadable", 0o600);
     let touched = || {
         let found = fs::metadata(&sandbox).unwrap();
-        (found.ino(), found.ctime(), found.ctime_nsec(), picture(&sandbox))
+        (found.ino(), found.ctime(), found.ctime_nsec(), snapshot(&sandbox))
     };
     let before = touched();
     failed(&site.call(SETUP, &site.switcher(), &sandbox).output().unwrap(), 2, &["below/root's"]);
@@ -193,13 +193,13 @@ fn a_setup_that_fails_early_has_not_touched_the_sandbox() {
 #[test]
 fn cleaning_up_twice_is_harmless() {
     let site = Site::new();
-    let (never, sandbox) = (furnished(&site, "never"), with_job(&site, "s"));
-    let (untouched, left) = (picture(&never), data(&sandbox));
+    let (never, sandbox) = (filled(&site, "never"), handed_over(&site, "s"));
+    let (untouched, left) = (snapshot(&never), data(&sandbox));
     site.clean_up(&sandbox);
-    let first = picture(&sandbox);
+    let first = snapshot(&sandbox);
     site.clean_up(&sandbox);
     site.clean_up(&never);
-    assert_eq!((picture(&sandbox), data(&sandbox), picture(&never)), (first, left, untouched));
+    assert_eq!((snapshot(&sandbox), data(&sandbox), snapshot(&never)), (first, left, untouched));
     assert_eq!(site.entries(), ["never", "s"]);
 }
 
@@ -245,9 +245,9 @@ fn lay(site: &Site, original: &Path, parts: &[(&str, Part)]) {
             _ => fs::create_dir(&path).unwrap(),
         }
         match part {
-            HalfBatch | HalfJob => furnish(&path),
+            HalfBatch | HalfJob => fill(&path),
             MarkedHalf => {
-                furnish(&path);
+                fill(&path);
                 // A sandbox's own proxy may be what no switcher takes.
                 write(path.join(PROXY), "the proxy\n", 0o644);
             }
@@ -268,7 +268,7 @@ fn lay(site: &Site, original: &Path, parts: &[(&str, Part)]) {
 fn restored(states: &[State]) {
     let site = Site::new();
     let original = site.path().join("original");
-    fs::rename(furnished(&site, "s"), &original).unwrap();
+    fs::rename(filled(&site, "s"), &original).unwrap();
     fs::create_dir(original.join("more")).unwrap();
     write(original.join("more/data"), "that half a copy lacks", 0o640);
     own(&original, Account::batch());
@@ -280,9 +280,9 @@ fn restored(states: &[State]) {
         let output = site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap();
         let alone = output.status.success() && site.entries() == ["s"];
         if !alone || data(&sandbox) != expected || text(sandbox.join(PROXY)) != "the proxy\n" {
-            wrong.push(format!("{what}: {:?} {}", site.entries(), said(&output)));
+            wrong.push(format!("{what}: {:?} {}", site.entries(), messages(&output)));
         } else {
-            all_of(&sandbox, Account::batch());
+            assert_owner(&sandbox, Account::batch());
         }
         for entry in site.entries() {
             fs::remove_dir_all(site.execute().join(entry)).unwrap();
@@ -360,20 +360,20 @@ fn cleanup_understands_what_a_killed_cleanup_left_that_exchanged_names() {
 #[test]
 fn the_mark_tells_the_retained_directory_from_a_sandbox_with_the_sticky_bit() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     set_mode(&sandbox, 0o1700);
     let mut expected = data(&sandbox);
     site.set_up(&sandbox);
     assert_eq!((mode(&retained(&sandbox)), mode(&sandbox)), (0o1700, 0o700));
     site.clean_up(&sandbox);
     expected.get_mut(Path::new("")).unwrap().mode = 0o700;
-    is_back(&site, &sandbox, &expected, "there and back");
+    assert_is_back(&site, &sandbox, &expected, "there and back");
 }
 
 #[test]
-fn a_planted_condor_is_an_error_and_is_not_touched() {
+fn a_condor_of_another_user_is_an_error_and_is_not_touched() {
     let site = Site::new();
-    let precious = furnished(&site, "precious");
+    let precious = filled(&site, "precious");
     let plant: [(PendingRename, Account); 5] = [
         (("own-file", &|path| write(path, "a file", 0o600)), Account::batch()),
         (("job-file", &|path| write(path, "a file", 0o600)), Account::job()),
@@ -382,7 +382,7 @@ fn a_planted_condor_is_an_error_and_is_not_touched() {
         (("jobs-directory", &|path| fs::create_dir(path).unwrap()), Account::job()),
     ];
     for ((name, plant), account) in plant {
-        let sandbox = furnished(&site, name);
+        let sandbox = filled(&site, name);
         let planted = retained(&sandbox);
         plant(&planted);
         if name.ends_with("directory") {
@@ -396,7 +396,8 @@ fn a_planted_condor_is_an_error_and_is_not_touched() {
         }
         for whose in [Account::batch(), Account::job()] {
             own(&sandbox, whose);
-            let before = (picture(&sandbox), picture(&planted), picture(&precious), site.entries());
+            let before =
+                (snapshot(&sandbox), snapshot(&planted), snapshot(&precious), site.entries());
             for helper in [SETUP, CLEANUP] {
                 let output = site.call(helper, &site.switcher(), &sandbox).output().unwrap();
                 failed(&output, 1, &[&format!("{name}.condor")]);
@@ -406,7 +407,7 @@ fn a_planted_condor_is_an_error_and_is_not_touched() {
                 .unwrap();
             failed(&output, 1, &[&format!("{name}.condor")]);
             assert_eq!(
-                (picture(&sandbox), picture(&planted), picture(&precious), site.entries()),
+                (snapshot(&sandbox), snapshot(&planted), snapshot(&precious), site.entries()),
                 before,
                 "{name}"
             );
@@ -419,7 +420,7 @@ fn a_planted_condor_is_an_error_and_is_not_touched() {
 fn an_unmarked_condor_of_the_batch_users_is_the_data_and_wins() {
     let site = Site::new();
     for left in [Some(Account::job()), None] {
-        let sandbox = furnished(&site, "s");
+        let sandbox = filled(&site, "s");
         let expected = data(&sandbox);
         fs::rename(&sandbox, retained(&sandbox)).unwrap();
         if let Some(account) = left {
@@ -428,7 +429,7 @@ fn an_unmarked_condor_of_the_batch_users_is_the_data_and_wins() {
             own(&sandbox, account);
         }
         site.clean_up(&sandbox);
-        is_back(&site, &sandbox, &expected, "from .condor");
+        assert_is_back(&site, &sandbox, &expected, "from .condor");
         fs::remove_dir_all(&sandbox).unwrap();
     }
 }
@@ -436,7 +437,7 @@ fn an_unmarked_condor_of_the_batch_users_is_the_data_and_wins() {
 #[test]
 fn a_condor_of_the_shell_helpers_is_retained() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let left = data(&sandbox);
     set_mode(retained(&sandbox), 0o700);
     succeeded(
@@ -444,12 +445,12 @@ fn a_condor_of_the_shell_helpers_is_retained() {
             .output()
             .unwrap(),
     );
-    is_with_job(&site, &sandbox, "after update_proxy");
+    assert_is_handed_over(&site, &sandbox, "after update_proxy");
     set_mode(retained(&sandbox), 0o755);
     fs::remove_file(sandbox.join(PROXY)).unwrap();
     set_modified(&sandbox, left[Path::new("")].modified.0, left[Path::new("")].modified.1);
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &left, "after cleanup");
+    assert_is_back(&site, &sandbox, &left, "after cleanup");
 }
 
 #[test]
@@ -470,7 +471,7 @@ fn is_temporary(name: &str) -> bool {
 #[test]
 fn temporary_names_begin_with_the_sandboxs_and_none_is_inside_condor() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     fs::hard_link(sandbox.join("input"), sandbox.join("same")).unwrap();
     own(&sandbox, Account::batch());
     let new = new_proxy(&site, "renewed");
@@ -533,7 +534,7 @@ fn leave(site: &Site) -> [&'static str; 6] {
     for (name, account) in left.into_iter().chain(similar) {
         let path = site.execute().join(name);
         fs::create_dir(&path).unwrap();
-        furnish(&path);
+        fill(&path);
         own(&path, account);
         set_mode(path.join("below"), 0);
     }
@@ -549,7 +550,7 @@ fn sorted(names: &[&str]) -> Vec<OsString> {
 #[test]
 fn setup_removes_what_killed_helpers_left_and_nothing_else() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let similar = leave(&site);
     site.set_up(&sandbox);
     assert_eq!(site.entries(), sorted(&[&similar[..], &["s", "s.condor"]].concat()));
@@ -558,7 +559,7 @@ fn setup_removes_what_killed_helpers_left_and_nothing_else() {
 #[test]
 fn cleanup_removes_what_killed_helpers_left_and_nothing_else() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let similar = leave(&site);
     site.clean_up(&sandbox);
     assert_eq!(site.entries(), sorted(&[&similar[..], &["s"]].concat()));
@@ -650,8 +651,8 @@ fn take(path: &Path) {
 #[test]
 fn a_name_taken_during_setup_leaves_the_data_in_condor_and_says_so() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
-    let before = picture(&sandbox);
+    let (gate, sandbox) = (Gate::new(&site), filled(&site, "s"));
+    let before = snapshot(&sandbox);
     let setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
     let publish = Held::at("renameat2", 1, gate.pid());
     gate.open();
@@ -661,18 +662,18 @@ fn a_name_taken_during_setup_leaves_the_data_in_condor_and_says_so() {
     take(&sandbox);
     drop(publish);
     failed(&setup.wait_with_output().unwrap(), 2, &["all of it is in", "s.condor"]);
-    assert_eq!(picture(&retained(&sandbox)), before);
-    assert_eq!((owner(&sandbox), picture(&sandbox).len()), (Account::other(), 1));
+    assert_eq!(snapshot(&retained(&sandbox)), before);
+    assert_eq!((owner(&sandbox), snapshot(&sandbox).len()), (Account::other(), 1));
     fs::remove_dir(&sandbox).unwrap();
     let expected = data(&retained(&sandbox));
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &expected, "once the name is free");
+    assert_is_back(&site, &sandbox, &expected, "once the name is free");
 }
 
 #[test]
 fn a_sandbox_with_the_sticky_bit_is_not_taken_for_the_retained_directory_after_a_kill() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
+    let (gate, sandbox) = (Gate::new(&site), filled(&site, "s"));
     set_mode(&sandbox, 0o1700);
     let mut expected = data(&sandbox);
     let mut setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
@@ -685,13 +686,13 @@ fn a_sandbox_with_the_sticky_bit_is_not_taken_for_the_retained_directory_after_a
     drop(publish);
     expected.get_mut(Path::new("")).unwrap().mode = 0o700;
     assert_eq!(data(&sandbox), expected);
-    all_of(&sandbox, Account::batch());
+    assert_owner(&sandbox, Account::batch());
 }
 
 #[test]
 fn a_name_taken_during_cleanup_leaves_the_data_in_condor_and_says_so() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let (gate, sandbox) = (Gate::new(&site), handed_over(&site, "s"));
     let expected = data(&sandbox);
     let cleanup = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
     gate.pid();
@@ -703,19 +704,19 @@ fn a_name_taken_during_cleanup_leaves_the_data_in_condor_and_says_so() {
     drop(naming);
     failed(&cleanup.wait_with_output().unwrap(), 1, &["all of it is in", "s.condor"]);
     assert_eq!(data(&retained(&sandbox)), expected);
-    assert_eq!((owner(&sandbox), picture(&sandbox).len()), (Account::other(), 1));
+    assert_eq!((owner(&sandbox), snapshot(&sandbox).len()), (Account::other(), 1));
     fs::remove_dir(&sandbox).unwrap();
     wait_until("the agent has deleted what it moved away", || {
         !site.entries().iter().any(|name| owner(&site.execute().join(name)) == Account::job())
     });
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &expected, "once the name is free");
+    assert_is_back(&site, &sandbox, &expected, "once the name is free");
 }
 
 #[test]
 fn an_agent_whose_setup_is_gone_deletes_its_unfinished_copy_and_exits() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
+    let (gate, sandbox) = (Gate::new(&site), filled(&site, "s"));
     let mut setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
     let agent = gate.pid();
     let copying = Held::at("symlinkat", 1, agent);
@@ -734,7 +735,7 @@ fn an_agent_whose_setup_is_gone_deletes_its_unfinished_copy_and_exits() {
     wait_until("the agent is gone", || words().is_empty());
     let expected = data(&sandbox);
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &expected, "after cleanup");
+    assert_is_back(&site, &sandbox, &expected, "after cleanup");
 }
 
 /// A cleanup that is killed in the middle of its copy.
@@ -754,20 +755,20 @@ fn cleanup_killed_while_it_builds(site: &Site, sandbox: &Path) {
 #[test]
 fn recover_brings_back_what_a_cleanup_of_a_starters_has_left_that_was_killed_while_it_copied() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let expected = data(&sandbox);
     cleanup_killed_while_it_builds(&site, &sandbox);
     let mut recover = site.helper("condor_glexec_pilot");
     succeeded(
         &recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap(),
     );
-    is_back(&site, &sandbox, &expected, "by recover");
+    assert_is_back(&site, &sandbox, &expected, "by recover");
 }
 
 #[test]
 fn recover_brings_back_what_is_left_when_setups_child_was_killed_at_its_last_step() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let expected = data(&sandbox);
     let emptied = site.execute().join(format!("s{A}"));
     fs::create_dir(&emptied).unwrap();
@@ -777,7 +778,7 @@ fn recover_brings_back_what_is_left_when_setups_child_was_killed_at_its_last_ste
     succeeded(
         &recover.args(["recover", "--glexec"]).arg(site.switcher()).arg(&sandbox).output().unwrap(),
     );
-    is_back(&site, &sandbox, &expected, "by recover");
+    assert_is_back(&site, &sandbox, &expected, "by recover");
 }
 
 #[test]
@@ -785,15 +786,15 @@ fn a_cleanup_that_is_given_another_proxys_name_changes_nothing() {
     let site = Site::new();
     for removed in [false, true] {
         let name = if removed { "removed" } else { "there" };
-        let sandbox = with_job(&site, name);
+        let sandbox = handed_over(&site, name);
         if removed {
             fs::remove_dir_all(&sandbox).unwrap();
         }
-        let before = picture(&retained(&sandbox));
+        let before = snapshot(&retained(&sandbox));
         let mut cleanup = site.helper(CLEANUP);
         let cleanup = cleanup.arg(site.switcher()).arg("another").arg(&sandbox).args(["0", "0"]);
         failed(&cleanup.output().unwrap(), 1, &["another"]);
-        assert_eq!(picture(&retained(&sandbox)), before, "{name}");
+        assert_eq!(snapshot(&retained(&sandbox)), before, "{name}");
     }
 }
 
@@ -802,7 +803,7 @@ fn a_cleanup_that_is_given_another_proxys_name_changes_nothing() {
 #[test]
 fn a_second_cleanup_leaves_the_first_alone_and_no_file_is_lost() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let (gate, sandbox) = (Gate::new(&site), handed_over(&site, "s"));
     let expected = data(&sandbox);
     let first = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
     gate.pid();
@@ -817,13 +818,13 @@ fn a_second_cleanup_leaves_the_first_alone_and_no_file_is_lost() {
     );
     drop(building);
     succeeded(&first.wait_with_output().unwrap());
-    is_back(&site, &sandbox, &expected, "by the first");
+    assert_is_back(&site, &sandbox, &expected, "by the first");
 }
 
 #[test]
 fn a_cleanup_beside_a_setup_leaves_it_alone_and_no_file_is_lost() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), furnished(&site, "s"));
+    let (gate, sandbox) = (Gate::new(&site), filled(&site, "s"));
     let expected = data(&sandbox);
     let setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
     gate.pid();
@@ -840,13 +841,13 @@ fn a_cleanup_beside_a_setup_leaves_it_alone_and_no_file_is_lost() {
     drop(marks);
     succeeded(&setup.wait_with_output().unwrap());
     site.clean_up(&sandbox);
-    is_back(&site, &sandbox, &expected, "once the setup is over");
+    assert_is_back(&site, &sandbox, &expected, "once the setup is over");
 }
 
 #[test]
 fn a_setup_is_refused_while_a_cleanup_works_on_the_sandbox() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let (gate, sandbox) = (Gate::new(&site), handed_over(&site, "s"));
     let expected = data(&sandbox);
     let cleanup = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
     gate.pid();
@@ -858,13 +859,13 @@ fn a_setup_is_refused_while_a_cleanup_works_on_the_sandbox() {
     failed(&setup, 2, &["another helper works on it"]);
     drop(removes);
     succeeded(&cleanup.wait_with_output().unwrap());
-    is_back(&site, &sandbox, &expected, "after cleanup");
+    assert_is_back(&site, &sandbox, &expected, "after cleanup");
 }
 
 #[test]
 fn where_helpers_cannot_see_each_other_none_removes_what_another_has_brought_back() {
     let site = Site::new();
-    let (gate, sandbox) = (Gate::new(&site), with_job(&site, "s"));
+    let (gate, sandbox) = (Gate::new(&site), handed_over(&site, "s"));
     let expected = data(&sandbox);
     // It may be searched and written to, but not listed.
     set_mode(site.execute(), 0o1733);

@@ -30,7 +30,7 @@ const PARTS: [(&str, &str); 10] = [
     ("checks *", "checks beside the tests"),
     ("cargo test --locked --workspace --no-fail-fast  ", "real accounts and the real sudo"),
     ("cargo test *rootless*", "the project's own switcher"),
-    ("debian-root *--test shape*", "some of the tests in a Debian 13"),
+    ("debian-root *--test system_calls*", "some of the tests in a Debian 13"),
     ("debian-root *cargo build *", "the oldest Rust"),
     ("debian-root *scripts/test --here*", "all tests in a Debian 13"),
     ("cargo test *--ignored*", "tests that take long"),

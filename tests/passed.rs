@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use support::handover::{CLEANUP, SETUP, new_proxy, text, update, with_job};
+use support::attack::{Leftover, Scene, ended, hostile_agent};
+use support::handover::{CLEANUP, SETUP, handed_over, new_proxy, text, update};
 use support::hanging::Hanging;
-use support::lied::{Leftover, Scene, ended, liar};
 use support::{Account, Site, failed, owner, write};
 
 /// What the helper says of a descriptor that it does not let in, or one too many, or none.
@@ -23,7 +23,7 @@ fn with_large_file() -> Scene {
     let mut scene = Scene::new();
     write(scene.used.join("large"), vec![b'x'; 1 << 20], 0o644);
     Account::job().owns(scene.used.join("large"));
-    scene.look_again();
+    scene.take_snapshot();
     scene
 }
 
@@ -43,7 +43,7 @@ fn what_is_no_file_of_the_sandboxs_device_is_not_read() {
         "a file of the kernel's",
         "a file of another device",
     ] {
-        scene.lie_to(
+        scene.attack(
             CLEANUP,
             &format!("as content: {what}"),
             Some(&scene.used),
@@ -58,14 +58,14 @@ fn a_file_that_cannot_be_read_is_an_error_that_names_the_copy() {
     let scene = with_large_file();
     for what in ["a handle", "a file to write"] {
         let line =
-            scene.lie_to(CLEANUP, &format!("as content: {what}"), Some(&scene.used), "EBADF");
+            scene.attack(CLEANUP, &format!("as content: {what}"), Some(&scene.used), "EBADF");
         assert!(line.contains("planted"), "{line}");
     }
     scene.end();
 }
 
 #[test]
-fn a_message_has_the_one_descriptor_that_it_wants_or_none() {
+fn a_message_has_the_one_descriptor_that_it_needs_or_none() {
     let scene = with_large_file();
     for (helper, way, word) in [
         (CLEANUP, "as content: none", NOT_ONE),
@@ -77,7 +77,7 @@ fn a_message_has_the_one_descriptor_that_it_wants_or_none() {
         (SETUP, "unasked: a file", UNASKED),
         (SETUP, "unasked: 253 times a file", UNASKED),
     ] {
-        scene.lie_to(helper, way, Some(&scene.used), word);
+        scene.attack(helper, way, Some(&scene.used), word);
     }
     scene.end();
 }
@@ -94,7 +94,7 @@ const MOMENTS: [(&str, &str); 8] = [
     (SETUP, "unasked: 253 times "),
 ];
 
-/// A path that exists until this is dropped: as long as it does, a liar stays.
+/// A path that exists until this is dropped: as long as it does, a hostile_agent stays.
 struct Stay(PathBuf);
 
 impl Stay {
@@ -112,11 +112,11 @@ impl Drop for Stay {
 }
 
 #[test]
-fn a_socket_that_takes_minutes_to_close_keeps_no_helper_from_its_end() {
+fn a_socket_that_takes_minutes_to_close_does_not_block_a_helper() {
     let scene = Scene::new();
     let stay = Stay::new(&scene.site);
     for (helper, moment) in MOMENTS {
-        scene.lie_to(
+        scene.attack(
             helper,
             &format!("{moment}a socket that lingers"),
             Some(&stay.0),
@@ -128,12 +128,12 @@ fn a_socket_that_takes_minutes_to_close_keeps_no_helper_from_its_end() {
 }
 
 #[test]
-fn a_file_of_a_mount_that_hangs_keeps_no_helper_from_its_end() {
+fn a_file_of_a_mount_that_hangs_does_not_block_a_helper() {
     let scene = Scene::new();
     for (helper, moment) in MOMENTS {
         for what in ["a file of a mount that hangs", "a written file of a mount that hangs"] {
             let hanging = Hanging::new(&scene.site);
-            scene.lie_to(
+            scene.attack(
                 helper,
                 &format!("{moment}{what}"),
                 Some(&hanging.path),
@@ -149,7 +149,7 @@ fn a_file_of_a_mount_that_hangs_keeps_no_helper_from_its_end() {
 fn a_mount_that_hangs_in_the_sandbox_or_over_it_is_an_error_at_once() {
     for (below, word) in [("below", "a mount point inside the sandbox"), ("", "EACCES")] {
         let site = Site::new();
-        let sandbox = with_job(&site, "s");
+        let sandbox = handed_over(&site, "s");
         let hanging = Hanging::over(&sandbox.join(below));
         hanging.silence();
         let (output, _) = ended(site.call(CLEANUP, &site.switcher(), &sandbox));
@@ -163,7 +163,7 @@ fn a_mount_that_hangs_in_the_sandbox_or_over_it_is_an_error_at_once() {
 #[test]
 fn a_mount_that_hangs_over_the_sandbox_is_an_error_of_update_proxy_at_once() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let mount = Hanging::over_for_all(&sandbox);
     mount.silence();
     let new = new_proxy(&site, "renewed");
@@ -181,11 +181,11 @@ fn a_passed_file_comes_back_as_long_as_it_was_said_to_be_whatever_becomes_of_it(
         ("is a lie: 3000000", 3_000_000),
         ("changes: 50000000", 50_000_000),
     ] {
-        let sandbox = with_job(&site, "s");
+        let sandbox = handed_over(&site, "s");
         let large = site.path().join("large");
         write(&large, vec![b'x'; 1 << 20], 0o644);
         Account::job().owns(&large);
-        let switcher = liar(&site, &format!("as a size that {way}"), Some(&large));
+        let switcher = hostile_agent(&site, &format!("as a size that {way}"), Some(&large));
         let (output, _) = ended(site.call(CLEANUP, &switcher, &sandbox));
         // The copy was complete; that the agent did not move the job's out of the way is for
         // another cleanup.
@@ -209,9 +209,9 @@ fn a_size_beyond_all_files_is_an_error() {
     let large = scene.used.join("large");
     write(&large, vec![b'x'; 1 << 20], 0o644);
     Account::job().owns(&large);
-    scene.look_again();
+    scene.take_snapshot();
     for size in [i64::MAX as u64, u64::MAX] {
-        scene.lie_to(CLEANUP, &format!("as a size that is a lie: {size}"), Some(&large), "copy");
+        scene.attack(CLEANUP, &format!("as a size that is a lie: {size}"), Some(&large), "copy");
     }
     scene.end();
 }

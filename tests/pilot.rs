@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::handover::{ODD, furnish, mode, set_mode, text};
-use support::kinsfolk::{agents, is_alive, state};
-use support::picture::picture;
-use support::pilot::{CREDENTIAL, PAYLOADS, Pilot, family, line, signal, told};
-use support::{Account, failed, own, retained, said, succeeded, wait_until, write};
+use support::families::{agents, is_alive, state};
+use support::handover::{ODD, fill, mode, set_mode, text};
+use support::pilot::{CREDENTIAL, PAYLOAD_PROXY, Pilot, family, line, signal, told};
+use support::snapshot::snapshot;
+use support::{Account, failed, messages, own, retained, succeeded, wait_until, write};
 
 /// Runs a shell script as a payload.
 fn shell(pilot: &Pilot, options: &[&str], script: &str) -> Output {
@@ -31,17 +31,17 @@ fn shell(pilot: &Pilot, options: &[&str], script: &str) -> Output {
 fn a_payload_runs_as_another_user_in_a_copy_of_its_input_and_its_files_come_back() {
     let pilot = Pilot::new();
     let input = pilot.input(|top| {
-        furnish(top);
+        fill(top);
         for name in ODD {
             write(top.join(OsStr::from_bytes(name)), "odd", 0o640);
         }
     });
-    let before = picture(&input);
+    let before = snapshot(&input);
     let mut call = pilot.run();
     call.arg("--input").arg(&input).arg("--output").arg(pilot.output());
     let output =
         call.args(["--", "sh", "-c", "id -u; cat input; echo new >made; exit 7"]).output().unwrap();
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(7), ""));
+    assert_eq!((output.status.code(), messages(&output).as_str()), (Some(7), ""));
     let (user, rest) = told(&output)
         .split_once('\n')
         .map(|(user, rest)| (user.to_owned(), rest.to_owned()))
@@ -49,15 +49,15 @@ fn a_payload_runs_as_another_user_in_a_copy_of_its_input_and_its_files_come_back
     assert_ne!(user.parse::<u32>().unwrap(), Account::batch().uid);
     assert_ne!(user, "0");
     assert_eq!(rest, "the input");
-    let mut after = picture(&pilot.output());
+    let mut after = snapshot(&pilot.output());
     assert_eq!(text(pilot.output().join("made")), "new\n");
     after.remove(std::path::Path::new("made"));
-    let without_top = |mut all: support::picture::Picture| {
+    let without_top = |mut all: support::snapshot::Snapshot| {
         all.remove(std::path::Path::new(""));
         all
     };
-    assert_eq!(without_top(after), without_top(picture(&input)));
-    assert_eq!(picture(&input), before, "the input stays as it was");
+    assert_eq!(without_top(after), without_top(snapshot(&input)));
+    assert_eq!(snapshot(&input), before, "the input stays as it was");
     assert_eq!(fs::metadata(pilot.output()).unwrap().uid(), Account::batch().uid);
     pilot.is_empty("after it");
 }
@@ -76,7 +76,7 @@ fn a_kept_sandbox_is_the_callers_and_is_named() {
     let options = ["--keep-sandbox", "--name", "kept", "--report", &report.display().to_string()];
     let output = shell(&pilot, &options, "echo x >file");
     let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!(told["notices"][0], said(&output).trim_end());
+    assert_eq!(told["notices"][0], messages(&output).trim_end());
     failed(&output, 0, &["the sandbox is", &pilot.sandbox("kept").display().to_string()]);
     assert_eq!(pilot.site.entries(), [OsStr::new("kept")]);
     let found = fs::metadata(pilot.sandbox("kept").join("file")).unwrap();
@@ -113,7 +113,7 @@ fn the_files_come_to_an_empty_directory_and_to_another_file_system() {
 }
 
 #[test]
-fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
+fn an_invalid_order_is_reported_before_anything_is_done() {
     let pilot = Pilot::new();
     let full = pilot.site.scratch().join("full");
     fs::create_dir(&full).unwrap();
@@ -122,7 +122,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
     write(pilot.site.scratch().join("variables"), "A=1\nno name\n", 0o644);
     write(pilot.site.scratch().join("for-shells"), "A=1\nexport B=2\n", 0o644);
     write(pilot.site.scratch().join("from-elsewhere"), "A=1\r\nB=2\r\n", 0o644);
-    for (clash, name) in [("clash", CREDENTIAL), ("clashing", PAYLOADS)] {
+    for (clash, name) in [("clash", CREDENTIAL), ("clashing", PAYLOAD_PROXY)] {
         fs::create_dir(pilot.site.scratch().join(clash)).unwrap();
         write(pilot.site.scratch().join(clash).join(name), "", 0o644);
         own(&pilot.site.scratch().join(clash), Account::batch());
@@ -137,7 +137,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
         (&["--output", &path("full")], "true", &["the output directory is not empty", "full"]),
         (&["--input", &path("none")], "true", &["cannot open the input", "none"]),
         (&["--input", &path("clash")], "true", &[CREDENTIAL]),
-        (&["--input", &path("clashing")], "true", &[PAYLOADS]),
+        (&["--input", &path("clashing")], "true", &[PAYLOAD_PROXY]),
         (&["--proxy", &path("none")], "true", &["cannot open the credential", "none"]),
         (&["--credential", &path("none")], "true", &["cannot open the credential", "none"]),
         (&["--execute", &path("none")], "true", &["cannot open the directory", "none"]),
@@ -213,7 +213,7 @@ fn what_is_wrong_with_an_order_is_told_before_anything_is_done() {
 }
 
 #[test]
-fn what_of_the_input_cannot_be_read_is_an_error_and_the_input_stays_as_it_is() {
+fn unreadable_input_is_an_error_and_the_input_is_unchanged() {
     let pilot = Pilot::new();
     let input = pilot.input(|top| {
         fs::create_dir_all(top.join("d/below")).unwrap();
@@ -232,20 +232,20 @@ fn what_of_the_input_cannot_be_read_is_an_error_and_the_input_stays_as_it_is() {
         let path = input.join(name);
         let before = mode(&path);
         set_mode(&path, closed);
-        let whole = picture(&input);
+        let whole = snapshot(&input);
         let shown = path.display().to_string();
         failed(&call(), 240, &["nothing was done", &shown, "you may not read it"]);
-        assert_eq!(picture(&input), whole, "{name} of mode {closed:o}");
+        assert_eq!(snapshot(&input), whole, "{name} of mode {closed:o}");
         set_mode(&path, before);
         pilot.is_empty("after it");
     }
-    let whole = picture(&input);
+    let whole = snapshot(&input);
     succeeded(&call());
-    assert_eq!(picture(&input), whole);
+    assert_eq!(snapshot(&input), whole);
 }
 
 #[test]
-fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_way_out() {
+fn what_is_dropped_is_reported_in_one_line_for_the_input_and_one_for_the_output() {
     let pilot = Pilot::new();
     let report = pilot.site.scratch().join("report");
     let input = pilot.input(|top| {
@@ -282,7 +282,7 @@ fn what_does_not_come_across_is_told_in_one_line_on_the_way_in_and_one_on_the_wa
         m; echo x >file";
     let output = call.args(["--", "sh", "-c", script]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
-    let said = said(&output);
+    let said = messages(&output);
     let [input_line, output_line] = said.lines().collect::<Vec<_>>()[..] else {
         panic!("two lines: {said}")
     };
@@ -332,7 +332,7 @@ fn the_standard_streams_are_the_payloads_own() {
         call.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"input\n").unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((said(&output).as_str(), output.status.code()), ("error\n", Some(0)));
+    assert_eq!((messages(&output).as_str(), output.status.code()), ("error\n", Some(0)));
     // The standard output of ls is another pipe: that to grep.
     assert_eq!(told(&output), "input\n3\n");
 }
@@ -378,7 +378,7 @@ fn a_payload_cannot_destroy_or_forge_what_the_caller_keeps_in_a_file() {
 }
 
 #[test]
-fn a_payload_whose_output_cannot_be_written_gets_a_broken_pipe_and_the_caller_is_told() {
+fn a_payload_whose_output_cannot_be_written_gets_a_broken_pipe_and_the_caller_a_message() {
     let pilot = Pilot::new();
     let (log, report) = (pilot.site.scratch().join("log"), pilot.site.scratch().join("report"));
     let call = pilot.run();
@@ -512,7 +512,7 @@ fn what_a_payload_on_a_terminal_leaves_running_is_ended_too() {
 }
 
 #[test]
-fn an_interrupt_from_the_terminal_is_the_payloads_own_business() {
+fn an_interrupt_from_the_terminal_reaches_the_payload_and_the_pilot_continues() {
     let pilot = Pilot::new();
     // It must not get a second signal from the pilot.
     let script = "trap \"echo interrupted\" INT; echo ready; n=0; while [ $n -lt 20 ]; do sleep \
@@ -584,7 +584,7 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
         let script =
             "echo ${X509_USER_PROXY-none}; cat \"$PWD.condor/\"* 2>/dev/null; ls -A; touch mine";
         let output = call.args(["--", "sh", "-c", script]).output().unwrap();
-        assert_eq!((told(&output).as_str(), said(&output).as_str()), ("none\n", ""));
+        assert_eq!((told(&output).as_str(), messages(&output).as_str()), ("none\n", ""));
         let seen = text(&calls);
         for operation in ["serve", "enter", "watch"] {
             assert!(seen.contains(&format!("{operation}: {secret}\n")), "{seen}");
@@ -659,7 +659,7 @@ fn the_payloads_home_is_the_sandbox_unless_another_one_is_named() {
         "mkdir -p ~/.cache/x && echo \"$HOME $PWD\"",
     );
     let words: Vec<String> = told(&home).split_ascii_whitespace().map(str::to_owned).collect();
-    assert_eq!((said(&home).as_str(), words.len(), &words[0]), ("", 2, &words[1]));
+    assert_eq!((messages(&home).as_str(), words.len(), &words[0]), ("", 2, &words[1]));
     assert!(pilot.output().join(".cache/x").is_dir());
     let file = pilot.site.scratch().join("variables");
     write(&file, "HOME=/from/file\n", 0o644);
@@ -710,7 +710,7 @@ fn whatever_the_callers_umask_is_the_files_come_back() {
             |call: &Command| support::under(call, &["sh", "-c", "umask $0; exec \"$@\"", umask]);
         let ran = under(&call).output().unwrap();
         assert_eq!(
-            (ran.status.code(), told(&ran).as_str(), said(&ran).as_str()),
+            (ran.status.code(), told(&ran).as_str(), messages(&ran).as_str()),
             (Some(0), "the inputtoken", ""),
             "{umask}"
         );
@@ -759,7 +759,7 @@ fn its_status_is_the_payloads_or_128_and_the_signal() {
 }
 
 #[test]
-fn the_report_tells_exactly_how_the_payload_ended() {
+fn the_report_says_exactly_how_the_payload_ended() {
     let pilot = Pilot::new();
     let report = pilot.site.scratch().join("report");
     let switcher = pilot.site.script("direct", &format!("exec {} \"$@\"", support::as_job()));
@@ -787,7 +787,11 @@ fn the_report_tells_exactly_how_the_payload_ended() {
             .arg("--report")
             .arg(&report);
         let output = call.args(["--", "sh", "-c", &script]).output().unwrap();
-        assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
+        assert_eq!(
+            (output.status.code(), messages(&output).as_str()),
+            (Some(status), ""),
+            "{script}"
+        );
         let told: Value = serde_json::from_str(&text(&report)).unwrap();
         assert_eq!(
             (&told["payload_end"], &told["payload_status"]),
@@ -815,14 +819,14 @@ fn the_report_tells_exactly_how_the_payload_ended() {
 #[test]
 fn a_set_up_that_fails_ends_with_241_and_leaves_nothing() {
     let pilot = Pilot::new();
-    let input = pilot.input(furnish);
-    let before = picture(&input);
+    let input = pilot.input(fill);
+    let before = snapshot(&input);
     let mut call = pilot.call("run");
     call.arg("--glexec").arg(pilot.site.script("refuses", "echo no such luck >&2; exit 203"));
     call.arg("--execute").arg(pilot.site.execute()).arg("--input").arg(&input).args(["--", "true"]);
     failed(&call.output().unwrap(), 241, &["could not be handed over", "203", "no such luck"]);
     pilot.is_empty("after it");
-    assert_eq!(picture(&input), before);
+    assert_eq!(snapshot(&input), before);
 }
 
 #[test]
@@ -846,7 +850,7 @@ fn a_payload_that_cannot_be_started_ends_with_242_and_leaves_nothing() {
 }
 
 #[test]
-fn a_command_that_cannot_be_executed_is_refused_with_what_is_in_its_way() {
+fn a_command_that_cannot_be_executed_is_refused_with_the_cause() {
     let pilot = Pilot::new();
     let input = pilot.input(|top| {
         write(top.join("closed"), "#!/bin/sh\n", 0o644);
@@ -893,7 +897,7 @@ fn a_command_on_a_file_system_without_programs_is_refused_with_that_and_no_advic
 }
 
 #[test]
-fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
+fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_completes_it() {
     let pilot = Pilot::new();
     // Once the payload runs, the switcher fails.
     let (broken, ran) = (pilot.site.path().join("broken"), pilot.site.path().join("ran"));
@@ -912,8 +916,8 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_mends_it() {
         .arg(pilot.site.execute())
         .args(["--name", "s", "--json"]);
     let output = call.args(["--", "sh", "-c", "echo result >file; exit 5"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(243), "{}", said(&output));
-    let said = said(&output);
+    assert_eq!(output.status.code(), Some(243), "{}", messages(&output));
+    let said = messages(&output);
     let [line, json] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
     for words in
         ["ended with status 5", "not back", "recover", &pilot.sandbox("s").display().to_string()]
@@ -968,7 +972,7 @@ fn no_other_program_brings_the_files_back_while_the_pilot_does_and_what_it_leave
 }
 
 #[test]
-fn the_report_tells_each_step_in_one_line_of_json() {
+fn the_report_has_each_step_in_one_line_of_json() {
     let pilot = Pilot::new();
     let output = shell(&pilot, &["--json", "--name", "s"], "exit 3");
     let json: Value = serde_json::from_str(&failed(&output, 3, &[])).unwrap();
@@ -988,7 +992,7 @@ fn the_report_tells_each_step_in_one_line_of_json() {
 }
 
 #[test]
-fn the_report_is_told_to_a_file_whatever_becomes_of_standard_error() {
+fn the_report_is_written_to_a_file_whatever_happens_to_standard_error() {
     let pilot = Pilot::new();
     let report = pilot.site.scratch().join("report");
     let shown = report.display().to_string();
@@ -1064,7 +1068,11 @@ fn signals_that_end_go_to_the_whole_family_and_the_files_come_back() {
         wait_until("both have begun", || sandbox.join("ready").exists());
         signal(&child, number);
         let ended = child.wait_with_output().unwrap();
-        assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(status), ""), "{number}");
+        assert_eq!(
+            (ended.status.code(), messages(&ended).as_str()),
+            (Some(status), ""),
+            "{number}"
+        );
         assert_eq!(
             text(pilot.output().join("caught")),
             "caught\n",
@@ -1138,7 +1146,7 @@ fn a_signal_before_the_payload_begins_keeps_it_from_beginning() {
     signal(&child, Signal::SIGTERM);
     fs::remove_file(&waiting).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(143), ""));
+    assert_eq!((output.status.code(), messages(&output).as_str()), (Some(143), ""));
     assert!(!pilot.output().join("ran").exists());
     pilot.is_empty("after it");
 }
@@ -1197,7 +1205,7 @@ fn a_signal_while_the_input_is_copied_ends_that_at_once_and_nothing_is_left() {
     for (from, name, delay, number) in
         [(&input, "utimensat", 20, Signal::SIGINT), (&large, "pwrite64", 300, Signal::SIGTERM)]
     {
-        let before = picture(from);
+        let before = snapshot(from);
         let mut call = pilot.run();
         call.arg("--input").arg(from).args(["--", "true"]);
         let (child, pid) = delayed(&call, name, delay);
@@ -1215,11 +1223,11 @@ fn a_signal_while_the_input_is_copied_ends_that_at_once_and_nothing_is_left() {
         nix::sys::signal::kill(pid, number).unwrap();
         let ended = ended_early(child);
         assert_eq!(
-            (ended.status.code(), said(&ended).as_str()),
+            (ended.status.code(), messages(&ended).as_str()),
             (Some(128 + number as i32), ""),
             "{name}"
         );
-        assert_eq!(picture(from), before);
+        assert_eq!(snapshot(from), before);
         pilot.is_empty("after it");
     }
 }
@@ -1238,7 +1246,7 @@ fn a_signal_while_the_sandbox_is_handed_over_ends_that_at_once_and_nothing_is_le
     });
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     let ended = ended_early(child);
-    assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(143), ""));
+    assert_eq!((ended.status.code(), messages(&ended).as_str()), (Some(143), ""));
     pilot.is_empty("after it");
 }
 
@@ -1261,7 +1269,7 @@ fn a_signal_while_a_switcher_keeps_it_waiting_ends_it() {
     wait_until("the switcher is called", || waiting.exists());
     signal(&child, Signal::SIGHUP);
     let ended = ended_early(child);
-    assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(129), ""));
+    assert_eq!((ended.status.code(), messages(&ended).as_str()), (Some(129), ""));
     pilot.is_empty("after it");
     fs::remove_file(&waiting).unwrap();
 }
@@ -1359,7 +1367,7 @@ fn a_stop_and_a_continue_that_come_together_leave_no_process_stopped() {
 }
 
 #[test]
-fn the_warnings_of_a_batch_system_go_on() {
+fn the_warning_signals_of_a_batch_system_are_forwarded() {
     let pilot = Pilot::new();
     let child = pilot.start(
         "s",
@@ -1484,10 +1492,10 @@ fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recove
         let recovered = recover.output().unwrap();
         // Otherwise the pilot was killed before it made the sandbox, or after it made the output.
         if let Some(files) = made {
-            assert!(pilot.output().exists(), "{what}: {}", said(&recovered));
+            assert!(pilot.output().exists(), "{what}: {}", messages(&recovered));
             assert_eq!(contents(&pilot.output()), files, "{what}");
         }
-        pilot.is_empty(&format!("{what}: {}", said(&recovered)));
+        pilot.is_empty(&format!("{what}: {}", messages(&recovered)));
         assert!(!pilot.output().join(CREDENTIAL).exists(), "{what}");
         let _ = fs::remove_dir_all(pilot.output());
     }

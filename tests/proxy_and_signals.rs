@@ -8,15 +8,17 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use support::families::{Target, marked_with, state};
 use support::handover::{
-    UPDATE, furnished, holds, is_with_job, kill, new_proxy, set_mode, text, update, with_job,
+    UPDATE, assert_is_handed_over, filled, handed_over, holds, kill, new_proxy, set_mode, text,
+    update,
 };
 use support::job::run;
-use support::kinsfolk::{Target, marked_with, state};
-use support::picture::picture;
+use support::snapshot::snapshot;
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, failed, is_rootless, own, retained, said, succeeded, wait_until, write,
+    Account, PROXY, Site, failed, is_rootless, messages, own, retained, succeeded, wait_until,
+    write,
 };
 
 // update_proxy.
@@ -24,7 +26,7 @@ use support::{
 #[test]
 fn update_proxy_replaces_both_copies_at_once() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let copies = [(sandbox.clone(), Account::job()), (retained(&sandbox), Account::batch())];
     let mut readers =
         copies.each_ref().map(|(directory, _)| File::open(directory.join(PROXY)).unwrap());
@@ -39,13 +41,13 @@ fn update_proxy_replaces_both_copies_at_once() {
         reader.read_to_string(&mut seen).unwrap();
         assert_eq!(seen, "the proxy\n", "who had opened the old one reads the old one");
     }
-    is_with_job(&site, &sandbox, "after update_proxy");
+    assert_is_handed_over(&site, &sandbox, "after update_proxy");
 }
 
 #[test]
 fn update_proxy_takes_a_new_proxy_from_another_file_system() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
     let new = memory.path().join("new");
     write(&new, "from memory", 0o600);
@@ -62,9 +64,9 @@ fn update_proxy_takes_a_new_proxy_from_another_file_system() {
 }
 
 #[test]
-fn update_proxy_writes_through_no_link_that_the_job_planted() {
+fn update_proxy_writes_through_no_link_that_the_job_made() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let (of_job, of_batch) = (sandbox.join("input"), site.scratch().join("precious"));
     write(&of_batch, "precious", 0o666);
     for target in [of_job.clone(), of_batch.clone(), retained(&sandbox).join(PROXY)] {
@@ -80,18 +82,18 @@ fn update_proxy_writes_through_no_link_that_the_job_planted() {
         holds(&retained(&sandbox), "renewed", Account::batch());
     }
     assert_eq!((text(&of_job).as_str(), text(&of_batch).as_str()), ("the input", "precious"));
-    is_with_job(&site, &sandbox, "after update_proxy");
+    assert_is_handed_over(&site, &sandbox, "after update_proxy");
 }
 
 #[test]
 fn update_proxy_renews_the_retained_proxy_though_the_job_put_a_directory_in_place_of_its_own() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     fs::remove_file(sandbox.join(PROXY)).unwrap();
     fs::create_dir(sandbox.join(PROXY)).unwrap();
     write(sandbox.join(PROXY).join("kept"), "kept", 0o644);
     own(&sandbox, Account::job());
-    let before = picture(&sandbox);
+    let before = snapshot(&sandbox);
     let new = new_proxy(&site, "renewed");
     failed(
         &update(&site, &site.switcher(), &new, &sandbox).output().unwrap(),
@@ -99,15 +101,15 @@ fn update_proxy_renews_the_retained_proxy_though_the_job_put_a_directory_in_plac
         &[PROXY, "irectory"],
     );
     holds(&retained(&sandbox), "renewed", Account::batch());
-    assert_eq!(picture(&sandbox), before);
+    assert_eq!(snapshot(&sandbox), before);
     assert!(!new.exists());
-    is_with_job(&site, &sandbox, "after update_proxy");
+    assert_is_handed_over(&site, &sandbox, "after update_proxy");
 }
 
 #[test]
 fn update_proxy_without_a_switcher_renews_the_copy_within_reach() {
     let site = Site::new();
-    let (before, during) = (furnished(&site, "before"), with_job(&site, "during"));
+    let (before, during) = (filled(&site, "before"), handed_over(&site, "during"));
     for sandbox in [&before, &during] {
         succeeded(
             &update(&site, Path::new("-"), &new_proxy(&site, "renewed"), sandbox).output().unwrap(),
@@ -122,7 +124,7 @@ fn update_proxy_without_a_switcher_renews_the_copy_within_reach() {
 #[test]
 fn update_proxy_ends_with_0_or_1_and_consumes_the_new_proxy_but_for_a_usage_error() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let real = site.switcher();
     let fails = |name: &str, body: &str| site.script(name, body);
     let nowhere = site.path().join("nowhere/s");
@@ -144,12 +146,12 @@ fn update_proxy_ends_with_0_or_1_and_consumes_the_new_proxy_but_for_a_usage_erro
                 "{what}: {:?}, still there: {}, {}",
                 output.status.code(),
                 new.exists(),
-                said(&output)
+                messages(&output)
             ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    is_with_job(&site, &sandbox, "after all of them");
+    assert_is_handed_over(&site, &sandbox, "after all of them");
     let new = new_proxy(&site, "renewed");
     failed(&site.helper(UPDATE).arg(&real).arg(&new).arg(PROXY).output().unwrap(), 1, &["usage"]);
     assert_eq!(text(&new), "renewed");
@@ -160,7 +162,7 @@ fn update_proxy_ends_with_0_or_1_and_consumes_the_new_proxy_but_for_a_usage_erro
 #[test]
 fn kill_gets_the_path_of_the_retained_proxy_and_reaches_a_process_of_the_jobs() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let mut target = Target::start(&sandbox);
     succeeded(&kill(&site, &site.switcher(), &sandbox, target.pid, "TERM").output().unwrap());
     assert_eq!(target.killed_by(), 15);
@@ -169,7 +171,7 @@ fn kill_gets_the_path_of_the_retained_proxy_and_reaches_a_process_of_the_jobs() 
 #[test]
 fn kill_ends_with_1_2_or_3_when_no_signal_was_sent() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     let mut job = Target::start(&sandbox);
     for account in [Account::other(), Account::batch()] {
         let mut target = account.command("sleep").arg("60").spawn().unwrap();
@@ -197,7 +199,7 @@ fn kill_ends_with_1_2_or_3_when_no_signal_was_sent() {
 fn a_proxy_renewed_between_a_killed_helper_and_the_next_is_not_lost() {
     let site = Site::new();
     for switcher in [Path::new("-"), &site.switcher()] {
-        let sandbox = furnished(&site, "s");
+        let sandbox = filled(&site, "s");
         // As a setup leaves it that was killed while it copied.
         let kept = retained(&sandbox);
         fs::create_dir(&kept).unwrap();
@@ -226,7 +228,7 @@ fn begun(site: &Site, sandbox: &Path, script: &str) -> Starter {
 #[test]
 fn a_signal_to_the_pid_of_run_reaches_the_job_through_the_switcher() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     // Whatever SIGKILL is to mean: for HTCondor the variable is there or not for all of its calls.
     for meaning in ["process", "family"] {
         let send = |pid: u32, signal: &str| {

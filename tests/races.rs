@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use support::handover::{CLEANUP, SETUP, data, furnished, is_back, set_mode, with_job};
-use support::lied::{Leftover, ended};
-use support::picture::{Picture, picture};
-use support::{Account, Site, own, owner, retained, said, variables_of, wait_until, write};
+use support::attack::{Leftover, ended};
+use support::handover::{CLEANUP, SETUP, assert_is_back, data, filled, handed_over, set_mode};
+use support::snapshot::{Snapshot, snapshot};
+use support::{Account, Site, messages, own, owner, retained, variables_of, wait_until, write};
 
 /// So many rounds each: the races are won and lost in every one of them.
 const ROUNDS: usize = 30;
@@ -30,20 +30,20 @@ fn secret(site: &Site) -> PathBuf {
 }
 
 /// Fails unless a helper that may have lost a race ended with success, or with a line; tells which.
-fn succeeded_or_told(output: &Output) -> bool {
-    let lines = said(output).lines().count();
+fn succeeded_or_reported(output: &Output) -> bool {
+    let lines = messages(output).lines().count();
     match output.status.code() {
         // A line names what an orphan has kept from being removed.
-        Some(0) => assert!(lines <= 1, "{}", said(output)),
-        Some(1 | 2) => assert_eq!(lines, 1, "{}", said(output)),
-        code => panic!("{code:?}: {}", said(output)),
+        Some(0) => assert!(lines <= 1, "{}", messages(output)),
+        Some(1 | 2) => assert_eq!(lines, 1, "{}", messages(output)),
+        code => panic!("{code:?}: {}", messages(output)),
     }
     output.status.success()
 }
 
 /// Fails if anything of the batch user's own, or of a directory that a link leads to, is in what
 /// came back.
-fn nothing_from_outside(back: &Picture, what: &str) {
+fn nothing_from_outside(back: &Snapshot, what: &str) {
     for (path, entry) in back {
         assert_ne!(entry.content, SECRET, "{what}: {}", path.display());
         assert!(
@@ -57,14 +57,14 @@ fn nothing_from_outside(back: &Picture, what: &str) {
 #[test]
 fn directories_that_a_left_over_process_swaps_for_links_let_nothing_in_and_nothing_out() {
     let site = Site::new();
-    let (secret, sandbox) = (secret(&site), furnished(&site, "s"));
+    let (secret, sandbox) = (secret(&site), filled(&site, "s"));
     for name in ["a", "b", "c", "d"] {
         fs::create_dir_all(sandbox.join(name).join("inner")).unwrap();
         write(sandbox.join(name).join("inner/file"), "content", 0o644);
     }
     own(&sandbox, Account::batch());
-    let (outside, steady) = (picture(&secret), ["input", "link", "below/script"]);
-    let before = picture(&sandbox);
+    let (outside, steady) = (snapshot(&secret), ["input", "link", "below/script"]);
+    let before = snapshot(&sandbox);
     let of_job = Account::job();
     let swap = "swaps a directory for a link";
     let _left = [
@@ -77,18 +77,18 @@ fn directories_that_a_left_over_process_swaps_for_links_let_nothing_in_and_nothi
         site.set_up(&sandbox);
         let mut cleanup = site.call(CLEANUP, &site.switcher(), &sandbox);
         let (output, _) = ended(cleanup_with_links(&mut cleanup, round));
-        if !succeeded_or_told(&output) {
+        if !succeeded_or_reported(&output) {
             // Only deleting can fail, or a directory that is not where it was: another cleanup
             // completes.
             site.clean_up(&sandbox);
         }
-        let back = picture(&sandbox);
+        let back = snapshot(&sandbox);
         nothing_from_outside(&back, &what);
         for name in steady {
             assert_eq!(back[Path::new(name)], before[Path::new(name)], "{what}: {name}");
         }
         assert_eq!(owner(&sandbox), Account::batch());
-        assert_eq!(picture(&secret), outside, "{what}");
+        assert_eq!(snapshot(&secret), outside, "{what}");
         // What was on its way when the walk came by may be missing; the next round has it again.
         remake(&sandbox);
     }
@@ -120,28 +120,30 @@ fn remake(sandbox: &Path) {
 }
 
 #[test]
-fn a_sandbox_that_a_left_over_process_swaps_for_a_link_harms_nobody_else() {
+fn a_sandbox_that_a_left_over_process_swaps_for_a_link_harms_no_other_user() {
     let site = Site::new();
     let secret = secret(&site);
-    let outside = picture(&secret);
+    let outside = snapshot(&secret);
     for round in 0..ROUNDS {
         let name = format!("s{round}");
-        let sandbox = with_job(&site, &name);
+        let sandbox = handed_over(&site, &name);
         let left =
             Leftover::new(Account::job(), "swaps a directory for a link", &[&sandbox, &secret]);
         let (output, _) = ended(site.call(CLEANUP, &site.switcher(), &sandbox));
-        succeeded_or_told(&output);
+        succeeded_or_reported(&output);
         drop(left);
-        assert_eq!(picture(&secret), outside, "round {round}");
+        assert_eq!(snapshot(&secret), outside, "round {round}");
         // Whatever has the name now, another cleanup leaves a sandbox of the batch user's there, if
         // with only the proxy.
         for _ in 0..2 {
-            succeeded_or_told(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap());
+            succeeded_or_reported(
+                &site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap(),
+            );
         }
-        assert_eq!(owner(&sandbox), Account::batch(), "round {round}: {}", said(&output));
-        nothing_from_outside(&picture(&sandbox), &name);
+        assert_eq!(owner(&sandbox), Account::batch(), "round {round}: {}", messages(&output));
+        nothing_from_outside(&snapshot(&sandbox), &name);
         assert!(!retained(&sandbox).exists(), "round {round}");
-        assert_eq!(picture(&secret), outside, "round {round}");
+        assert_eq!(snapshot(&secret), outside, "round {round}");
     }
 }
 
@@ -149,14 +151,14 @@ fn a_sandbox_that_a_left_over_process_swaps_for_a_link_harms_nobody_else() {
 fn an_orphan_that_still_writes_into_the_sandbox_costs_no_output_and_no_name() {
     let site = Site::new();
     for round in 0..ROUNDS {
-        let sandbox = with_job(&site, "s");
+        let sandbox = handed_over(&site, "s");
         write(sandbox.join("result"), "result", 0o644);
         Account::of(&sandbox).owns(sandbox.join("result"));
         let mut steady = data(&sandbox);
         let orphan = Leftover::new(Account::of(&sandbox), "writes files", &[&sandbox]);
         wait_until("it has written something", || sandbox.join("last").exists());
         let (output, _) = ended(site.call(CLEANUP, &site.switcher(), &sandbox));
-        succeeded_or_told(&output);
+        succeeded_or_reported(&output);
         drop(orphan);
         site.clean_up(&sandbox);
         let mut back = data(&sandbox);
@@ -167,7 +169,7 @@ fn an_orphan_that_still_writes_into_the_sandbox_costs_no_output_and_no_name() {
         for top in [&mut steady, &mut back] {
             top.remove(Path::new(""));
         }
-        assert_eq!(back, steady, "round {round}: {}", said(&output));
+        assert_eq!(back, steady, "round {round}: {}", messages(&output));
         assert_eq!(
             (owner(&sandbox), site.entries()),
             (Account::batch(), vec!["s".into()]),
@@ -178,9 +180,9 @@ fn an_orphan_that_still_writes_into_the_sandbox_costs_no_output_and_no_name() {
 }
 
 #[test]
-fn names_that_bystanders_take_whenever_they_are_free_cost_no_data() {
+fn names_that_other_users_take_whenever_they_are_free_cost_no_data() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let expected = data(&sandbox);
     let (mut failures, mut successes) = (0, 0);
     for round in 0..ROUNDS {
@@ -191,13 +193,13 @@ fn names_that_bystanders_take_whenever_they_are_free_cost_no_data() {
         let bystander = Leftover::new(whose, "takes names", &taken);
         for helper in [SETUP, CLEANUP] {
             let (output, _) = ended(site.call(helper, &site.switcher(), &sandbox));
-            if succeeded_or_told(&output) { successes += 1 } else { failures += 1 }
+            if succeeded_or_reported(&output) { successes += 1 } else { failures += 1 }
         }
         drop(bystander);
         let complete = taken.into_iter().any(|path| path.is_dir() && same_data(path, &expected));
         assert!(complete, "{what}: no complete copy in {:?}", site.entries());
         site.clean_up(&sandbox);
-        is_back(&site, &sandbox, &expected, &what);
+        assert_is_back(&site, &sandbox, &expected, &what);
     }
     assert!(
         failures + successes == 2 * ROUNDS && failures > 0,
@@ -206,7 +208,7 @@ fn names_that_bystanders_take_whenever_they_are_free_cost_no_data() {
 }
 
 /// Whether a directory holds this data; the top's own mode is another one for a while.
-fn same_data(path: &Path, expected: &Picture) -> bool {
+fn same_data(path: &Path, expected: &Snapshot) -> bool {
     let found = data(path);
     found.len() == expected.len()
         && found.iter().all(|(below, entry)| below == Path::new("") || expected[below] == *entry)

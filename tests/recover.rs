@@ -13,11 +13,12 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::glexec::{Rootless, processes_of};
-use support::handover::{mode, set_mode, text, with_job};
+use support::handover::{handed_over, mode, set_mode, text};
 use support::mounts::in_memory;
 use support::pilot::{CREDENTIAL, Pilot, family, kept, line, signal, told};
 use support::{
-    Account, PROXY, SUBORDINATE, failed, own, program, retained, said, succeeded, wait_until, write,
+    Account, PROXY, SUBORDINATE, failed, messages, own, program, retained, succeeded, wait_until,
+    write,
 };
 
 /// Tests with the project's own switcher run one after the other: each has a separate directory of
@@ -58,7 +59,7 @@ fn recover_brings_the_files_back_to_the_sandbox_without_the_credential() {
 }
 
 #[test]
-fn no_lock_of_a_bystander_keeps_files_from_coming_back() {
+fn no_lock_of_another_user_keeps_files_from_coming_back() {
     let pilot = Pilot::new();
     let script = "chmod 755 .; echo result >file; touch ready; exec sleep 60";
     let (sandbox, mut child) = (pilot.sandbox("s"), pilot.start("s", &[], script));
@@ -84,7 +85,7 @@ fn no_lock_of_a_bystander_keeps_files_from_coming_back() {
         succeeded(&pilot.of("recover", &[], "s").output().unwrap());
         assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox)), ("result\n", 0o700));
         // Nobody else can lock what is back.
-        assert!(said(&flock(&["true"]).output().unwrap()).contains("Permission denied"));
+        assert!(messages(&flock(&["true"]).output().unwrap()).contains("Permission denied"));
     }
     bystander.kill().unwrap();
     bystander.wait().unwrap();
@@ -116,7 +117,7 @@ fn a_full_disk_keeps_no_file_from_an_output_on_another_file_system() {
     child.wait().unwrap();
     wait_until("the family is gone", || family(&pilot.sandbox("s")).is_empty());
     let full = pilot.of("recover", &[], "s").output().unwrap();
-    assert!(!full.status.success() && said(&full).contains("; free "), "{}", said(&full));
+    assert!(!full.status.success() && messages(&full).contains("; free "), "{}", messages(&full));
     succeeded(
         &pilot.of("recover", &["--output", &output.display().to_string()], "s").output().unwrap(),
     );
@@ -127,7 +128,7 @@ fn a_full_disk_keeps_no_file_from_an_output_on_another_file_system() {
 #[test]
 fn recover_brings_back_what_a_starter_has_left_with_its_proxy() {
     let pilot = Pilot::new();
-    let sandbox = with_job(&pilot.site, "s");
+    let sandbox = handed_over(&pilot.site, "s");
     succeeded(&pilot.of("recover", &[], "s").output().unwrap());
     assert_eq!(
         (text(sandbox.join("input")).as_str(), text(sandbox.join(PROXY)).as_str()),
@@ -138,7 +139,7 @@ fn recover_brings_back_what_a_starter_has_left_with_its_proxy() {
 #[test]
 fn recover_brings_back_what_a_cleanup_of_a_starters_has_left_that_was_killed_after_its_commit() {
     let pilot = Pilot::new();
-    let sandbox = with_job(&pilot.site, "s");
+    let sandbox = handed_over(&pilot.site, "s");
     // As it is then: the data is complete, the job's directory still has the name, the retained one
     // a temporary name.
     fs::rename(retained(&sandbox), pilot.sandbox("s.gh.0123abcd")).unwrap();
@@ -180,7 +181,7 @@ fn what_a_pilot_had_begun_to_make_is_removed_unless_it_lives() {
 }
 
 #[test]
-fn recover_leaves_alone_what_a_living_pilot_works_on() {
+fn recover_does_not_touch_what_a_running_pilot_works_on() {
     let pilot = Pilot::new();
     let child = pilot.start("s", &[], "exec sleep 60");
     for options in [&[][..], &["--discard"]] {
@@ -222,7 +223,7 @@ fn recover_says_in_one_line_why_it_cannot() {
     );
     killed(&pilot, "s");
     let mut call = pilot.of("recover", &[], "s");
-    pilot.site.lead_elsewhere(&mut call);
+    pilot.site.map_to_another_user(&mut call);
     failed(&call.output().unwrap(), 1, &["there is no switcher that leads to uid"]);
     failed(&pilot.call("recover").output().unwrap(), 240, &["usage: condor_glexec_pilot recover"]);
     failed(
@@ -293,7 +294,7 @@ fn a_payload_that_has_killed_the_agent_that_watches_is_ended_all_the_same() {
     wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
     signal(&child, Signal::SIGTERM);
     let ended = child.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(143), ""));
+    assert_eq!((ended.status.code(), messages(&ended).as_str()), (Some(143), ""));
     assert!(family(&pilot.sandbox("s")).is_empty());
     pilot.is_empty("after it");
 }
@@ -312,7 +313,7 @@ fn a_payload_has_a_pid_namespace_of_its_own_whatever_comes_first_below_the_proje
             .args(["--", "sh", "-c", "echo $$; set -- /proc/[0-9]*; echo $#"])
             .output()
             .unwrap();
-        assert_eq!(said(&output), "");
+        assert_eq!(messages(&output), "");
         told(&output)
     };
     let slow = format!("case $2 in enter) sleep 0.5 ;; esac\nexec {} \"$@\"", glexec.display());
@@ -357,7 +358,7 @@ fn discard_removes_what_a_user_has_left_whose_lease_has_ended() {
 }
 
 #[test]
-fn a_bystander_beside_it_does_not_keep_a_sandbox_from_being_discarded() {
+fn another_users_entry_beside_it_does_not_keep_a_sandbox_from_being_discarded() {
     let pilot = Pilot::new();
     killed(&pilot, "s");
     let beside = pilot.site.execute().join("s.gh.00000000");
@@ -461,7 +462,7 @@ fn renew_proxy_replaces_the_payloads_proxy_and_the_switchers_credential_each_whe
 // What is told.
 
 #[test]
-fn one_id_follows_a_sandbox_through_the_log_of_all_programs() {
+fn all_programs_log_the_same_id_for_a_sandbox() {
     let pilot = Pilot::new();
     let log = pilot.site.scratch().join("log");
     let mut call = pilot.run_named("s");
@@ -566,7 +567,7 @@ fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else(
 }
 
 #[test]
-fn a_payload_that_talks_is_heard_while_it_runs() {
+fn messages_of_a_payload_are_passed_on_while_it_runs() {
     let pilot = Pilot::new();
     let mut child = pilot.start("s", &[], "echo early; read -r line <nothing || exec sleep 60");
     let mut line = String::new();

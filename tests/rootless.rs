@@ -15,17 +15,17 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
+use support::families::{Target, is_alive, state};
 use support::glexec::{Rootless, processes_of};
 use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
 use support::keys::{KEY, with_a_key};
-use support::kinsfolk::{Target, is_alive, state};
 use support::machine::Machine;
 use support::mounts::Mounts;
 use support::starter::Starter;
 use support::{
-    Account, SUBORDINATE, Site, executable, failed, own, owner, program, said, succeeded, under,
-    variables_of, wait_until, write,
+    Account, SUBORDINATE, Site, executable, failed, messages, own, owner, program, succeeded,
+    under, variables_of, wait_until, write,
 };
 
 /// Starts a payload that prints a line when it begins; returns that line too.
@@ -67,7 +67,11 @@ fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
         ("kill -34 $$", 162),
     ] {
         let output = rootless.shell(script);
-        assert_eq!((output.status.code(), said(&output).as_str()), (Some(status), ""), "{script}");
+        assert_eq!(
+            (output.status.code(), messages(&output).as_str()),
+            (Some(status), ""),
+            "{script}"
+        );
     }
 }
 
@@ -284,15 +288,15 @@ fn subordinate_ids_of_a_service_are_asked_for_with_a_time_limit() {
         glexec /usr/bin/id -u
         "#,
     );
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", messages(&output));
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         told,
         "400000\n400005\nstatus 202\nstatus 202\n400005\nstatus 202\n",
         "{}",
-        said(&output)
+        messages(&output)
     );
-    let lines = said(&output);
+    let lines = messages(&output);
     let lines: Vec<&str> = lines.lines().filter(|line| line.starts_with("glexec: ")).collect();
     let [none, ids, account] = lines[..] else { panic!("{lines:?}") };
     assert!(none.contains("condor has no subordinate ids"), "{none}");
@@ -508,7 +512,7 @@ fn no_umask_keeps_a_call_from_what_an_earlier_one_has_written() {
             let output =
                 shell.env("GLEXEC_TARGET_PROXY", target.join(credential)).output().unwrap();
             assert_eq!(
-                (output.status.code(), said(&output).as_str()),
+                (output.status.code(), messages(&output).as_str()),
                 (Some(0), ""),
                 "umask {umask}"
             );
@@ -543,7 +547,7 @@ fn no_umask_keeps_a_call_from_what_an_earlier_one_has_written() {
 fn a_socket_on_descriptor_0_arrives_intact_and_is_closed_when_the_payload_closes_it() {
     let rootless = Rootless::new();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    ours.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    ours.set_read_timeout(Some(support::TIMEOUT)).unwrap();
     let mut command = rootless.glexec();
     command
         .args(["/bin/sh", "-c", "head -c 4 >&0; exec <&- >/dev/null; sleep 60"])
@@ -594,7 +598,10 @@ fn the_payload_gets_a_copy_of_the_proxy() {
         ],
     );
     let expected = format!("{}\na token\n{} 600\n", target.display(), rootless.user());
-    assert_eq!((said(&output).as_str(), String::from_utf8(output.stdout).unwrap()), ("", expected));
+    assert_eq!(
+        (messages(&output).as_str(), String::from_utf8(output.stdout).unwrap()),
+        ("", expected)
+    );
     let output = with(Some(Path::new("/dev/null")), &["/usr/bin/env"]);
     assert!(!String::from_utf8(output.stdout).unwrap().contains("X509"));
     // A copy whose path is not named is removed after the payload, also beside another call.
@@ -654,7 +661,7 @@ fn the_log_holds_the_callers_id_escaped() {
     assert!(line.contains("job 7\\\\n\\\\u{1b}[2J"), "{line}");
     let output =
         rootless.glexec().env("GLEXEC_HELPERS_LOG", "stderr").arg("/bin/true").output().unwrap();
-    assert_eq!(field(&said(&output), "status"), "0");
+    assert_eq!(field(&messages(&output), "status"), "0");
     let output = rootless
         .glexec()
         .env("GLEXEC_HELPERS_LOG", "/nonexistent/log")
@@ -772,7 +779,7 @@ fn no_program_works_with_rights_that_its_file_gives_it() {
         set_mode(&path, 0o6755);
         let output = Account::batch().command(&path).arg("--help").output().unwrap();
         assert_ne!(
-            (output.status.code(), said(&output).contains("chmod u-s")),
+            (output.status.code(), messages(&output).contains("chmod u-s")),
             (Some(status), true),
             "{name}"
         );
@@ -884,7 +891,7 @@ fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
     let rootless = Rootless::new();
     let place = |name: &str| rootless.site.execute().join(name);
     let doors =
-        |name: &str| format!("{} {}", program("examples/doors").display(), place(name).display());
+        |name: &str| format!("{} {}", program("examples/set_id").display(), place(name).display());
     // Without the filter some of the attempts succeed.
     fs::create_dir(place("outside")).unwrap();
     Account::batch().owns(place("outside"));
@@ -988,7 +995,8 @@ fn the_callers_keys_do_not_reach_a_payload() {
 #[test]
 fn keys_of_a_payload_block_no_other_call_of_its_lease() {
     let rootless = Rootless::new();
-    let (mut child, _) = begun(rootless.glexec().arg(program("examples/kin")).arg("hoarder"));
+    let (mut child, _) =
+        begun(rootless.glexec().arg(program("examples/process_family")).arg("keys"));
     succeeded(with_a_key(rootless.glexec().arg("/bin/true")).output().as_ref().unwrap());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -1047,7 +1055,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     ] {
         let output = limited(credential, words).output().unwrap();
         assert_eq!(
-            (said(&output).as_str(), output.stdout.as_slice()),
+            (messages(&output).as_str(), output.stdout.as_slice()),
             ("", &b"enough\n"[..]),
             "{credential:?}"
         );
@@ -1062,7 +1070,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
         before == std::mem::replace(&mut before, now) && now > 20
     });
     let output = limited(None, &words).output().unwrap();
-    assert_eq!((said(&output).as_str(), output.stdout.as_slice()), ("", &b"enough\n"[..]));
+    assert_eq!((messages(&output).as_str(), output.stdout.as_slice()), ("", &b"enough\n"[..]));
     for child in [&mut child, &mut another] {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -1304,14 +1312,14 @@ fn an_agent_with_few_descriptors_works_or_leaves_all_as_it_was() {
                         site.entries(),
                         ["s", "s.condor"],
                         "{limit} descriptors: {}",
-                        said(&output)
+                        messages(&output)
                     );
                     succeeded(
                         &site.call("condor_glexec_cleanup", &glexec, &sandbox).output().unwrap(),
                     );
                 }
             }
-            assert_eq!(site.entries(), ["s"], "{limit} descriptors: {}", said(&output));
+            assert_eq!(site.entries(), ["s"], "{limit} descriptors: {}", messages(&output));
             assert_eq!(
                 (Account::of(&sandbox), text(sandbox.join("directory/file")).as_str()),
                 (Account::batch(), "content")
@@ -1322,7 +1330,7 @@ fn an_agent_with_few_descriptors_works_or_leaves_all_as_it_was() {
             }
             failures += 1;
             limit += 1;
-            assert!(limit < 40, "it never works: {}", said(&output));
+            assert!(limit < 40, "it never works: {}", messages(&output));
         }
         assert!(failures > 0);
     }
@@ -1392,8 +1400,8 @@ fn a_lease_ends_with_its_credential_and_its_remaining_processes_are_killed() {
     let id = user.parse().unwrap();
     // A process whose first thread has ended, of a call that was killed with its guard: it was not
     // killed with the call.
-    let kin = program("examples/kin").display().to_string();
-    let script = format!("setsid {kin} headless & read end");
+    let family = program("examples/process_family").display().to_string();
+    let script = format!("setsid {family} zombie-leader & read end");
     let mut call = rootless.glexec_with(&lost);
     let (mut second, _) = begun(call.args(["/bin/sh", "-c", &script]).stdin(Stdio::piped()));
     let guard = children_of(second.id());
@@ -1447,7 +1455,7 @@ fn user_in(rootless: &Rootless, table: &Path, name: &str) -> u32 {
         .args(["id", "-u"])
         .output()
         .unwrap();
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), messages(&output).as_str()), (Some(0), ""));
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
@@ -1678,7 +1686,7 @@ fn with_an_empty_parent_of_leases(script: &str) -> String {
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let output = shell.output().unwrap();
-    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{script}");
+    assert_eq!((output.status.code(), messages(&output).as_str()), (Some(0), ""), "{script}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -1769,7 +1777,7 @@ fn credentials_at_one_path_in_two_mount_namespaces_are_two() {
         (others.len(), others.contains(user.as_str())),
         (2, false),
         "{said} {}",
-        support::said(&output)
+        support::messages(&output)
     );
     assert!(child.try_wait().unwrap().is_none());
     assert_eq!(

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use support::condor::Condor;
 use support::glexec::processes_of;
-use support::handover::{CLEANUP, furnished, holds, new_proxy, run, set_mode, text};
-use support::picture::set_attribute;
+use support::handover::{CLEANUP, filled, holds, new_proxy, run, set_mode, text};
+use support::snapshot::set_attribute;
 use support::starter::Starter;
 use support::{
     Account, PROXY, Site, job, own, owner, program, retained, succeeded, variables_of, wait_until,
@@ -18,9 +18,9 @@ use support::{
 };
 
 #[test]
-fn a_job_of_a_starter_that_stands_in_the_sandbox_runs_from_setup_to_cleanup() {
+fn a_job_of_a_starter_with_the_sandbox_as_working_directory_runs_from_setup_to_cleanup() {
     let site = Site::new();
-    let sandbox = furnished(&site, "dir_1");
+    let sandbox = filled(&site, "dir_1");
     let condor = Condor::new(&site, &sandbox);
     condor.update(&new_proxy(&site, "first"), false).succeeded();
     condor.setup().succeeded();
@@ -40,16 +40,16 @@ fn a_job_of_a_starter_that_stands_in_the_sandbox_runs_from_setup_to_cleanup() {
 #[test]
 fn the_directory_that_the_sandbox_was_is_the_retained_one_and_then_the_sandbox_again() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let condor = Condor::new(&site, &sandbox);
     condor.setup().succeeded();
-    assert!(condor.stands_in(&retained(&sandbox)));
+    assert!(condor.is_in(&retained(&sandbox)));
     assert_eq!(condor.read(PROXY).as_deref(), Some("the proxy\n"));
     assert_eq!(condor.list(), [PROXY]);
     condor.update(&new_proxy(&site, "renewed"), true).succeeded();
     assert_eq!(condor.read(PROXY).as_deref(), Some("renewed"));
     condor.cleanup().succeeded();
-    assert!(condor.stands_in(&sandbox));
+    assert!(condor.is_in(&sandbox));
     assert_eq!(
         (condor.read(PROXY).as_deref(), condor.read("input").as_deref()),
         (Some("renewed"), Some("the input"))
@@ -59,7 +59,7 @@ fn the_directory_that_the_sandbox_was_is_the_retained_one_and_then_the_sandbox_a
 #[test]
 fn signals_of_the_procd_reach_the_job_by_the_pid_of_run() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let condor = Condor::new(&site, &sandbox);
     condor.setup().succeeded();
     let path = site.path().join("output");
@@ -83,7 +83,7 @@ fn signals_of_the_procd_reach_the_job_by_the_pid_of_run() {
 #[test]
 fn a_sandbox_whose_proxy_others_can_read_comes_back_though_setup_was_killed() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     set_mode(sandbox.join(PROXY), 0o644);
     // As a setup leaves it that was killed when the sandbox had the retained name.
     fs::rename(&sandbox, retained(&sandbox)).unwrap();
@@ -92,7 +92,7 @@ fn a_sandbox_whose_proxy_others_can_read_comes_back_though_setup_was_killed() {
     write(sandbox.join("input"), "begun", 0o644);
     own(&sandbox, Account::job());
     succeeded(&site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap());
-    assert!(condor.stands_in(&sandbox));
+    assert!(condor.is_in(&sandbox));
     assert_eq!(text(sandbox.join("input")), "the input");
     holds(&sandbox, "the proxy\n", Account::batch());
 }
@@ -100,7 +100,7 @@ fn a_sandbox_whose_proxy_others_can_read_comes_back_though_setup_was_killed() {
 #[test]
 fn what_the_sandbox_was_before_leaves_no_attribute_and_no_list_on_what_comes_back() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     set_attribute(&sandbox, "user.before", "setup");
     let of = |program, words: &str| {
         let words = words.split(' ').map(AsRef::as_ref).chain([sandbox.as_os_str()]);
@@ -120,7 +120,7 @@ fn what_the_sandbox_was_before_leaves_no_attribute_and_no_list_on_what_comes_bac
 #[test]
 fn update_proxy_changes_nothing_about_a_directory_that_a_cleanup_has_all_but_finished() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let condor = Condor::new(&site, &sandbox);
     condor.setup().succeeded();
     // As a cleanup of a job that left nothing, killed after its commit: complete, though it holds
@@ -133,9 +133,9 @@ fn update_proxy_changes_nothing_about_a_directory_that_a_cleanup_has_all_but_fin
 }
 
 #[test]
-fn a_directory_of_roots_in_the_sandbox_stays_and_keeps_nothing_from_coming_back() {
+fn a_directory_of_root_in_the_sandbox_stays_and_keeps_nothing_from_coming_back() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     fs::create_dir_all(sandbox.join("roots/deeper")).unwrap();
     write(sandbox.join("roots/deeper/file"), "made by a daemon", 0o644);
     let condor = Condor::new(&site, &sandbox);
@@ -154,7 +154,7 @@ fn a_directory_of_roots_in_the_sandbox_stays_and_keeps_nothing_from_coming_back(
 #[test]
 fn what_stays_in_a_sandbox_that_is_set_up_again_keeps_nothing_from_coming_back() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     fs::create_dir_all(sandbox.join("roots/deeper")).unwrap();
     write(sandbox.join("roots/deeper/file"), "made by a daemon", 0o644);
     let condor = Condor::new(&site, &sandbox);
@@ -171,7 +171,7 @@ fn what_stays_in_a_sandbox_that_is_set_up_again_keeps_nothing_from_coming_back()
 #[test]
 fn a_job_behind_the_projects_own_switcher_does_not_outlive_its_starter() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     let glexec = program("glexec");
     succeeded(&site.call("condor_glexec_setup", &glexec, &sandbox).output().unwrap());
     let run = job::run(&site, &glexec, &sandbox, &["/bin/sleep", "60"]);

@@ -299,7 +299,7 @@ fn refused_by_sudo(command: &mut Command) {
 }
 
 #[test]
-fn what_sudo_itself_refuses_gives_1_and_a_line_of_sudos() {
+fn what_sudo_itself_refuses_gives_1_and_a_line_of_sudo() {
     let site = Site::new();
     let copy = site.program_file("/usr/bin/sudo", "sudo");
     refused_by_sudo(site.adapter(["/bin/true"]).env("GLEXEC_SUDO", &copy));

@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::handover::{CLEANUP, SETUP, text};
 use support::held::{Held, POINTS, Point, Points, Switching};
-use support::trial::{Trial, Victim};
-use support::{Account, as_job, failed, is_rootless, owner, retained, said, succeeded};
+use support::trial::{Side, Trial};
+use support::{Account, as_job, failed, is_rootless, messages, owner, retained, succeeded};
 
 /// The exit status of a helper that fails.
 fn failure(helper: &str) -> i32 {
@@ -45,13 +45,17 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
         if !lives && (point, helper) == (Point::Done, CLEANUP) {
             // The files were back before that.
             assert_eq!(output.status.code(), Some(0), "{what}");
-            assert!(said(&output).contains("the files are back"), "{what}: {}", said(&output));
+            assert!(
+                messages(&output).contains("the files are back"),
+                "{what}: {}",
+                messages(&output)
+            );
             trial.back(&what);
             trial.brought_back(&what);
             continue;
         }
-        if lives || point == Point::Farewell {
-            assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{what}");
+        if lives || point == Point::Closing {
+            assert_eq!((output.status.code(), messages(&output).as_str()), (Some(0), ""), "{what}");
         } else {
             let (switcher, sandbox) =
                 (trial.site.path().join("switching"), trial.sandbox.display().to_string());
@@ -193,7 +197,7 @@ fn fails_with_202(trial: &Trial, helper: &'static str, calls: usize) -> (PathBuf
     let points = Points::of(trial, helper);
     let (_, call) = points.at(Point::Copying);
     let kill = format!("inject={}:signal=SIGKILL:when={}", call.name, call.number);
-    let strace = trial.strace(Victim::Agent, &[&format!("trace={}", call.name), &kill]).join(" ");
+    let strace = trial.strace(Side::Agent, &[&format!("trace={}", call.name), &kill]).join(" ");
     let made = trial.logs.join("calls");
     let switch = as_job();
     let body = format!(
@@ -212,7 +216,7 @@ fn a_switcher_that_fails_with_202_after_half_a_copy_is_called_again_and_the_half
         let (switcher, made) = fails_with_202(&trial, helper, 1);
         trial.before(helper);
         let output = trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap();
-        let all = said(&output);
+        let all = messages(&output);
         let (cause, pause) = all.split_once('\n').unwrap();
         assert_eq!((output.status.code(), pause), (Some(0), RETRYING), "{helper}");
         assert!(cause.contains("status 202"), "{cause}");
@@ -237,7 +241,7 @@ fn a_switcher_that_fails_with_202_after_half_a_copy_each_time_uses_up_the_retrie
         let (switcher, made) = fails_with_202(&trial, helper, 3);
         trial.before(helper);
         let output = trial.site.call(helper, &switcher, &trial.sandbox).output().unwrap();
-        let all = said(&output);
+        let all = messages(&output);
         let (_cause, rest) = all.split_once('\n').unwrap();
         let line = rest
             .strip_prefix(&RETRYING.repeat(2))
@@ -270,7 +274,7 @@ fn what_an_agent_sent_before_its_end_is_read_by_a_slow_helper() {
     let sends = "sendto,sendmsg,write";
     let slow = [&format!("trace={sends}")[..], &format!("inject={sends}:delay_enter=300ms")];
     let setup = trial.site.call(SETUP, &trial.quick, &trial.sandbox);
-    let output = trial.below(&trial.strace(Victim::Helper, &slow), &setup).output().unwrap();
+    let output = trial.below(&trial.strace(Side::Helper, &slow), &setup).output().unwrap();
     failed(&output, 2, &["may not search"]);
 }
 

@@ -11,11 +11,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use support::families::Target;
 use support::installation::Installation;
 use support::job::{Job, prepared, run};
 use support::keys::{KEY, with_a_key};
-use support::kinsfolk::Target;
-use support::picture::picture;
+use support::snapshot::snapshot;
 use support::starter::Starter;
 use support::{
     Account, PROXY, Site, failed, is_rootless, own, owner, program, retained, succeeded,
@@ -78,7 +78,7 @@ fn setup_gives_the_sandbox_to_the_job_user_and_keeps_only_the_proxy() {
     let sandbox = prepared(&site);
     assert_eq!(owner(&sandbox), Account::job());
     assert_eq!(owner(&retained(&sandbox)), Account::batch());
-    assert_eq!(picture(&retained(&sandbox)).len(), 2);
+    assert_eq!(snapshot(&retained(&sandbox)).len(), 2);
     site.clean_up(&sandbox);
     assert_eq!(site.entries(), ["s"]);
 }
@@ -347,23 +347,23 @@ fn a_switcher_that_leads_to_another_user_is_refused_before_the_job_runs() {
     let sandbox = prepared(&site);
     let mut run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
     let (owned, other) =
-        (Account::job().uid.to_string(), site.lead_elsewhere(&mut run).uid.to_string());
+        (Account::job().uid.to_string(), site.map_to_another_user(&mut run).uid.to_string());
     // A user namespace shows all who are not in it as one.
     let shown = if is_rootless() { "65534" } else { &owned };
     refused(run, &[&sandbox.display().to_string(), shown, &other]);
     let mut cleanup = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
-    site.lead_elsewhere(&mut cleanup);
+    site.map_to_another_user(&mut cleanup);
     failed(&cleanup.output().unwrap(), 1, &[&owned, &other]);
     assert_eq!(owner(&sandbox), Account::job());
     site.clean_up(&sandbox);
 }
 
 #[test]
-fn a_cleanup_that_is_led_to_another_account_ends_nothing_of_its() {
+fn a_cleanup_that_is_led_to_another_account_ends_none_of_its_processes() {
     let site = Site::new();
     let sandbox = prepared(&site);
     let mut cleanup = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
-    let mut bystander = sleeping(site.lead_elsewhere(&mut cleanup));
+    let mut bystander = sleeping(site.map_to_another_user(&mut cleanup));
     let output = cleanup.env("GLEXEC_HELPERS_CLEANUP", "account").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(bystander.try_wait().unwrap().is_none(), "another account's process was ended");
@@ -374,14 +374,14 @@ fn a_cleanup_that_is_led_to_another_account_ends_nothing_of_its() {
 }
 
 #[test]
-fn a_switcher_that_switches_to_nobody_is_noticed() {
+fn a_switcher_that_does_not_change_the_user_is_noticed() {
     let site = Site::new();
     let switcher = site.script("nobody", r#"exec "$@""#);
     let sandbox = site.sandbox("s");
-    let before = picture(&sandbox);
+    let before = snapshot(&sandbox);
     let setup = site.call("condor_glexec_setup", &switcher, &sandbox).output().unwrap();
     failed(&setup, 2, &["the calling user"]);
-    assert_eq!((picture(&sandbox), site.entries()), (before, vec!["s".into()]));
+    assert_eq!((snapshot(&sandbox), site.entries()), (before, vec!["s".into()]));
     let mut other = sleeping(Account::job());
     failed(&kill(&site, &switcher, &sandbox, other.id(), "9"), 2, &["the calling user"]);
     assert_eq!(other.try_wait().unwrap(), None, "it was not killed");
@@ -419,7 +419,7 @@ fn the_agent_does_nothing_as_root() {
 }
 
 #[test]
-fn a_sandbox_of_the_shell_helpers_is_carried_on_with() {
+fn a_sandbox_of_the_shell_helpers_can_be_used() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     write(sandbox.join("input"), "input\n", 0o644);
@@ -462,11 +462,11 @@ fn an_error_names_the_settings_where_sudo_withholds_the_socket() {
     let installation =
         Installation::with_sudo_setting(&site, &format!("log_input, iolog_dir={}", logs.display()));
     let sandbox = site.sandbox("s");
-    let before = picture(&sandbox);
+    let before = snapshot(&sandbox);
     let setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
     let output = installation.own(&setup).output().unwrap();
     failed(&output, 2, &["use_pty", "log_input"]);
-    assert_eq!((picture(&sandbox), site.entries()), (before, vec!["s".into()]));
+    assert_eq!((snapshot(&sandbox), site.entries()), (before, vec!["s".into()]));
     site.set_up(&sandbox);
     let run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
     refused(installation.own(&run), &["use_pty", "log_input"]);

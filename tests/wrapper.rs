@@ -253,7 +253,7 @@ fn files_are_opened_to_read_the_input_and_to_write_the_outputs() {
 }
 
 #[test]
-fn bytes_may_dribble_in_one_by_one() {
+fn bytes_may_arrive_one_by_one() {
     let mut starter = started(&["-", "-", "-", "/bin/sh", "-c", "printf %s \"$A\""]);
     starter.hello();
     let (mut reader, writer) = pipe().unwrap();
@@ -367,7 +367,7 @@ fn error_reaches_the_new_socket_though_the_connection_was_reset() {
 // What goes wrong before the new socket.
 
 #[test]
-fn length_of_the_environment_must_be_positive_and_sane() {
+fn length_of_the_environment_must_be_positive_and_bounded() {
     for length in [0, -1, i32::MIN, i32::MAX] {
         let message = refused(&NEVER, |starter| {
             starter.socket.write_all(&length.to_ne_bytes()).unwrap();
@@ -546,7 +546,7 @@ fn program_is_not_looked_for_in_path() {
 }
 
 #[test]
-fn program_that_cannot_be_executed_is_told_on_the_new_socket_alone() {
+fn program_that_cannot_be_executed_is_reported_on_the_new_socket_alone() {
     let directory = directory();
     write(directory.path().join("closed"), "#!/bin/sh\n", 0o644);
     // Not a program: no shell is called for it.
@@ -564,7 +564,7 @@ fn program_that_cannot_be_executed_is_told_on_the_new_socket_alone() {
 }
 
 #[test]
-fn job_that_cannot_be_executed_ends_with_1_though_nobody_reads_its_standard_error() {
+fn job_that_cannot_be_executed_ends_with_1_though_no_process_reads_its_standard_error() {
     let (reader, broken) = pipe().unwrap();
     drop(reader);
     let mut starter = started(&["-", "-", "-", "/missing"]);

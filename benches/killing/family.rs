@@ -21,14 +21,17 @@ pub struct Family {
 
 impl Family {
     /// Starts this number of processes, and waits until all exist. If one fails, the others end by
-    /// themselves after two minutes (tests/support/kin.rs), and this wait with them.
+    /// themselves after two minutes (tests/support/process_family.rs), and this wait with them.
     pub fn start(mark: &OsStr, processes: usize) -> Family {
-        let kin = program("examples").join("kin");
-        assert!(kin.exists(), "the example is not built: cargo build --release --example kin");
+        let family = program("examples").join("process_family");
+        assert!(
+            family.exists(),
+            "the example is not built: cargo build --release --example process_family"
+        );
         // This process adopts the children and reaps them. A slow init could leave them as zombies
         // in /proc, which would slow the next side.
         prctl::set_child_subreaper(true).unwrap();
-        let mut command = Account::job().command(kin);
+        let mut command = Account::job().command(family);
         command
             .arg("wide")
             .arg(processes.to_string())

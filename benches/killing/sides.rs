@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::common::calls::{as_batch, bare_switcher, run};
 use super::common::times::timed;
 use super::family::Family;
-use super::support::handover::{KILL, with_job};
+use super::support::handover::{KILL, handed_over};
 use super::support::{PROXY, Site, program, retained};
 
 pub const SWITCHER: &str = "switcher";
@@ -31,7 +31,7 @@ pub struct Job {
 impl Job {
     pub fn new() -> Job {
         let site = Site::new();
-        let sandbox = with_job(&site, "sandbox");
+        let sandbox = handed_over(&site, "sandbox");
         // The mark of a family is the real path.
         let retained = retained(&sandbox).canonicalize().unwrap();
         Job { site, retained }

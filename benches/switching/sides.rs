@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::common::calls::{self, as_batch, bare_switcher};
+use super::support::families::Target;
 use super::support::glexec::Rootless;
-use super::support::kinsfolk::Target;
 use super::support::program;
 
 pub const SUDO: &str = "sudo";

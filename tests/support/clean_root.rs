@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::picture::{Picture, picture};
+use super::snapshot::{Snapshot, snapshot};
 
 /// Nobody else sees what is done there. It is gone at the end, with all who run there.
 pub struct CleanRoot {
@@ -99,8 +99,8 @@ impl CleanRoot {
 
     /// What differs from this machine's root, without /tmp and without times; a removed file is a
     /// device.
-    pub fn changes(&self) -> Picture {
-        let mut all = picture(&self.inside("layer"));
+    pub fn changes(&self) -> Snapshot {
+        let mut all = snapshot(&self.inside("layer"));
         // A directory that only has something changed below it is in the layer, too.
         all.retain(|path, entry| {
             let below = fs::symlink_metadata(Path::new("/").join(path));

@@ -164,7 +164,7 @@ impl<'a> Condor<'a> {
     }
 
     /// The device and inode of the directory in which it stands, and of what has this path now.
-    pub fn stands_in(&self, path: &Path) -> bool {
+    pub fn is_in(&self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt as _;
         let here = self.here.metadata().unwrap();
         fs::symlink_metadata(path)

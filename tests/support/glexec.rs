@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::{Account, MAP, Site, own, program, said, write};
+use super::{Account, MAP, Site, messages, own, program, write};
 
 /// A site with a credential.
 pub struct Rootless {
@@ -69,7 +69,7 @@ impl Rootless {
     /// The output of a script that succeeds.
     pub fn says(&self, script: &str) -> String {
         let output = self.shell(script);
-        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{script}");
+        assert_eq!((output.status.code(), messages(&output).as_str()), (Some(0), ""), "{script}");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
@@ -89,7 +89,7 @@ pub fn processes_of(user: u32) -> Vec<u32> {
     let of = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let is = status.lines().any(|line| line.starts_with(&format!("Uid:\t{user}\t")));
-        is && super::kinsfolk::is_alive(*pid)
+        is && super::families::is_alive(*pid)
     };
     let pids = fs::read_dir("/proc")
         .unwrap()

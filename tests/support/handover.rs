@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::picture::{Picture, picture};
-use super::{Account, PROXY, Site, own, owner, retained, said, wait_until, write};
+use super::snapshot::{Snapshot, snapshot};
+use super::{Account, PROXY, Site, messages, own, owner, retained, wait_until, write};
 
 pub const SETUP: &str = "condor_glexec_setup";
 pub const CLEANUP: &str = "condor_glexec_cleanup";
@@ -33,7 +33,7 @@ pub const ODD: [&[u8]; 9] = [
 
 /// What a sandbox must hold that no other entry tells: a file, a link and a directory with another
 /// file.
-pub fn furnish(top: &Path) {
+pub fn fill(top: &Path) {
     write(top.join("input"), "the input", 0o644);
     symlink("input", top.join("link")).unwrap();
     fs::create_dir(top.join("below")).unwrap();
@@ -41,23 +41,23 @@ pub fn furnish(top: &Path) {
 }
 
 /// A sandbox with that content.
-pub fn furnished(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
+pub fn filled(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
     let sandbox = site.sandbox(name);
-    furnish(&sandbox);
+    fill(&sandbox);
     own(&sandbox, Account::batch());
     sandbox
 }
 
 /// One that is set up.
-pub fn with_job(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
-    let sandbox = furnished(site, name);
+pub fn handed_over(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
+    let sandbox = filled(site, name);
     site.set_up(&sandbox);
     sandbox
 }
 
-/// A picture without the proxy, which is written anew.
-pub fn data(sandbox: &Path) -> Picture {
-    let mut all = picture(sandbox);
+/// A snapshot without the proxy, which is written anew.
+pub fn data(sandbox: &Path) -> Snapshot {
+    let mut all = snapshot(sandbox);
     all.remove(Path::new(PROXY));
     all
 }
@@ -77,28 +77,28 @@ pub fn text(path: impl AsRef<Path>) -> String {
 pub fn run(program: &str, arguments: &[&OsStr]) -> String {
     let output =
         Command::new(program).args(arguments).output().expect("it is installed: run ci/provision");
-    assert!(output.status.success(), "{program} {arguments:?}: {}", said(&output));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", messages(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Fails unless every entry of the tree is the account's.
-pub fn all_of(path: &Path, account: Account) {
-    for below in picture(path).keys() {
+pub fn assert_owner(path: &Path, account: Account) {
+    for below in snapshot(path).keys() {
         assert_eq!(owner(&path.join(below)), account, "{}", below.display());
     }
 }
 
 /// Fails unless the sandbox is back: the batch user's, with this data, the retained proxy, and
 /// nothing beside it.
-pub fn is_back(site: &Site, sandbox: &Path, expected: &Picture, what: &str) {
+pub fn assert_is_back(site: &Site, sandbox: &Path, expected: &Snapshot, what: &str) {
     assert_eq!(site.entries(), [sandbox.file_name().unwrap()], "{what}");
     assert_eq!(data(sandbox), *expected, "{what}");
     assert_eq!(text(sandbox.join(PROXY)), "the proxy\n", "{what}");
-    all_of(sandbox, Account::batch());
+    assert_owner(sandbox, Account::batch());
 }
 
 /// Fails unless the sandbox is still set up.
-pub fn is_with_job(site: &Site, sandbox: &Path, what: &str) {
+pub fn assert_is_handed_over(site: &Site, sandbox: &Path, what: &str) {
     let name = sandbox.file_name().unwrap();
     // Setup may still be deleting the old data.
     let kept = retained(sandbox);
@@ -106,42 +106,42 @@ pub fn is_with_job(site: &Site, sandbox: &Path, what: &str) {
     wait_until(&format!("the sandbox and what is retained stand alone: {what}"), || {
         site.entries() == expected && fs::read_dir(&kept).unwrap().count() == 1
     });
-    all_of(sandbox, Account::job());
-    all_of(&retained(sandbox), Account::batch());
+    assert_owner(sandbox, Account::job());
+    assert_owner(&retained(sandbox), Account::batch());
     assert_eq!(
-        picture(&retained(sandbox)).into_keys().collect::<Vec<_>>(),
+        snapshot(&retained(sandbox)).into_keys().collect::<Vec<_>>(),
         [Path::new(""), Path::new(PROXY)]
     );
 }
 
-/// Takes what `furnish` makes through both directions: what setup found and made of it, and what
+/// Takes what `fill` makes through both directions: what setup found and made of it, and what
 /// the job left and cleanup made of that. `finish` does what a change of owner would undo.
-pub fn across_and(furnish: impl Fn(&Path), finish: impl Fn(&Path)) -> [(Picture, Picture); 2] {
+pub fn across_and(fill: impl Fn(&Path), finish: impl Fn(&Path)) -> [(Snapshot, Snapshot); 2] {
     let site = Site::new();
     let make = |sandbox: &Path, account| {
-        furnish(sandbox);
+        fill(sandbox);
         own(sandbox, account);
         finish(sandbox);
     };
     let (given, left) = (site.sandbox("given"), site.sandbox("left"));
     make(&given, Account::batch());
-    let found = picture(&given);
+    let found = snapshot(&given);
     // In this order: see Account::job.
     site.set_up(&left);
     site.set_up(&given);
     make(&left, Account::job());
     let of_job = data(&left);
     site.clean_up(&left);
-    [(found, picture(&given)), (of_job, data(&left))]
+    [(found, snapshot(&given)), (of_job, data(&left))]
 }
 
-pub fn across(furnish: impl Fn(&Path)) -> [(Picture, Picture); 2] {
-    across_and(furnish, |_| ())
+pub fn across(fill: impl Fn(&Path)) -> [(Snapshot, Snapshot); 2] {
+    across_and(fill, |_| ())
 }
 
-/// Fails unless what `furnish` makes comes across in both directions, exactly.
-pub fn comes_across(furnish: impl Fn(&Path)) {
-    for (before, after) in across(furnish) {
+/// Fails unless what `fill` makes comes across in both directions, exactly.
+pub fn comes_across(fill: impl Fn(&Path)) {
+    for (before, after) in across(fill) {
         assert_eq!(after, before);
     }
 }

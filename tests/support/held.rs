@@ -8,8 +8,8 @@ use std::process::{Child, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::kinsfolk::seen_here;
-use super::trial::{Call, Trial, Victim};
+use super::families::pid_here;
+use super::trial::{Call, Side, Trial};
 use super::{Account, as_job, is_rootless, succeeded, wait_until};
 
 /// How far a helper and its agent have got.
@@ -27,11 +27,11 @@ pub enum Point {
     /// The agent has done all that it was asked to, and is about to say so.
     Done,
     /// The helper has heard that, and is about to close the connection.
-    Farewell,
+    Closing,
 }
 
 pub const POINTS: [Point; 6] =
-    [Point::Called, Point::Hello, Point::Copying, Point::Complete, Point::Done, Point::Farewell];
+    [Point::Called, Point::Hello, Point::Copying, Point::Complete, Point::Done, Point::Closing];
 
 /// What the switcher is to the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +67,14 @@ impl Points {
         trial.before(helper);
         // The agent's program can't be read, and so nor can its memory: that a descriptor is a
         // socket is known of the helper.
-        succeeded(&trial.meddle(helper, &["trace=all", "decode-fds=path"], &["trace=all"]));
+        succeeded(&trial.inject(helper, &["trace=all", "decode-fds=path"], &["trace=all"]));
         trial.clean_up();
-        let (of_helper, of_agent) = (trial.calls(Victim::Helper), trial.calls(Victim::Agent));
+        let (of_helper, of_agent) = (trial.calls(Side::Helper), trial.calls(Side::Agent));
         Points { helper, of_helper, of_agent }
     }
 
     /// The call before which whoever makes it stands still.
-    pub fn at(&self, point: Point) -> (Victim, &Call) {
+    pub fn at(&self, point: Point) -> (Side, &Call) {
         let agents = &self.of_agent;
         let sends = |call: &Call| call.name.starts_with("send");
         let hello = agents.iter().position(sends).expect("the agent greets");
@@ -86,7 +86,7 @@ impl Points {
             Point::Called => panic!("the switcher waits by itself"),
             Point::Hello => {
                 let next = agents[hello..].iter().find(|call| call.name.starts_with("recv"));
-                (Victim::Agent, next.expect("the agent listens"))
+                (Side::Agent, next.expect("the agent listens"))
             }
             Point::Copying => {
                 let all: Vec<_> = agents[hello..moved]
@@ -94,18 +94,18 @@ impl Points {
                     .filter(|call| COPYING.contains(&call.name.as_str()))
                     .collect();
                 assert!(all.len() > 10, "a copy takes more than {} calls", all.len());
-                (Victim::Agent, all[all.len() / 2])
+                (Side::Agent, all[all.len() / 2])
             }
-            Point::Complete => (Victim::Agent, &agents[moved]),
+            Point::Complete => (Side::Agent, &agents[moved]),
             Point::Done => {
-                (Victim::Agent, agents.iter().rfind(|call| sends(call)).expect("the agent answers"))
+                (Side::Agent, agents.iter().rfind(|call| sends(call)).expect("the agent answers"))
             }
-            Point::Farewell => {
+            Point::Closing => {
                 // It ends the connection before it closes its descriptor.
                 let closes =
                     |call: &&Call| call.name == "shutdown" && call.rest.contains("<socket:");
                 (
-                    Victim::Helper,
+                    Side::Helper,
                     self.of_helper.iter().rfind(closes).expect("the helper ends its connection"),
                 )
             }
@@ -130,7 +130,7 @@ impl Held {
         seconds: &str,
     ) -> Held {
         let [switcher, agent] = ["switcher.pid", "agent.pid"].map(|name| trial.logs.join(name));
-        for path in [&switcher, &agent, &trial.log(Victim::Agent), &trial.log(Victim::Helper)] {
+        for path in [&switcher, &agent, &trial.log(Side::Agent), &trial.log(Side::Helper)] {
             let _ = fs::remove_file(path);
         }
         let (victim, traced, reached) = if point == Point::Called {
@@ -147,7 +147,7 @@ impl Held {
         let tell = |path: &PathBuf| format!("echo $$ >{0}.new; mv {0}.new {0}", path.display());
         let behind = trial
             .site
-            .script("behind", &format!("{}\nexec {} \"$@\"", tell(&agent), of(Victim::Agent)));
+            .script("behind", &format!("{}\nexec {} \"$@\"", tell(&agent), of(Side::Agent)));
         let switch = format!("{} {} \"$@\"", as_job(), behind.display());
         let switch = match switching {
             Switching::Becomes => format!("exec {switch}"),
@@ -165,7 +165,7 @@ impl Held {
         let mut call =
             trial.site.call(points.helper, &trial.site.script("switching", &body), &trial.sandbox);
         call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", seconds);
-        if victim == Some(Victim::Helper) {
+        if victim == Some(Side::Helper) {
             call = trial.below(&traced, &call);
         }
         let helper = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -180,7 +180,7 @@ impl Held {
         let pid =
             |path: &PathBuf| fs::read_to_string(path).ok().map(|text| text.trim().parse().unwrap());
         let here = |path: &PathBuf| {
-            pid(path).map(|pid: u32| seen_here(pid, Account::of(path)).cast_signed())
+            pid(path).map(|pid: u32| pid_here(pid, Account::of(path)).cast_signed())
         };
         let held = Held { helper, switcher: here(&switcher).unwrap(), agent: here(&agent) };
         let one = held.agent == Some(held.switcher);

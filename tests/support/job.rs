@@ -7,9 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::kinsfolk::seen_here;
+use super::families::pid_here;
 use super::starter::Starter;
-use super::{Account, PATIENCE, PROXY, Site, program};
+use super::{Account, PROXY, Site, TIMEOUT, program};
 
 /// A sandbox that is set up.
 pub fn prepared(site: &Site) -> PathBuf {
@@ -46,11 +46,11 @@ impl Job {
         let mut starter =
             Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", &script]));
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        ours.set_read_timeout(Some(TIMEOUT)).unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(starter.launch(b"PATH=/bin", [&theirs, &theirs, &null]), b"");
         let mut job = Job { starter, pid: 0, stream: BufReader::new(ours) };
-        job.pid = seen_here(job.listen().parse().unwrap(), Account::of(sandbox));
+        job.pid = pid_here(job.listen().parse().unwrap(), Account::of(sandbox));
         job
     }
 

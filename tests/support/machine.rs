@@ -5,13 +5,13 @@ use std::process::{Command, Output};
 
 use super::clean_root::CleanRoot;
 use super::installation::stripped;
-use super::said;
+use super::messages;
 
 /// What is ready on it: an account of a batch system; an ordinary account with subordinate ids and
 /// a home that is closed to others, as some systems make them; the source, in the home of each;
 /// what HTCondor's own package makes; and cargo, played by a script, since the programs have been
 /// built.
-const FURNISH: &str = r#"
+const PREPARE: &str = r#"
 set -eu
 useradd --create-home --shell /bin/bash pilot
 useradd --system --create-home --home-dir /var/lib/condor --shell /bin/bash condor
@@ -60,10 +60,10 @@ impl Machine {
                 tar -c --exclude=./target --exclude=./.git . | tar -x --no-same-owner -C \"$1\"";
             let output =
                 tar.args(["-c", script, what]).arg(machine.0.path(place)).output().unwrap();
-            assert!(output.status.success(), "{}", said(&output));
+            assert!(output.status.success(), "{}", messages(&output));
         }
-        let furnished = machine.script("root", FURNISH);
-        assert!(furnished.status.success(), "{}", said(&furnished));
+        let filled = machine.script("root", PREPARE);
+        assert!(filled.status.success(), "{}", messages(&filled));
         machine
     }
 

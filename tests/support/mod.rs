@@ -1,12 +1,13 @@
-//! What the tests share: real accounts, a site with a real switcher, a starter, and pictures of
+//! What the tests share: real accounts, a site with a real switcher, a starter, and snapshots of
 //! trees.
 //!
 //! Nothing here skips a test: where something is missing, the test fails and says what to do.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+pub mod attack;
 pub mod clean_root;
 pub mod condor;
-pub mod forest;
+pub mod families;
 pub mod glexec;
 pub mod handover;
 pub mod hanging;
@@ -14,12 +15,11 @@ pub mod held;
 pub mod installation;
 pub mod job;
 pub mod keys;
-pub mod kinsfolk;
-pub mod lied;
 pub mod machine;
+pub mod many_files;
 pub mod mounts;
-pub mod picture;
 pub mod pilot;
+pub mod snapshot;
 pub mod starter;
 pub mod trial;
 
@@ -46,7 +46,7 @@ pub const SUBORDINATE: std::ops::Range<u32> = 1_900_000_000..1_900_000_256;
 
 /// So long a test waits for what must come, before it fails: far longer than a busy machine needs,
 /// so that load decides nothing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Whether the tests go through the project's own switcher instead of sudo. They run one after the
 /// other then, because each has leases of its own, and so the same job user.
@@ -262,7 +262,7 @@ impl Site {
 
     /// Makes a call of the real switcher lead to another user than the job user of the first
     /// sandbox: to whom.
-    pub fn lead_elsewhere(&self, call: &mut Command) -> Account {
+    pub fn map_to_another_user(&self, call: &mut Command) -> Account {
         let elsewhere = self.path().join("elsewhere");
         if !is_rootless() {
             write(&elsewhere, "gh-batch gh-job2\n", 0o644);
@@ -361,19 +361,19 @@ pub fn under(call: &Command, first: &[&str]) -> Command {
 }
 
 /// What a helper said on standard error.
-pub fn said(output: &Output) -> String {
+pub fn messages(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Fails unless the helper succeeded without a word.
 pub fn succeeded(output: &Output) {
-    assert_eq!((output.status.code(), said(output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), messages(output).as_str()), (Some(0), ""));
 }
 
 /// Fails unless the helper ended with this status and one line that holds all these words; returns
 /// the line.
 pub fn failed(output: &Output, status: i32, words: &[&str]) -> String {
-    let line = said(output);
+    let line = messages(output);
     assert_eq!(output.status.code(), Some(status), "{line}");
     assert_eq!(line.lines().count(), 1, "one line: {line:?}");
     assert!(line.ends_with('\n'), "a whole line: {line:?}");
@@ -383,9 +383,9 @@ pub fn failed(output: &Output, status: i32, words: &[&str]) -> String {
     line
 }
 
-/// Waits until something is so; fails after [`PATIENCE`].
+/// Waits until something is so; fails after [`TIMEOUT`].
 pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !so() {
         assert!(Instant::now() < end, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));

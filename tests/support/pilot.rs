@@ -11,7 +11,7 @@ use super::{Account, Site, own, retained, wait_until, write};
 pub const CREDENTIAL: &str = ".glexec_pilot_credential";
 
 /// The name of the payload's proxy there.
-pub const PAYLOADS: &str = ".glexec_pilot_proxy";
+pub const PAYLOAD_PROXY: &str = ".glexec_pilot_proxy";
 
 /// A site, and the files of a pilot.
 pub struct Pilot {
@@ -60,12 +60,12 @@ impl Pilot {
         self.site.scratch().join("output")
     }
 
-    /// An input directory of the batch user with the files that `furnish` creates.
-    pub fn input(&self, furnish: impl Fn(&Path)) -> PathBuf {
+    /// An input directory of the batch user with the files that `fill` creates.
+    pub fn input(&self, fill: impl Fn(&Path)) -> PathBuf {
         let path = self.site.scratch().join("input");
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-        furnish(&path);
+        fill(&path);
         own(&path, Account::batch());
         path
     }
@@ -119,7 +119,7 @@ pub fn told(output: &Output) -> String {
 
 /// The living processes of a sandbox's family, by their mark.
 pub fn family(sandbox: &Path) -> Vec<u32> {
-    super::kinsfolk::marked_with(sandbox)
+    super::families::marked_with(sandbox)
 }
 
 /// Sends a signal to a child.

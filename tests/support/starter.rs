@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 /// No answer takes longer, however busy the machine is, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A job that is being started.
 pub struct Starter {
@@ -24,8 +24,8 @@ impl Starter {
     /// Starts a command with one end of a socket pair as its descriptor 0.
     pub fn start(mut command: Command) -> Starter {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(PATIENCE)).unwrap();
-        ours.set_write_timeout(Some(PATIENCE)).unwrap();
+        ours.set_read_timeout(Some(TIMEOUT)).unwrap();
+        ours.set_write_timeout(Some(TIMEOUT)).unwrap();
         let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
         drop(command); // which holds the other end, too
         Starter { child, socket: ours }
@@ -67,7 +67,7 @@ impl Starter {
     /// Passes a new socket for errors, and returns the starter's end of it.
     pub fn pass_error_socket(&self) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        ours.set_read_timeout(Some(TIMEOUT)).unwrap();
         self.pass(theirs);
         ours
     }

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::handover::{CLEANUP, SETUP};
-use super::picture::{Picture, picture, set_attribute, set_modified};
+use super::snapshot::{Snapshot, set_attribute, set_modified, snapshot};
 use super::{
-    Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, variables_of, wait_until,
-    write,
+    Account, PROXY, Site, as_job, messages, own, owner, retained, succeeded, variables_of,
+    wait_until, write,
 };
 
 /// The system calls that change something, or tell the other side to; openat only where it creates
@@ -28,7 +28,7 @@ pub const PLAIN: &[&str] = &["inject=renameat2:error=EINVAL"];
 
 /// Whose system calls are meddled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Victim {
+pub enum Side {
     Helper,
     Agent,
 }
@@ -53,7 +53,7 @@ impl Call {
 pub struct Trial {
     pub site: Site,
     pub sandbox: PathBuf,
-    pub original: Picture,
+    pub original: Snapshot,
     /// The switcher without its adapter's checks: the trials are many.
     pub quick: PathBuf,
     /// A directory that everybody may write to.
@@ -87,12 +87,12 @@ impl Trial {
     }
 
     /// Where strace writes.
-    pub fn log(&self, victim: Victim) -> PathBuf {
+    pub fn log(&self, victim: Side) -> PathBuf {
         self.logs.join(format!("{victim:?}"))
     }
 
     /// strace's words to trace the program that follows, with these expressions.
-    pub fn strace(&self, victim: Victim, expressions: &[&str]) -> Vec<String> {
+    pub fn strace(&self, victim: Side, expressions: &[&str]) -> Vec<String> {
         let log = self.log(victim).display().to_string();
         let words = ["strace", "-q", "-o", &log].map(str::to_owned);
         words
@@ -116,8 +116,8 @@ impl Trial {
 
     /// Runs a helper while strace meddles with it, and with its agent; with the one that gets no
     /// expressions not at all.
-    pub fn meddle(&self, helper: &str, of_helper: &[&str], of_agent: &[&str]) -> Output {
-        for victim in [Victim::Helper, Victim::Agent] {
+    pub fn inject(&self, helper: &str, of_helper: &[&str], of_agent: &[&str]) -> Output {
+        for victim in [Side::Helper, Side::Agent] {
             let _ = fs::remove_file(self.log(victim));
         }
         let switcher = if of_agent.is_empty() {
@@ -125,7 +125,7 @@ impl Trial {
         } else {
             // Only the first agent: a helper may call another one to make up for it.
             let (log, strace) =
-                (self.log(Victim::Agent), self.strace(Victim::Agent, of_agent).join(" "));
+                (self.log(Side::Agent), self.strace(Side::Agent, of_agent).join(" "));
             let agent = format!("exec {}", as_job());
             let body =
                 format!("[ -e {} ] || {agent} {strace} \"$@\"\n{agent} \"$@\"", log.display());
@@ -135,32 +135,32 @@ impl Trial {
         if of_helper.is_empty() {
             call.output().unwrap()
         } else {
-            self.below(&self.strace(Victim::Helper, of_helper), &call).output().unwrap()
+            self.below(&self.strace(Side::Helper, of_helper), &call).output().unwrap()
         }
     }
 
-    /// As [`Trial::meddle`], with the victim in a `world` that the helper lives in, too.
-    fn meddle_with(
+    /// As [`Trial::inject`], with the victim in a `world` that the helper lives in, too.
+    fn inject_into(
         &self,
-        victim: Victim,
+        victim: Side,
         helper: &str,
         expressions: &[&str],
         world: &[&str],
     ) -> Output {
         let expressions = [expressions, world].concat();
         match victim {
-            Victim::Helper => self.meddle(helper, &expressions, &[]),
-            Victim::Agent => self.meddle(helper, world, &expressions),
+            Side::Helper => self.inject(helper, &expressions, &[]),
+            Side::Agent => self.inject(helper, world, &expressions),
         }
     }
 
     /// What strace has seen of the victim.
-    pub fn seen(&self, victim: Victim) -> String {
+    pub fn seen(&self, victim: Side) -> String {
         fs::read_to_string(self.log(victim)).unwrap_or_default()
     }
 
     /// The calls that strace has seen of the victim, but for those that it made fail.
-    pub fn calls(&self, victim: Victim) -> Vec<Call> {
+    pub fn calls(&self, victim: Side) -> Vec<Call> {
         let mut seen = BTreeMap::new();
         let log = self.seen(victim);
         let lines = log.lines().filter_map(|line| line.split_once('('));
@@ -173,9 +173,9 @@ impl Trial {
     }
 
     /// The changing calls of a helper or its agent, seen in a run of which nothing else is asked.
-    pub fn changing(&self, helper: &str, victim: Victim, world: &[&str]) -> Vec<Call> {
+    pub fn changing(&self, helper: &str, victim: Side, world: &[&str]) -> Vec<Call> {
         self.before(helper);
-        succeeded(&self.meddle_with(victim, helper, &[&format!("trace={CHANGING}")], world));
+        succeeded(&self.inject_into(victim, helper, &[&format!("trace={CHANGING}")], world));
         self.clean_up();
         let calls: Vec<_> = self.calls(victim).into_iter().filter(Call::changes).collect();
         assert!(calls.len() > 15, "only {} calls: is strace at work?", calls.len());
@@ -188,7 +188,7 @@ impl Trial {
     pub fn at_each_call(
         &self,
         helper: &str,
-        victim: Victim,
+        victim: Side,
         world: &[&str],
         fault: &str,
         check: impl Fn(&Trial, &str, &Output),
@@ -198,7 +198,7 @@ impl Trial {
             let what = format!("{fault} at {name} {number} of {helper}'s {victim:?}");
             self.before(helper);
             let inject = format!("inject={name}:{fault}:when={number}");
-            let output = self.meddle_with(victim, helper, &[&trace, &inject], world);
+            let output = self.inject_into(victim, helper, &[&trace, &inject], world);
             self.one_copy(&what);
             let hit = |line: &str| {
                 line.starts_with(&name) && line.contains("INJECTED") || line.contains("by SIGKILL")
@@ -215,7 +215,7 @@ impl Trial {
     pub fn brought_back(&self, what: &str) {
         let again = self.site.call(CLEANUP, &self.quick, &self.sandbox).output().unwrap();
         assert_eq!(
-            (again.status.code(), said(&again)),
+            (again.status.code(), messages(&again)),
             (Some(0), String::new()),
             "cleanup after {what}"
         );
@@ -261,10 +261,10 @@ impl Trial {
     }
 }
 
-/// The picture of a sandbox, except for the time of the proxy, which is a copy of the retained one
+/// The snapshot of a sandbox, except for the time of the proxy, which is a copy of the retained one
 /// in the end.
-fn data(sandbox: &Path) -> Picture {
-    let mut all = picture(sandbox);
+fn data(sandbox: &Path) -> Snapshot {
+    let mut all = snapshot(sandbox);
     if let Some(proxy) = all.get_mut(Path::new(PROXY)) {
         proxy.modified = (0, 0);
     }
@@ -278,7 +278,7 @@ pub fn killed(_: &Trial, what: &str, output: &Output) {
 
 /// The helper says in one line why it failed; or nothing, where it did not matter.
 fn told(what: &str, output: &Output, status: i32) {
-    let line = said(output);
+    let line = messages(output);
     match output.status.code() {
         Some(0) => assert_eq!(line, "", "{what}"),
         code => assert_eq!((code, line.lines().count()), (Some(status), 1), "{what}: {line:?}"),
@@ -287,9 +287,9 @@ fn told(what: &str, output: &Output, status: i32) {
 
 /// A cleanup that failed says so; one that has brought the files back only names what is left
 /// beside them.
-pub fn cleanup_told(trial: &Trial, what: &str, output: &Output) {
-    if output.status.success() && !said(output).is_empty() {
-        let line = said(output);
+pub fn cleanup_reported(trial: &Trial, what: &str, output: &Output) {
+    if output.status.success() && !messages(output).is_empty() {
+        let line = messages(output);
         assert_eq!(line.lines().count(), 1, "{what}: {line:?}");
         assert!(
             line.contains("the files are back, but what the job had there"),
@@ -301,17 +301,17 @@ pub fn cleanup_told(trial: &Trial, what: &str, output: &Output) {
 }
 
 /// A setup that failed says so, and has put everything back by then.
-pub fn setup_told_and_put_back(trial: &Trial, what: &str, output: &Output) {
+pub fn setup_reported_and_put_back(trial: &Trial, what: &str, output: &Output) {
     told(what, output, 2);
     if !output.status.success() {
-        trial.back(&format!("{what}: {}", said(output)));
+        trial.back(&format!("{what}: {}", messages(output)));
     }
 }
 
 /// What must be so after a helper that may have failed.
-pub fn told_and_put_back(trial: &Trial, what: &str, output: &Output, helper: &str) {
+pub fn reported_and_put_back(trial: &Trial, what: &str, output: &Output, helper: &str) {
     match helper {
-        SETUP => setup_told_and_put_back(trial, what, output),
-        _ => cleanup_told(trial, what, output),
+        SETUP => setup_reported_and_put_back(trial, what, output),
+        _ => cleanup_reported(trial, what, output),
     }
 }

@@ -4,10 +4,10 @@ use sys::Name;
 use wire::frame::VERSION;
 use wire::{Channel, Frame, Totals};
 
-use super::{ATTRIBUTES, Liar, end};
+use super::{ATTRIBUTES, HostileAgent, end};
 
 /// Plays this way of lying, if it is one of these.
-pub fn play(liar: &Liar, way: &str) -> bool {
+pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
     let attributes = ATTRIBUTES;
     let name = Name::new(b"planted").unwrap();
     let file = Frame::File { name, number: 0 };
@@ -16,30 +16,30 @@ pub fn play(liar: &Liar, way: &str) -> bool {
     let one = end(Totals { files: 1, ..Totals::default() });
     let frames: &[Frame<'_>] = match way {
         "another version" => {
-            liar.tell(&[Frame::Hello { version: VERSION + 1 }]);
-            liar.stay();
+            hostile_agent.tell(&[Frame::Hello { version: VERSION + 1 }]);
+            hostile_agent.stay();
             return true;
         }
         "no greeting" => {
-            liar.tell(&[Frame::Done]);
-            liar.stay();
+            hostile_agent.tell(&[Frame::Done]);
+            hostile_agent.stay();
             return true;
         }
         "no publishing" => {
-            no_publishing(liar);
+            no_publishing(hostile_agent);
             return true;
         }
         "an end of the connection" => {
-            liar.greet();
+            hostile_agent.greet();
             return true;
         }
         // The test's, from a file.
         "these bytes" => {
-            let bytes = std::fs::read(liar.path.as_ref().unwrap()).unwrap();
-            liar.greet();
-            liar.hear();
-            liar.pass(&bytes, &[]);
-            while liar.hear() {}
+            let bytes = std::fs::read(hostile_agent.path.as_ref().unwrap()).unwrap();
+            hostile_agent.greet();
+            hostile_agent.hear();
+            hostile_agent.pass(&bytes, &[]);
+            while hostile_agent.hear() {}
             return true;
         }
         "wrong totals" => &[file, close, nothing, Frame::Done],
@@ -71,17 +71,17 @@ pub fn play(liar: &Liar, way: &str) -> bool {
     };
     // Whatever was asked for, this is the answer; then nothing more, for as long as anybody
     // listens.
-    liar.greet();
-    liar.hear();
-    liar.tell(frames);
-    liar.stay();
+    hostile_agent.greet();
+    hostile_agent.hear();
+    hostile_agent.tell(frames);
+    hostile_agent.stay();
     true
 }
 
 /// A good receiver, up to the moment that counts.
-fn no_publishing(liar: &Liar) {
-    liar.greet();
-    let mut channel = Channel::new(liar.socket.try_clone().unwrap());
+fn no_publishing(hostile_agent: &HostileAgent) {
+    hostile_agent.greet();
+    let mut channel = Channel::new(hostile_agent.socket.try_clone().unwrap());
     while !matches!(channel.receive().unwrap(), Frame::End { .. }) {}
     channel.send(Frame::Done).unwrap();
     let _ = channel.receive();

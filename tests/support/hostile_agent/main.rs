@@ -1,14 +1,14 @@
 //! An agent that lies: greets as the real one does, and then breaks the rules in the way that its
 //! first argument names. A switcher of the tests executes it, as the job user, in the real agent's
-//! place. The second argument, if there is one, is a path: as long as it exists the liar stays,
+//! place. The second argument, if there is one, is a path: as long as it exists the hostile_agent stays,
 //! whatever becomes of its connection.
 //!
 //! Its words go out by system calls of its own, not through the code under test.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod descriptors;
 mod endless;
-mod passing;
-mod words;
+mod short;
 
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
@@ -37,14 +37,14 @@ fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// The liar's end of the connection.
-struct Liar {
+/// The hostile_agent's end of the connection.
+struct HostileAgent {
     socket: OwnedFd,
     /// Its second argument.
     path: Option<PathBuf>,
 }
 
-impl Liar {
+impl HostileAgent {
     /// Sends bytes with descriptors beside the first one. False once nobody listens any more.
     fn pass(&self, bytes: &[u8], beside: &[RawFd]) -> bool {
         let vector = [std::io::IoSlice::new(bytes)];
@@ -102,9 +102,12 @@ fn main() {
         nix::unistd::setresuid(root, root, root).unwrap();
         way = rest.to_owned();
     }
-    let liar =
-        Liar { socket: stdio::take_stdin().unwrap(), path: arguments.next().map(PathBuf::from) };
-    let known =
-        words::play(&liar, &way) || endless::play(&liar, &way) || passing::play(&liar, &way);
-    assert!(known, "the liar does not know how to lie with {way:?}");
+    let hostile_agent = HostileAgent {
+        socket: stdio::take_stdin().unwrap(),
+        path: arguments.next().map(PathBuf::from),
+    };
+    let known = short::play(&hostile_agent, &way)
+        || endless::play(&hostile_agent, &way)
+        || descriptors::play(&hostile_agent, &way);
+    assert!(known, "the hostile_agent does not know how to lie with {way:?}");
 }

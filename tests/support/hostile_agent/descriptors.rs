@@ -12,63 +12,63 @@ use sys::Name;
 use wire::frame::VERSION;
 use wire::{Frame, Totals};
 
-use super::{ATTRIBUTES, Liar, bytes_of, end};
+use super::{ATTRIBUTES, HostileAgent, bytes_of, end};
 
 /// What is said to be the size of what is passed.
 const SIZE: u64 = 1 << 20;
 
 /// Plays this way of lying, if it is one of these: `<moment>: <what>`.
-pub fn play(liar: &Liar, way: &str) -> bool {
+pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
     let Some((moment, what)) = way.split_once(": ") else { return false };
     let name = Name::new(b"planted").unwrap();
     let begin = bytes_of(&[Frame::File { name, number: 0 }]);
     let content = |size| bytes_of(&[Frame::Content { size }]);
-    let held = Held::new(liar, what);
+    let held = Held::new(hostile_agent, what);
     let all = held.numbers();
     match moment {
         "as content" => {
-            liar.greet();
-            liar.hear();
-            liar.pass(&begin, &[]);
-            liar.pass(&content(SIZE), &all);
+            hostile_agent.greet();
+            hostile_agent.hear();
+            hostile_agent.pass(&begin, &[]);
+            hostile_agent.pass(&content(SIZE), &all);
         }
         "with the greeting" => {
-            liar.pass(&bytes_of(&[Frame::Hello { version: VERSION }]), &all);
+            hostile_agent.pass(&bytes_of(&[Frame::Hello { version: VERSION }]), &all);
         }
         // With what wants none, and before any descriptor is wanted (setup) or while they are
         // (cleanup).
         "unasked" => {
-            liar.greet();
-            liar.hear();
-            liar.pass(&bytes_of(&[Frame::Taken]), &all);
+            hostile_agent.greet();
+            hostile_agent.hear();
+            hostile_agent.pass(&bytes_of(&[Frame::Taken]), &all);
         }
         "beside a name" => {
-            liar.greet();
-            liar.hear();
-            liar.pass(&begin, &all);
-            liar.pass(&content(SIZE), &all);
+            hostile_agent.greet();
+            hostile_agent.hear();
+            hostile_agent.pass(&begin, &all);
+            hostile_agent.pass(&content(SIZE), &all);
         }
         // Behind what keeps the helper busy for a while, and ends the conversation: this is in its
         // queue by then. What it takes in along with its last words is another descriptor;
         // no reading goes beyond one.
         "unread" => {
-            liar.greet();
-            liar.hear();
+            hostile_agent.greet();
+            hostile_agent.hear();
             let names = (0..3000).map(|number: u32| number.to_string()).collect::<Vec<_>>();
             let names = names.iter().map(|name| Name::new(name.as_bytes()).unwrap());
             let directories = names
                 .flat_map(|name| [Frame::Directory { name }, Frame::Up { attributes: ATTRIBUTES }]);
             let mut words = bytes_of(&directories.collect::<Vec<_>>());
             words.extend(bytes_of(&[Frame::Taken]));
-            liar.pass(&words, &[]);
-            liar.pass(b"x", &[File::open("/dev/null").unwrap().as_raw_fd()]);
-            liar.pass(b"x", &all);
+            hostile_agent.pass(&words, &[]);
+            hostile_agent.pass(b"x", &[File::open("/dev/null").unwrap().as_raw_fd()]);
+            hostile_agent.pass(b"x", &all);
         }
         // A whole tree with one file, the path's; then the helper is told that its next request
         // failed.
         "as a size that is a lie" | "as a size that changes" => {
             let size: u64 = what.parse().unwrap();
-            let path = liar.path.as_ref().unwrap();
+            let path = hostile_agent.path.as_ref().unwrap();
             let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
             let writer = file.try_clone().unwrap();
             if moment == "as a size that changes" {
@@ -80,37 +80,41 @@ pub fn play(liar: &Liar, way: &str) -> bool {
                     }
                 });
             }
-            liar.greet();
-            liar.hear();
-            liar.pass(&begin, &[]);
-            liar.pass(&content(size), &[file.as_raw_fd()]);
-            liar.hear();
+            hostile_agent.greet();
+            hostile_agent.hear();
+            hostile_agent.pass(&begin, &[]);
+            hostile_agent.pass(&content(size), &[file.as_raw_fd()]);
+            hostile_agent.hear();
             let totals = Totals { files: 1, passed: size, ..Totals::default() };
-            liar.tell(&[Frame::Close { size, attributes: ATTRIBUTES }, end(totals), Frame::Done]);
-            liar.tell(&[Frame::Failed { text: b"not today" }]);
-            while liar.hear() {}
+            hostile_agent.tell(&[
+                Frame::Close { size, attributes: ATTRIBUTES },
+                end(totals),
+                Frame::Done,
+            ]);
+            hostile_agent.tell(&[Frame::Failed { text: b"not today" }]);
+            while hostile_agent.hear() {}
             return true;
         }
         _ => return false,
     }
     drop(held);
-    liar.stay();
+    hostile_agent.stay();
     true
 }
 
-/// Open files of the liar's; what it takes to keep them as they are outlives them.
+/// Open files of the hostile_agent's; what it takes to keep them as they are outlives them.
 struct Held {
     passed: Vec<OwnedFd>,
     times: usize,
 }
 
 impl Held {
-    fn new(liar: &Liar, what: &str) -> Held {
+    fn new(hostile_agent: &HostileAgent, what: &str) -> Held {
         let (what, times) = match what.split_once(" times ") {
             Some((times, what)) => (what, times.parse().unwrap()),
             None => (what, 1),
         };
-        let path = || liar.path.clone().unwrap();
+        let path = || hostile_agent.path.clone().unwrap();
         let one: Option<OwnedFd> = match what {
             "none" => None,
             size if size.parse::<u64>().is_ok() => None,
@@ -118,7 +122,8 @@ impl Held {
             "endless zeros" => Some(File::open("/dev/zero").unwrap().into()),
             "a directory" => Some(File::open(path()).unwrap().into()),
             "a FIFO" => {
-                let fifo = std::env::temp_dir().join(format!("gh-liar-{}", std::process::id()));
+                let fifo =
+                    std::env::temp_dir().join(format!("gh-hostile_agent-{}", std::process::id()));
                 nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
                 let opened = OpenOptions::new().read(true).write(true).open(&fifo);
                 std::fs::remove_file(&fifo).unwrap();
@@ -129,7 +134,7 @@ impl Held {
                 let (reader, writer) = nix::unistd::pipe().unwrap();
                 Some(kept((writer, reader)))
             }
-            "its own end of the connection" => Some(liar.socket.try_clone().unwrap()),
+            "its own end of the connection" => Some(hostile_agent.socket.try_clone().unwrap()),
             "a socket of its own" => Some(kept(
                 std::os::unix::net::UnixStream::pair()
                     .map(|(one, other)| (one.into(), other.into()))
@@ -157,7 +162,7 @@ impl Held {
             "a file" => Some(own_file(&path(), libc::O_RDONLY)),
             "a file of a mount that hangs" => Some(hanging(&path(), false)),
             "a written file of a mount that hangs" => Some(hanging(&path(), true)),
-            _ => panic!("the liar does not know what {what:?} is"),
+            _ => panic!("the hostile_agent does not know what {what:?} is"),
         };
         Held { passed: one.into_iter().collect(), times }
     }
@@ -174,7 +179,7 @@ fn kept((one, other): (OwnedFd, OwnedFd)) -> OwnedFd {
     one
 }
 
-/// A file of the liar's own in its sandbox, which the path names.
+/// A file of the hostile_agent's own in its sandbox, which the path names.
 fn own_file(sandbox: &Path, flags: i32) -> OwnedFd {
     let path = sandbox.join("large");
     OpenOptions::new()

@@ -16,10 +16,10 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
-use support::handover::{AGENT, furnished, with_job};
-use support::kinsfolk::state;
-use support::picture::{Picture, picture};
-use support::{Account, PROXY, Site, own, program, said, wait_until, write};
+use support::families::state;
+use support::handover::{AGENT, filled, handed_over};
+use support::snapshot::{Snapshot, snapshot};
+use support::{Account, PROXY, Site, messages, own, program, wait_until, write};
 use sys::{Name, Time};
 use wire::frame::VERSION;
 use wire::{Attributes, Dropped, Frame, Links, Totals};
@@ -71,7 +71,7 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let site = Site::new();
-        let (used, fresh) = (with_job(&site, "used"), furnished(&site, "fresh"));
+        let (used, fresh) = (handed_over(&site, "used"), filled(&site, "fresh"));
         let precious = site.execute().join("precious");
         fs::create_dir(&precious).unwrap();
         write(precious.join("file"), "the job user's", 0o600);
@@ -82,8 +82,8 @@ impl Scene {
         Scene { site, used, fresh }
     }
 
-    fn all(&self) -> Picture {
-        let mut all = picture(&self.site.execute());
+    fn all(&self) -> Snapshot {
+        let mut all = snapshot(&self.site.execute());
         all.remove(Path::new(""));
         all
     }
@@ -119,7 +119,7 @@ impl Scene {
         }
         wait_until("the agent has ended", || agent.try_wait().unwrap().is_some());
         let output = agent.wait_with_output().unwrap();
-        assert!(said(&output).lines().count() <= 1, "{}", said(&output));
+        assert!(messages(&output).lines().count() <= 1, "{}", messages(&output));
         answers
     }
 
@@ -182,7 +182,7 @@ fn a_proxy_is_put_into_the_sandbox_and_nowhere_else() {
 }
 
 #[test]
-fn a_sandbox_of_somebody_elses_is_neither_read_nor_moved_nor_written_to() {
+fn a_sandbox_of_another_user_is_neither_read_nor_moved_nor_written_to() {
     let scene = Scene::new();
     let give = Frame::Download { links: Links::Keep, except: name(b"none") };
     let put = Frame::PutProxy { name: name(PROXY.as_bytes()), content: b"new" };
@@ -199,7 +199,7 @@ fn a_sandbox_of_somebody_elses_is_neither_read_nor_moved_nor_written_to() {
 }
 
 #[test]
-fn a_tree_that_is_none_leaves_nothing_beside_the_sandbox() {
+fn an_invalid_tree_leaves_nothing_beside_the_sandbox() {
     let scene = Scene::new();
     let words = |frames: &[Frame<'_>]| bytes_of(&[&[Frame::Upload], frames].concat());
     let up = Frame::Up { attributes: ATTRIBUTES };
@@ -237,7 +237,7 @@ fn a_tree_that_is_none_leaves_nothing_beside_the_sandbox() {
 }
 
 #[test]
-fn descriptors_that_are_no_files_of_the_sandboxs_are_not_read_by_the_agent_either() {
+fn the_agent_does_not_read_descriptors_that_are_no_files_of_the_sandbox() {
     let scene = Scene::new();
     let words = bytes_of(&[Frame::Upload, planted(), Frame::Content { size: 1 << 20 }]);
     let (reader, _writer) = nix::unistd::pipe().unwrap();
@@ -303,7 +303,7 @@ impl Renames {
 }
 
 #[test]
-fn a_request_that_an_agent_hears_of_after_its_helper_is_gone_is_not_begun() {
+fn a_request_that_an_agent_receives_after_its_helper_has_ended_is_not_begun() {
     let scene = Scene::new();
     let free = scene.site.execute().join("free");
     let receive = [Frame::Upload, planted(), close(), end(1)];
@@ -350,7 +350,7 @@ fn a_request_that_an_agent_hears_of_after_its_helper_is_gone_is_not_begun() {
 }
 
 #[test]
-fn what_a_helper_that_is_gone_has_not_heard_of_is_undone() {
+fn a_change_is_undone_if_the_helper_ended_before_it_received_the_answer() {
     let scene = Scene::new();
     let before = scene.all();
     for frames in [&[Frame::Retire][..], &[Frame::Retire, Frame::Delete]] {

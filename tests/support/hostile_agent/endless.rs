@@ -5,14 +5,14 @@ use std::time::Duration;
 use sys::{Name, Time};
 use wire::{Frame, Totals};
 
-use super::{ATTRIBUTES, Liar, bytes_of, end};
+use super::{ATTRIBUTES, HostileAgent, bytes_of, end};
 
 /// So many of what leaves no trace on the disk, and so could go on for ever: far more than fit into
 /// memory if each was kept.
 const MANY: u32 = 300_000;
 
 /// Plays this way of lying, if it is one of these.
-pub fn play(liar: &Liar, way: &str) -> bool {
+pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
     let attributes = ATTRIBUTES;
     let nothing = Time { seconds: 0, nanoseconds: 0 };
     let known = [
@@ -33,15 +33,15 @@ pub fn play(liar: &Liar, way: &str) -> bool {
     if !known.contains(&way) {
         return false;
     }
-    liar.greet();
-    liar.hear();
+    hostile_agent.greet();
+    hostile_agent.hear();
     let long = |number: u32| format!("{number:0>200}");
     let each = |first: &[Frame<'_>], last: u32, next: &dyn Fn(&[u8], u32) -> Vec<u8>| {
         let mut waiting = bytes_of(first);
         for number in 1..=last {
             waiting.extend(next(long(number).as_bytes(), number));
             if (waiting.len() > 60_000 || number == last)
-                && !liar.pass(&std::mem::take(&mut waiting), &[])
+                && !hostile_agent.pass(&std::mem::take(&mut waiting), &[])
             {
                 break;
             }
@@ -104,26 +104,26 @@ pub fn play(liar: &Liar, way: &str) -> bool {
                 let (name, target) = (Name::new(name).unwrap(), b"a/../b");
                 bytes_of(&[Frame::Symlink { name, number: 0, modified: nothing, target }])
             });
-            liar.tell(&[Frame::Up { attributes }; 14]);
-            liar.tell(&[end(Totals::default())]);
+            hostile_agent.tell(&[Frame::Up { attributes }; 14]);
+            hostile_agent.tell(&[end(Totals::default())]);
         }
         // For longer than the limit of the test, which is a second; then a wrong answer.
         "a sign of life now and then" => {
             for _ in 0..8 {
                 std::thread::sleep(Duration::from_millis(250));
-                liar.tell(&[Frame::KeepAlive]);
+                hostile_agent.tell(&[Frame::KeepAlive]);
             }
-            liar.tell(&[Frame::Taken]);
+            hostile_agent.tell(&[Frame::Taken]);
         }
         // Likewise; then silence, in the middle of a frame that says to be long.
         _ => {
-            liar.pass(&60_000u32.to_le_bytes(), &[]);
+            hostile_agent.pass(&60_000u32.to_le_bytes(), &[]);
             for _ in 0..6 {
                 std::thread::sleep(Duration::from_millis(250));
-                liar.pass(b"x", &[]);
+                hostile_agent.pass(b"x", &[]);
             }
         }
     }
-    liar.stay();
+    hostile_agent.stay();
     true
 }

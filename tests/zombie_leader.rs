@@ -9,10 +9,12 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
-use support::handover::{kill, with_job};
-use support::kinsfolk::{Kin, hunt, is_alive, kin, living_threads, report, seen_here, state};
+use support::families::{
+    Family, family_program, hunt, is_alive, living_threads, pid_here, report, state,
+};
+use support::handover::{handed_over, kill};
 use support::pilot::{Pilot, signal};
-use support::{Account, Site, is_rootless, said, succeeded, wait_until};
+use support::{Account, Site, is_rootless, messages, succeeded, wait_until};
 
 /// Fails unless the first thread has ended, and the process has not.
 fn is_headless(pid: u32) {
@@ -28,26 +30,26 @@ fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
     // An account of its own: nobody else's processes are to be ended.
     let lead = |call: &mut std::process::Command| {
         if !is_rootless() {
-            site.lead_elsewhere(call);
+            site.map_to_another_user(call);
         }
     };
     let mut setup = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
     lead(&mut setup);
     succeeded(&setup.output().unwrap());
     let variations: [(&[&str], &str); 5] = [
-        (&["--family"], "headless"),
-        (&["--sandbox"], "headless"),
-        (&["--sandbox"], "headless,orphan"),
-        (&["--sandbox", "--grace", "20"], "headless,polite"),
-        (&["--account"], "headless"),
+        (&["--family"], "zombie-leader"),
+        (&["--sandbox"], "zombie-leader"),
+        (&["--sandbox"], "zombie-leader,orphan"),
+        (&["--sandbox", "--grace", "20"], "zombie-leader,exits-on-term"),
+        (&["--account"], "zombie-leader"),
     ];
     // Below the project's own switcher nobody outlives the first process.
     for (options, kind) in
-        variations.into_iter().filter(|(_, kind)| !is_rootless() || *kind != "headless,orphan")
+        variations.into_iter().filter(|(_, kind)| !is_rootless() || *kind != "zombie-leader,orphan")
     {
-        let mut kin = Kin::of(&sandbox, kind, 1);
-        is_headless(kin.pids[0]);
-        let root = kin.child.id().to_string();
+        let mut family = Family::of(&sandbox, kind, 1);
+        is_headless(family.pids[0]);
+        let root = family.child.id().to_string();
         let mut call = hunt(
             &site,
             options,
@@ -57,14 +59,14 @@ fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
         );
         lead(&mut call);
         let report = report(&call.output().unwrap());
-        assert_eq!(kin.alive(), [0; 0], "{options:?} {kind}: {report}");
+        assert_eq!(family.alive(), [0; 0], "{options:?} {kind}: {report}");
         assert!(
             report.starts_with("killed ") && !report.starts_with("killed 0 "),
             "{options:?} {kind}: {report}"
         );
         assert!(report.contains("; 0 left"), "{options:?} {kind}: {report}");
-        if kind == "headless,polite" {
-            assert_eq!(kin.listen(), "asked");
+        if kind == "zombie-leader,exits-on-term" {
+            assert_eq!(family.listen(), "asked");
         }
     }
 }
@@ -72,12 +74,12 @@ fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
 #[test]
 fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
     let site = Site::new();
-    let sandbox = with_job(&site, "s");
+    let sandbox = handed_over(&site, "s");
     for option in ["--family", "--sandbox", ""] {
-        let mut kin = Kin::of(&sandbox, "headless,polite", 1);
-        let pid = kin.pids[0];
+        let mut family = Family::of(&sandbox, "zombie-leader,exits-on-term", 1);
+        let pid = family.pids[0];
         is_headless(pid);
-        let root = kin.child.id().to_string();
+        let root = family.child.id().to_string();
         let send = |signal: &str| match option {
             "" => {
                 succeeded(&kill(&site, &site.switcher(), &sandbox, pid, signal).output().unwrap())
@@ -92,7 +94,7 @@ fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
         send("CONT");
         wait_until("it goes on", || living_threads(pid) == ['S']);
         send("TERM");
-        assert_eq!(kin.listen(), "asked", "{option}");
+        assert_eq!(family.listen(), "asked", "{option}");
         wait_until("it has ended", || !is_alive(pid));
     }
 }
@@ -106,13 +108,13 @@ fn payload(
     kind: &str,
 ) -> (Child, BufReader<std::process::ChildStdout>, u32) {
     let mut call = pilot.run_named("s");
-    call.args(options).arg("--").arg(kin()).args(kind.split(','));
+    call.args(options).arg("--").arg(family_program()).args(kind.split(','));
     let mut child =
         call.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
-    let pid = seen_here(line.trim().parse().unwrap(), Account::of(&pilot.sandbox("s")));
+    let pid = pid_here(line.trim().parse().unwrap(), Account::of(&pilot.sandbox("s")));
     is_headless(pid);
     (child, lines, pid)
 }
@@ -121,12 +123,12 @@ fn payload(
 fn a_payload_that_is_one_ends_when_its_time_is_over() {
     let pilot = Pilot::new();
     let (child, mut lines, pid) =
-        payload(&pilot, &["--timeout", "1", "--grace", "20"], "headless,polite");
+        payload(&pilot, &["--timeout", "1", "--grace", "20"], "zombie-leader,exits-on-term");
     let ended = child.wait_with_output().unwrap();
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();
     assert_eq!(
-        (ended.status.code(), rest.as_str(), said(&ended).as_str()),
+        (ended.status.code(), rest.as_str(), messages(&ended).as_str()),
         (Some(0), "asked\n", "")
     );
     assert!(!is_alive(pid));
@@ -137,7 +139,7 @@ fn a_payload_that_is_one_ends_when_its_time_is_over() {
 fn signals_to_the_pilot_reach_a_payload_that_is_one() {
     for (number, status) in [(Signal::SIGTERM, 143), (Signal::SIGUSR1, 138)] {
         let pilot = Pilot::new();
-        let (child, _lines, pid) = payload(&pilot, &["--grace", "20"], "headless");
+        let (child, _lines, pid) = payload(&pilot, &["--grace", "20"], "zombie-leader");
         signal(&child, Signal::SIGTSTP);
         wait_until("the payload is stopped", || living_threads(pid) == ['T']);
         wait_until("the pilot is stopped", || state(child.id()) == Some('T'));
@@ -145,7 +147,11 @@ fn signals_to_the_pilot_reach_a_payload_that_is_one() {
         wait_until("the payload goes on", || living_threads(pid) == ['S']);
         signal(&child, number);
         let ended = child.wait_with_output().unwrap();
-        assert_eq!((ended.status.code(), said(&ended).as_str()), (Some(status), ""), "{number}");
+        assert_eq!(
+            (ended.status.code(), messages(&ended).as_str()),
+            (Some(status), ""),
+            "{number}"
+        );
         assert!(!is_alive(pid));
         pilot.is_empty("after it");
     }
@@ -155,8 +161,8 @@ fn signals_to_the_pilot_reach_a_payload_that_is_one() {
 fn one_that_a_payload_has_left_running_does_not_outlive_run() {
     let pilot = Pilot::new();
     let script = format!(
-        "{} headless orphan | head -n 1; touch begun; until [ -e go ]; do sleep 0.02; done",
-        kin().display()
+        "{} zombie-leader orphan | head -n 1; touch begun; until [ -e go ]; do sleep 0.02; done",
+        family_program().display()
     );
     let mut call = pilot.run_named("s");
     let child = call

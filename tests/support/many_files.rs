@@ -14,9 +14,9 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::handover::{CLEANUP, SETUP};
-use super::trial::Victim;
+use super::trial::Side;
 use super::{
-    Account, PROXY, Site, as_job, own, owner, retained, said, succeeded, wait_until, write,
+    Account, PROXY, Site, as_job, messages, own, owner, retained, succeeded, wait_until, write,
 };
 
 /// So many directories, with so many files each.
@@ -25,7 +25,7 @@ const FILES: usize = 1000;
 
 /// What of a tree is compared: there are too many files to read all. By path below the top: mode,
 /// size and time in nanoseconds.
-type Sketch = BTreeMap<PathBuf, (u32, u64, i64)>;
+type Summary = BTreeMap<PathBuf, (u32, u64, i64)>;
 
 /// Where somebody is killed: when a copy has so many of the directories, or when something has only
 /// so many left.
@@ -35,18 +35,18 @@ pub enum Place {
     Shrinking(usize),
 }
 
-pub struct Forest {
+pub struct ManyFiles {
     site: Site,
     /// Where the sandbox is: in memory, if possible, because a disk takes its time for so many
     /// files.
     execute: TempDir,
     sandbox: PathBuf,
-    original: Sketch,
+    original: Summary,
     quick: PathBuf,
 }
 
-impl Forest {
-    pub fn new() -> Forest {
+impl ManyFiles {
+    pub fn new() -> ManyFiles {
         let site = Site::new();
         let memory = Path::new("/dev/shm");
         let place = if memory.is_dir() { memory.to_path_buf() } else { site.execute() };
@@ -67,14 +67,14 @@ impl Forest {
             }
         }
         own(&sandbox, Account::batch());
-        let original = sketch(&sandbox);
+        let original = summary(&sandbox);
         assert_eq!(original.len(), 1 + DIRECTORIES * (FILES + 1));
         let quick = site.script("quick", &format!(r#"exec {} "$@""#, as_job()));
-        Forest { site, execute, sandbox, original, quick }
+        ManyFiles { site, execute, sandbox, original, quick }
     }
 
     /// Kills the helper or its agent at one place; then another cleanup must bring everything back.
-    pub fn killed_at(&self, helper: &str, victim: Victim, place: Place) {
+    pub fn killed_at(&self, helper: &str, victim: Side, place: Place) {
         let what = format!("{helper}'s {victim:?} killed at {place:?}");
         if helper == CLEANUP {
             self.done(SETUP);
@@ -110,8 +110,8 @@ impl Forest {
             std::thread::sleep(Duration::from_millis(1));
         }
         let victim_pid = match victim {
-            Victim::Helper => running.id(),
-            Victim::Agent => fs::read_to_string(&pid).unwrap().trim().parse().unwrap(),
+            Side::Helper => running.id(),
+            Side::Agent => fs::read_to_string(&pid).unwrap().trim().parse().unwrap(),
         };
         // Who has ended by now has done all of its work: deleting may be quicker than looking.
         let victim_pid = Pid::from_raw(i32::try_from(victim_pid).unwrap());
@@ -121,8 +121,8 @@ impl Forest {
             "{what}: it was gone; before it there were {before:?}"
         );
         let output = running.wait_with_output().unwrap();
-        if victim == Victim::Agent {
-            let line = said(&output);
+        if victim == Side::Agent {
+            let line = messages(&output);
             // Once the files are back, a killed agent is no failure; what it has left is named.
             let is_told = helper == CLEANUP && line.contains("the files are back");
             let expected = usize::from(!output.status.success() || is_told);
@@ -130,13 +130,13 @@ impl Forest {
         }
         let mut copies = [retained(&self.sandbox), self.sandbox.clone()].into_iter();
         assert!(
-            copies.any(|path| path.exists() && sketch(&path) == self.original),
+            copies.any(|path| path.exists() && summary(&path) == self.original),
             "{what}: no complete copy"
         );
         self.done(CLEANUP);
         assert_eq!(owner(&self.sandbox), Account::batch(), "{what}");
-        assert!(sketch(&self.sandbox) == self.original, "{what}: something else came back");
-        if victim == Victim::Helper {
+        assert!(summary(&self.sandbox) == self.original, "{what}: something else came back");
+        if victim == Side::Helper {
             self.alone(&what);
         }
     }
@@ -187,8 +187,8 @@ impl Forest {
     }
 }
 
-fn sketch(top: &Path) -> Sketch {
-    let mut all = Sketch::new();
+fn summary(top: &Path) -> Summary {
+    let mut all = Summary::new();
     let mut waiting = vec![top.to_path_buf()];
     while let Some(directory) = waiting.pop() {
         // An agent that lost its helper may be busy with one that is not complete.

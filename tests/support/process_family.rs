@@ -31,7 +31,7 @@ fn main() {
             wait();
         }
         // It leads a session with a child in it, and ends.
-        "founder" => {
+        "leader-exits" => {
             setsid();
             if fork() {
                 wait();
@@ -57,15 +57,15 @@ fn main() {
             leave_behind();
             wait();
         }
-        "naked" => wait(),
+        "unmarked" => wait(),
         // It does not show with which environment it was started.
-        "mute" => {
+        "undumpable" => {
             // SAFETY: plain numbers.
             unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
             wait();
         }
         // It has as many keys as its user may have.
-        "hoarder" => {
+        "keys" => {
             let add = |number: u32| {
                 let name = std::ffi::CString::new(format!("gh-test-{number}")).unwrap();
                 // SAFETY: two strings, and plain numbers: the call of add_key(2).
@@ -84,17 +84,17 @@ fn main() {
             assert!(refused.is_some_and(|number| number > 10), "{refused:?}");
             wait();
         }
-        "deaf" => {
+        "ignores-term" => {
             ignore_term();
             wait();
         }
         // Says that it was asked to end, and takes a moment.
-        "polite" => {
+        "exits-on-term" => {
             on_term(leave);
             wait();
         }
         // Says that it was asked to end, and stays.
-        "stubborn" => {
+        "survives-term" => {
             on_term(stay);
             wait();
         }
@@ -108,7 +108,7 @@ fn main() {
             wait();
         }
         // It leads a group of its own at one moment, and is in its parent's at the next.
-        "wanderer" => {
+        "changes-group" => {
             if fork() {
                 say();
                 // SAFETY: plain numbers.
@@ -133,7 +133,7 @@ fn main() {
         }
         // Its child has become the user that this program belongs to; to be executed with
         // set-user-ID.
-        "stranger" => {
+        "other-user" => {
             // SAFETY: plain numbers.
             let (own, other) = unsafe { (libc::getuid(), libc::geteuid()) };
             assert_ne!(own, other);
@@ -173,9 +173,9 @@ fn main() {
         }
         // The first thread ends; another one goes on. It says that it was asked to end, or has lost
         // its parent, if it is told to.
-        "headless" => {
+        "zombie-leader" => {
             match words.get(1).map(String::as_str) {
-                Some("polite") => on_term(leave),
+                Some("exits-on-term") => on_term(leave),
                 Some("orphan") if !is_orphaned() => return,
                 _ => {}
             }
@@ -191,8 +191,8 @@ fn main() {
         }
         // Every member has children as fast as it can, all together at most as many as this; or
         // each in a session of its own.
-        "bomb" | "scattering bomb" => {
-            let scattering = words[0] == "scattering bomb";
+        "fork-bomb" | "fork-bomb-in-sessions" => {
+            let scattering = words[0] == "fork-bomb-in-sessions";
             let most = libc::rlimit { rlim_cur: number().into(), rlim_max: number().into() };
             // SAFETY: it is read only.
             assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const most) }, 0);
@@ -251,7 +251,7 @@ fn leave_behind() {
     if fork() {
         if fork() {
             let cause =
-                Command::new(std::env::current_exe().unwrap()).arg("naked").env_clear().exec();
+                Command::new(std::env::current_exe().unwrap()).arg("unmarked").env_clear().exec();
             panic!("{cause}");
         }
         std::process::exit(0);

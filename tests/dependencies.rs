@@ -45,7 +45,7 @@ fn section(manifest: &str, name: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_crate_depends_on_those_that_are_drawn_and_on_no_other() {
+fn each_crate_depends_on_the_listed_crates_and_on_no_other() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     let mut found = BTreeMap::new();
@@ -89,7 +89,7 @@ fn places_of<'a>(content: &'a [u8], word: &'a [u8]) -> impl Iterator<Item = usiz
 }
 
 #[test]
-fn programs_at_a_change_of_user_are_linked_from_few_crates_of_others() {
+fn programs_at_a_change_of_user_link_only_the_listed_third_party_crates() {
     for (name, allowed) in PROGRAMS {
         let linked = linked(&program(name));
         let others: Vec<_> =

@@ -1,4 +1,4 @@
-//! Helpers that are lied to: what must be the same afterwards, how long it may take, and how much
+//! Helpers that are attack to: what must be the same afterwards, how long it may take, and how much
 //! memory.
 
 use std::io::Read as _;
@@ -7,31 +7,34 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::handover::{CLEANUP, SETUP, furnished, with_job};
-use super::picture::{Picture, picture};
-use super::{Account, PATIENCE, Site, as_job, failed, program, wait_until, write};
+use super::handover::{CLEANUP, SETUP, filled, handed_over};
+use super::snapshot::{Snapshot, snapshot};
+use super::{Account, Site, TIMEOUT, as_job, failed, program, wait_until, write};
 
 /// The most memory that a helper may ever use, in KiB, whatever it is told.
 pub const MOST_MEMORY: i64 = 64 << 10;
 
-/// A switcher that runs the liar as the job user, in place of the command that it is given.
-pub fn liar(site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
-    liar_as(&as_job(), site, way, path)
+/// A switcher that runs the hostile_agent as the job user, in place of the command that it is given.
+pub fn hostile_agent(site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
+    hostile_agent_as(&as_job(), site, way, path)
 }
 
-/// As [`liar`], as whom these words of a shell run it.
-pub fn liar_as(user: &str, site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
-    let liar = program("examples").join("liar");
+/// As [`hostile_agent`], as whom these words of a shell run it.
+pub fn hostile_agent_as(user: &str, site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
+    let hostile_agent = program("examples").join("hostile_agent");
     assert!(
-        liar.exists(),
-        "the liar is not built: cargo build --example liar, or cargo test without --test"
+        hostile_agent.exists(),
+        "the hostile_agent is not built: cargo build --example hostile_agent, or cargo test without --test"
     );
     let path = path.map(|path| format!("'{}'", path.display())).unwrap_or_default();
-    site.script("liar", &format!("exec {user} '{}' \"{way}\" {path}", liar.display()))
+    site.script(
+        "hostile_agent",
+        &format!("exec {user} '{}' \"{way}\" {path}", hostile_agent.display()),
+    )
 }
 
 /// Fails if a helper's own process, or a child of it, is still there for a sandbox of this site.
-pub fn nobody_is_left(site: &Site) {
+pub fn assert_all_have_ended(site: &Site) {
     let (site, programs) = (site.path().display().to_string(), program("condor_glexec_"));
     wait_until("the last process of a helper is gone", || {
         let mut all = std::fs::read_dir("/proc").unwrap().flatten();
@@ -56,7 +59,7 @@ pub fn ended(mut command: Command) -> (Output, i64) {
         let _ = sender.send(all);
     });
     let pid = i32::try_from(child.id()).unwrap();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     let (status, memory) = loop {
         let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
         // SAFETY: writes one number and one structure, of which all-zero is a valid value.
@@ -74,7 +77,7 @@ pub fn ended(mut command: Command) -> (Output, i64) {
         std::thread::sleep(Duration::from_millis(2));
     };
     let stderr =
-        said.recv_timeout(PATIENCE).expect("the helper has ended, but its caller's pipe has not");
+        said.recv_timeout(TIMEOUT).expect("the helper has ended, but its caller's pipe has not");
     (Output { status, stdout: Vec::new(), stderr }, memory)
 }
 
@@ -84,7 +87,7 @@ pub struct Scene {
     pub site: Site,
     pub fresh: PathBuf,
     pub used: PathBuf,
-    before: Picture,
+    before: Snapshot,
 }
 
 impl Scene {
@@ -93,21 +96,21 @@ impl Scene {
     }
 
     pub fn at(site: Site) -> Scene {
-        let (fresh, used) = (furnished(&site, "fresh"), with_job(&site, "used"));
-        furnished(&site, "another");
+        let (fresh, used) = (filled(&site, "fresh"), handed_over(&site, "used"));
+        filled(&site, "another");
         let before = everything(&site);
         Scene { site, fresh, used, before }
     }
 
     /// Something was changed on purpose.
-    pub fn look_again(&mut self) {
+    pub fn take_snapshot(&mut self) {
         self.before = everything(&self.site);
     }
 
-    /// A call of a helper with a liar behind the switcher. It gives up after a second without
+    /// A call of a helper with a hostile_agent behind the switcher. It gives up after a second without
     /// progress.
     pub fn call(&self, helper: &str, way: &str, path: Option<&Path>) -> Command {
-        let switcher = liar(&self.site, way, path);
+        let switcher = hostile_agent(&self.site, way, path);
         let mut call = self.site.call(
             helper,
             &switcher,
@@ -128,7 +131,7 @@ impl Scene {
     }
 
     /// Lies in this way; returns the helper's line, which must hold the word.
-    pub fn lie_to(&self, helper: &str, way: &str, path: Option<&Path>, word: &str) -> String {
+    pub fn attack(&self, helper: &str, way: &str, path: Option<&Path>, word: &str) -> String {
         let line = self.changes_nothing(helper, way, self.call(helper, way, path));
         assert!(line.contains(word), "{way}: {word:?} is not in {line:?}");
         line
@@ -156,7 +159,7 @@ impl Scene {
     }
 
     fn truth(&self) {
-        nobody_is_left(&self.site);
+        assert_all_have_ended(&self.site);
         self.site.set_up(&self.fresh);
         self.site.clean_up(&self.fresh);
         self.site.clean_up(&self.used);
@@ -166,8 +169,8 @@ impl Scene {
 
 /// All that is in the parent of the sandboxes, with its owners. When that itself changed is not
 /// told: names come and go in it.
-fn everything(site: &Site) -> Picture {
-    let mut all = picture(&site.execute());
+fn everything(site: &Site) -> Snapshot {
+    let mut all = snapshot(&site.execute());
     all.remove(Path::new(""));
     all
 }

@@ -1,4 +1,4 @@
-//! A picture of a tree: everything that must come across, to compare before and after.
+//! A snapshot of a tree: everything that must come across, to compare before and after.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,18 +22,18 @@ pub struct Entry {
     pub attributes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// The picture of a tree, by path below its top; the top itself is the empty path.
-pub type Picture = BTreeMap<PathBuf, Entry>;
+/// The snapshot of a tree, by path below its top; the top itself is the empty path.
+pub type Snapshot = BTreeMap<PathBuf, Entry>;
 
-/// Takes the picture of a tree, as root, without following links.
-pub fn picture(top: &Path) -> Picture {
-    let mut all = Picture::new();
+/// Takes the snapshot of a tree, as root, without following links.
+pub fn snapshot(top: &Path) -> Snapshot {
+    let mut all = Snapshot::new();
     let mut first = BTreeMap::new();
     look(top, Path::new(""), &mut all, &mut first);
     all
 }
 
-fn look(top: &Path, below: &Path, all: &mut Picture, first: &mut BTreeMap<(u64, u64), PathBuf>) {
+fn look(top: &Path, below: &Path, all: &mut Snapshot, first: &mut BTreeMap<(u64, u64), PathBuf>) {
     let path = if below.as_os_str().is_empty() { top.to_path_buf() } else { top.join(below) };
     let found = fs::symlink_metadata(&path).unwrap();
     let kind = match found.file_type() {

@@ -1,4 +1,4 @@
-//! Families of processes (kin.rs), and calls of kill for them.
+//! Families of processes (family.rs), and calls of kill for them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,52 +7,56 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use super::handover::KILL;
-use super::{Account, PROXY, Site, is_rootless, program, retained, said, wait_until};
+use super::{Account, PROXY, Site, is_rootless, messages, program, retained, wait_until};
 
 /// Where the program is that makes them.
-pub fn kin() -> PathBuf {
-    super::program("examples/kin")
+pub fn family_program() -> PathBuf {
+    super::program("examples/process_family")
 }
 
 /// A family whose members have all begun.
-pub struct Kin {
+pub struct Family {
     pub child: Child,
     lines: BufReader<ChildStdout>,
     /// Its members, the first one included if it tells its number.
     pub pids: Vec<u32>,
 }
 
-impl Kin {
+impl Family {
     /// Starts a family of so many members for a sandbox: with its mark.
-    pub fn of(sandbox: &Path, kind: &str, members: usize) -> Kin {
+    pub fn of(sandbox: &Path, kind: &str, members: usize) -> Family {
         let mut mark = OsString::from("_GLEXEC_HELPERS_FAMILY=");
         mark.push(retained(sandbox));
-        Kin::with(sandbox, &[mark], kind, members)
+        Family::with(sandbox, &[mark], kind, members)
     }
 
     /// Starts one as the job user of a sandbox, with nothing but these variables in its
     /// environment.
-    pub fn with(sandbox: &Path, variables: &[OsString], kind: &str, members: usize) -> Kin {
+    pub fn with(sandbox: &Path, variables: &[OsString], kind: &str, members: usize) -> Family {
         let mut command = as_job_of(sandbox);
-        command.args(["/usr/bin/env", "-i"]).args(variables).arg(kin()).args(kind.split(','));
-        Kin::start(&mut command, members).seen_here(Account::of(sandbox))
+        command
+            .args(["/usr/bin/env", "-i"])
+            .args(variables)
+            .arg(family_program())
+            .args(kind.split(','));
+        Family::start(&mut command, members).pid_here(Account::of(sandbox))
     }
 
     /// With the numbers that they have here, instead of those that they tell.
-    pub fn seen_here(mut self, account: Account) -> Kin {
-        self.pids = all_seen_here(&self.pids, account);
+    pub fn pid_here(mut self, account: Account) -> Family {
+        self.pids = pids_here(&self.pids, account);
         self
     }
 
     /// Starts one that carries no mark.
-    pub fn unmarked(account: Account, kind: &str, members: usize) -> Kin {
-        Kin::start(&mut Kin::command(account, kind), members)
+    pub fn unmarked(account: Account, kind: &str, members: usize) -> Family {
+        Family::start(&mut Family::command(account, kind), members)
     }
 
     /// The command for one that carries the mark and leads neither session nor group; its kind is
     /// still to come.
     pub fn led(sandbox: &Path) -> Command {
-        let mut command = Account::job().command(kin());
+        let mut command = Account::job().command(family_program());
         command.env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(sandbox));
         command
     }
@@ -60,19 +64,19 @@ impl Kin {
     /// The command, in a session of its own, as the starter of a batch system starts jobs.
     pub fn command(account: Account, kind: &str) -> Command {
         let mut command = account.command("setsid");
-        command.arg(kin()).args(kind.split(',')).env_clear();
+        command.arg(family_program()).args(kind.split(',')).env_clear();
         command
     }
 
-    pub fn start(command: &mut Command, members: usize) -> Kin {
+    pub fn start(command: &mut Command, members: usize) -> Family {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
-        let mut kin = Kin { child, lines, pids: Vec::new() };
+        let mut family = Family { child, lines, pids: Vec::new() };
         for _ in 0..members {
-            let pid = kin.listen().parse().unwrap();
-            kin.pids.push(pid);
+            let pid = family.listen().parse().unwrap();
+            family.pids.push(pid);
         }
-        kin
+        family
     }
 
     /// The next line that a member says.
@@ -93,7 +97,7 @@ impl Kin {
     }
 }
 
-impl Drop for Kin {
+impl Drop for Family {
     fn drop(&mut self) {
         for pid in self.alive() {
             let _ = nix::sys::signal::kill(
@@ -133,7 +137,7 @@ pub struct Target {
 impl Target {
     pub fn start(sandbox: &Path) -> Target {
         let mut target = Target::through(as_job_of(sandbox));
-        target.pid = seen_here(target.pid, Account::of(sandbox));
+        target.pid = pid_here(target.pid, Account::of(sandbox));
         target
     }
 
@@ -171,11 +175,11 @@ impl Drop for Target {
 
 /// The number that a process of this account has here, which says that it has another one: in a pid
 /// namespace of its own.
-pub fn seen_here(inner: u32, account: Account) -> u32 {
-    all_seen_here(&[inner], account)[0]
+pub fn pid_here(inner: u32, account: Account) -> u32 {
+    pids_here(&[inner], account)[0]
 }
 
-fn all_seen_here(inner: &[u32], account: Account) -> Vec<u32> {
+fn pids_here(inner: &[u32], account: Account) -> Vec<u32> {
     if !is_rootless() {
         return inner.to_vec();
     }
@@ -243,7 +247,7 @@ pub fn hunt(site: &Site, options: &[&str], sandbox: &Path, pid: &str, signal: &s
 
 /// What kill says when it has succeeded: its report.
 pub fn report(output: &Output) -> String {
-    assert_eq!((output.status.code(), said(output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), messages(output).as_str()), (Some(0), ""));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 

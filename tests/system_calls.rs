@@ -10,11 +10,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::kinsfolk::{Target, seen_here};
-use support::picture::{picture, set_attribute};
+use support::families::{Target, pid_here};
+use support::snapshot::{set_attribute, snapshot};
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, as_job, own, owner, program, retained, said, succeeded, variables_of,
+    Account, PROXY, Site, as_job, messages, own, owner, program, retained, succeeded, variables_of,
     wait_until, write,
 };
 
@@ -93,7 +93,7 @@ fn started(command: Command) -> Starter {
 }
 
 /// A sandbox with every kind of entry that crosses over.
-fn furnished(site: &Site, name: &str) -> PathBuf {
+fn filled(site: &Site, name: &str) -> PathBuf {
     let sandbox = site.sandbox(name);
     fs::create_dir_all(sandbox.join("d/e/empty")).unwrap();
     write(sandbox.join("d/data"), "data", 0o640);
@@ -225,8 +225,8 @@ fn run_writes_nothing_to_descriptor_0() {
 #[test]
 fn setup_and_cleanup_work_where_renameat2_knows_no_flag() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
-    let before = picture(&sandbox);
+    let sandbox = filled(&site, "s");
+    let before = snapshot(&sandbox);
     let log = site.path().join("log");
     for (helper, whose) in
         [("condor_glexec_setup", Account::job()), ("condor_glexec_cleanup", Account::batch())]
@@ -235,7 +235,7 @@ fn setup_and_cleanup_work_where_renameat2_knows_no_flag() {
         let plain = ["trace=renameat2", "inject=renameat2:error=EINVAL"];
         succeeded(&traced(&call, &log, &plain).output().unwrap());
         assert_eq!(owner(&sandbox), whose);
-        let mut after = picture(&sandbox);
+        let mut after = snapshot(&sandbox);
         after.get_mut(Path::new(PROXY)).unwrap().modified = before[Path::new(PROXY)].modified;
         assert_eq!(after, before, "{helper}");
         let beside: &[&str] = if whose == Account::job() { &["s", "s.condor"] } else { &["s"] };
@@ -285,11 +285,11 @@ fn wrong(line: &str, execute: &str) -> Option<&'static str> {
     }
 }
 
-/// Traces setup and cleanup of a furnished sandbox and judges each call that takes a path, in the
+/// Traces setup and cleanup of a filled sandbox and judges each call that takes a path, in the
 /// helpers and the agent.
 fn judged(expressions: &[&str]) {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     write(sandbox.join("unreadable"), "has to be opened up first", 0);
     Account::batch().owns(sandbox.join("unreadable"));
     let execute = text(site.execute());
@@ -318,7 +318,7 @@ fn judged(expressions: &[&str]) {
 #[test]
 fn only_the_agent_follows_a_link_and_only_one_that_leaves() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
+    let sandbox = filled(&site, "s");
     site.set_up(&sandbox);
     let outside = site.path().join("outside");
     write(&outside, "open to all", 0o644);
@@ -387,8 +387,8 @@ const OLD: [&str; 2] = [
 #[test]
 fn everything_works_on_an_old_kernel() {
     let site = Site::new();
-    let sandbox = furnished(&site, "s");
-    let before = picture(&sandbox);
+    let sandbox = filled(&site, "s");
+    let before = snapshot(&sandbox);
     let log = site.path().join("log");
     let old = |call: Command| traced(&call, &log, &OLD);
     succeeded(&old(site.call("condor_glexec_setup", &site.switcher(), &sandbox)).output().unwrap());
@@ -400,14 +400,14 @@ fn everything_works_on_an_old_kernel() {
         pid = fs::read_to_string(sandbox.join("pid")).unwrap_or_default();
         pid.ends_with('\n')
     });
-    let pid = seen_here(pid.trim().parse().unwrap(), Account::of(&sandbox));
+    let pid = pid_here(pid.trim().parse().unwrap(), Account::of(&sandbox));
     succeeded(&old(kill(&site, &sandbox, pid, "TERM")).output().unwrap());
     assert_eq!(starter.status(), 128 + 15);
     fs::remove_file(sandbox.join("pid")).unwrap();
     succeeded(
         &old(site.call("condor_glexec_cleanup", &site.switcher(), &sandbox)).output().unwrap(),
     );
-    let mut after = picture(&sandbox);
+    let mut after = snapshot(&sandbox);
     for path in ["", PROXY] {
         after.get_mut(Path::new(path)).unwrap().modified = before[Path::new(path)].modified;
     }
@@ -419,7 +419,7 @@ fn everything_works_on_an_old_kernel() {
 }
 
 #[test]
-fn kill_holds_a_process_and_asks_whose_it_is_before_it_sends_the_signal() {
+fn kill_holds_a_process_and_checks_its_user_before_it_sends_the_signal() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     site.set_up(&sandbox);
@@ -455,7 +455,7 @@ fn kill_holds_a_process_and_asks_whose_it_is_before_it_sends_the_signal() {
 }
 
 #[test]
-fn a_family_is_refused_on_a_kernel_without_descriptors_of_processes() {
+fn a_family_is_refused_on_a_kernel_without_pidfds() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
     site.set_up(&sandbox);
@@ -481,7 +481,7 @@ fn descriptors_are_closed_on_an_old_kernel_too() {
         .arg(run.get_program())
         .args(run.get_args());
     let output = traced(&opened, &site.path().join("log"), &OLD).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", messages(&output));
     let listed = fs::read_to_string(&list).unwrap();
     assert!(listed.contains('2') && !listed.contains('7'), "{listed}");
 }

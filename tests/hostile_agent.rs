@@ -4,8 +4,8 @@
 
 mod support;
 
+use support::attack::{Scene, hostile_agent_as};
 use support::handover::{CLEANUP, SETUP, mode, set_mode};
-use support::lied::{Scene, liar_as};
 use support::{Account, PROXY, failed};
 use sys::{Name, Time};
 use wire::frame::{CHUNK, MAX_LENGTH, VERSION};
@@ -47,7 +47,7 @@ fn raw(kind: u8, fields: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn an_agent_that_lies_changes_nothing() {
+fn a_hostile_agent_changes_nothing() {
     let scene = Scene::new();
     for (way, word) in [
         ("another version", "version"),
@@ -64,10 +64,10 @@ fn an_agent_that_lies_changes_nothing() {
         ("an end in the middle", "totals"),
         ("done at once", "out of turn"),
     ] {
-        scene.lie_to(CLEANUP, way, None, word);
+        scene.attack(CLEANUP, way, None, word);
     }
     for way in ["another version", "no greeting", "wrong totals"] {
-        scene.lie_to(SETUP, way, None, "");
+        scene.attack(SETUP, way, None, "");
     }
     scene.end();
 }
@@ -101,7 +101,7 @@ fn no_name_leads_out_of_the_copy() {
 }
 
 #[test]
-fn frames_that_are_too_long_or_none_are_refused_unread() {
+fn frames_that_are_too_long_or_invalid_are_refused_unread() {
     let scene = Scene::new();
     for length in [MAX_LENGTH + 1, 1 << 30, 0x7fff_ffff, 0xffff_ffff] {
         let bytes = [&u32::try_from(length).unwrap().to_le_bytes()[..], &[18]].concat();
@@ -116,7 +116,7 @@ fn frames_that_are_too_long_or_none_are_refused_unread() {
 }
 
 #[test]
-fn values_that_are_none_are_refused() {
+fn invalid_values_are_refused() {
     let scene = Scene::new();
     let file = Frame::File { name: name(b"planted"), number: 0 };
     let up = |mode, nanoseconds| Frame::Up {
@@ -180,7 +180,7 @@ fn values_that_are_none_are_refused() {
 }
 
 #[test]
-fn records_and_requests_out_of_turn_are_refused() {
+fn records_and_requests_out_of_order_are_refused() {
     let scene = Scene::new();
     let (planted, proxy) = (name(b"planted"), name(PROXY.as_bytes()));
     let modified = ATTRIBUTES.modified;
@@ -225,7 +225,7 @@ fn records_and_requests_out_of_turn_are_refused() {
 }
 
 #[test]
-fn what_an_agent_says_of_itself_is_one_line_without_a_control_byte() {
+fn a_text_of_an_agent_becomes_one_line_without_control_bytes() {
     let scene = Scene::new();
     let text = [b"two\nlines \x1b[2J\r\0 and \xff", &[b'x'; 2000][..]].concat();
     let line = scene.say("odd words", &bytes_of(&[Frame::Failed { text: &text }]), "two");
@@ -240,20 +240,20 @@ fn an_agent_that_does_not_publish_gets_the_sandbox_put_back_with_its_mode() {
     let mut scene = Scene::new();
     // With the sticky bit, which the sandbox must do without as long as it has the retained name.
     set_mode(&scene.fresh, 0o1755);
-    scene.look_again();
-    scene.lie_to(SETUP, "no publishing", None, "not today");
+    scene.take_snapshot();
+    scene.attack(SETUP, "no publishing", None, "not today");
     assert_eq!(mode(&scene.fresh), 0o1755);
 }
 
 #[test]
-fn an_agent_that_falls_silent_is_given_up() {
+fn an_agent_that_stops_sending_is_given_up() {
     let scene = Scene::new();
     for helper in [SETUP, CLEANUP] {
-        scene.lie_to(helper, "silence", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
-        scene.lie_to(helper, "an end of the connection", None, "status 0");
+        scene.attack(helper, "silence", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+        scene.attack(helper, "an end of the connection", None, "status 0");
     }
     for way in ["silence after a directory", "silence within a file", "silence after the tree"] {
-        scene.lie_to(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+        scene.attack(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
     }
     scene.end();
 }
@@ -262,7 +262,7 @@ fn an_agent_that_falls_silent_is_given_up() {
 fn an_agent_of_another_user_gets_nothing() {
     let scene = Scene::new();
     let (site, used) = (&scene.site, &scene.used);
-    let other = liar_as("/usr/bin/sudo -n -u gh-job2 --", site, "wrong totals", None);
+    let other = hostile_agent_as("/usr/bin/sudo -n -u gh-job2 --", site, "wrong totals", None);
     let line = scene.changes_nothing(CLEANUP, "another user's", site.call(CLEANUP, &other, used));
     assert!(line.contains("belongs to uid"), "{line}");
     let new = site.scratch().join("new");
@@ -275,13 +275,14 @@ fn an_agent_of_another_user_gets_nothing() {
 }
 
 #[test]
-fn an_agent_of_roots_or_of_the_batch_users_own_gets_nothing() {
+fn an_agent_of_root_or_of_the_batch_user_gets_nothing() {
     let scene = Scene::new();
-    let liar = support::program("examples").join("liar");
-    let own = scene.site.script("own", &format!("exec '{}' 'wrong totals'", liar.display()));
+    let hostile_agent = support::program("examples").join("hostile_agent");
+    let own =
+        scene.site.script("own", &format!("exec '{}' 'wrong totals'", hostile_agent.display()));
     // A copy that becomes root, for the batch user only.
     let copy = scene.site.path().join("roots");
-    std::fs::copy(&liar, &copy).unwrap();
+    std::fs::copy(&hostile_agent, &copy).unwrap();
     std::os::unix::fs::chown(&copy, Some(0), Some(Account::batch().gid)).unwrap();
     set_mode(&copy, 0o4750);
     let roots =
