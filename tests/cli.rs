@@ -42,7 +42,7 @@ const CLEANUP: &str = COMMANDS[3].0;
 const KILL: &str = COMMANDS[4].0;
 const UPDATE: &str = COMMANDS[5].0;
 
-/// The commands that can call a switcher here.
+/// The commands of these tests that call a switcher.
 const CALLERS: [&str; 4] = [SETUP, CLEANUP, KILL, RUN];
 
 /// The commands that repeat a call, each with its status after a permanent failure, and after the
@@ -101,7 +101,7 @@ impl Bench {
         retained(&self.sandbox).join(&self.proxy)
     }
 
-    /// A process in a separate user namespace: only the switcher knows whose process it is.
+    /// A process in a separate user namespace: only the switcher can find out its user.
     fn target(&self) -> u32 {
         let start = || {
             let child = Command::new("unshare").args(["--user", "sleep", "300"]).spawn().unwrap();
@@ -123,7 +123,7 @@ impl Bench {
         bytes.strip_suffix(&[end]).unwrap().split(|byte| *byte == end).map(<[u8]>::to_vec).collect()
     }
 
-    /// A command with any arguments, in the directory of the bench.
+    /// A command with any arguments, in the directory of this value.
     fn command(&self, name: &str, words: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(program(name));
         command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
@@ -215,7 +215,7 @@ fn enough(arguments: &str) -> usize {
     arguments.matches('<').count()
 }
 
-/// The lines about pauses on standard error, and the one after them.
+/// The lines about pauses on standard error, and the last line.
 fn pauses(output: &Output) -> (Vec<String>, String) {
     let mut lines: Vec<_> = messages(output).lines().map(str::to_owned).collect();
     let last = lines.pop().unwrap_or_default();
@@ -603,7 +603,7 @@ fn run_ends_with_1_when_the_wrapper_is_not_an_absolute_path() {
 fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed() {
     let bench = Bench::new("");
     write(bench.file("closed"), "#!/bin/sh\n", 0o644);
-    // It is no program, and no shell is called for it.
+    // The file is no program, and no shell is started for it.
     write(bench.file("text"), "exit 0\n", 0o755);
     let cases = [
         ("none", 127, "ENOENT"),

@@ -38,8 +38,8 @@ fn tests() -> BTreeSet<String> {
     found
 }
 
-/// The names of the contract's sentences: every line of the document that starts one, and nothing
-/// in it that is none.
+/// The names of the contract's sentences. Fails if a line of the document neither begins nor
+/// continues a sentence.
 fn sentences() -> Vec<String> {
     let text =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/contract.md")).unwrap();
@@ -135,7 +135,7 @@ fn every_flaw_in_the_ledger_has_a_test() {
     let tests = tests();
     let (mut flaws, mut wrong) = (0, Vec::new());
     for flaw in body.split("\n- ").skip(1) {
-        // A section's words may follow its last flaw.
+        // A paragraph of a section may follow its last flaw.
         let flaw = flaw.split("\n\n").next().unwrap();
         flaws += 1;
         let mut lines = flaw.lines().map(str::trim);

@@ -1,4 +1,4 @@
-//! Who may call whom: the crates' dependencies, and what each program is linked from.
+//! The dependencies of the crates, and the third-party crates that each program links.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -9,8 +9,8 @@ use std::path::Path;
 
 use support::program;
 
-/// Each crate of the workspace, and what it may call of the others.
-const ARROWS: [(&str, &[&str]); 9] = [
+/// Each crate of the workspace, and the others that it may use.
+const DEPENDENCIES: [(&str, &[&str]); 9] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
@@ -25,10 +25,10 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ),
 ];
 
-/// What the programs at a change of user are linked from, besides the standard library.
+/// The third-party crates that the programs at a change of user may link.
 const NEAR_PRIVILEGE: [&str; 5] = ["bitflags", "cfg-if", "fastrand", "libc", "nix"];
 
-/// The crates of others that each program is linked from.
+/// The third-party crates that each program may link.
 const PROGRAMS: [(&str, &[&str]); 4] = [
     ("condor_glexec_agent", &NEAR_PRIVILEGE),
     ("condor_glexec_job_wrapper", &NEAR_PRIVILEGE),
@@ -36,7 +36,7 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
     ("glexec-sudo", &NEAR_PRIVILEGE),
 ];
 
-/// The names in a section of a manifest, each at the beginning of its line.
+/// The names in a section of a manifest. Each is at the beginning of its line.
 fn section(manifest: &str, name: &str) -> BTreeSet<String> {
     let lines = manifest.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
     let names = lines.take_while(|line| !line.starts_with('['));
@@ -47,7 +47,7 @@ fn section(manifest: &str, name: &str) -> BTreeSet<String> {
 #[test]
 fn each_crate_depends_on_the_listed_crates_and_on_no_other() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let own: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let own: BTreeSet<&str> = DEPENDENCIES.iter().map(|(name, _)| *name).collect();
     let mut found = BTreeMap::new();
     for folder in fs::read_dir(top.join("crates")).unwrap() {
         let folder = folder.unwrap();
@@ -56,17 +56,17 @@ fn each_crate_depends_on_the_listed_crates_and_on_no_other() {
     }
     let manifest = fs::read_to_string(top.join("Cargo.toml")).unwrap();
     found.insert("glexec-helpers".to_owned(), section(&manifest, "dependencies"));
-    for (name, drawn) in ARROWS {
+    for (name, listed) in DEPENDENCIES {
         let found = found.remove(name).unwrap_or_else(|| panic!("there is no crate {name}"));
         let found: Vec<&str> =
             found.iter().map(String::as_str).filter(|other| own.contains(other)).collect();
-        assert_eq!(found, drawn, "{name}");
+        assert_eq!(found, listed, "{name}");
     }
-    assert!(found.is_empty(), "not drawn: {found:?}");
+    assert!(found.is_empty(), "not in the list: {found:?}");
 }
 
-/// The crates of a registry whose code is in a program: the compiler leaves the names of their
-/// source files in what it has not stripped.
+/// The crates of a registry whose code is in a program. The compiler leaves the names of their
+/// source files in a program that is not stripped.
 fn linked(program: &Path) -> BTreeSet<String> {
     const BEFORE: &[u8] = b"/registry/src/";
     let content = fs::read(program).unwrap();
@@ -95,7 +95,7 @@ fn programs_at_a_change_of_user_link_only_the_listed_third_party_crates() {
         let others: Vec<_> =
             linked.iter().filter(|name| !allowed.contains(&name.as_str())).collect();
         assert!(others.is_empty(), "{name} is linked from {others:?}");
-        // That the search finds anything at all.
+        // The search itself must work: it must find nix.
         assert!(linked.contains("nix"), "{name}: {linked:?}");
     }
     let others = linked(&program("condor_glexec_setup"));

@@ -1,4 +1,4 @@
-//! What setup leaves running: a child that deletes the old data, while its caller goes on.
+//! What setup leaves running: a child that deletes the old data, while setup's caller continues.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -21,8 +21,7 @@ fn large(site: &Site) -> PathBuf {
     sandbox
 }
 
-/// A setup that is over, and whose child strace(1) has stopped as it was about to delete the first
-/// file.
+/// A setup that has ended, and whose child strace(1) has stopped before it deletes the first file.
 struct Stopped {
     strace: Child,
     child: PathBuf,
@@ -37,8 +36,8 @@ impl Stopped {
         let log = site.scratch().join("log");
         let mut strace = Command::new("strace");
         strace.args(["-u", "gh-batch", "-f", "-qq", "-o"]).arg(&log).args(["-e", "trace=unlinkat"]);
-        // Only what is traced has the pipe, and another descriptor of its caller's: its end tells
-        // that nobody else has.
+        // Only the traced processes have the pipe, and one more descriptor of their caller. Its end
+        // shows that no other process has it.
         strace.args(["-e", "inject=unlinkat:signal=SIGSTOP:when=1", "sh", "-c"]);
         strace.arg(r#"pipe=$0; exec "$@" >"$pipe" 2>&1 7<>"$pipe""#).arg(&pipe);
         strace
@@ -80,7 +79,7 @@ impl Stopped {
 fn what_setup_leaves_running_holds_nothing_of_its_callers() {
     let site = Site::new();
     let sandbox = large(&site);
-    // That this comes back shows that the caller's pipe is closed.
+    // This call returns, so the caller's pipe is closed.
     let stopped = Stopped::setup(&site, &sandbox);
     let link = |name: &str| fs::read_link(stopped.child.join(name)).unwrap();
     let mut open: Vec<_> = fs::read_dir(stopped.child.join("fd"))
@@ -91,8 +90,8 @@ fn what_setup_leaves_running_holds_nothing_of_its_callers() {
     let open: Vec<_> =
         open.iter().map(|number| link(&format!("fd/{}", number.display()))).collect();
     assert_eq!(open[..3], [Path::new("/dev/null"); 3]);
-    // Where it deletes, and the directory whose lock keeps a cleanup waiting. What else it had from
-    // setup refers to the null device.
+    // The directory in which it deletes, and the directory whose lock makes a cleanup wait. All
+    // other descriptors refer to the null device.
     let ticket = |path: &PathBuf| {
         path.display().to_string().starts_with(&format!("{}.gh.", sandbox.display()))
     };
@@ -154,7 +153,7 @@ fn a_cleanup_that_meets_it_at_work_waits_for_its_end() {
 fn where_no_cleanup_could_find_its_lock_setup_deletes_before_it_ends() {
     let site = Site::new();
     let sandbox = large(&site);
-    // It may be searched and written to, but not listed.
+    // It can be searched and written to, but not listed.
     support::handover::set_mode(site.execute(), 0o1733);
     let (call, log) = (site.call(SETUP, &site.switcher(), &sandbox), site.scratch().join("log"));
     let mut strace = Command::new("strace");

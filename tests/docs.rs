@@ -1,11 +1,11 @@
-//! What README and docs tell somebody to type works as it is written there.
+//! The commands in README and docs work as they are written there.
 //!
-//! A comment on the line before each block of shell lines says who types it: `<!-- as root -->`,
-//! `<!-- as condor, in the source -->`. The blocks of one document are typed one after the other on
-//! one machine, those of one person in one session. One whose comment ends with `, instead` can
-//! take the place of the block of shell lines before it: on another machine all is typed so. A
-//! block of text after `<!-- prints -->` is what the block before it prints; `…` stands for
-//! anything in a line.
+//! A comment on the line before each block of shell lines names the user who types it: `<!-- as
+//! root -->`, `<!-- as condor, in the source -->`. The test types the blocks of one document in
+//! their order on one machine, and those of one user in one session. A block whose comment ends
+//! with `, instead` can replace the block of shell lines before it; on another machine, the test
+//! types these. A block of text after `<!-- prints -->` is the output of the block before it; in a
+//! line, `…` stands for any text.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -26,7 +26,7 @@ struct Block {
 }
 
 impl Block {
-    /// Whether it can take the place of the one before it.
+    /// Whether it can replace the block before it.
     fn is_instead(&self) -> bool {
         self.comment.ends_with(INSTEAD)
     }
@@ -38,7 +38,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// All blocks of a document. Fails for code that is in none.
+/// All blocks of a document. Fails for code that is not in a block.
 fn blocks(document: &str) -> Vec<Block> {
     let text = text(document);
     let mut blocks: Vec<Block> = Vec::new();
@@ -75,9 +75,9 @@ fn blocks(document: &str) -> Vec<Block> {
     blocks
 }
 
-/// Who types a block, and whether in the source; nobody, if a script of the continuous integration
-/// runs it. Fails if that is not said, or if the script does not.
-fn who(document: &str, block: &Block) -> Option<(String, bool)> {
+/// The user who types a block, and whether in the source; `None` if a script of the continuous
+/// integration runs it. Fails without such a comment, or if the script does not run it.
+fn user_of(document: &str, block: &Block) -> Option<(String, bool)> {
     let place = format!("{document}:{}", block.line);
     if block.comment == "run by .ci/run" {
         let ci = text(".ci/run");
@@ -90,20 +90,20 @@ fn who(document: &str, block: &Block) -> Option<(String, bool)> {
         }
         return None;
     }
-    let who = block.comment.strip_prefix("as ");
-    let who =
-        who.unwrap_or_else(|| panic!("{place}: no comment on the line before says who types this"));
-    let who = who.strip_suffix(INSTEAD).unwrap_or(who);
-    let (who, is_in_source) = match who.strip_suffix(", in the source") {
-        Some(who) => (who, true),
-        None => (who, false),
+    let user = block.comment.strip_prefix("as ");
+    let user =
+        user.unwrap_or_else(|| panic!("{place}: no comment on the line before names a user"));
+    let user = user.strip_suffix(INSTEAD).unwrap_or(user);
+    let (user, is_in_source) = match user.strip_suffix(", in the source") {
+        Some(user) => (user, true),
+        None => (user, false),
     };
-    assert!(["root", "pilot", "condor"].contains(&who), "{place}: who is {who}?");
-    Some((who.to_owned(), is_in_source))
+    assert!(["root", "pilot", "condor"].contains(&user), "{place}: unknown user {user}");
+    Some((user.to_owned(), is_in_source))
 }
 
-/// A block as somebody's terminal has it: with what was exported and where one was in the block
-/// before.
+/// A block as in a terminal session of the user: with the variables that were exported and the
+/// working directory of the block before.
 fn session(user: &str, is_in_source: bool, block: &Block) -> String {
     let place = if is_in_source { "cd ~/glexec-helpers" } else { "" };
     format!(
@@ -117,7 +117,7 @@ fn session(user: &str, is_in_source: bool, block: &Block) -> String {
     )
 }
 
-/// Whether a line is what was announced.
+/// Whether a line of the output is as the document announces it.
 fn is_as_announced(announced: &str, found: &str) -> bool {
     let Some((before, after)) = announced.split_once('…') else { return announced == found };
     let Some(mut rest) = found.strip_prefix(before) else { return false };
@@ -129,32 +129,31 @@ fn is_as_announced(announced: &str, found: &str) -> bool {
     rest.ends_with(after)
 }
 
-/// The blocks of a document that are typed the one way, or the other: with those that can take the
-/// place of others.
-fn blocks_of(document: &str, is_other_way: bool) -> Vec<Block> {
+/// The blocks of a document, without or with the blocks that replace others.
+fn blocks_of(document: &str, with_replacements: bool) -> Vec<Block> {
     let mut chosen: Vec<Block> = Vec::new();
     for block in blocks(document) {
-        if block.is_instead() && is_other_way {
+        if block.is_instead() && with_replacements {
             let replaced = chosen.iter().rposition(|before| before.language == "sh");
-            chosen.truncate(
-                replaced.unwrap_or_else(|| panic!("{document}:{}: instead of what?", block.line)),
-            );
+            chosen.truncate(replaced.unwrap_or_else(|| {
+                panic!("{document}:{}: there is no block to replace", block.line)
+            }));
         }
-        if !block.is_instead() || is_other_way {
+        if !block.is_instead() || with_replacements {
             chosen.push(block);
         }
     }
     chosen
 }
 
-/// Types all of a document.
-fn typed(document: &str, is_other_way: bool) {
+/// Types all blocks of a document.
+fn typed(document: &str, with_replacements: bool) {
     let machine = Machine::new();
     let (mut wrong, mut printed, mut count) = (Vec::new(), String::new(), 0);
-    for block in blocks_of(document, is_other_way) {
+    for block in blocks_of(document, with_replacements) {
         let place = format!("{document}:{}", block.line);
         if block.language == "sh" {
-            let Some((user, is_in_source)) = who(document, &block) else { continue };
+            let Some((user, is_in_source)) = user_of(document, &block) else { continue };
             let output = machine.script(&user, &session(&user, is_in_source, &block));
             printed = String::from_utf8_lossy(&output.stdout).into_owned();
             count += 1;
@@ -171,7 +170,7 @@ fn typed(document: &str, is_other_way: bool) {
             let is_so = found.len() == block.lines.len()
                 && pairs.clone().all(|(line, found)| is_as_announced(line, found));
             if !is_so {
-                wrong.push(format!("{place}: it prints something else:\n{printed}"));
+                wrong.push(format!("{place}: the output is different:\n{printed}"));
             }
         }
     }
@@ -212,8 +211,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
     assert!(count > 20 && wrong.is_empty(), "of {count}: {wrong:#?}");
 }
 
-/// The strings that the Rust sources below a folder hold, but for their tests: what comments say,
-/// no program says.
+/// The strings in the Rust sources below a folder, without tests and comments.
 fn strings_below(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let of = |path: std::path::PathBuf| match path.is_dir() {
@@ -223,7 +221,7 @@ fn strings_below(folder: &Path) -> Vec<String> {
     entries.flat_map(of).collect()
 }
 
-/// The strings of a Rust source, each without the breaks of its lines.
+/// The strings of a Rust source, each without line breaks.
 fn strings(source: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = source;
@@ -245,7 +243,7 @@ fn strings(source: &str) -> Vec<String> {
             found.push(text);
             rest = after;
         } else {
-            // A character, which may be a quote; or a lifetime.
+            // A character, which can be a quote; or a lifetime.
             let character = ["'\"'", "'\\\"'", "'\\''", "'/'"]
                 .into_iter()
                 .find(|character| rest.starts_with(character));
@@ -255,7 +253,7 @@ fn strings(source: &str) -> Vec<String> {
     found
 }
 
-/// A string up to its closing quote, and what is after that.
+/// A string up to its closing quote, and the rest after it.
 fn to_quote(source: &str) -> (String, &str) {
     let (mut text, mut rest) = (String::new(), source);
     loop {
@@ -264,8 +262,8 @@ fn to_quote(source: &str) -> (String, &str) {
         if rest[at..].starts_with('"') {
             return (text, &rest[at + 1..]);
         }
-        // A line's break goes with the blanks after it; of any other escape the character is enough
-        // here.
+        // A line break disappears with the blanks after it. Of any other escape the character is
+        // enough here.
         rest = match rest[at + 1..].strip_prefix('\n') {
             Some(next_line) => next_line.trim_start(),
             None => &rest[at + 1..],
@@ -300,15 +298,15 @@ fn the_administrators_table_quotes_messages_of_the_programs() {
     let table = guide.split("## Troubleshooting").nth(1).unwrap().split("\n## ").next().unwrap();
     let symptoms = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let quoted = symptoms.flat_map(|symptom| symptom.split('"').skip(1).step_by(2));
-    // What stands for a path or a number is not looked for.
+    // The placeholders for a path or a number are not searched for.
     let pieces: Vec<&str> =
         quoted.flat_map(|words| words.split(['…', '<', '>'])).map(str::trim).collect();
-    let is_said = |piece: &str| said.iter().any(|text| text.contains(piece));
-    let unsaid: Vec<_> =
-        pieces.iter().filter(|piece| !is_said(piece) && **piece != "sandbox").collect();
+    let is_in_a_program = |piece: &str| said.iter().any(|text| text.contains(piece));
+    let missing: Vec<_> =
+        pieces.iter().filter(|piece| !is_in_a_program(piece) && **piece != "sandbox").collect();
     assert!(
-        pieces.len() > 12 && unsaid.is_empty(),
-        "of {} no program says {unsaid:?}",
+        pieces.len() > 12 && missing.is_empty(),
+        "no program has these texts, of {}: {missing:?}",
         pieces.len()
     );
 }
@@ -319,7 +317,7 @@ fn the_lines_for_administrators_work_with_the_package() {
     assert_eq!(
         (first, blocks("docs/administrator.md").len()),
         (other, other + 2),
-        "two steps have another way"
+        "two blocks have a replacement"
     );
     typed("docs/administrator.md", true);
 }
@@ -336,11 +334,12 @@ macro_rules! documents {
             for document in all() {
                 for block in blocks(&document) {
                     let is_typed = match block.language.as_str() {
-                        "sh" => who(&document, &block).is_some(),
+                        "sh" => user_of(&document, &block).is_some(),
                         "text" | "json" => false,
-                        language => panic!("{document}:{}: is {language} a shell?", block.line),
+                        language => panic!("{document}:{}: unknown language {language}", block.line),
                     };
-                    assert!(!is_typed || [$($document),*].contains(&document.as_str()), "{document} has no test");
+                    let has_test = [$($document),*].contains(&document.as_str());
+                    assert!(!is_typed || has_test, "{document} has no test");
                 }
             }
         }

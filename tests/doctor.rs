@@ -1,5 +1,4 @@
-//! `condor_glexec_pilot doctor`: it finds what is wrong with a node, and its advice, followed,
-//! mends it.
+//! `condor_glexec_pilot doctor`: it finds faults of a node, and its advice corrects them.
 //!
 //! Each test has a separate machine, on which the programs are installed, with a sudo rule and a
 //! map for the account `pilot`, which also has subordinate ids.
@@ -11,9 +10,9 @@ use serde_json::Value;
 use support::machine::Machine;
 use support::messages;
 
-/// What every test begins with. `doctor` prints its report as the pilot and its exit status;
-/// `follow` does what the report says about what is not ok, as root: commands in backquotes, and
-/// lines for the sudo rule or the map.
+/// The beginning of every script. `doctor` prints its report as the pilot and its exit status;
+/// `follow` executes as root the advice of the findings that are not ok: commands in backquotes,
+/// and lines for the sudo rule or the map.
 const PRELUDE: &str = r#"
 set -eu
 cd /root/glexec-helpers
@@ -57,7 +56,7 @@ struct Report {
 }
 
 impl Report {
-    /// The findings that are not as they should be: level and text.
+    /// The findings that are not ok: level and text.
     fn bad(&self) -> Vec<(&str, String)> {
         let findings = self.all["findings"].as_array().unwrap().iter();
         let of =
@@ -88,8 +87,8 @@ fn reports(script: &str) -> Vec<Report> {
     lines.chunks(2).map(report).collect()
 }
 
-/// Fails unless the doctor finds a fault at this level, with these words, and nothing is wrong once
-/// its advice was followed.
+/// Fails unless the doctor finds a fault at this level, with these words, and reports no fault
+/// after its advice was followed.
 fn is_found_and_fixed(level: &str, words: &[&str], script: &str) {
     let reports = reports(script);
     let [before, after] = &reports[..] else { panic!("two reports, not {}", reports.len()) };
@@ -119,7 +118,7 @@ fn without_a_map_the_best_is_the_switcher_that_needs_no_administrator() {
     };
     assert_eq!((report.bad(), report.status), (Vec::new(), 0));
     assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
-    // One that does not work is only a warning where there is another.
+    // A switcher that does not work is only a warning if another one works.
     assert_eq!((wrong.bad()[0].0, wrong.bad().len(), wrong.status), ("warning", 1, 0));
     assert_eq!(wrong.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
 }
@@ -129,7 +128,7 @@ fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
     let machine = Machine::new();
     let run = "as_pilot $doctor run -- id -u";
     let without_ids = "sed -i '/^pilot:/d' /etc/subuid /etc/subgid";
-    // gLExec, where it were.
+    // A script in the place of gLExec.
     let glexec = "printf '#!/bin/sh\\nexec sudo -n -u job2 -- \"$@\"\\n' >/usr/sbin/glexec
         chmod 755 /usr/sbin/glexec
         sed -i 's/(job1)/(job1,job2)/' $rule; useradd --system job2; id -u job2";

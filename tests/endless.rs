@@ -1,5 +1,5 @@
-//! Trees and answers without an end: the disk, a limit of the tree or the helper's patience ends
-//! them, its memory never does.
+//! Endless trees and answers: the disk, a limit of the tree or the idle timeout ends them. The
+//! helper's memory stays bounded.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -10,7 +10,7 @@ use support::Site;
 use support::attack::Scene;
 use support::handover::CLEANUP;
 
-/// A file system with so little room that what has no end meets it soon.
+/// A file system with so little room that endless data fills it soon.
 struct Small(std::path::PathBuf);
 
 impl Small {
@@ -53,7 +53,7 @@ fn an_endless_tree_fills_the_disk_and_everything_is_put_back() {
 #[test]
 fn endless_attributes_reach_a_limit() {
     let scene = Scene::new();
-    // The file system's, or ours.
+    // The file system's limit, or the project's.
     let line = scene.attack(CLEANUP, "attributes", None, "");
     assert!(["ENOSPC", "E2BIG", "out of turn"].iter().any(|word| line.contains(word)), "{line}");
     scene.attack(CLEANUP, "attributes that are set again", None, "out of turn");
@@ -79,8 +79,8 @@ fn links_that_only_the_kernel_can_resolve_take_bounded_memory() {
 #[test]
 fn a_keep_alive_is_no_answer_but_the_helper_continues_to_wait() {
     let scene = Scene::new();
-    // For longer than the limit: it is the wrong answer that ends it.
-    scene.attack(CLEANUP, "a sign of life now and then", None, "out of turn");
-    scene.attack(CLEANUP, "a frame in dribs and drabs", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+    // For longer than the idle timeout: only the wrong answer ends it.
+    scene.attack(CLEANUP, "keep-alives", None, "out of turn");
+    scene.attack(CLEANUP, "a frame byte by byte", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
     scene.end();
 }

@@ -1,4 +1,4 @@
-//! What comes across when a sandbox is handed over, what is dropped, and the limits.
+//! What is preserved and what is dropped when a sandbox is handed over, and the limits.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -22,7 +22,7 @@ use support::mounts::{Mounts, in_memory};
 use support::snapshot::{make_fifo, set_attribute, set_modified, snapshot};
 use support::{Account, PROXY, Site, failed, messages, own, owner, succeeded, variables_of, write};
 
-// What comes across.
+// What is preserved.
 
 #[test]
 fn names_with_any_bytes_are_preserved() {
@@ -252,7 +252,7 @@ fn devices_sockets_and_fifos_are_dropped() {
     }
 }
 
-/// The names of all extended attributes of a file, as root sees them.
+/// The names of all extended attributes of a file, read as root.
 fn all_attributes(path: &Path) -> Vec<String> {
     let listed = run(
         "getfattr",
@@ -369,8 +369,8 @@ fn cleanup_closes_the_top_if_group_or_others_may_write_to_a_directory_in_it() {
 
 // Mount points.
 
-/// Mounts a memory file system, a directory of the same device, and a single file, in turn. The
-/// helper must fail and name each, and the content of each must stay.
+/// Mounts a memory file system, a directory of the same device, and a single file, one after the
+/// other. The helper must fail and name each, and the content of each must stay.
 fn refuses_mounts(site: &Site, helper: &str, sandbox: &Path, status: i32) {
     let outside = site.path().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -420,7 +420,8 @@ fn a_mount_point_is_an_error_of_cleanup_that_names_it_and_is_not_emptied() {
 fn what_is_mounted_on_the_sandbox_is_not_taken_for_it() {
     let site = Site::new();
     let sandbox = handed_over(&site, "s");
-    // The mounted directory looks like a sandbox of which only the retained proxy has to go.
+    // The mounted directory looks like a sandbox in which only the retained proxy is left to
+    // remove.
     let outside = site.path().join("outside");
     fs::create_dir(&outside).unwrap();
     own(&outside, Account::batch());
@@ -459,7 +460,7 @@ fn dig(top: &Path, levels: usize, account: Account) {
     );
 }
 
-/// How many levels of directories there are, and whether the lowest has the file.
+/// The number of levels of directories, and whether the lowest has the file.
 fn depth(top: &Path) -> (usize, bool) {
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut here = openat(AT_FDCWD, top, flags, Mode::empty()).unwrap();

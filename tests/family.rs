@@ -1,4 +1,4 @@
-//! kill of whole families: real processes of real accounts, through the real switcher.
+//! kill of complete families: real processes of real accounts, through the real switcher.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -31,8 +31,9 @@ fn prepared() -> (Site, PathBuf) {
     (site, sandbox)
 }
 
-/// Ends a family by its first process; fails unless all are gone, and as many as this are reported.
-fn ends(kind: &str, members: usize, killed: usize) {
+/// Ends a family by its first process. Fails unless all members have ended, and the report has this
+/// number.
+fn assert_ended(kind: &str, members: usize, killed: usize) {
     let (site, sandbox) = prepared();
     let family = Family::of(&sandbox, kind, members);
     let output = hunt(&site, &["--family"], &sandbox, &family.child.id().to_string(), "KILL")
@@ -49,52 +50,52 @@ fn ends(kind: &str, members: usize, killed: usize) {
 
 #[test]
 fn a_chain_is_ended() {
-    ends("chain,20", 20, 20);
+    assert_ended("chain,20", 20, 20);
 }
 
 #[test]
 fn a_wide_family_is_ended() {
-    ends("wide,100", 100, 100);
+    assert_ended("wide,100", 100, 100);
 }
 
 #[test]
 fn a_member_that_left_session_and_parent_is_ended_by_its_mark() {
-    ends("detached", 2, 2);
+    assert_ended("detached", 2, 2);
 }
 
 #[test]
 fn a_member_without_a_mark_is_ended_with_the_leader_of_its_session() {
-    ends("session", 2, 2);
+    assert_ended("session", 2, 2);
 }
 
 #[test]
 fn a_member_without_a_mark_is_ended_with_the_leader_of_its_group() {
-    ends("group", 2, 2);
+    assert_ended("group", 2, 2);
 }
 
 #[test]
 fn members_that_ignore_sigterm_are_ended() {
-    ends("ignores-term", 1, 1);
+    assert_ended("ignores-term", 1, 1);
 }
 
 #[test]
 fn members_that_were_stopped_before_are_ended() {
-    ends("stopped", 2, 2);
+    assert_ended("stopped", 2, 2);
 }
 
 #[test]
 fn a_member_that_changes_its_process_group_all_the_time_is_ended() {
-    ends("changes-group", 2, 2);
+    assert_ended("changes-group", 2, 2);
 }
 
 #[test]
 fn a_zombie_counts_as_gone() {
-    ends("zombie", 2, 1);
+    assert_ended("zombie", 2, 1);
 }
 
 #[test]
 fn a_member_whose_first_thread_has_ended_is_ended() {
-    ends("zombie-leader", 1, 1);
+    assert_ended("zombie-leader", 1, 1);
 }
 
 #[test]
@@ -172,11 +173,12 @@ fn a_family_larger_than_the_limit_of_descriptors_is_ended() {
     few.env_clear().envs(variables_of(&call));
     let said = report(&few.output().unwrap());
     assert_eq!(family.alive(), [0; 0], "{said}");
-    // Where the first of them is the first payload of the switcher's, with it ends the rest.
+    // If the first of them is the first process of the payload's pid namespace, the kernel ends the
+    // rest with it.
     assert!(is_rootless() || said.starts_with("killed 200 processes of 1 family in "), "{said}");
 }
 
-// Those who must live.
+// Processes that must survive.
 
 #[test]
 fn other_processes_of_the_same_and_of_another_user_survive() {
@@ -202,7 +204,7 @@ fn other_processes_of_the_same_and_of_another_user_survive() {
 #[test]
 fn a_process_that_is_only_in_the_pilots_session_and_group_survives() {
     let (site, sandbox) = prepared();
-    // A pilot of the same user's leads the session that the job and a bystander are in.
+    // A pilot of the same user leads the session of the job and of another process.
     let script = "\"$0\" single & _GLEXEC_HELPERS_FAMILY=$1 \"$0\" single & wait";
     let mut pilot = as_job_of(&sandbox);
     pilot.args(["/bin/sh", "-c", script]).arg(family_program()).arg(retained(&sandbox));
@@ -236,7 +238,7 @@ fn a_process_with_the_reused_pid_of_a_member_survives() {
 fn a_process_with_the_reused_pid_of_a_member_survives_if_the_member_ended_before_it_was_held() {
     let (site, sandbox) = prepared();
     let mut first = Family::of(&sandbox, "single", 1);
-    // The agent has read that it is a member, and is on its way to hold it.
+    // The agent has found that it is a member, and is about to hold it.
     let strace = "strace -qq -o /dev/null -e trace=pidfd_open -e inject=pidfd_open:delay_enter=3s";
     let slow = site.script("slow", &format!("exec {} {strace} \"$@\"", as_job()));
     let mut call = site.helper(KILL);
@@ -257,7 +259,7 @@ fn a_process_with_the_reused_pid_of_a_member_survives_if_the_member_ended_before
     assert_eq!(bystander.alive(), [pid]);
 }
 
-/// Ends a member that is the child of this process, and gives its number to a bystander of the same
+/// Ends a member that is a child of this process, and gives its pid to another process of the same
 /// user.
 fn recycled(family: &mut Family, kind: &str) -> Family {
     let pid = family.child.id();
@@ -295,7 +297,7 @@ fn a_process_in_a_session_with_the_reused_pid_of_a_member_survives() {
         .spawn()
         .unwrap();
     assert_eq!([first.listen(), other.listen()], ["asked", "asked"]);
-    // It leads a session, has a child in there, and ends.
+    // It leads a session, has a child in it, and exits.
     let bystander = recycled(&mut first, "leader-exits");
     assert_eq!(hunting.wait().unwrap().code(), Some(0));
     assert_eq!((other.alive(), bystander.alive()), (vec![], bystander.pids.clone()));
@@ -330,7 +332,7 @@ fn a_mark_that_only_begins_like_the_sandboxs_is_another() {
 
 #[test]
 fn a_process_that_does_not_show_its_mark_is_counted() {
-    // Nobody else of this account does anything meanwhile.
+    // No other process of this account exists meanwhile.
     let leased = Leased::new();
     let undumpable = Family::of(&leased.sandbox, "undumpable", 1);
     let said = report(&leased.hunt(&["--sandbox"], "KILL").output().unwrap());
@@ -527,7 +529,8 @@ fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_notic
     let (installation, mut starter) = monitored(
         &site,
         &sandbox,
-        "echo $$ >pid.new; mv pid.new pid; while [ -e \"$PWD\" ] && [ ! -e go ]; do sleep 0.1; done; exit 7",
+        "echo $$ >pid.new; mv pid.new pid
+        while [ -e \"$PWD\" ] && [ ! -e go ]; do sleep 0.1; done; exit 7",
     );
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
@@ -540,7 +543,7 @@ fn a_job_below_a_monitoring_sudo_is_suspended_and_continued_and_its_end_is_notic
     assert!(ancestors.iter().any(|pid| sudo(*pid)), "sudo has stayed");
     let run = starter.child.id().to_string();
     for way in [Some(("--sandbox", "-")), Some(("--family", run.as_str())), None] {
-        // The last is what a supervisor does that knows of processes only.
+        // The last is the call of a supervisor that knows only processes.
         let send = |signal: &str| {
             if let Some((option, pid)) = way {
                 let call = hunt(&site, &[option], &sandbox, pid, signal);
@@ -600,14 +603,14 @@ fn a_signal_to_the_pid_of_run_reaches_the_job_below_a_monitoring_sudo() {
         assert_ne!(state(stopped.child.id()), Some('T'), "sudo would not be continued");
         send(&installation, &stopped, "CONT");
         wait_until("the job goes on", || states() == [Some('S')]);
-        // For another sandbox it is just a process of root's.
+        // For another sandbox it is only a process of root.
         let other = site.sandbox(format!("other-{meaning}"));
         site.set_up(&other);
         let call = kill(&site, &site.switcher(), &other, stopped.child.id(), "KILL");
         failed(&installation.own(&call).output().unwrap(), 2, &["not the job user's"]);
         send(&installation, &stopped, "KILL");
         assert_eq!(stopped.status(), 137, "{meaning}");
-        wait_until("the job is gone", || states().is_empty());
+        wait_until("the job has ended", || states().is_empty());
         drop(installation);
         fs::remove_dir_all(site.path().join("programs")).unwrap();
     }
@@ -645,7 +648,7 @@ fn a_signal_to_a_monitoring_sudo_reaches_the_job_and_the_jobs_end_the_caller() {
         .find(|pid| {
             fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() == "sudo"
         });
-    // As root, whose process sudo is.
+    // As root, to which the process of sudo belongs.
     let monitor = nix::unistd::Pid::from_raw(monitor.unwrap().cast_signed());
     nix::sys::signal::kill(monitor, nix::sys::signal::SIGTERM).unwrap();
     assert_eq!(starter.wait().code(), Some(9));
@@ -654,7 +657,8 @@ fn a_signal_to_a_monitoring_sudo_reaches_the_job_and_the_jobs_end_the_caller() {
 #[test]
 fn a_job_below_a_monitoring_sudo_gets_the_signal_once_and_can_stop_its_own_group() {
     let (site, sandbox) = prepared();
-    let script = "trap 'echo asked >>asked' TERM; : >ready; while [ -e \"$PWD\" ] && [ ! -e go ]; do sleep 0.05; done; kill -STOP 0; exit 7";
+    let script = "trap 'echo asked >>asked' TERM; : >ready
+        while [ -e \"$PWD\" ] && [ ! -e go ]; do sleep 0.05; done; kill -STOP 0; exit 7";
     let (installation, mut starter) = monitored(&site, &sandbox, script);
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
@@ -682,7 +686,7 @@ fn a_job_below_a_monitoring_sudo_does_not_outlive_the_agent_above_it() {
     let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
     wait_until("the job has begun", || sandbox.join("ready").exists());
-    // While it becomes another program it shows no mark.
+    // While it executes another program, it shows no mark.
     let mut marked = Vec::new();
     wait_until("the job shows its mark", || {
         marked = marked_with(&sandbox);
@@ -701,7 +705,7 @@ fn parent(pid: u32) -> Option<u32> {
     line.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
-// Who is left.
+// Processes that are left.
 
 #[test]
 fn a_member_that_waits_for_a_disk_is_named_as_left() {
@@ -725,7 +729,7 @@ fn a_member_that_waits_for_a_disk_is_named_as_left() {
     frozen("--unfreeze");
     writer.child.wait().unwrap();
     failed(&output, 2, &["1 process is left", &format!("{pid} (sh): state D")]);
-    // Others of that account, of tests beside this one, may not tell whose they are.
+    // Other processes of that account, of simultaneous tests, may not show their users.
     assert!(String::from_utf8_lossy(&output.stdout).contains("; 1 left"));
 }
 
@@ -749,7 +753,7 @@ fn a_descendant_that_became_another_user_is_named_as_left() {
 
 // Accounts.
 
-/// The account that is leased to one job at a time: its tests take turns.
+/// The account that is leased to one job at a time: the tests that use it wait for each other.
 struct Leased {
     _turn: MutexGuard<'static, ()>,
     site: Site,
@@ -770,7 +774,7 @@ impl Leased {
         Leased { _turn: turn, site, sandbox, account }
     }
 
-    /// To the account. The project's own switcher has one for each sandbox anyway.
+    /// A sandbox of the account. The project's own switcher has a separate user for each sandbox.
     fn lead(site: &Site, call: &mut Command) {
         if !is_rootless() {
             site.map_to_another_user(call);
@@ -783,7 +787,7 @@ impl Leased {
         command
     }
 
-    /// Processes as the account, without a mark.
+    /// Processes of the account without a mark.
     fn family(&self, kind: &str, members: usize) -> Family {
         Family::with(&self.sandbox, &[], kind, members)
     }
@@ -844,7 +848,7 @@ fn a_cleanup_that_is_asked_to_ends_the_family_or_the_account_before_the_files_co
 #[test]
 fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
     let leased = Leased::new();
-    // What a test that failed may have left.
+    // What a failed test may have left.
     report(&leased.hunt(&["--account", "--clean"], "KILL").output().unwrap());
     let kept = Path::new("/tmp/gh-test-sandbox");
     let made_beside = Path::new("/tmp/gh-test-sandbox.gh.0123abcd");
@@ -861,7 +865,8 @@ fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
     leased.run(&[
         "/bin/sh",
         "-c",
-        "mkdir -p /tmp/gh-test-left/below && chmod 0 /tmp/gh-test-left/below && echo x >/dev/shm/gh-test-left",
+        "mkdir -p /tmp/gh-test-left/below && chmod 0 /tmp/gh-test-left/below &&
+            echo x >/dev/shm/gh-test-left",
     ]);
     leased.run(&["ipcmk", "--shmem", "4096"]);
     leased.run(&["ipcmk", "--queue"]);
@@ -902,8 +907,8 @@ fn what_an_account_leaves_is_named_and_with_clean_removed_but_sandboxes_stay() {
 fn only_what_the_caller_keeps_makes_a_sandbox_that_clean_leaves() {
     let leased = Leased::new();
     let (account, batch, other) = (leased.account, Account::batch(), Account::other());
-    // Beside each something of a name that is made from its own: whose, what, and whether it is a
-    // sandbox then.
+    // Beside each, an entry with a name that is derived from it: the owner, the kind, and whether
+    // it then is a sandbox.
     let beside = [
         ("batch", ".condor", batch, true, true),
         ("aside", ".gh.0123abcd", batch, true, true),
@@ -966,7 +971,7 @@ fn with_the_variable_a_plain_sigkill_ends_the_family_and_other_signals_one_proce
     support::succeeded(&plain(first, "STOP"));
     let stopped = || family.pids.iter().filter(|pid| state(**pid) == Some('T')).count();
     wait_until("one is stopped", || stopped() == 1);
-    // Any of them will do.
+    // Any of them is enough.
     let any = *family.pids.iter().find(|pid| **pid != first).unwrap();
     let output = plain(any, "KILL");
     assert_eq!(
@@ -1008,7 +1013,7 @@ fn a_hunt_is_reported_as_json_and_in_the_log() {
         hunt(&site, &["--family", "--json"], &sandbox, &family.child.id().to_string(), "KILL");
     let said = report(&command.env("GLEXEC_HELPERS_LOG", &log).output().unwrap());
     let log = text(&log);
-    // A switcher may have the same log.
+    // The switcher may use the same log.
     let logged = log.lines().find(|line| field(line, "helper") != "\"glexec\"").unwrap();
     for line in [said.as_str(), logged] {
         let whole: serde_json::Value = serde_json::from_str(line).unwrap();

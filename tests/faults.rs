@@ -1,6 +1,7 @@
-//! Whoever is killed, and whatever fails: no data is lost. strace(1) kills a helper or its agent,
-//! or lets a system call fail, at each call that changes something, one after the other.
-//! tests/switcher.rs kills what is between the two; tests/long.rs does more of all this.
+//! No data is lost if a process is killed or a system call fails. strace(1) kills a helper or its
+//! agent, or makes a system call fail, at each call that changes something, one after the other.
+//! tests/switcher.rs kills the switcher between the two; tests/long.rs repeats all this with more
+//! cases.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;

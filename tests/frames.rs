@@ -1,5 +1,5 @@
-//! The frame decoder reads whatever the other identity sends: no bytes may surprise it. The corpus
-//! is in `testdata/frames`.
+//! The frame decoder reads what the other user sends, so it must handle any bytes. The corpus is in
+//! `testdata/frames`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "support/canonical.rs"]
@@ -19,20 +19,20 @@ use sys::{process, socket};
 use wire::frame::{CHUNK, MAX_LENGTH};
 use wire::{Channel, Frame};
 
-/// The system's allocator, which counts: each thread's allocations by themselves, since tests run
-/// side by side.
+/// The system's allocator with a count of bytes for each thread, because tests run at the same
+/// time.
 struct Counting;
 
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: everything is passed on to the system's allocator as it came. A `realloc` comes here as
-// an `alloc`.
+// SAFETY: every call is passed on unchanged to the system's allocator. A `realloc` comes here as an
+// `alloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get() + layout.size());
-        // SAFETY: the caller's promises are the ones that this call needs.
+        // SAFETY: the caller guarantees what this call needs.
         unsafe { System.alloc(layout) }
     }
 
@@ -45,14 +45,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How many bytes this thread allocates for something.
+/// The number of bytes that this thread allocates during a function.
 fn allocated<T>(act: impl FnOnce() -> T) -> (T, usize) {
     let before = ALLOCATED.get();
     let result = act();
     (result, ALLOCATED.get() - before)
 }
 
-/// Prints the bytes if the test fails over them, as the command that adds them to the corpus.
+/// If the test fails with these bytes, prints the command that adds them to the corpus.
 struct Suspect<'a>(&'a [u8]);
 
 impl Drop for Suspect<'_> {
@@ -69,17 +69,17 @@ fn corpus(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/frames").join(folder);
     let mut files: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // In the same order everywhere: the random choices must be the same, too.
+    // In the same order on every machine, so that the random choices are the same, too.
     files.sort();
     files.into_iter().map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
 }
 
-/// All of the corpus, to make other frames from.
+/// All frames of the corpus, from which others are made.
 fn seeds() -> Vec<Vec<u8>> {
     corpus("valid").into_iter().chain(corpus("malformed")).map(|(_, bytes)| bytes).collect()
 }
 
-/// Checks everything that holds of any bytes; whether they are a frame.
+/// Checks what must be true for any bytes; returns whether they are a frame.
 fn holds(bytes: &[u8]) -> bool {
     let _suspect = Suspect(bytes);
     let (decoded, allocated) = allocated(|| Frame::decode(bytes));
@@ -91,7 +91,7 @@ fn pick<'a>(rng: &mut Rng, seeds: &'a [Vec<u8>]) -> &'a [u8] {
     &seeds[rng.usize(..seeds.len())]
 }
 
-/// Changes a frame in one of the ways in which bytes go wrong.
+/// Changes a frame in one of several ways.
 fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     let (at, beginning) = (rng.usize(..=bytes.len()), rng.usize(..bytes.len().clamp(1, 4)));
     match rng.u8(..7) {
@@ -99,7 +99,7 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
         1 => bytes.insert(at, rng.u8(..)),
         2 => bytes.splice(at.., pick(rng, seeds).iter().skip(at).copied()).for_each(drop),
         3 => bytes.extend_from_slice(pick(rng, seeds)),
-        // Kind and lengths stand at the beginning.
+        // Kind and lengths are at the beginning.
         4 if !bytes.is_empty() => {
             bytes[beginning] = bytes[beginning].wrapping_add(*rng.choice(&[1, 255]).unwrap())
         }
@@ -109,7 +109,7 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     }
 }
 
-/// A frame of the corpus, mutated some times.
+/// A frame of the corpus, mutated several times.
 fn mutated(rng: &mut Rng, seeds: &[Vec<u8>], times: usize) -> Vec<u8> {
     let mut bytes = pick(rng, seeds).to_vec();
     (0..times).for_each(|_| mutate(rng, &mut bytes, seeds));
@@ -138,7 +138,7 @@ fn every_malformed_frame_of_the_corpus_is_refused() {
 
 #[test]
 fn an_attribute_is_as_large_as_the_kernel_takes_it_and_no_larger() {
-    // Not in the corpus, for its size.
+    // Not in the corpus, because of its size.
     let bytes = [&b"\x13\x06user.a"[..], &[0; 65_537]].concat();
     assert!(holds(&bytes[..bytes.len() - 1]));
     assert!(!holds(&bytes));
@@ -152,11 +152,11 @@ fn random_bytes_are_refused_or_have_only_one_encoding() {
         let mut bytes = [0; 64];
         let length = rng.usize(..bytes.len());
         rng.fill(&mut bytes);
-        // Most kinds are none of ours.
+        // Most numbers are no kind of frame.
         bytes[0] %= 32;
         accepted += usize::from(holds(&bytes[..length]));
     }
-    assert!(accepted > 1_000, "only {accepted} were accepted: this test tells little");
+    assert!(accepted > 1_000, "only {accepted} were accepted: this test checks too little");
 }
 
 #[test]
@@ -167,11 +167,11 @@ fn mutated_frames_are_refused_or_have_only_one_encoding() {
         let times = rng.usize(1..=3);
         accepted += usize::from(holds(&mutated(&mut rng, &seeds, times)));
     }
-    assert!(accepted > 10_000, "only {accepted} were accepted: this test tells little");
+    assert!(accepted > 10_000, "only {accepted} were accepted: this test checks too little");
 }
 
-/// Bytes for a whole connection: valid frames, some of them mutated, and then perhaps the bytes
-/// themselves.
+/// Bytes for a whole connection: valid frames, some of them mutated, and sometimes random bytes at
+/// the end.
 fn stream(rng: &mut Rng, valid: &[Vec<u8>]) -> Vec<u8> {
     let mut stream = Vec::new();
     for _ in 0..rng.usize(1..20) {
@@ -191,7 +191,7 @@ fn stream(rng: &mut Rng, valid: &[Vec<u8>]) -> Vec<u8> {
     stream
 }
 
-/// What a channel that gets these bytes must receive, by a reading that is as plain as possible.
+/// What a channel must receive from these bytes, by the simplest possible reader.
 fn expected(mut stream: &[u8]) -> (Vec<Frame<'_>>, ConnectionError) {
     let mut frames = Vec::new();
     loop {
@@ -233,7 +233,7 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
                     (&stream[..], *pieces.choice(&[8, 100, 5_000, 300_000]).unwrap());
                 while !rest.is_empty() {
                     let (piece, after) = rest.split_at(pieces.usize(1..=longest).min(rest.len()));
-                    // The receiver may have given up.
+                    // The receiver may have ended.
                     if theirs.write_all(piece).is_err() {
                         break;
                     }
@@ -241,7 +241,8 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
                 }
             });
             let _suspect = Suspect(&stream);
-            // Gone when this closure ends: the sender must not wait for somebody who reads no more.
+            // Closed when this closure ends, so that the sender does not wait for a receiver that
+            // does not read.
             let mut channel = Channel::new(ours);
             let mut frames = frames.into_iter();
             let mut next = |frame: Result<Frame<'_>, ConnectionError>| {
@@ -278,6 +279,6 @@ fn a_channel_receives_the_same_of_any_bytes_in_any_pieces_and_does_not_grow() {
     }
     assert!(
         received > 2_000 && ends.len() == 3,
-        "{received} frames, {ends:?}: this test tells little"
+        "{received} frames, {ends:?}: this test checks too little"
     );
 }

@@ -1,4 +1,4 @@
-//! What a sandbox looks like before setup and after cleanup, and that both give only what they say.
+//! A sandbox before setup and after cleanup, and the output of both.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -178,7 +178,7 @@ fn an_error_names_the_directory_that_keeps_the_job_user_out_and_what_to_do() {
     set_mode(closed.join("parent"), 0o1777);
     set_mode(&closed, 0o700);
     let mut after = snapshot(&site.execute());
-    // Names came and went in it.
+    // Its modification time has changed, because of temporary names.
     let parent = Path::new("closed/parent");
     after.get_mut(parent).unwrap().modified = before[parent].modified;
     assert_eq!(after, before);
@@ -323,7 +323,7 @@ fn nothing_that_outlives_a_helper_holds_its_callers_output() {
     let check = |mut call: Command| {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let mut helper = call.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
-        drop(call); // which holds the writing end, too
+        drop(call); // it has a copy of the writing end
         let mut all = String::new();
         reader.read_to_string(&mut all).unwrap();
         let pid = nix::unistd::Pid::from_raw(text(&lingering).trim().parse().unwrap());
@@ -371,7 +371,7 @@ fn the_agent_is_the_one_beside_the_helper() {
         succeeded(&call.output().unwrap());
     }
     assert_eq!(text(&log), format!("{}\n", programs.join(AGENT).display()).repeat(2));
-    // Without it, there is no other.
+    // Without it, no other agent is used.
     fs::remove_file(programs.join(AGENT)).unwrap();
     let mut call = Account::batch().command(programs.join(SETUP));
     call.env("GLEXEC_SUDO_MAP", MAP).env("GLEXEC_HELPERS_IDLE_TIMEOUT", "30");
@@ -400,7 +400,7 @@ fn the_log_says_in_one_line_each_what_was_moved_and_what_was_dropped() {
     assert_eq!(refused.status.code(), Some(1), "{}", messages(&refused));
     succeeded(&logged(site.call(CLEANUP, &site.switcher(), &sandbox)));
     let text = fs::read_to_string(&log).unwrap();
-    // A switcher may have the same log.
+    // The switcher may use the same log.
     let of_helpers = text.lines().filter(|line| field(line, "helper") != "\"glexec\"");
     let [setup, refused, cleanup] = of_helpers.collect::<Vec<_>>()[..] else {
         panic!("three lines: {text}")

@@ -1,5 +1,4 @@
-//! What a hostile job or an unusual caller leaves: the files come back all the same, or a line says
-//! why not.
+//! What a hostile job or an unusual caller leaves: the files come back, or a line names the reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -105,7 +104,7 @@ fn any_number_of_temporary_names_of_another_user_costs_a_helper_no_memory() {
 fn only_the_helpers_own_temporary_names_are_swept() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
-    // A sandbox may have such a name itself.
+    // A sandbox can have such a name itself.
     let others = ["s.gh.b", "s.gh.0123456", "s.gh.0123456789", "s.gh.0123456G", "s.gh.ABCDEF01"]
         .map(|name| site.sandbox(name));
     site.set_up(&sandbox);
@@ -141,7 +140,7 @@ fn a_caller_that_can_start_no_process_gets_a_line_and_keeps_its_sandbox() {
     let sandbox = site.sandbox("s");
     let before = snapshot(&sandbox);
     let call = site.call("condor_glexec_setup", &site.switcher(), &sandbox);
-    // No second process or thread of this user: not even the switcher starts.
+    // This user may have no second process or thread: even the switcher does not start.
     let limited = under(&call, &["prlimit", "--nproc=1", "--"]).output().unwrap();
     failed(&limited, 2, &[&site.switcher().display().to_string(), "EAGAIN"]);
     assert_eq!(snapshot(&sandbox), before);
@@ -257,8 +256,7 @@ fn update_proxy_replaces_the_jobs_copy_before_the_retained_one() {
     let new = site.scratch().join("new");
     write(&new, "another proxy", 0o600);
     Account::batch().owns(&new);
-    // When the real switcher has ended, the job's copy is the new one and the retained one is still
-    // the old one.
+    // When the real switcher has ended, the job's copy is new and the retained one is old.
     let seen = site.scratch().join("seen");
     let body = format!(
         "{} \"$@\"; status=$?; cat \"$GLEXEC_CLIENT_CERT\" >{}; exit $status",
@@ -284,7 +282,7 @@ fn a_new_proxy_that_is_the_one_to_be_replaced_is_left_alone() {
     assert_eq!(fs::read_to_string(own).unwrap(), "the proxy\n");
 }
 
-/// Sizes instead of contents, for files that are large.
+/// Sizes instead of contents, because files are large.
 fn snapshot_without_content(sandbox: &Path) -> Vec<(PathBuf, u64, u32)> {
     let entries = fs::read_dir(sandbox).unwrap().map(|entry| entry.unwrap());
     let mut all: Vec<_> = entries.map(|entry| (entry.path(), entry.metadata().unwrap())).collect();
@@ -317,7 +315,7 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
         failed(&limited(&run, limit).output().unwrap(), 240, &["limit of open files", "ulimit"]);
         assert_eq!((snapshot(&sandbox), site.entries().len()), (before, 1), "{limit}");
     }
-    // A tree deeper than the limit of descriptors; and a soft limit lower than the hard one.
+    // A tree deeper than the limit of descriptors; and a soft limit below the hard one.
     let deep: PathBuf = (0..400).map(|_| "d").collect();
     fs::create_dir_all(sandbox.join(&deep)).unwrap();
     own(&sandbox, Account::batch());

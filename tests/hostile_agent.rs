@@ -1,5 +1,4 @@
-//! An agent that lies to the helpers: afterwards everything is as it was before, and a line says
-//! why.
+//! A hostile agent: afterwards everything is as it was before, and a line names the reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -39,7 +38,7 @@ fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// A frame of this kind with these bytes, which no frame of ours would hold.
+/// A frame of this kind with these bytes, which the project's encoder would not make.
 fn raw(kind: u8, fields: &[&[u8]]) -> Vec<u8> {
     let fields = fields.concat();
     let length = u32::try_from(fields.len() + 1).unwrap().to_le_bytes();
@@ -90,13 +89,13 @@ fn no_name_leads_out_of_the_copy() {
         let bad = [&[u8::try_from(bad.len()).unwrap()], bad].concat();
         for (kind, rest) in [(16, &[][..]), (17, &number), (21, &[0; 20]), (22, &number), (26, &[])]
         {
-            scene.say(&format!("{kind} {bad:?}"), &raw(kind, &[&bad, rest]), "malformed");
+            scene.send(&format!("{kind} {bad:?}"), &raw(kind, &[&bad, rest]), "malformed");
         }
     }
-    // A name that says to be longer than its frame.
-    scene.say("a name that ends early", &raw(16, &[&[200], b"short"]), "malformed");
-    // The longest is one.
-    scene.say("a long name", &bytes_of(&[Frame::Directory { name: name(&long) }, END]), "totals");
+    // A name whose stated length is longer than its frame.
+    scene.send("a name that ends early", &raw(16, &[&[200], b"short"]), "malformed");
+    // The longest name is valid.
+    scene.send("a long name", &bytes_of(&[Frame::Directory { name: name(&long) }, END]), "totals");
     scene.end();
 }
 
@@ -105,13 +104,13 @@ fn frames_that_are_too_long_or_invalid_are_refused_unread() {
     let scene = Scene::new();
     for length in [MAX_LENGTH + 1, 1 << 30, 0x7fff_ffff, 0xffff_ffff] {
         let bytes = [&u32::try_from(length).unwrap().to_le_bytes()[..], &[18]].concat();
-        scene.say(&format!("{length} bytes"), &bytes, "too long");
+        scene.send(&format!("{length} bytes"), &bytes, "too long");
     }
-    scene.say("no byte", &0u32.to_le_bytes(), "malformed");
+    scene.send("no byte", &0u32.to_le_bytes(), "malformed");
     for kind in [14, 15, 27, 200, 255] {
-        scene.say(&format!("kind {kind}"), &raw(kind, &[]), "malformed");
+        scene.send(&format!("kind {kind}"), &raw(kind, &[]), "malformed");
     }
-    scene.say("bytes behind a frame's last field", &raw(7, &[b"x"]), "malformed");
+    scene.send("bytes behind a frame's last field", &raw(7, &[b"x"]), "malformed");
     scene.end();
 }
 
@@ -174,7 +173,7 @@ fn invalid_values_are_refused() {
         ),
         ("empty data", &[file, Frame::Data { offset: 0, bytes: b"" }], "turn"),
     ] {
-        scene.say(what, &bytes_of(frames), word);
+        scene.send(what, &bytes_of(frames), word);
     }
     scene.end();
 }
@@ -204,7 +203,7 @@ fn records_and_requests_out_of_order_are_refused() {
     ] {
         let word =
             if matches!(frame, Frame::Attribute { .. }) { "malformed" } else { "out of turn" };
-        scene.say(&format!("{frame:?}"), &bytes_of(&[frame]), word);
+        scene.send(&format!("{frame:?}"), &bytes_of(&[frame]), word);
     }
     for frame in [
         file(0),
@@ -212,15 +211,19 @@ fn records_and_requests_out_of_order_are_refused() {
         Frame::Up { attributes: ATTRIBUTES },
         Frame::Done,
     ] {
-        scene.say(&format!("{frame:?} within a file"), &bytes_of(&[file(0), frame]), "out of turn");
+        scene.send(
+            &format!("{frame:?} within a file"),
+            &bytes_of(&[file(0), frame]),
+            "out of turn",
+        );
     }
-    scene.say("an end within a file", &bytes_of(&[file(0), END]), "totals");
+    scene.send("an end within a file", &bytes_of(&[file(0), END]), "totals");
     let two = [file(7), close, Frame::File { name: name(b"another"), number: 7 }];
-    scene.say("a number twice", &bytes_of(&two), "EEXIST");
+    scene.send("a number twice", &bytes_of(&two), "EEXIST");
     let taken = [file(7), close, Frame::Link { name: planted, number: 7 }];
-    scene.say("a link of a taken name", &bytes_of(&taken), "EEXIST");
+    scene.send("a link of a taken name", &bytes_of(&taken), "EEXIST");
     let link = Frame::Symlink { name: proxy, number: 0, modified, target: b"/etc/passwd" };
-    scene.say("a link with the proxy's name", &bytes_of(&[link, END]), "totals");
+    scene.send("a link with the proxy's name", &bytes_of(&[link, END]), "totals");
     scene.end();
 }
 
@@ -228,17 +231,21 @@ fn records_and_requests_out_of_order_are_refused() {
 fn a_text_of_an_agent_becomes_one_line_without_control_bytes() {
     let scene = Scene::new();
     let text = [b"two\nlines \x1b[2J\r\0 and \xff", &[b'x'; 2000][..]].concat();
-    let line = scene.say("odd words", &bytes_of(&[Frame::Failed { text: &text }]), "two");
+    let line = scene.send("an odd text", &bytes_of(&[Frame::Failed { text: &text }]), "two");
     assert!(line.trim_end().bytes().all(|byte| (b' '..0x7f).contains(&byte)), "{line:?}");
-    scene.say("too many words", &raw(8, &[&[b'x'; 2049]]), "malformed");
-    scene.say("as many as a frame can hold", &raw(8, &[&vec![b'x'; CHUNK / 4]]), "malformed");
+    scene.send("a text that is too long", &raw(8, &[&[b'x'; 2049]]), "malformed");
+    scene.send(
+        "the longest text that a frame can hold",
+        &raw(8, &[&vec![b'x'; CHUNK / 4]]),
+        "malformed",
+    );
     scene.end();
 }
 
 #[test]
 fn an_agent_that_does_not_publish_gets_the_sandbox_put_back_with_its_mode() {
     let mut scene = Scene::new();
-    // With the sticky bit, which the sandbox must do without as long as it has the retained name.
+    // With the sticky bit, which the sandbox must not have while it has the retained name.
     set_mode(&scene.fresh, 0o1755);
     scene.take_snapshot();
     scene.attack(SETUP, "no publishing", None, "not today");
@@ -280,7 +287,7 @@ fn an_agent_of_root_or_of_the_batch_user_gets_nothing() {
     let hostile_agent = support::program("examples").join("hostile_agent");
     let own =
         scene.site.script("own", &format!("exec '{}' 'wrong totals'", hostile_agent.display()));
-    // A copy that becomes root, for the batch user only.
+    // A copy with set-user-ID root, for the batch user only.
     let copy = scene.site.path().join("roots");
     std::fs::copy(&hostile_agent, &copy).unwrap();
     std::os::unix::fs::chown(&copy, Some(0), Some(Account::batch().gid)).unwrap();

@@ -1,4 +1,4 @@
-//! A helper that lies to the real agent: what the job user has beside its sandbox is as it was,
+//! A hostile helper of the real agent: the job user's entries beside the sandbox are unchanged,
 //! nothing is left beside the sandbox, and the agent ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -31,8 +31,8 @@ fn name(bytes: &[u8]) -> Name<'_> {
     Name::new(bytes).unwrap()
 }
 
-fn planted() -> Frame<'static> {
-    Frame::File { name: name(b"planted"), number: 0 }
+fn placed() -> Frame<'static> {
+    Frame::File { name: name(b"placed"), number: 0 }
 }
 
 fn close() -> Frame<'static> {
@@ -55,13 +55,13 @@ fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
 /// How the helper ends the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It says nothing more, and hears the agent out.
+    /// It sends nothing more, and reads until the agent ends.
     Hears,
-    /// It is gone, and has not heard an answer.
+    /// It has ended, and has not read an answer.
     Gone,
 }
 
-/// A sandbox with the job, one of the batch user's, and other files of the job user's beside them.
+/// A sandbox of the job user, one of the batch user, and other files of the job user beside them.
 struct Scene {
     site: Site,
     used: PathBuf,
@@ -75,8 +75,8 @@ impl Scene {
         let precious = site.execute().join("precious");
         fs::create_dir(&precious).unwrap();
         write(precious.join("file"), "the job user's", 0o600);
-        symlink(precious.join("file"), used.join("planted link")).unwrap();
-        fs::create_dir(used.join("planted directory")).unwrap();
+        symlink(precious.join("file"), used.join("placed link")).unwrap();
+        fs::create_dir(used.join("placed directory")).unwrap();
         own(&precious, Account::job());
         own(&used, Account::job());
         Scene { site, used, fresh }
@@ -88,11 +88,11 @@ impl Scene {
         all
     }
 
-    /// Talks with an agent for the sandbox, at once; returns what it answered after its greeting,
-    /// once it has ended.
+    /// Sends everything at once to an agent for the sandbox; returns the agent's answer after its
+    /// greeting, when it has ended.
     fn told(&self, sandbox: &Path, words: &[u8], beside: &[RawFd], end: End) -> Vec<u8> {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
-        // All of it is in the agent's queue before the agent is.
+        // All of it is in the agent's queue before the agent starts.
         let (control, none) = ([ControlMessage::ScmRights(beside)], []);
         let control = if beside.is_empty() { &none[..] } else { &control[..] };
         let sent = sendmsg::<()>(
@@ -123,7 +123,7 @@ impl Scene {
         answers
     }
 
-    /// As `told`; everything must be as it was. The answer must hold the word, if there is one.
+    /// The same; everything must be unchanged. The answer must contain the word, if there is one.
     fn in_vain(&self, what: &str, sandbox: &Path, words: &[u8], beside: &[RawFd], word: &str) {
         let before = self.all();
         for how in [End::Hears, End::Gone] {
@@ -138,7 +138,7 @@ impl Scene {
 #[test]
 fn requests_out_of_order_change_nothing() {
     let scene = Scene::new();
-    let receive = [Frame::Upload, planted(), close(), end(1)];
+    let receive = [Frame::Upload, placed(), close(), end(1)];
     let two = [&receive[..], &[Frame::Upload]].concat();
     let retire = [&receive[..], &[Frame::Retire]].concat();
     for (what, frames, word) in [
@@ -147,14 +147,14 @@ fn requests_out_of_order_change_nothing() {
         ("two copies", &two, "a second copy"),
         ("a copy and a sandbox", &retire, "two things"),
         ("an answer", &[Frame::Done], "out of turn"),
-        ("a record", &[planted()], "out of turn"),
+        ("a record", &[placed()], "out of turn"),
         ("a greeting", &[Frame::Hello { version: VERSION }], "out of turn"),
         ("a failure", &[Frame::Failed { text: b"no" }], "out of turn"),
         ("a descriptor's content", &[Frame::Content { size: 1 }], "out of turn"),
     ] {
         scene.in_vain(what, &scene.used, &bytes_of(frames), &[], word);
     }
-    // The name is taken: by the sandbox itself.
+    // The name is taken by the sandbox itself.
     let publish = [&receive[..], &[Frame::Publish]].concat();
     scene.in_vain("a second sandbox", &scene.used, &bytes_of(&publish), &[], "EEXIST");
 }
@@ -166,15 +166,15 @@ fn a_proxy_is_put_into_the_sandbox_and_nowhere_else() {
         bytes_of(&[Frame::PutProxy { name: Name::new(name).unwrap(), content: b"new" }])
     };
     let before = scene.all();
-    scene.told(&scene.used, &put(b"planted link"), &[], End::Hears);
+    scene.told(&scene.used, &put(b"placed link"), &[], End::Hears);
     let mut after = scene.all();
-    assert_eq!(fs::read(scene.used.join("planted link")).unwrap(), b"new");
-    // The link is gone, and the file that it led to is as it was.
-    for path in ["used", "used/planted link"] {
+    assert_eq!(fs::read(scene.used.join("placed link")).unwrap(), b"new");
+    // The link has been removed, and the file that it led to is unchanged.
+    for path in ["used", "used/placed link"] {
         after.insert(path.into(), before[Path::new(path)].clone());
     }
     assert_eq!(after, before);
-    scene.in_vain("a directory", &scene.used, &put(b"planted directory"), &[], "EISDIR");
+    scene.in_vain("a directory", &scene.used, &put(b"placed directory"), &[], "EISDIR");
     for bad in [&b"\x02.."[..], b"\x10/etc/passwd", b"\x0d../fresh/input", b"\x00"] {
         let length = u32::try_from(bad.len() + 1).unwrap().to_le_bytes();
         scene.in_vain("a path", &scene.used, &[&length[..], &[6], bad].concat(), &[], "malformed");
@@ -192,7 +192,7 @@ fn a_sandbox_of_another_user_is_neither_read_nor_moved_nor_written_to() {
         scene.in_vain(&format!("{frame:?}"), &scene.fresh, &bytes_of(&[frame]), &[], word);
     }
     scene.in_vain("moving", &scene.fresh, &bytes_of(&[Frame::Retire, Frame::Delete]), &[], "EPERM");
-    let link = scene.site.execute().join("planted");
+    let link = scene.site.execute().join("placed");
     symlink(&scene.used, &link).unwrap();
     Account::other().owns(&link);
     scene.in_vain("a link", &link, &bytes_of(&[give]), &[], "ENOTDIR");
@@ -203,11 +203,11 @@ fn an_invalid_tree_leaves_nothing_beside_the_sandbox() {
     let scene = Scene::new();
     let words = |frames: &[Frame<'_>]| bytes_of(&[&[Frame::Upload], frames].concat());
     let up = Frame::Up { attributes: ATTRIBUTES };
-    let kept = Frame::File { name: name(b"planted"), number: 7 };
+    let kept = Frame::File { name: name(b"placed"), number: 7 };
     let climbing = [&words(&[])[..], &[4, 0, 0, 0, 16, 2, b'.', b'.']].concat();
     for (what, bytes, word) in [
-        ("wrong totals", words(&[planted(), close(), end(2)]), "totals"),
-        ("the same name twice", words(&[planted(), close(), planted()]), "EEXIST"),
+        ("wrong totals", words(&[placed(), close(), end(2)]), "totals"),
+        ("the same name twice", words(&[placed(), close(), placed()]), "EEXIST"),
         ("up above the top", words(&[up]), "out of turn"),
         (
             "a link to nothing",
@@ -217,11 +217,11 @@ fn an_invalid_tree_leaves_nothing_beside_the_sandbox() {
         ("a name that climbs", climbing, "malformed"),
         (
             "a link that was left behind",
-            words(&[Frame::DroppedLink { name: name(b"planted") }]),
+            words(&[Frame::DroppedLink { name: name(b"placed") }]),
             "out of turn",
         ),
         ("too long a frame", [&words(&[])[..], &[255; 8]].concat(), "too long"),
-        ("an end of the helper's own", words(&[planted(), Frame::Failed { text: b"no" }]), ""),
+        ("an end of the helper's own", words(&[placed(), Frame::Failed { text: b"no" }]), ""),
     ] {
         scene.in_vain(what, &scene.used, &bytes, &[], word);
     }
@@ -232,14 +232,14 @@ fn an_invalid_tree_leaves_nothing_beside_the_sandbox() {
         scene.in_vain("an end", &scene.used, &bytes, &[], "");
         scene.in_vain("an end within a frame", &scene.used, &bytes[..bytes.len() - 1], &[], "");
     }
-    let whole = bytes_of(&[Frame::Upload, planted(), close(), end(1)]);
+    let whole = bytes_of(&[Frame::Upload, placed(), close(), end(1)]);
     scene.in_vain("a copy that is never named", &scene.used, &whole, &[], "");
 }
 
 #[test]
 fn the_agent_does_not_read_descriptors_that_are_no_files_of_the_sandbox() {
     let scene = Scene::new();
-    let words = bytes_of(&[Frame::Upload, planted(), Frame::Content { size: 1 << 20 }]);
+    let words = bytes_of(&[Frame::Upload, placed(), Frame::Content { size: 1 << 20 }]);
     let (reader, _writer) = nix::unistd::pipe().unwrap();
     let (socket, _other) = UnixStream::pair().unwrap();
     let memory = tempfile::tempfile_in("/dev/shm").unwrap();
@@ -279,14 +279,14 @@ fn the_agent_does_not_read_descriptors_that_are_no_files_of_the_sandbox() {
     );
 }
 
-/// What has been renamed in a directory.
+/// The renames in a directory.
 struct Renames(File);
 
 impl Renames {
     fn in_directory(path: &Path) -> Renames {
         let path = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
-        // SAFETY: plain numbers and a path; the kernel returns a new descriptor, which nobody else
-        // knows of.
+        // SAFETY: plain numbers and a path; the kernel returns a new descriptor, which no other
+        // value owns.
         let watch = unsafe {
             let watch = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
             assert!(
@@ -306,7 +306,7 @@ impl Renames {
 fn a_request_that_an_agent_receives_after_its_helper_has_ended_is_not_begun() {
     let scene = Scene::new();
     let free = scene.site.execute().join("free");
-    let receive = [Frame::Upload, planted(), close(), end(1)];
+    let receive = [Frame::Upload, placed(), close(), end(1)];
     for (sandbox, first, late) in
         [(&scene.used, &[Frame::Sweep][..], Frame::Retire), (&free, &receive, Frame::Publish)]
     {
@@ -358,7 +358,7 @@ fn a_change_is_undone_if_the_helper_ended_before_it_received_the_answer() {
         assert_eq!(scene.all(), before, "{frames:?}");
     }
     let free = scene.site.execute().join("free");
-    let named = [Frame::Upload, planted(), close(), end(1), Frame::Publish];
+    let named = [Frame::Upload, placed(), close(), end(1), Frame::Publish];
     scene.told(&free, &bytes_of(&named), &[], End::Gone);
     assert_eq!(scene.all(), before);
 }

@@ -1,5 +1,5 @@
-//! scripts/install and scripts/package: what they put, where, with which modes, and that all of it
-//! goes again.
+//! scripts/install and scripts/package: the files that they install, with which modes, and that all
+//! of them are removed again.
 //!
 //! Needs root and what `ci/provision` sets up. The programs are those of the tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
@@ -20,8 +20,8 @@ use tempfile::TempDir;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A script of the project's, by somebody with a strict umask, of these words; with the tests'
-/// programs where it builds some.
+/// A script of the project with these arguments and a strict umask. If it builds programs, it gets
+/// those of the tests.
 fn script(name: &str, words: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command
@@ -64,7 +64,7 @@ impl Place {
         script("install", &["--prefix", &self.prefix, "--uninstall"]).output().unwrap()
     }
 
-    /// What is there: kind, mode, owner, group.
+    /// What exists: kind, mode, owner, group.
     fn entries(&self) -> BTreeMap<PathBuf, (&'static str, u32, u32, u32)> {
         let top = self.directory.path();
         let seen = |(path, entry): (PathBuf, support::snapshot::Entry)| {
@@ -142,7 +142,7 @@ fn an_install_prints_the_next_steps_for_a_user_and_the_guide_for_an_administrato
     let (path, told) = install(Some(Account::batch()), "pilots");
     let guide = path.join("share/doc/glexec-helpers/docs/pilots.md");
     assert!(guide.is_file() && told.trim_end().ends_with(guide.to_str().unwrap()), "{told}");
-    // What it says can be typed.
+    // Its output can be typed.
     let typed: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     let output = Account::batch().command("sh").args(["-euc", &typed.join("\n")]).output().unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
@@ -152,7 +152,7 @@ fn an_install_prints_the_next_steps_for_a_user_and_the_guide_for_an_administrato
 #[test]
 fn a_build_names_the_missing_tool() {
     let place = Place::new();
-    // All that the scripts call, but no compiler.
+    // All programs that the scripts call, except a compiler.
     let bin = place.directory.path().join("bin");
     fs::create_dir(&bin).unwrap();
     for name in ["bash", "dirname", "mktemp", "id", "rm", "getent", "true"] {
@@ -172,7 +172,7 @@ fn a_build_names_the_missing_tool() {
     assert!(lines("cc").iter().all(|line| line.contains("gcc libc6-dev")));
 }
 
-/// Whether a program asks for an interpreter, ld.so: a program header of type PT_INTERP (elf(5)).
+/// Whether a program requires an interpreter, ld.so: a program header of type PT_INTERP (elf(5)).
 fn is_dynamic(program: &Path) -> bool {
     let elf = fs::read(program).unwrap();
     let number = |at: usize, length: usize| {
@@ -233,7 +233,7 @@ fn the_samples_name_the_programs_where_they_are() {
         configuration.contains(&format!("\nGLEXEC = {}/glexec-sudo\n", libexec.display())),
         "{configuration}"
     );
-    // A job without a proxy would be started again without end.
+    // A job without a proxy would be started again without limit.
     assert!(
         configuration.contains("\nSTART = ($(START)) && (TARGET.x509userproxy =!= UNDEFINED)\n"),
         "{configuration}"
@@ -274,7 +274,7 @@ fn an_uninstall_keeps_what_was_there_before_or_was_added_or_changed_since() {
     let left: Vec<PathBuf> = files.map(|path| place.directory.path().join(path)).collect();
     assert_eq!(left, [added.clone(), changed.clone()]);
     fs::remove_file(changed).unwrap();
-    assert!(place.path("share/man/man1").is_dir(), "who made it may still want it");
+    assert!(place.path("share/man/man1").is_dir(), "it was not made by the install");
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
     }
 }
 
-/// The package of the tests' programs, not compressed: they are large.
+/// A package with the tests' programs, not compressed, because they are large.
 fn package(directory: &Path) -> PathBuf {
     let mut call = script("package", &["--programs", stripped()]);
     call.arg(directory)
@@ -353,8 +353,7 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
         );
         String::from_utf8(output.stdout).unwrap()
     };
-    // Nothing is built: the source that comes along is the demo's alone, and there is no cargo in
-    // PATH.
+    // Nothing is built: only the demo needs the source in the package, and cargo is not in PATH.
     for name in ["scripts/demo", "ci/provision"] {
         let copy = root.path("/tmp/source").join(name);
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
@@ -380,7 +379,7 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
     assert!(through_sudo.ends_with("All as claimed.\n"), "{through_sudo}");
     let batch = Account::batch();
     let (user, group) = (format!("--reuid={}", batch.uid), format!("--regid={}", batch.gid));
-    // Somebody else may lack what ci/provision has installed. The switcher keeps its list of
+    // Another machine may lack what ci/provision has installed. The switcher keeps its list of
     // leases.
     done(&["rm", "/usr/bin/pgrep", "/usr/bin/ps"]);
     let as_batch =
@@ -390,8 +389,7 @@ fn the_demo_runs_from_an_installed_package_and_a_purge_leaves_nothing() {
 
     done(&["dpkg", "--purge", "glexec-helpers"]);
     let mut after = root.changes();
-    // dpkg's own, the index of all pages, and what was removed above.
-    // The switcher keeps its claims, as it keeps its leases.
+    // dpkg's own files, the index of all pages, and what was removed above.
     let claims = format!("var/tmp/glexec-{}", batch.uid);
     let own = [
         "var/lib/dpkg",

@@ -1,5 +1,5 @@
-//! Large files: they are passed as descriptors, and their content is shared with the copy where the
-//! file system can. A transfer for which there is no room is not begun.
+//! Large files: they are passed as descriptors, and their content is shared with the copy if the
+//! file system can. A transfer without enough room is not begun.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -91,7 +91,7 @@ fn the_job_user_gets_no_descriptor_of_a_file_that_it_could_open_again_to_write()
         let before = snapshot(&sandbox);
         assert_eq!(passed(&logged(&site, SETUP, &sandbox)), 0, "{mode:o}");
         assert_eq!(snapshot(&sandbox), before);
-        // Back it is passed: the batch user gets the file's content in any case.
+        // On the way back it is passed: the batch user gets the file's content in any case.
         assert_eq!(passed(&logged(&site, CLEANUP, &sandbox)), 2 * MIB, "{mode:o}");
     }
 }
@@ -119,7 +119,7 @@ fn content_is_shared_where_the_file_system_can_and_needs_no_room_then() {
     let site = Site::new();
     let _mounts = on_image(&site, "xfs", 400);
     let sandbox = site.sandbox("s");
-    // The disk has no room for two of them.
+    // The disk has no room for two copies.
     write_large(&sandbox.join("large"), 220 * MIB);
     own(&sandbox, Account::batch());
     let before = data(&sandbox);
@@ -166,7 +166,7 @@ fn a_cleanup_that_there_is_no_room_for_is_not_begun() {
     own(&sandbox, Account::job());
     let left = data(&sandbox);
     refuses(&site, CLEANUP, &sandbox, 1);
-    // With more room, the next one completes.
+    // With more room, the next call completes.
     support::handover::run(
         "mount",
         &["-o".as_ref(), "remount,size=32m".as_ref(), site.execute().as_os_str()],
@@ -231,8 +231,8 @@ fn a_full_disk_is_an_error_that_names_the_file_and_changes_nothing() {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=16m");
     let sandbox = handed_over(&site, "s");
-    // The file system is less than half full, so that the helper does not measure; but the file
-    // that the link leads to is on another one.
+    // The file system is less than half full, so the helper does not measure; but the file that the
+    // link leads to is on another file system.
     let elsewhere = tempfile::tempdir_in("/var/tmp").unwrap();
     set_mode(elsewhere.path(), 0o755);
     write_large(&elsewhere.path().join("large"), 20 * MIB);

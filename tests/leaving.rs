@@ -1,5 +1,5 @@
-//! Links that leave the sandbox: whatever the agent says of them, none comes back unless it is
-//! asked for, and none keeps the rest from coming back.
+//! Links that leave the sandbox: whatever the agent sends, no such link comes back unless the
+//! caller asks for it, and no link keeps the other files from coming back.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -35,7 +35,7 @@ fn again(name: &str, number: u32) -> Frame<'_> {
     Frame::Link { name: Name::new(name.as_bytes()).unwrap(), number }
 }
 
-/// These records, and an honest end of the tree.
+/// These records, and a correct end of the tree.
 fn tree(records: &[Frame<'_>]) -> Vec<u8> {
     let mut totals = Totals::default();
     let mut bytes = Vec::new();
@@ -70,7 +70,7 @@ fn links(top: &Path) -> Vec<String> {
     found
 }
 
-/// What comes back when an agent sends this tree to a cleanup that wants no links that leave.
+/// What comes back when an agent sends this tree to a cleanup that drops links that leave.
 fn come_back(site: &Site, bytes: &[u8]) -> PathBuf {
     let (sandbox, words) = (handed_over(site, "s"), site.path().join("words"));
     let mut all = bytes.to_vec();
@@ -94,7 +94,7 @@ fn links_that_leave_are_not_made_though_the_agent_sends_them() {
             link("climbing", 0, "../another"),
             link("climbing later", 0, "d/../../another"),
             link("here", 0, "."),
-            // It looks as if it stayed, and does so through a directory only.
+            // It seems to stay, but only by way of a directory.
             link("through here", 0, "here/../another"),
             link("through a directory", 0, "d/../input"),
             link("stays", 0, "d/file"),
@@ -114,7 +114,7 @@ fn a_link_does_not_leave_by_getting_one_more_name_elsewhere() {
     let scene = Scene::new();
     for target in ["../input", "../d/../input"] {
         let records = [directory("d"), link("stays", 7, target), UP, again("leaves", 7)];
-        scene.say(target, &tree(&records), "out of turn");
+        scene.send(target, &tree(&records), "out of turn");
     }
     scene.end();
 }

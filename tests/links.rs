@@ -1,4 +1,4 @@
-//! Symbolic links that a job leaves: none may lead a reader of the returned sandbox to a place
+//! Symbolic links that a job leaves: none may lead a reader of the returned sandbox to a file
 //! outside it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -71,7 +71,7 @@ fn a_link_that_leaves_comes_back_as_a_copy_of_the_file_it_leads_to() {
         symlink("../../outside/open", sandbox.join("climbs")).unwrap();
         symlink("below/../../../outside/open", sandbox.join("goes down first")).unwrap();
         symlink("../../../outside/open", sandbox.join("below/climbs")).unwrap();
-        // An absolute one that leads to the sandbox itself.
+        // An absolute link that leads to the sandbox itself.
         symlink(sandbox.join("input"), sandbox.join("absolute to inside")).unwrap();
     };
     let (_site, sandbox, line) = returned(leave, "copy");
@@ -150,7 +150,7 @@ fn a_link_that_stays_comes_back_as_a_link() {
 #[test]
 fn a_link_that_leaves_only_because_another_is_a_link_does_not_come_back() {
     let leave = |sandbox: &Path, _: &Path| {
-        // Its components stay inside; but "self" leads to its own directory, so that ".." climbs.
+        // Its components stay inside; but "self" leads to its own directory, so ".." climbs.
         symlink(".", sandbox.join("self")).unwrap();
         symlink("self/../outside", sandbox.join("trick")).unwrap();
         symlink("below/up/../../../outside", sandbox.join("second trick")).unwrap();

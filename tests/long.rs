@@ -1,5 +1,6 @@
-//! What takes minutes: more errors, very many files, and the kills of tests/faults.rs again and
-//! again. `scripts/test --long` runs it, and whatever else is ignored for the same reason.
+//! Tests that take minutes: more errors, very many files, and the kills of tests/faults.rs
+//! repeated. `scripts/test --long` runs them, and the other tests that are ignored for the same
+//! reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -80,7 +81,7 @@ fn a_cleanup_that_is_killed_after_a_setup_that_was_killed_is_completed_by_the_ne
         );
         kill_at(SETUP, first);
         trial.one_copy(&what);
-        // Where less is left to do, it ends before it comes so far.
+        // If less work is left, the helper ends before this call.
         let output = kill_at(CLEANUP, second);
         assert!(
             output.status.signal() == Some(9) || output.status.success(),
@@ -93,15 +94,14 @@ fn a_cleanup_that_is_killed_after_a_setup_that_was_killed_is_completed_by_the_ne
     }
 }
 
-/// Ten places on the way of a helper: eight while the copy is made, two while the old data is
-/// deleted.
-fn at_ten_places(helper: &str, victim: Side) {
+/// Ten points of a helper's run: eight during the copy, two while the old data is deleted.
+fn at_ten_places(helper: &str, side: Side) {
     let many_files = ManyFiles::new();
     for count in [1, 13, 26, 39, 52, 65, 78, 100] {
-        many_files.killed_at(helper, victim, Place::Growing(count));
+        many_files.killed_at(helper, side, Place::Growing(count));
     }
     for count in [90, 40] {
-        many_files.killed_at(helper, victim, Place::Shrinking(count));
+        many_files.killed_at(helper, side, Place::Shrinking(count));
     }
     many_files.finish();
 }
@@ -135,12 +135,12 @@ fn a_cleanup_whose_agent_is_killed_among_very_many_files_leaves_one_copy_that_th
 #[ignore = "long: scripts/test --long"]
 fn twenty_times_a_killed_setup_leaves_one_copy_that_cleanup_brings_back() {
     for _ in 0..20 {
-        for world in [&[], PLAIN] {
-            Trial::new().at_each_call(SETUP, Side::Helper, world, KILLED, killed);
+        for both in [&[], PLAIN] {
+            Trial::new().at_each_call(SETUP, Side::Helper, both, KILLED, killed);
             Trial::new().at_each_call(
                 SETUP,
                 Side::Agent,
-                world,
+                both,
                 KILLED,
                 setup_reported_and_put_back,
             );
@@ -152,14 +152,14 @@ fn twenty_times_a_killed_setup_leaves_one_copy_that_cleanup_brings_back() {
 #[ignore = "long: scripts/test --long"]
 fn twenty_times_a_killed_cleanup_leaves_one_copy_that_the_next_brings_back() {
     for _ in 0..20 {
-        for world in [&[], PLAIN] {
-            Trial::new().at_each_call(CLEANUP, Side::Helper, world, KILLED, killed);
-            Trial::new().at_each_call(CLEANUP, Side::Agent, world, KILLED, cleanup_reported);
+        for both in [&[], PLAIN] {
+            Trial::new().at_each_call(CLEANUP, Side::Helper, both, KILLED, killed);
+            Trial::new().at_each_call(CLEANUP, Side::Agent, both, KILLED, cleanup_reported);
         }
     }
 }
 
-/// The most memory in kilobytes that any program of ours has had, as the kernel tells while they
+/// The most memory in kilobytes that any of the project's programs has used, from /proc while they
 /// run.
 struct Watch {
     most: Arc<AtomicU64>,
@@ -174,7 +174,7 @@ impl Watch {
         let looking = std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 for entry in fs::read_dir("/proc").unwrap().flatten() {
-                    // It may have ended meanwhile.
+                    // It can have ended meanwhile.
                     let status =
                         fs::read_to_string(entry.path().join("status")).unwrap_or_default();
                     let peak = status
@@ -198,7 +198,8 @@ impl Watch {
     }
 }
 
-/// Moves a million of something there and back, and looks how much memory that takes.
+/// Transfers a million of something to the job user and back, and measures the memory that this
+/// takes.
 fn with_a_million(make: impl Fn(&Path, u32)) {
     let site = Site::new();
     let _mounts = in_memory(&site, "size=90%,nr_inodes=4m");
@@ -246,8 +247,8 @@ fn half_a_million_files_with_two_names_take_no_more_than_64_mib_of_memory() {
 fn a_fork_bomb_of_sessions_is_ended() {
     let site = Site::new();
     let sandbox = handed_over(&site, "s");
-    // Each session has as much of the processors as the one that the helper is in: nearly all the
-    // time it waits to be started.
+    // Each session has the same share of the processors as the helper's session, so the helper
+    // waits most of the time.
     for _ in 0..3 {
         let family = Family::of(&sandbox, "fork-bomb-in-sessions,500", 1);
         let output = hunt(&site, &["--family"], &sandbox, &family.child.id().to_string(), "KILL")

@@ -113,7 +113,7 @@ fn what_the_job_made_unreadable_comes_back_at_most_wider_for_its_owner() {
 
 // Nothing is lost.
 
-/// Switchers that fail: what they do, setup's exit status, and a word of its message.
+/// Switchers that fail: the script, setup's exit status, and a word of its message.
 fn failing(site: &Site) -> Vec<(PathBuf, i32, &'static str)> {
     let scripts = [
         ("201", "exit 201", 2, "client error"),
@@ -177,7 +177,7 @@ fn a_cleanup_that_fails_leaves_the_jobs_files_where_they_were_and_the_next_compl
 fn a_setup_that_fails_early_has_not_touched_the_sandbox() {
     let site = Site::new();
     let sandbox = filled(&site, "s");
-    // Met when most of the tree has been sent: the batch user can neither read it nor change its
+    // The walk reaches it after most of the tree: the batch user can neither read it nor change its
     // mode.
     write(sandbox.join("below/root's"), "unreadable", 0o600);
     let touched = || {
@@ -205,27 +205,27 @@ fn cleaning_up_twice_is_harmless() {
 
 // The states that a killed helper leaves, built by hand.
 
-/// What stands under a name, and whose it is.
+/// The entry with a name, and its owner.
 #[derive(Clone, Copy)]
 enum Part {
     /// The whole data.
     Batch,
     Job,
-    /// Some of it: begun or half deleted.
+    /// A part of it: begun or half deleted.
     HalfBatch,
     HalfJob,
     /// The marked directory with the proxy.
     Marked,
     /// The same without the proxy: begun or half deleted.
     MarkedEmpty,
-    /// The same with the whole data, and with some of it: the sandbox's own directory.
+    /// The same with all data, and with a part of it: the sandbox's own directory.
     MarkedData,
     MarkedHalf,
 }
 use Part::{Batch, HalfBatch, HalfJob, Job, Marked, MarkedData, MarkedEmpty, MarkedHalf};
 
 const CONDOR: &str = ".condor";
-/// Temporary names: the retained directory's or the batch user's copy; the agent's copy; and one
+/// Temporary names: of the retained directory or the batch user's copy; of the agent's copy; and
 /// for an exchange.
 const A: &str = ".gh.0000000a";
 const B: &str = ".gh.0000000b";
@@ -248,7 +248,7 @@ fn lay(site: &Site, original: &Path, parts: &[(&str, Part)]) {
             HalfBatch | HalfJob => fill(&path),
             MarkedHalf => {
                 fill(&path);
-                // A sandbox's own proxy may be what no switcher takes.
+                // The sandbox's own proxy can be one that no switcher accepts.
                 write(path.join(PROXY), "the proxy\n", 0o644);
             }
             Marked => write(path.join(PROXY), "the proxy\n", 0o600),
@@ -519,8 +519,8 @@ fn temporary_names_begin_with_the_sandboxs_and_none_is_inside_condor() {
     assert!(made >= 5, "temporary names are seen: {made}");
 }
 
-/// Leaves what killed helpers and agents left, and what only looks like it; returns the names of
-/// the latter.
+/// Makes what killed helpers and agents left, and entries that only look like it; returns the names
+/// of the latter.
 fn leave(site: &Site) -> [&'static str; 6] {
     let left = [("s.gh.0000000a", Account::batch()), ("s.gh.0000000b", Account::job())];
     let similar = [
@@ -567,7 +567,7 @@ fn cleanup_removes_what_killed_helpers_left_and_nothing_else() {
 
 // A process held at a system call.
 
-/// A switcher that waits, once called, until it may go on to the real one.
+/// A switcher that waits, when it is called, until the test lets it continue with the real one.
 struct Gate {
     called: PathBuf,
     open: PathBuf,
@@ -588,7 +588,7 @@ impl Gate {
         Gate { switcher: site.script("gate", &body), called, open }
     }
 
-    /// The process that will be the switcher, and then the agent.
+    /// The process that will become the switcher, and then the agent.
     fn pid(&self) -> u32 {
         wait_until("the switcher is called", || self.called.exists());
         text(&self.called).trim().parse().unwrap()
@@ -599,8 +599,8 @@ impl Gate {
     }
 }
 
-/// Holds a process, or what it becomes, before its `count`th system call of this name, for as long
-/// as this lives.
+/// Holds a process, or what it becomes, before its `count`th system call of this name, until this
+/// is dropped.
 struct Held(Child);
 
 impl Held {
@@ -632,7 +632,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // The kernel lets go what a tracer held that is gone.
+        // The kernel releases a process whose tracer has ended.
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -642,7 +642,7 @@ fn piped(mut call: Command) -> Child {
     call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Somebody else takes a name in the parent of the sandboxes.
+/// Another user takes a name in the parent of the sandboxes.
 fn take(path: &Path) {
     fs::create_dir(path).unwrap();
     Account::other().owns(path);
@@ -696,7 +696,7 @@ fn a_name_taken_during_cleanup_leaves_the_data_in_condor_and_says_so() {
     let expected = data(&sandbox);
     let cleanup = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
     gate.pid();
-    // It would give the data its name.
+    // The next step would give the data its name.
     let naming = Held::at("renameat2", 1, cleanup.id());
     gate.open();
     wait_until("the agent has moved the sandbox away", || !sandbox.exists());
@@ -828,7 +828,8 @@ fn a_cleanup_beside_a_setup_leaves_it_alone_and_no_file_is_lost() {
     let expected = data(&sandbox);
     let setup = piped(site.call(SETUP, &gate.switcher, &sandbox));
     gate.pid();
-    // Its mark, before which the retained directory is complete data beside the job's.
+    // The mark is about to be set; without it, the retained directory is complete data beside the
+    // job's.
     let marks = Held::at("fchmod", 1, setup.id());
     gate.open();
     wait_until("the copy is published", || sandbox.exists() && owner(&sandbox) != Account::batch());
@@ -851,7 +852,7 @@ fn a_setup_is_refused_while_a_cleanup_works_on_the_sandbox() {
     let expected = data(&sandbox);
     let cleanup = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
     gate.pid();
-    // What it removes last, when the sandbox has its name again.
+    // The entry that it removes last, when the sandbox has its name again.
     let removes = Held::at("unlinkat", 1, cleanup.id());
     gate.open();
     wait_until("the sandbox is back", || sandbox.exists() && owner(&sandbox) == Account::batch());
@@ -867,7 +868,7 @@ fn where_helpers_cannot_see_each_other_none_removes_what_another_has_brought_bac
     let site = Site::new();
     let (gate, sandbox) = (Gate::new(&site), handed_over(&site, "s"));
     let expected = data(&sandbox);
-    // It may be searched and written to, but not listed.
+    // It can be searched and written to, but not listed.
     set_mode(site.execute(), 0o1733);
     let first = piped(site.call(CLEANUP, &gate.switcher, &sandbox));
     gate.pid();

@@ -1,4 +1,4 @@
-//! Man pages and completions: they say what `--help` says.
+//! Man pages and completions: they have the content of `--help`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -185,7 +185,7 @@ fn a_command_is_completed_as_without_the_program_that_runs_it() {
     }
     for (line, begins) in ARGUMENT_LINES {
         assert_eq!(completed(pages.path(), line), [""], "bash completes a file's name: {line:?}");
-        // Plays bash-completion, which knows how to complete the command.
+        // In the place of bash-completion, which completes a command's arguments.
         let played = "_command_offset() { COMPREPLY=(\"from $1\"); }";
         assert_eq!(
             completed_after(played, pages.path(), line),

@@ -1,7 +1,8 @@
-//! scripts/test and ci/checks themselves: a part that fails keeps no other from being run, and is
-//! named at the end.
+//! scripts/test and ci/checks themselves: if a part fails, the other parts still run, and the
+//! summary names it.
 //!
-//! Cargo and all others that it calls are played by a script that tells how it was called.
+//! A script that records its calls is in the place of cargo and of all other programs that they
+//! call.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs::{self, Permissions};
@@ -11,8 +12,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Tells how it was called, one call a line, and fails for the call that is named. ps sees a
-/// process of a payload, so that no lease that another test has is taken away.
+/// Records each call in a line, and fails for the call that is named. As ps, it shows a process of
+/// a payload, so that no lease of another test is removed.
 const PLAYED: &str = r#"#!/bin/bash
 name=$(basename "$0") call=$(tr '\n' ' ' <<<"${0##*/} $* ${GH_TEST_SWITCHER-}")
 [ "$name" != ps ] || echo 1900000000
@@ -21,8 +22,8 @@ echo "$call" >>"$CALLS"
 [[ "$call" != $FAILS ]]
 "#;
 
-/// What each part calls, as a pattern of bash's, and the part's name; the last two are parts of
-/// --long.
+/// The call that each part makes, as a pattern of bash, and the part's name. The last two are parts
+/// of --long.
 const PARTS: [(&str, &str); 10] = [
     ("cargo fmt *", "format"),
     ("cargo clippy *", "lints"),
@@ -62,7 +63,7 @@ impl Project {
         project
     }
 
-    /// Its status, the lines of its summary, and all calls, when those fail that a pattern names.
+    /// The status, the lines of the summary, and all calls, if the calls that match a pattern fail.
     fn run(&self, words: &[&str], fails: &str) -> (Option<i32>, Vec<String>, Vec<String>) {
         let calls = self.0.path().join("calls");
         fs::write(&calls, "").unwrap();

@@ -1,5 +1,5 @@
-//! Descriptors that no honest agent passes, and files that change or hang: nothing of them is taken
-//! that is not the sandbox's, and none keeps a helper from its end.
+//! Descriptors that no honest agent passes, and files that change or hang: only files of the
+//! sandbox are used, and none of them blocks a helper.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -13,7 +13,7 @@ use support::handover::{CLEANUP, SETUP, handed_over, new_proxy, text, update};
 use support::hanging::Hanging;
 use support::{Account, Site, failed, owner, write};
 
-/// What the helper says of a descriptor that it does not let in, or one too many, or none.
+/// The helper's message for a descriptor that it does not accept, and for too many or too few.
 const NONE_OF_THE_SANDBOXS: &str = "no file of the sandbox";
 const UNASKED: &str = "unexpected descriptor";
 const NOT_ONE: &str = "without exactly one descriptor";
@@ -82,7 +82,7 @@ fn a_message_has_the_one_descriptor_that_it_needs_or_none() {
     scene.end();
 }
 
-/// Where a descriptor can be that must not even be closed before the helper has ended.
+/// The moments at which a descriptor can arrive that the helper must not even close before its end.
 const MOMENTS: [(&str, &str); 8] = [
     (CLEANUP, "as content: "),
     (CLEANUP, "as content: 253 times "),
@@ -94,7 +94,7 @@ const MOMENTS: [(&str, &str); 8] = [
     (SETUP, "unasked: 253 times "),
 ];
 
-/// A path that exists until this is dropped: as long as it does, a hostile_agent stays.
+/// A path that exists until this is dropped. While it exists, a hostile agent does not exit.
 struct Stay(PathBuf);
 
 impl Stay {
@@ -187,8 +187,8 @@ fn a_passed_file_comes_back_as_long_as_it_was_said_to_be_whatever_becomes_of_it(
         Account::job().owns(&large);
         let switcher = hostile_agent(&site, &format!("as a size that {way}"), Some(&large));
         let (output, _) = ended(site.call(CLEANUP, &switcher, &sandbox));
-        // The copy was complete; that the agent did not move the job's out of the way is for
-        // another cleanup.
+        // The copy was complete; another cleanup must finish, because the agent did not move the
+        // job's directory.
         failed(&output, 1, &["not today", "the data is complete at", "s.condor"]);
         site.clean_up(&sandbox);
         let planted = fs::metadata(sandbox.join("planted")).unwrap();
@@ -225,7 +225,7 @@ fn cleanup_names_a_file_that_a_left_over_process_holds_a_lease_on_and_does_not_w
     let holder = Leftover::new(Account::job(), "holds a lease on a file", &[&leased]);
     let (output, _) = ended(scene.site.call(CLEANUP, &scene.site.switcher(), &scene.used));
     failed(&output, 1, &["used/leased", "EAGAIN"]);
-    // Not earlier: whoever reads the file in the usual way does wait.
+    // Not earlier: a process that opens the file for reading has to wait for the lease.
     drop(holder);
     assert_eq!((owner(&leased), text(&leased)), (Account::job(), "content".to_owned()));
     scene.end();

@@ -39,7 +39,7 @@ fn update_proxy_replaces_both_copies_at_once() {
     for reader in &mut readers {
         let mut seen = String::new();
         reader.read_to_string(&mut seen).unwrap();
-        assert_eq!(seen, "the proxy\n", "who had opened the old one reads the old one");
+        assert_eq!(seen, "the proxy\n", "a process that opened the old proxy reads the old one");
     }
     assert_is_handed_over(&site, &sandbox, "after update_proxy");
 }
@@ -176,12 +176,12 @@ fn kill_ends_with_1_2_or_3_when_no_signal_was_sent() {
     for account in [Account::other(), Account::batch()] {
         let mut target = account.command("sleep").arg("60").spawn().unwrap();
         let output = kill(&site, &site.switcher(), &sandbox, target.id(), "KILL").output().unwrap();
-        // Ours is not waited for before it is certain that it was not hit.
+        // Our process is not reaped until it is certain that it got no signal.
         target.kill().unwrap();
         target.wait().unwrap();
         failed(&output, 2, &["not the job user's"]);
     }
-    // More than any kernel's highest.
+    // More than the maximum of any kernel.
     let gone = kill(&site, &site.switcher(), &sandbox, 2_147_483_647, "KILL").output().unwrap();
     failed(&gone, 2, &["no such process"]);
     let status = |switcher: &Path, signal: &str| {
@@ -200,7 +200,7 @@ fn a_proxy_renewed_between_a_killed_helper_and_the_next_is_not_lost() {
     let site = Site::new();
     for switcher in [Path::new("-"), &site.switcher()] {
         let sandbox = filled(&site, "s");
-        // As a setup leaves it that was killed while it copied.
+        // The state after a setup that was killed during the copy.
         let kept = retained(&sandbox);
         fs::create_dir(&kept).unwrap();
         fs::copy(sandbox.join(PROXY), kept.join(PROXY)).unwrap();
@@ -214,7 +214,7 @@ fn a_proxy_renewed_between_a_killed_helper_and_the_next_is_not_lost() {
     }
 }
 
-/// Starts a shell script as a job, which makes the file `begun` when it has.
+/// Starts a shell script as a job, and waits for its file `begun`.
 fn begun(site: &Site, sandbox: &Path, script: &str) -> Starter {
     let mut starter =
         Starter::start(run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
@@ -229,7 +229,7 @@ fn begun(site: &Site, sandbox: &Path, script: &str) -> Starter {
 fn a_signal_to_the_pid_of_run_reaches_the_job_through_the_switcher() {
     let site = Site::new();
     let sandbox = handed_over(&site, "s");
-    // Whatever SIGKILL is to mean: for HTCondor the variable is there or not for all of its calls.
+    // With and without the variable for SIGKILL: for HTCondor it is set for all calls or for none.
     for meaning in ["process", "family"] {
         let send = |pid: u32, signal: &str| {
             let mut call = kill(&site, &site.switcher(), &sandbox, pid, signal);
@@ -250,6 +250,6 @@ fn a_signal_to_the_pid_of_run_reaches_the_job_through_the_switcher() {
         }
         send(stopped.child.id(), "KILL");
         assert_eq!(stopped.status(), 128 + 9, "{meaning}");
-        wait_until("the job is gone", || jobs().is_empty());
+        wait_until("the job has ended", || jobs().is_empty());
     }
 }

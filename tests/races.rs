@@ -1,5 +1,5 @@
-//! What a job or a bystander does to names while a helper works: again and again, as fast as it
-//! can. Whoever wins each time, nothing from outside comes in, nothing outside is touched, and one
+//! A job or another user changes names while a helper works, repeatedly and as fast as possible.
+//! Whatever wins a race, nothing from outside comes in, nothing outside is touched, and one
 //! complete copy of the data is left.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -14,12 +14,12 @@ use support::handover::{CLEANUP, SETUP, assert_is_back, data, filled, handed_ove
 use support::snapshot::{Snapshot, snapshot};
 use support::{Account, Site, messages, own, owner, retained, variables_of, wait_until, write};
 
-/// So many rounds each: the races are won and lost in every one of them.
+/// The number of rounds of each race; in this number, each side wins some.
 const ROUNDS: usize = 30;
 
 const SECRET: &[u8] = b"the batch user's alone";
 
-/// A directory of the batch user's that nobody else can enter, beside the sandboxes.
+/// A directory of the batch user that no other user can enter, beside the sandboxes.
 fn secret(site: &Site) -> PathBuf {
     let secret = site.execute().join("secret");
     fs::create_dir(&secret).unwrap();
@@ -29,11 +29,11 @@ fn secret(site: &Site) -> PathBuf {
     secret
 }
 
-/// Fails unless a helper that may have lost a race ended with success, or with a line; tells which.
+/// Fails unless a helper that may have lost a race succeeded, or ended with a line; returns which.
 fn succeeded_or_reported(output: &Output) -> bool {
     let lines = messages(output).lines().count();
     match output.status.code() {
-        // A line names what an orphan has kept from being removed.
+        // The line names what a process that the job left has kept from being removed.
         Some(0) => assert!(lines <= 1, "{}", messages(output)),
         Some(1 | 2) => assert_eq!(lines, 1, "{}", messages(output)),
         code => panic!("{code:?}: {}", messages(output)),
@@ -41,8 +41,7 @@ fn succeeded_or_reported(output: &Output) -> bool {
     output.status.success()
 }
 
-/// Fails if anything of the batch user's own, or of a directory that a link leads to, is in what
-/// came back.
+/// Fails if a file of the batch user, or of a directory that a link leads to, is in what came back.
 fn nothing_from_outside(back: &Snapshot, what: &str) {
     for (path, entry) in back {
         assert_ne!(entry.content, SECRET, "{what}: {}", path.display());
@@ -78,8 +77,7 @@ fn directories_that_a_left_over_process_swaps_for_links_let_nothing_in_and_nothi
         let mut cleanup = site.call(CLEANUP, &site.switcher(), &sandbox);
         let (output, _) = ended(cleanup_with_links(&mut cleanup, round));
         if !succeeded_or_reported(&output) {
-            // Only deleting can fail, or a directory that is not where it was: another cleanup
-            // completes.
+            // Only deleting can fail, or a directory that has moved: another cleanup completes.
             site.clean_up(&sandbox);
         }
         let back = snapshot(&sandbox);
@@ -89,12 +87,12 @@ fn directories_that_a_left_over_process_swaps_for_links_let_nothing_in_and_nothi
         }
         assert_eq!(owner(&sandbox), Account::batch());
         assert_eq!(snapshot(&secret), outside, "{what}");
-        // What was on its way when the walk came by may be missing; the next round has it again.
+        // An entry that was moved during the walk may be missing; the next round makes it again.
         remake(&sandbox);
     }
 }
 
-/// Each policy in turn.
+/// Each policy, one after the other.
 fn cleanup_with_links(call: &mut std::process::Command, round: usize) -> std::process::Command {
     let policy = ["copy", "drop", "keep"][round % 3];
     let mut again = Account::batch().command(call.get_program());
@@ -103,7 +101,7 @@ fn cleanup_with_links(call: &mut std::process::Command, round: usize) -> std::pr
     again
 }
 
-/// Puts the directories that are swapped and moved where they were at first.
+/// Moves the directories to their first places.
 fn remake(sandbox: &Path) {
     for name in ["a", "b", "c", "d"] {
         for path in [sandbox.join(name), sandbox.join(name).with_extension("aside")] {
@@ -133,8 +131,8 @@ fn a_sandbox_that_a_left_over_process_swaps_for_a_link_harms_no_other_user() {
         succeeded_or_reported(&output);
         drop(left);
         assert_eq!(snapshot(&secret), outside, "round {round}");
-        // Whatever has the name now, another cleanup leaves a sandbox of the batch user's there, if
-        // with only the proxy.
+        // Whatever has the name now, another cleanup leaves a sandbox of the batch user there, even
+        // if with only the proxy.
         for _ in 0..2 {
             succeeded_or_reported(
                 &site.call(CLEANUP, &site.switcher(), &sandbox).output().unwrap(),
@@ -165,7 +163,7 @@ fn an_orphan_that_still_writes_into_the_sandbox_costs_no_output_and_no_name() {
         for written in ["log", "new", "last"] {
             back.remove(Path::new(written));
         }
-        // When files were made in it is not what this is about.
+        // Modification times are not what this test is about.
         for top in [&mut steady, &mut back] {
             top.remove(Path::new(""));
         }
@@ -188,7 +186,7 @@ fn names_that_other_users_take_whenever_they_are_free_cost_no_data() {
     for round in 0..ROUNDS {
         let what = format!("round {round}");
         let taken: [&Path; 2] = [&retained(&sandbox), &sandbox];
-        // Each of both, in turn: they also keep each other from having a name.
+        // Each of the two, one after the other: they also take names from each other.
         let whose = if round % 2 == 0 { Account::other() } else { Account::job() };
         let bystander = Leftover::new(whose, "takes names", &taken);
         for helper in [SETUP, CLEANUP] {
@@ -207,7 +205,7 @@ fn names_that_other_users_take_whenever_they_are_free_cost_no_data() {
     );
 }
 
-/// Whether a directory holds this data; the top's own mode is another one for a while.
+/// Whether a directory has this data; the mode of the top is different for a time.
 fn same_data(path: &Path, expected: &Snapshot) -> bool {
     let found = data(path);
     found.len() == expected.len()

@@ -1,5 +1,5 @@
-//! What a pilot that was killed leaves, and what `condor_glexec_pilot` makes of it: `recover`,
-//! `recover --discard`, `renew-proxy`; and what is told of a sandbox meanwhile.
+//! What a killed pilot leaves, and `condor_glexec_pilot recover`, `recover --discard` and
+//! `renew-proxy`; and what is reported about a sandbox meanwhile.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -28,14 +28,14 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A pilot of this name whose payload has made a file, and that is killed.
+/// Runs a pilot whose sandbox has this name and whose payload has made a file, and kills it.
 fn killed(pilot: &Pilot, name: &str) {
     let mut child =
         pilot.start(name, &[], "echo result >file; mkdir -m 0 closed; touch ready; exec sleep 60");
     wait_until("the payload is ready", || pilot.sandbox(name).join("ready").exists());
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_until("the family is gone", || family(&pilot.sandbox(name)).is_empty());
+    wait_until("the family has ended", || family(&pilot.sandbox(name)).is_empty());
 }
 
 // recover
@@ -80,11 +80,11 @@ fn no_lock_of_another_user_keeps_files_from_coming_back() {
     bystander.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_until("the family is gone", || family(&sandbox).is_empty());
+    wait_until("the family has ended", || family(&sandbox).is_empty());
     for _ in 0..2 {
         succeeded(&pilot.of("recover", &[], "s").output().unwrap());
         assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox)), ("result\n", 0o700));
-        // Nobody else can lock what is back.
+        // No other user can lock what is back.
         assert!(messages(&flock(&["true"]).output().unwrap()).contains("Permission denied"));
     }
     bystander.kill().unwrap();
@@ -115,7 +115,7 @@ fn a_full_disk_keeps_no_file_from_an_output_on_another_file_system() {
     wait_until("the payload is ready", || pilot.sandbox("s").join("ready").exists());
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_until("the family is gone", || family(&pilot.sandbox("s")).is_empty());
+    wait_until("the family has ended", || family(&pilot.sandbox("s")).is_empty());
     let full = pilot.of("recover", &[], "s").output().unwrap();
     assert!(!full.status.success() && messages(&full).contains("; free "), "{}", messages(&full));
     succeeded(
@@ -140,8 +140,8 @@ fn recover_brings_back_what_a_starter_has_left_with_its_proxy() {
 fn recover_brings_back_what_a_cleanup_of_a_starters_has_left_that_was_killed_after_its_commit() {
     let pilot = Pilot::new();
     let sandbox = handed_over(&pilot.site, "s");
-    // As it is then: the data is complete, the job's directory still has the name, the retained one
-    // a temporary name.
+    // The state at that point: the data is complete, the job's directory still has the name, the
+    // retained directory has a temporary name.
     fs::rename(retained(&sandbox), pilot.sandbox("s.gh.0123abcd")).unwrap();
     let data = retained(&sandbox);
     fs::create_dir(&data).unwrap();
@@ -305,7 +305,7 @@ fn a_payload_has_a_pid_namespace_of_its_own_whatever_comes_first_below_the_proje
     let rootless = Rootless::new();
     let pilot = Pilot { site: rootless.site };
     let glexec = program("glexec");
-    // What the guard of a namespace starts is its second process.
+    // The process that the guard of a namespace starts is its second process.
     let sees = |switcher: &std::path::Path| {
         let mut call = pilot.call("run");
         call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute());
@@ -331,7 +331,7 @@ fn discard_removes_the_sandbox_and_all_beside_it() {
     killed(&pilot, "s");
     succeeded(&pilot.of("recover", &["--discard"], "s").output().unwrap());
     pilot.is_empty("after it");
-    // One whose retained directory is gone can't be brought back.
+    // A sandbox without its retained directory cannot be brought back.
     killed(&pilot, "lost");
     let credential = kept(&pilot.sandbox("lost"));
     fs::remove_dir_all(retained(&pilot.sandbox("lost"))).unwrap();
@@ -459,7 +459,7 @@ fn renew_proxy_replaces_the_payloads_proxy_and_the_switchers_credential_each_whe
     failed(&late.arg(&new).output().unwrap(), 1, &["s"]);
 }
 
-// What is told.
+// Messages and logs.
 
 #[test]
 fn all_programs_log_the_same_id_for_a_sandbox() {
@@ -544,7 +544,7 @@ fn control_characters_do_not_get_into_the_log() {
 #[test]
 fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else() {
     let pilot = Pilot::new();
-    // Long after the step has begun, its first piece moves.
+    // The first bytes move long after the step has begun.
     let switcher = pilot.switcher_that("case $2 in serve) sleep 1.2 ;; esac");
     let input = pilot.input(|top| write(top.join("file"), "x".repeat(5000), 0o644));
     let mut call = pilot.call("run");

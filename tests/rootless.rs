@@ -920,7 +920,7 @@ fn a_payload_makes_no_file_set_user_id_or_set_group_id_in_any_way() {
         };
         assert_eq!(cause, expected, "{way}");
     }
-    // Nor can a payload that joins a namespace, nor one in a nested namespace.
+    // The same for a payload that joins a namespace, and for one in a nested namespace.
     let _beside = Target::through(rootless.glexec());
     for words in ["", "unshare --user --map-root-user "] {
         let file = place("door");
@@ -1024,7 +1024,7 @@ fn a_payload_that_exhausts_its_processes_does_not_exhaust_the_callers() {
     let rootless = Rootless::new();
     let (user, other) = (rootless.user(), rootless.credential("other"));
     let call = rootless.glexec();
-    // On top of the processes of other tests.
+    // In addition to the processes of other tests.
     let most = 1200 + all_tasks_of(Account::batch().uid);
     let limited = |credential: Option<&Path>, words: &[&str]| {
         let mut command = Account::batch().command("prlimit");
@@ -1097,7 +1097,7 @@ fn a_call_that_is_killed_at_any_moment_leaves_no_process_and_blocks_no_other_cal
         std::thread::sleep(Duration::from_micros(moment * 250));
         child.kill().unwrap();
         child.wait().unwrap();
-        wait_until("nobody is left", || processes_of(user).is_empty());
+        wait_until("no process is left", || processes_of(user).is_empty());
     }
     assert_eq!(rootless.user(), user);
 }
@@ -1126,7 +1126,7 @@ fn a_call_beside_another_or_with_all_of_its_group_that_is_killed_at_any_moment_l
             }
             child.wait().unwrap();
             let expected = usize::from(beside);
-            wait_until("nobody is left", || processes_of(user).len() == expected);
+            wait_until("no process is left", || processes_of(user).len() == expected);
         }
         if let Some(mut first) = first {
             assert!(first.try_wait().unwrap().is_none());
@@ -1178,7 +1178,7 @@ fn signals_reach_the_payload() {
         wait_until("all go on", || stopped() == 0);
         signal(child.id(), SIGTERM);
         assert_eq!(child.wait().unwrap().code(), Some(143));
-        wait_until("nobody is left", || processes_of(user).len() == others);
+        wait_until("no process is left", || processes_of(user).len() == others);
     }
 }
 
@@ -1221,7 +1221,7 @@ fn nothing_is_left_of_a_call_whose_guard_is_killed() {
         wait_until("all have begun", || processes_of(user).len() == 2 + usize::from(beside));
         signal(children_of(child.id())[0], SIGKILL);
         assert_eq!(child.wait().unwrap().code(), Some(137));
-        wait_until("nobody is left", || processes_of(user).len() == usize::from(beside));
+        wait_until("no process is left", || processes_of(user).len() == usize::from(beside));
     }
 }
 
@@ -1820,7 +1820,7 @@ fn a_payload_that_is_held_before_it_is_executed_blocks_no_other_call() {
     held.wait().unwrap();
     // Not before: the stopped process would continue.
     signal(tracer, SIGKILL);
-    wait_until("nobody is left", || processes_of(user).is_empty());
+    wait_until("no process is left", || processes_of(user).is_empty());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A job as HTCondor's own starter runs it: the starter stands in the sandbox all the time.
+//! A job as HTCondor's starter runs it: the working directory of the starter is the sandbox all the
+//! time.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -85,7 +86,7 @@ fn a_sandbox_whose_proxy_others_can_read_comes_back_though_setup_was_killed() {
     let site = Site::new();
     let sandbox = filled(&site, "s");
     set_mode(sandbox.join(PROXY), 0o644);
-    // As a setup leaves it that was killed when the sandbox had the retained name.
+    // The state after a setup that was killed when the sandbox had the retained name.
     fs::rename(&sandbox, retained(&sandbox)).unwrap();
     let condor = Condor::new(&site, &retained(&sandbox));
     fs::create_dir(&sandbox).unwrap();
@@ -123,8 +124,8 @@ fn update_proxy_changes_nothing_about_a_directory_that_a_cleanup_has_all_but_fin
     let sandbox = filled(&site, "s");
     let condor = Condor::new(&site, &sandbox);
     condor.setup().succeeded();
-    // As a cleanup of a job that left nothing, killed after its commit: complete, though it holds
-    // the proxy alone.
+    // The state after a cleanup of a job that left nothing, killed after its commit: complete,
+    // although it contains only the proxy.
     set_mode(retained(&sandbox), 0o755);
     condor.update(&new_proxy(&site, "renewed"), true).succeeded();
     assert_eq!(fs::metadata(retained(&sandbox)).unwrap().permissions().mode() & 0o7777, 0o755);
@@ -175,7 +176,8 @@ fn a_job_behind_the_projects_own_switcher_does_not_outlive_its_starter() {
     let glexec = program("glexec");
     succeeded(&site.call("condor_glexec_setup", &glexec, &sandbox).output().unwrap());
     let run = job::run(&site, &glexec, &sandbox, &["/bin/sleep", "60"]);
-    // A shell stands for the starter. The job's socket is not what ends it: that is the test's own.
+    // A shell is in the place of the starter. The end of the job's socket does not end the job: the
+    // test has it.
     let mut above = Account::batch().command("/bin/sh");
     above.env_clear().envs(variables_of(&run)).args([
         "-c",
@@ -190,6 +192,6 @@ fn a_job_behind_the_projects_own_switcher_does_not_outlive_its_starter() {
     assert!(alive(), "the job runs");
     starter.child.kill().unwrap();
     starter.wait();
-    wait_until("the job is gone", || !alive());
+    wait_until("the job has ended", || !alive());
     succeeded(&site.call(CLEANUP, &glexec, &sandbox).output().unwrap());
 }

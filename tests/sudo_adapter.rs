@@ -81,7 +81,7 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    /// A file of root's with this text (unless it is there already) and exactly this mode.
+    /// A file of root with this text (if it does not exist yet) and exactly this mode.
     fn file(&self, name: &str, text: Option<&str>, mode: u32) -> PathBuf {
         let path = self.path(name);
         if let Some(text) = text {
@@ -91,9 +91,9 @@ impl Site {
         path
     }
 
-    /// A copy of `from` that can be executed. Made by another process: a descriptor for writing in
-    /// this one is inherited for a moment by what other tests start, and then executing the
-    /// file fails with ETXTBSY.
+    /// A copy of `from` that can be executed. Another process makes it: processes that other tests
+    /// start inherit a descriptor for writing for a moment, and executing the file would then fail
+    /// with ETXTBSY.
     fn program_file(&self, from: impl AsRef<OsStr>, name: &str) -> PathBuf {
         let path = self.path(name);
         let mut install = Command::new("install");
@@ -107,7 +107,7 @@ impl Site {
         self.file("map", Some(text), 0o644)
     }
 
-    /// `program`, as the batch user, with an environment for the adapter. Returned unstarted.
+    /// `program` as the batch user, with an environment for the adapter; not started.
     fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -182,7 +182,7 @@ fn poll(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Does something at the end of a scope, also when the test fails there.
+/// Calls a function at the end of a scope, also if the test fails.
 struct OnDrop<F: Fn()>(F);
 
 impl<F: Fn()> Drop for OnDrop<F> {
@@ -289,7 +289,7 @@ fn a_command_that_only_its_account_can_reach_is_run() {
     assert_eq!(text(&out.stdout), format!("{}\n", owner.uid), "{}", text(&out.stderr));
 }
 
-/// Asserts that sudo refused: status 1, and only a line of sudo's.
+/// Asserts that sudo refused: status 1, and only a line of sudo.
 #[track_caller]
 fn refused_by_sudo(command: &mut Command) {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -303,7 +303,7 @@ fn what_sudo_itself_refuses_gives_1_and_a_line_of_sudo() {
     let site = Site::new();
     let copy = site.program_file("/usr/bin/sudo", "sudo");
     refused_by_sudo(site.adapter(["/bin/true"]).env("GLEXEC_SUDO", &copy));
-    // sudoers lets the batch user run no command as this account, and that one none at all.
+    // The batch user may run no command as this account, and this account may run none at all.
     site.map("gh-batch gh-other\n");
     refused_by_sudo(&mut site.adapter(["/bin/true"]));
     let other = Account::named("gh-other");
@@ -395,14 +395,14 @@ fn a_malformed_line_of_the_map_gives_202_and_is_named() {
 #[test]
 fn an_account_that_does_not_exist_gives_202() {
     let site = Site::new();
-    site.map("gh-batch gh-nobody-has-this\n");
-    refused(&mut site.adapter(["/bin/true"]), 202, "does not exist: gh-nobody-has-this");
+    site.map("gh-batch gh-no-such-account\n");
+    refused(&mut site.adapter(["/bin/true"]), 202, "does not exist: gh-no-such-account");
 }
 
 #[test]
 fn an_account_that_only_a_directory_service_knows_is_found() {
     let machine = Machine::new();
-    // Fakes: the directory service, and a sudo that prints its arguments.
+    // Scripts in the place of the directory service, and of sudo, which prints its arguments.
     let prepared = machine.script(
         "root",
         r#"set -e
@@ -418,7 +418,7 @@ fn an_account_that_only_a_directory_service_knows_is_found() {
         user=$(id -u condor)
         cat /etc/passwd.new >/etc/passwd
         GLEXEC_SUDO=/usr/local/bin/sudo GLEXEC_CLIENT_CERT=/run/token setpriv --reuid $user --clear-groups /run/built/glexec-sudo /bin/true
-        echo condor nobody-knows-it >/etc/glexec-sudo.map
+        echo condor no-such-account >/etc/glexec-sudo.map
         GLEXEC_SUDO=/usr/local/bin/sudo GLEXEC_CLIENT_CERT=/run/token setpriv --reuid $user --clear-groups /run/built/glexec-sudo /bin/true || echo "status $?"
         printf '%s\n' '#!/bin/sh' 'exec sleep 600' >/usr/bin/getent
         GLEXEC_SUDO=/usr/local/bin/sudo GLEXEC_CLIENT_CERT=/run/token setpriv --reuid $user --clear-groups /run/built/glexec-sudo /bin/true || echo "status $?"
@@ -429,7 +429,7 @@ fn an_account_that_only_a_directory_service_knows_is_found() {
     assert_eq!(told, "sudo -n -u remote -- /bin/true\nstatus 202\nstatus 202\n");
     let said = text(&prepared.stderr);
     let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("glexec-sudo: ")).collect();
-    assert!(lines.len() == 2 && lines[0].contains("does not exist: nobody-knows-it"), "{said}");
+    assert!(lines.len() == 2 && lines[0].contains("does not exist: no-such-account"), "{said}");
     assert!(lines[1].contains("/usr/bin/getent: no answer within 10 seconds"), "{said}");
 }
 
@@ -551,7 +551,7 @@ fn a_socket_on_descriptor_0_reaches_the_command_unread_and_both_ways() {
         "{}",
         text(&out.stderr)
     );
-    // To end-of-file: no process of the adapter's may keep the other end open.
+    // Up to the end of file: no process of the adapter may keep the other end open.
     let mut answer = String::new();
     ours.set_read_timeout(Some(DEADLINE)).unwrap();
     ours.read_to_string(&mut answer).unwrap();
@@ -781,7 +781,7 @@ fn the_sample_rule_is_valid() {
 #[test]
 fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_does_not() {
     let machine = Machine::new();
-    // In place of the one command that the rule allows, one that prints its environment.
+    // In place of the only command that the rule allows: a program that prints its environment.
     let prepared = machine.script(
         "root",
         "set -e
@@ -793,8 +793,8 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
         install -m 440 ~/glexec-helpers/scripts/glexec-sudo.sudoers /etc/sudoers.d/glexec-sudo",
     );
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
-    // A secret; variables that sudo keeps by default, if their values are harmless; and one that
-    // this machine adds to these.
+    // A secret; variables that sudo keeps by default if their values are harmless; and a variable
+    // that this machine adds to these.
     let given = [
         "CONDOR_PRIVATE_KEY",
         "KRB5CCNAME",

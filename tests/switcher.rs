@@ -35,7 +35,8 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
         trial.one_copy(&format!("{what}, while all stand still"));
         held.kill_switcher();
         if is_rootless() && switching == Switching::Becomes && point != Point::Called {
-            // Here switcher and agent are two processes, and the agent ends with the switcher.
+            // Here the switcher and the agent are two processes, and the agent ends with the
+            // switcher.
             held.gone();
         }
         held.release();

@@ -1,5 +1,5 @@
-//! What the programs ask of the kernel: promises about races and about old kernels that no outcome
-//! alone can show. strace(1), as root, follows the helpers through sudo.
+//! The system calls of the programs: properties in races and on old kernels that a result alone
+//! cannot show. strace(1), as root, follows the helpers through sudo.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -18,8 +18,8 @@ use support::{
     wait_until, write,
 };
 
-/// A command under strace, which follows every process that it starts and writes what it sees of
-/// each to a file in `log`.
+/// A command under strace, which follows every process that it starts and writes the calls of each
+/// to a file in `log`.
 fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
     let _ = fs::create_dir(log);
     let mut command = Command::new("strace");
@@ -32,7 +32,7 @@ fn traced(call: &Command, log: &Path, expressions: &[&str]) -> Command {
     command
 }
 
-/// What one process did, line by line.
+/// The calls of one process, line by line.
 fn traces(log: &Path) -> Vec<Vec<String>> {
     let entries = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -67,14 +67,14 @@ fn wrapper() -> String {
     text(program("condor_glexec_job_wrapper"))
 }
 
-/// run of a job in a sandbox that is set up.
+/// A call of run for a job in a sandbox that is set up.
 fn run(site: &Site, switcher: &Path, sandbox: &Path, job: &[&str]) -> Command {
     let mut run = site.helper("condor_glexec_run");
     run.arg(switcher).arg(PROXY).arg(sandbox).arg(wrapper()).args(["-", "-", "-"]).args(job);
     run
 }
 
-/// kill of a process through the real switcher.
+/// A call of kill for a process through the real switcher.
 fn kill(site: &Site, sandbox: &Path, pid: u32, signal: &str) -> Command {
     let mut kill = site.helper("condor_glexec_kill");
     kill.arg(site.switcher())
@@ -84,7 +84,7 @@ fn kill(site: &Site, sandbox: &Path, pid: u32, signal: &str) -> Command {
     kill
 }
 
-/// Plays the starter until the job is executed.
+/// Acts as the starter until the job is executed.
 fn started(command: Command) -> Starter {
     let mut starter = Starter::start(command);
     let null = File::options().read(true).write(true).open("/dev/null").unwrap();
@@ -92,7 +92,7 @@ fn started(command: Command) -> Starter {
     starter
 }
 
-/// A sandbox with every kind of entry that crosses over.
+/// A sandbox with every kind of entry that is transferred.
 fn filled(site: &Site, name: &str) -> PathBuf {
     let sandbox = site.sandbox(name);
     fs::create_dir_all(sandbox.join("d/e/empty")).unwrap();
@@ -128,8 +128,7 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
         .iter()
         .find(|lines| lines.iter().any(|line| executed(line) == Some("/bin/true")))
         .unwrap();
-    // In one process, from the first to the last, and none is started on the way, but by sudo
-    // itself.
+    // In one process from beginning to end; only sudo itself starts others.
     let mut is_sudo = false;
     let mut steps = Vec::new();
     for line in ours.iter().filter(|line| !line.starts_with("+++")) {
@@ -145,15 +144,15 @@ fn run_becomes_the_switcher_and_the_wrapper_becomes_the_job() {
     assert_eq!(steps, expected);
 }
 
-/// What the switchers execute themselves: the adapter becomes sudo, which asks PAM whether the
-/// account is open.
+/// The programs that the switchers themselves execute: the adapter becomes sudo, which asks PAM
+/// whether the account is valid.
 const OF_SWITCHERS: [&str; 4] =
     ["/usr/bin/sudo", "/usr/sbin/unix_chkpwd", "/usr/bin/newuidmap", "/usr/bin/newgidmap"];
 
 #[test]
 fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
     let site = Site::new();
-    // A name that a shell would trip over.
+    // A name that a shell would misread.
     let sandbox = site.sandbox("s '$(id)`id`; x* \\");
     let new = site.scratch().join("new");
     write(&new, "new\n", 0o600);
@@ -181,7 +180,7 @@ fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
         check(number + 1, call);
     }
     assert_eq!(target.killed_by(), 9);
-    // One argument, as it is: setup's call is the first log.
+    // One argument, unchanged: setup's call is the first log.
     let lines = traces(&site.path().join("log0")).concat();
     let quoted = text(&sandbox).replace('\\', "\\\\");
     let call = format!("\", [\"{}\", \"serve\", \"{quoted}\"]", agent());
@@ -246,9 +245,9 @@ fn setup_and_cleanup_work_where_renameat2_knows_no_flag() {
     );
 }
 
-/// What is wrong with a call of a helper or agent that walks trees below `execute`; none if nothing
-/// is.
-fn wrong(line: &str, execute: &str) -> Option<&'static str> {
+/// The fault of a call of a helper or agent that walks trees below `execute`; `None` if there is
+/// none.
+fn fault_of(line: &str, execute: &str) -> Option<&'static str> {
     let (name, rest) = line.split_once('(')?;
     let arguments = rest.split(", ").collect::<Vec<_>>();
     let (directory, path) = match name {
@@ -285,7 +284,7 @@ fn wrong(line: &str, execute: &str) -> Option<&'static str> {
     }
 }
 
-/// Traces setup and cleanup of a filled sandbox and judges each call that takes a path, in the
+/// Traces setup and cleanup of a filled sandbox, and checks each call that takes a path, of the
 /// helpers and the agent.
 fn judged(expressions: &[&str]) {
     let site = Site::new();
@@ -306,7 +305,7 @@ fn judged(expressions: &[&str]) {
                 if let Some(program) = executed(line) {
                     ours = program == text(call.get_program()) || program == agent();
                 } else if ours {
-                    assert_eq!(wrong(line, &execute), None, "{line}");
+                    assert_eq!(fault_of(line, &execute), None, "{line}");
                     seen += u32::from(line.starts_with("openat") || line.starts_with("unlinkat"));
                 }
             }
@@ -332,8 +331,8 @@ fn only_the_agent_follows_a_link_and_only_one_that_leaves() {
         lines.iter().any(|line| executed(line) == Some(&text(call.get_program())))
     });
     assert_eq!(helpers.concat().iter().filter(|line| through(line)).count(), 0);
-    // By its single name, and without waiting for a FIFO or a lease; in a thread of the agent's,
-    // and once.
+    // By its single name, and without waiting for a FIFO or a lease; in a thread of the agent, and
+    // once.
     let followed: Vec<_> = others.concat().into_iter().filter(through).collect();
     let [open] = &followed[..] else { panic!("{followed:#?}") };
     assert!(open.contains(r#", "leaves", O_RDONLY|O_NOCTTY|O_NONBLOCK|O_CLOEXEC) = "#), "{open}");
@@ -354,7 +353,7 @@ fn an_agent_that_is_at_work_for_longer_than_the_idle_limit_is_not_given_up() {
     let sandbox = site.sandbox("s");
     write(sandbox.join("large"), vec![b'x'; 20 << 20], 0o644);
     own(&sandbox, Account::batch());
-    // Each takes more than two seconds in all.
+    // Each takes more than two seconds in total.
     let copies = slow(&site, "pwrite64", 80);
     let mut setup = site.call("condor_glexec_setup", &copies, &sandbox);
     succeeded(&setup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap());

@@ -1,4 +1,4 @@
-//! Real accounts, the real switcher: a whole job as the job user, from its setup to its cleanup.
+//! Real accounts and the real switcher: a complete job as the job user, from setup to cleanup.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -22,7 +22,7 @@ use support::{
     wait_until, write,
 };
 
-/// A job from its start to its end: run's status, and what the job wrote.
+/// Runs a job to its end; returns run's status, and what the job wrote.
 fn ran(
     site: &Site,
     sandbox: &Path,
@@ -56,12 +56,12 @@ fn refresh(site: &Site, sandbox: &Path, content: &str) {
     succeeded(&update.arg(site.switcher()).arg(new).arg(PROXY).arg(sandbox).output().unwrap());
 }
 
-/// Somebody's process.
+/// A process of an account.
 fn sleeping(account: Account) -> Child {
     account.command("/bin/sleep").arg("60").spawn().unwrap()
 }
 
-/// Fails unless a run ends with status 1 and a line with these words, without a word to the
+/// Fails unless a run ends with status 1 and a line with these words, and sends nothing to the
 /// starter.
 fn refused(mut run: Command, words: &[&str]) {
     run.stderr(Stdio::piped());
@@ -127,8 +127,8 @@ fn no_file_carries_the_status_and_nothing_is_written_through_a_link_that_has_the
         fs::metadata(&kept).map(|found| (found.ino(), found.mtime(), found.mtime_nsec())).unwrap()
     };
     let before = found();
-    // What the shell helpers wrote the status to: in the sandbox, and where the job could make it,
-    // too, beside it.
+    // The file to which the shell helpers wrote the status: in the sandbox, and beside it, where
+    // the job could make it.
     let plant =
         r#"/bin/ln -s "$0" _condor_glexec_rc && /bin/ln -s "$0" ../_condor_glexec_rc && exit 7"#;
     let (status, _) =
@@ -207,7 +207,7 @@ fn arguments_reach_the_job_as_they_are() {
     assert_eq!(ran(&site, &sandbox, b"PATH=/bin", &job), (Some(0), expected));
 }
 
-/// The variables of a process as /proc tells them.
+/// The variables of a process, from /proc.
 fn variables(environ: &[u8]) -> Vec<&[u8]> {
     let all = environ.strip_suffix(b"\0").expect("strings").split(|byte| *byte == 0);
     all.filter(|entry| !entry.starts_with(b"SUDO_COMMAND=")).collect()
@@ -348,7 +348,7 @@ fn a_switcher_that_leads_to_another_user_is_refused_before_the_job_runs() {
     let mut run = run(&site, &site.switcher(), &sandbox, &["/bin/true"]);
     let (owned, other) =
         (Account::job().uid.to_string(), site.map_to_another_user(&mut run).uid.to_string());
-    // A user namespace shows all who are not in it as one.
+    // A user namespace shows one id for all users that it does not map.
     let shown = if is_rootless() { "65534" } else { &owned };
     refused(run, &[&sandbox.display().to_string(), shown, &other]);
     let mut cleanup = site.call("condor_glexec_cleanup", &site.switcher(), &sandbox);
@@ -376,7 +376,7 @@ fn a_cleanup_that_is_led_to_another_account_ends_none_of_its_processes() {
 #[test]
 fn a_switcher_that_does_not_change_the_user_is_noticed() {
     let site = Site::new();
-    let switcher = site.script("nobody", r#"exec "$@""#);
+    let switcher = site.script("no-change", r#"exec "$@""#);
     let sandbox = site.sandbox("s");
     let before = snapshot(&sandbox);
     let setup = site.call("condor_glexec_setup", &switcher, &sandbox).output().unwrap();

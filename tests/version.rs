@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// The folders of a working copy that git ignores, and its own.
+/// The folders of a working copy that git ignores, and git's own.
 const NOT_SOURCE: [&str; 5] = [".git", "target", "corpus", "artifacts", "coverage"];
 
 /// The files that have the version.
@@ -51,8 +51,8 @@ impl Copy {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    /// All lines, but those of lock files, that hold a version by itself, not as a part of a longer
-    /// number.
+    /// All lines, without those of lock files, that contain a version which is not a part of a
+    /// longer number.
     fn lines_with(&self, version: &str) -> Vec<String> {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
         let mut found = Vec::new();
@@ -93,14 +93,14 @@ fn a_new_version_is_set_in_every_file_that_has_the_old_one() {
     let copy = Copy::new();
     assert_eq!(copy.says(&["98.76.54-rc.1"]), "98.76.54-rc.1");
     assert_eq!(copy.says(&[]), "98.76.54-rc.1");
-    // The changes of versions that were released stay.
+    // The sections of earlier versions are unchanged.
     let left = copy
         .lines_with(OLD)
         .into_iter()
         .filter(|line| !line.contains("CHANGELOG.md: "))
         .collect::<Vec<_>>();
     assert!(left.is_empty(), "{left:#?}");
-    // Cargo takes the lock file for the new version's.
+    // Cargo accepts the lock file for the new version.
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(copy.0.path()).args([
         "tree",

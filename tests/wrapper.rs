@@ -1,5 +1,5 @@
-//! The job wrapper: its conversation with the starter, and how the job starts. All but one test run
-//! as the current user.
+//! The job wrapper: its exchange with the starter, and the start of the job. All tests except one
+//! run as the current user.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -25,14 +25,14 @@ use support::{failed, program, wait_until, write};
 /// A job that must not be started: it would leave a file.
 const NEVER: [&str; 5] = ["-", "-", "-", "/usr/bin/touch", "ran"];
 
-/// A job that says that it runs, and waits to be looked at.
+/// A job that writes a line when it runs, and waits for inspection.
 const WAITS: [&str; 6] = ["-", "-", "-", "/bin/sh", "-c", "echo ready; read _"];
 
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The wrapper in a directory, executed by what the words `before` name, if there are any.
+/// The wrapper in a directory, executed by the command `before`, if there is one.
 fn wrapper(directory: &Path, before: &[&str], words: &[impl AsRef<OsStr>]) -> Command {
     let wrapper = program("condor_glexec_job_wrapper").into_os_string();
     let mut all = before.iter().map(OsString::from).chain([wrapper]);
@@ -69,8 +69,8 @@ fn stopped(starter: &Starter) {
     assert!(matches!(status, WaitStatus::Stopped(..)), "{status:?}");
 }
 
-/// What the starter hears of a failure before the new socket: the same on both, and the wrapper
-/// ends with 1.
+/// What the starter receives after a failure before the new socket: the same on both sockets. The
+/// wrapper ends with 1.
 fn told(mut starter: Starter, mut new: UnixStream) -> String {
     let again = read_to_end(&mut new);
     assert_eq!(starter.wait().code(), Some(1));
@@ -78,7 +78,7 @@ fn told(mut starter: Starter, mut new: UnixStream) -> String {
     message(&again)
 }
 
-/// As [`told`], for a conversation that goes wrong in `talk`, between the hello and the new socket.
+/// The same for an exchange that `talk` breaks, between the hello and the new socket.
 fn refused(words: &[impl AsRef<OsStr>], talk: impl FnOnce(&mut Starter)) -> String {
     let directory = directory();
     let mut starter = Starter::start(wrapper(directory.path(), &[], words));
@@ -90,8 +90,8 @@ fn refused(words: &[impl AsRef<OsStr>], talk: impl FnOnce(&mut Starter)) -> Stri
     message
 }
 
-/// What the starter hears on the new socket if the job can't be executed; the first one stays
-/// silent.
+/// What the starter receives on the new socket if the job cannot be executed; it receives nothing
+/// on the first one.
 fn not_executed(directory: &Path, words: &[impl AsRef<OsStr>]) -> String {
     let mut starter = Starter::start(wrapper(directory, &[], words));
     let failure = starter.launch(b"A=1", [&null(), &null(), &null()]);
@@ -99,7 +99,7 @@ fn not_executed(directory: &Path, words: &[impl AsRef<OsStr>]) -> String {
     message(&failure)
 }
 
-/// What a job that gets all three descriptors from the starter writes to its output.
+/// The output of a job that gets all three descriptors from the starter.
 fn output(command: Command, environment: &[u8]) -> Vec<u8> {
     let (mut reader, writer) = pipe().unwrap();
     let mut starter = Starter::start(command);
@@ -111,7 +111,7 @@ fn output(command: Command, environment: &[u8]) -> Vec<u8> {
     all
 }
 
-/// A job that has been started and waits; it ends when this is dropped.
+/// A job that was started and waits; it ends when this is dropped.
 struct Running {
     starter: Starter,
     _input: PipeWriter,
@@ -128,7 +128,7 @@ impl Running {
         Running { starter, _input: kept }
     }
 
-    /// A file that the kernel keeps about the job.
+    /// A file of the job in /proc.
     fn proc(&self, name: &str) -> Vec<u8> {
         fs::read(format!("/proc/{}/{name}", self.starter.child.id())).unwrap()
     }
@@ -159,7 +159,7 @@ fn environment_from(sent: &[u8]) -> Vec<Vec<u8>> {
     all.into_iter().filter(|entry| entry != b"PATH=/usr/bin:/bin").collect()
 }
 
-// The conversation.
+// The exchange with the starter.
 
 #[test]
 fn wrapper_says_the_hello_and_nothing_more_when_all_goes_well() {
@@ -259,7 +259,7 @@ fn bytes_may_arrive_one_by_one() {
     let (mut reader, writer) = pipe().unwrap();
     let (mut new, theirs) = UnixStream::pair().unwrap();
     let stat = format!("/proc/{}/stat", starter.child.id());
-    // Asleep, it waits for the next byte: it has taken the last one alone.
+    // It sleeps, so it waits for the next byte: it has read the last one alone.
     let taken = || {
         let asleep =
             || fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().starts_with(" S");
@@ -282,7 +282,7 @@ fn bytes_may_arrive_one_by_one() {
     assert_eq!((said.as_str(), starter.wait().code()), ("one by one", Some(0)));
 }
 
-// A starter that goes away.
+// A starter that ends early.
 
 #[test]
 fn starter_that_is_gone_at_any_step_is_an_end_with_status_1_and_no_signal() {
@@ -311,9 +311,9 @@ fn starter_that_is_gone_at_any_step_is_an_end_with_status_1_and_no_signal() {
     }
 }
 
-/// A starter that sends all without reading the hello, and closes the first socket while the
-/// wrapper is stopped: when it goes on it finds the connection reset. Returns the wrapper's status
-/// and what arrives on the new socket.
+/// A starter that sends everything without reading the hello, and closes the first socket while the
+/// wrapper is stopped. When the wrapper continues, the connection is reset. Returns the wrapper's
+/// status and what arrives on the new socket.
 fn reset(words: &[&str], environment: &[u8]) -> (Option<i32>, Vec<u8>) {
     let mut starter = started(words);
     recv(starter.socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK).unwrap();
@@ -322,7 +322,7 @@ fn reset(words: &[&str], environment: &[u8]) -> (Option<i32>, Vec<u8>) {
     close_and_continue(&mut starter, environment)
 }
 
-/// Sends all, closes the first socket, and lets the stopped process go on.
+/// Sends everything, closes the first socket, and continues the stopped process.
 fn close_and_continue(starter: &mut Starter, environment: &[u8]) -> (Option<i32>, Vec<u8>) {
     let mut new = send_all(starter, environment);
     starter.socket = UnixStream::pair().unwrap().0;
@@ -351,7 +351,7 @@ fn connection_that_was_reset_reads_as_closed() {
     let mut command = wrapper(Path::new("/"), &[], &NEVER);
     command.stderr(Stdio::piped());
     let Starter { child, socket } = Starter::start(command);
-    // Closed with the hello in it, unread.
+    // It is closed with the hello in it, unread.
     recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK).unwrap();
     drop(socket);
     failed(&child.wait_with_output().unwrap(), 1, &["the starter closed the connection", "length"]);
@@ -364,7 +364,7 @@ fn error_reaches_the_new_socket_though_the_connection_was_reset() {
     assert!(message(&arrived).contains("quote"));
 }
 
-// What goes wrong before the new socket.
+// Errors before the new socket.
 
 #[test]
 fn length_of_the_environment_must_be_positive_and_bounded() {
@@ -460,7 +460,7 @@ fn file_that_cannot_be_opened_is_an_error_that_names_it() {
 
 #[test]
 fn message_has_at_most_255_bytes_and_still_names_the_cause() {
-    // A NUL and 255 bytes at most: `message` holds every one to that.
+    // A NUL, and at most 255 bytes: `message` checks this for every one.
     for part in [&b"directory/"[..], "\u{e9}".as_bytes(), b"\xff", b"\n", b"\x1b"] {
         let long = OsString::from_vec(part.repeat(5000 / part.len()));
         let dash = OsStr::new("-");
@@ -549,7 +549,7 @@ fn program_is_not_looked_for_in_path() {
 fn program_that_cannot_be_executed_is_reported_on_the_new_socket_alone() {
     let directory = directory();
     write(directory.path().join("closed"), "#!/bin/sh\n", 0o644);
-    // Not a program: no shell is called for it.
+    // It is no program: no shell is started for it.
     write(directory.path().join("text"), "touch ran\n", 0o755);
     let cases = [
         ("/missing", "/missing: ENOENT"),

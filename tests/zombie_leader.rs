@@ -1,5 +1,5 @@
-//! Processes whose first thread has ended while another one runs: for the kernel they live, though
-//! /proc shows them as zombies without an environment.
+//! Processes whose first thread has ended while another one runs (a zombie leader). For the kernel
+//! they are alive, although /proc shows them as zombies without an environment.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -17,7 +17,7 @@ use support::pilot::{Pilot, signal};
 use support::{Account, Site, is_rootless, messages, succeeded, wait_until};
 
 /// Fails unless the first thread has ended, and the process has not.
-fn is_headless(pid: u32) {
+fn is_zombie_leader(pid: u32) {
     assert_eq!((state(pid), living_threads(pid).len()), (Some('Z'), 1));
 }
 
@@ -27,7 +27,7 @@ fn is_headless(pid: u32) {
 fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
     let site = Site::new();
     let sandbox = site.sandbox("s");
-    // An account of its own: nobody else's processes are to be ended.
+    // A separate account: no processes of other tests must be ended.
     let lead = |call: &mut std::process::Command| {
         if !is_rootless() {
             site.map_to_another_user(call);
@@ -43,12 +43,12 @@ fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
         (&["--sandbox", "--grace", "20"], "zombie-leader,exits-on-term"),
         (&["--account"], "zombie-leader"),
     ];
-    // Below the project's own switcher nobody outlives the first process.
+    // Below the project's own switcher no process outlives the first process.
     for (options, kind) in
         variations.into_iter().filter(|(_, kind)| !is_rootless() || *kind != "zombie-leader,orphan")
     {
         let mut family = Family::of(&sandbox, kind, 1);
-        is_headless(family.pids[0]);
+        is_zombie_leader(family.pids[0]);
         let root = family.child.id().to_string();
         let mut call = hunt(
             &site,
@@ -78,7 +78,7 @@ fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
     for option in ["--family", "--sandbox", ""] {
         let mut family = Family::of(&sandbox, "zombie-leader,exits-on-term", 1);
         let pid = family.pids[0];
-        is_headless(pid);
+        is_zombie_leader(pid);
         let root = family.child.id().to_string();
         let send = |signal: &str| match option {
             "" => {
@@ -101,7 +101,7 @@ fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
 
 // The pilot's payload.
 
-/// A payload, and its number here once it has become what it is to be.
+/// A payload, and its pid in this namespace after its first thread has ended.
 fn payload(
     pilot: &Pilot,
     options: &[&str],
@@ -115,7 +115,7 @@ fn payload(
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
     let pid = pid_here(line.trim().parse().unwrap(), Account::of(&pilot.sandbox("s")));
-    is_headless(pid);
+    is_zombie_leader(pid);
     (child, lines, pid)
 }
 
@@ -173,8 +173,8 @@ fn one_that_a_payload_has_left_running_does_not_outlive_run() {
         .unwrap();
     let sandbox = pilot.sandbox("s");
     wait_until("it has been left", || sandbox.join("begun").exists());
-    let left = headless_of(&sandbox);
-    is_headless(left);
+    let left = zombie_leader_of(&sandbox);
+    is_zombie_leader(left);
     std::fs::write(sandbox.join("go"), "").unwrap();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
     assert!(!is_alive(left));
@@ -182,7 +182,7 @@ fn one_that_a_payload_has_left_running_does_not_outlive_run() {
 }
 
 /// The one process of a sandbox's family whose first thread has ended.
-fn headless_of(sandbox: &Path) -> u32 {
+fn zombie_leader_of(sandbox: &Path) -> u32 {
     let all: Vec<u32> = support::pilot::family(sandbox)
         .into_iter()
         .filter(|pid| state(*pid) == Some('Z'))

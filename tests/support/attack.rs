@@ -11,20 +11,22 @@ use super::handover::{CLEANUP, SETUP, filled, handed_over};
 use super::snapshot::{Snapshot, snapshot};
 use super::{Account, Site, TIMEOUT, as_job, failed, program, wait_until, write};
 
-/// The most memory that a helper may ever use, in KiB, whatever it is told.
+/// The most memory that a helper may ever use, in KiB, whatever the agent sends.
 pub const MOST_MEMORY: i64 = 64 << 10;
 
-/// A switcher that runs the hostile_agent as the job user, in place of the command that it is given.
+/// A switcher that runs the hostile agent as the job user, in place of the command that it is
+/// given.
 pub fn hostile_agent(site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
     hostile_agent_as(&as_job(), site, way, path)
 }
 
-/// As [`hostile_agent`], as whom these words of a shell run it.
+/// The same; `user` are the words of a shell that run it as a user.
 pub fn hostile_agent_as(user: &str, site: &Site, way: &str, path: Option<&Path>) -> PathBuf {
     let hostile_agent = program("examples").join("hostile_agent");
     assert!(
         hostile_agent.exists(),
-        "the hostile_agent is not built: cargo build --example hostile_agent, or cargo test without --test"
+        "the hostile agent is not built: cargo build --example hostile_agent, or cargo test \
+         without --test"
     );
     let path = path.map(|path| format!("'{}'", path.display())).unwrap_or_default();
     site.script(
@@ -33,10 +35,10 @@ pub fn hostile_agent_as(user: &str, site: &Site, way: &str, path: Option<&Path>)
     )
 }
 
-/// Fails if a helper's own process, or a child of it, is still there for a sandbox of this site.
+/// Waits until no process of a helper, and no child of one, is left for a sandbox of this site.
 pub fn assert_all_have_ended(site: &Site) {
     let (site, programs) = (site.path().display().to_string(), program("condor_glexec_"));
-    wait_until("the last process of a helper is gone", || {
+    wait_until("the last process of a helper has ended", || {
         let mut all = std::fs::read_dir("/proc").unwrap().flatten();
         !all.any(|process| {
             let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
@@ -46,8 +48,8 @@ pub fn assert_all_have_ended(site: &Site) {
     });
 }
 
-/// Runs a child to its end, with the most memory (KiB) that it used. Fails if it does not end, or
-/// if whoever reads what it says would not come to an end then.
+/// Runs a command to its end; returns its output, and the most memory (KiB) that it used. Fails if
+/// it does not end, or if its standard error is then still open in another process.
 #[allow(clippy::zombie_processes)] // wait4(2) is what waits for it
 pub fn ended(mut command: Command) -> (Output, i64) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -76,13 +78,13 @@ pub fn ended(mut command: Command) -> (Output, i64) {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let stderr =
-        said.recv_timeout(TIMEOUT).expect("the helper has ended, but its caller's pipe has not");
+    let stderr = said
+        .recv_timeout(TIMEOUT)
+        .expect("the helper has ended, but another process has its standard error open");
     (Output { status, stdout: Vec::new(), stderr }, memory)
 }
 
-/// A sandbox before setup, one after it, and another one of the batch user's, all beside each
-/// other.
+/// A sandbox before setup, one after setup, and another one of the batch user, in one directory.
 pub struct Scene {
     pub site: Site,
     pub fresh: PathBuf,
@@ -102,13 +104,12 @@ impl Scene {
         Scene { site, fresh, used, before }
     }
 
-    /// Something was changed on purpose.
+    /// Takes the snapshot again, after a change that the test made on purpose.
     pub fn take_snapshot(&mut self) {
         self.before = everything(&self.site);
     }
 
-    /// A call of a helper with a hostile_agent behind the switcher. It gives up after a second without
-    /// progress.
+    /// A call of a helper with a hostile agent behind the switcher. Its idle timeout is one second.
     pub fn call(&self, helper: &str, way: &str, path: Option<&Path>) -> Command {
         let switcher = hostile_agent(&self.site, way, path);
         let mut call = self.site.call(
@@ -120,8 +121,8 @@ impl Scene {
         call
     }
 
-    /// Fails unless a call ends with its failure's status and one line, which is returned, with
-    /// everything as it was.
+    /// Fails unless a call ends with the status of a failure and one line, which is returned, and
+    /// everything is unchanged.
     pub fn changes_nothing(&self, helper: &str, what: &str, call: Command) -> String {
         let (output, memory) = ended(call);
         let line = failed(&output, if helper == SETUP { 2 } else { 1 }, &[]);
@@ -130,15 +131,15 @@ impl Scene {
         line
     }
 
-    /// Lies in this way; returns the helper's line, which must hold the word.
+    /// Makes such a call; returns the helper's line, which must contain the word.
     pub fn attack(&self, helper: &str, way: &str, path: Option<&Path>, word: &str) -> String {
         let line = self.changes_nothing(helper, way, self.call(helper, way, path));
         assert!(line.contains(word), "{way}: {word:?} is not in {line:?}");
         line
     }
 
-    /// As the only word of an agent to cleanup, these bytes.
-    pub fn say(&self, what: &str, bytes: &[u8], word: &str) -> String {
+    /// The same with cleanup and an agent that sends these bytes after its greeting.
+    pub fn send(&self, what: &str, bytes: &[u8], word: &str) -> String {
         let path = self.site.path().join("words");
         write(&path, bytes, 0o644);
         let line =
@@ -147,18 +148,19 @@ impl Scene {
         line
     }
 
-    /// As `end`, for sandboxes on a mount that is to go before the site.
+    /// The same as `end`, for sandboxes on a mount that must be unmounted before the site is
+    /// removed.
     pub fn end_on(self, mount: impl Drop) {
-        self.truth();
+        self.assert_works();
         drop(mount);
     }
 
-    /// After all lies the truth is believed.
+    /// Fails unless an honest agent works after all this.
     pub fn end(self) {
-        self.truth();
+        self.assert_works();
     }
 
-    fn truth(&self) {
+    fn assert_works(&self) {
         assert_all_have_ended(&self.site);
         self.site.set_up(&self.fresh);
         self.site.clean_up(&self.fresh);
@@ -167,15 +169,15 @@ impl Scene {
     }
 }
 
-/// All that is in the parent of the sandboxes, with its owners. When that itself changed is not
-/// told: names come and go in it.
+/// All entries in the parent of the sandboxes, with their owners; without the parent itself, whose
+/// modification time changes.
 fn everything(site: &Site) -> Snapshot {
     let mut all = snapshot(&site.execute());
     all.remove(Path::new(""));
     all
 }
 
-/// A process of somebody's that goes on until this is dropped (tests/support/leftover.rs).
+/// A process of an account that runs until this is dropped (tests/support/leftover.rs).
 pub struct Leftover(Child);
 
 impl Leftover {
@@ -184,13 +186,13 @@ impl Leftover {
         let program = program("examples").join("leftover");
         assert!(
             program.exists(),
-            "it is not built: cargo build --example leftover, or cargo test without --test"
+            "the example is not built: cargo build --example leftover, or cargo test without --test"
         );
         let mut command = account.command(program);
         command.arg(what).args(paths).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut word = [0; 6];
-        child.stdout.take().unwrap().read_exact(&mut word).expect("it has begun");
+        child.stdout.take().unwrap().read_exact(&mut word).expect("the process has started");
         Leftover(child)
     }
 }

@@ -1,5 +1,5 @@
-//! What holds of any bytes that [`Frame::decode`] is given. Checked by tests/frames.rs, and by the
-//! fuzz target of the same name.
+//! What must be true for any bytes that [`Frame::decode`] accepts. tests/frames.rs and the fuzz
+//! target of the same name check it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -17,7 +17,7 @@ pub fn check(bytes: &[u8], frame: Frame<'_>) {
     assert_eq!(again[..4], length.to_le_bytes(), "the length of {frame:?}");
     assert!(again[4..] == *bytes, "{frame:?} has another encoding");
 
-    // Judged by the standard library's idea of a path, not by the code under test.
+    // Checked with the standard library's definition of a path, not with the code under test.
     if let Some(name) = name(frame) {
         let name = OsStr::from_bytes(name.bytes());
         assert!(

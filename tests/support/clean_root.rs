@@ -1,6 +1,6 @@
-//! A root directory of a test's own: this machine's files, and above them a layer in memory that
-//! takes every change. Of this machine's accounts it has those that each Debian has, and the tests'
-//! own: no name that a test gives is taken there.
+//! A separate root directory for a test: this machine's files, and above them a layer in memory
+//! that takes every change. Of this machine's accounts it has the tests' accounts and those that
+//! every Debian has, so a test can create an account with any other name.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,14 +12,16 @@ use tempfile::TempDir;
 
 use super::snapshot::{Snapshot, snapshot};
 
-/// Nobody else sees what is done there. It is gone at the end, with all who run there.
+/// No process outside sees what is done in it. It is removed on drop, and all its processes are
+/// killed.
 pub struct CleanRoot {
-    /// A process with the mounts, above the first one that has the pid namespace.
+    /// A process in the mount namespace; its child is the first process of the pid namespace.
     holder: Child,
     place: TempDir,
 }
 
-/// $0 is the place. The layer is in memory because an overlay's layers must not contain each other.
+/// $0 is the directory. The layer is in memory because an overlay's layers must not contain each
+/// other.
 const MOUNT: &str = r#"
     mount -t tmpfs -o mode=755 tmpfs "$0"
     cd "$0"
@@ -35,16 +37,17 @@ const MOUNT: &str = r#"
             "/usr/share/base-passwd/${file%:*}.master" "/etc/${file#*:}" >"root/etc/${file#*:}"
     done
     for file in subuid subgid; do awk -F : '$1 ~ /^gh-/' "/etc/$file" >"root/etc/$file"; done
-    # dpkg would miss accounts that are named there.
+    # It names accounts that do not exist here, which is an error for dpkg.
     : >root/var/lib/dpkg/statoverride
-    # What belongs to a batch system, and of somebody who has followed the guides.
-    rm -rf root/var/lib/condor root/etc/condor root/etc/glexec-sudo.map root/etc/sudoers.d/glexec-sudo
+    # A batch system that is installed here, and what the guides have made.
+    rm -rf root/var/lib/condor root/etc/condor
+    rm -rf root/etc/glexec-sudo.map root/etc/sudoers.d/glexec-sudo
     echo ready
     exec cat
 "#;
 
-/// $0 is the place, then comes the command. Not chroot: who has been through that may not make user
-/// namespaces.
+/// $0 is the directory; the command follows. Not chroot: a process after chroot(2) may not create
+/// user namespaces.
 const ENTER: &str = r#"cd "$0/root"; pivot_root . mnt; cd /; umount -l /mnt; exec "$@""#;
 
 impl CleanRoot {
@@ -68,11 +71,14 @@ impl CleanRoot {
             .expect("unshare of util-linux");
         let mut line = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "an overlay file system can be mounted: see what mount said");
+        assert_eq!(
+            line, "ready\n",
+            "the overlay file system cannot be mounted: see the message of mount"
+        );
         CleanRoot { holder, place }
     }
 
-    /// A command that runs there as root, with little in its environment.
+    /// A command that runs in it as root, with few variables in its environment.
     pub fn command(&self, words: &[&str]) -> Command {
         let namespaces = format!("/proc/{}/ns", self.holder.id());
         let mut command = Command::new("nsenter");
@@ -92,16 +98,16 @@ impl CleanRoot {
         command
     }
 
-    /// Where the host finds a path of this root.
+    /// The path on the host of a path of this root.
     pub fn path(&self, path: &str) -> PathBuf {
         self.inside("root").join(path.trim_start_matches('/'))
     }
 
-    /// What differs from this machine's root, without /tmp and without times; a removed file is a
+    /// The differences to this machine's root, without /tmp and without times. A removed file is a
     /// device.
     pub fn changes(&self) -> Snapshot {
         let mut all = snapshot(&self.inside("layer"));
-        // A directory that only has something changed below it is in the layer, too.
+        // A directory in which only something further down changed is in the layer, too.
         all.retain(|path, entry| {
             let below = fs::symlink_metadata(Path::new("/").join(path));
             let is_as_below = |found: fs::Metadata| {

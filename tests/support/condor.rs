@@ -1,6 +1,6 @@
-//! The starter and the ProcD of HTCondor 9.10, as far as they touch a sandbox: where they stand,
-//! what they read before each call, in which order they call, and with which descriptors and
-//! environment.
+//! The starter and the ProcD of HTCondor 9.10, as far as they use a sandbox: their working
+//! directory, what they read before each call, the order of the calls, and the descriptors and
+//! environment of each call.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -12,16 +12,16 @@ use super::job::run;
 use super::starter::Starter;
 use super::{Account, PROXY, Site, retained};
 
-/// A starter that stands in its sandbox from before setup until after cleanup, and never enters it
-/// again by path.
+/// A starter whose working directory is its sandbox from before setup until after cleanup. It never
+/// enters the sandbox again by path.
 pub struct Condor<'a> {
     site: &'a Site,
     pub sandbox: PathBuf,
-    /// The directory in which it stands, whatever its name is by now.
+    /// The working directory, whatever its name is now.
     here: File,
 }
 
-/// What a call of a helper has ended with.
+/// The result of a call of a helper.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Called {
     pub status: Option<i32>,
@@ -34,7 +34,7 @@ impl Called {
         Called { status: Some(0), said: String::new() }
     }
 
-    /// Fails unless it succeeded without a word.
+    /// Fails unless the call succeeded and wrote nothing.
     pub fn succeeded(&self) {
         assert_eq!(*self, Called::ok());
     }
@@ -46,36 +46,36 @@ impl<'a> Condor<'a> {
         Condor { site, sandbox: sandbox.to_owned(), here: File::open(sandbox).unwrap() }
     }
 
-    /// A program as the batch user, where the starter stands.
+    /// A program as the batch user, in the starter's working directory.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Account::batch().command(program);
         command.current_dir(format!("/proc/self/fd/{}", self.here.as_raw_fd()));
         command
     }
 
-    /// What a file holds that is named without a directory, as the starter reads it.
+    /// The content of a file that is named without a directory, as the starter reads it.
     pub fn read(&self, name: &str) -> Option<String> {
         let output = self.command("/bin/cat").arg(name).stderr(Stdio::null()).output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    /// What `ls` shows where it stands: what it transfers at the end.
+    /// The names that `ls` shows in the working directory: what the starter transfers at the end.
     pub fn list(&self) -> Vec<String> {
         let output = self.command("/bin/ls").output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// "not invoking glexec since the proxy is not valid": without the proxy at its bare name
-    /// nothing is called.
+    /// HTCondor's "not invoking glexec since the proxy is not valid": if the proxy does not have
+    /// its name in the working directory, the starter calls nothing.
     fn must_have_a_valid_proxy(&self) {
         assert!(
             self.read(PROXY).is_some_and(|proxy| !proxy.is_empty()),
-            "no proxy where the starter stands"
+            "no proxy in the starter's working directory"
         );
     }
 
-    /// A helper from the starter's place, with the daemon's own environment.
+    /// A helper in the starter's working directory, with the daemon's environment.
     fn helper(&self, name: &str) -> Command {
         let mut command = self.site.helper(name);
         command.current_dir(format!("/proc/self/fd/{}", self.here.as_raw_fd()));
@@ -86,11 +86,11 @@ impl<'a> Condor<'a> {
         command
     }
 
-    /// Calls a helper and reads all that it says, to the end of file.
+    /// Calls a helper and reads its output up to the end of file.
     fn call(&self, mut helper: Command) -> Called {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let mut child = helper.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
-        drop(helper); // which holds the writing end, too
+        drop(helper); // it has a copy of the writing end
         let mut said = String::new();
         reader.read_to_string(&mut said).unwrap();
         Called { status: child.wait().unwrap().code(), said }
@@ -111,8 +111,8 @@ impl<'a> Condor<'a> {
         self.setup_or_cleanup("condor_glexec_cleanup")
     }
 
-    /// Renews the proxy from a file of the starter's; with `-` for the switcher while the sandbox
-    /// is the batch user's.
+    /// Renews the proxy from a file of the starter. While the sandbox belongs to the batch user,
+    /// the switcher is `-`.
     pub fn update(&self, new: &Path, has_job: bool) -> Called {
         self.must_have_a_valid_proxy();
         let mut helper = self.helper("condor_glexec_update_proxy");
@@ -147,7 +147,7 @@ impl<'a> Condor<'a> {
         starter
     }
 
-    /// A signal as the ProcD sends it: it has closed its descriptors from 0 on, and names the
+    /// A signal as the ProcD sends it: with descriptors 0 to 2 closed, and with the path of the
     /// retained proxy.
     pub fn procd_kill(&self, switcher: &Path, pid: u32, signal: &str) -> Option<i32> {
         let kill = self.site.helper("condor_glexec_kill");
@@ -163,7 +163,7 @@ impl<'a> Condor<'a> {
         shell.status().unwrap().code()
     }
 
-    /// The device and inode of the directory in which it stands, and of what has this path now.
+    /// Whether the starter's working directory is what has this path now.
     pub fn is_in(&self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt as _;
         let here = self.here.metadata().unwrap();

@@ -1,4 +1,4 @@
-//! Families of processes (family.rs), and calls of kill for them.
+//! Families of processes (process_family.rs), and calls of kill for them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,29 +9,28 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use super::handover::KILL;
 use super::{Account, PROXY, Site, is_rootless, messages, program, retained, wait_until};
 
-/// Where the program is that makes them.
+/// The path of the program that makes them.
 pub fn family_program() -> PathBuf {
     super::program("examples/process_family")
 }
 
-/// A family whose members have all begun.
+/// A family whose members have all started.
 pub struct Family {
     pub child: Child,
     lines: BufReader<ChildStdout>,
-    /// Its members, the first one included if it tells its number.
+    /// Its members, the first one included if it writes its pid.
     pub pids: Vec<u32>,
 }
 
 impl Family {
-    /// Starts a family of so many members for a sandbox: with its mark.
+    /// Starts a family of this number of members for a sandbox, with its mark.
     pub fn of(sandbox: &Path, kind: &str, members: usize) -> Family {
         let mut mark = OsString::from("_GLEXEC_HELPERS_FAMILY=");
         mark.push(retained(sandbox));
         Family::with(sandbox, &[mark], kind, members)
     }
 
-    /// Starts one as the job user of a sandbox, with nothing but these variables in its
-    /// environment.
+    /// Starts a family as the job user of a sandbox, with only these variables in its environment.
     pub fn with(sandbox: &Path, variables: &[OsString], kind: &str, members: usize) -> Family {
         let mut command = as_job_of(sandbox);
         command
@@ -42,26 +41,26 @@ impl Family {
         Family::start(&mut command, members).pid_here(Account::of(sandbox))
     }
 
-    /// With the numbers that they have here, instead of those that they tell.
+    /// Replaces the pids that the members write by their pids in this namespace.
     pub fn pid_here(mut self, account: Account) -> Family {
         self.pids = pids_here(&self.pids, account);
         self
     }
 
-    /// Starts one that carries no mark.
+    /// Starts a family without a mark.
     pub fn unmarked(account: Account, kind: &str, members: usize) -> Family {
         Family::start(&mut Family::command(account, kind), members)
     }
 
-    /// The command for one that carries the mark and leads neither session nor group; its kind is
-    /// still to come.
+    /// The command for a family that has the mark and leads neither a session nor a group. The
+    /// caller adds its kind.
     pub fn led(sandbox: &Path) -> Command {
         let mut command = Account::job().command(family_program());
         command.env_clear().env("_GLEXEC_HELPERS_FAMILY", retained(sandbox));
         command
     }
 
-    /// The command, in a session of its own, as the starter of a batch system starts jobs.
+    /// The command, in a separate session, as the starter of a batch system starts jobs.
     pub fn command(account: Account, kind: &str) -> Command {
         let mut command = account.command("setsid");
         command.arg(family_program()).args(kind.split(',')).env_clear();
@@ -79,21 +78,21 @@ impl Family {
         family
     }
 
-    /// The next line that a member says.
+    /// The next line of a member.
     pub fn listen(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    /// Those that have not ended.
+    /// The members that have not ended.
     pub fn alive(&self) -> Vec<u32> {
         self.pids.iter().copied().filter(|pid| is_alive(*pid)).collect()
     }
 
-    /// Waits until each is in one of these states (proc_pid_stat(5)).
-    pub fn wait_for(&self, what: &str, so: impl Fn(char) -> bool) {
-        wait_until(what, || self.pids.iter().all(|pid| state(*pid).is_some_and(&so)));
+    /// Waits until each member is in one of these states (proc_pid_stat(5)).
+    pub fn wait_for(&self, what: &str, condition: impl Fn(char) -> bool) {
+        wait_until(what, || self.pids.iter().all(|pid| state(*pid).is_some_and(&condition)));
     }
 }
 
@@ -110,9 +109,9 @@ impl Drop for Family {
     }
 }
 
-/// A command that runs as the job user of a sandbox that is set up, in a session of its own as a
-/// starter starts jobs: the words that are still to come. Where the switcher makes namespaces, it
-/// goes through the switcher: only so it is where jobs are.
+/// A command that runs as the job user of a sandbox that is set up, in a separate session, as a
+/// starter starts jobs. The caller adds its words. If the switcher makes namespaces, the command
+/// goes through the switcher, so that it is in the namespaces of the job.
 pub fn as_job_of(sandbox: &Path) -> Command {
     if !is_rootless() {
         let mut command = Account::of(sandbox).command("setsid");
@@ -128,7 +127,7 @@ pub fn as_job_of(sandbox: &Path) -> Command {
     command
 }
 
-/// A process of the job user's that waits to be killed, for a minute.
+/// A process of the job user that waits to be killed, for a minute.
 pub struct Target {
     child: Child,
     pub pid: u32,
@@ -141,7 +140,7 @@ impl Target {
         target
     }
 
-    /// Starts one by a call of a switcher, with the number that it tells itself.
+    /// Starts one by a call of a switcher, with the pid that it writes.
     pub fn through(mut switcher: Command) -> Target {
         switcher
             .args(["/bin/sh", "-c", "echo $$; exec sleep 60"])
@@ -157,11 +156,11 @@ impl Target {
         is_alive(self.pid)
     }
 
-    /// Waits for its end: the signal that has ended it.
+    /// Waits for its end, and returns the signal that ended it.
     pub fn killed_by(&mut self) -> i32 {
         use std::os::unix::process::ExitStatusExt as _;
         let status = self.child.wait().unwrap();
-        // A switcher that stays tells it as a shell does.
+        // A switcher that stays above its command returns 128 and the signal, as a shell does.
         status.signal().or(status.code().map(|code| code - 128)).unwrap()
     }
 }
@@ -173,8 +172,8 @@ impl Drop for Target {
     }
 }
 
-/// The number that a process of this account has here, which says that it has another one: in a pid
-/// namespace of its own.
+/// The pid in this namespace of a process of this account, which wrote its pid in a separate pid
+/// namespace.
 pub fn pid_here(inner: u32, account: Account) -> u32 {
     pids_here(&[inner], account)[0]
 }
@@ -183,7 +182,7 @@ fn pids_here(inner: &[u32], account: Account) -> Vec<u32> {
     if !is_rootless() {
         return inner.to_vec();
     }
-    let told = |pid: u32| {
+    let inner_pid = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let of = |name: &str| {
             Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned())
@@ -195,11 +194,14 @@ fn pids_here(inner: &[u32], account: Account) -> Vec<u32> {
         .unwrap()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let known: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, told(pid)?))).collect();
+    let known: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, inner_pid(pid)?))).collect();
     let find = |inner: &u32| {
-        let mut found =
-            known.iter().filter(|(_, told)| told == inner).map(|(pid, _)| *pid).collect::<Vec<_>>();
-        // One that is in no other namespace, else who was started last.
+        let mut found = known
+            .iter()
+            .filter(|(_, written)| written == inner)
+            .map(|(pid, _)| *pid)
+            .collect::<Vec<_>>();
+        // A process that is in no other namespace; otherwise the process that was started last.
         let last = found.pop().unwrap_or(*inner);
         found.into_iter().find(|pid| pid == inner).unwrap_or(last)
     };
@@ -225,7 +227,7 @@ fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
         .map(|thread| thread.path())
 }
 
-/// The letter for the state of a process; none if it is gone.
+/// The letter for the state of a process; `None` if it does not exist.
 pub fn state(pid: u32) -> Option<char> {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok().map(|stat| letter(&stat))
 }
@@ -245,13 +247,13 @@ pub fn hunt(site: &Site, options: &[&str], sandbox: &Path, pid: &str, signal: &s
     command
 }
 
-/// What kill says when it has succeeded: its report.
+/// The report that kill prints when it has succeeded.
 pub fn report(output: &Output) -> String {
     assert_eq!((output.status.code(), messages(output).as_str()), (Some(0), ""));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
-/// The living processes that carry the mark of a sandbox.
+/// The living processes that have the mark of a sandbox.
 pub fn marked_with(sandbox: &Path) -> Vec<u32> {
     let mark = format!("_GLEXEC_HELPERS_FAMILY={}", retained(sandbox).display());
     let pids = fs::read_dir("/proc")
@@ -259,7 +261,7 @@ pub fn marked_with(sandbox: &Path) -> Vec<u32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let marked = |pid: &u32| {
-        // A thread that has ended shows none any more.
+        // A thread that has ended shows no environment.
         let environments =
             threads(*pid).map(|thread| fs::read(thread.join("environ")).unwrap_or_default());
         let is = |environment: Vec<u8>| {
@@ -270,8 +272,8 @@ pub fn marked_with(sandbox: &Path) -> Vec<u32> {
     pids.filter(marked).collect()
 }
 
-/// The agents with this operation, and the switchers that lead to them, that have this path among
-/// their words.
+/// The agents with this operation, and the switchers that call them, that have this path among
+/// their arguments.
 pub fn agents(operation: &str, path: &Path) -> Vec<u32> {
     let (operation, path) =
         (format!("condor_glexec_agent\0{operation}\0"), format!("{}\0", path.display()));

@@ -19,7 +19,7 @@ impl Rootless {
         rootless
     }
 
-    /// Makes a credential of the batch user's; returns its path.
+    /// Makes a credential of the batch user; returns its path.
     pub fn credential(&self, name: &str) -> PathBuf {
         let path = self.site.scratch().join(name);
         write(&path, "a token\n", 0o600);
@@ -39,7 +39,7 @@ impl Rootless {
             .env("PATH", "/usr/bin:/bin")
             .env("GLEXEC_CLIENT_CERT", credential)
             .stdin(Stdio::null());
-        // The leases of all tests are in the default table, so that no two have one id.
+        // The leases of all tests are in the default table, so that no two tests have the same id.
         command
     }
 

@@ -1,4 +1,4 @@
-//! Sandboxes with something in them, and what must be so before and after they change hands.
+//! Sandboxes with content, and checks before and after a hand-over.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -15,10 +15,10 @@ pub const UPDATE: &str = "condor_glexec_update_proxy";
 pub const KILL: &str = "condor_glexec_kill";
 pub const AGENT: &str = "condor_glexec_agent";
 
-/// Something to do to a path, and what to call it.
+/// A name for an action on a path, and the action.
 pub type PendingRename<'a> = (&'a str, &'a dyn Fn(&Path));
 
-/// Names that a shell, a parser of options or a decoder of text would trip over.
+/// Names that a shell, a parser of options or a decoder of text can misread.
 pub const ODD: [&[u8]; 9] = [
     b"-rf",
     b"two words",
@@ -31,8 +31,7 @@ pub const ODD: [&[u8]; 9] = [
     b"back\\slash",
 ];
 
-/// What a sandbox must hold that no other entry tells: a file, a link and a directory with another
-/// file.
+/// Makes a file, a link, and a directory with another file.
 pub fn fill(top: &Path) {
     write(top.join("input"), "the input", 0o644);
     symlink("input", top.join("link")).unwrap();
@@ -48,7 +47,7 @@ pub fn filled(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
     sandbox
 }
 
-/// One that is set up.
+/// A sandbox with that content that is set up.
 pub fn handed_over(site: &Site, name: impl AsRef<OsStr>) -> PathBuf {
     let sandbox = filled(site, name);
     site.set_up(&sandbox);
@@ -75,21 +74,23 @@ pub fn text(path: impl AsRef<Path>) -> String {
 }
 
 pub fn run(program: &str, arguments: &[&OsStr]) -> String {
-    let output =
-        Command::new(program).args(arguments).output().expect("it is installed: run ci/provision");
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("the program is not installed: run ci/provision");
     assert!(output.status.success(), "{program} {arguments:?}: {}", messages(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Fails unless every entry of the tree is the account's.
+/// Fails unless every entry of the tree belongs to the account.
 pub fn assert_owner(path: &Path, account: Account) {
     for below in snapshot(path).keys() {
         assert_eq!(owner(&path.join(below)), account, "{}", below.display());
     }
 }
 
-/// Fails unless the sandbox is back: the batch user's, with this data, the retained proxy, and
-/// nothing beside it.
+/// Fails unless the sandbox is back: it belongs to the batch user, has this data and the retained
+/// proxy, and nothing is beside it.
 pub fn assert_is_back(site: &Site, sandbox: &Path, expected: &Snapshot, what: &str) {
     assert_eq!(site.entries(), [sandbox.file_name().unwrap()], "{what}");
     assert_eq!(data(sandbox), *expected, "{what}");
@@ -100,10 +101,10 @@ pub fn assert_is_back(site: &Site, sandbox: &Path, expected: &Snapshot, what: &s
 /// Fails unless the sandbox is still set up.
 pub fn assert_is_handed_over(site: &Site, sandbox: &Path, what: &str) {
     let name = sandbox.file_name().unwrap();
-    // Setup may still be deleting the old data.
+    // The child of setup may still delete the old data.
     let kept = retained(sandbox);
     let expected = [name, kept.file_name().unwrap()];
-    wait_until(&format!("the sandbox and what is retained stand alone: {what}"), || {
+    wait_until(&format!("only the sandbox and the retained directory exist: {what}"), || {
         site.entries() == expected && fs::read_dir(&kept).unwrap().count() == 1
     });
     assert_owner(sandbox, Account::job());
@@ -114,8 +115,8 @@ pub fn assert_is_handed_over(site: &Site, sandbox: &Path, what: &str) {
     );
 }
 
-/// Takes what `fill` makes through both directions: what setup found and made of it, and what
-/// the job left and cleanup made of that. `finish` does what a change of owner would undo.
+/// Sends what `fill` makes in both directions. Returns what setup found and made of it, and what
+/// the job left and cleanup made of it. `finish` does what a change of the owner would undo.
 pub fn across_and(fill: impl Fn(&Path), finish: impl Fn(&Path)) -> [(Snapshot, Snapshot); 2] {
     let site = Site::new();
     let make = |sandbox: &Path, account| {
@@ -126,7 +127,7 @@ pub fn across_and(fill: impl Fn(&Path), finish: impl Fn(&Path)) -> [(Snapshot, S
     let (given, left) = (site.sandbox("given"), site.sandbox("left"));
     make(&given, Account::batch());
     let found = snapshot(&given);
-    // In this order: see Account::job.
+    // In this order, because of Account::job.
     site.set_up(&left);
     site.set_up(&given);
     make(&left, Account::job());
@@ -139,14 +140,14 @@ pub fn across(fill: impl Fn(&Path)) -> [(Snapshot, Snapshot); 2] {
     across_and(fill, |_| ())
 }
 
-/// Fails unless what `fill` makes comes across in both directions, exactly.
+/// Fails unless what `fill` makes is preserved in both directions.
 pub fn comes_across(fill: impl Fn(&Path)) {
     for (before, after) in across(fill) {
         assert_eq!(after, before);
     }
 }
 
-/// A new proxy in a directory of the batch user's.
+/// A new proxy in a directory of the batch user.
 pub fn new_proxy(site: &Site, content: &str) -> PathBuf {
     let path = site.scratch().join("new proxy");
     write(&path, content, 0o600);
@@ -160,7 +161,7 @@ pub fn update(site: &Site, switcher: &Path, new: &Path, sandbox: &Path) -> Comma
     command
 }
 
-/// Fails unless this copy of the proxy is a file of the account's with this content, and 0600.
+/// Fails unless this copy of the proxy is a file of the account with this content and mode 0600.
 pub fn holds(directory: &Path, content: &str, account: Account) {
     let proxy = directory.join(PROXY);
     assert!(fs::symlink_metadata(&proxy).unwrap().is_file());
@@ -178,7 +179,7 @@ pub fn kill(site: &Site, switcher: &Path, sandbox: &Path, pid: u32, signal: &str
     command
 }
 
-/// The value of a field, up to the next comma or brace, as the log has it.
+/// The value of a field of a log line, up to the next comma or brace.
 pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
     let (_, rest) =
         line.split_once(&format!("\"{name}\":")).unwrap_or_else(|| panic!("no {name} in {line}"));

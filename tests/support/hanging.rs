@@ -1,5 +1,5 @@
-//! A file system that stops answering (FUSE, linux/fuse.h): the job user's own, mounted by hand as
-//! fusermount(1) would.
+//! A file system that stops answering (FUSE, linux/fuse.h): it belongs to the job user and is
+//! mounted as fusermount(1) does it.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 
 use super::{Account, Site, wait_until};
 
-/// The mount: it holds a file `file`. Once somebody has looked for `silence` in it, it never
-/// answers anything again. Whoever waits for it is let go when this is dropped.
+/// The mount: it contains a file `file`. After a process has looked up `silence` in it, the file
+/// system answers nothing more. On drop, all processes that wait for it continue.
 pub struct Hanging {
     pub path: PathBuf,
     server: Option<JoinHandle<()>>,
@@ -27,7 +27,7 @@ impl Hanging {
         Hanging::over(&path)
     }
 
-    /// Mounted over a directory.
+    /// Mounts it over a directory.
     pub fn over(path: &Path) -> Hanging {
         Hanging::with(path, "")
     }
@@ -63,15 +63,15 @@ impl Hanging {
                 options.as_ptr().cast(),
             )
         };
-        assert_eq!(status, 0, "FUSE can't be mounted: {}", std::io::Error::last_os_error());
+        assert_eq!(status, 0, "FUSE cannot be mounted: {}", std::io::Error::last_os_error());
         let served = device.clone();
         let server = std::thread::spawn(move || serve(&served));
         Hanging { path, server: Some(server), _device: device }
     }
 
-    /// Has it answer nothing any more.
+    /// Makes it answer nothing more.
     pub fn silence(&self) {
-        // It asks once; whoever asks again waits.
+        // test(1) makes one request; a second request would wait.
         let output = Account::job()
             .command("/usr/bin/test")
             .arg("-e")
@@ -79,14 +79,16 @@ impl Hanging {
             .output()
             .unwrap();
         assert!(!output.status.success());
-        wait_until("nobody answers any more", || self.server.as_ref().unwrap().is_finished());
+        wait_until("the file system has stopped answering", || {
+            self.server.as_ref().unwrap().is_finished()
+        });
     }
 
-    /// Fails unless nobody answers any more by now.
+    /// Fails unless it has stopped answering.
     pub fn is_silent(&self) {
         assert!(
             self.server.as_ref().unwrap().is_finished(),
-            "nobody has asked the mount to be silent"
+            "no process has asked the mount to stop answering"
         );
     }
 }
@@ -98,7 +100,7 @@ impl Drop for Hanging {
         // all waiting.
         let status = unsafe { libc::umount2(target.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) };
         assert_eq!(status, 0, "{} can't be unmounted", self.path.display());
-        // With a server that still waits for a question, the panic of a test goes first.
+        // If the server still waits for a request, the panic of a test takes precedence.
         if !std::thread::panicking() {
             self.server.take().unwrap().join().unwrap();
         }
@@ -109,21 +111,21 @@ const ENOENT: i32 = 2;
 const ENOSYS: i32 = 38;
 
 /// Answers until it is asked for silence. The device stays open after that: closing it would end
-/// the silence.
+/// all waiting.
 fn serve(device: &File) {
-    let mut question = vec![0; 1 << 18];
+    let mut request = vec![0; 1 << 18];
     let mut device = device;
-    while let Ok(40..) = device.read(&mut question) {
-        let number = |at: usize| u64::from_le_bytes(question[at..at + 8].try_into().unwrap());
+    while let Ok(40..) = device.read(&mut request) {
+        let number = |at: usize| u64::from_le_bytes(request[at..at + 8].try_into().unwrap());
         let (kind, unique, node) = (number(0) >> 32, number(8), number(16));
-        let name = question[40..].split(|byte| *byte == 0).next().unwrap();
+        let name = request[40..].split(|byte| *byte == 0).next().unwrap();
         let answer = match kind {
-            26 => Ok(greeting()),
+            26 => Ok(init_answer()),
             1 if name == b"file" => Ok([numbers(&[2, 0, 3600, 3600, 0]), attributes(2)].concat()),
             1 => Err(ENOENT),
             3 => Ok([numbers(&[3600, 0]), attributes(node)].concat()),
             14 => Ok(numbers(&[1, 0])),
-            // FORGET, INTERRUPT and BATCH_FORGET want no answer.
+            // FORGET, INTERRUPT and BATCH_FORGET get no answer.
             2 | 36 | 42 => continue,
             _ => Err(ENOSYS),
         };
@@ -147,14 +149,14 @@ fn numbers(all: &[u64]) -> Vec<u8> {
     all.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// Version 7.31, with a cache of what is written (FUSE_WRITEBACK_CACHE), which has to be written
+/// Version 7.31, with a cache of written data (FUSE_WRITEBACK_CACHE), which has to be written
 /// before a file is closed.
-fn greeting() -> Vec<u8> {
+fn init_answer() -> Vec<u8> {
     let words: [u32; 16] = [7, 31, 0, 1 << 16, 0, 1 << 17, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Those of the root (node 1) or of the file.
+/// The attributes of the root (node 1) or of the file.
 fn attributes(node: u64) -> Vec<u8> {
     let job = Account::job();
     let mode = if node == 1 { 0o040_755 } else { 0o100_644 };

@@ -1,4 +1,4 @@
-//! What is installed; and programs of a site's own, with a sudo rule of their own.
+//! The programs that are installed; and a separate installation for a site, with a sudo rule.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ pub const PROGRAMS: [&str; 10] = [
     "glexec-sudo",
 ];
 
-/// A directory with the tests' programs, without what a debugger wants to know: that is nine tenths
-/// of them.
+/// A directory with the tests' programs without debug information, which is nine tenths of their
+/// size.
 pub fn stripped() -> &'static str {
     const DIRECTORY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/programs");
     static MADE: Once = Once::new();
@@ -37,8 +37,8 @@ pub fn stripped() -> &'static str {
     DIRECTORY
 }
 
-/// An installation of its own, whose agent sudo calls with other settings; nobody else's calls are
-/// touched.
+/// A separate installation, whose agent sudo calls with other settings. Other calls of sudo are not
+/// affected.
 pub struct Installation<'a> {
     site: &'a Site,
     rule: PathBuf,
@@ -53,7 +53,7 @@ impl<'a> Installation<'a> {
         {
             fs::copy(program(&name), programs.join(name)).unwrap();
         }
-        // sudo passes over names with a dot: the rule is read once it is whole.
+        // sudo ignores names with a dot, so it reads the rule only when it is complete.
         let unique = site.path().file_name().unwrap().to_str().unwrap();
         let rule = Path::new("/etc/sudoers.d").join(unique);
         let unread = rule.with_extension("new");
@@ -66,7 +66,7 @@ impl<'a> Installation<'a> {
         Installation { site, rule }
     }
 
-    /// The call of a helper, by the one of this installation.
+    /// The same call with the programs of this installation.
     pub fn own(&self, call: &Command) -> Command {
         let name = Path::new(call.get_program()).file_name().unwrap();
         let mut command = Account::batch().command(self.site.path().join("programs").join(name));

@@ -1,4 +1,4 @@
-//! Jobs that a test talks with, started through run and the wrapper.
+//! Jobs that a test communicates with, started through run and the wrapper.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -31,7 +31,7 @@ pub fn run(site: &Site, switcher: &Path, sandbox: &Path, job: &[impl AsRef<OsStr
     run
 }
 
-/// A job that a test talks with.
+/// A job that a test communicates with.
 pub struct Job {
     pub starter: Starter,
     pub pid: u32,
@@ -54,7 +54,7 @@ impl Job {
         job
     }
 
-    /// The next line that the job says.
+    /// The next line of the job's output.
     pub fn listen(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
@@ -71,7 +71,7 @@ impl Job {
         stat.rsplit(") ").next().unwrap().chars().next().unwrap()
     }
 
-    /// Waits for its end.
+    /// Waits for the job's end, and returns its status.
     pub fn status(mut self) -> Option<i32> {
         Some(self.starter.status())
     }

@@ -1,4 +1,4 @@
-//! Keys that the kernel keeps for a caller (keyrings(7)).
+//! Keys in the kernel's keyrings (keyrings(7)).
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 /// The name of the caller's key in what /proc/keys shows.
 pub const KEY: &str = "gh-test-key";
 
-/// Has a command start with a session keyring that holds a key.
+/// Makes a command start with a session keyring that contains a key.
 pub fn with_a_key(command: &mut Command) -> &mut Command {
     let add = || {
         // SAFETY: strings, and plain numbers: the calls of keyctl_join_session_keyring(3) and

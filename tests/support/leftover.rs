@@ -1,5 +1,5 @@
-//! What a job, or a bystander, leaves running. Its first argument names what it does, the others
-//! are paths; it says when it has begun, and goes on until its standard input ends.
+//! What a job, or another user, leaves running. The first argument names what it does, the others
+//! are paths. It writes a line when it has started, and continues until its standard input ends.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::{self, File};
@@ -24,24 +24,25 @@ fn main() {
         "swaps a directory for a link" => each(|| swap(&paths[0], &paths[1])),
         "takes names" => each(|| paths.iter().for_each(|path| take(path))),
         "writes files" => {
-            // It stays in the directory, whatever becomes of its name.
+            // It stays in the directory, whatever happens to its name.
             std::env::set_current_dir(&paths[0]).unwrap();
             each(write_on);
         }
         "moves directories" => each(|| move_around(&paths[0], &paths[1])),
-        _ => panic!("{what:?} is not known"),
+        _ => panic!("unknown: {what:?}"),
     }
 }
 
-/// Does something again and again.
-fn each(mut does: impl FnMut()) {
+/// Repeats an action until the end.
+fn each(mut action: impl FnMut()) {
     println!("begun");
     while !ENDED.load(Ordering::Relaxed) {
-        does();
+        action();
     }
 }
 
-/// Whoever opens the file has to wait until this process gives up its lease, which it never does.
+/// A process that opens the file has to wait until this process gives up its lease, which it never
+/// does.
 fn lease(path: &Path) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     // SAFETY: plain numbers. The signal that announces a breach of the lease must not end this
@@ -65,7 +66,7 @@ fn swap(directory: &Path, target: &Path) {
     }
 }
 
-/// Takes a name in all ways that there are, and gives it free again.
+/// Takes a name with a directory and with a link, and removes each of them again.
 fn take(path: &Path) {
     if fs::create_dir(path).is_ok() {
         std::thread::yield_now();
@@ -77,8 +78,8 @@ fn take(path: &Path) {
     }
 }
 
-/// Moves a directory into another one and back: what was below one is below the other, and `..`
-/// leads elsewhere.
+/// Moves a directory into another one and back: what was below one is then below the other, and
+/// `..` leads to another directory.
 fn move_around(directory: &Path, other: &Path) {
     let inside = other.join("moved");
     let _ = fs::rename(directory, &inside);
@@ -86,7 +87,7 @@ fn move_around(directory: &Path, other: &Path) {
     let _ = fs::rename(&inside, directory);
 }
 
-/// One file grows, and another one is always new.
+/// One file grows, and another one is replaced all the time.
 fn write_on() {
     let _ = File::options()
         .append(true)

@@ -1,5 +1,5 @@
-//! A machine of a test's own, on which somebody types at a terminal: a clean root with accounts,
-//! the source and what builds it.
+//! A separate machine for a test, on which users type commands at a terminal: a clean root with
+//! accounts, the source, and what builds it.
 
 use std::process::{Command, Output};
 
@@ -7,19 +7,19 @@ use super::clean_root::CleanRoot;
 use super::installation::stripped;
 use super::messages;
 
-/// What is ready on it: an account of a batch system; an ordinary account with subordinate ids and
-/// a home that is closed to others, as some systems make them; the source, in the home of each;
-/// what HTCondor's own package makes; and cargo, played by a script, since the programs have been
-/// built.
+/// Prepares the machine: an account of a batch system; an ordinary account with subordinate ids and
+/// a home directory that is closed to others, which is the default on some systems; the source, in
+/// the home directory of each; the directories of HTCondor's package; and a script in the place of
+/// cargo, because the programs are already built.
 const PREPARE: &str = r#"
 set -eu
 useradd --create-home --shell /bin/bash pilot
 useradd --system --create-home --home-dir /var/lib/condor --shell /bin/bash condor
 cat >/usr/local/bin/cargo <<'CARGO'
 #!/bin/sh
-# Plays cargo: the programs have been built already.
+# In the place of cargo: the programs are already built.
 set -eu
-[ "$1" = build ] || { echo "cargo $1: only its build is played" >&2; exit 1; }
+[ "$1" = build ] || { echo "cargo $1: this script has only build" >&2; exit 1; }
 top=$PWD
 while [ $# -gt 0 ]; do
     case $1 in --manifest-path) top=$(dirname "$2") ;; esac
@@ -34,17 +34,18 @@ mkdir -p /usr/lib/condor/libexec /etc/condor/config.d
 chmod -R a+rX /run/built
 for home in /root /home/pilot /var/lib/condor; do
     cp -a /run/source "$home/glexec-helpers"
-    (cd "$home/glexec-helpers" && git init -q && git -c user.name=test -c user.email=test@localhost commit -q --allow-empty -m source)
+    (cd "$home/glexec-helpers" && git init -q &&
+        git -c user.name=test -c user.email=test@localhost commit -q --allow-empty -m source)
     user=$(stat -c %U "$home")
     chown -R "$user:$(id -gn "$user")" "$home/glexec-helpers"
 done
-# A login shell of root's would find the real cargo.
+# With these files, a login shell of root would find the real cargo.
 rm -f /root/.profile /root/.bash_profile /root/.bashrc
 chmod 700 /home/pilot
 chmod 755 /var/lib/condor
 "#;
 
-/// It is gone, with all that runs there, when this is dropped.
+/// It is removed on drop, with all its processes.
 pub struct Machine(CleanRoot);
 
 impl Machine {
@@ -53,8 +54,8 @@ impl Machine {
         for (what, place) in
             [(stripped(), "/run/built"), (env!("CARGO_MANIFEST_DIR"), "/run/source")]
         {
-            // From here, whatever file systems these are on; the source without what was built, and
-            // without its history.
+            // Copied from this machine, because the source can be on any file system; without the
+            // directory of builds and without the history.
             let mut tar = Command::new("/bin/bash");
             let script = "set -e -o pipefail; mkdir -p \"$1\"; cd \"$0\"
                 tar -c --exclude=./target --exclude=./.git . | tar -x --no-same-owner -C \"$1\"";
@@ -67,7 +68,8 @@ impl Machine {
         machine
     }
 
-    /// What a script for bash does there, as somebody in their home, within two minutes.
+    /// Runs a script for bash there as a user in that user's home directory, for at most two
+    /// minutes.
     pub fn script(&self, user: &str, script: &str) -> Output {
         let within = "exec timeout --kill-after 5 120 bash -c \"$0\"";
         self.0.command(&["runuser", "--login", user, "-c", within, script]).output().unwrap()

@@ -1,5 +1,5 @@
-//! A sandbox of very many files, and helpers or agents that are killed at places spread over its
-//! way.
+//! A sandbox with very many files, and helpers or agents that are killed at points that are spread
+//! over a run.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,16 +19,16 @@ use super::{
     Account, PROXY, Site, as_job, messages, own, owner, retained, succeeded, wait_until, write,
 };
 
-/// So many directories, with so many files each.
+/// The number of directories, and of files in each.
 const DIRECTORIES: usize = 100;
 const FILES: usize = 1000;
 
-/// What of a tree is compared: there are too many files to read all. By path below the top: mode,
-/// size and time in nanoseconds.
+/// What is compared of a tree, because there are too many files to read all of them: mode, size,
+/// and time in nanoseconds, by path below the top.
 type Summary = BTreeMap<PathBuf, (u32, u64, i64)>;
 
-/// Where somebody is killed: when a copy has so many of the directories, or when something has only
-/// so many left.
+/// The point at which a process is killed: a copy has this number of the directories, or a tree
+/// that is deleted has only this number left.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
     Growing(usize),
@@ -37,7 +37,7 @@ pub enum Place {
 
 pub struct ManyFiles {
     site: Site,
-    /// Where the sandbox is: in memory, if possible, because a disk takes its time for so many
+    /// The parent of the sandbox. It is in memory, if possible, because a disk is slow with so many
     /// files.
     execute: TempDir,
     sandbox: PathBuf,
@@ -73,16 +73,16 @@ impl ManyFiles {
         ManyFiles { site, execute, sandbox, original, quick }
     }
 
-    /// Kills the helper or its agent at one place; then another cleanup must bring everything back.
-    pub fn killed_at(&self, helper: &str, victim: Side, place: Place) {
-        let what = format!("{helper}'s {victim:?} killed at {place:?}");
+    /// Kills the helper or its agent at one point; then another cleanup must bring everything back.
+    pub fn killed_at(&self, helper: &str, side: Side, place: Place) {
+        let what = format!("{helper}'s {side:?} killed at {place:?}");
         if helper == CLEANUP {
             self.done(SETUP);
         }
         let before = self.entries();
         let pid = self.site.scratch().join("agent.pid");
         let _ = fs::remove_file(&pid);
-        // Only the first agent: a helper may call another one to put things back.
+        // Only the first agent: a helper may call another agent to put things back.
         let switch = format!("exec {} \"$@\"", as_job());
         let body = format!(
             "[ ! -e {0} ] || {switch}\necho $$ >{0}.new; mv {0}.new {0}\n{switch}",
@@ -93,8 +93,8 @@ impl ManyFiles {
         let end = Instant::now() + Duration::from_secs(120);
         let mut grown = false;
         while running.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < end, "waited in vain for {place:?}");
-            // Both copies hold directories; the retained directory does not.
+            assert!(Instant::now() < end, "not reached within 120 s: {place:?}");
+            // Both copies contain directories; the retained directory does not.
             let found: Vec<_> =
                 self.entries().iter().filter_map(|name| self.directories(name)).collect();
             let there: Vec<_> = found.into_iter().filter(|count| *count > 0).collect();
@@ -109,21 +109,23 @@ impl ManyFiles {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let victim_pid = match victim {
+        let target = match side {
             Side::Helper => running.id(),
             Side::Agent => fs::read_to_string(&pid).unwrap().trim().parse().unwrap(),
         };
-        // Who has ended by now has done all of its work: deleting may be quicker than looking.
-        let victim_pid = Pid::from_raw(i32::try_from(victim_pid).unwrap());
-        let hit = kill(victim_pid, Signal::SIGKILL).is_ok();
+        // A process that has already ended has done all its work: deleting can be faster than this
+        // loop.
+        let target = Pid::from_raw(i32::try_from(target).unwrap());
+        let hit = kill(target, Signal::SIGKILL).is_ok();
         assert!(
             hit || matches!(place, Place::Shrinking(_)),
-            "{what}: it was gone; before it there were {before:?}"
+            "{what}: it had ended; before it there were {before:?}"
         );
         let output = running.wait_with_output().unwrap();
-        if victim == Side::Agent {
+        if side == Side::Agent {
             let line = messages(&output);
-            // Once the files are back, a killed agent is no failure; what it has left is named.
+            // Once the files are back, a killed agent is no failure; the line names what it has
+            // left.
             let is_told = helper == CLEANUP && line.contains("the files are back");
             let expected = usize::from(!output.status.success() || is_told);
             assert_eq!(line.lines().count(), expected, "{what}: {line}");
@@ -136,12 +138,12 @@ impl ManyFiles {
         self.done(CLEANUP);
         assert_eq!(owner(&self.sandbox), Account::batch(), "{what}");
         assert!(summary(&self.sandbox) == self.original, "{what}: something else came back");
-        if victim == Side::Helper {
+        if side == Side::Helper {
             self.alone(&what);
         }
     }
 
-    /// Nothing but the sandbox is left in the end. What killed agents left is the job user's: the
+    /// At the end only the sandbox is left. What killed agents left belongs to the job user: the
     /// next agent removes it.
     pub fn finish(&self) {
         self.done(SETUP);
@@ -149,8 +151,8 @@ impl ManyFiles {
         self.alone("the last cleanup");
     }
 
-    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had
-    /// made.
+    /// Fails unless only the sandbox is left, after some time: an agent whose helper has ended
+    /// deletes what it made.
     fn alone(&self, what: &str) {
         let end = Instant::now() + Duration::from_secs(60);
         while self.entries() != ["s"] {
@@ -168,14 +170,14 @@ impl ManyFiles {
 
     fn done(&self, helper: &str) {
         succeeded(&self.site.call(helper, &self.quick, &self.sandbox).output().unwrap());
-        // Setup's child may still be deleting the old data, which would be taken for a copy.
-        wait_until("nothing but the sandbox and what is retained is there", || {
+        // The child of setup may still delete the old data, which would count as a copy.
+        wait_until("only the sandbox and the retained directory exist", || {
             self.entries().len() <= 2
         });
     }
 
-    /// How many directories are in a directory beside the sandbox, or in the sandbox; none if it is
-    /// gone by now.
+    /// The number of directories in a directory beside the sandbox, or in the sandbox; `None` if it
+    /// does not exist any more.
     fn directories(&self, name: &OsString) -> Option<usize> {
         let entries = fs::read_dir(self.execute.path().join(name)).ok()?;
         Some(
@@ -191,7 +193,7 @@ fn summary(top: &Path) -> Summary {
     let mut all = Summary::new();
     let mut waiting = vec![top.to_path_buf()];
     while let Some(directory) = waiting.pop() {
-        // An agent that lost its helper may be busy with one that is not complete.
+        // An agent whose helper has ended may still change a tree that is not complete.
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let Ok(found) = entry.metadata() else { continue };
             let path = entry.path();

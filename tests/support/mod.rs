@@ -1,7 +1,7 @@
 //! What the tests share: real accounts, a site with a real switcher, a starter, and snapshots of
 //! trees.
 //!
-//! Nothing here skips a test: where something is missing, the test fails and says what to do.
+//! Nothing here skips a test: if a requirement is missing, the test fails and says what to do.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 pub mod attack;
@@ -38,18 +38,18 @@ use tempfile::TempDir;
 /// The name of the proxy in every sandbox of the tests.
 pub const PROXY: &str = "x509_proxy";
 
-/// The map that leads from the batch user to the job user; ci/provision writes it.
+/// The map that assigns the job user to the batch user; ci/provision writes it.
 pub const MAP: &str = "/etc/glexec-helpers-test.map";
 
 /// The ids that ci/provision gives to the batch user.
 pub const SUBORDINATE: std::ops::Range<u32> = 1_900_000_000..1_900_000_256;
 
-/// So long a test waits for what must come, before it fails: far longer than a busy machine needs,
-/// so that load decides nothing.
+/// The time that a test waits for an event before it fails. It is far longer than a busy machine
+/// needs, so that load does not decide the result.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whether the tests go through the project's own switcher instead of sudo. They run one after the
-/// other then, because each has leases of its own, and so the same job user.
+/// Whether the tests use the project's own switcher instead of sudo. Then they run one after the
+/// other, because each test has a separate table of leases, and so the same job user.
 pub fn is_rootless() -> bool {
     std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "rootless")
 }
@@ -63,35 +63,36 @@ pub struct Account {
 
 impl Account {
     pub fn named(name: &str) -> Account {
-        let found = nix::unistd::User::from_name(name).expect("the account database can be read");
+        let found =
+            nix::unistd::User::from_name(name).expect("the account database cannot be read");
         let user =
             found.unwrap_or_else(|| panic!("there is no account {name}: run ci/provision as root"));
         Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() }
     }
 
-    /// Whose the pilot is.
+    /// The account of the batch system's daemons, or of the pilot.
     pub fn batch() -> Account {
         Account::named("gh-batch")
     }
 
-    /// Who runs the jobs.
+    /// The account that runs the jobs.
     pub fn job() -> Account {
         match is_rootless() {
-            // The first of the batch user's that a new table of leases gives away: to the first
-            // sandbox of a site.
+            // The first of the batch user's subordinate ids: a new table of leases assigns it to
+            // the first sandbox of a site.
             true => Account { uid: SUBORDINATE.start, gid: SUBORDINATE.start },
             false => Account::named("gh-job"),
         }
     }
 
-    /// Whose a file is.
+    /// The owner of a file.
     pub fn of(path: &Path) -> Account {
         use std::os::unix::fs::MetadataExt as _;
         let found = fs::symlink_metadata(path).unwrap();
         Account { uid: found.uid(), gid: found.gid() }
     }
 
-    /// Who has nothing to do with them.
+    /// An account that is neither of them.
     pub fn other() -> Account {
         Account::named("gh-other")
     }
@@ -106,33 +107,37 @@ impl Account {
     /// Makes the account the owner of a file, directory or link.
     pub fn owns(self, path: impl AsRef<Path>) {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
-            .expect("root can change owners");
+            .expect("changing the owner needs root");
     }
 }
 
-/// One of the project's programs, at a place that every user can reach.
+/// One of the project's programs, in a directory that every user can reach.
 pub fn program(name: &str) -> PathBuf {
     static PREPARED: Once = Once::new();
     let directory = Path::new(env!("CARGO_BIN_EXE_condor_glexec_agent"))
         .parent()
-        .expect("programs are in a directory");
+        .expect("the program is in a directory");
     PREPARED.call_once(|| {
         for ancestor in directory.ancestors() {
-            let mode = fs::metadata(ancestor).expect("it can be examined").permissions().mode();
+            let mode = fs::metadata(ancestor)
+                .expect("the directory cannot be examined")
+                .permissions()
+                .mode();
             assert!(
                 mode & 0o001 != 0,
-                "{} is closed to other users: build with CARGO_TARGET_DIR at a place that the job user can reach, \
-                 as scripts/test does",
+                "{} is closed to other users: build with CARGO_TARGET_DIR in a directory that the \
+                 job user can reach, as scripts/test does",
                 ancestor.display()
             );
         }
-        // As it is installed.
-        fs::set_permissions(directory.join("condor_glexec_agent"), Permissions::from_mode(0o711)).expect("it is ours");
+        // The mode with which it is installed.
+        let agent = directory.join("condor_glexec_agent");
+        fs::set_permissions(agent, Permissions::from_mode(0o711)).expect("the mode can be set");
     });
     directory.join(name)
 }
 
-/// The words by which a switcher of a test's own, a shell script, runs a command as the job user.
+/// The words with which a shell script of a test, as a switcher, runs a command as the job user.
 pub fn as_job() -> String {
     if is_rootless() {
         program("glexec").display().to_string()
@@ -141,7 +146,7 @@ pub fn as_job() -> String {
     }
 }
 
-/// A place with a directory for sandboxes, mode 1777; removed at the end.
+/// A directory with a directory for sandboxes, mode 1777. It is removed on drop.
 pub struct Site {
     directory: TempDir,
 }
@@ -160,9 +165,9 @@ impl Site {
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let site = Site { directory };
         if is_rootless() {
-            // Where these tests run one after the other, nobody has what an earlier one has
-            // claimed: its table may be gone with its file system, and would count for
-            // a week.
+            // These tests run one after the other, so no process uses a claim of an earlier test.
+            // The table of that claim may have disappeared with its file system; the claim would
+            // then be valid for a week.
             let usual = PathBuf::from(format!("/var/tmp/glexec-{}", Account::batch().uid));
             for entry in fs::read_dir(usual).into_iter().flatten().flatten() {
                 if entry.path().extension().is_some_and(|kind| kind == "claim") {
@@ -187,24 +192,24 @@ impl Site {
         self.path().join("execute")
     }
 
-    /// The real switcher: sudo behind its adapter, or the project's own.
+    /// The real switcher: sudo through its adapter, or the project's own.
     pub fn switcher(&self) -> PathBuf {
         program(if is_rootless() { "glexec" } else { "glexec-sudo" })
     }
 
-    /// A switcher of the test's own: a script.
+    /// A switcher for one test: a script.
     pub fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.path().join(name);
         executable(&path, format!("#!/bin/sh\n{body}\n").as_bytes());
         path
     }
 
-    /// Where the project's own switcher keeps its leases.
+    /// The directory of leases of the project's own switcher.
     pub fn leases(&self) -> PathBuf {
         self.path().join("leases")
     }
 
-    /// A directory that the batch user may write to.
+    /// A directory of the batch user.
     pub fn scratch(&self) -> PathBuf {
         let path = self.path().join("scratch");
         if !path.exists() {
@@ -214,7 +219,7 @@ impl Site {
         path
     }
 
-    /// A new sandbox of the batch user's that holds only a proxy.
+    /// A new sandbox of the batch user that contains only a proxy.
     pub fn sandbox(&self, name: impl AsRef<OsStr>) -> PathBuf {
         let path = self.execute().join(name.as_ref());
         fs::create_dir(&path).unwrap();
@@ -232,8 +237,8 @@ impl Site {
             .env("PATH", "/usr/bin:/bin")
             .env("GLEXEC_SUDO_MAP", MAP)
             .env("LC_ALL", "C");
-        // Only where one test runs after the other: two tables would give one id to two tests, and
-        // one would end the other's payloads.
+        // Only if the tests run one after the other: otherwise two tables would lease one id to two
+        // tests, and one test would end the payloads of the other.
         if is_rootless() {
             command.env("GLEXEC_STATE_DIR", self.leases());
         }
@@ -248,11 +253,12 @@ impl Site {
         command
     }
 
-    /// Makes a call of the real switcher fail in a way that may pass, with status 202 or 203.
+    /// Makes a call of the real switcher fail with status 202 or 203, after which the caller may
+    /// try again.
     pub fn forbid(&self, call: &mut Command) {
         let forbidden = self.path().join("forbidden");
         write(&forbidden, "gh-other gh-job\n", 0o644);
-        // The batch user has no line in the map; and a file cannot be the directory of leases.
+        // The batch user has no line in this map; and a file cannot be the directory of leases.
         if is_rootless() {
             call.env("GLEXEC_STATE_DIR", forbidden)
         } else {
@@ -260,8 +266,8 @@ impl Site {
         };
     }
 
-    /// Makes a call of the real switcher lead to another user than the job user of the first
-    /// sandbox: to whom.
+    /// Makes a call of the real switcher run as another user than the job user of the first
+    /// sandbox, and returns that user.
     pub fn map_to_another_user(&self, call: &mut Command) -> Account {
         let elsewhere = self.path().join("elsewhere");
         if !is_rootless() {
@@ -269,7 +275,7 @@ impl Site {
             call.env("GLEXEC_SUDO_MAP", &elsewhere);
             return Account::named("gh-job2");
         }
-        // In this table the first is somebody else's.
+        // In this table the first id is leased to another credential.
         if !elsewhere.exists() {
             fs::create_dir(&elsewhere).unwrap();
             fs::set_permissions(&elsewhere, Permissions::from_mode(0o700)).unwrap();
@@ -294,7 +300,7 @@ impl Site {
         succeeded(&self.call("condor_glexec_cleanup", &self.switcher(), sandbox).output().unwrap());
     }
 
-    /// What is in the parent of the sandboxes, sorted.
+    /// The names in the parent of the sandboxes, sorted.
     pub fn entries(&self) -> Vec<OsString> {
         let mut names: Vec<_> =
             fs::read_dir(self.execute()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -304,8 +310,8 @@ impl Site {
 }
 
 /// Makes a file that can be executed at once. Another process writes it: if a thread of the tests
-/// forked while this one had it open for writing, it would be "busy" (ETXTBSY) until that child has
-/// executed its own program.
+/// forked while this process had the file open for writing, it would be busy (ETXTBSY) until that
+/// child has executed its program.
 pub fn executable(path: &Path, content: &[u8]) {
     let mut install = Command::new("/bin/sh");
     install.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
@@ -337,8 +343,8 @@ pub fn own(path: &Path, account: Account) {
     account.owns(path);
 }
 
-/// The account that owns a file; the job user also for those of another sandbox, which may be
-/// another's.
+/// The account that owns a file. With the project's own switcher it is the job user for every
+/// sandbox, although another sandbox can have another id.
 pub fn owner(path: &Path) -> Account {
     match Account::of(path) {
         account if is_rootless() && SUBORDINATE.contains(&account.uid) => Account::job(),
@@ -351,7 +357,7 @@ pub fn variables_of(call: &Command) -> impl Iterator<Item = (&OsStr, &OsStr)> {
     call.get_envs().filter_map(|(name, value)| Some((name, value?)))
 }
 
-/// A call with something done to its process first, as the batch user: the words of a command that
+/// The same call as the batch user, below another command: `first` are the words of a command that
 /// executes the rest.
 pub fn under(call: &Command, first: &[&str]) -> Command {
     let mut command = Account::batch().command(first[0]);
@@ -360,18 +366,18 @@ pub fn under(call: &Command, first: &[&str]) -> Command {
     command
 }
 
-/// What a helper said on standard error.
+/// The text that a helper wrote to standard error.
 pub fn messages(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Fails unless the helper succeeded without a word.
+/// Fails unless the helper succeeded and wrote nothing to standard error.
 pub fn succeeded(output: &Output) {
     assert_eq!((output.status.code(), messages(output).as_str()), (Some(0), ""));
 }
 
-/// Fails unless the helper ended with this status and one line that holds all these words; returns
-/// the line.
+/// Fails unless the helper ended with this status and one line that contains all these words;
+/// returns the line.
 pub fn failed(output: &Output, status: i32, words: &[&str]) -> String {
     let line = messages(output);
     assert_eq!(output.status.code(), Some(status), "{line}");
@@ -383,11 +389,11 @@ pub fn failed(output: &Output, status: i32, words: &[&str]) -> String {
     line
 }
 
-/// Waits until something is so; fails after [`TIMEOUT`].
-pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+/// Waits until a condition is true; fails after [`TIMEOUT`].
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + TIMEOUT;
-    while !so() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
+    while !condition() {
+        assert!(Instant::now() < end, "waited {} s, but not true: {what}", TIMEOUT.as_secs());
         std::thread::sleep(Duration::from_millis(2));
     }
 }

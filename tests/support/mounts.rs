@@ -1,4 +1,4 @@
-//! File systems that are there for one test.
+//! File systems that are mounted for one test.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,8 +8,7 @@ use std::process::Command;
 use super::Site;
 use super::handover::{run, set_mode, text};
 
-/// What is mounted below a directory until this is dropped, wherever a helper has moved it
-/// meanwhile.
+/// The mounts below a directory. They are unmounted on drop, also if a helper has moved them.
 pub struct Mounts(PathBuf);
 
 impl Mounts {
@@ -36,16 +35,16 @@ impl Drop for Mounts {
     }
 }
 
-/// Puts the sandboxes of a site into memory, with these options of tmpfs(5): ext4 takes seconds for
-/// a deep tree where another was removed just now, and what unmounts it needs no path to its
-/// depths.
+/// Mounts tmpfs(5) with these options for the sandboxes of a site. ext4 needs seconds for a deep
+/// tree if another tree was removed just before; and to unmount tmpfs, no path to the depths of a
+/// tree is necessary.
 pub fn in_memory(site: &Site, options: &str) -> Mounts {
     let mounts = Mounts::below(site.path());
     mounts.add(&["-t", "tmpfs", "-o", &format!("mode=1777,{options}"), "none"], &site.execute());
     mounts
 }
 
-/// Puts the sandboxes of a site on a new file system of this kind and size, in a file.
+/// Mounts a new file system of this kind and size, from a file, for the sandboxes of a site.
 pub fn on_image(site: &Site, kind: &str, megabytes: u64) -> Mounts {
     let image = site.path().join("image");
     File::create(&image).unwrap().set_len(megabytes << 20).unwrap();

@@ -1,5 +1,4 @@
-//! Plays the starter for one job on a command line, for scripts/demo and for people who look
-//! around. Not installed.
+//! A starter for one job on a command line, for scripts/demo and for experiments. Not installed.
 //!
 //! `starter <environment> <stdin> <stdout> <stderr> <condor_glexec_run> [arg…]`: starts run with
 //! the arguments, hands the job its environment (V2-raw syntax) and the three files as descriptors,
@@ -28,8 +27,8 @@ fn main() -> ExitCode {
     let errors = File::create(errors).expect("the file for errors");
     let mut command = Command::new(run);
     command.args(arguments);
-    // Its starter stands in the sandbox; the child goes there by path. They may be different
-    // directories.
+    // The working directory of a starter is the sandbox; its child enters the sandbox by path. The
+    // two may be different directories.
     if let Some(sandbox) = arguments.get(2) {
         command.current_dir(sandbox);
     }

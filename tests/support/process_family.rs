@@ -1,6 +1,6 @@
-//! A family of processes, as jobs have them. The first word says of what kind; each member writes a
-//! line with its number once it is as it should be, and then waits to be killed (two minutes at
-//! most, so that a failed test leaves nobody).
+//! A family of processes, as jobs have them. The first argument names its kind. Each member writes
+//! a line with its pid when it is ready, and then waits to be killed, at most two minutes, so that
+//! a failed test leaves no process.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::io::Write as _;
@@ -30,21 +30,22 @@ fn main() {
             }
             wait();
         }
-        // It leads a session with a child in it, and ends.
+        // It leads a session with a child in it, and exits.
         "leader-exits" => {
             setsid();
             if fork() {
                 wait();
             }
         }
-        // The first one has a grandchild in a session of its own, which has lost its parent.
+        // The first one has a grandchild in a separate session, whose parent has exited.
         "detached" => {
             detach();
             wait();
         }
-        // The same, but the first one ends, too: nobody is left of whom it descends.
+        // The same, but the first one exits, too: no ancestor of the grandchild is left in the
+        // family.
         "orphan" => detach(),
-        // It leads a session, and a member of that descends from nobody and has no mark.
+        // It leads a session. A member of the session has no ancestor in the family, and no mark.
         "session" => {
             setsid();
             leave_behind();
@@ -58,7 +59,7 @@ fn main() {
             wait();
         }
         "unmarked" => wait(),
-        // It does not show with which environment it was started.
+        // Other users cannot read its environment in /proc.
         "undumpable" => {
             // SAFETY: plain numbers.
             unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
@@ -88,29 +89,29 @@ fn main() {
             ignore_term();
             wait();
         }
-        // Says that it was asked to end, and takes a moment.
+        // Writes a line on SIGTERM, and exits after 50 ms.
         "exits-on-term" => {
-            on_term(leave);
+            on_term(exit);
             wait();
         }
-        // Says that it was asked to end, and stays.
+        // Writes a line on SIGTERM, and does not exit.
         "survives-term" => {
-            on_term(stay);
+            on_term(report);
             wait();
         }
         "stopped" => {
             if fork() {
-                say();
+                write_pid();
                 // SAFETY: plain numbers.
                 unsafe { libc::raise(libc::SIGSTOP) };
                 pause();
             }
             wait();
         }
-        // It leads a group of its own at one moment, and is in its parent's at the next.
+        // It leads a separate group at one moment, and is in its parent's group at the next.
         "changes-group" => {
             if fork() {
-                say();
+                write_pid();
                 // SAFETY: plain numbers.
                 let above = unsafe { libc::getpgid(libc::getppid()) };
                 loop {
@@ -123,15 +124,15 @@ fn main() {
             }
             wait();
         }
-        // Its child has ended, and it does not care.
+        // Its child has exited, and it does not reap the child.
         "zombie" => {
             if fork() {
-                say();
+                write_pid();
                 return;
             }
             wait();
         }
-        // Its child has become the user that this program belongs to; to be executed with
+        // Its child has become the user that owns this program. It must be executed with
         // set-user-ID.
         "other-user" => {
             // SAFETY: plain numbers.
@@ -148,7 +149,7 @@ fn main() {
             become_user(own);
             wait();
         }
-        // Has this number, is this user's, and of another kind; to be executed as root.
+        // Starts a process with this pid, this user and another kind. It must be executed as root.
         "at" => {
             let pids = [number()];
             // struct clone_args of clone(2), up to set_tid_size.
@@ -171,11 +172,11 @@ fn main() {
                 _ => reap(),
             }
         }
-        // The first thread ends; another one goes on. It says that it was asked to end, or has lost
-        // its parent, if it is told to.
+        // The first thread exits; another one continues. With an argument, it writes a line on
+        // SIGTERM and exits, or its parent has exited.
         "zombie-leader" => {
             match words.get(1).map(String::as_str) {
-                Some("exits-on-term") => on_term(leave),
+                Some("exits-on-term") => on_term(exit),
                 Some("orphan") if !is_orphaned() => return,
                 _ => {}
             }
@@ -186,20 +187,20 @@ fn main() {
                 }
                 wait();
             });
-            // SAFETY: ends this thread alone; nothing on its stack is anybody else's.
+            // SAFETY: ends only this thread; no other thread uses its stack.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         }
-        // Every member has children as fast as it can, all together at most as many as this; or
-        // each in a session of its own.
+        // Every member forks as fast as it can; there are at most this number of processes, all in
+        // one session or each in a separate session.
         "fork-bomb" | "fork-bomb-in-sessions" => {
             let scattering = words[0] == "fork-bomb-in-sessions";
             let most = libc::rlimit { rlim_cur: number().into(), rlim_max: number().into() };
             // SAFETY: it is read only.
             assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const most) }, 0);
-            say();
+            write_pid();
             let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
             while std::time::Instant::now() < end {
-                // SAFETY: there is one thread; nobody waits for the children.
+                // SAFETY: there is one thread, and no call waits for the children.
                 unsafe {
                     libc::signal(libc::SIGCHLD, libc::SIG_IGN);
                     if libc::fork() == 0 && scattering {
@@ -208,7 +209,7 @@ fn main() {
                 }
             }
         }
-        kind => panic!("{kind:?} is not known"),
+        kind => panic!("unknown kind {kind:?}"),
     }
 }
 
@@ -226,14 +227,14 @@ fn setsid() {
     unsafe { libc::setsid() };
 }
 
-/// Leaves a grandchild in a session of its own to whoever adopts it.
+/// Leaves a grandchild in a separate session, whose parent has exited.
 fn detach() {
     if is_orphaned() {
         wait();
     }
 }
 
-/// The same; whether this is the grandchild.
+/// The same; returns whether this is the grandchild.
 fn is_orphaned() -> bool {
     if fork() {
         setsid();
@@ -246,7 +247,7 @@ fn is_orphaned() -> bool {
     false
 }
 
-/// Leaves a grandchild without a mark to whoever adopts it.
+/// Leaves a grandchild without a mark, whose parent has exited.
 fn leave_behind() {
     if fork() {
         if fork() {
@@ -274,13 +275,13 @@ fn on_term(handler: extern "C" fn(libc::c_int)) {
     unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
 }
 
-extern "C" fn stay(_: libc::c_int) {
+extern "C" fn report(_: libc::c_int) {
     // SAFETY: it may be called by a handler (signal-safety(7)).
     unsafe { libc::write(1, c"asked\n".as_ptr().cast(), 6) };
 }
 
-extern "C" fn leave(signal: libc::c_int) {
-    stay(signal);
+extern "C" fn exit(signal: libc::c_int) {
+    report(signal);
     // SAFETY: as above.
     unsafe {
         libc::usleep(50_000);
@@ -288,8 +289,8 @@ extern "C" fn leave(signal: libc::c_int) {
     }
 }
 
-/// One write, so that lines of several processes do not mix.
-fn say() {
+/// One write(2), so that lines of several processes do not mix.
+fn write_pid() {
     std::io::stdout().write_all(format!("{}\n", std::process::id()).as_bytes()).unwrap();
 }
 
@@ -303,6 +304,6 @@ fn pause() -> ! {
 }
 
 fn wait() -> ! {
-    say();
+    write_pid();
     pause()
 }

@@ -1,6 +1,6 @@
 //! Tries every way to make a file set-user-ID or set-group-ID, in the directory that is its first
-//! word: one line for each, with the error's number or 0. The last lines name what has such bits
-//! then. Of the system calls, those that take a plain path are x86's alone.
+//! argument. Prints one line for each way, with the error's number or 0. The last lines name the
+//! entries that then have such bits. The system calls that take a plain path exist on x86 only.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::ffi::CString;
@@ -65,14 +65,14 @@ fn main() {
         {
             let low = low(&file);
             let low_of = |way: &str| low_path(&place, way, what);
-            foreign(&format!("chmod32 {what}"), 15, [low, bits, none]);
-            foreign(&format!("fchmod32 {what}"), 94, [open, bits, none]);
-            foreign(&format!("open32 {what}"), 5, [low_of("open32"), creates, bits]);
-            foreign(&format!("creat32 {what}"), 8, [low_of("creat32"), bits, none]);
-            foreign(&format!("mknod32 {what}"), 14, [low_of("mknod32"), regular, none]);
-            foreign(&format!("fchmodat32 {what}"), 306, [here, low, bits]);
-            foreign(&format!("mknodat32 {what}"), 297, [here, low_of("mknodat32"), regular]);
-            foreign(&format!("fchmodat2 32 {what}"), 452, [here, low, bits]);
+            call_32_bit(&format!("chmod32 {what}"), 15, [low, bits, none]);
+            call_32_bit(&format!("fchmod32 {what}"), 94, [open, bits, none]);
+            call_32_bit(&format!("open32 {what}"), 5, [low_of("open32"), creates, bits]);
+            call_32_bit(&format!("creat32 {what}"), 8, [low_of("creat32"), bits, none]);
+            call_32_bit(&format!("mknod32 {what}"), 14, [low_of("mknod32"), regular, none]);
+            call_32_bit(&format!("fchmodat32 {what}"), 306, [here, low, bits]);
+            call_32_bit(&format!("mknodat32 {what}"), 297, [here, low_of("mknodat32"), regular]);
+            call_32_bit(&format!("fchmodat2 32 {what}"), 452, [here, low, bits]);
             call(
                 &format!("chmod of x32 {what}"),
                 0x4000_0000 + libc::SYS_chmod,
@@ -83,7 +83,7 @@ fn main() {
     for number in [425, 426, 427] {
         call(&format!("io_uring {number}"), number, [none; 5]);
     }
-    // What has no such bits is as ever: a mode that is not looked at, among others.
+    // Calls without such bits work as before, also with a mode that the kernel ignores.
     #[cfg(target_arch = "x86_64")]
     let path = file.as_ptr() as libc::c_long;
     #[cfg(target_arch = "x86_64")]
@@ -117,9 +117,10 @@ fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_encoded_bytes()).unwrap()
 }
 
-/// Makes a system call, and prints what came of it.
+/// Makes a system call, and prints its result.
 fn call(way: &str, number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) {
-    // SAFETY: numbers, and pointers to what lives longer; nothing is written to memory of ours.
+    // SAFETY: numbers, and pointers to memory that outlives the call; the kernel writes to none of
+    // it.
     let status = unsafe { libc::syscall(number, a, b, c, d, e) };
     let cause =
         if status < 0 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 };
@@ -128,13 +129,14 @@ fn call(way: &str, number: libc::c_long, [a, b, c, d, e]: [libc::c_long; 5]) {
 
 /// The same as a 32-bit program does it.
 #[cfg(target_arch = "x86_64")]
-fn foreign(way: &str, number: libc::c_long, [a, b, c]: [libc::c_long; 3]) {
+fn call_32_bit(way: &str, number: libc::c_long, [a, b, c]: [libc::c_long; 3]) {
     let mut status = number;
     // SAFETY: as above; pointers are below 4 GiB. The compiler keeps rbx for itself.
     unsafe {
         std::arch::asm!(
             "xchg {b}, rbx", "int 0x80", "xchg {b}, rbx",
-            b = inout(reg) a => _, inout("rax") status, in("rcx") b, in("rdx") c, in("rsi") 0, in("rdi") 0,
+            b = inout(reg) a => _, inout("rax") status,
+            in("rcx") b, in("rdx") c, in("rsi") 0, in("rdi") 0,
             out("r8") _, out("r9") _, out("r10") _, out("r11") _,
         );
     }
@@ -142,7 +144,7 @@ fn foreign(way: &str, number: libc::c_long, [a, b, c]: [libc::c_long; 3]) {
     println!("{way}: {}", if status < 0 { -status } else { 0 });
 }
 
-/// Puts a path where a 32-bit program can name it.
+/// Copies a path to an address that a 32-bit program can use.
 #[cfg(target_arch = "x86_64")]
 fn low(path: &CString) -> libc::c_long {
     let bytes = path.as_bytes_with_nul();

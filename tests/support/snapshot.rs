@@ -1,4 +1,4 @@
-//! A snapshot of a tree: everything that must come across, to compare before and after.
+//! A snapshot of a tree: everything that must be preserved, to compare before and after.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,18 +22,18 @@ pub struct Entry {
     pub attributes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// The snapshot of a tree, by path below its top; the top itself is the empty path.
+/// The entries of a tree, by path below its top; the top itself is the empty path.
 pub type Snapshot = BTreeMap<PathBuf, Entry>;
 
-/// Takes the snapshot of a tree, as root, without following links.
+/// Reads a tree, as root, without following links.
 pub fn snapshot(top: &Path) -> Snapshot {
     let mut all = Snapshot::new();
     let mut first = BTreeMap::new();
-    look(top, Path::new(""), &mut all, &mut first);
+    add(top, Path::new(""), &mut all, &mut first);
     all
 }
 
-fn look(top: &Path, below: &Path, all: &mut Snapshot, first: &mut BTreeMap<(u64, u64), PathBuf>) {
+fn add(top: &Path, below: &Path, all: &mut Snapshot, first: &mut BTreeMap<(u64, u64), PathBuf>) {
     let path = if below.as_os_str().is_empty() { top.to_path_buf() } else { top.join(below) };
     let found = fs::symlink_metadata(&path).unwrap();
     let kind = match found.file_type() {
@@ -73,12 +73,12 @@ fn look(top: &Path, below: &Path, all: &mut Snapshot, first: &mut BTreeMap<(u64,
             fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         for name in names {
-            look(top, &below.join(name), all, first);
+            add(top, &below.join(name), all, first);
         }
     }
 }
 
-/// The `user.*` attributes, as getfattr(1) tells them: not with the code under test.
+/// The `user.*` attributes, read with getfattr(1) and not with the code under test.
 fn attributes(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let output = std::process::Command::new("getfattr")
         .args(["--dump", "--absolute-names", "--encoding=hex", "--"])

@@ -1,5 +1,5 @@
-//! A starter, as the batch system has one: it starts a job through run (or the wrapper alone), with
-//! real sockets and descriptors. Written from the contract, not with the code under test.
+//! A starter of a batch system: it starts a job through run (or the wrapper alone), with real
+//! sockets and descriptors. It is written from the contract, without the code under test.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-/// No answer takes longer, however busy the machine is, or the test fails.
+/// The time limit for every answer, far longer than a busy machine needs.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A job that is being started.
@@ -27,16 +27,16 @@ impl Starter {
         ours.set_read_timeout(Some(TIMEOUT)).unwrap();
         ours.set_write_timeout(Some(TIMEOUT)).unwrap();
         let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
-        drop(command); // which holds the other end, too
+        drop(command); // it has a copy of the other end
         Starter { child, socket: ours }
     }
 
-    /// Receives the first word, which must be the right one.
+    /// Receives the wrapper's first word, which must be the right one.
     pub fn hello(&mut self) {
-        assert!(self.is_greeted(), "the wrapper greets");
+        assert!(self.is_greeted(), "the wrapper has not sent its first word");
     }
 
-    /// Whether the first word arrives, and is the right one.
+    /// Whether the wrapper's first word arrives, and is the right one.
     pub fn is_greeted(&mut self) -> bool {
         let mut word = [0; 4];
         self.socket.read_exact(&mut word).is_ok() && u32::from_ne_bytes(word) == 0xdead_beef
@@ -79,7 +79,7 @@ impl Starter {
         self.hand_over(environment, streams)
     }
 
-    /// As [`Starter::launch`], once the wrapper has greeted.
+    /// The same after the wrapper's first word.
     pub fn hand_over(&mut self, environment: &[u8], streams: [&dyn AsFd; 3]) -> Vec<u8> {
         self.environment(environment);
         for stream in streams {
@@ -93,8 +93,8 @@ impl Starter {
         self.child.wait().unwrap()
     }
 
-    /// Waits for it: the job's status, 128 and its number for a signal, whether the switcher has
-    /// stayed and says so, or was the job.
+    /// Waits for the end of the job, and returns its status, or 128 and the number of the signal:
+    /// the same whether the switcher stayed above the job, or became the job.
     pub fn status(&mut self) -> i32 {
         let ended = self.wait();
         ended.code().or(ended.signal().map(|signal| 128 + signal)).unwrap()

@@ -1,5 +1,5 @@
-//! A sandbox with which a helper is tried again and again, while strace(1) meddles with its system
-//! calls, or its agent's.
+//! A sandbox for many calls of a helper, while strace(1) injects faults into system calls of the
+//! helper or its agent.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -15,18 +15,18 @@ use super::{
     wait_until, write,
 };
 
-/// The system calls that change something, or tell the other side to; openat only where it creates
+/// The system calls that change files, or send to the other side. openat counts only if it creates
 /// a file.
-pub const CHANGING: &str = "openat,mkdirat,symlinkat,linkat,renameat,renameat2,unlinkat,fchmod,fchmodat,utimensat,\
-    ftruncate,write,pwrite64,fsetxattr,fremovexattr,sendto,sendmsg";
+pub const CHANGING: &str = "openat,mkdirat,symlinkat,linkat,renameat,renameat2,unlinkat,\
+    fchmod,fchmodat,utimensat,ftruncate,write,pwrite64,fsetxattr,fremovexattr,sendto,sendmsg";
 
 pub const KILLED: &str = "signal=SIGKILL";
 pub const FULL: &str = "error=ENOSPC";
 
-/// A file system that knows no flag of renameat2(2).
+/// A file system that supports no flag of renameat2(2).
 pub const PLAIN: &[&str] = &["inject=renameat2:error=EINVAL"];
 
-/// Whose system calls are meddled with.
+/// The process whose system calls are traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Helper,
@@ -36,9 +36,9 @@ pub enum Side {
 /// A system call of a process.
 pub struct Call {
     pub name: String,
-    /// The how many-th of that name it is.
+    /// The number of this call among the calls of the same name, from 1.
     pub number: u32,
-    /// What strace tells of it besides.
+    /// The rest of strace's line.
     pub rest: String,
 }
 
@@ -49,14 +49,14 @@ impl Call {
     }
 }
 
-/// A sandbox with a bit of everything, which is brought back to what it was after each attempt.
+/// A sandbox with each kind of entry, which is brought back to its first state after each call.
 pub struct Trial {
     pub site: Site,
     pub sandbox: PathBuf,
     pub original: Snapshot,
-    /// The switcher without its adapter's checks: the trials are many.
+    /// The switcher without its adapter's checks, because there are many calls.
     pub quick: PathBuf,
-    /// A directory that everybody may write to.
+    /// A directory that all users may write to.
     pub logs: PathBuf,
 }
 
@@ -67,7 +67,7 @@ impl Trial {
         fs::create_dir_all(sandbox.join("d/empty")).unwrap();
         write(sandbox.join("program"), "#!/bin/sh\n", 0o755);
         write(sandbox.join("d/data"), vec![b'x'; 10_000], 0o640);
-        // One that crosses as a descriptor.
+        // A file that crosses as a descriptor.
         write(sandbox.join("d/large"), vec![b'y'; (1 << 20) + 3], 0o644);
         fs::hard_link(sandbox.join("d/data"), sandbox.join("again")).unwrap();
         symlink("d/data", sandbox.join("link")).unwrap();
@@ -86,14 +86,14 @@ impl Trial {
         Trial { site, sandbox, original, quick, logs }
     }
 
-    /// Where strace writes.
-    pub fn log(&self, victim: Side) -> PathBuf {
-        self.logs.join(format!("{victim:?}"))
+    /// The file that strace writes.
+    pub fn log(&self, side: Side) -> PathBuf {
+        self.logs.join(format!("{side:?}"))
     }
 
-    /// strace's words to trace the program that follows, with these expressions.
-    pub fn strace(&self, victim: Side, expressions: &[&str]) -> Vec<String> {
-        let log = self.log(victim).display().to_string();
+    /// The words of strace for the program that follows, with these expressions.
+    pub fn strace(&self, side: Side, expressions: &[&str]) -> Vec<String> {
+        let log = self.log(side).display().to_string();
         let words = ["strace", "-q", "-o", &log].map(str::to_owned);
         words
             .into_iter()
@@ -101,7 +101,7 @@ impl Trial {
             .collect()
     }
 
-    /// A helper below other words, strace's for example.
+    /// A helper as the argument of other words, for example strace's.
     pub fn below(&self, words: &[String], call: &Command) -> Command {
         let mut command = Account::batch().command(&words[0]);
         command
@@ -114,22 +114,22 @@ impl Trial {
         command
     }
 
-    /// Runs a helper while strace meddles with it, and with its agent; with the one that gets no
-    /// expressions not at all.
+    /// Runs a helper with strace's expressions for it, and for its agent. A process without
+    /// expressions is not traced.
     pub fn inject(&self, helper: &str, of_helper: &[&str], of_agent: &[&str]) -> Output {
-        for victim in [Side::Helper, Side::Agent] {
-            let _ = fs::remove_file(self.log(victim));
+        for side in [Side::Helper, Side::Agent] {
+            let _ = fs::remove_file(self.log(side));
         }
         let switcher = if of_agent.is_empty() {
             self.quick.clone()
         } else {
-            // Only the first agent: a helper may call another one to make up for it.
+            // Only the first agent: a helper may call another one to put things back.
             let (log, strace) =
                 (self.log(Side::Agent), self.strace(Side::Agent, of_agent).join(" "));
             let agent = format!("exec {}", as_job());
             let body =
                 format!("[ -e {} ] || {agent} {strace} \"$@\"\n{agent} \"$@\"", log.display());
-            self.site.script("meddling", &body)
+            self.site.script("tracing", &body)
         };
         let mut call = self.site.call(helper, &switcher, &self.sandbox);
         if of_helper.is_empty() {
@@ -139,30 +139,24 @@ impl Trial {
         }
     }
 
-    /// As [`Trial::inject`], with the victim in a `world` that the helper lives in, too.
-    fn inject_into(
-        &self,
-        victim: Side,
-        helper: &str,
-        expressions: &[&str],
-        world: &[&str],
-    ) -> Output {
-        let expressions = [expressions, world].concat();
-        match victim {
+    /// The same with expressions for one side, and others (`both`) for this side and the helper.
+    fn inject_into(&self, side: Side, helper: &str, expressions: &[&str], both: &[&str]) -> Output {
+        let expressions = [expressions, both].concat();
+        match side {
             Side::Helper => self.inject(helper, &expressions, &[]),
-            Side::Agent => self.inject(helper, world, &expressions),
+            Side::Agent => self.inject(helper, both, &expressions),
         }
     }
 
-    /// What strace has seen of the victim.
-    pub fn seen(&self, victim: Side) -> String {
-        fs::read_to_string(self.log(victim)).unwrap_or_default()
+    /// The log of strace for this side.
+    pub fn seen(&self, side: Side) -> String {
+        fs::read_to_string(self.log(side)).unwrap_or_default()
     }
 
-    /// The calls that strace has seen of the victim, but for those that it made fail.
-    pub fn calls(&self, victim: Side) -> Vec<Call> {
+    /// The calls of this side, without those that strace made fail.
+    pub fn calls(&self, side: Side) -> Vec<Call> {
         let mut seen = BTreeMap::new();
-        let log = self.seen(victim);
+        let log = self.seen(side);
         let lines = log.lines().filter_map(|line| line.split_once('('));
         let calls = lines.map(|(name, rest)| {
             let number =
@@ -172,46 +166,43 @@ impl Trial {
         calls.filter(|call| !call.rest.contains("INJECTED")).collect()
     }
 
-    /// The changing calls of a helper or its agent, seen in a run of which nothing else is asked.
-    pub fn changing(&self, helper: &str, victim: Side, world: &[&str]) -> Vec<Call> {
+    /// The changing calls of a helper or its agent, from a run without faults.
+    pub fn changing(&self, helper: &str, side: Side, both: &[&str]) -> Vec<Call> {
         self.before(helper);
-        succeeded(&self.inject_into(victim, helper, &[&format!("trace={CHANGING}")], world));
+        succeeded(&self.inject_into(side, helper, &[&format!("trace={CHANGING}")], both));
         self.clean_up();
-        let calls: Vec<_> = self.calls(victim).into_iter().filter(Call::changes).collect();
+        let calls: Vec<_> = self.calls(side).into_iter().filter(Call::changes).collect();
         assert!(calls.len() > 15, "only {} calls: is strace at work?", calls.len());
         calls
     }
 
-    /// Meddles with each changing call of the victim's in turn, each in a run of its own in the
-    /// same `world`. `check` sees what the helper said and left; afterwards a cleanup must
-    /// bring everything back.
+    /// Injects a fault into each changing call of this side, in a separate run for each call.
+    /// `check` gets the helper's output; afterwards a cleanup must bring everything back.
     pub fn at_each_call(
         &self,
         helper: &str,
-        victim: Side,
-        world: &[&str],
+        side: Side,
+        both: &[&str],
         fault: &str,
         check: impl Fn(&Trial, &str, &Output),
     ) {
         let trace = format!("trace={CHANGING}");
-        for Call { name, number, .. } in self.changing(helper, victim, world) {
-            let what = format!("{fault} at {name} {number} of {helper}'s {victim:?}");
+        for Call { name, number, .. } in self.changing(helper, side, both) {
+            let what = format!("{fault} at {name} {number} of {helper}'s {side:?}");
             self.before(helper);
             let inject = format!("inject={name}:{fault}:when={number}");
-            let output = self.inject_into(victim, helper, &[&trace, &inject], world);
+            let output = self.inject_into(side, helper, &[&trace, &inject], both);
             self.one_copy(&what);
             let hit = |line: &str| {
                 line.starts_with(&name) && line.contains("INJECTED") || line.contains("by SIGKILL")
             };
-            wait_until(&format!("{what} is in strace's log"), || {
-                self.seen(victim).lines().any(hit)
-            });
+            wait_until(&format!("{what} is in strace's log"), || self.seen(side).lines().any(hit));
             check(self, &what, &output);
             self.brought_back(&what);
         }
     }
 
-    /// Another cleanup brings everything back, and nothing is left beside it.
+    /// Fails unless another cleanup brings everything back, and leaves nothing beside it.
     pub fn brought_back(&self, what: &str) {
         let again = self.site.call(CLEANUP, &self.quick, &self.sandbox).output().unwrap();
         assert_eq!(
@@ -223,7 +214,7 @@ impl Trial {
         self.alone(what);
     }
 
-    /// Makes the sandbox ready for the helper.
+    /// Brings the sandbox into the state that the helper needs.
     pub fn before(&self, helper: &str) {
         if helper == CLEANUP {
             self.set_up();
@@ -238,8 +229,8 @@ impl Trial {
         succeeded(&self.site.call(CLEANUP, &self.quick, &self.sandbox).output().unwrap());
     }
 
-    /// One complete copy of the data is at one of the two names. The retained one is looked at
-    /// first: while it is complete, an agent that lost its helper may still be busy with the
+    /// Fails unless one of the two names has a complete copy of the data. The retained directory is
+    /// read first: while it is complete, an agent whose helper has ended may still change the
     /// other.
     pub fn one_copy(&self, what: &str) {
         let mut found = [retained(&self.sandbox), self.sandbox.clone()].into_iter();
@@ -247,22 +238,24 @@ impl Trial {
         assert!(complete, "{what}: no complete copy; there are {:?}", self.site.entries());
     }
 
-    /// The data is back at its place, and the batch user's.
+    /// Fails unless the data is in the sandbox, and belongs to the batch user.
     pub fn back(&self, what: &str) {
         assert_eq!(owner(&self.sandbox), Account::batch(), "{what}");
         assert_eq!(data(&self.sandbox), self.original, "{what}");
         assert!(!retained(&self.sandbox).exists(), "{what}");
     }
 
-    /// Nothing but the sandbox is there, or soon: an agent that lost its helper deletes what it had
-    /// made.
+    /// Fails unless only the sandbox is left, after some time: an agent whose helper has ended
+    /// deletes what it made.
     pub fn alone(&self, what: &str) {
-        wait_until(&format!("nothing is left after {what}"), || self.site.entries() == ["s"]);
+        wait_until(&format!("only the sandbox is left after {what}"), || {
+            self.site.entries() == ["s"]
+        });
     }
 }
 
-/// The snapshot of a sandbox, except for the time of the proxy, which is a copy of the retained one
-/// in the end.
+/// The snapshot of a sandbox without the time of the proxy, which at the end is a copy of the
+/// retained proxy.
 fn data(sandbox: &Path) -> Snapshot {
     let mut all = snapshot(sandbox);
     if let Some(proxy) = all.get_mut(Path::new(PROXY)) {
@@ -271,13 +264,13 @@ fn data(sandbox: &Path) -> Snapshot {
     all
 }
 
-/// The helper was killed.
+/// Fails unless the helper was killed.
 pub fn killed(_: &Trial, what: &str, output: &Output) {
     assert_eq!(output.status.signal(), Some(9), "{what}");
 }
 
-/// The helper says in one line why it failed; or nothing, where it did not matter.
-fn told(what: &str, output: &Output, status: i32) {
+/// Fails unless the helper reports its failure in one line, or succeeded.
+fn reported(what: &str, output: &Output, status: i32) {
     let line = messages(output);
     match output.status.code() {
         Some(0) => assert_eq!(line, "", "{what}"),
@@ -285,8 +278,8 @@ fn told(what: &str, output: &Output, status: i32) {
     }
 }
 
-/// A cleanup that failed says so; one that has brought the files back only names what is left
-/// beside them.
+/// Fails unless a cleanup that failed says so. If it has brought the files back, it only names what
+/// is left beside them.
 pub fn cleanup_reported(trial: &Trial, what: &str, output: &Output) {
     if output.status.success() && !messages(output).is_empty() {
         let line = messages(output);
@@ -297,18 +290,18 @@ pub fn cleanup_reported(trial: &Trial, what: &str, output: &Output) {
         );
         return trial.back(what);
     }
-    told(what, output, 1);
+    reported(what, output, 1);
 }
 
-/// A setup that failed says so, and has put everything back by then.
+/// Fails unless a setup that failed says so, and has put everything back.
 pub fn setup_reported_and_put_back(trial: &Trial, what: &str, output: &Output) {
-    told(what, output, 2);
+    reported(what, output, 2);
     if !output.status.success() {
         trial.back(&format!("{what}: {}", messages(output)));
     }
 }
 
-/// What must be so after a helper that may have failed.
+/// The check for a helper that may have failed.
 pub fn reported_and_put_back(trial: &Trial, what: &str, output: &Output, helper: &str) {
     match helper {
         SETUP => setup_reported_and_put_back(trial, what, output),

@@ -1,4 +1,4 @@
-//! Descriptors that no honest agent passes: `pass <what>`, and at which moment.
+//! Descriptors that no honest agent passes. A way is `<moment>: <what>`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -14,61 +14,61 @@ use wire::{Frame, Totals};
 
 use super::{ATTRIBUTES, HostileAgent, bytes_of, end};
 
-/// What is said to be the size of what is passed.
+/// The size that the agent states for what it passes.
 const SIZE: u64 = 1 << 20;
 
-/// Plays this way of lying, if it is one of these: `<moment>: <what>`.
-pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
+/// Acts in this way, if it is one of these: `<moment>: <what>`.
+pub fn play(agent: &HostileAgent, way: &str) -> bool {
     let Some((moment, what)) = way.split_once(": ") else { return false };
     let name = Name::new(b"planted").unwrap();
     let begin = bytes_of(&[Frame::File { name, number: 0 }]);
     let content = |size| bytes_of(&[Frame::Content { size }]);
-    let held = Held::new(hostile_agent, what);
+    let held = Held::new(agent, what);
     let all = held.numbers();
     match moment {
         "as content" => {
-            hostile_agent.greet();
-            hostile_agent.hear();
-            hostile_agent.pass(&begin, &[]);
-            hostile_agent.pass(&content(SIZE), &all);
+            agent.greet();
+            agent.receive();
+            agent.send_with(&begin, &[]);
+            agent.send_with(&content(SIZE), &all);
         }
         "with the greeting" => {
-            hostile_agent.pass(&bytes_of(&[Frame::Hello { version: VERSION }]), &all);
+            agent.send_with(&bytes_of(&[Frame::Hello { version: VERSION }]), &all);
         }
-        // With what wants none, and before any descriptor is wanted (setup) or while they are
-        // (cleanup).
+        // With a message that needs no descriptor, before the helper expects one (setup) or while
+        // it does (cleanup).
         "unasked" => {
-            hostile_agent.greet();
-            hostile_agent.hear();
-            hostile_agent.pass(&bytes_of(&[Frame::Taken]), &all);
+            agent.greet();
+            agent.receive();
+            agent.send_with(&bytes_of(&[Frame::Taken]), &all);
         }
         "beside a name" => {
-            hostile_agent.greet();
-            hostile_agent.hear();
-            hostile_agent.pass(&begin, &all);
-            hostile_agent.pass(&content(SIZE), &all);
+            agent.greet();
+            agent.receive();
+            agent.send_with(&begin, &all);
+            agent.send_with(&content(SIZE), &all);
         }
-        // Behind what keeps the helper busy for a while, and ends the conversation: this is in its
-        // queue by then. What it takes in along with its last words is another descriptor;
-        // no reading goes beyond one.
+        // After records that keep the helper busy for a while and end the conversation, so that
+        // this is in its queue. The descriptor that it receives with the last records is another
+        // one; one call of recvmsg(2) does not read beyond one descriptor.
         "unread" => {
-            hostile_agent.greet();
-            hostile_agent.hear();
+            agent.greet();
+            agent.receive();
             let names = (0..3000).map(|number: u32| number.to_string()).collect::<Vec<_>>();
             let names = names.iter().map(|name| Name::new(name.as_bytes()).unwrap());
             let directories = names
                 .flat_map(|name| [Frame::Directory { name }, Frame::Up { attributes: ATTRIBUTES }]);
             let mut words = bytes_of(&directories.collect::<Vec<_>>());
             words.extend(bytes_of(&[Frame::Taken]));
-            hostile_agent.pass(&words, &[]);
-            hostile_agent.pass(b"x", &[File::open("/dev/null").unwrap().as_raw_fd()]);
-            hostile_agent.pass(b"x", &all);
+            agent.send_with(&words, &[]);
+            agent.send_with(b"x", &[File::open("/dev/null").unwrap().as_raw_fd()]);
+            agent.send_with(b"x", &all);
         }
-        // A whole tree with one file, the path's; then the helper is told that its next request
-        // failed.
+        // A complete tree with one file, that of the path; then an error for the helper's next
+        // request.
         "as a size that is a lie" | "as a size that changes" => {
             let size: u64 = what.parse().unwrap();
-            let path = hostile_agent.path.as_ref().unwrap();
+            let path = agent.path.as_ref().unwrap();
             let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
             let writer = file.try_clone().unwrap();
             if moment == "as a size that changes" {
@@ -80,41 +80,37 @@ pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
                     }
                 });
             }
-            hostile_agent.greet();
-            hostile_agent.hear();
-            hostile_agent.pass(&begin, &[]);
-            hostile_agent.pass(&content(size), &[file.as_raw_fd()]);
-            hostile_agent.hear();
+            agent.greet();
+            agent.receive();
+            agent.send_with(&begin, &[]);
+            agent.send_with(&content(size), &[file.as_raw_fd()]);
+            agent.receive();
             let totals = Totals { files: 1, passed: size, ..Totals::default() };
-            hostile_agent.tell(&[
-                Frame::Close { size, attributes: ATTRIBUTES },
-                end(totals),
-                Frame::Done,
-            ]);
-            hostile_agent.tell(&[Frame::Failed { text: b"not today" }]);
-            while hostile_agent.hear() {}
+            agent.send(&[Frame::Close { size, attributes: ATTRIBUTES }, end(totals), Frame::Done]);
+            agent.send(&[Frame::Failed { text: b"not today" }]);
+            while agent.receive() {}
             return true;
         }
         _ => return false,
     }
     drop(held);
-    hostile_agent.stay();
+    agent.wait();
     true
 }
 
-/// Open files of the hostile_agent's; what it takes to keep them as they are outlives them.
+/// Open files of the agent. What keeps them in their state outlives this.
 struct Held {
     passed: Vec<OwnedFd>,
     times: usize,
 }
 
 impl Held {
-    fn new(hostile_agent: &HostileAgent, what: &str) -> Held {
+    fn new(agent: &HostileAgent, what: &str) -> Held {
         let (what, times) = match what.split_once(" times ") {
             Some((times, what)) => (what, times.parse().unwrap()),
             None => (what, 1),
         };
-        let path = || hostile_agent.path.clone().unwrap();
+        let path = || agent.path.clone().unwrap();
         let one: Option<OwnedFd> = match what {
             "none" => None,
             size if size.parse::<u64>().is_ok() => None,
@@ -122,8 +118,7 @@ impl Held {
             "endless zeros" => Some(File::open("/dev/zero").unwrap().into()),
             "a directory" => Some(File::open(path()).unwrap().into()),
             "a FIFO" => {
-                let fifo =
-                    std::env::temp_dir().join(format!("gh-hostile_agent-{}", std::process::id()));
+                let fifo = std::env::temp_dir().join(format!("gh-agent-{}", std::process::id()));
                 nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
                 let opened = OpenOptions::new().read(true).write(true).open(&fifo);
                 std::fs::remove_file(&fifo).unwrap();
@@ -134,7 +129,7 @@ impl Held {
                 let (reader, writer) = nix::unistd::pipe().unwrap();
                 Some(kept((writer, reader)))
             }
-            "its own end of the connection" => Some(hostile_agent.socket.try_clone().unwrap()),
+            "its own end of the connection" => Some(agent.socket.try_clone().unwrap()),
             "a socket of its own" => Some(kept(
                 std::os::unix::net::UnixStream::pair()
                     .map(|(one, other)| (one.into(), other.into()))
@@ -142,8 +137,8 @@ impl Held {
             )),
             "a socket that lingers" => Some(lingering()),
             "a file in memory" => {
-                // SAFETY: the name is a C string; the kernel returns a new descriptor, which nobody
-                // else knows of.
+                // SAFETY: the name is a C string; the kernel returns a new descriptor, which no
+                // other value owns.
                 let memory: OwnedFd = unsafe {
                     use std::os::fd::FromRawFd as _;
                     OwnedFd::from_raw_fd(libc::memfd_create(c"planted".as_ptr(), 0))
@@ -162,7 +157,7 @@ impl Held {
             "a file" => Some(own_file(&path(), libc::O_RDONLY)),
             "a file of a mount that hangs" => Some(hanging(&path(), false)),
             "a written file of a mount that hangs" => Some(hanging(&path(), true)),
-            _ => panic!("the hostile_agent does not know what {what:?} is"),
+            _ => panic!("unknown descriptor {what:?}"),
         };
         Held { passed: one.into_iter().collect(), times }
     }
@@ -173,13 +168,13 @@ impl Held {
     }
 }
 
-/// The first; the second stays open for as long as this process lives.
+/// Returns the first; the second stays open until this process ends.
 fn kept((one, other): (OwnedFd, OwnedFd)) -> OwnedFd {
     std::mem::forget(other);
     one
 }
 
-/// A file of the hostile_agent's own in its sandbox, which the path names.
+/// A file of the agent in its sandbox, which the path names.
 fn own_file(sandbox: &Path, flags: i32) -> OwnedFd {
     let path = sandbox.join("large");
     OpenOptions::new()
@@ -191,8 +186,8 @@ fn own_file(sandbox: &Path, flags: i32) -> OwnedFd {
         .into()
 }
 
-/// A socket whose closing waits, for ten minutes, until the other end has taken what was sent: it
-/// never does.
+/// A socket whose close(2) waits, for ten minutes, until the other end has read what was sent,
+/// which it never does.
 fn lingering() -> OwnedFd {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -209,7 +204,7 @@ fn lingering() -> OwnedFd {
     socket.into()
 }
 
-/// A file of the mount at this path; from then on the mount does not answer any more.
+/// A file of the mount at this path; then the mount stops answering.
 fn hanging(mount: &Path, written: bool) -> OwnedFd {
     let file = OpenOptions::new().read(true).write(written).open(mount.join("file")).unwrap();
     if written {

@@ -1,4 +1,4 @@
-//! Trees without an end, and answers that never come.
+//! Endless trees, and answers that never come.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use wire::{Frame, Totals};
 
 use super::{ATTRIBUTES, HostileAgent, bytes_of, end};
 
-/// So many of what leaves no trace on the disk, and so could go on for ever: far more than fit into
-/// memory if each was kept.
+/// The number of records that leave nothing on the disk, and so could continue without limit: far
+/// more than fit into memory if each was kept.
 const MANY: u32 = 300_000;
 
-/// Plays this way of lying, if it is one of these.
-pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
+/// Acts in this way, if it is one of these.
+pub fn play(agent: &HostileAgent, way: &str) -> bool {
     let attributes = ATTRIBUTES;
     let nothing = Time { seconds: 0, nanoseconds: 0 };
     let known = [
@@ -27,21 +27,21 @@ pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
         "many links that were left behind",
         "many links that leave",
         "many links that only the kernel can judge",
-        "a sign of life now and then",
-        "a frame in dribs and drabs",
+        "keep-alives",
+        "a frame byte by byte",
     ];
     if !known.contains(&way) {
         return false;
     }
-    hostile_agent.greet();
-    hostile_agent.hear();
+    agent.greet();
+    agent.receive();
     let long = |number: u32| format!("{number:0>200}");
     let each = |first: &[Frame<'_>], last: u32, next: &dyn Fn(&[u8], u32) -> Vec<u8>| {
         let mut waiting = bytes_of(first);
         for number in 1..=last {
             waiting.extend(next(long(number).as_bytes(), number));
             if (waiting.len() > 60_000 || number == last)
-                && !hostile_agent.pass(&std::mem::take(&mut waiting), &[])
+                && !agent.send_with(&std::mem::take(&mut waiting), &[])
             {
                 break;
             }
@@ -96,7 +96,7 @@ pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
             let (name, target) = (Name::new(name).unwrap(), b"/etc/passwd");
             bytes_of(&[Frame::Symlink { name, number: 0, modified: nothing, target }])
         }),
-        // In a directory as deep as its path is kept.
+        // In a directory whose path has the maximum length that is kept.
         "many links that only the kernel can judge" => {
             let name = [b'd'; 255];
             let deep = [Frame::Directory { name: Name::new(&name).unwrap() }; 14];
@@ -104,26 +104,26 @@ pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
                 let (name, target) = (Name::new(name).unwrap(), b"a/../b");
                 bytes_of(&[Frame::Symlink { name, number: 0, modified: nothing, target }])
             });
-            hostile_agent.tell(&[Frame::Up { attributes }; 14]);
-            hostile_agent.tell(&[end(Totals::default())]);
+            agent.send(&[Frame::Up { attributes }; 14]);
+            agent.send(&[end(Totals::default())]);
         }
-        // For longer than the limit of the test, which is a second; then a wrong answer.
-        "a sign of life now and then" => {
+        // For longer than the test's idle timeout of one second; then a wrong answer.
+        "keep-alives" => {
             for _ in 0..8 {
                 std::thread::sleep(Duration::from_millis(250));
-                hostile_agent.tell(&[Frame::KeepAlive]);
+                agent.send(&[Frame::KeepAlive]);
             }
-            hostile_agent.tell(&[Frame::Taken]);
+            agent.send(&[Frame::Taken]);
         }
-        // Likewise; then silence, in the middle of a frame that says to be long.
+        // The same; then nothing more, in the middle of a long frame.
         _ => {
-            hostile_agent.pass(&60_000u32.to_le_bytes(), &[]);
+            agent.send_with(&60_000u32.to_le_bytes(), &[]);
             for _ in 0..6 {
                 std::thread::sleep(Duration::from_millis(250));
-                hostile_agent.pass(b"x", &[]);
+                agent.send_with(b"x", &[]);
             }
         }
     }
-    hostile_agent.stay();
+    agent.wait();
     true
 }

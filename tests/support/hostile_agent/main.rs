@@ -1,9 +1,9 @@
-//! An agent that lies: greets as the real one does, and then breaks the rules in the way that its
+//! A hostile agent: it greets as the real one does, and then breaks the rules in the way that its
 //! first argument names. A switcher of the tests executes it, as the job user, in the real agent's
-//! place. The second argument, if there is one, is a path: as long as it exists the hostile_agent stays,
-//! whatever becomes of its connection.
+//! place. The second argument, if there is one, is a path: while it exists, the agent does not
+//! exit, even if its connection has ended.
 //!
-//! Its words go out by system calls of its own, not through the code under test.
+//! It sends by system calls, not through the code under test.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod descriptors;
@@ -20,7 +20,7 @@ use sys::{Time, stdio};
 use wire::frame::VERSION;
 use wire::{Attributes, Dropped, Frame, Needs, Totals};
 
-/// What all that is planted gets.
+/// The attributes of all entries that it sends.
 const ATTRIBUTES: Attributes =
     Attributes { mode: 0o755, modified: Time { seconds: 0, nanoseconds: 0 } };
 
@@ -37,7 +37,7 @@ fn bytes_of(frames: &[Frame<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// The hostile_agent's end of the connection.
+/// The agent's end of the connection.
 struct HostileAgent {
     socket: OwnedFd,
     /// Its second argument.
@@ -45,8 +45,9 @@ struct HostileAgent {
 }
 
 impl HostileAgent {
-    /// Sends bytes with descriptors beside the first one. False once nobody listens any more.
-    fn pass(&self, bytes: &[u8], beside: &[RawFd]) -> bool {
+    /// Sends bytes, and descriptors with the first of them. Returns false if no process can receive
+    /// them.
+    fn send_with(&self, bytes: &[u8], beside: &[RawFd]) -> bool {
         let vector = [std::io::IoSlice::new(bytes)];
         let control = [ControlMessage::ScmRights(beside)];
         let control = if beside.is_empty() { &control[..0] } else { &control[..] };
@@ -57,36 +58,36 @@ impl HostileAgent {
             MsgFlags::MSG_NOSIGNAL,
             None,
         ) {
-            Ok(sent) => sent == bytes.len() || self.pass(&bytes[sent..], &[]),
+            Ok(sent) => sent == bytes.len() || self.send_with(&bytes[sent..], &[]),
             Err(Errno::EPIPE | Errno::ECONNRESET) => false,
-            Err(cause) => panic!("it can't be sent: {cause}"),
+            Err(cause) => panic!("cannot send: {cause}"),
         }
     }
 
-    fn tell(&self, frames: &[Frame<'_>]) -> bool {
-        self.pass(&bytes_of(frames), &[])
+    fn send(&self, frames: &[Frame<'_>]) -> bool {
+        self.send_with(&bytes_of(frames), &[])
     }
 
     fn greet(&self) {
-        assert!(self.tell(&[Frame::Hello { version: VERSION }]));
+        assert!(self.send(&[Frame::Hello { version: VERSION }]));
     }
 
-    /// Waits for the helper's next message. A question for the room that a copy needs, which
-    /// depends on how full the file system is, is answered, and does not count. False at the
+    /// Waits for the helper's next message. A question for the room that a copy needs is answered,
+    /// and does not count, because it depends on how full the file system is. Returns false at the
     /// end.
-    fn hear(&self) -> bool {
-        let mut heard = [0; 65536];
-        match socket::recv(self.socket.as_raw_fd(), &mut heard, MsgFlags::empty()) {
-            Ok(length @ 1..) if heard[..length] == bytes_of(&[Frame::Measure]) => {
-                self.tell(&[Frame::Needed { needs: Needs::default() }]) && self.hear()
+    fn receive(&self) -> bool {
+        let mut bytes = [0; 65536];
+        match socket::recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
+            Ok(length @ 1..) if bytes[..length] == bytes_of(&[Frame::Measure]) => {
+                self.send(&[Frame::Needed { needs: Needs::default() }]) && self.receive()
             }
-            heard => matches!(heard, Ok(1..)),
+            received => matches!(received, Ok(1..)),
         }
     }
 
-    /// Says nothing more, and stays for as long as anybody listens, or the path exists.
-    fn stay(&self) {
-        while self.hear() {}
+    /// Sends nothing more, and does not exit while the connection is open, or the path exists.
+    fn wait(&self) {
+        while self.receive() {}
         while self.path.as_ref().is_some_and(|path| path.exists()) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -97,17 +98,16 @@ fn main() {
     let mut arguments = std::env::args_os().skip(1);
     let mut way = arguments.next().unwrap().into_string().unwrap();
     if let Some(rest) = way.strip_prefix("as root: ") {
-        // In a set-user-id copy; what the kernel tells of a sender is its real user.
+        // In a set-user-ID copy. The kernel reports a sender's real user.
         let root = nix::unistd::ROOT;
         nix::unistd::setresuid(root, root, root).unwrap();
         way = rest.to_owned();
     }
-    let hostile_agent = HostileAgent {
+    let agent = HostileAgent {
         socket: stdio::take_stdin().unwrap(),
         path: arguments.next().map(PathBuf::from),
     };
-    let known = short::play(&hostile_agent, &way)
-        || endless::play(&hostile_agent, &way)
-        || descriptors::play(&hostile_agent, &way);
-    assert!(known, "the hostile_agent does not know how to lie with {way:?}");
+    let known =
+        short::play(&agent, &way) || endless::play(&agent, &way) || descriptors::play(&agent, &way);
+    assert!(known, "the hostile agent has no way {way:?}");
 }

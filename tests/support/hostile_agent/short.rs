@@ -1,4 +1,4 @@
-//! Lies of a few words.
+//! Wrong answers of a few frames.
 
 use sys::Name;
 use wire::frame::VERSION;
@@ -6,8 +6,8 @@ use wire::{Channel, Frame, Totals};
 
 use super::{ATTRIBUTES, HostileAgent, end};
 
-/// Plays this way of lying, if it is one of these.
-pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
+/// Acts in this way, if it is one of these.
+pub fn play(agent: &HostileAgent, way: &str) -> bool {
     let attributes = ATTRIBUTES;
     let name = Name::new(b"planted").unwrap();
     let file = Frame::File { name, number: 0 };
@@ -16,30 +16,30 @@ pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
     let one = end(Totals { files: 1, ..Totals::default() });
     let frames: &[Frame<'_>] = match way {
         "another version" => {
-            hostile_agent.tell(&[Frame::Hello { version: VERSION + 1 }]);
-            hostile_agent.stay();
+            agent.send(&[Frame::Hello { version: VERSION + 1 }]);
+            agent.wait();
             return true;
         }
         "no greeting" => {
-            hostile_agent.tell(&[Frame::Done]);
-            hostile_agent.stay();
+            agent.send(&[Frame::Done]);
+            agent.wait();
             return true;
         }
         "no publishing" => {
-            no_publishing(hostile_agent);
+            no_publishing(agent);
             return true;
         }
         "an end of the connection" => {
-            hostile_agent.greet();
+            agent.greet();
             return true;
         }
-        // The test's, from a file.
+        // The bytes of a test, from a file.
         "these bytes" => {
-            let bytes = std::fs::read(hostile_agent.path.as_ref().unwrap()).unwrap();
-            hostile_agent.greet();
-            hostile_agent.hear();
-            hostile_agent.pass(&bytes, &[]);
-            while hostile_agent.hear() {}
+            let bytes = std::fs::read(agent.path.as_ref().unwrap()).unwrap();
+            agent.greet();
+            agent.receive();
+            agent.send_with(&bytes, &[]);
+            while agent.receive() {}
             return true;
         }
         "wrong totals" => &[file, close, nothing, Frame::Done],
@@ -69,19 +69,18 @@ pub fn play(hostile_agent: &HostileAgent, way: &str) -> bool {
         "no moving away" => &[file, close, one, Frame::Done, Frame::Failed { text: b"not today" }],
         _ => return false,
     };
-    // Whatever was asked for, this is the answer; then nothing more, for as long as anybody
-    // listens.
-    hostile_agent.greet();
-    hostile_agent.hear();
-    hostile_agent.tell(frames);
-    hostile_agent.stay();
+    // This is the answer to any request; then nothing more, while the connection is open.
+    agent.greet();
+    agent.receive();
+    agent.send(frames);
+    agent.wait();
     true
 }
 
-/// A good receiver, up to the moment that counts.
-fn no_publishing(hostile_agent: &HostileAgent) {
-    hostile_agent.greet();
-    let mut channel = Channel::new(hostile_agent.socket.try_clone().unwrap());
+/// Receives a tree correctly, and then refuses to publish it.
+fn no_publishing(agent: &HostileAgent) {
+    agent.greet();
+    let mut channel = Channel::new(agent.socket.try_clone().unwrap());
     while !matches!(channel.receive().unwrap(), Frame::End { .. }) {}
     channel.send(Frame::Done).unwrap();
     let _ = channel.receive();
