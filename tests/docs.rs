@@ -336,7 +336,7 @@ macro_rules! documents {
                     let is_typed = match block.language.as_str() {
                         "sh" => user_of(&document, &block).is_some(),
                         "text" | "json" => false,
-                        language => panic!("{document}:{}: unknown language {language}", block.line),
+                        other => panic!("{document}:{}: unknown language {other}", block.line),
                     };
                     let has_test = [$($document),*].contains(&document.as_str());
                     assert!(!is_typed || has_test, "{document} has no test");

@@ -1441,8 +1441,7 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
 // The pilot is killed.
 
 #[test]
-fn killed_at_any_moment_its_family_does_not_outlive_it_by_two_seconds_and_recover_brings_back_every_byte()
- {
+fn a_family_ends_within_two_seconds_of_a_kill_of_its_pilot_and_recover_brings_back_every_byte() {
     let pilot = Pilot::new();
     let input = pilot.input(|top| {
         for number in 0..30 {

@@ -203,7 +203,8 @@ fn a_working_directory_without_a_path_is_201() {
         fs::create_dir(&place).unwrap();
         let call = rootless.glexec();
         let script = format!(
-            "cd {0} && {done} && exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$0\" /bin/true",
+            "cd {0} && {done} &&
+            exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$0\" /bin/true",
             place.display()
         );
         let mut shell = Command::new("unshare");
@@ -264,8 +265,8 @@ fn subordinate_ids_of_a_service_are_asked_for_with_a_time_limit() {
         chown $user /run/leases /run/token
         glexec() {
             env -i GLEXEC_STATE_DIR=/run/leases GLEXEC_CLIENT_CERT=/run/token PATH=/nonexistent \
-                /usr/bin/setpriv --reuid $user --regid $group --clear-groups /run/built/glexec "$@" ||
-                echo "status $?"
+                /usr/bin/setpriv --reuid $user --regid $group --clear-groups \
+                /run/built/glexec "$@" || echo "status $?"
         }
         fake() { printf '#!/bin/sh\n%s\n' "$2" >/usr/bin/$1; chmod 755 /usr/bin/$1; }
         echo condor:400000:10 >/etc/subuid; cp /etc/subuid /etc/subgid
@@ -463,11 +464,11 @@ fn the_environment_is_new_and_descriptors_above_2_are_closed() {
 }
 
 #[test]
-fn it_keeps_the_working_directory_the_umask_and_the_limit_of_descriptors_and_starts_with_default_signals_and_its_own_group()
- {
+fn a_payload_has_the_callers_directory_umask_and_limits_default_signals_and_a_separate_group() {
     let rootless = Rootless::new();
     let mut command = rootless.glexec();
-    let script = "pwd; umask; ulimit -Sn; ulimit -Hn; grep -E '^Sig(Blk|Ign):' /proc/self/status; ps -o pgid= -p $$; echo $$";
+    let script = "pwd; umask; ulimit -Sn; ulimit -Hn; grep -E '^Sig(Blk|Ign):' /proc/self/status
+        ps -o pgid= -p $$; echo $$";
     command.args(["/bin/sh", "-c", script]).current_dir("/usr/lib");
     let call = "trap '' PIPE TERM USR1; umask 027; ulimit -Sn 40; ulimit -Hn 600; exec \"$@\"";
     let mut ignoring = Account::batch().command("/bin/sh");
@@ -722,7 +723,8 @@ fn a_system_log_that_takes_nothing_is_not_waited_for() {
     full.set_nonblocking(true).unwrap();
     while full.send_to(b"x", rootless.site.path().join("log")).is_ok() {}
     let script = "mount -t tmpfs none dev && for name in null log; do : >dev/$name; done
-        mount --bind /dev/null dev/null && mount --bind log dev/log && mount --rbind dev /dev || exit 9
+        mount --bind /dev/null dev/null && mount --bind log dev/log && mount --rbind dev /dev ||
+            exit 9
         exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$0\" /bin/true";
     let call = rootless.glexec();
     let mut shell = Command::new("unshare");
@@ -805,9 +807,12 @@ fn a_payload_cannot_reach_its_caller_nor_another_payload() {
     assert_eq!(rootless.says("strace -qq -o /dev/null echo can trace"), "can trace");
     for pid in others.into_iter().chain([caller.id(), neighbour.id(), first.id()]) {
         let script = format!(
-            "kill -9 {pid} 2>/dev/null && echo killed; cat /proc/{pid}/environ 2>/dev/null && echo read; \
-             cat /proc/{pid}/mem 2>/dev/null && echo mem; ls /proc/{pid}/fd 2>/dev/null && echo fd; \
-             strace -p {pid} 2>&1 | grep -q attached && echo traced; [ -d /proc/{pid} ] && echo seen"
+            "kill -9 {pid} 2>/dev/null && echo killed
+            cat /proc/{pid}/environ 2>/dev/null && echo read
+            cat /proc/{pid}/mem 2>/dev/null && echo mem
+            ls /proc/{pid}/fd 2>/dev/null && echo fd
+            strace -p {pid} 2>&1 | grep -q attached && echo traced
+            [ -d /proc/{pid} ] && echo seen"
         );
         assert_eq!(rootless.says(&script), "seen", "process {pid}");
         assert!(is_alive(pid));
@@ -1006,7 +1011,8 @@ fn keys_of_a_payload_block_no_other_call_of_its_lease() {
 fn nothing_that_a_payload_started_outlives_it() {
     let rootless = Rootless::new();
     let user = rootless.user();
-    let script = "setsid sh -c 'trap \"\" HUP TERM; sleep 100 & exec sleep 100' >/dev/null 2>&1 & nohup sleep 100 >/dev/null 2>&1 & exit 3";
+    let script = "setsid sh -c 'trap \"\" HUP TERM; sleep 100 & exec sleep 100' >/dev/null 2>&1 &
+        nohup sleep 100 >/dev/null 2>&1 & exit 3";
     assert_eq!(rootless.shell(script).status.code(), Some(3));
     assert_eq!(processes_of(user), [0; 0]);
     // A payload beside another call of its lease has no separate pid namespace that ends with it.
@@ -1186,7 +1192,8 @@ fn signals_reach_the_payload() {
 fn a_payload_reads_from_the_callers_terminal_but_cannot_open_it() {
     let rootless = Rootless::new();
     let call = rootless.glexec();
-    let script = "echo begun; (: </dev/tty) 2>/dev/null || echo no terminal; read line; echo got $line; exec sleep 60";
+    let script = "echo begun; (: </dev/tty) 2>/dev/null || echo no terminal
+        read line; echo got $line; exec sleep 60";
     let words = format!("exec {} /bin/sh -c '{script}'", call.get_program().display());
     let mut terminal = Account::batch().command("script");
     terminal
@@ -1383,7 +1390,10 @@ fn a_call_beside_another_of_its_lease_joins_its_user_namespace_and_keeps_the_cal
         .find(|pid| text(format!("/proc/{pid}/comm")).trim() == "sleep")
         .unwrap();
     let own = fs::read_link("/proc/self/ns/pid").unwrap();
-    let said = rootless.says(&format!("readlink /proc/self/ns/pid /proc/self/ns/user /proc/{pid}/ns/user; tr '\\0' '\\n' </proc/{pid}/environ | grep MARK; kill {pid}"));
+    let said = rootless.says(&format!(
+        "readlink /proc/self/ns/pid /proc/self/ns/user /proc/{pid}/ns/user
+        tr '\\0' '\\n' </proc/{pid}/environ | grep MARK; kill {pid}"
+    ));
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(Path::new(lines[0]), own);
     assert_eq!(lines[1], lines[2]);
@@ -1609,7 +1619,9 @@ fn no_two_tables_lease_the_same_id() {
     let told = with_an_empty_parent_of_leases(
         "one=/var/tmp/one other=/var/tmp/other copy=/var/tmp/copy; export table wanted
         table=$one; glexec 1; table=$other; glexec 2
-        for wanted in 1900000000 1900000001; do for table in '' $one $other; do glexec 3 2>&1; done; done
+        for wanted in 1900000000 1900000001; do
+            for table in '' $one $other; do glexec 3 2>&1; done
+        done
         wanted=1900000002 table=; glexec 4; table=$one; glexec 3 2>&1
         wanted=; cp -a $one $copy; table=$copy; glexec 1 2>&1; table=$one; glexec 1",
     );
@@ -1675,7 +1687,9 @@ fn with_an_empty_parent_of_leases(script: &str) -> String {
         "mount -t tmpfs -o mode=1777 none /var/tmp || exit 9
         glexec() {{ setpriv --reuid gh-batch --regid gh-batch --clear-groups /bin/sh -c '
             umask 077; c=/var/tmp/credential.$1; shift; [ -e $c ] || echo token >$c
-            exec env -i PATH=/usr/bin:/bin ${{wanted:+GLEXEC_LEASE_UID=$wanted}} ${{table:+GLEXEC_STATE_DIR=$table}} GLEXEC_CLIENT_CERT=$c \"$@\"' sh \"$1\" {} id -u; }}
+            exec env -i PATH=/usr/bin:/bin GLEXEC_CLIENT_CERT=$c \\
+                ${{wanted:+GLEXEC_LEASE_UID=$wanted}} ${{table:+GLEXEC_STATE_DIR=$table}} \\
+                \"$@\"' sh \"$1\" {} id -u; }}
         usual=/var/tmp/glexec-{}; cd /\n",
         program("glexec").display(),
         Account::batch().uid
@@ -1734,9 +1748,10 @@ fn a_lease_directory_that_a_late_call_has_made_is_not_used() {
 fn first_calls_at_one_time_find_one_lease_directory_whatever_happens_to_the_name() {
     for _ in 0..5 {
         let told = with_an_empty_parent_of_leases(
-            "(while :; do mkdir $usual && chown gh-other $usual && rmdir $usual; done) 2>/dev/null & squatter=$!
+            "(while :; do mkdir $usual && chown gh-other $usual && rmdir $usual; done) 2>/dev/null &
+            other=$!
             for number in 1 2 3 4 5 6; do glexec $number & all=\"$all $!\"; done
-            wait $all; kill $squatter; wait $squatter 2>/dev/null
+            wait $all; kill $other; wait $other 2>/dev/null
             ls -d $usual*/leases | wc -l",
         );
         let lines: Vec<&str> = told.lines().collect();
@@ -1761,7 +1776,8 @@ fn credentials_at_one_path_in_two_mount_namespaces_are_two() {
     let script = "mount -t tmpfs none $0 && chown gh-batch $0 || exit 9
         setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u
         (umask 077; echo other >$1) && chown gh-batch $1
-        GLEXEC_CLIENT_CERT=$1 setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u";
+        export GLEXEC_CLIENT_CERT=$1
+        setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$2\" id -u";
     let mut elsewhere = Command::new("unshare");
     elsewhere
         .args(["--mount", "/bin/sh", "-c", script])

@@ -410,18 +410,23 @@ fn an_account_that_only_a_directory_service_knows_is_found() {
         grep ^condor: /etc/passwd >/run/service
         echo 'remote:x:70000:70000::/nonexistent:/bin/sh' >>/run/service
         chmod 644 /run/service
-        printf '%s\n' '#!/bin/sh' 'case $2 in *[!0-9]*) exec grep "^$2:" /run/service ;; *) exec grep ":x:$2:" /run/service ;; esac' >/usr/bin/getent
+        printf '%s\n' '#!/bin/sh' 'case $2 in *[!0-9]*) exec grep "^$2:" /run/service ;; esac' \
+            'exec grep ":x:$2:" /run/service' >/usr/bin/getent
         printf '%s\n' '#!/bin/sh' 'echo "sudo $*"' >/usr/local/bin/sudo
         chmod 755 /usr/bin/getent /usr/local/bin/sudo
         echo condor remote >/etc/glexec-sudo.map
         echo token >/run/token; chmod 644 /run/token
         user=$(id -u condor)
         cat /etc/passwd.new >/etc/passwd
-        GLEXEC_SUDO=/usr/local/bin/sudo GLEXEC_CLIENT_CERT=/run/token setpriv --reuid $user --clear-groups /run/built/glexec-sudo /bin/true
+        adapter() {
+            GLEXEC_SUDO=/usr/local/bin/sudo GLEXEC_CLIENT_CERT=/run/token \
+                setpriv --reuid $user --clear-groups /run/built/glexec-sudo /bin/true
+        }
+        adapter
         echo condor no-such-account >/etc/glexec-sudo.map
-        GLEXEC_SUDO=/usr/local/bin/sudo GLEXEC_CLIENT_CERT=/run/token setpriv --reuid $user --clear-groups /run/built/glexec-sudo /bin/true || echo "status $?"
+        adapter || echo "status $?"
         printf '%s\n' '#!/bin/sh' 'exec sleep 600' >/usr/bin/getent
-        GLEXEC_SUDO=/usr/local/bin/sudo GLEXEC_CLIENT_CERT=/run/token setpriv --reuid $user --clear-groups /run/built/glexec-sudo /bin/true || echo "status $?"
+        adapter || echo "status $?"
         "#,
     );
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
@@ -843,7 +848,8 @@ fn the_sample_rule_keeps_the_callers_variables_from_the_job_where_the_machine_do
     );
     machine.script(
         "root",
-        "echo 'Defaults !env_reset' >>/etc/sudoers; sed -i 's/ env_reset,//' /etc/sudoers.d/glexec-sudo",
+        "echo 'Defaults !env_reset' >>/etc/sudoers
+        sed -i 's/ env_reset,//' /etc/sudoers.d/glexec-sudo",
     );
     let all = reach();
     assert!(given.iter().all(|name| all.contains(&(*name).to_owned())), "{all:?}");

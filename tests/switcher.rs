@@ -202,7 +202,10 @@ fn fails_with_202(trial: &Trial, helper: &'static str, calls: usize) -> (PathBuf
     let made = trial.logs.join("calls");
     let switch = as_job();
     let body = format!(
-        "echo called >>{0}\n[ $(wc -l <{0}) -le {calls} ] || exec {switch} \"$@\"\n{switch} {strace} \"$@\"\nexit 202",
+        "echo called >>{0}
+        [ $(wc -l <{0}) -le {calls} ] || exec {switch} \"$@\"
+        {switch} {strace} \"$@\"
+        exit 202",
         made.display()
     );
     (trial.site.script("fails", &body), made)
@@ -235,8 +238,7 @@ fn a_switcher_that_fails_with_202_after_half_a_copy_is_called_again_and_the_half
 }
 
 #[test]
-fn a_switcher_that_fails_with_202_after_half_a_copy_each_time_uses_up_the_retries_and_changes_nothing()
- {
+fn a_switcher_that_fails_with_202_after_half_a_copy_each_time_changes_nothing() {
     for (helper, status) in [(SETUP, 3), (CLEANUP, 1)] {
         let trial = Trial::new();
         let (switcher, made) = fails_with_202(&trial, helper, 3);

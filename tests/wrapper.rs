@@ -576,7 +576,8 @@ fn job_that_cannot_be_executed_ends_with_1_though_no_process_reads_its_standard_
 #[test]
 fn job_gets_exactly_the_environment() {
     let sent =
-        b"EMPTY= QUOTE='it''s' 'NEWLINE=a\nb' BYTE=\xff DOUBLE=\" EQUALS==a=b 'BLANK NAME=x' $$(MACRO)\r\n\tLAST=$A\\";
+        b"EMPTY= QUOTE='it''s' 'NEWLINE=a\nb' BYTE=\xff DOUBLE=\" EQUALS==a=b 'BLANK NAME=x' \
+        $$(MACRO)\r\n\tLAST=$A\\";
     let expected = [
         &b"EMPTY="[..],
         b"QUOTE=it's",
