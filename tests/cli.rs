@@ -54,14 +54,14 @@ const RECORDS: &str = "cat /proc/$$/cmdline >$here/cmdline; cat /proc/$$/environ
     ls /proc/self/fd >$here/descriptors; readlink /proc/$$/cwd >$here/directory; exit 5";
 
 /// A sandbox of the current user, and a switcher that is a script.
-struct Bench {
+struct Fixture {
     directory: TempDir,
     sandbox: PathBuf,
     proxy: OsString,
     target: OnceCell<Child>,
 }
 
-impl Drop for Bench {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if let Some(target) = self.target.get_mut() {
             let _ = target.kill();
@@ -70,22 +70,26 @@ impl Drop for Bench {
     }
 }
 
-impl Bench {
+impl Fixture {
     /// A switcher that counts its calls and then runs this script; its directory is `$here`.
-    fn new(script: &str) -> Bench {
-        Bench::with(script, "s", PROXY)
+    fn new(script: &str) -> Fixture {
+        Fixture::with(script, "s", PROXY)
     }
 
-    fn with(script: &str, sandbox: impl AsRef<OsStr>, proxy: impl AsRef<OsStr>) -> Bench {
+    fn with(script: &str, sandbox: impl AsRef<OsStr>, proxy: impl AsRef<OsStr>) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let sandbox = directory.path().join(sandbox.as_ref());
         fs::create_dir(&sandbox).unwrap();
         write(sandbox.join(proxy.as_ref()), "the proxy\n", 0o600);
-        let bench =
-            Bench { directory, sandbox, proxy: proxy.as_ref().to_owned(), target: OnceCell::new() };
+        let fixture = Fixture {
+            directory,
+            sandbox,
+            proxy: proxy.as_ref().to_owned(),
+            target: OnceCell::new(),
+        };
         let text = format!("#!/bin/sh\nhere=${{0%/*}}\necho >>$here/calls\n{script}\n");
-        executable(&bench.switcher(), text.as_bytes());
-        bench
+        executable(&fixture.switcher(), text.as_bytes());
+        fixture
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -231,7 +235,7 @@ fn is_pause(line: &str) -> bool {
 
 #[test]
 fn usage_error_is_one_line_of_usage_and_status_1() {
-    let bench = Bench::new("");
+    let fixture = Fixture::new("");
     for (name, arguments) in COMMANDS {
         let words = vec!["x"; enough(arguments) + 1];
         let usage = format!("usage: {name} {arguments}");
@@ -241,20 +245,20 @@ fn usage_error_is_one_line_of_usage_and_status_1() {
             wrong.push(&words);
         }
         for words in wrong {
-            let output = bench.call(name, words);
+            let output = fixture.call(name, words);
             failed(&output, 1, &[name, &usage]);
             assert_eq!(output.stdout, b"");
         }
     }
-    assert_eq!(bench.calls(), 0);
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn help_explains_arguments_and_exit_statuses() {
-    let bench = Bench::new("");
+    let fixture = Fixture::new("");
     for (name, arguments) in COMMANDS {
         for option in ["--help", "-h"] {
-            let output = bench.call(name, &[option]);
+            let output = fixture.call(name, &[option]);
             succeeded(&output);
             let help = String::from_utf8(output.stdout).unwrap();
             let words = help.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
@@ -289,10 +293,10 @@ fn a_help_text_has_at_most_80_columns() {
 
 #[test]
 fn version_is_named_with_status_0() {
-    let bench = Bench::new("");
+    let fixture = Fixture::new("");
     for (name, _) in COMMANDS {
         for option in ["--version", "-V"] {
-            let output = bench.call(name, &[option]);
+            let output = fixture.call(name, &[option]);
             succeeded(&output);
             assert_eq!(
                 String::from_utf8(output.stdout).unwrap(),
@@ -351,33 +355,33 @@ fn help_of_the_pilot_is_also_a_command() {
 #[test]
 fn nothing_after_the_first_argument_is_an_option() {
     for name in CALLERS {
-        let bench = Bench::with(RECORDS, "s", "--help");
-        let output = bench.reaching(name).output().unwrap();
+        let fixture = Fixture::with(RECORDS, "s", "--help");
+        let output = fixture.reaching(name).output().unwrap();
         assert_eq!(
-            (output.stdout.as_slice(), bench.calls()),
+            (output.stdout.as_slice(), fixture.calls()),
             (&b""[..], 1),
             "{name}: {}",
             messages(&output)
         );
     }
-    let bench = Bench::new("");
-    let mut words = bench.words(KILL);
+    let fixture = Fixture::new("");
+    let mut words = fixture.words(KILL);
     words[1] = "--help".into();
-    succeeded(&bench.call(KILL, &words));
-    let bench = Bench::with("", "s", "--version");
-    write(bench.file("--help"), "another proxy\n", 0o600);
-    let mut words = bench.words(UPDATE);
+    succeeded(&fixture.call(KILL, &words));
+    let fixture = Fixture::with("", "s", "--version");
+    write(fixture.file("--help"), "another proxy\n", 0o600);
+    let mut words = fixture.words(UPDATE);
     words[1] = "--help".into();
-    succeeded(&bench.call(UPDATE, &words));
-    assert_eq!(fs::read_to_string(bench.sandbox.join("--version")).unwrap(), "another proxy\n");
+    succeeded(&fixture.call(UPDATE, &words));
+    assert_eq!(fs::read_to_string(fixture.sandbox.join("--version")).unwrap(), "another proxy\n");
 }
 
 #[test]
 fn every_command_ends_in_the_same_way_with_descriptors_0_to_2_closed() {
-    let same = |status: i32, script: &str, call: &dyn Fn(&Bench) -> Command| {
+    let same = |status: i32, script: &str, call: &dyn Fn(&Fixture) -> Command| {
         for redirections in ["", "<&- >&- 2>&-", "<&-", ">&- 2>&-"] {
-            let bench = Bench::new(script);
-            let command = call(&bench);
+            let fixture = Fixture::new(script);
+            let command = call(&fixture);
             let ended = redirected(redirections, &command)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -387,98 +391,98 @@ fn every_command_ends_in_the_same_way_with_descriptors_0_to_2_closed() {
         }
     };
     for (name, _) in COMMANDS {
-        same(0, "", &|bench| bench.command(name, &["--help"]));
-        same(1, "", &|bench| bench.command(name, &[""; 0]));
+        same(0, "", &|fixture| fixture.command(name, &["--help"]));
+        same(1, "", &|fixture| fixture.command(name, &[""; 0]));
     }
-    same(1, "", &|bench| bench.command("condor_glexec_job_wrapper", &["-"; 4]));
+    same(1, "", &|fixture| fixture.command("condor_glexec_job_wrapper", &["-"; 4]));
     for (name, hopeless, used_up) in RETRYING {
-        same(hopeless, "echo said; exit 5", &|bench| bench.reaching(name));
-        same(used_up, "echo said; exit 202", &|bench| bench.repeating(name, "1", "0"));
+        same(hopeless, "echo said; exit 5", &|fixture| fixture.reaching(name));
+        same(used_up, "echo said; exit 202", &|fixture| fixture.repeating(name, "1", "0"));
     }
-    same(0, "echo said", &|bench| bench.reaching(KILL));
-    same(77, "exit 77", &|bench| bench.reaching(RUN));
-    same(0, "", &|bench| bench.command(CLEANUP, &bench.words(CLEANUP)));
-    same(0, "", &|bench| bench.update());
+    same(0, "echo said", &|fixture| fixture.reaching(KILL));
+    same(77, "exit 77", &|fixture| fixture.reaching(RUN));
+    same(0, "", &|fixture| fixture.command(CLEANUP, &fixture.words(CLEANUP)));
+    same(0, "", &|fixture| fixture.update());
 }
 
 // Bad arguments.
 
 #[test]
 fn proxy_is_a_single_component() {
-    let mut bench = Bench::new("");
-    fs::create_dir(bench.sandbox.join("sub")).unwrap();
-    fs::write(bench.sandbox.join("sub/proxy"), "x").unwrap();
+    let mut fixture = Fixture::new("");
+    fs::create_dir(fixture.sandbox.join("sub")).unwrap();
+    fs::write(fixture.sandbox.join("sub/proxy"), "x").unwrap();
     for proxy in ["", ".", "..", "sub/proxy", "/etc/hostname", "sub/", "./x509_proxy"] {
-        bench.proxy = proxy.into();
+        fixture.proxy = proxy.into();
         for name in [SETUP, CLEANUP, RUN, UPDATE] {
-            failed(&bench.call(name, &bench.words(name)), 1, &[proxy, "file name"]);
+            failed(&fixture.call(name, &fixture.words(name)), 1, &[proxy, "file name"]);
         }
     }
-    assert_eq!(bench.calls(), 0);
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn sandbox_is_an_absolute_path() {
-    let mut bench = Bench::new("");
+    let mut fixture = Fixture::new("");
     for sandbox in ["", "s", "./s", "/", "/tmp/.."] {
-        bench.sandbox = sandbox.into();
+        fixture.sandbox = sandbox.into();
         for name in [SETUP, CLEANUP, RUN, UPDATE] {
-            failed(&bench.call(name, &bench.words(name)), 1, &[sandbox, "absolute"]);
+            failed(&fixture.call(name, &fixture.words(name)), 1, &[sandbox, "absolute"]);
         }
     }
-    assert_eq!(bench.calls(), 0);
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn sandbox_is_a_directory() {
-    let mut bench = Bench::new("");
-    bench.sandbox = bench.file("file");
-    fs::write(&bench.sandbox, "").unwrap();
+    let mut fixture = Fixture::new("");
+    fixture.sandbox = fixture.file("file");
+    fs::write(&fixture.sandbox, "").unwrap();
     for name in [SETUP, CLEANUP] {
-        failed(&bench.call(name, &bench.words(name)), 1, &[bench.sandbox.to_str().unwrap()]);
+        failed(&fixture.call(name, &fixture.words(name)), 1, &[fixture.sandbox.to_str().unwrap()]);
     }
-    failed(&bench.update().output().unwrap(), 1, &[bench.sandbox.to_str().unwrap()]);
-    assert!(bench.sandbox.is_file());
-    assert_eq!(bench.calls(), 0);
+    failed(&fixture.update().output().unwrap(), 1, &[fixture.sandbox.to_str().unwrap()]);
+    assert!(fixture.sandbox.is_file());
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn retries_and_delays_are_numbers_without_a_sign() {
     for number in ["", "-1", "+1", "1s", "1.5", " 1", "x", "99999999999999999999"] {
         for (name, ..) in RETRYING {
-            let bench = Bench::new("");
+            let fixture = Fixture::new("");
             for (retries, delay, argument) in
                 [(number, "0", "<max-retries>"), ("0", number, "<min-delay>")]
             {
-                let mut words = bench.words(name);
+                let mut words = fixture.words(name);
                 words.truncate(words.len() - 2);
                 words.extend([retries, delay].map(OsString::from));
-                failed(&bench.call(name, &words), 1, &[argument]);
+                failed(&fixture.call(name, &words), 1, &[argument]);
             }
-            assert_eq!(bench.calls(), 0);
+            assert_eq!(fixture.calls(), 0);
         }
     }
 }
 
 #[test]
 fn kill_refuses_what_is_not_a_positive_decimal_number() {
-    let bench = Bench::new("exit 0");
+    let fixture = Fixture::new("exit 0");
     for pid in ["0", "00", "-1", "+1", "", "1x", " 1", "0x1", "1.0", "4294967297", "--"] {
-        let mut words = bench.words(KILL);
+        let mut words = fixture.words(KILL);
         words[2] = pid.into();
-        failed(&bench.call(KILL, &words), 1, &["<pid>"]);
+        failed(&fixture.call(KILL, &words), 1, &["<pid>"]);
     }
-    assert_eq!(bench.calls(), 0);
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn kill_takes_a_signal_by_number_or_by_name_with_or_without_sig() {
-    let bench = Bench::new("cat /proc/$$/cmdline >$here/cmdline");
+    let fixture = Fixture::new("cat /proc/$$/cmdline >$here/cmdline");
     let call = |signal: &str| {
-        let mut words = bench.words(KILL);
+        let mut words = fixture.words(KILL);
         words[3] = signal.into();
-        succeeded(&bench.call(KILL, &words));
-        bench.recorded("cmdline", 0).split_off(2)
+        succeeded(&fixture.call(KILL, &words));
+        fixture.recorded("cmdline", 0).split_off(2)
     };
     for (number, name) in
         [("9", "KILL"), ("15", "TERM"), ("19", "STOP"), ("18", "CONT"), ("10", "USR1")]
@@ -494,8 +498,8 @@ fn kill_takes_a_signal_by_number_or_by_name_with_or_without_sig() {
 
 #[test]
 fn kill_refuses_options_that_do_not_go_together() {
-    let bench = Bench::new("");
-    let pid = bench.target().to_string();
+    let fixture = Fixture::new("");
+    let pid = fixture.target().to_string();
     for (options, pid, signal, why) in [
         (&["--family", "--sandbox"][..], "-", "KILL", "mutually exclusive"),
         (&["--family", "--account"], "-", "KILL", "mutually exclusive"),
@@ -513,78 +517,82 @@ fn kill_refuses_options_that_do_not_go_together() {
         (&["--json"], &pid, "KILL", "--family"),
     ] {
         let mut words: Vec<OsString> = options.iter().map(OsString::from).collect();
-        words.extend([bench.switcher().into_os_string(), bench.credential().into_os_string()]);
+        words.extend([fixture.switcher().into_os_string(), fixture.credential().into_os_string()]);
         words.extend([pid, signal, "0", "0"].map(OsString::from));
-        failed(&bench.call(KILL, &words), 1, &[why]);
+        failed(&fixture.call(KILL, &words), 1, &[why]);
     }
-    let mut plain = bench.command(KILL, &bench.words(KILL)[..3]);
+    let mut plain = fixture.command(KILL, &fixture.words(KILL)[..3]);
     plain.args(["KILL", "0", "0"]).env("GLEXEC_HELPERS_KILL", "everything");
     failed(&plain.output().unwrap(), 1, &["GLEXEC_HELPERS_KILL", "everything"]);
-    assert_eq!(bench.calls(), 0);
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn kill_refuses_what_is_no_signal() {
-    let bench = Bench::new("exit 0");
+    let fixture = Fixture::new("exit 0");
     for signal in ["", "-9", "+9", "65", "SIG", "NOSUCH", "9x", "SIGSIGTERM", "TERM "] {
-        let mut words = bench.words(KILL);
+        let mut words = fixture.words(KILL);
         words[3] = signal.into();
-        failed(&bench.call(KILL, &words), 1, &["<signal>", signal]);
+        failed(&fixture.call(KILL, &words), 1, &["<signal>", signal]);
     }
-    assert_eq!(bench.calls(), 0);
+    assert_eq!(fixture.calls(), 0);
 }
 
 // Exit statuses.
 
 #[test]
 fn setup_ends_with_1_for_what_is_no_sandbox() {
-    let mut bench = Bench::new("");
-    bench.sandbox = bench.file("missing");
-    let path = bench.sandbox.to_str().unwrap();
-    failed(&bench.call(SETUP, &bench.words(SETUP)), 1, &[path, "no such directory"]);
+    let mut fixture = Fixture::new("");
+    fixture.sandbox = fixture.file("missing");
+    let path = fixture.sandbox.to_str().unwrap();
+    failed(&fixture.call(SETUP, &fixture.words(SETUP)), 1, &[path, "no such directory"]);
     fs::create_dir(path).unwrap();
-    failed(&bench.call(SETUP, &bench.words(SETUP)), 1, &["open the proxy", path, PROXY, "ENOENT"]);
-    assert_eq!(bench.calls(), 0);
+    failed(
+        &fixture.call(SETUP, &fixture.words(SETUP)),
+        1,
+        &["open the proxy", path, PROXY, "ENOENT"],
+    );
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn setup_and_kill_end_with_2_when_the_switcher_cannot_be_executed() {
     for name in [SETUP, KILL] {
-        let bench = Bench::new("");
-        write(bench.file("text"), "exit 0\n", 0o755);
+        let fixture = Fixture::new("");
+        write(fixture.file("text"), "exit 0\n", 0o755);
         for (switcher, cause) in [("none", "ENOENT"), ("text", "ENOEXEC")] {
-            let mut words = bench.words(name);
-            words[0] = bench.file(switcher).into();
-            failed(&bench.call(name, &words), 2, &["execute the switcher", switcher, cause]);
+            let mut words = fixture.words(name);
+            words[0] = fixture.file(switcher).into();
+            failed(&fixture.call(name, &words), 2, &["execute the switcher", switcher, cause]);
         }
     }
 }
 
 #[test]
 fn kill_ends_with_0_when_the_switcher_does_and_with_2_when_there_is_no_such_process() {
-    let bench = Bench::new("exit 0");
-    let mut words = bench.words(KILL);
-    succeeded(&bench.call(KILL, &words));
-    assert_eq!(bench.calls(), 1);
+    let fixture = Fixture::new("exit 0");
+    let mut words = fixture.words(KILL);
+    succeeded(&fixture.call(KILL, &words));
+    assert_eq!(fixture.calls(), 1);
     // No process has such a large number (proc(5), pid_max).
     words[2] = "2147483647".into();
-    failed(&bench.call(KILL, &words), 2, &["process 2147483647", "no such process"]);
-    assert_eq!(bench.calls(), 1, "the switcher is not called for it");
+    failed(&fixture.call(KILL, &words), 2, &["process 2147483647", "no such process"]);
+    assert_eq!(fixture.calls(), 1, "the switcher is not called for it");
 }
 
 #[test]
 fn setup_ends_with_2_when_the_switcher_ends_well_without_having_done_its_work() {
-    let bench = Bench::new("exit 0");
-    failed(&bench.reaching(SETUP).output().unwrap(), 2, &["switcher", "status 0"]);
+    let fixture = Fixture::new("exit 0");
+    failed(&fixture.reaching(SETUP).output().unwrap(), 2, &["switcher", "status 0"]);
 }
 
 #[test]
 fn run_ends_with_the_status_of_the_switcher() {
     for status in [0, 1, 42, 126, 127, 201, 202, 203, 204, 255] {
-        let bench = Bench::new(&format!("exit {status}"));
-        let output = bench.reaching(RUN).output().unwrap();
+        let fixture = Fixture::new(&format!("exit {status}"));
+        let output = fixture.reaching(RUN).output().unwrap();
         assert_eq!(
-            (output.status.code(), messages(&output).as_str(), bench.calls()),
+            (output.status.code(), messages(&output).as_str(), fixture.calls()),
             (Some(status), "", 1)
         );
     }
@@ -592,19 +600,19 @@ fn run_ends_with_the_status_of_the_switcher() {
 
 #[test]
 fn run_ends_with_1_when_the_wrapper_is_not_an_absolute_path() {
-    let bench = Bench::new("");
-    let mut words = bench.words(RUN);
+    let fixture = Fixture::new("");
+    let mut words = fixture.words(RUN);
     words[3] = "bin/wrapper".into();
-    failed(&bench.call(RUN, &words), 1, &["bin/wrapper", "absolute"]);
-    assert_eq!(bench.calls(), 0);
+    failed(&fixture.call(RUN, &words), 1, &["bin/wrapper", "absolute"]);
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed() {
-    let bench = Bench::new("");
-    write(bench.file("closed"), "#!/bin/sh\n", 0o644);
+    let fixture = Fixture::new("");
+    write(fixture.file("closed"), "#!/bin/sh\n", 0o644);
     // The file is no program, and no shell is started for it.
-    write(bench.file("text"), "exit 0\n", 0o755);
+    write(fixture.file("text"), "exit 0\n", 0o755);
     let cases = [
         ("none", 127, "ENOENT"),
         ("text/none", 127, "ENOTDIR"),
@@ -612,11 +620,11 @@ fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed(
         ("text", 126, "ENOEXEC"),
     ];
     for (name, status, cause) in cases {
-        let mut words = bench.words(RUN);
-        let switcher = bench.file(name);
+        let mut words = fixture.words(RUN);
+        let switcher = fixture.file(name);
         words[0] = switcher.clone().into();
         failed(
-            &bench.call(RUN, &words),
+            &fixture.call(RUN, &words),
             status,
             &["execute the switcher", switcher.to_str().unwrap(), cause],
         );
@@ -625,34 +633,38 @@ fn run_ends_with_127_without_a_switcher_and_with_126_when_it_cannot_be_executed(
 
 #[test]
 fn a_switcher_without_a_slash_is_looked_for_in_path() {
-    let bench = Bench::new("exit 5");
-    let mut words = bench.words(RUN);
+    let fixture = Fixture::new("exit 5");
+    let mut words = fixture.words(RUN);
     words[0] = "switcher".into();
-    failed(&bench.call(RUN, &words), 127, &["in PATH", "switcher", "ENOENT"]);
-    let path = format!("/nonexistent:{}", bench.directory.path().display());
-    assert_eq!(bench.command(RUN, &words).env("PATH", path).status().unwrap().code(), Some(5));
+    failed(&fixture.call(RUN, &words), 127, &["in PATH", "switcher", "ENOENT"]);
+    let path = format!("/nonexistent:{}", fixture.directory.path().display());
+    assert_eq!(fixture.command(RUN, &words).env("PATH", path).status().unwrap().code(), Some(5));
 }
 
 #[test]
 fn cleanup_ends_with_0_when_there_is_nothing_to_do_and_with_1_when_it_fails() {
-    let bench = Bench::new("exit 202");
-    let words = bench.words(CLEANUP);
-    succeeded(&bench.call(CLEANUP, &words));
-    fs::remove_dir_all(&bench.sandbox).unwrap();
+    let fixture = Fixture::new("exit 202");
+    let words = fixture.words(CLEANUP);
+    succeeded(&fixture.call(CLEANUP, &words));
+    fs::remove_dir_all(&fixture.sandbox).unwrap();
     failed(
-        &bench.call(CLEANUP, &words),
+        &fixture.call(CLEANUP, &words),
         1,
-        &[bench.sandbox.to_str().unwrap(), "no such directory"],
+        &[fixture.sandbox.to_str().unwrap(), "no such directory"],
     );
-    assert_eq!(bench.calls(), 0);
+    assert_eq!(fixture.calls(), 0);
 }
 
 #[test]
 fn update_ends_with_0_when_the_proxy_is_replaced_and_with_1_when_not() {
-    let bench = Bench::new("");
-    succeeded(&bench.update().output().unwrap());
-    assert_eq!(fs::read_to_string(bench.sandbox.join(PROXY)).unwrap(), "another proxy\n");
-    failed(&bench.call(UPDATE, &bench.words(UPDATE)), 1, &["open the new proxy", "new", "ENOENT"]);
+    let fixture = Fixture::new("");
+    succeeded(&fixture.update().output().unwrap());
+    assert_eq!(fs::read_to_string(fixture.sandbox.join(PROXY)).unwrap(), "another proxy\n");
+    failed(
+        &fixture.call(UPDATE, &fixture.words(UPDATE)),
+        1,
+        &["open the new proxy", "new", "ENOENT"],
+    );
 }
 
 // Failures are one line.
@@ -660,14 +672,14 @@ fn update_ends_with_0_when_the_proxy_is_replaced_and_with_1_when_not() {
 #[test]
 fn what_the_switcher_says_becomes_one_line_without_control_characters() {
     for (name, status, _) in RETRYING {
-        let bench = Bench::new(
+        let fixture = Fixture::new(
             "printf 'first\\n\\nsecond \\033[31m\\007\\r\\n\\377'; echo third >&2; exit 5",
         );
-        let output = bench.reaching(name).output().unwrap();
+        let output = fixture.reaching(name).output().unwrap();
         let line = failed(
             &output,
             status,
-            &["first", "second", "third", bench.switcher().to_str().unwrap()],
+            &["first", "second", "third", fixture.switcher().to_str().unwrap()],
         );
         assert!(!line.trim_end_matches('\n').contains(char::is_control), "{line:?}");
     }
@@ -680,23 +692,23 @@ fn failure_names_the_path_on_one_line_whatever_bytes_it_holds() {
         let line = failed(output, status, &["no\\nsuch\\u{1b}\\xff"]);
         assert!(!line.trim_end_matches('\n').contains(char::is_control), "{line:?}");
     };
-    let bench = Bench::with("", "s", odd);
+    let fixture = Fixture::with("", "s", odd);
     for (name, status) in [(SETUP, 2), (KILL, 2), (RUN, 127)] {
-        let mut words = bench.words(name);
-        words[0] = bench.directory.path().join(odd).into();
-        line(&bench.call(name, &words), status);
+        let mut words = fixture.words(name);
+        words[0] = fixture.directory.path().join(odd).into();
+        line(&fixture.call(name, &words), status);
     }
     for name in [SETUP, CLEANUP] {
-        let mut words = bench.words(name);
-        words[2] = bench.directory.path().join(odd).into();
-        line(&bench.call(name, &words), 1);
+        let mut words = fixture.words(name);
+        words[2] = fixture.directory.path().join(odd).into();
+        line(&fixture.call(name, &words), 1);
     }
-    fs::remove_dir_all(&bench.sandbox).unwrap();
-    fs::create_dir(&bench.sandbox).unwrap();
-    line(&bench.reaching(SETUP).output().unwrap(), 1);
-    let mut words = bench.words(UPDATE);
+    fs::remove_dir_all(&fixture.sandbox).unwrap();
+    fs::create_dir(&fixture.sandbox).unwrap();
+    line(&fixture.reaching(SETUP).output().unwrap(), 1);
+    let mut words = fixture.words(UPDATE);
     words[1] = odd.into();
-    line(&bench.call(UPDATE, &words), 1);
+    line(&fixture.call(UPDATE, &words), 1);
 }
 
 // Calling the switcher again.
@@ -707,9 +719,9 @@ fn only_statuses_202_and_203_are_repeated() {
         for end in
             ["exit 1", "exit 126", "exit 127", "exit 201", "exit 204", "exit 255", "kill -KILL $$"]
         {
-            let bench = Bench::new(end);
-            failed(&bench.repeating(name, "3", "0").output().unwrap(), hopeless, &[]);
-            assert_eq!(bench.calls(), 1, "{name}: {end}");
+            let fixture = Fixture::new(end);
+            failed(&fixture.repeating(name, "3", "0").output().unwrap(), hopeless, &[]);
+            assert_eq!(fixture.calls(), 1, "{name}: {end}");
         }
     }
 }
@@ -719,11 +731,11 @@ fn retries_of_2_mean_three_calls_and_0_mean_one() {
     for (name, _, used_up) in RETRYING {
         for status in [202, 203] {
             for retries in [0, 2] {
-                let bench = Bench::new(&format!("exit {status}"));
-                let output = bench.repeating(name, &retries.to_string(), "0").output().unwrap();
+                let fixture = Fixture::new(&format!("exit {status}"));
+                let output = fixture.repeating(name, &retries.to_string(), "0").output().unwrap();
                 let (lines, last) = pauses(&output);
                 assert_eq!(
-                    (output.status.code(), bench.calls()),
+                    (output.status.code(), fixture.calls()),
                     (Some(used_up), retries + 1),
                     "{name}: {last}"
                 );
@@ -737,9 +749,9 @@ fn retries_of_2_mean_three_calls_and_0_mean_one() {
 
 #[test]
 fn call_that_works_at_last_is_a_success() {
-    let bench = Bench::new("[ $(wc -l <$here/calls) = 3 ] || exit 203");
-    let output = bench.repeating(KILL, "5", "0").output().unwrap();
-    assert_eq!((output.status.code(), bench.calls()), (Some(0), 3));
+    let fixture = Fixture::new("[ $(wc -l <$here/calls) = 3 ] || exit 203");
+    let output = fixture.repeating(KILL, "5", "0").output().unwrap();
+    assert_eq!((output.status.code(), fixture.calls()), (Some(0), 3));
     let lines = messages(&output);
     let (cause, pauses) = lines.split_once('\n').unwrap();
     assert!(cause.contains("status 203: authorization error"), "{cause}");
@@ -750,13 +762,13 @@ fn call_that_works_at_last_is_a_success() {
 fn the_cause_comes_before_the_first_pause_and_again_when_it_changes() {
     let pause = |status| format!("Glexec exited with status {status}; retrying in 0 seconds.");
     for (name, _, used_up) in RETRYING {
-        let bench = Bench::new(
+        let fixture = Fixture::new(
             "case $(wc -l <$here/calls) in
             [12]) echo 'no ticket' >&2; exit 203 ;;
             *) printf 'the server\nis down' >&2; exit 202 ;;
             esac",
         );
-        let output = bench.repeating(name, "3", "0").output().unwrap();
+        let output = fixture.repeating(name, "3", "0").output().unwrap();
         assert_eq!(output.status.code(), Some(used_up));
         let all = messages(&output);
         let [first, one, two, changed, three, last] = all.lines().collect::<Vec<_>>()[..] else {
@@ -797,8 +809,8 @@ fn first_lines(mut command: Command, count: usize) -> Vec<(String, Duration)> {
 
 #[test]
 fn first_pause_is_the_shortest_delay_and_the_second_at_most_twice_as_long() {
-    let bench = Bench::new("exit 202");
-    let lines = first_lines(bench.repeating(KILL, "9", "1"), 2);
+    let fixture = Fixture::new("exit 202");
+    let lines = first_lines(fixture.repeating(KILL, "9", "1"), 2);
     let line = |seconds| format!("Glexec exited with status 202; retrying in {seconds} seconds.");
     assert_eq!(lines[0].0, line(1));
     assert!([line(1), line(2)].contains(&lines[1].0), "{lines:?}");
@@ -807,8 +819,8 @@ fn first_pause_is_the_shortest_delay_and_the_second_at_most_twice_as_long() {
 
 #[test]
 fn pause_is_a_multiple_of_the_shortest_delay() {
-    let bench = Bench::new("exit 202");
-    let lines = first_lines(bench.repeating(SETUP, "9", "5000"), 1);
+    let fixture = Fixture::new("exit 202");
+    let lines = first_lines(fixture.repeating(SETUP, "9", "5000"), 1);
     assert_eq!(lines[0].0, "Glexec exited with status 202; retrying in 5000 seconds.");
 }
 
@@ -817,13 +829,13 @@ fn pause_is_a_multiple_of_the_shortest_delay() {
 #[test]
 fn switcher_gets_the_absolute_path_of_the_agent_and_every_byte_of_the_arguments() {
     for name in CALLERS {
-        let bench = Bench::with(RECORDS, bytes(b" s\n'\xff$x"), bytes(b"-p \xff\""));
-        bench.reaching(name).output().unwrap();
-        let words = bench.recorded("cmdline", 0).split_off(2);
+        let fixture = Fixture::with(RECORDS, bytes(b" s\n'\xff$x"), bytes(b"-p \xff\""));
+        fixture.reaching(name).output().unwrap();
+        let words = fixture.recorded("cmdline", 0).split_off(2);
         assert_eq!(words[0], program("condor_glexec_agent").as_os_str().as_bytes(), "{name}");
         if name != KILL {
             assert!(
-                words.contains(&bench.sandbox.as_os_str().as_bytes().to_vec()),
+                words.contains(&fixture.sandbox.as_os_str().as_bytes().to_vec()),
                 "{name}: {words:?}"
             );
         }
@@ -838,16 +850,16 @@ fn switcher_gets_the_absolute_path_of_the_agent_and_every_byte_of_the_arguments(
 #[test]
 fn switcher_gets_the_callers_environment_with_the_credential_and_no_target_proxy() {
     for name in CALLERS {
-        let bench = Bench::with(RECORDS, bytes(b"s \xff"), PROXY);
-        let mut command = bench.reaching(name);
+        let fixture = Fixture::with(RECORDS, bytes(b"s \xff"), PROXY);
+        let mut command = fixture.reaching(name);
         command
             .env("A", bytes(b"two\nlines \xff"))
             .env("EMPTY", "")
             .env("GLEXEC_TARGET_PROXY", "/tmp/proxy");
         command.env("GLEXEC_CLIENT_CERT", "/tmp/other").output().unwrap();
         let credential =
-            [b"GLEXEC_CLIENT_CERT=", bench.credential().as_os_str().as_bytes()].concat();
-        let mut found = bench.recorded("environ", 0);
+            [b"GLEXEC_CLIENT_CERT=", fixture.credential().as_os_str().as_bytes()].concat();
+        let mut found = fixture.recorded("environ", 0);
         found.sort();
         let rest = [&b"GLEXEC_TARGET_PROXY=/dev/null"[..], b"LC_ALL=C", b"PATH=/usr/bin:/bin"];
         assert_eq!(
@@ -861,19 +873,19 @@ fn switcher_gets_the_callers_environment_with_the_credential_and_no_target_proxy
 #[test]
 fn switcher_gets_descriptors_0_1_and_2_only() {
     for name in CALLERS {
-        let bench = Bench::new(RECORDS);
-        let command = bench.reaching(name);
+        let fixture = Fixture::new(RECORDS);
+        let command = fixture.reaching(name);
         redirected("5>/dev/null 7</dev/null 9>/dev/null", &command).output().unwrap();
         // ls opens the directory as descriptor 3.
-        assert_eq!(bench.recorded("descriptors", b'\n'), [b"0", b"1", b"2", b"3"], "{name}");
+        assert_eq!(fixture.recorded("descriptors", b'\n'), [b"0", b"1", b"2", b"3"], "{name}");
     }
 }
 
 #[test]
 fn switcher_is_called_from_the_root_directory() {
     for name in CALLERS {
-        let bench = Bench::new(RECORDS);
-        bench.reaching(name).output().unwrap();
-        assert_eq!(fs::read_to_string(bench.file("directory")).unwrap(), "/\n", "{name}");
+        let fixture = Fixture::new(RECORDS);
+        fixture.reaching(name).output().unwrap();
+        assert_eq!(fs::read_to_string(fixture.file("directory")).unwrap(), "/\n", "{name}");
     }
 }
