@@ -395,8 +395,8 @@ fn every_command_ends_in_the_same_way_with_descriptors_0_to_2_closed() {
         same(1, "", &|fixture| fixture.command(name, &[""; 0]));
     }
     same(1, "", &|fixture| fixture.command("condor_glexec_job_wrapper", &["-"; 4]));
-    for (name, hopeless, used_up) in RETRYING {
-        same(hopeless, "echo said; exit 5", &|fixture| fixture.reaching(name));
+    for (name, permanent, used_up) in RETRYING {
+        same(permanent, "echo said; exit 5", &|fixture| fixture.reaching(name));
         same(used_up, "echo said; exit 202", &|fixture| fixture.repeating(name, "1", "0"));
     }
     same(0, "echo said", &|fixture| fixture.reaching(KILL));
@@ -715,12 +715,12 @@ fn failure_names_the_path_on_one_line_whatever_bytes_it_holds() {
 
 #[test]
 fn only_statuses_202_and_203_are_repeated() {
-    for (name, hopeless, _) in RETRYING {
+    for (name, permanent, _) in RETRYING {
         for end in
             ["exit 1", "exit 126", "exit 127", "exit 201", "exit 204", "exit 255", "kill -KILL $$"]
         {
             let fixture = Fixture::new(end);
-            failed(&fixture.repeating(name, "3", "0").output().unwrap(), hopeless, &[]);
+            failed(&fixture.repeating(name, "3", "0").output().unwrap(), permanent, &[]);
             assert_eq!(fixture.calls(), 1, "{name}: {end}");
         }
     }

@@ -109,7 +109,7 @@ fn what_setup_leaves_running_holds_nothing_of_its_callers() {
     assert_eq!(
         fields[3],
         stopped.child.file_name().unwrap().to_str().unwrap(),
-        "a session of its own"
+        "a separate session"
     );
     stopped.signal("-CONT");
     stopped.end();

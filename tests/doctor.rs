@@ -76,12 +76,12 @@ impl Report {
 fn reports(script: &str) -> Vec<Report> {
     let machine = Machine::new();
     let output = machine.script("root", &format!("{PRELUDE}{script}"));
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{told}{}", messages(&output));
-    let lines: Vec<&str> = told.lines().filter(|line| line.starts_with(['{', 's'])).collect();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", messages(&output));
+    let lines: Vec<&str> = printed.lines().filter(|line| line.starts_with(['{', 's'])).collect();
     let report = |pair: &[&str]| Report {
         all: serde_json::from_str(pair[0])
-            .unwrap_or_else(|error| panic!("{error}: {told}{}", messages(&output))),
+            .unwrap_or_else(|error| panic!("{error}: {printed}{}", messages(&output))),
         status: pair[1].trim_start_matches("status ").parse().unwrap(),
     };
     lines.chunks(2).map(report).collect()
@@ -137,11 +137,11 @@ fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
         rm /etc/glexec-sudo.map; {run}"
     );
     let output = machine.script("root", &script);
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{told}{}", messages(&output));
-    let users: Vec<u32> = told.lines().filter_map(|line| line.parse().ok()).collect();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", messages(&output));
+    let users: Vec<u32> = printed.lines().filter_map(|line| line.parse().ok()).collect();
     let [job, first, without_ids, of_glexec, with_glexec, without_map] = users[..] else {
-        panic!("six users: {told}")
+        panic!("six users: {printed}")
     };
     assert!(first >= 100_000, "a subordinate user: {users:?}");
     assert_eq!((without_ids, with_glexec, without_map), (job, of_glexec, of_glexec));

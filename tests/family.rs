@@ -139,8 +139,8 @@ fn what_a_job_started_by_run_leaves_is_ended_by_sandbox() {
     let (site, sandbox) = prepared();
     let mut job =
         Job::start(&site, &sandbox, "setsid /bin/sleep 100 >/dev/null & echo $!; read end");
-    let straggler: u32 = job.listen().parse().unwrap();
-    job.tell("end");
+    let straggler: u32 = job.read_line().parse().unwrap();
+    job.write_line("end");
     assert_eq!(job.status(), Some(0));
     assert!(is_alive(straggler));
     report(&hunt(&site, &["--sandbox"], &sandbox, "-", "KILL").output().unwrap());
@@ -225,7 +225,7 @@ fn a_process_with_the_reused_pid_of_a_member_survives() {
     let mut call = hunt(&site, &["--sandbox", "--grace", "2"], &sandbox, "-", "KILL");
     let mut hunting = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Both have been found.
-    assert_eq!([first.listen(), second.listen()], ["asked", "asked"]);
+    assert_eq!([first.read_line(), second.read_line()], ["asked", "asked"]);
     let pid = first.pids[0];
     let bystander = recycled(&mut first, "single");
     assert_eq!(bystander.pids, [pid]);
@@ -280,7 +280,7 @@ fn a_process_with_the_reused_pid_of_the_root_survives() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    assert_eq!([root.listen(), other.listen()], ["asked", "asked"]);
+    assert_eq!([root.read_line(), other.read_line()], ["asked", "asked"]);
     let bystander = recycled(&mut root, "single");
     assert_eq!(hunting.wait().unwrap().code(), Some(0));
     assert_eq!((other.alive(), bystander.alive()), (vec![], bystander.pids.clone()));
@@ -296,7 +296,7 @@ fn a_process_in_a_session_with_the_reused_pid_of_a_member_survives() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    assert_eq!([first.listen(), other.listen()], ["asked", "asked"]);
+    assert_eq!([first.read_line(), other.read_line()], ["asked", "asked"]);
     // It leads a session, has a child in it, and exits.
     let bystander = recycled(&mut first, "leader-exits");
     assert_eq!(hunting.wait().unwrap().code(), Some(0));
@@ -311,7 +311,7 @@ fn a_hunt_whose_helper_has_ended_does_not_reach_the_next_job() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    assert_eq!(old.listen(), "asked");
+    assert_eq!(old.read_line(), "asked");
     hunting.kill().unwrap();
     hunting.wait().unwrap();
     wait_until("the agent has noticed, long before the grace is over", || {
@@ -433,7 +433,7 @@ fn with_grace_members_end_by_themselves_and_the_rest_is_killed() {
     );
     assert!(report(&output).starts_with("killed 2 processes of 1 family in "));
     assert_eq!((exiting.alive(), ignoring.alive()), (vec![], vec![]));
-    assert_eq!(exiting.listen(), "asked");
+    assert_eq!(exiting.read_line(), "asked");
     assert_eq!(exiting.child.wait().unwrap().code(), Some(0), "it ended by itself");
 }
 
@@ -498,7 +498,7 @@ fn another_signal_reaches_every_member_once() {
     let output = hunt(&site, &["--sandbox"], &sandbox, "-", "TERM").output().unwrap();
     assert!(report(&output).starts_with("sent TERM to 2 processes of 1 family in "));
     for one in &mut family {
-        assert_eq!((one.listen().as_str(), one.listen().as_str()), ("asked", ""));
+        assert_eq!((one.read_line().as_str(), one.read_line().as_str()), ("asked", ""));
     }
 }
 
@@ -667,7 +667,7 @@ fn a_job_below_a_monitoring_sudo_gets_the_signal_once_and_can_stop_its_own_group
     report(
         &installation.own(&hunt(&site, &["--family"], &sandbox, &run, "TERM")).output().unwrap(),
     );
-    wait_until("it has heard of it", || sandbox.join("asked").exists());
+    wait_until("it has received of it", || sandbox.join("asked").exists());
     write(sandbox.join("go"), "", 0o644);
     wait_until("it has stopped itself", || {
         marked_with(&sandbox).iter().any(|pid| state(*pid) == Some('T'))
@@ -913,8 +913,8 @@ fn only_what_the_caller_keeps_makes_a_sandbox_that_clean_leaves() {
         ("batch", ".condor", batch, true, true),
         ("aside", ".gh.0123abcd", batch, true, true),
         ("file", ".condor", batch, false, false),
-        ("planted", ".condor", other, true, false),
-        ("planted-too", ".gh.0123abcd", other, true, false),
+        ("injected", ".condor", other, true, false),
+        ("injected-too", ".gh.0123abcd", other, true, false),
         ("own", ".condor", account, true, false),
     ];
     for (name, suffix, owner, is_directory, _) in beside {

@@ -181,10 +181,10 @@ fn a_job_cannot_change_what_has_come_back() {
     }
     site.clean_up(&sandbox);
     for place in [sandbox.clone(), sandbox.join("open")] {
-        let planted =
-            Account::job().command("/usr/bin/touch").arg(place.join("planted")).output().unwrap();
+        let injected =
+            Account::job().command("/usr/bin/touch").arg(place.join("injected")).output().unwrap();
         assert!(
-            !planted.status.success() && !place.join("planted").exists(),
+            !injected.status.success() && !place.join("injected").exists(),
             "{}",
             place.display()
         );

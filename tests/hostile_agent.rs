@@ -81,10 +81,10 @@ fn no_name_leads_out_of_the_copy() {
         b".",
         b"..",
         b"/",
-        b"/etc/planted",
-        b"../planted",
-        b"below/planted",
-        b"planted\0",
+        b"/etc/injected",
+        b"../injected",
+        b"below/injected",
+        b"injected\0",
     ] {
         let bad = [&[u8::try_from(bad.len()).unwrap()], bad].concat();
         for (kind, rest) in [(16, &[][..]), (17, &number), (21, &[0; 20]), (22, &number), (26, &[])]
@@ -117,14 +117,14 @@ fn frames_that_are_too_long_or_invalid_are_refused_unread() {
 #[test]
 fn invalid_values_are_refused() {
     let scene = Scene::new();
-    let file = Frame::File { name: name(b"planted"), number: 0 };
+    let file = Frame::File { name: name(b"injected"), number: 0 };
     let up = |mode, nanoseconds| Frame::Up {
         attributes: Attributes { mode, modified: Time { seconds: 0, nanoseconds } },
     };
-    let directory = Frame::Directory { name: name(b"planted") };
+    let directory = Frame::Directory { name: name(b"injected") };
     let (long, large) = (vec![b'x'; 4097], vec![b'x'; 65_537]);
     let link = |target| Frame::Symlink {
-        name: name(b"planted"),
+        name: name(b"injected"),
         number: 0,
         modified: ATTRIBUTES.modified,
         target,
@@ -181,20 +181,20 @@ fn invalid_values_are_refused() {
 #[test]
 fn records_and_requests_out_of_order_are_refused() {
     let scene = Scene::new();
-    let (planted, proxy) = (name(b"planted"), name(PROXY.as_bytes()));
+    let (injected, proxy) = (name(b"injected"), name(PROXY.as_bytes()));
     let modified = ATTRIBUTES.modified;
-    let file = |number| Frame::File { name: planted, number };
+    let file = |number| Frame::File { name: injected, number };
     let close = Frame::Close { size: 0, attributes: ATTRIBUTES };
     for frame in [
         Frame::Hello { version: VERSION },
         Frame::Upload,
         Frame::Measure,
-        Frame::Download { links: Links::Keep, except: planted },
+        Frame::Download { links: Links::Keep, except: injected },
         Frame::Publish,
         Frame::Retire,
         Frame::Delete,
         Frame::Sweep,
-        Frame::PutProxy { name: proxy, content: b"planted" },
+        Frame::PutProxy { name: proxy, content: b"injected" },
         Frame::Done,
         Frame::Needed { needs: Needs::default() },
         Frame::Taken,
@@ -207,7 +207,7 @@ fn records_and_requests_out_of_order_are_refused() {
     }
     for frame in [
         file(0),
-        Frame::Directory { name: planted },
+        Frame::Directory { name: injected },
         Frame::Up { attributes: ATTRIBUTES },
         Frame::Done,
     ] {
@@ -220,7 +220,7 @@ fn records_and_requests_out_of_order_are_refused() {
     scene.send("an end within a file", &bytes_of(&[file(0), END]), "totals");
     let two = [file(7), close, Frame::File { name: name(b"another"), number: 7 }];
     scene.send("a number twice", &bytes_of(&two), "EEXIST");
-    let taken = [file(7), close, Frame::Link { name: planted, number: 7 }];
+    let taken = [file(7), close, Frame::Link { name: injected, number: 7 }];
     scene.send("a link of a taken name", &bytes_of(&taken), "EEXIST");
     let link = Frame::Symlink { name: proxy, number: 0, modified, target: b"/etc/passwd" };
     scene.send("a link with the proxy's name", &bytes_of(&[link, END]), "totals");

@@ -90,7 +90,7 @@ impl Scene {
 
     /// Sends everything at once to an agent for the sandbox; returns the agent's answer after its
     /// greeting, when it has ended.
-    fn told(&self, sandbox: &Path, words: &[u8], beside: &[RawFd], end: End) -> Vec<u8> {
+    fn answer(&self, sandbox: &Path, words: &[u8], beside: &[RawFd], end: End) -> Vec<u8> {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         // All of it is in the agent's queue before the agent starts.
         let (control, none) = ([ControlMessage::ScmRights(beside)], []);
@@ -124,10 +124,17 @@ impl Scene {
     }
 
     /// The same; everything must be unchanged. The answer must contain the word, if there is one.
-    fn in_vain(&self, what: &str, sandbox: &Path, words: &[u8], beside: &[RawFd], word: &str) {
+    fn changes_nothing(
+        &self,
+        what: &str,
+        sandbox: &Path,
+        words: &[u8],
+        beside: &[RawFd],
+        word: &str,
+    ) {
         let before = self.all();
         for how in [End::Hears, End::Gone] {
-            let answers = self.told(sandbox, words, beside, how);
+            let answers = self.answer(sandbox, words, beside, how);
             let text = answers.escape_ascii().to_string();
             assert!(how == End::Gone || text.contains(word), "{what}: {word:?} is not in {text:?}");
             assert_eq!(self.all(), before, "{what}, and the helper {how:?}");
@@ -152,11 +159,11 @@ fn requests_out_of_order_change_nothing() {
         ("a failure", &[Frame::Failed { text: b"no" }], "out of turn"),
         ("a descriptor's content", &[Frame::Content { size: 1 }], "out of turn"),
     ] {
-        scene.in_vain(what, &scene.used, &bytes_of(frames), &[], word);
+        scene.changes_nothing(what, &scene.used, &bytes_of(frames), &[], word);
     }
     // The name is taken by the sandbox itself.
     let publish = [&receive[..], &[Frame::Publish]].concat();
-    scene.in_vain("a second sandbox", &scene.used, &bytes_of(&publish), &[], "EEXIST");
+    scene.changes_nothing("a second sandbox", &scene.used, &bytes_of(&publish), &[], "EEXIST");
 }
 
 #[test]
@@ -166,7 +173,7 @@ fn a_proxy_is_put_into_the_sandbox_and_nowhere_else() {
         bytes_of(&[Frame::PutProxy { name: Name::new(name).unwrap(), content: b"new" }])
     };
     let before = scene.all();
-    scene.told(&scene.used, &put(b"placed link"), &[], End::Hears);
+    scene.answer(&scene.used, &put(b"placed link"), &[], End::Hears);
     let mut after = scene.all();
     assert_eq!(fs::read(scene.used.join("placed link")).unwrap(), b"new");
     // The link has been removed, and the file that it led to is unchanged.
@@ -174,10 +181,16 @@ fn a_proxy_is_put_into_the_sandbox_and_nowhere_else() {
         after.insert(path.into(), before[Path::new(path)].clone());
     }
     assert_eq!(after, before);
-    scene.in_vain("a directory", &scene.used, &put(b"placed directory"), &[], "EISDIR");
+    scene.changes_nothing("a directory", &scene.used, &put(b"placed directory"), &[], "EISDIR");
     for bad in [&b"\x02.."[..], b"\x10/etc/passwd", b"\x0d../fresh/input", b"\x00"] {
         let length = u32::try_from(bad.len() + 1).unwrap().to_le_bytes();
-        scene.in_vain("a path", &scene.used, &[&length[..], &[6], bad].concat(), &[], "malformed");
+        scene.changes_nothing(
+            "a path",
+            &scene.used,
+            &[&length[..], &[6], bad].concat(),
+            &[],
+            "malformed",
+        );
     }
 }
 
@@ -189,13 +202,19 @@ fn a_sandbox_of_another_user_is_neither_read_nor_moved_nor_written_to() {
     for (frame, word) in
         [(give, "belongs to uid"), (Frame::Measure, "belongs to uid"), (put, "belongs to uid")]
     {
-        scene.in_vain(&format!("{frame:?}"), &scene.fresh, &bytes_of(&[frame]), &[], word);
+        scene.changes_nothing(&format!("{frame:?}"), &scene.fresh, &bytes_of(&[frame]), &[], word);
     }
-    scene.in_vain("moving", &scene.fresh, &bytes_of(&[Frame::Retire, Frame::Delete]), &[], "EPERM");
+    scene.changes_nothing(
+        "moving",
+        &scene.fresh,
+        &bytes_of(&[Frame::Retire, Frame::Delete]),
+        &[],
+        "EPERM",
+    );
     let link = scene.site.execute().join("placed");
     symlink(&scene.used, &link).unwrap();
     Account::other().owns(&link);
-    scene.in_vain("a link", &link, &bytes_of(&[give]), &[], "ENOTDIR");
+    scene.changes_nothing("a link", &link, &bytes_of(&[give]), &[], "ENOTDIR");
 }
 
 #[test]
@@ -223,17 +242,23 @@ fn an_invalid_tree_leaves_nothing_beside_the_sandbox() {
         ("too long a frame", [&words(&[])[..], &[255; 8]].concat(), "too long"),
         ("an end of the helper's own", words(&[placed(), Frame::Failed { text: b"no" }]), ""),
     ] {
-        scene.in_vain(what, &scene.used, &bytes, &[], word);
+        scene.changes_nothing(what, &scene.used, &bytes, &[], word);
     }
     // A connection that ends at any moment.
     let frames = [Frame::Upload, kept, Frame::Data { offset: 0, bytes: b"x" }, up, end(1)];
     for (count, _) in frames.iter().enumerate() {
         let bytes = bytes_of(&frames[..=count]);
-        scene.in_vain("an end", &scene.used, &bytes, &[], "");
-        scene.in_vain("an end within a frame", &scene.used, &bytes[..bytes.len() - 1], &[], "");
+        scene.changes_nothing("an end", &scene.used, &bytes, &[], "");
+        scene.changes_nothing(
+            "an end within a frame",
+            &scene.used,
+            &bytes[..bytes.len() - 1],
+            &[],
+            "",
+        );
     }
     let whole = bytes_of(&[Frame::Upload, placed(), close(), end(1)]);
-    scene.in_vain("a copy that is never named", &scene.used, &whole, &[], "");
+    scene.changes_nothing("a copy that is never named", &scene.used, &whole, &[], "");
 }
 
 #[test]
@@ -253,7 +278,7 @@ fn the_agent_does_not_read_descriptors_that_are_no_files_of_the_sandbox() {
         OwnedFd::from(socket),
         OwnedFd::from(memory),
     ] {
-        scene.in_vain(
+        scene.changes_nothing(
             "a descriptor",
             &scene.used,
             &words,
@@ -261,16 +286,16 @@ fn the_agent_does_not_read_descriptors_that_are_no_files_of_the_sandbox() {
             "no file of the sandbox",
         );
     }
-    scene.in_vain("none", &scene.used, &words, &[], "without exactly one descriptor");
+    scene.changes_nothing("none", &scene.used, &words, &[], "without exactly one descriptor");
     let null = open("/dev/null");
-    scene.in_vain(
+    scene.changes_nothing(
         "two",
         &scene.used,
         &words,
         &[null.as_raw_fd(); 2],
         "without exactly one descriptor",
     );
-    scene.in_vain(
+    scene.changes_nothing(
         "as many as there can be",
         &scene.used,
         &words,
@@ -318,9 +343,9 @@ fn a_request_that_an_agent_receives_after_its_helper_has_ended_is_not_begun() {
             let mut agent = agent.spawn().unwrap();
             let answer = |expected: Frame<'_>| {
                 let expected = bytes_of(&[expected]);
-                let mut heard = vec![0; expected.len()];
-                (&ours).read_exact(&mut heard).unwrap();
-                assert_eq!(heard, expected);
+                let mut received = vec![0; expected.len()];
+                (&ours).read_exact(&mut received).unwrap();
+                assert_eq!(received, expected);
             };
             answer(Frame::Hello { version: VERSION });
             let mut renames = Renames::in_directory(&scene.site.execute());
@@ -354,11 +379,11 @@ fn a_change_is_undone_if_the_helper_ended_before_it_received_the_answer() {
     let scene = Scene::new();
     let before = scene.all();
     for frames in [&[Frame::Retire][..], &[Frame::Retire, Frame::Delete]] {
-        scene.told(&scene.used, &bytes_of(frames), &[], End::Gone);
+        scene.answer(&scene.used, &bytes_of(frames), &[], End::Gone);
         assert_eq!(scene.all(), before, "{frames:?}");
     }
     let free = scene.site.execute().join("free");
     let named = [Frame::Upload, placed(), close(), end(1), Frame::Publish];
-    scene.told(&free, &bytes_of(&named), &[], End::Gone);
+    scene.answer(&free, &bytes_of(&named), &[], End::Gone);
     assert_eq!(scene.all(), before);
 }

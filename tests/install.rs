@@ -136,14 +136,14 @@ fn an_install_prints_the_next_steps_for_a_user_and_the_guide_for_an_administrato
         assert_worked(&output);
         (path, String::from_utf8(output.stdout).unwrap())
     };
-    let (path, told) = install(None, "administrators");
+    let (path, printed) = install(None, "administrators");
     let guide = path.join("share/doc/glexec-helpers/docs/administrator.md");
-    assert!(guide.is_file() && told.trim_end().ends_with(guide.to_str().unwrap()), "{told}");
-    let (path, told) = install(Some(Account::batch()), "pilots");
+    assert!(guide.is_file() && printed.trim_end().ends_with(guide.to_str().unwrap()), "{printed}");
+    let (path, printed) = install(Some(Account::batch()), "pilots");
     let guide = path.join("share/doc/glexec-helpers/docs/pilots.md");
-    assert!(guide.is_file() && told.trim_end().ends_with(guide.to_str().unwrap()), "{told}");
+    assert!(guide.is_file() && printed.trim_end().ends_with(guide.to_str().unwrap()), "{printed}");
     // Its output can be typed.
-    let typed: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let typed: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     let output = Account::batch().command("sh").args(["-euc", &typed.join("\n")]).output().unwrap();
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(report.contains("/var/tmp"), "{typed:?}: {report}{}", messages(&output));

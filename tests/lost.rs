@@ -371,33 +371,33 @@ fn the_mark_tells_the_retained_directory_from_a_sandbox_with_the_sticky_bit() {
 }
 
 #[test]
-fn a_condor_of_another_user_is_an_error_and_is_not_touched() {
+fn a_condor_that_is_no_directory_of_the_batch_user_is_an_error_and_is_not_touched() {
     let site = Site::new();
     let precious = filled(&site, "precious");
-    let plant: [(PendingRename, Account); 5] = [
+    let make: [(PendingRename, Account); 5] = [
         (("own-file", &|path| write(path, "a file", 0o600)), Account::batch()),
         (("job-file", &|path| write(path, "a file", 0o600)), Account::job()),
         (("link", &|path| symlink(&precious, path).unwrap()), Account::batch()),
         (("others-directory", &|path| fs::create_dir(path).unwrap()), Account::other()),
         (("jobs-directory", &|path| fs::create_dir(path).unwrap()), Account::job()),
     ];
-    for ((name, plant), account) in plant {
+    for ((name, make), account) in make {
         let sandbox = filled(&site, name);
-        let planted = retained(&sandbox);
-        plant(&planted);
+        let injected = retained(&sandbox);
+        make(&injected);
         if name.ends_with("directory") {
-            write(planted.join(PROXY), "planted", 0o600);
-            set_mode(&planted, 0o1700);
+            write(injected.join(PROXY), "injected", 0o600);
+            set_mode(&injected, 0o1700);
         }
         if name == "link" {
-            account.owns(&planted)
+            account.owns(&injected)
         } else {
-            own(&planted, account)
+            own(&injected, account)
         }
         for whose in [Account::batch(), Account::job()] {
             own(&sandbox, whose);
             let before =
-                (snapshot(&sandbox), snapshot(&planted), snapshot(&precious), site.entries());
+                (snapshot(&sandbox), snapshot(&injected), snapshot(&precious), site.entries());
             for helper in [SETUP, CLEANUP] {
                 let output = site.call(helper, &site.switcher(), &sandbox).output().unwrap();
                 failed(&output, 1, &[&format!("{name}.condor")]);
@@ -407,11 +407,11 @@ fn a_condor_of_another_user_is_an_error_and_is_not_touched() {
                 .unwrap();
             failed(&output, 1, &[&format!("{name}.condor")]);
             assert_eq!(
-                (snapshot(&sandbox), snapshot(&planted), snapshot(&precious), site.entries()),
+                (snapshot(&sandbox), snapshot(&injected), snapshot(&precious), site.entries()),
                 before,
                 "{name}"
             );
-            assert_eq!((owner(&sandbox), owner(&planted)), (whose, account), "{name}");
+            assert_eq!((owner(&sandbox), owner(&injected)), (whose, account), "{name}");
         }
     }
 }

@@ -38,7 +38,7 @@ fn what_is_no_file_of_the_sandboxs_device_is_not_read() {
         "the reading end of a pipe",
         "the writing end of a pipe",
         "its own end of the connection",
-        "a socket of its own",
+        "a new socket",
         "a file in memory",
         "a file of the kernel's",
         "a file of another device",
@@ -59,7 +59,7 @@ fn a_file_that_cannot_be_read_is_an_error_that_names_the_copy() {
     for what in ["a handle", "a file to write"] {
         let line =
             scene.attack(CLEANUP, &format!("as content: {what}"), Some(&scene.used), "EBADF");
-        assert!(line.contains("planted"), "{line}");
+        assert!(line.contains("injected"), "{line}");
     }
     scene.end();
 }
@@ -191,11 +191,11 @@ fn a_passed_file_comes_back_as_long_as_it_was_said_to_be_whatever_becomes_of_it(
         // job's directory.
         failed(&output, 1, &["not today", "the data is complete at", "s.condor"]);
         site.clean_up(&sandbox);
-        let planted = fs::metadata(sandbox.join("planted")).unwrap();
-        assert_eq!((planted.len(), planted.uid()), (size, Account::batch().uid), "{way}");
+        let injected = fs::metadata(sandbox.join("injected")).unwrap();
+        assert_eq!((injected.len(), injected.uid()), (size, Account::batch().uid), "{way}");
         if way.starts_with("is a lie") {
             let kept = usize::try_from(size).unwrap().min(1 << 20);
-            let content = fs::read(sandbox.join("planted")).unwrap();
+            let content = fs::read(sandbox.join("injected")).unwrap();
             assert!(content[..kept].iter().all(|byte| *byte == b'x'), "{way}");
             assert!(content[kept..].iter().all(|byte| *byte == 0), "{way}");
         }

@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::families::{agents, is_alive, state};
 use support::handover::{ODD, fill, mode, set_mode, text};
-use support::pilot::{CREDENTIAL, PAYLOAD_PROXY, Pilot, family, line, signal, told};
+use support::pilot::{CREDENTIAL, PAYLOAD_PROXY, Pilot, family, line, signal, stdout_of};
 use support::snapshot::snapshot;
 use support::{Account, failed, messages, own, retained, succeeded, wait_until, write};
 
@@ -42,7 +42,7 @@ fn a_payload_runs_as_another_user_in_a_copy_of_its_input_and_its_files_come_back
     let output =
         call.args(["--", "sh", "-c", "id -u; cat input; echo new >made; exit 7"]).output().unwrap();
     assert_eq!((output.status.code(), messages(&output).as_str()), (Some(7), ""));
-    let (user, rest) = told(&output)
+    let (user, rest) = stdout_of(&output)
         .split_once('\n')
         .map(|(user, rest)| (user.to_owned(), rest.to_owned()))
         .unwrap();
@@ -75,8 +75,8 @@ fn a_kept_sandbox_is_the_callers_and_is_named() {
     let report = pilot.site.scratch().join("report");
     let options = ["--keep-sandbox", "--name", "kept", "--report", &report.display().to_string()];
     let output = shell(&pilot, &options, "echo x >file");
-    let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!(told["notices"][0], messages(&output).trim_end());
+    let printed: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(printed["notices"][0], messages(&output).trim_end());
     failed(&output, 0, &["the sandbox is", &pilot.sandbox("kept").display().to_string()]);
     assert_eq!(pilot.site.entries(), [OsStr::new("kept")]);
     let found = fs::metadata(pilot.sandbox("kept").join("file")).unwrap();
@@ -106,7 +106,7 @@ fn the_files_come_to_an_empty_directory_and_to_another_file_system() {
     assert_ne!(
         other(elsewhere.path()),
         other(&pilot.site.execute()),
-        "/dev/shm is a file system of its own"
+        "/dev/shm is a separate file system"
     );
     run(&elsewhere.path().join("output"));
     pilot.is_empty("after it");
@@ -299,10 +299,10 @@ fn what_is_dropped_is_reported_in_one_line_for_the_input_and_one_for_the_output(
          FIFOs, sockets or devices, \
          1 set-user-ID, set-group-ID or sticky bit, 2 links that lead out of the sandbox"
     );
-    let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!(told["notices"], serde_json::json!([input_line, output_line]));
+    let printed: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(printed["notices"], serde_json::json!([input_line, output_line]));
     let step = |name: &str| {
-        let steps = told["steps"].as_array().unwrap();
+        let steps = printed["steps"].as_array().unwrap();
         let step = steps.iter().find(|step| step["step"] == name).unwrap();
         step["dropped"].clone()
     };
@@ -334,7 +334,7 @@ fn the_standard_streams_are_the_payloads_own() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((messages(&output).as_str(), output.status.code()), ("error\n", Some(0)));
     // The standard output of ls is another pipe: that to grep.
-    assert_eq!(told(&output), "input\n3\n");
+    assert_eq!(stdout_of(&output), "input\n3\n");
 }
 
 #[test]
@@ -374,7 +374,11 @@ fn a_payload_cannot_destroy_or_forge_what_the_caller_keeps_in_a_file() {
     assert_eq!(text(&list), "first\nsecond\nthird\n");
     let reported: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!((&reported["status"], lines.len()), (&3.into(), 6));
-    assert_eq!(reported, serde_json::from_str::<Value>(lines[5]).unwrap(), "both tell the same");
+    assert_eq!(
+        reported,
+        serde_json::from_str::<Value>(lines[5]).unwrap(),
+        "both reports are equal"
+    );
 }
 
 #[test]
@@ -443,11 +447,11 @@ fn on_terminal(pilot: &Pilot, script: &str) -> Command {
 #[test]
 fn a_terminal_keeps_working() {
     let pilot = Pilot::new();
-    let script = "test -t 0 && test -t 1 && stty -echo && read line && echo \"heard: $line\"";
+    let script = "test -t 0 && test -t 1 && stty -echo && read line && echo \"got: $line\"";
     let mut child = on_terminal(&pilot, script).spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(b"good day\n").unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(told(&output).contains("heard: good day"), "{}", told(&output));
+    assert!(stdout_of(&output).contains("got: good day"), "{}", stdout_of(&output));
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -462,9 +466,9 @@ fn a_payload_cannot_type_into_the_callers_terminal() {
     // Some kernels refuse it to all users. On all kernels the session has no controlling terminal
     // (field 7 of proc_pid_stat(5)).
     assert!(
-        told(&output).contains("refused it") && told(&output).starts_with("0\r\n"),
+        stdout_of(&output).contains("refused it") && stdout_of(&output).starts_with("0\r\n"),
         "{}",
-        told(&output)
+        stdout_of(&output)
     );
 }
 
@@ -488,8 +492,8 @@ fn a_payload_in_the_background_does_not_read_what_is_typed_for_others() {
     let mut child = command.spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(b"a secret\n").unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(told(&output).contains("payload: ."), "{}", told(&output));
-    assert!(told(&output).contains("shell: a secret."), "{}", told(&output));
+    assert!(stdout_of(&output).contains("payload: ."), "{}", stdout_of(&output));
+    assert!(stdout_of(&output).contains("shell: a secret."), "{}", stdout_of(&output));
 }
 
 /// A text quoted for a shell.
@@ -501,7 +505,7 @@ fn quoted(text: &str) -> String {
 fn what_a_payload_on_a_terminal_leaves_running_is_ended_too() {
     let pilot = Pilot::new();
     let output = on_terminal(&pilot, "env -i sleep 67 & sleep 0.2; exit 0").output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout_of(&output));
     let is_it = |pid: &u32| {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words == b"sleep\x0067\0")
     };
@@ -553,7 +557,7 @@ fn variables_come_from_options_and_files_the_later_ones_win_and_no_others_of_the
     ]);
     let output = output.output().unwrap();
     succeeded(&output);
-    assert_eq!(told(&output), "from option|it's \"quoted\" $x||two\nlines|given|none|none|");
+    assert_eq!(stdout_of(&output), "from option|it's \"quoted\" $x||two\nlines|given|none|none|");
 }
 
 #[test]
@@ -584,7 +588,7 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
         let script =
             "echo ${X509_USER_PROXY-none}; cat \"$PWD.condor/\"* 2>/dev/null; ls -A; touch mine";
         let output = call.args(["--", "sh", "-c", script]).output().unwrap();
-        assert_eq!((told(&output).as_str(), messages(&output).as_str()), ("none\n", ""));
+        assert_eq!((stdout_of(&output).as_str(), messages(&output).as_str()), ("none\n", ""));
         let seen = text(&calls);
         for operation in ["serve", "enter", "watch"] {
             assert!(seen.contains(&format!("{operation}: {secret}\n")), "{seen}");
@@ -638,7 +642,7 @@ fn the_payload_has_a_copy_of_its_proxy_and_the_output_has_none() {
         .output()
         .unwrap();
     succeeded(&output);
-    assert_eq!(told(&output), "a token");
+    assert_eq!(stdout_of(&output), "a token");
     assert_eq!(fs::read_dir(pilot.output()).unwrap().count(), 1);
     // Also if the payload replaced it by a directory.
     let proxy = credential.display().to_string();
@@ -658,7 +662,7 @@ fn the_payloads_home_is_the_sandbox_unless_another_one_is_named() {
         &["--output", &pilot.output().display().to_string()],
         "mkdir -p ~/.cache/x && echo \"$HOME $PWD\"",
     );
-    let words: Vec<String> = told(&home).split_ascii_whitespace().map(str::to_owned).collect();
+    let words: Vec<String> = stdout_of(&home).split_ascii_whitespace().map(str::to_owned).collect();
     assert_eq!((messages(&home).as_str(), words.len(), &words[0]), ("", 2, &words[1]));
     assert!(pilot.output().join(".cache/x").is_dir());
     let file = pilot.site.scratch().join("variables");
@@ -666,7 +670,7 @@ fn the_payloads_home_is_the_sandbox_unless_another_one_is_named() {
     let from_file = shell(&pilot, &["--env-file", &file.display().to_string()], "echo $HOME");
     let from_option = shell(&pilot, &["--env", "HOME=/from/option"], "echo $HOME");
     assert_eq!(
-        (told(&from_file).as_str(), told(&from_option).as_str()),
+        (stdout_of(&from_file).as_str(), stdout_of(&from_option).as_str()),
         ("/from/file\n", "/from/option\n")
     );
 }
@@ -676,7 +680,7 @@ fn a_command_without_a_slash_is_looked_for_and_nothing_after_it_is_parsed() {
     let pilot = Pilot::new();
     let output = pilot.run().args(["echo", "--json", "--", "-x"]).output().unwrap();
     succeeded(&output);
-    assert_eq!(told(&output), "--json -- -x\n");
+    assert_eq!(stdout_of(&output), "--json -- -x\n");
 }
 
 #[test]
@@ -686,7 +690,7 @@ fn the_payload_has_the_callers_umask() {
         pilot.run().args(["--", "sh", "-c", "umask"]),
         &["sh", "-c", "umask 027; exec \"$@\"", "sh"],
     );
-    assert_eq!(told(&under.output().unwrap()), "0027\n");
+    assert_eq!(stdout_of(&under.output().unwrap()), "0027\n");
 }
 
 #[test]
@@ -710,7 +714,7 @@ fn whatever_the_callers_umask_is_the_files_come_back() {
             |call: &Command| support::under(call, &["sh", "-c", "umask $0; exec \"$@\"", umask]);
         let ran = under(&call).output().unwrap();
         assert_eq!(
-            (ran.status.code(), told(&ran).as_str(), messages(&ran).as_str()),
+            (ran.status.code(), stdout_of(&ran).as_str(), messages(&ran).as_str()),
             (Some(0), "the inputtoken", ""),
             "{umask}"
         );
@@ -792,9 +796,9 @@ fn the_report_says_exactly_how_the_payload_ended() {
             (Some(status), ""),
             "{script}"
         );
-        let told: Value = serde_json::from_str(&text(&report)).unwrap();
+        let printed: Value = serde_json::from_str(&text(&report)).unwrap();
         assert_eq!(
-            (&told["payload_end"], &told["payload_status"]),
+            (&printed["payload_end"], &printed["payload_status"]),
             (&wait.into(), &payload.into()),
             "{script}"
         );
@@ -812,8 +816,8 @@ fn the_report_says_exactly_how_the_payload_ended() {
         call.args(["--", "sh", "-c", "kill -9 $$"]).output().unwrap().status.code(),
         Some(137)
     );
-    let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!(told["payload_end"], "exited 137 or killed 9");
+    let printed: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(printed["payload_end"], "exited 137 or killed 9");
 }
 
 #[test]
@@ -1004,9 +1008,9 @@ fn the_report_is_written_to_a_file_whatever_happens_to_standard_error() {
     let mut call = pilot.run();
     call.args(["--report", &shown, "--", "sh", "-c", "rm -rf \"$PWD\"; exit 5"]).stderr(writer);
     assert_eq!(call.status().unwrap().code(), Some(243));
-    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    let printed: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(
-        (&told["status"], &told["payload_status"], &told["failures"][0]["stage"]),
+        (&printed["status"], &printed["payload_status"], &printed["failures"][0]["stage"]),
         (&243.into(), &5.into(), &"cleanup".into())
     );
     assert_eq!((mode(&report), Account::of(&report)), (0o600, Account::batch()));
@@ -1014,9 +1018,9 @@ fn the_report_is_written_to_a_file_whatever_happens_to_standard_error() {
     let wrong =
         pilot.run().args(["--report", &shown, "--env", "=x", "--", "true"]).output().unwrap();
     let line = failed(&wrong, 240, &["the name of the variable is empty"]);
-    let told: Value = serde_json::from_str(&text(&report)).unwrap();
-    assert_eq!(told["status"], 240);
-    assert!(line.contains(told["failures"][0]["error"].as_str().unwrap()), "{told}");
+    let printed: Value = serde_json::from_str(&text(&report)).unwrap();
+    assert_eq!(printed["status"], 240);
+    assert!(line.contains(printed["failures"][0]["error"].as_str().unwrap()), "{printed}");
 }
 
 #[test]
@@ -1295,14 +1299,14 @@ fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
     assert!(line.contains("are coming back; the next signal leaves them for recover"), "{line}");
     nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
     assert_eq!(ended_early(child).status.code(), Some(243));
-    let told: Value = serde_json::from_str(&text(&report)).unwrap();
+    let printed: Value = serde_json::from_str(&text(&report)).unwrap();
     assert_eq!(
-        (&told["payload_end"], &told["notices"][0]),
+        (&printed["payload_end"], &printed["notices"][0]),
         (&"exited 5".into(), &line.trim_end().into())
     );
     assert!(
-        told["failures"][0]["error"].as_str().unwrap().contains("it was interrupted"),
-        "{told}"
+        printed["failures"][0]["error"].as_str().unwrap().contains("it was interrupted"),
+        "{printed}"
     );
     let output = pilot.output().display().to_string();
     succeeded(&pilot.of("recover", &["--output", &output], "s").output().unwrap());
@@ -1377,7 +1381,7 @@ fn the_warning_signals_of_a_batch_system_are_forwarded() {
     wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
     signal(&child, Signal::SIGUSR1);
     let ended = child.wait_with_output().unwrap();
-    assert_eq!((told(&ended).as_str(), ended.status.code()), ("warned\n", Some(4)));
+    assert_eq!((stdout_of(&ended).as_str(), ended.status.code()), ("warned\n", Some(4)));
 }
 
 #[test]

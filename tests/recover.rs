@@ -15,7 +15,7 @@ use serde_json::Value;
 use support::glexec::{Rootless, processes_of};
 use support::handover::{handed_over, mode, set_mode, text};
 use support::mounts::in_memory;
-use support::pilot::{CREDENTIAL, Pilot, family, kept, line, signal, told};
+use support::pilot::{CREDENTIAL, Pilot, family, kept, line, signal, stdout_of};
 use support::{
     Account, PROXY, SUBORDINATE, failed, messages, own, program, retained, succeeded, wait_until,
     write,
@@ -314,7 +314,7 @@ fn a_payload_has_a_pid_namespace_of_its_own_whatever_comes_first_below_the_proje
             .output()
             .unwrap();
         assert_eq!(messages(&output), "");
-        told(&output)
+        stdout_of(&output)
     };
     let slow = format!("case $2 in enter) sleep 0.5 ;; esac\nexec {} \"$@\"", glexec.display());
     assert_eq!(sees(&pilot.site.script("slow", &slow)), "2\n2\n", "though its call takes long");
@@ -449,7 +449,7 @@ fn renew_proxy_replaces_the_payloads_proxy_and_the_switchers_credential_each_whe
     renew(&["--credential", &newest.display().to_string()], Some(&third));
     assert_eq!(text(kept(&sandbox)), "newest");
     let ended = child.wait_with_output().unwrap();
-    assert_eq!((told(&ended).as_str(), ended.status.code()), ("third", Some(0)));
+    assert_eq!((stdout_of(&ended).as_str(), ended.status.code()), ("third", Some(0)));
     failed(
         &pilot.of("renew-proxy", &[], "s").output().unwrap(),
         240,
@@ -562,8 +562,12 @@ fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else(
         .env_clear()
         .envs(support::variables_of(&call));
     let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(told(&output).contains("setup: 5.0 kB of 5.0 kB, "), "{}", told(&output));
-    assert!(told(&output).ends_with("\r\u{1b}[K"), "the line is cleared: {:?}", told(&output));
+    assert!(stdout_of(&output).contains("setup: 5.0 kB of 5.0 kB, "), "{}", stdout_of(&output));
+    assert!(
+        stdout_of(&output).ends_with("\r\u{1b}[K"),
+        "the line is cleared: {:?}",
+        stdout_of(&output)
+    );
 }
 
 #[test]

@@ -290,9 +290,9 @@ fn subordinate_ids_of_a_service_are_asked_for_with_a_time_limit() {
         "#,
     );
     assert!(output.status.success(), "{}", messages(&output));
-    let told = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
-        told,
+        printed,
         "400000\n400005\nstatus 202\nstatus 202\n400005\nstatus 202\n",
         "{}",
         messages(&output)
@@ -365,11 +365,11 @@ fn unmet_requirements_are_202_and_the_error_says_what_to_do() {
     holder.wait().unwrap();
     failed(&output, 202, &["user namespace", "sysctl -w user.max_user_namespaces"]);
 
-    let planted = rootless.site.scratch().join("planted");
-    symlink("/tmp", &planted).unwrap();
+    let injected = rootless.site.scratch().join("injected");
+    symlink("/tmp", &injected).unwrap();
     let output =
-        rootless.glexec().env("GLEXEC_STATE_DIR", &planted).arg("/bin/true").output().unwrap();
-    failed(&output, 202, &["planted", "GLEXEC_STATE_DIR"]);
+        rootless.glexec().env("GLEXEC_STATE_DIR", &injected).arg("/bin/true").output().unwrap();
+    failed(&output, 202, &["injected", "GLEXEC_STATE_DIR"]);
 }
 
 #[test]
@@ -610,8 +610,8 @@ fn the_payload_gets_a_copy_of_the_proxy() {
     for is_beside in [false, true] {
         let _beside = is_beside.then(|| Target::through(rootless.glexec()));
         let output = with(None, &["/bin/sh", "-c", script]);
-        let told = String::from_utf8(output.stdout).unwrap();
-        let (stat, path) = told.trim_end().split_once('\n').unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let (stat, path) = printed.trim_end().split_once('\n').unwrap();
         assert_eq!(stat, format!("{} 600", rootless.user()));
         assert!(
             path.starts_with(&format!("/tmp/x509up_u{}.glexec.", rootless.user()))
@@ -837,13 +837,13 @@ fn a_namespace_that_a_payload_has_made_is_not_joined() {
         begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; exec sleep 60"]));
     let nested = "unshare --user /bin/sh -c 'echo begun; exec sleep 60'";
     let (mut second, _) = begun(rootless.glexec().args(["/bin/sh", "-c", nested]));
-    let told = "readlink /proc/self/ns/user; id -u";
-    let beside_both = rootless.says(told);
+    let printed = "readlink /proc/self/ns/user; id -u";
+    let beside_both = rootless.says(printed);
     first.kill().unwrap();
     first.wait().unwrap();
     wait_until("only the second is left", || processes_of(user).len() == 2);
     // The shell above the nested one is still in the namespace of the lease.
-    assert_eq!(rootless.says(told), beside_both);
+    assert_eq!(rootless.says(printed), beside_both);
     second.kill().unwrap();
     second.wait().unwrap();
     // Also where no process is left in the namespace of the lease.
@@ -856,7 +856,7 @@ fn a_namespace_that_a_payload_has_made_is_not_joined() {
     wait_until("only the second is left", || processes_of(user).len() == 1);
     let alone = processes_of(user)[0];
     let nested = fs::read_link(format!("/proc/{alone}/ns/user")).unwrap();
-    let lines = rootless.says(&format!("{told}; kill {alone} && echo killed"));
+    let lines = rootless.says(&format!("{printed}; kill {alone} && echo killed"));
     assert!(
         !lines.contains(nested.to_str().unwrap()) && lines.ends_with(&format!("{user}\nkilled")),
         "{lines}"
@@ -1550,8 +1550,8 @@ fn a_wanted_id_is_not_leased_while_another_credential_has_it() {
         command.output().unwrap()
     };
     rootless.credential("second");
-    let told = |user: u32| format!("{user}\n").into_bytes();
-    assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
+    let printed = |user: u32| format!("{user}\n").into_bytes();
+    assert_eq!(call("credential", &wanted.to_string()).stdout, printed(wanted));
     // No call uses it now, and no process has it.
     failed(
         &call("second", &wanted.to_string()),
@@ -1561,17 +1561,17 @@ fn a_wanted_id_is_not_leased_while_another_credential_has_it() {
     failed(&call("credential", &other.to_string()), 201, &[&format!("has uid {wanted}")]);
     failed(&call("second", "4000000000"), 201, &["not one of your subordinate ids"]);
     failed(&call("second", "-1"), 201, &["not a user id"]);
-    assert_eq!(call("credential", &wanted.to_string()).stdout, told(wanted));
-    assert_eq!(call("second", &other.to_string()).stdout, told(other));
+    assert_eq!(call("credential", &wanted.to_string()).stdout, printed(wanted));
+    assert_eq!(call("second", &other.to_string()).stdout, printed(other));
     fs::remove_file(rootless.site.scratch().join("credential")).unwrap();
     rootless.credential("third");
-    assert_eq!(call("third", &wanted.to_string()).stdout, told(wanted));
+    assert_eq!(call("third", &wanted.to_string()).stdout, printed(wanted));
     // Also in the default table.
-    let told = with_an_empty_parent_of_leases(&format!(
+    let printed = with_an_empty_parent_of_leases(&format!(
         "export wanted={wanted}; glexec 1; glexec 2 2>&1; glexec 1; export wanted=; glexec 2"
     ));
-    let lines: Vec<&str> = told.lines().collect();
-    let [first, refused, again, second] = lines[..] else { panic!("{told}") };
+    let lines: Vec<&str> = printed.lines().collect();
+    let [first, refused, again, second] = lines[..] else { panic!("{printed}") };
     assert_eq!(
         (first, again, second),
         (&*wanted.to_string(), first, &*SUBORDINATE.start.to_string())
@@ -1616,7 +1616,7 @@ fn a_lease_stays_while_the_credentials_file_system_cannot_be_seen() {
 #[test]
 fn no_two_tables_lease_the_same_id() {
     // No process of the leases runs meanwhile: only files keep the ids.
-    let told = with_an_empty_parent_of_leases(
+    let printed = with_an_empty_parent_of_leases(
         "one=/var/tmp/one other=/var/tmp/other copy=/var/tmp/copy; export table wanted
         table=$one; glexec 1; table=$other; glexec 2
         for wanted in 1900000000 1900000001; do
@@ -1626,35 +1626,35 @@ fn no_two_tables_lease_the_same_id() {
         wanted=; cp -a $one $copy; table=$copy; glexec 1 2>&1; table=$one; glexec 1",
     );
     let id = |place: u32| (SUBORDINATE.start + place).to_string();
-    let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines[..2], [id(0), id(1)], "{told}");
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[..2], [id(0), id(1)], "{printed}");
     let refused = |line: &str, user: &str| {
         line.ends_with(&format!("uid {user} is leased to another credential (GLEXEC_LEASE_UID)"))
     };
-    assert!(lines[2..5].iter().all(|line| refused(line, &id(0))), "{told}");
-    assert!(lines[5..8].iter().all(|line| refused(line, &id(1))), "{told}");
+    assert!(lines[2..5].iter().all(|line| refused(line, &id(0))), "{printed}");
+    assert!(lines[5..8].iter().all(|line| refused(line, &id(1))), "{printed}");
     assert_eq!(lines[8], id(2));
-    assert!(refused(lines[9], &id(2)), "{told}");
+    assert!(refused(lines[9], &id(2)), "{printed}");
     // The claims of the first table do not count for a copy of it.
     assert!(
         lines[10].ends_with(&format!(
             "in GLEXEC_STATE_DIR has uid {}, which is leased to another credential",
             id(0)
         )),
-        "{told}"
+        "{printed}"
     );
     assert_eq!(lines[11..], [id(0)]);
 }
 
 #[test]
 fn an_id_that_another_table_claims_is_free_when_its_lease_is_over_or_the_table_is_gone() {
-    let told = with_an_empty_parent_of_leases(
+    let printed = with_an_empty_parent_of_leases(
         "export table=/var/tmp/one; glexec 1; glexec 2
         table=/var/tmp/other; rm /var/tmp/credential.1; glexec 3
         rm -r /var/tmp/one; glexec 4; glexec 5; table=; glexec 6",
     );
     let id = |place: u32| (SUBORDINATE.start + place).to_string();
-    assert_eq!(told.lines().collect::<Vec<_>>(), [0, 1, 0, 1, 2, 3].map(id), "{told}");
+    assert_eq!(printed.lines().collect::<Vec<_>>(), [0, 1, 0, 1, 2, 3].map(id), "{printed}");
 }
 
 #[test]
@@ -1706,56 +1706,56 @@ fn with_an_empty_parent_of_leases(script: &str) -> String {
 
 #[test]
 fn another_user_that_takes_the_name_of_the_lease_directory_blocks_no_call() {
-    let squatters = [
+    let occupants = [
         "mkdir -m 777 $usual",
         "mkdir -m 700 $usual",
         ": >$usual",
         "ln -s /tmp $usual",
         "ln -s nowhere $usual",
     ];
-    for squatter in squatters {
-        let told = with_an_empty_parent_of_leases(&format!(
-            "{squatter}; chown -h gh-other $usual
+    for occupant in occupants {
+        let printed = with_an_empty_parent_of_leases(&format!(
+            "{occupant}; chown -h gh-other $usual
             glexec 1; glexec 2; glexec 1
             rm -rf $usual; glexec 1; glexec 3
             mkdir $usual; chown gh-other $usual; glexec 2; rm -r $usual
             ls -d $usual* | wc -l; stat -c '%U %a' $usual.*"
         ));
-        let lines: Vec<&str> = told.lines().collect();
+        let lines: Vec<&str> = printed.lines().collect();
         let [one, two, again, one_after, three, two_after, count, of] = lines[..] else {
-            panic!("{squatter}: {told}")
+            panic!("{occupant}: {printed}")
         };
-        assert_eq!((one, one, two), (again, one_after, two_after), "{squatter}");
-        assert_eq!(BTreeSet::from([one, two, three]).len(), 3, "{squatter}");
-        assert_eq!((count, of), ("1", "gh-batch 700"), "{squatter}");
+        assert_eq!((one, one, two), (again, one_after, two_after), "{occupant}");
+        assert_eq!(BTreeSet::from([one, two, three]).len(), 3, "{occupant}");
+        assert_eq!((count, of), ("1", "gh-batch 700"), "{occupant}");
     }
 }
 
 #[test]
 fn a_lease_directory_that_a_late_call_has_made_is_not_used() {
-    let told = with_an_empty_parent_of_leases(
+    let printed = with_an_empty_parent_of_leases(
         "mkdir $usual; glexec 1; glexec 2; rmdir $usual
         mkdir -m 700 $usual $usual.0; chown gh-batch $usual $usual.0; glexec 2; glexec 3
         ls -d $usual* | wc -l",
     );
-    let lines: Vec<&str> = told.lines().collect();
-    let [first, second, again, third, count] = lines[..] else { panic!("{told}") };
+    let lines: Vec<&str> = printed.lines().collect();
+    let [first, second, again, third, count] = lines[..] else { panic!("{printed}") };
     assert_eq!((second, count), (again, "1"));
-    assert!(![first, second].contains(&third), "{told}");
+    assert!(![first, second].contains(&third), "{printed}");
 }
 
 #[test]
 fn first_calls_at_one_time_find_one_lease_directory_whatever_happens_to_the_name() {
     for _ in 0..5 {
-        let told = with_an_empty_parent_of_leases(
+        let printed = with_an_empty_parent_of_leases(
             "(while :; do mkdir $usual && chown gh-other $usual && rmdir $usual; done) 2>/dev/null &
             other=$!
             for number in 1 2 3 4 5 6; do glexec $number & all=\"$all $!\"; done
             wait $all; kill $other; wait $other 2>/dev/null
             ls -d $usual*/leases | wc -l",
         );
-        let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), 7, "{told}");
+        let lines: Vec<&str> = printed.lines().collect();
+        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), 7, "{printed}");
         assert_eq!(lines.last(), Some(&"1"));
     }
 }

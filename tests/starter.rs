@@ -148,8 +148,8 @@ fn a_directory_of_root_in_the_sandbox_stays_and_keeps_nothing_from_coming_back()
     let left = condor.list();
     assert_eq!(left, ["below", "input", "link", "roots", PROXY]);
     assert_eq!(owner(&sandbox.join("roots")), Account::batch());
-    let told = called.said.split(": this was").next().unwrap().rsplit(' ').next().unwrap();
-    assert!(Path::new(told).is_dir(), "{called:?}");
+    let printed = called.said.split(": this was").next().unwrap().rsplit(' ').next().unwrap();
+    assert!(Path::new(printed).is_dir(), "{called:?}");
 }
 
 #[test]

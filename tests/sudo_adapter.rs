@@ -430,8 +430,8 @@ fn an_account_that_only_a_directory_service_knows_is_found() {
         "#,
     );
     assert!(prepared.status.success(), "{}", text(&prepared.stderr));
-    let told = text(&prepared.stdout);
-    assert_eq!(told, "sudo -n -u remote -- /bin/true\nstatus 202\nstatus 202\n");
+    let printed = text(&prepared.stdout);
+    assert_eq!(printed, "sudo -n -u remote -- /bin/true\nstatus 202\nstatus 202\n");
     let said = text(&prepared.stderr);
     let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("glexec-sudo: ")).collect();
     assert!(lines.len() == 2 && lines[0].contains("does not exist: no-such-account"), "{said}");

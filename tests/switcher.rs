@@ -32,7 +32,7 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
             let begun = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("s.gh.");
             assert!(trial.site.entries().iter().any(begun), "{what}: half a copy is there");
         }
-        trial.one_copy(&format!("{what}, while all stand still"));
+        trial.one_copy(&format!("{what}, while all are held"));
         held.kill_switcher();
         if is_rootless() && switching == Switching::Becomes && point != Point::Called {
             // Here the switcher and the agent are two processes, and the agent ends with the
@@ -248,7 +248,7 @@ fn a_switcher_that_fails_with_202_after_half_a_copy_each_time_changes_nothing() 
         let (_cause, rest) = all.split_once('\n').unwrap();
         let line = rest
             .strip_prefix(&RETRYING.repeat(2))
-            .unwrap_or_else(|| panic!("two pauses are told: {all}"));
+            .unwrap_or_else(|| panic!("two pauses are reported: {all}"));
         assert_eq!((output.status.code(), line.lines().count()), (Some(status), 1), "{all}");
         assert!(line.contains(&switcher.display().to_string()) && line.contains("202"), "{line}");
         assert_eq!(text(&made).lines().count(), 3, "{helper}");

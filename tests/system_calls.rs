@@ -395,7 +395,7 @@ fn everything_works_on_an_old_kernel() {
     let job = ["/bin/sh", "-c", "echo $$ > pid; exec sleep 100"];
     let mut starter = started(old(run(&site, &site.switcher(), &sandbox, &job)));
     let mut pid = String::new();
-    wait_until("the job tells its number", || {
+    wait_until("the job has written its pid", || {
         pid = fs::read_to_string(sandbox.join("pid")).unwrap_or_default();
         pid.ends_with('\n')
     });

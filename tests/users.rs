@@ -66,9 +66,9 @@ fn sleeping(account: Account) -> Child {
 fn refused(mut run: Command, words: &[&str]) {
     run.stderr(Stdio::piped());
     let mut starter = Starter::start(run);
-    let mut heard = Vec::new();
-    starter.socket.read_to_end(&mut heard).unwrap();
-    assert_eq!(heard, b"", "the wrapper was started");
+    let mut received = Vec::new();
+    starter.socket.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"", "the wrapper was started");
     failed(&starter.child.wait_with_output().unwrap(), 1, words);
 }
 
@@ -129,10 +129,10 @@ fn no_file_carries_the_status_and_nothing_is_written_through_a_link_that_has_the
     let before = found();
     // The file to which the shell helpers wrote the status: in the sandbox, and beside it, where
     // the job could make it.
-    let plant =
+    let make =
         r#"/bin/ln -s "$0" _condor_glexec_rc && /bin/ln -s "$0" ../_condor_glexec_rc && exit 7"#;
     let (status, _) =
-        ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", plant, kept.to_str().unwrap()]);
+        ran(&site, &sandbox, b"A=1", &["/bin/sh", "-c", make, kept.to_str().unwrap()]);
     assert_eq!(status, Some(7));
     let mut target = Target::start(&sandbox);
     succeeded(&kill(&site, &site.switcher(), &sandbox, target.pid, "KILL"));
@@ -316,14 +316,14 @@ fn a_job_that_is_stopped_goes_on_when_it_is_continued() {
     let site = Site::new();
     let sandbox = prepared(&site);
     let mut job = Job::start(&site, &sandbox, "exec cat");
-    job.tell("before");
-    assert_eq!(job.listen(), "before");
+    job.write_line("before");
+    assert_eq!(job.read_line(), "before");
     succeeded(&kill(&site, &site.switcher(), &sandbox, job.pid, "STOP"));
     wait_until("the job is stopped", || job.state() == 'T');
-    job.tell("after");
+    job.write_line("after");
     assert_eq!(job.state(), 'T');
     succeeded(&kill(&site, &site.switcher(), &sandbox, job.pid, "CONT"));
-    assert_eq!(job.listen(), "after");
+    assert_eq!(job.read_line(), "after");
     job.stream.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(job.status(), Some(0));
 }
@@ -334,8 +334,8 @@ fn a_running_job_sees_the_new_proxy() {
     let sandbox = prepared(&site);
     let mut job = Job::start(&site, &sandbox, &format!("read go; exec cat {PROXY}"));
     refresh(&site, &sandbox, "the new proxy\n");
-    job.tell("go");
-    assert_eq!(job.listen(), "the new proxy");
+    job.write_line("go");
+    assert_eq!(job.read_line(), "the new proxy");
     assert_eq!(job.status(), Some(0));
     site.clean_up(&sandbox);
     assert_eq!(fs::read(sandbox.join(PROXY)).unwrap(), b"the new proxy\n");
@@ -430,7 +430,7 @@ fn a_sandbox_of_the_shell_helpers_can_be_used() {
     own(&retained(&sandbox), Account::batch());
 
     let mut job = Job::start(&site, &sandbox, "cat input; read end");
-    assert_eq!(job.listen(), "input");
+    assert_eq!(job.read_line(), "input");
     refresh(&site, &sandbox, "renewed\n");
     assert_eq!(fs::read(sandbox.join(PROXY)).unwrap(), b"renewed\n");
     succeeded(&kill(&site, &site.switcher(), &sandbox, job.pid, "9"));

@@ -71,21 +71,21 @@ fn stopped(starter: &Starter) {
 
 /// What the starter receives after a failure before the new socket: the same on both sockets. The
 /// wrapper ends with 1.
-fn told(mut starter: Starter, mut new: UnixStream) -> String {
+fn reported(mut starter: Starter, mut new: UnixStream) -> String {
     let again = read_to_end(&mut new);
     assert_eq!(starter.wait().code(), Some(1));
     assert_eq!(read_to_end(&mut starter.socket), again);
     message(&again)
 }
 
-/// The same for an exchange that `talk` breaks, between the hello and the new socket.
-fn refused(words: &[impl AsRef<OsStr>], talk: impl FnOnce(&mut Starter)) -> String {
+/// The same for an exchange that `exchange` breaks, between the hello and the new socket.
+fn refused(words: &[impl AsRef<OsStr>], exchange: impl FnOnce(&mut Starter)) -> String {
     let directory = directory();
     let mut starter = Starter::start(wrapper(directory.path(), &[], words));
     starter.hello();
-    talk(&mut starter);
+    exchange(&mut starter);
     let new = starter.pass_error_socket();
-    let message = told(starter, new);
+    let message = reported(starter, new);
     assert!(!directory.path().join("ran").exists());
     message
 }
@@ -436,8 +436,8 @@ fn message_for_the_new_socket_must_carry_one_descriptor() {
     starter.environment(b"A=1");
     (0..3).for_each(|_| starter.pass(null()));
     starter.pass_with(&[0], &[]);
-    let heard = message(&read_to_end(&mut starter.socket));
-    assert!(heard.contains("socket"), "{heard}");
+    let received = message(&read_to_end(&mut starter.socket));
+    assert!(received.contains("socket"), "{received}");
     assert_eq!((starter.wait().code(), directory.path().join("ran").exists()), (Some(1), false));
 }
 

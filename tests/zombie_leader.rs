@@ -66,7 +66,7 @@ fn kill_ends_it_as_a_member_of_a_family_and_of_an_account() {
         );
         assert!(report.contains("; 0 left"), "{options:?} {kind}: {report}");
         if kind == "zombie-leader,exits-on-term" {
-            assert_eq!(family.listen(), "asked");
+            assert_eq!(family.read_line(), "asked");
         }
     }
 }
@@ -94,7 +94,7 @@ fn other_signals_reach_it_as_a_member_of_a_family_and_by_a_plain_call() {
         send("CONT");
         wait_until("it goes on", || living_threads(pid) == ['S']);
         send("TERM");
-        assert_eq!(family.listen(), "asked", "{option}");
+        assert_eq!(family.read_line(), "asked", "{option}");
         wait_until("it has ended", || !is_alive(pid));
     }
 }

@@ -72,14 +72,14 @@ impl Family {
         let lines = BufReader::new(child.stdout.take().unwrap());
         let mut family = Family { child, lines, pids: Vec::new() };
         for _ in 0..members {
-            let pid = family.listen().parse().unwrap();
+            let pid = family.read_line().parse().unwrap();
             family.pids.push(pid);
         }
         family
     }
 
     /// The next line of a member.
-    pub fn listen(&mut self) -> String {
+    pub fn read_line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.trim_end().to_owned()

@@ -50,18 +50,18 @@ impl Job {
         let null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(starter.launch(b"PATH=/bin", [&theirs, &theirs, &null]), b"");
         let mut job = Job { starter, pid: 0, stream: BufReader::new(ours) };
-        job.pid = pid_here(job.listen().parse().unwrap(), Account::of(sandbox));
+        job.pid = pid_here(job.read_line().parse().unwrap(), Account::of(sandbox));
         job
     }
 
     /// The next line of the job's output.
-    pub fn listen(&mut self) -> String {
+    pub fn read_line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    pub fn tell(&mut self, line: &str) {
+    pub fn write_line(&mut self, line: &str) {
         writeln!(self.stream.get_mut(), "{line}").unwrap();
     }
 

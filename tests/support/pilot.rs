@@ -113,7 +113,7 @@ impl Pilot {
 }
 
 /// The standard output of a payload.
-pub fn told(output: &Output) -> String {
+pub fn stdout_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

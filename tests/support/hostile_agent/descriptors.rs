@@ -20,7 +20,7 @@ const SIZE: u64 = 1 << 20;
 /// Acts in this way, if it is one of these: `<moment>: <what>`.
 pub fn play(agent: &HostileAgent, way: &str) -> bool {
     let Some((moment, what)) = way.split_once(": ") else { return false };
-    let name = Name::new(b"planted").unwrap();
+    let name = Name::new(b"injected").unwrap();
     let begin = bytes_of(&[Frame::File { name, number: 0 }]);
     let content = |size| bytes_of(&[Frame::Content { size }]);
     let held = Held::new(agent, what);
@@ -130,7 +130,7 @@ impl Held {
                 Some(kept((writer, reader)))
             }
             "its own end of the connection" => Some(agent.socket.try_clone().unwrap()),
-            "a socket of its own" => Some(kept(
+            "a new socket" => Some(kept(
                 std::os::unix::net::UnixStream::pair()
                     .map(|(one, other)| (one.into(), other.into()))
                     .unwrap(),
@@ -141,7 +141,7 @@ impl Held {
                 // other value owns.
                 let memory: OwnedFd = unsafe {
                     use std::os::fd::FromRawFd as _;
-                    OwnedFd::from_raw_fd(libc::memfd_create(c"planted".as_ptr(), 0))
+                    OwnedFd::from_raw_fd(libc::memfd_create(c"injected".as_ptr(), 0))
                 };
                 File::from(memory.try_clone().unwrap()).set_len(SIZE).unwrap();
                 Some(memory)

@@ -47,7 +47,7 @@ pub fn play(agent: &HostileAgent, way: &str) -> bool {
             }
         }
     };
-    let file = Frame::File { name: Name::new(b"planted").unwrap(), number: 1 };
+    let file = Frame::File { name: Name::new(b"injected").unwrap(), number: 1 };
     let ever = u32::MAX;
     match way {
         "directories, deeper and deeper" => each(&[], ever, &|_, number| {

@@ -9,7 +9,7 @@ use super::{ATTRIBUTES, HostileAgent, end};
 /// Acts in this way, if it is one of these.
 pub fn play(agent: &HostileAgent, way: &str) -> bool {
     let attributes = ATTRIBUTES;
-    let name = Name::new(b"planted").unwrap();
+    let name = Name::new(b"injected").unwrap();
     let file = Frame::File { name, number: 0 };
     let close = Frame::Close { size: 0, attributes };
     let nothing = end(Totals::default());
