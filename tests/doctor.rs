@@ -273,11 +273,7 @@ fn subordinate_ids_of_two_users_are_found_and_fixed() {
     let script = "rm /etc/glexec-sudo.map; first=$(grep ^pilot: /etc/subuid | cut -d: -f2)
         echo \"games:$first:1\" >>/etc/subuid
         doctor; sed -i '/^games:/d' /etc/subuid; doctor";
-    is_found_and_fixed(
-        "problem",
-        &["account games also has some of your subordinate ids"],
-        script,
-    );
+    is_found_and_fixed("problem", &["account games also has some of your subordinate ids"], script);
 }
 
 #[test]
