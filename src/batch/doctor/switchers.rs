@@ -118,7 +118,8 @@ fn effects(what: &str, caller: &Caller, facts: &AgentFacts) -> Vec<Finding> {
 fn shared_ids(what: &str, caller: &Caller) -> Option<Finding> {
     let other = caller.shares_ids_with.as_ref()?;
     let text = format!(
-        "account {other} also has some of your subordinate ids: payloads of both could run as one user"
+        "account {other} also has some of your subordinate ids: payloads of both could run as one \
+         user"
     );
     let advice = format!(
         "as root, remove them (usermod --del-subuids, --del-subgids), and run `{}`",

@@ -108,7 +108,8 @@ impl Acquisition<'_> {
         let user = entry.user;
         let Some(ids) = self.ranges.ids_of(user) else {
             return Err(Refusal::internal(format!(
-                "the lease of {shown} has uid {user}, which is no longer one of your subordinate ids"
+                "the lease of {shown} has uid {user}, which is no longer one of your subordinate \
+                 ids"
             )));
         };
         if self.wanted.is_some_and(|wanted| wanted != user) {
