@@ -18,6 +18,7 @@ pub mod keys;
 pub mod machine;
 pub mod many_files;
 pub mod mounts;
+pub mod owner;
 pub mod pilot;
 pub mod snapshot;
 pub mod starter;

@@ -139,11 +139,16 @@ impl Dir {
     /// Linux 5.8 on: the user that mounted it chooses what the metadata says, and the file system
     /// may not answer.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
+        self.stat_with_attributes(name).map(|(stat, _)| stat)
+    }
+
+    /// As [`Dir::stat`], with the attributes of statx(2): 0 where the kernel does not tell.
+    pub(super) fn stat_with_attributes(&self, name: Name<'_>) -> Result<(Stat, u64)> {
         let found = match self.statx(name, libc::STATX_BASIC_STATS) {
             // Before Linux 4.11, or under a seccomp filter that does not know the call.
             Err(Errno::ENOSYS | Errno::EPERM) => {
                 return nix::sys::stat::fstatat(self, name.os(), AtFlags::AT_SYMLINK_NOFOLLOW)
-                    .map(Stat::from);
+                    .map(|stat| (Stat::from(stat), 0));
             }
             found => found?,
         };
@@ -151,7 +156,7 @@ impl Dir {
         if found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0 {
             return Err(Errno::EXDEV);
         }
-        Ok(Stat::from(found))
+        Ok((Stat::from(found), found.stx_attributes))
     }
 
     /// When an entry was created, if the file system records that; of a symbolic link itself.

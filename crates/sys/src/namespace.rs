@@ -8,7 +8,7 @@ use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 
-use super::{Errno, Pid, Result, Uid};
+use super::{Errno, Owner, Pid, Result, Uid};
 
 /// A user namespace that a process has open, or else the one that it is in. The caller must be
 /// allowed to trace the process (ptrace(2)).
@@ -55,4 +55,31 @@ pub fn join_user_namespace(namespace: &impl AsFd) -> Result<()> {
 pub fn mount_proc() -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     nix::mount::mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
+}
+
+/// Whether this process's user namespace maps exactly these ids, and no others: the kernel lets no
+/// process in it change a file to or from another owner.
+pub fn maps_only(owners: [Owner; 2]) -> bool {
+    let uids = owners.map(|owner| owner.uid.as_raw());
+    let gids = owners.map(|owner| owner.gid.as_raw());
+    maps("/proc/self/uid_map", uids) && maps("/proc/self/gid_map", gids)
+}
+
+/// Whether a map consists of these ids (user_namespaces(7)).
+fn maps(file: &str, ids: [u32; 2]) -> bool {
+    let Ok(text) = std::fs::read_to_string(file) else { return false };
+    let mut mapped = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace().map(str::parse::<u32>);
+        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) =
+            (words.next(), words.next(), words.next())
+        else {
+            return false;
+        };
+        if count > 2 {
+            return false;
+        }
+        mapped.extend((0..count).map(|offset| first.saturating_add(offset)));
+    }
+    mapped.len() == 2 && ids.iter().all(|id| mapped.contains(id)) && ids[0] != ids[1]
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd as _};
 
 use nix::sys::stat::FileStat;
 
-use super::{Errno, Result, Uid};
+use super::{Errno, Gid, Result, Uid};
 
 /// The kind of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub struct Time {
 pub struct Stat {
     mode: u32,
     uid: Uid,
+    gid: Gid,
     device: u64,
     inode: u64,
     links: u64,
@@ -61,6 +62,11 @@ impl Stat {
     /// The owner.
     pub fn uid(&self) -> Uid {
         self.uid
+    }
+
+    /// The group.
+    pub fn gid(&self) -> Gid {
+        self.gid
     }
 
     /// Device and inode: two names are links to one file if and only if these are equal.
@@ -101,6 +107,7 @@ impl From<FileStat> for Stat {
         Stat {
             mode: found.st_mode,
             uid: Uid::from_raw(found.st_uid),
+            gid: Gid::from_raw(found.st_gid),
             device: found.st_dev,
             inode: found.st_ino,
             links: u64::from(found.st_nlink),
@@ -119,6 +126,7 @@ impl From<libc::statx> for Stat {
         Stat {
             mode: u32::from(found.stx_mode),
             uid: Uid::from_raw(found.stx_uid),
+            gid: Gid::from_raw(found.stx_gid),
             device: libc::makedev(found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
             links: u64::from(found.stx_nlink),

@@ -46,7 +46,7 @@ pub fn set(file: &impl AsFd, name: &[u8], value: &[u8]) -> Result<()> {
 }
 
 /// Removes one attribute. No error if there is none, or if the file system has no attributes.
-fn remove(file: &impl AsFd, name: &CStr) -> Result<()> {
+pub fn remove(file: &impl AsFd, name: &CStr) -> Result<()> {
     // SAFETY: the descriptor is open as long as it is borrowed; `name` ends with a NUL.
     match Errno::result(unsafe { libc::fremovexattr(file.as_fd().as_raw_fd(), name.as_ptr()) }) {
         Ok(_) | Err(Errno::ENODATA | Errno::ENOTSUP) => Ok(()),
@@ -71,7 +71,7 @@ pub fn remove_user_and_acl(file: &impl AsFd) -> Result<()> {
 }
 
 /// Makes a call with a small buffer, and again with one of the maximal size if that is too small.
-fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> isize) -> Result<()> {
+pub(super) fn fill(buffer: &mut Vec<u8>, call: impl Fn(*mut u8, usize) -> isize) -> Result<()> {
     for room in [1024, SIZE_MAX] {
         buffer.resize(room, 0);
         match Errno::result(call(buffer.as_mut_ptr(), room)) {

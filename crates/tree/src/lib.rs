@@ -8,6 +8,7 @@
 //! - [`mod@copy`] copies a tree of one user, with both of these in one process;
 //! - [`mod@remove`] deletes a tree;
 //! - [`mod@measure`] adds up what a copy of a tree needs;
+//! - [`owner`] changes the owner of a tree, where that is possible, instead of copying it;
 //! - [`links`] judges whether a symbolic link leaves its tree;
 //! - `content` copies a large file's content;
 //! - `place` is where a sandbox is; `temporary` names what is made beside it for a time, and
@@ -23,17 +24,23 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, Errno, Name};
 use wire::Totals;
 
+mod attributes;
 pub mod build;
 mod content;
 pub mod copy;
+mod link_filter;
+mod link_target;
 pub mod links;
 pub mod measure;
 mod names;
+pub mod owner;
 mod place;
 pub mod remove;
 mod replace;
 pub mod send;
 mod temporary;
+mod temporary_dir;
+mod two_threads;
 mod walk;
 
 pub use build::{Builder, Built};

@@ -1,4 +1,9 @@
-//! Whether a symbolic link leaves its tree, told from its target alone.
+//! Whether a symbolic link leaves its tree.
+
+use error::Result;
+use sys::Name;
+
+use super::walk::Walk;
 
 /// What the components of a link's target tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +18,8 @@ pub enum Verdict {
     Unsure,
 }
 
-/// Judges the target of a link in a directory `depth` levels below the top.
+/// Judges the target of a link, by its components alone. The link is in a directory `depth` levels
+/// below the top.
 ///
 /// A target with `..` only at its beginning climbs through real directories, since a real directory
 /// holds the link. From there it goes down by names. Where one of these is a link, that link is
@@ -40,6 +46,20 @@ pub fn judge(target: &[u8], depth: usize) -> Verdict {
         }
     }
     verdict
+}
+
+/// As [`judge`], for an entry of the current directory. Where the target does not tell, the kernel
+/// resolves it; if that fails, the link counts as one that leaves.
+pub(crate) fn judge_at(walk: &Walk, name: Name<'_>, target: &[u8]) -> Result<Verdict> {
+    let verdict = judge(target, walk.depth());
+    if verdict == Verdict::Unsure {
+        let path = walk.below_top(name);
+        let top = walk.top()?;
+        if path.is_none_or(|path| top.leads_outside(&path) != Some(false)) {
+            return Ok(Verdict::Leaves);
+        }
+    }
+    Ok(verdict)
 }
 
 #[cfg(test)]

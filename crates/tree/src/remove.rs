@@ -2,14 +2,12 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use error::{Context as _, Error, Result};
-use sys::{Dir, Errno, Kind, Name, OwnedName};
+use sys::{Dir, Errno, Kind, Name};
 
 use super::names::Names;
+use super::two_threads::{self, Part, Shared};
 use super::walk::Walk;
 use super::{if_exists, open_dir};
 
@@ -19,8 +17,8 @@ const TWO_THREADS_FROM: usize = 32;
 /// From this number of entries on two threads remove the files of one directory faster.
 const MANY: usize = 1000;
 
-/// How often the first thread, once it has no more to do, looks whether the second one has ended.
-const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// The files of one directory that the second thread removes.
+const SECOND: Part = Part::Half(true);
 
 /// Deletes an entry of `parent`: a tree, or any other kind of file. If the entry does not exist,
 /// that is no error.
@@ -76,43 +74,14 @@ fn remove_once(
 fn empty_tree(top: &Walk, except: Option<Name<'_>>, heartbeat: &mut dyn FnMut()) -> Result<()> {
     let subdirectories = remove_files(top, except, heartbeat)?;
     let two = subdirectories.len() >= TWO_THREADS_FROM;
-    let pending = Mutex::new(subdirectories);
-    // One thread works while the other waits for the disk.
-    let done_by_other = AtomicU64::new(0);
-    let mut count = || {
-        done_by_other.fetch_add(1, Ordering::Relaxed);
-    };
-    std::thread::scope(|scope| {
-        let second = std::thread::Builder::new();
-        let other =
-            two.then(|| second.spawn_scoped(scope, || remove_each(top, &pending, &mut count)));
-        let removed = remove_each(top, &pending, heartbeat);
-        // If the second thread can't be started, the first one removes everything.
-        let Some(Ok(other)) = other else { return removed };
-        let mut seen = 0;
-        while !other.is_finished() {
-            std::thread::sleep(POLL_INTERVAL);
-            let done = done_by_other.load(Ordering::Relaxed);
-            if std::mem::replace(&mut seen, done) != done {
-                heartbeat();
-            }
+    let shared = Shared::of(subdirectories);
+    let removed = two_threads::run(&shared, two, heartbeat, |_, heartbeat| {
+        while let Some(name) = shared.next(heartbeat) {
+            remove_subtree(top, name.name(), heartbeat)?;
         }
-        removed.and(other.join().unwrap_or(Ok(())))
-    })
-}
-
-/// Removes one subdirectory of `top` after the other, until none is pending.
-fn remove_each(top: &Walk, pending: &Mutex<Names>, heartbeat: &mut dyn FnMut()) -> Result<()> {
-    let next = || {
-        let mut pending = pending.lock().ok()?;
-        let name = OwnedName::from(pending.last()?);
-        pending.pop();
-        Some(name)
-    };
-    while let Some(name) = next() {
-        remove_subtree(top, name.name(), heartbeat)?;
-    }
-    Ok(())
+        Ok(())
+    });
+    removed.map(drop)
 }
 
 /// Removes a subdirectory of the current directory of `above`, and everything below it.
@@ -184,7 +153,7 @@ fn remove_files(
             }
             // Both threads try entries whose kind is not known.
             if other.is_some()
-                && is_second(name)
+                && SECOND.has(name)
                 && kind.is_some_and(|kind| kind != Kind::Directory)
             {
                 return Ok(());
@@ -207,15 +176,10 @@ fn remove_files(
 fn remove_every_second(walk: &Walk, here: &Dir, except: Option<Name<'_>>) -> Result<()> {
     let listed = here.for_each_entry(|name, kind| match kind {
         Some(Kind::Directory) => Ok(()),
-        _ if !is_second(name) || Some(name) == except => Ok(()),
+        _ if !SECOND.has(name) || Some(name) == except => Ok(()),
         kind => remove_file(walk, here, name, kind).map(drop),
     });
     listed.at("read the directory", walk.path())?
-}
-
-/// Divides names into two halves, whatever their order.
-fn is_second(name: Name<'_>) -> bool {
-    name.bytes().iter().fold(0, |sum, byte| sum ^ byte) & 1 == 1
 }
 
 /// Removes an entry. False if it is a directory, which stays.

@@ -10,7 +10,7 @@ use wire::Attributes;
 
 /// Sets a file's length, its mode (a write would clear bits of it) and its time (a write would
 /// change it).
-pub(super) fn file(file: File, written: u64, size: u64, attributes: Attributes) -> sys::Result<()> {
+pub(crate) fn file(file: File, written: u64, size: u64, attributes: Attributes) -> sys::Result<()> {
     if size < written {
         return Err(Errno::EPROTO);
     }

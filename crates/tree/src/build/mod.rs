@@ -9,15 +9,14 @@ use sys::{Dir, Name, OwnedName, Passed, xattr};
 use wire::{Attributes, Channel, Dropped, Frame, Links, Totals};
 
 use self::hard_links::HardLinks;
-use self::link_filter::LinkFilter;
 use super::content::Copier;
+use super::link_filter::LinkFilter;
 use super::links::{self, Verdict};
 use super::walk::Walk;
 use super::{Place, Progress};
 
-mod finish;
+pub(crate) mod finish;
 mod hard_links;
-mod link_filter;
 
 /// Builds a tree from the records of a sender that is not trusted. Whatever it sends, everything is
 /// created below the top, exclusively, in the name of the builder's user, and without set-user-ID,

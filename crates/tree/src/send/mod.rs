@@ -15,7 +15,6 @@ use super::{Progress, if_exists, open_dir_and_mode, refuse_mount_point};
 mod attributes;
 mod content;
 mod hard_links;
-mod link_target;
 mod symlink;
 
 /// What a tree is sent for.

@@ -7,10 +7,10 @@ use sys::{Errno, Name, Stat};
 use wire::{Frame, Links};
 
 use super::hard_links::Known;
-use super::link_target::{self, Target};
 use super::{Sender, Transfer};
 use crate::if_exists;
-use crate::links::{self, Verdict};
+use crate::link_target::{self, Target};
+use crate::links::{Verdict, judge_at};
 use crate::walk::Walk;
 
 impl Sender<'_> {
@@ -28,7 +28,7 @@ impl Sender<'_> {
         };
         let (policy, verdict) = match self.transfer {
             Transfer::Take(policy @ (Links::Copy | Links::Drop)) => {
-                (policy, judge(walk, name, &target)?)
+                (policy, judge_at(walk, name, &target)?)
             }
             _ => (Links::Keep, Verdict::Stays),
         };
@@ -80,18 +80,4 @@ impl Sender<'_> {
         self.totals.files += 1;
         self.put(Frame::Close { size, attributes })
     }
-}
-
-/// Whether a link leaves the tree. Where its target does not tell, the kernel resolves it; if that
-/// fails, the link counts as one that leaves.
-fn judge(walk: &Walk, name: Name<'_>, target: &[u8]) -> Result<Verdict> {
-    let verdict = links::judge(target, walk.depth());
-    if verdict == Verdict::Unsure {
-        let path = walk.below_top(name);
-        let top = walk.top()?;
-        if path.is_none_or(|path| top.leads_outside(&path) != Some(false)) {
-            return Ok(Verdict::Leaves);
-        }
-    }
-    Ok(verdict)
 }

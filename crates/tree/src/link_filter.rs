@@ -22,7 +22,7 @@ const MAX_NAMED: usize = 20;
 
 /// Judges every link of a tree that is being built.
 #[derive(Debug, Default)]
-pub(super) struct LinkFilter {
+pub(crate) struct LinkFilter {
     /// The paths, relative to the top, of the links that only the kernel can judge.
     unsure: Vec<Vec<u8>>,
     count: u64,
@@ -31,7 +31,7 @@ pub(super) struct LinkFilter {
 
 impl LinkFilter {
     /// Whether a link may be made in the current directory. One that may not is counted.
-    pub(super) fn allows(&mut self, walk: &Walk, name: Name<'_>, target: &[u8]) -> Result<bool> {
+    pub(crate) fn allows(&mut self, walk: &Walk, name: Name<'_>, target: &[u8]) -> Result<bool> {
         match links::judge(target, walk.depth()) {
             Verdict::Stays => return Ok(true),
             Verdict::Unsure if self.unsure.len() < MAX_UNSURE => {
@@ -46,7 +46,7 @@ impl LinkFilter {
     }
 
     /// Counts a link that is left behind.
-    pub(super) fn count_left(&mut self, path: impl FnOnce() -> OsString) -> Result<()> {
+    pub(crate) fn count_left(&mut self, path: impl FnOnce() -> OsString) -> Result<()> {
         self.count += 1;
         if self.count > MAX_LEFT {
             return Err(Error::refused(path(), "too many links were left behind"));
@@ -57,11 +57,19 @@ impl LinkFilter {
         Ok(())
     }
 
+    /// Adds the links that another filter of the same tree has judged.
+    pub(crate) fn add(&mut self, other: LinkFilter) {
+        self.unsure.extend(other.unsure);
+        self.count += other.count;
+        let room = MAX_NAMED.saturating_sub(self.named.len());
+        self.named.extend(other.named.into_iter().take(room));
+    }
+
     /// Removes the links that leave the tree below `top`, which is complete. Returns how many links
     /// were left behind, and the paths of some.
     ///
     /// One pass is enough: a link that is removed can only make another lead nowhere.
-    pub(super) fn finish(mut self, top: &Dir, path: &OsStr) -> Result<(u64, Vec<String>)> {
+    pub(crate) fn finish(mut self, top: &Dir, path: &OsStr) -> Result<(u64, Vec<String>)> {
         for link in std::mem::take(&mut self.unsure) {
             let shown = || [path, OsStr::from_bytes(&link)].join(OsStr::new("/"));
             let mut outside = top.leads_outside(&link);

@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The result of opening the file behind a link.
-pub(super) enum Target {
+pub(crate) enum Target {
     /// A regular file that can be read.
     File(File, Stat),
     /// Anything else, or nothing.
@@ -26,7 +26,7 @@ pub(super) enum Target {
 
 /// Opens the regular file that the link `name` of an open directory leads to, and tries to read it.
 /// `heartbeat` is called from time to time until its file system answers.
-pub(super) fn open(here: &Dir, name: Name<'_>, heartbeat: &mut dyn FnMut()) -> Target {
+pub(crate) fn open(here: &Dir, name: Name<'_>, heartbeat: &mut dyn FnMut()) -> Target {
     let Ok(here) = here.try_clone() else { return Target::Other };
     let name = OwnedName::from(name);
     let (sender, answer) = mpsc::channel();
