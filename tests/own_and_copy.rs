@@ -13,7 +13,7 @@ use fastrand::Rng;
 use support::handover::{data, run, set_mode, with_job};
 use support::owner::{Tree, job, open_to_write};
 use support::picture::{Picture, make_fifo, picture, set_attribute, set_modified};
-use support::{Account, Site, write};
+use support::{Account, Site, is_rootless, write};
 
 /// How many trees are tried.
 const TREES: u64 = 40;
@@ -101,7 +101,7 @@ impl Gardener<'_> {
         self.all.push(path.to_path_buf());
         self.directory(path, depth + 1);
         self.account.owns(path);
-        let special = if self.kind == Kind::Any { self.random.u32(0..8) << 9 } else { 0 };
+        let special = self.special_bits();
         set_mode(path, (self.random.u32(0..0o1000) & 0o755) | special);
         self.attributes(path, 5);
     }
@@ -120,13 +120,20 @@ impl Gardener<'_> {
             File::options().write(true).open(path).unwrap().set_len(hole).unwrap();
         }
         self.account.owns(path);
-        let special = if self.kind == Kind::Any { self.random.u32(0..8) << 9 } else { 0 };
+        let special = self.special_bits();
         set_mode(path, self.random.u32(0..0o1000) | special);
         self.attributes(path, 7);
         if self.kind == Kind::Any && self.random.u32(0..8) == 0 {
             self.writers.push(open_to_write(path));
         }
         self.files.push(path.to_path_buf());
+    }
+
+    /// Set-user-ID, set-group-ID and sticky bits. Behind the project's own switcher no job can set
+    /// them.
+    fn special_bits(&mut self) -> u32 {
+        let bits = self.random.u32(0..8) << 9;
+        if self.kind == Kind::Any && !is_rootless() { bits } else { 0 }
     }
 
     fn attributes(&mut self, path: &Path, rights: u32) {

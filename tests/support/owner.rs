@@ -6,12 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::{Account, SUBORDINATE, Site, program, said, write};
+use super::{Account, SUBORDINATE, Site, is_rootless, program, said, write};
 
-/// The job user of these trees: a subordinate id of the batch user.
+/// The job user of these trees: a subordinate id of the batch user, and not one of other tests that
+/// run at the same time.
 pub fn job() -> Account {
     let id = SUBORDINATE.end - 1;
-    Account { uid: id, gid: id }
+    if is_rootless() { Account::job() } else { Account { uid: id, gid: id } }
 }
 
 /// A place for trees, with one tree of the job user.

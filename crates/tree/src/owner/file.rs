@@ -5,7 +5,7 @@ use std::fs::File;
 use error::{Context as _, Error, Result};
 use sys::{Dir, Errno, Kind, Name, Owner, Stat, file, file_lease, owner};
 
-use super::take::Taker;
+use super::taker::Taker;
 use crate::refuse_mount_point;
 use crate::walk::Walk;
 
@@ -20,6 +20,10 @@ pub(super) enum Change {
     /// A process holds a lease of it, and can't keep it for long.
     Leased,
 }
+
+/// Why a file can't be opened that a process holds a lease of.
+pub(super) const LEASED: &str = "a process holds a lease of it (fcntl(2), F_SETLEASE) and does not \
+                                 give it up: end that process";
 
 /// Why a file is copied.
 #[derive(Clone, Copy)]

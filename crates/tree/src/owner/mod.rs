@@ -35,6 +35,7 @@ mod replace;
 mod scan;
 mod second_pass;
 mod take;
+mod taker;
 mod totals;
 
 pub use give::{commit, give};

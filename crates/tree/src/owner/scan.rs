@@ -20,6 +20,24 @@ pub struct Scan {
     pub totals: Totals,
     /// How many entries its top has.
     pub top_entries: u64,
+    /// How many of its files group or others may write to. [`take`](super::take) copies each of
+    /// them, which takes longer than to copy the tree if they are many.
+    pub writable_files: u64,
+    /// Devices, sockets and FIFOs.
+    pub specials: u64,
+}
+
+impl Scan {
+    /// Adds what another part of the tree has.
+    fn add(&mut self, other: Scan) {
+        self.totals.directories += other.totals.directories;
+        self.totals.files += other.totals.files;
+        self.totals.symlinks += other.totals.symlinks;
+        self.totals.bytes = self.totals.bytes.saturating_add(other.totals.bytes);
+        self.top_entries += other.top_entries;
+        self.writable_files += other.writable_files;
+        self.specials += other.specials;
+    }
 }
 
 /// Reads the tree below `top`, shown as `path`, and changes nothing. A tree that has to be copied
@@ -66,24 +84,21 @@ pub fn scan(
             if many {
                 shared.add(scanner.directory(&walk, part)?);
             }
-            let in_top = scanner.entries;
+            let in_top = scanner.entries();
             while let Some(name) = shared.next(&mut *scanner.heartbeat) {
                 scanner.subtree(&mut walk, name.name())?;
             }
-            Ok((scanner.totals, scanner.linked, in_top))
+            scanner.scan.top_entries = in_top;
+            Ok((scanner.scan, scanner.linked))
         })?;
-    let mut top_entries = scanner.entries;
-    let (mut totals, mut linked) = (scanner.totals, scanner.linked);
-    for (more, more_linked, in_top) in std::iter::once(first).chain(second) {
-        top_entries += in_top;
-        totals.directories += more.directories;
-        totals.files += more.files;
-        totals.symlinks += more.symlinks;
-        totals.bytes = totals.bytes.saturating_add(more.bytes);
+    scanner.scan.top_entries = scanner.entries();
+    let (mut scan, mut linked) = (scanner.scan, scanner.linked);
+    for (more, more_linked) in std::iter::once(first).chain(second) {
+        scan.add(more);
         linked.extend(more_linked);
     }
     check_names(linked, path)?;
-    Ok(Scan { totals, top_entries })
+    Ok(scan)
 }
 
 /// An error if a file has names outside of the tree. `linked` has an entry for each name of a file
@@ -101,9 +116,7 @@ struct Scanner<'a> {
     ids: &'a Ids,
     direction: Direction,
     heartbeat: &'a mut dyn FnMut(),
-    totals: Totals,
-    /// All entries that were read.
-    entries: u64,
+    scan: Scan,
     /// For each name of a file with several: its inode, and how many names it has.
     linked: Vec<(u64, u64)>,
     /// A buffer for the names of attributes.
@@ -116,11 +129,16 @@ impl<'a> Scanner<'a> {
             ids,
             direction,
             heartbeat,
-            totals: Totals::default(),
-            entries: 0,
+            scan: Scan::default(),
             linked: Vec::new(),
             names: Vec::new(),
         }
+    }
+
+    /// How many entries were read.
+    fn entries(&self) -> u64 {
+        let totals = &self.scan.totals;
+        totals.directories + totals.files + totals.symlinks + self.scan.specials
     }
 
     /// Reads a subdirectory of the current directory, and everything below it.
@@ -157,7 +175,6 @@ impl<'a> Scanner<'a> {
                 return Ok(());
             }
             (self.heartbeat)();
-            self.entries += 1;
             if self.entry(walk, here, name)? == Some(Kind::Directory) {
                 subdirectories.push(name);
             }
@@ -184,16 +201,17 @@ impl<'a> Scanner<'a> {
         }
         match stat.kind() {
             Kind::Directory if stat.mode() & 0o022 != 0 => return Err(writable(&path())),
-            Kind::Directory => self.totals.directories += 1,
-            Kind::Symlink => self.totals.symlinks += 1,
+            Kind::Directory => self.scan.totals.directories += 1,
+            Kind::Symlink => self.scan.totals.symlinks += 1,
             Kind::File => {
-                self.totals.files += 1;
-                self.totals.bytes = self.totals.bytes.saturating_add(stat.size());
+                self.scan.writable_files += u64::from(stat.mode() & 0o022 != 0);
+                self.scan.totals.files += 1;
+                self.scan.totals.bytes = self.scan.totals.bytes.saturating_add(stat.size());
             }
             Kind::Special if self.direction == Direction::Give => {
                 return Err(Error::refused(path(), "it is a device, a socket or a FIFO"));
             }
-            Kind::Special => {}
+            Kind::Special => self.scan.specials += 1,
         }
         if self.direction == Direction::Give {
             if stat.mode() & 0o7000 != 0 && stat.kind() != Kind::Symlink {

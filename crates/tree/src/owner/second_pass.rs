@@ -10,7 +10,7 @@ use sys::{Dir, Errno, Kind, Name, Stat, file_lease, owner};
 
 use super::deferred::{State, Table};
 use super::file::{self, Change, Reason};
-use super::take::Taker;
+use super::taker::Taker;
 use crate::names::Names;
 use crate::refuse_mount_point;
 use crate::walk::Walk;
@@ -180,9 +180,7 @@ impl Pass<'_, '_> {
                 return Ok(done);
             }
             if Instant::now() > self.until {
-                let why = "a process holds a lease of it (fcntl(2), F_SETLEASE) and does not give \
-                           it up: end that process";
-                return Err(Error::refused(walk.path_of(name), why));
+                return Err(Error::refused(walk.path_of(name), file::LEASED));
             }
             (self.taker.heartbeat)();
             std::thread::sleep(POLL_INTERVAL);
