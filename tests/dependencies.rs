@@ -17,7 +17,7 @@ const DEPENDENCIES: [(&str, &[&str]); 9] = [
     ("wire", &["error", "sys"]),
     ("tree", &["error", "sys", "wire"]),
     ("agent", &["command", "error", "sys", "tree", "wire"]),
-    ("glexec", &["command", "error", "sys", "wire"]),
+    ("glexec", &["command", "error", "sys", "tree", "wire"]),
     ("glexec-sudo", &["command", "error", "sys"]),
     (
         "glexec-helpers",

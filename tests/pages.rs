@@ -154,7 +154,9 @@ fn bash_completes_commands_and_options() {
     assert_eq!(completed(&["condor_glexec_pilot", "re"]), ["recover", "renew-proxy"]);
     assert_eq!(completed(&["condor_glexec_pilot", "run", "--env"]), ["--env", "--env-file"]);
     assert_eq!(completed(&["condor_glexec_kill", "--fa"]), ["--family"]);
-    assert_eq!(completed(&["glexec", "--"]), ["--help", "--version"]);
+    assert_eq!(completed(&["glexec", "--g"]), ["--give"]);
+    assert_eq!(completed(&["glexec", "--v"]), ["--version"]);
+    assert_eq!(completed(&["glexec", "--give", "x", "--t"]), ["--to", "--take"]);
 }
 
 /// Lines whose last word begins a command.

@@ -83,7 +83,13 @@ fn definition_of(program: &Program) -> Command {
     let definition = Command::new(program.name).disable_help_flag(true);
     let options = program.flags().map(|flag| {
         let name = if flag.long.is_empty() { flag.help } else { flag.long };
-        let option = Arg::new(name).action(ArgAction::SetTrue).help(flag.help).short(flag.short);
+        let option = Arg::new(name).help(flag.help);
+        let option = match flag.value {
+            "" => option.action(ArgAction::SetTrue),
+            // Most values are paths.
+            value => option.action(ArgAction::Set).value_name(value).value_hint(ValueHint::AnyPath),
+        };
+        let option = if flag.short == '\0' { option } else { option.short(flag.short) };
         if flag.long.is_empty() { option } else { option.long(flag.long) }
     });
     definition.args(options).arg(Arg::new("command").num_args(1..).trailing_var_arg(true))

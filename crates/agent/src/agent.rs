@@ -16,6 +16,7 @@ pub const PROGRAM: Program = Program {
     name: "condor_glexec_agent",
     about: "Does the part of the other programs' work that needs the job user's rights.",
     arguments: "<operation> [arg…]",
+    operations: &[],
     options: &[VERSION],
     text: "\
 The other programs execute it through the identity switcher. Do not call it by
@@ -55,7 +56,7 @@ pub fn main() -> ExitCode {
             print(&PROGRAM.help());
             Ok(())
         }
-        Parsed::Option(_) => {
+        Parsed::Option(_) | Parsed::Options(_) => {
             print(&PROGRAM.version());
             Ok(())
         }

@@ -14,6 +14,7 @@ pub const PROGRAM: Program = Program {
     name: "condor_glexec_job_wrapper",
     about: "Receives the job's environment and standard streams, and becomes the job.",
     arguments: "<stdin> <stdout> <stderr> <cmd> [arg…]",
+    operations: &[],
     options: &[VERSION],
     text: "\
 condor_glexec_agent executes this program as the job user, in the sandbox.
@@ -57,7 +58,7 @@ fn without_job(words: Vec<OsString>) -> ExitCode {
             print(&PROGRAM.help());
             return ExitCode::SUCCESS;
         }
-        Ok(Parsed::Option(_)) => {
+        Ok(Parsed::Option(_) | Parsed::Options(_)) => {
             print(&PROGRAM.version());
             return ExitCode::SUCCESS;
         }

@@ -49,6 +49,11 @@ impl Line {
         self.json(name, format_args!("[{}]", quoted.join(",")))
     }
 
+    /// The members as one JSON object.
+    pub fn to_object(&self) -> String {
+        format!("{{{}}}", self.members)
+    }
+
     /// Writes the line, if there is a log, after the members that every line has: the program, its
     /// process id, the time, the duration (`took`), and the exit status. No status if the operation
     /// continues in another program.

@@ -1,9 +1,10 @@
 //! The table of a program's options, with the parser and the help text, which are made from it.
 //! `examples/pages` makes man pages and completions from the same table.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 
 use error::Shown;
 
@@ -15,18 +16,24 @@ pub struct Program {
     pub about: &'static str,
     /// The arguments after the options, as the usage line shows them.
     pub arguments: &'static str,
+    /// The other usage lines: options that are given together.
+    pub operations: &'static [&'static str],
     /// Its options; `-h` and `--help` are added.
     pub options: &'static [Flag],
     /// The rest of the help text: paragraphs. Some begin with a heading and a colon.
     pub text: &'static str,
 }
 
-/// An option without a value. It has a letter, a name, or both.
+/// An option. It has a letter, a name, or both.
 pub struct Flag {
     /// The letter after one hyphen; NUL for none.
     pub short: char,
     /// The name after two hyphens; empty for none.
     pub long: &'static str,
+    /// What its value is, as the help text shows it; empty if it has no value.
+    pub value: &'static str,
+    /// Whether a call can have further options beside it, and no command.
+    pub combines: bool,
     /// What it does, as a phrase.
     pub help: &'static str,
 }
@@ -37,9 +44,14 @@ const HELP: Flag = flag('h', "help", "Print help");
 /// `-V`, `--version`: for programs whose predecessors have no other `-V`.
 pub const VERSION: Flag = flag('V', "version", "Print the version");
 
-/// Makes an option of a table.
+/// Makes an option of a table that is the only one of its call.
 pub const fn flag(short: char, long: &'static str, help: &'static str) -> Flag {
-    Flag { short, long, help }
+    Flag { short, long, value: "", combines: false, help }
+}
+
+/// Makes an option of a table that can be one of several.
+pub const fn option(long: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag { short: '\0', long, value, combines: true, help }
 }
 
 /// What the command line of a call says.
@@ -49,15 +61,35 @@ pub enum Parsed {
     Help,
     /// Another option: its name or, without one, its letter.
     Option(String),
+    /// Options that can be combined.
+    Options(Options),
     /// No option, and these arguments.
     Words(Vec<OsString>),
 }
 
+/// Options that can be combined, each once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Options(Vec<(&'static str, OsString)>);
+
+impl Options {
+    /// The value of the option with this name, if it is given. It is empty for one without a value.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        let found = self.0.iter().find(|(found, _)| *found == name);
+        found.map(|(_, value)| value.as_os_str())
+    }
+
+    /// The names of all options that are given.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(name, _)| *name)
+    }
+}
+
 impl Program {
     /// Parses the arguments after the program's name. Only the first word can be an option, and
-    /// then the others are ignored.
+    /// then the others are ignored. If that option can be combined with others, all words are
+    /// options, or the values of options.
     ///
-    /// The error, for an option that is not in the table, is one line.
+    /// The error, for a word that is not in the table, is one line.
     pub fn read(&self, arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
         let mut words: Vec<OsString> = arguments.into_iter().collect();
         let Some(first) = words.first() else { return Ok(Parsed::Words(words)) };
@@ -68,12 +100,51 @@ impl Program {
         if !first.as_encoded_bytes().starts_with(b"-") {
             return Ok(Parsed::Words(words));
         }
-        match self.flags().find(|flag| first.to_str().is_some_and(|word| flag.is(word))) {
-            Some(flag) if flag.long == HELP.long => Ok(Parsed::Help),
-            Some(flag) if flag.long.is_empty() => Ok(Parsed::Option(flag.short.to_string())),
-            Some(flag) => Ok(Parsed::Option(flag.long.to_owned())),
+        match self.find(first) {
+            Some((flag, _)) if flag.combines => self.options(words),
+            Some((flag, _)) if flag.long == HELP.long => Ok(Parsed::Help),
+            Some((flag, _)) if flag.long.is_empty() => Ok(Parsed::Option(flag.short.to_string())),
+            Some((flag, _)) => Ok(Parsed::Option(flag.long.to_owned())),
             None => Err(format!("unknown option {}; {}", Shown::os(first), self.usage())),
         }
+    }
+
+    /// Parses options that can be combined. A value is the next word, or follows `=`.
+    fn options(&self, words: Vec<OsString>) -> Result<Parsed, String> {
+        let mut found = Options::default();
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            let shown = Shown::os(&word);
+            let (flag, value) = match self.find(&word) {
+                Some((flag, value)) if flag.combines => (flag, value),
+                _ => return Err(format!("{shown} cannot be given with these options")),
+            };
+            let value = match value {
+                _ if flag.value.is_empty() => Some(OsString::new()),
+                Some(value) => Some(value.to_owned()),
+                None => words.next(),
+            };
+            let Some(value) = value else {
+                return Err(format!("the option {shown} needs a value: {}", flag.value));
+            };
+            if found.get(flag.long).is_some() {
+                return Err(format!("the option --{} is given twice", flag.long));
+            }
+            found.0.push((flag.long, value));
+        }
+        Ok(Parsed::Options(found))
+    }
+
+    /// The option that a word is, and the value in it.
+    fn find<'a>(&self, word: &'a OsStr) -> Option<(&Flag, Option<&'a OsStr>)> {
+        let bytes = word.as_bytes();
+        let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]))),
+            None => (bytes, None),
+        };
+        let name = std::str::from_utf8(name).ok()?;
+        let flag = self.flags().find(|flag| flag.is(name))?;
+        (value.is_none() || !flag.value.is_empty()).then_some((flag, value))
     }
 
     /// The usage, in one line.
@@ -83,9 +154,14 @@ impl Program {
 
     /// The text that `--help` prints.
     pub fn help(&self) -> String {
-        let Program { name, about, arguments, text, .. } = self;
-        let mut help = format!("{about}\n\nUsage: {name} {arguments}\n       {name} ");
-        let briefly: Vec<String> = self.flags().map(Flag::briefly).collect();
+        let Program { name, about, arguments, operations, text, .. } = self;
+        let mut help = format!("{about}\n\nUsage: {name} {arguments}\n       ");
+        for operation in *operations {
+            let _ = write!(help, "{name} {operation}\n       ");
+        }
+        let _ = write!(help, "{name} ");
+        let alone = self.flags().filter(|flag| !flag.combines);
+        let briefly: Vec<String> = alone.map(Flag::briefly).collect();
         let spelled: Vec<String> = self.flags().map(Flag::spelled).collect();
         let width = spelled.iter().map(String::len).max().unwrap_or(0);
         let _ = write!(help, "{}\n\nOptions:\n", briefly.join(" | "));
@@ -121,12 +197,14 @@ impl Flag {
         if self.short == '\0' { format!("--{}", self.long) } else { format!("-{}", self.short) }
     }
 
-    /// The letter and the name with their hyphens.
+    /// The letter and the name with their hyphens, and the value.
     fn spelled(&self) -> String {
+        let space = if self.value.is_empty() { "" } else { " " };
+        let value = format_args!("{space}{}", self.value);
         match (self.short, self.long) {
-            ('\0', long) => format!("    --{long}"),
-            (short, "") => format!("-{short}"),
-            (short, long) => format!("-{short}, --{long}"),
+            ('\0', long) => format!("    --{long}{value}"),
+            (short, "") => format!("-{short}{value}"),
+            (short, long) => format!("-{short}, --{long}{value}"),
         }
     }
 }
@@ -144,7 +222,13 @@ mod tests {
         name: "program",
         about: "Does it.",
         arguments: "[--] <command> [arg...]",
-        options: &[flag('v', "version", "Print the version"), flag('V', "", "Print all settings")],
+        operations: &["--move <path> [--now]"],
+        options: &[
+            option("move", "<path>", "Move it there"),
+            option("now", "", "Do not wait"),
+            flag('v', "version", "Print the version"),
+            flag('V', "", "Print all settings"),
+        ],
         text: "The rest.\n",
     };
 
@@ -167,8 +251,31 @@ mod tests {
     }
 
     #[test]
+    fn options_that_combine_are_parsed_to_the_last_word() {
+        let options = |words: &[&str]| match read(words) {
+            Ok(Parsed::Options(options)) => Ok(options.0),
+            other => Err(format!("{other:?}")),
+        };
+        let both = vec![("move", OsString::from("/a")), ("now", OsString::new())];
+        assert_eq!(options(&["--move", "/a", "--now"]), Ok(both));
+        let path = |path: &str| Ok(vec![("move", OsString::from(path))]);
+        assert_eq!(options(&["--move=--now"]), path("--now"));
+        assert_eq!(options(&["--move", "-h"]), path("-h"));
+        assert_eq!(options(&["--move="]), path(""));
+        for (wrong, why) in [
+            (&["--move"][..], "the option --move needs a value: <path>"),
+            (&["--move", "/a", "x"], "x cannot be given with these options"),
+            (&["--now", "--help"], "--help cannot be given with these options"),
+            (&["--now", "--now=1"], "--now=1 cannot be given with these options"),
+            (&["--now", "--now"], "the option --now is given twice"),
+        ] {
+            assert_eq!(read(wrong), Err(why.to_owned()), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn an_option_that_is_not_in_the_table_is_an_error_with_the_usage() {
-        for word in ["-x", "--helpx", "-hv", "-", "--="] {
+        for word in ["-x", "--helpx", "-hv", "-", "--=", "--help=1"] {
             let line = format!("unknown option {word}; usage: program [--] <command> [arg...]");
             assert_eq!(read(&[word]), Err(line), "{word}");
         }
@@ -176,10 +283,22 @@ mod tests {
 
     #[test]
     fn the_help_is_made_from_the_table() {
-        let help = "Does it.\n\nUsage: program [--] <command> [arg...]\n       \
-                    program -h | -v | -V\n\n\
-                    Options:\n  -h, --help     Print help\n  -v, --version  Print the version\n  \
-                    -V             Print all settings\n\nThe rest.\n";
+        let help = "\
+Does it.
+
+Usage: program [--] <command> [arg...]
+       program --move <path> [--now]
+       program -h | -v | -V
+
+Options:
+  -h, --help         Print help
+      --move <path>  Move it there
+      --now          Do not wait
+  -v, --version      Print the version
+  -V                 Print all settings
+
+The rest.
+";
         assert_eq!(PROGRAM.help(), help);
     }
 }

@@ -19,16 +19,19 @@ pub enum Status {
     NotAuthorized = 203,
     /// The command ran, and its own exit status is 201, 202, 203 or 204.
     Ambiguous = 204,
+    /// The owner of a tree can't be changed, nothing of it was changed, and it can be copied.
+    Copy = 205,
 }
 
 impl Status {
-    const ALL: [Status; 6] = [
+    const ALL: [Status; 7] = [
         Status::NotExecutable,
         Status::NotFound,
         Status::Client,
         Status::Internal,
         Status::NotAuthorized,
         Status::Ambiguous,
+        Status::Copy,
     ];
 
     fn from_byte(byte: u8) -> Option<Status> {
@@ -67,6 +70,11 @@ impl Refusal {
     /// The caller may not do this: [`Status::NotAuthorized`].
     pub fn not_authorized(text: impl Into<String>) -> Self {
         Refusal::new(Status::NotAuthorized, text)
+    }
+
+    /// The tree has to be copied: [`Status::Copy`].
+    pub fn copy(text: impl Into<String>) -> Self {
+        Refusal::new(Status::Copy, text)
     }
 
     /// The refusal as bytes for a pipe between processes of one program.

@@ -12,6 +12,7 @@ pub const PROGRAM: Program = Program {
     name: "glexec-sudo",
     about: "Runs a command through sudo, as the account that a map names.",
     arguments: "<absolute command> [arg…]",
+    operations: &[],
     options: &[VERSION],
     text: "\
 glexec-sudo finds the account for the calling user and the credential in the
@@ -59,7 +60,7 @@ pub fn main() -> ExitCode {
             print(&PROGRAM.help());
             return ExitCode::SUCCESS;
         }
-        Ok(Parsed::Option(_)) => {
+        Ok(Parsed::Option(_) | Parsed::Options(_)) => {
             print(&PROGRAM.version());
             return ExitCode::SUCCESS;
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use command::program::{Program, flag, print};
+use command::program::{Options, Program, flag, option, print};
 use command::refusal::{Refusal, Result, Status};
 use command::{Parsed, log, say};
 use error::Shown;
@@ -14,7 +14,7 @@ use wire::EXACT_STATUS;
 
 use crate::payload::PATH;
 use crate::request::Request;
-use crate::{call_log, rootless};
+use crate::{call_log, ownership, rootless};
 
 /// The configuration file that `-V` names, as gLExec does. It is not read.
 const CONFIGURATION: &str = "/etc/glexec.conf";
@@ -24,7 +24,19 @@ pub const PROGRAM: Program = Program {
     name: "glexec",
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
+    operations: &[
+        "--give <dir> [--to <path>] [--mode <mode>] [--confirm]",
+        "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end]",
+    ],
     options: &[
+        option("give", "<dir>", "Make it and all below it the payload user's"),
+        option("to", "<path>", "Rename the directory to this free path as the last step"),
+        option("mode", "<mode>", "Octal mode of the directory in the end (default: unchanged)"),
+        option("confirm", "", "Before the last steps, print a line and wait for a byte 'c'"),
+        option("take", "<dir>", "Make it and all below it yours again"),
+        option("exchange", "<path>", "First exchange the names of it and of an empty directory"),
+        option("links", "<policy>", "Links that lead out of it: copy (default), keep or drop"),
+        option("end", "", "First kill all processes of the payload's user"),
         flag('v', "version", "Print the version"),
         flag('V', "", "Print the version and how it was built"),
     ],
@@ -36,6 +48,12 @@ processes or those of another payload. You can always end the payload. When it
 ends, all processes that it has started are killed. A lease assigns the ids to
 the credential: all calls with the same credential get the same ids, as long as
 the file exists.
+
+With --give or --take it runs no command. It changes the owner of a directory,
+with all below it, to the user of the credential's lease or back, instead of a
+copy, and prints one line of JSON. Paths are absolute. A payload of the lease
+must not run meanwhile. After a call that was killed, the same call finishes the
+change.
 
 Environment:
   GLEXEC_CLIENT_CERT   the credential: your file, mode 0600; its content does
@@ -64,11 +82,20 @@ SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin.
 Exit status: the payload's; 128+N if signal N killed it; 201 usage error, such
 as no usable credential, or a command or working directory that the payload's
 user cannot access; 202 system requirements not met (the message says what to
-do); 203 not authorized; 204 the payload's status was one of 201 to 204.
+do); 203 not authorized; 204 the payload's status was one of 201 to 204; 205
+the owner of the directory cannot be changed, and it is as it was: copy it.
 ",
 };
 
-/// Runs the command.
+/// What a call asks for.
+enum Asked {
+    /// To run this command.
+    Payload(Vec<OsString>),
+    /// To change the owner of a directory.
+    Owner(Options),
+}
+
+/// Runs the program.
 pub fn main() -> ExitCode {
     // No descriptor of the caller's stays open in the processes above the payload. This process
     // has opened none yet.
@@ -77,8 +104,13 @@ pub fn main() -> ExitCode {
     // Its own files are private, and it can read them again, whatever the caller's umask is.
     let umask = process::umask(0o077);
     let started = Instant::now();
-    let (words, unknown) = match PROGRAM.read(std::env::args_os().skip(1)) {
-        Ok(Parsed::Words(words)) => (words, None),
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let asked = match PROGRAM.read(words.iter().cloned()) {
+        Ok(Parsed::Words(command)) => {
+            words.clone_from(&command);
+            Ok(Asked::Payload(command))
+        }
+        Ok(Parsed::Options(options)) => Ok(Asked::Owner(options)),
         Ok(Parsed::Help) => {
             print(&PROGRAM.help());
             return ExitCode::SUCCESS;
@@ -90,14 +122,17 @@ pub fn main() -> ExitCode {
             }
             return ExitCode::SUCCESS;
         }
-        Err(error) => (std::env::args_os().skip(1).collect(), Some(Refusal::client(error))),
+        Err(error) => Err(Refusal::client(error)),
     };
     let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
     let mut user = None;
-    let ended = match unknown {
-        Some(refusal) => Err(refusal),
-        None => run(words, umask, &mut user),
-    };
+    let ended = asked.and_then(|asked| match asked {
+        Asked::Payload(command) => run(command, umask, &mut user),
+        Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
+            print(&format!("{report}\n"));
+            End::Exited(0)
+        }),
+    });
     let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
     let (status, error) = match &ended {
         Ok(End::Exited(201..=204)) if !is_exact => (Status::Ambiguous as u8, None),

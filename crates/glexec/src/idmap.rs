@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use command::executable;
 use command::refusal::{Refusal, Result};
 use error::Shown;
-use sys::{Pid, process};
+use sys::{Gid, Pid, process};
 
 use crate::ranges::Ids;
 use crate::restrictions;
@@ -14,11 +14,21 @@ use crate::restrictions;
 /// Maps the ids of a process's new user namespace: the caller becomes its root; the payload's ids
 /// are the same inside and outside.
 pub(crate) fn map(pid: Pid, ids: Ids) -> Result<()> {
+    map_groups(pid, ids, &[])
+}
+
+/// As [`map`]; the caller's group becomes group 0 also.
+pub(crate) fn map_with_own_group(pid: Pid, ids: Ids) -> Result<()> {
+    map_groups(pid, ids, &["0", &Gid::effective().to_string(), "1"])
+}
+
+/// As [`map`], with one more range of groups, if any.
+fn map_groups(pid: Pid, ids: Ids, more: &[&str]) -> Result<()> {
     let (newuidmap, newgidmap) = (find("newuidmap")?, find("newgidmap")?);
     let (pid, own) = (pid.to_string(), process::geteuid().to_string());
     let (user, group) = (ids.user.to_string(), ids.group.to_string());
     let users = start(&newuidmap, &[&pid, "0", &own, "1", &user, &user, "1"])?;
-    let groups = start(&newgidmap, &[&pid, &group, &group, "1"])?;
+    let groups = start(&newgidmap, &[&[&*pid, &group, &group, "1"], more].concat())?;
     wait(&newuidmap, users)?;
     wait(&newgidmap, groups)
 }

@@ -13,6 +13,8 @@
 //! - `supervise`: the caller's process while the payload runs;
 //! - `call_log`: the line of the log.
 //!
+//! - `ownership`: change of the owner of a directory, instead of a payload.
+//!
 //! Used by several of these: `idmap` (maps the ids of a namespace), `installed` (the one payload
 //! that may use openat2(2)), `children` (kills descendants), `location` (where a file is, in any
 //! mount namespace), `replace` (replaces a file), `restrictions` (what forbids user namespaces).
@@ -29,6 +31,7 @@ mod idmap;
 mod installed;
 mod lease;
 mod location;
+mod ownership;
 mod payload;
 pub mod ranges;
 mod replace;

@@ -15,12 +15,19 @@ use crate::location::Location;
 pub(crate) struct Request {
     /// The program and its arguments: at least one word, and not empty.
     pub(crate) command: Vec<OsString>,
-    /// The credential.
-    pub(crate) credential: Location,
+    /// The lease.
+    pub(crate) wish: Wish,
     /// What the payload gets as its proxy, if anything (`GLEXEC_SOURCE_PROXY`).
     pub(crate) proxy: Option<Vec<u8>>,
     /// The absolute path of the payload's proxy, if the caller names one (`GLEXEC_TARGET_PROXY`).
     pub(crate) target: Option<PathBuf>,
+}
+
+/// The lease that a call asks for.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// The credential.
+    pub(crate) credential: Location,
     /// The user id that a new lease must have, if that matters (`GLEXEC_LEASE_UID`).
     pub(crate) wanted: Option<Uid>,
     /// The directory of the leases, if it is not the default one (`GLEXEC_STATE_DIR`).
@@ -36,7 +43,7 @@ impl Request {
             Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
             Some(_) => {}
         }
-        let credential = credential::find(variable)?;
+        let wish = Wish::read()?;
         let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
         let proxy = match variable("GLEXEC_SOURCE_PROXY") {
             Some(source) if target.as_deref() != Some("/dev/null".as_ref()) => {
@@ -53,11 +60,15 @@ impl Request {
             }
             _ => {}
         }
-        Ok(Request {
-            command,
-            credential,
-            proxy,
-            target,
+        Ok(Request { command, wish, proxy, target })
+    }
+}
+
+impl Wish {
+    /// Reads the environment. A usage error if there is no usable credential.
+    pub(crate) fn read() -> Result<Wish> {
+        Ok(Wish {
+            credential: credential::find(variable)?,
             wanted: wanted()?,
             state_dir: variable("GLEXEC_STATE_DIR").map(PathBuf::from),
         })

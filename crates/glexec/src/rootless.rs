@@ -10,7 +10,7 @@ use sys::wait::End;
 use sys::{Uid, fd, prctl, process, rlimit};
 
 use crate::guard::{self, Pipes, Position};
-use crate::lease::{self, Lease};
+use crate::lease::{self, Lease, Usage};
 use crate::payload::Payload;
 use crate::ranges::Ranges;
 use crate::request::Request;
@@ -25,19 +25,9 @@ pub(crate) fn run(
     keeps_error: bool,
     user: &mut Option<Uid>,
 ) -> Result<End> {
-    if prctl::get_no_new_privs() {
-        return Err(Refusal::internal(
-            "newuidmap cannot work here: this process was started with no_new_privs, as inside \
-             Apptainer and under some batch systems; have it started without (prctl(2), \
-             PR_SET_NO_NEW_PRIVS)",
-        ));
-    }
-    let descriptors = rlimit::raise_nofile().map_err(|cause| {
-        Refusal::internal(format!("cannot raise the limit of descriptors: {cause}"))
-    })?;
+    let descriptors = prepare()?;
     let ranges = Ranges::of(process::geteuid())?;
-    let state_dir = request.state_dir.as_deref();
-    let acquired = lease::acquire(&request.credential, request.wanted, state_dir, &ranges)?;
+    let acquired = lease::acquire(&request.wish, Usage::Payload, &ranges)?;
     let ids = acquired.lease.ids;
     *user = Some(ids.user);
     let payload = Payload::new(request, ids, umask, descriptors);
@@ -56,6 +46,21 @@ pub(crate) fn run(
     let _ = start.write_all(b"x");
     drop(start);
     supervise::wait_for_end(&signals, guard)
+}
+
+/// What comes before any use of subordinate ids. Returns the soft limit of descriptors, which is
+/// raised.
+pub(crate) fn prepare() -> Result<u64> {
+    if prctl::get_no_new_privs() {
+        return Err(Refusal::internal(
+            "newuidmap cannot work here: this process was started with no_new_privs, as inside \
+             Apptainer and under some batch systems; have it started without (prctl(2), \
+             PR_SET_NO_NEW_PRIVS)",
+        ));
+    }
+    rlimit::raise_nofile().map_err(|cause| {
+        Refusal::internal(format!("cannot raise the limit of descriptors: {cause}"))
+    })
 }
 
 /// Starts the guard, which starts the payload when a byte is written to the returned pipe.

@@ -29,6 +29,8 @@ pub enum Rename {
     NoReplace,
     /// It replaces that file, atomically.
     Replace,
+    /// The two names are exchanged, atomically: both exist. EINVAL if the file system cannot.
+    Exchange,
 }
 
 /// Whether openat2(2) has failed because the kernel does not have it (before Linux 5.6), or a
@@ -109,6 +111,9 @@ impl Dir {
         let (old, new) = (name.os(), new_name.os());
         match how {
             Rename::Replace => nix::fcntl::renameat(self, old, to, new),
+            Rename::Exchange => {
+                nix::fcntl::renameat2(self, old, to, new, RenameFlags::RENAME_EXCHANGE)
+            }
             Rename::NoReplace => {
                 match nix::fcntl::renameat2(self, old, to, new, RenameFlags::RENAME_NOREPLACE) {
                     // The file system does not have the flag (rename(2)). Only directories are

@@ -12,6 +12,9 @@
 //!    path for a moment, while its sandbox is handed over;
 //! 5. [`namespace`] opens the user namespace of the lease's processes, if it has any;
 //! 6. once a guard runs, `commit` records it and unlocks the table.
+//!
+//! A call that changes the owner of a directory starts no payload, and no other call may meanwhile:
+//! it takes the lock in step 4 exclusively, and its last step is [`Acquired::unlock`].
 
 mod default_place;
 mod guard_id;
@@ -24,17 +27,35 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::flock::{self, Lock};
-use sys::{Pid, Uid, process};
+use sys::{Errno, Pid, Uid, process};
 
 use self::guard_id::GuardId;
 use self::table::{Entry, LOCK_TIMEOUT, Table};
 use crate::location::Location;
 use crate::ranges::{Ids, Ranges};
+use crate::request::Wish;
+
+/// How long a call waits until the payloads that it has killed have ended, and their callers.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a call uses a lease for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// It runs a payload, also beside others.
+    Payload,
+    /// It gives a directory to the lease's user, which has no process meanwhile.
+    Give,
+    /// It takes a directory from the lease's user, which has no process meanwhile.
+    Take {
+        /// Those that there are get killed.
+        end: bool,
+    },
+}
 
 /// The ids of one credential.
 #[derive(Debug)]
@@ -45,8 +66,8 @@ pub(crate) struct Lease {
     pub(crate) namespace: Option<OwnedFd>,
     /// The guards of the other calls that use it.
     guards: Vec<GuardId>,
-    /// Holds the shared lock of the call, as long as a process keeps it open.
-    _calls: File,
+    /// Holds the lock of the call, as long as a process keeps it open.
+    pub(crate) calls: File,
 }
 
 /// The lease of a call that has not started its payload. The table is locked meanwhile, so that
@@ -59,22 +80,17 @@ pub(crate) struct Acquired {
     table: Table,
 }
 
-/// Acquires the lease of a credential. `wanted` is the user id that it must have, if that matters;
-/// `state_dir` is the directory of the table, if it is not the default one.
-pub(crate) fn acquire(
-    credential: &Location,
-    wanted: Option<Uid>,
-    state_dir: Option<&Path>,
-    ranges: &Ranges,
-) -> Result<Acquired> {
+/// Acquires the lease that a call asks for.
+pub(crate) fn acquire(wish: &Wish, usage: Usage, ranges: &Ranges) -> Result<Acquired> {
+    let Wish { credential, wanted, state_dir } = wish;
     let default = default_place::find(process::geteuid())?;
-    let table = Table::lock(state_dir.unwrap_or(&default), LOCK_TIMEOUT)?;
+    let table = Table::lock(state_dir.as_deref().unwrap_or(&default), LOCK_TIMEOUT)?;
     let default = (!table.is_in(&default)).then_some(default);
     let is_same = |entry: &Entry| {
         entry.credential.as_ref().is_some_and(|found| found.place == credential.place)
     };
     let entries = reclaim::reclaim(&table, ranges, is_same)?;
-    let call = Acquisition { credential, wanted, table: &table, default, ranges };
+    let call = Acquisition { credential, wanted: *wanted, usage, table: &table, default, ranges };
     let lease = match entries.iter().find(|entry| is_same(entry)) {
         Some(entry) => call.renew(entry)?,
         None => call.allocate(&entries)?,
@@ -89,12 +105,23 @@ impl Acquired {
         self.table.write_entry(self.lease.ids.user, &self.credential, guards)?;
         Ok(self.lease)
     }
+
+    /// The directory of the table.
+    pub(crate) fn directory(&self) -> &Path {
+        self.table.directory()
+    }
+
+    /// Unlocks the table. No call starts a payload with the lease until this one drops it.
+    pub(crate) fn unlock(self) -> Lease {
+        self.lease
+    }
 }
 
 /// What a call needs to acquire a lease.
 struct Acquisition<'a> {
     credential: &'a Location,
     wanted: Option<Uid>,
+    usage: Usage,
     table: &'a Table,
     /// Where the ids are claimed; none if the table is the default one.
     default: Option<PathBuf>,
@@ -130,9 +157,12 @@ impl Acquisition<'_> {
             }
         }
         let guards: Vec<GuardId> = entry.guards.iter().copied().filter(GuardId::is_alive).collect();
-        let calls = self.pin(user)?;
-        let namespace = namespace::open(ids, &guards)?;
-        Ok(Lease { ids, namespace, guards, _calls: calls })
+        let calls = self.pin(ids)?;
+        let namespace = match self.usage {
+            Usage::Payload => namespace::open(ids, &guards)?,
+            Usage::Give | Usage::Take { .. } => None,
+        };
+        Ok(Lease { ids, namespace, guards, calls })
     }
 
     /// A new lease. No table has its id, and no process.
@@ -152,9 +182,9 @@ impl Acquisition<'_> {
         if let Some(default) = &default {
             default.write_claim(ids.user, self.table)?;
         }
-        let calls = self.pin(ids.user)?;
+        let calls = self.pin(ids)?;
         self.table.write_entry(ids.user, self.credential, std::iter::empty())?;
-        Ok(Lease { ids, namespace: None, guards: Vec::new(), _calls: calls })
+        Ok(Lease { ids, namespace: None, guards: Vec::new(), calls })
     }
 
     /// The ids that `GLEXEC_LEASE_UID` asks for.
@@ -190,19 +220,68 @@ impl Acquisition<'_> {
         })
     }
 
-    /// Takes the shared lock of a call that uses the lease. Programs that remove old files see a
-    /// new use.
-    fn pin(&self, user: Uid) -> Result<File> {
-        let calls = self.table.open_calls_file(user)?;
-        // Only a process that has the table locked takes this lock exclusively: none has it now.
-        let pinned = flock::lock(&calls, Lock::Shared, Duration::ZERO)
-            .map_err(std::io::Error::from)
-            .and_then(|()| self.table.touch(user, &calls));
-        match pinned {
-            Ok(()) => Ok(calls),
-            Err(error) => {
-                Err(Refusal::internal(format!("cannot use the lease of uid {user}: {error}")))
+    /// Takes the lock of a call that uses the lease. Programs that remove old files see a new use.
+    fn pin(&self, ids: Ids) -> Result<File> {
+        let calls = self.table.open_calls_file(ids.user)?;
+        match self.usage {
+            Usage::Payload => self.lock_shared(&calls, ids.user)?,
+            Usage::Give => self.lock_idle(&calls, ids, "wait until it has ended")?,
+            Usage::Take { end: false } => {
+                self.lock_idle(&calls, ids, "wait until it has ended, or use --end to kill it")?;
+                kill_all(ids)?;
             }
+            Usage::Take { end: true } => self.lock_ending(&calls, ids)?,
+        }
+        self.table.touch(ids.user, &calls).map_err(|error| unusable(ids.user, &error))?;
+        Ok(calls)
+    }
+
+    /// A call that changes an owner keeps the table locked until it has its lock: that one keeps
+    /// its lock for longer.
+    fn lock_shared(&self, calls: &File, user: Uid) -> Result<()> {
+        flock::lock(calls, Lock::Shared, Duration::ZERO).map_err(|cause| match cause {
+            Errno::EAGAIN => unusable(user, &"a call of glexec changes the owner of a directory"),
+            cause => unusable(user, &cause),
+        })
+    }
+
+    /// Locks the lease of a user that has no process. `advice` says what to do if it has.
+    fn lock_idle(&self, calls: &File, ids: Ids, advice: &str) -> Result<()> {
+        let locked = flock::lock(calls, Lock::Exclusive, Duration::ZERO);
+        let why = match (locked, processes::of(ids.user).first()) {
+            (Ok(()), None) => return Ok(()),
+            (_, Some(pid)) => format!("process {pid} of it is alive: {advice}"),
+            (Err(_), None) => format!("another call of glexec uses it: {advice}"),
+        };
+        Err(unusable(ids.user, &why))
+    }
+
+    /// Locks the lease after all processes of its user have been killed.
+    fn lock_ending(&self, calls: &File, ids: Ids) -> Result<()> {
+        let until = Instant::now() + END_TIMEOUT;
+        loop {
+            // The callers of the payloads unlock it when they see that these have ended.
+            kill_all(ids)?;
+            if flock::lock(calls, Lock::Exclusive, Duration::ZERO).is_ok() {
+                // A call may have started its payload between the two.
+                return kill_all(ids);
+            }
+            if Instant::now() > until {
+                return Err(unusable(ids.user, &"another call of glexec uses it and does not end"));
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// Kills all processes of a lease's user, which have ended when it returns.
+fn kill_all(ids: Ids) -> Result<()> {
+    if processes::kill_all(ids) {
+        return Ok(());
+    }
+    Err(unusable(ids.user, &"processes of it do not end after SIGKILL"))
+}
+
+fn unusable(user: Uid, why: &dyn std::fmt::Display) -> Refusal {
+    Refusal::internal(format!("cannot use the lease of uid {user}: {why}"))
 }

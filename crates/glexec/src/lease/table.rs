@@ -93,6 +93,11 @@ impl Table {
         Ok(Table { directory, lock })
     }
 
+    /// Its directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Whether this directory is the table's.
     pub(crate) fn is_in(&self, directory: &Path) -> bool {
         let identity =

@@ -13,7 +13,7 @@ use crate::walk::Walk;
 
 /// Gives everything below `top` to the job user, but not the top itself: it belongs to the batch
 /// user and is closed to others, so that the job user can't reach what it has been given before
-/// [`commit`]. [`scan`](super::scan) has found nothing against it.
+/// [`commit`]. [`scan`](super::scan()) has found nothing against it.
 ///
 /// Each directory is given after all that is in it. `heartbeat` is called for each entry.
 pub fn give(top: Dir, path: &OsStr, ids: &Ids, heartbeat: &mut dyn FnMut()) -> Result<()> {

@@ -4,9 +4,9 @@
 //! The caller is root of a user namespace that maps exactly the two users' ids ([`Ids`]). So the
 //! kernel refuses every change of a file that belongs to a third user, whatever the job does.
 //!
-//! - [`scan`] reads a tree and refuses one that has to be copied; it changes nothing;
-//! - [`give`] gives a tree to the job user, all but its top; [`commit`] gives the top;
-//! - [`take`] gives a tree back to the batch user. After it no process of the job, and none that
+//! - [`scan()`] reads a tree and refuses one that has to be copied; it changes nothing;
+//! - [`give()`] gives a tree to the job user, all but its top; [`commit`] gives the top;
+//! - [`take()`] gives a tree back to the batch user. After it no process of the job, and none that
 //!   got a descriptor from the job, can write to a file of the tree or change a directory;
 //! - [`undo`] takes back what `give` has given when it could not be completed;
 //! - [`copy_link_targets`] puts copies in the place of links that leave the tree. It runs as the
@@ -41,7 +41,7 @@ mod totals;
 pub use give::{commit, give};
 pub use link_targets::copy_link_targets;
 pub use scan::{Scan, scan};
-pub use take::{Job, Policy, take, undo};
+pub use take::{Job, Policy, check_leases, take, undo};
 pub use totals::{Copied, Taken};
 
 /// In which direction the owner of a tree changes.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use error::{Context as _, Error, Result, Shown};
-use sys::{Dir, Errno, Kind, Name, owner};
+use sys::{Dir, Errno, Kind, Name, owner, xattr};
 use wire::Totals;
 
 use super::{Direction, Ids, check_hard_links, foreign};
@@ -20,7 +20,7 @@ pub struct Scan {
     pub totals: Totals,
     /// How many entries its top has.
     pub top_entries: u64,
-    /// How many of its files group or others may write to. [`take`](super::take) copies each of
+    /// How many of its files group or others may write to. [`take`](super::take()) copies each of
     /// them, which takes longer than to copy the tree if they are many.
     pub writable_files: u64,
     /// Devices, sockets and FIFOs.
@@ -66,6 +66,11 @@ pub fn scan(
     }
     if direction == Direction::Take && stat.mode() & 0o022 != 0 {
         return Err(writable(path));
+    }
+    if direction == Direction::Give {
+        let mut names = Vec::new();
+        xattr::list(&top, &mut names).at("list the attributes of", path)?;
+        check_attributes(&names, path)?;
     }
     let many = stat.size() >= MANY_ENTRIES;
     let mut scanner = Scanner::new(ids, direction, heartbeat);
@@ -230,13 +235,18 @@ impl<'a> Scanner<'a> {
     fn attributes(&mut self, walk: &Walk, here: &Dir, name: Name<'_>) -> Result<()> {
         owner::attributes_at(here, name, &mut self.names)
             .at_entry("list the attributes of", || walk.path_of(name))?;
-        match attributes::names(&self.names).find(|name| is_dropped(name)) {
-            Some(dropped) => {
-                let why = format!("it has the attribute {}", Shown(dropped.to_bytes()));
-                Err(Error::refused(walk.path_of(name), why))
-            }
-            None => Ok(()),
+        check_attributes(&self.names, &walk.path_of(name))
+    }
+}
+
+/// An error if one of these attributes is one that a copy would not have.
+fn check_attributes(listed: &[u8], path: &OsStr) -> Result<()> {
+    match attributes::names(listed).find(|name| is_dropped(name)) {
+        Some(dropped) => {
+            let why = format!("it has the attribute {}", Shown(dropped.to_bytes()));
+            Err(Error::refused(path, why))
         }
+        None => Ok(()),
     }
 }
 

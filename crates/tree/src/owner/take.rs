@@ -6,6 +6,7 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, file_lease};
 use wire::Links;
 
+use super::replace::Replacer;
 use super::taker::Taker;
 use super::totals::Taken;
 use super::{Ids, check_hard_links, foreign, second_pass};
@@ -40,7 +41,7 @@ pub enum Job {
 /// temporary names, on the same file system. `heartbeat` is called for each entry, or from time to
 /// time.
 ///
-/// [`scan`](super::scan) has found nothing against it. What the job changes after that can't keep
+/// [`scan`](super::scan()) has found nothing against it. What the job changes after that can't keep
 /// the tree: a directory is closed to group and others, and an entry of a third user stays as it
 /// is.
 ///
@@ -99,7 +100,21 @@ pub fn take(
     taker.finish(&top, path)
 }
 
-/// Takes back what [`give`](super::give) has given of a tree, and [`commit`](super::commit) has
+/// An error if what is given at this place can't be taken back, because every file would have to be
+/// copied: its file system has no leases.
+pub fn check_leases(place: &Place, ids: &Ids) -> Result<()> {
+    let path = place.path_of(place.name.name());
+    check_leases_with(&mut Replacer::new(place, ids.batch), path.as_os_str())
+}
+
+fn check_leases_with(replacer: &mut Replacer<'_>, path: &OsStr) -> Result<()> {
+    replacer.check_leases()?.map_err(|cause| {
+        let why = format!("its file system grants no leases of files (fcntl(2), {cause})");
+        Error::refused(path, why)
+    })
+}
+
+/// Takes back what [`give`](super::give()) has given of a tree, and [`commit`](super::commit) has
 /// not. The tree becomes what it was; its top keeps its mode.
 pub fn undo(
     top: Dir,
@@ -118,11 +133,5 @@ fn check_proofs(taker: &mut Taker<'_>, top: &Dir, path: &OsStr, job: Job) -> Res
                    it first, or the sandbox is copied";
         return Err(Error::refused(path, why));
     }
-    match taker.replacer.check_leases()? {
-        Ok(()) => Ok(()),
-        Err(cause) => {
-            let why = format!("its file system grants no leases of files (fcntl(2), {cause})");
-            Err(Error::refused(path, why))
-        }
-    }
+    check_leases_with(&mut taker.replacer, path)
 }

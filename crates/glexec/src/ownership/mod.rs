@@ -1,0 +1,119 @@
+//! Change of owner: a directory, with all below it, becomes the payload user's, or the caller's.
+//!
+//! - [`order`]: what the options of a call ask for;
+//! - [`run`]: the caller's process. It holds the lease, so that no payload has the user meanwhile,
+//!   starts the worker, forwards signals, and waits;
+//! - [`worker`]: the process that changes owners: root of a user namespace that maps the caller's
+//!   ids and the payload user's, and no others. It ends with the caller's process;
+//! - [`give`] and [`take`]: its steps, in their order;
+//! - [`target`]: the directory, by descriptor, and the names that it gets;
+//! - [`link_targets`]: copies in the place of links, with the payload user's rights;
+//! - [`report`]: the line for standard output.
+
+mod give;
+mod link_targets;
+mod order;
+mod report;
+mod take;
+mod target;
+mod worker;
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+
+use command::program::Options;
+use command::refusal::{Refusal, Result};
+use sys::fork::{self, Fork};
+use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
+use sys::{Errno, Pid, Uid, fd, process, wait};
+
+use self::order::Order;
+use self::worker::{Answer, Worker};
+use crate::lease::{self, Usage};
+use crate::ranges::Ranges;
+use crate::request::Wish;
+use crate::{idmap, restrictions, rootless};
+
+/// Changes the owner of a directory as the options say. Returns the report, one line. `user`
+/// becomes the user id of the lease.
+pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
+    let order = Order::read(options)?;
+    let wish = Wish::read()?;
+    rootless::prepare()?;
+    let ranges = Ranges::of(process::geteuid())?;
+    let acquired = lease::acquire(&wish, order.usage(), &ranges)?;
+    *user = Some(acquired.lease.ids.user);
+    for needed in [&wish.credential.path, acquired.directory()] {
+        order.check_outside(needed)?;
+    }
+    let lease = acquired.unlock();
+    let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
+    // A signal ends the taking of a directory at once: the next call finishes it.
+    let signals = match order.usage() {
+        Usage::Give => Some(Signals::block(&[SIGHUP, SIGINT, SIGTERM]).map_err(failed)?),
+        _ => None,
+    };
+    let failed = |cause| Refusal::internal(format!("cannot make a pipe: {cause}"));
+    let (start, mut mapped) = fd::pipe().map_err(failed)?;
+    let (answer, answer_end) = fd::pipe().map_err(failed)?;
+    let above = process::getpid();
+    let forbidden =
+        |cause| restrictions::forbidden("start a process in a new user namespace", cause);
+    let pid = match fork::fork_into_new_user_namespace().map_err(forbidden)? {
+        Fork::Child => worker::run(Worker {
+            order: &order,
+            ids: lease.ids,
+            signals: signals.as_ref(),
+            lock: &lease.calls,
+            start,
+            answer: answer_end,
+            above,
+        }),
+        Fork::Parent(pid) => pid,
+    };
+    drop((start, answer_end));
+    let done = idmap::map_with_own_group(pid, lease.ids);
+    if done.is_ok() {
+        let _ = mapped.write_all(b"x");
+    }
+    drop(mapped);
+    let answered = wait_for_answer(pid, signals.as_ref(), answer);
+    wait::wait(pid);
+    done?;
+    match Answer::from_bytes(&answered?) {
+        Some(Answer::Done(report)) => Ok(report),
+        Some(Answer::Refused(refusal)) => Err(refusal),
+        None => Err(Refusal::internal(format!(
+            "the process that changed the owner was killed; {AGAIN}"
+        ))),
+    }
+}
+
+/// What to do when a tree is left half changed.
+const AGAIN: &str = "the same call again finishes it";
+
+/// Forwards signals to the worker until its answer is complete.
+fn wait_for_answer(worker: Pid, signals: Option<&Signals>, mut answer: File) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| {
+        Refusal::internal(format!("cannot read from the process that changes the owner: {error}"))
+    };
+    if let Some(signals) = signals {
+        loop {
+            let [is_signal, is_answer] =
+                match fd::poll_readable([signals.as_fd(), answer.as_fd()], None) {
+                    Err(Errno::EINTR) => continue,
+                    either => either.map_err(|cause| failed(cause.into()))?,
+                };
+            if is_answer {
+                break;
+            }
+            if let (true, Ok(received)) = (is_signal, signals.read()) {
+                let _ = signal::kill(worker, received.number);
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    answer.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}

@@ -1,0 +1,146 @@
+//! What the options of a call ask for.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use command::program::Options;
+use command::refusal::{Refusal, Result};
+use error::Shown;
+use sys::dir::lstat;
+use tree::{Place, sandbox_name};
+use wire::Links;
+
+use super::target::path_of;
+use crate::lease::Usage;
+
+/// A change of owner. The directories that it names are open: their parents, by the caller's
+/// rights.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// To the payload's user.
+    Give {
+        /// The directory.
+        place: Place,
+        /// The name that it gets, if that is another one.
+        to: Option<Place>,
+        /// The mode that it gets, if that is another one.
+        mode: Option<u32>,
+        /// Whether the caller is asked before the last step.
+        confirm: bool,
+    },
+    /// To the caller.
+    Take {
+        /// The directory.
+        place: Place,
+        /// The empty directory with which it exchanges its name first.
+        exchange: Option<Place>,
+        /// What becomes of symbolic links that lead out of the directory.
+        links: Links,
+        /// Whether the processes of the payload's user are killed first.
+        end: bool,
+    },
+}
+
+impl Order {
+    /// Reads the options. They are a usage error if they make no order.
+    pub(super) fn read(options: &Options) -> Result<Order> {
+        let (operation, allowed) = match (options.get("give"), options.get("take")) {
+            (Some(_), None) => ("give", &["give", "to", "mode", "confirm"][..]),
+            (None, Some(_)) => ("take", &["take", "exchange", "links", "end"][..]),
+            _ => return Err(Refusal::client("exactly one of --give and --take must be given")),
+        };
+        if let Some(other) = options.names().find(|name| !allowed.contains(name)) {
+            return Err(Refusal::client(format!(
+                "--{other} cannot be given together with --{operation}"
+            )));
+        }
+        let place = place(operation, options.get(operation).unwrap_or_default())?;
+        let other = |name| options.get(name).map(|path| other_place(name, path)).transpose();
+        Ok(if operation == "give" {
+            Order::Give {
+                place,
+                to: other("to")?,
+                mode: options.get("mode").map(mode).transpose()?,
+                confirm: options.get("confirm").is_some(),
+            }
+        } else {
+            Order::Take {
+                place,
+                exchange: other("exchange")?,
+                links: options.get("links").map_or(Ok(Links::Copy), links)?,
+                end: options.get("end").is_some(),
+            }
+        })
+    }
+
+    /// What the lease is used for.
+    pub(super) fn usage(&self) -> Usage {
+        match self {
+            Order::Give { .. } => Usage::Give,
+            Order::Take { end, .. } => Usage::Take { end: *end },
+        }
+    }
+
+    /// A usage error if this file is in the directory, or is the directory: calls of `glexec` need
+    /// it, and it has to stay the caller's.
+    pub(super) fn check_outside(&self, file: &Path) -> Result<()> {
+        let (Order::Give { place, .. } | Order::Take { place, .. }) = self;
+        let Ok(directory) = place.parent.stat(place.name.name()) else { return Ok(()) };
+        let is_directory =
+            |path: &Path| lstat(path).is_ok_and(|found| found.identity() == directory.identity());
+        if file.ancestors().any(is_directory) {
+            return Err(Refusal::client(format!(
+                "{}: it contains {}, which must stay yours: move that elsewhere first",
+                path_of(place),
+                Shown::os(file)
+            )));
+        }
+        Ok(())
+    }
+
+    /// The places that it names.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        let (place, other) = match self {
+            Order::Give { place, to, .. } => (place, to),
+            Order::Take { place, exchange, .. } => (place, exchange),
+        };
+        std::iter::once(place).chain(other)
+    }
+}
+
+fn place(option: &str, path: &OsStr) -> Result<Place> {
+    Place::find(Path::new(path))
+        .map_err(|error| Refusal::client(format!("cannot use the path of --{option}: {error}")))
+}
+
+/// A further name for the directory. It must not be one that the helpers remove as left over.
+fn other_place(option: &str, path: &OsStr) -> Result<Place> {
+    let place = place(option, path)?;
+    let name = place.name.name().bytes();
+    if sandbox_name(name) != name {
+        return Err(Refusal::client(format!(
+            "cannot use the path of --{option}: {}: this is a temporary name, which is removed \
+             later",
+            Shown::os(path)
+        )));
+    }
+    Ok(place)
+}
+
+fn mode(text: &OsStr) -> Result<u32> {
+    let mode = text.to_str().and_then(|text| u32::from_str_radix(text, 8).ok());
+    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| {
+        Refusal::client(format!("--mode is not an octal number up to 777: {}", Shown::os(text)))
+    })
+}
+
+fn links(text: &OsStr) -> Result<Links> {
+    match text.to_str() {
+        Some("copy") => Ok(Links::Copy),
+        Some("keep") => Ok(Links::Keep),
+        Some("drop") => Ok(Links::Drop),
+        _ => {
+            Err(Refusal::client(format!("--links must be copy, keep or drop: {}", Shown::os(text))))
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The report of a change of owner: one line of JSON.
+
+use command::log::Line;
+use tree::Place;
+use tree::owner::{Scan, Taken};
+use wire::Totals;
+
+use super::target::path_of;
+use super::worker::Users;
+
+/// A directory was given, and is at this place. Each name of a file counts as a file.
+pub(super) fn given(place: &Place, users: Users, scan: &Scan) -> String {
+    begin("give", place, users, &scan.totals).to_object()
+}
+
+/// A directory was taken, and is at this place.
+pub(super) fn taken(place: &Place, users: Users, taken: &Taken) -> String {
+    let mut copied = Line::default();
+    for (reason, count) in [
+        ("written", taken.copied.written),
+        ("unproved", taken.copied.unproved),
+        ("outer_names", taken.copied.outer_names),
+        ("writable", taken.copied.writable),
+        ("attributes", taken.copied.attributes),
+    ] {
+        copied.json(reason, count);
+    }
+    let mut dropped = Line::default();
+    for (what, count) in [
+        ("special_files", taken.dropped.specials),
+        ("mode_bits", taken.dropped.bits),
+        ("attributes", taken.dropped.attributes),
+        ("links", taken.dropped.links),
+    ] {
+        dropped.json(what, count);
+    }
+    let mut line = begin("take", place, users, &taken.totals);
+    line.json("hard_links", taken.totals.links);
+    line.json("copied", copied.to_object()).json("dropped", dropped.to_object());
+    line.texts("removed_links", &taken.removed_links);
+    line.to_object()
+}
+
+fn begin(operation: &str, place: &Place, users: Users, totals: &Totals) -> Line {
+    let mut line = Line::default();
+    line.text("operation", Some(operation));
+    line.text("directory", Some(&path_of(place)));
+    line.json("uid", users.payload.uid);
+    line.json("files", totals.files);
+    line.json("directories", totals.directories);
+    line.json("symlinks", totals.symlinks);
+    line
+}

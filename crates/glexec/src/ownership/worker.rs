@@ -1,0 +1,111 @@
+//! The worker: the process that changes owners.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+
+use command::refusal::{Refusal, Result};
+use sys::signal::{self, SIGKILL, Signals};
+use sys::{Gid, Owner, Pid, Uid, inherited, prctl, process};
+
+use super::order::Order;
+use super::{give, take};
+use crate::ranges::Ids;
+use crate::restrictions;
+
+/// What the worker needs.
+pub(super) struct Worker<'a> {
+    /// What it does.
+    pub(super) order: &'a Order,
+    /// The ids of the payload's user.
+    pub(super) ids: Ids,
+    /// The signals that undo a change.
+    pub(super) signals: Option<&'a Signals>,
+    /// The lock of the lease. It stays open here: nothing else has the lease before this process
+    /// has ended.
+    pub(super) lock: &'a File,
+    /// A byte comes when the ids are mapped; the pipe ends without one if they cannot be mapped.
+    pub(super) start: File,
+    /// Gets the answer.
+    pub(super) answer: File,
+    /// The process above.
+    pub(super) above: Pid,
+}
+
+/// What the worker tells the process above.
+pub(super) enum Answer {
+    /// All is done; this is the report.
+    Done(String),
+    /// Why not.
+    Refused(Refusal),
+}
+
+impl Answer {
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Answer::Done(report) => [&[0], report.as_bytes()].concat(),
+            Answer::Refused(refusal) => refusal.to_bytes(),
+        }
+    }
+
+    /// Reads what [`Answer::to_bytes`] has made; none if the worker was killed before.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Answer> {
+        match bytes.split_first() {
+            Some((0, report)) => Some(Answer::Done(String::from_utf8_lossy(report).into_owned())),
+            _ => Refusal::from_bytes(bytes).map(Answer::Refused),
+        }
+    }
+}
+
+/// The two users as this process's namespace shows them.
+#[derive(Clone, Copy)]
+pub(super) struct Users {
+    /// The caller, who is root here.
+    pub(super) caller: Owner,
+    /// The payload's user.
+    pub(super) payload: Owner,
+    /// Both of them, for the changes of owner.
+    pub(super) ids: tree::owner::Ids,
+}
+
+/// Runs the worker.
+pub(super) fn run(mut worker: Worker<'_>) -> ! {
+    let answer = match work(&mut worker) {
+        Ok(report) => Answer::Done(report),
+        Err(refusal) => Answer::Refused(refusal),
+    };
+    let _ = worker.answer.write_all(&answer.to_bytes());
+    process::_exit(0)
+}
+
+fn work(worker: &mut Worker<'_>) -> Result<String> {
+    let failed = |step: &'static str| move |cause| restrictions::forbidden(step, cause);
+    prctl::set_pdeathsig(SIGKILL).map_err(failed("ask for a signal at the end of the caller"))?;
+    if process::getppid() != worker.above {
+        process::_exit(0);
+    }
+    let mut keep = vec![worker.start.as_fd(), worker.answer.as_fd(), worker.lock.as_fd()];
+    keep.extend(worker.signals.map(|signals| signals.as_fd()));
+    keep.extend(worker.order.places().map(|place| place.parent.as_fd()));
+    inherited::release_all_but(&keep).map_err(failed("close the caller's descriptors"))?;
+    if worker.start.read_exact(&mut [0]).is_err() {
+        process::_exit(0); // the process above knows why, and tells it
+    }
+    // Not earlier: newuidmap(1) requires that this process's files in /proc are the caller's.
+    prctl::clear_dumpable().map_err(failed("hide this process from others"))?;
+    signal::ignore_sigxfsz();
+    let caller = Owner { uid: Uid::from_raw(0), gid: Gid::from_raw(0) };
+    let payload = Owner { uid: worker.ids.user, gid: worker.ids.group };
+    let ids = tree::owner::Ids::new(caller, payload)
+        .map_err(|error| Refusal::internal(error.to_string()))?;
+    let users = Users { caller, payload, ids };
+    match worker.order {
+        Order::Give { place, to, mode, confirm } => {
+            let giving = give::Giving { place, to: to.as_ref(), mode: *mode, users };
+            giving.run(*confirm, worker.signals)
+        }
+        Order::Take { place, exchange, links, .. } => {
+            take::take(place, exchange.as_ref(), *links, users)
+        }
+    }
+}
