@@ -10,9 +10,9 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use support::handover::{data, run, set_mode, with_job};
+use support::handover::{data, handed_over, run, set_mode};
 use support::owner::{Tree, job, open_to_write};
-use support::picture::{Picture, make_fifo, picture, set_attribute, set_modified};
+use support::snapshot::{Snapshot, make_fifo, set_attribute, set_modified, snapshot};
 use support::{Account, Site, is_rootless, write};
 
 /// How many trees are tried.
@@ -190,12 +190,12 @@ fn set_list(path: &Path, entries: &str) {
     run("setfacl", &words.into_iter().chain([path.as_os_str()]).collect::<Vec<_>>());
 }
 
-/// Fails unless two pictures are the same, and names the first difference.
-fn same(own: &Picture, copy: &Picture, what: &str) {
+/// Fails unless two snapshots are equal, and names the first difference.
+fn same(own: &Snapshot, copy: &Snapshot, what: &str) {
     for path in own.keys().chain(copy.keys()) {
         let (own, copy) = (own.get(path), copy.get(path));
         if own != copy {
-            let shown = |entry: Option<&support::picture::Entry>| {
+            let shown = |entry: Option<&support::snapshot::Entry>| {
                 entry.map(|entry| {
                     let mut entry = entry.clone();
                     entry.content.truncate(30);
@@ -212,7 +212,7 @@ fn a_tree_that_is_taken_back_is_what_a_copy_would_be() {
     let mut copied = 0;
     for seed in 0..TREES {
         let site = Site::new();
-        let sandbox = with_job(&site, "s");
+        let sandbox = handed_over(&site, "s");
         for name in ["input", "link", "below/script"] {
             fs::remove_file(sandbox.join(name)).unwrap();
         }
@@ -223,10 +223,10 @@ fn a_tree_that_is_taken_back_is_what_a_copy_would_be() {
         let tree = Tree::new();
         let _writers = grow(seed, Kind::Any, job(), &tree.top, &tree.site.path().join("outside"));
         tree.copy_link_targets();
-        let said = tree.taken();
-        same(&picture(&tree.top), &data(&sandbox), &format!("seed {seed}"));
+        let messages = tree.taken();
+        same(&snapshot(&tree.top), &data(&sandbox), &format!("seed {seed}"));
         tree.is_back();
-        copied += u32::from(!said.contains("Copied { written: 0, unproved: 0, outer_names: 0"));
+        copied += u32::from(!messages.contains("Copied { written: 0, unproved: 0, outer_names: 0"));
     }
     assert!(copied > 3, "only {copied} trees had a file to be copied");
 }
@@ -244,7 +244,7 @@ fn a_tree_that_is_given_is_what_a_copy_would_be() {
         let _ = grow(seed, Kind::Plain, Account::batch(), &sandbox, &outside);
         site.set_up(&sandbox);
         tree.done("give");
-        same(&picture(&tree.top), &data(&sandbox), &format!("seed {seed}"));
-        support::handover::all_of(&tree.top, job());
+        same(&snapshot(&tree.top), &data(&sandbox), &format!("seed {seed}"));
+        support::handover::assert_owner(&tree.top, job());
     }
 }

@@ -18,20 +18,20 @@ use std::process::{Child, Command, Output, Stdio};
 use support::handover::{mode, run, set_mode, text};
 use support::mounts::{Mounts, in_memory};
 use support::owner::{Tree, inode, job, number, open_path, open_to_write, shell_with};
-use support::picture::{make_fifo, picture, set_attribute, set_modified};
-use support::{Account, Site, failed, program, said, write};
+use support::snapshot::{make_fifo, set_attribute, set_modified, snapshot};
+use support::{Account, Site, failed, messages, program, write};
 
 /// Fails unless the program refused, named this and changed nothing.
 fn refuses(tree: &Tree, what: &str, words: &[&str]) {
-    let before = (picture(&tree.top), owners(&tree.top), tree.site.entries());
+    let before = (snapshot(&tree.top), owners(&tree.top), tree.site.entries());
     let output = tree.run(what);
     let line = failed(&output, 1, words);
     assert!(line.starts_with("refused: "), "{line}");
-    assert_eq!((picture(&tree.top), owners(&tree.top), tree.site.entries()), before, "{line}");
+    assert_eq!((snapshot(&tree.top), owners(&tree.top), tree.site.entries()), before, "{line}");
 }
 
 fn owners(top: &Path) -> Vec<Account> {
-    picture(top).keys().map(|below| Account::of(&top.join(below))).collect()
+    snapshot(top).keys().map(|below| Account::of(&top.join(below))).collect()
 }
 
 fn set_list(path: &Path, entry: &str) {
@@ -60,15 +60,19 @@ fn a_tree_is_given_and_taken_back_with_its_inodes() {
     for name in ["file", "directory/again", "link", "directory", ""] {
         set_modified(&tree.path(name), 1_000_000_000, 7);
     }
-    let (before, inodes) = (picture(&tree.top), [inode(&file), inode(&below)]);
+    let (before, inodes) = (snapshot(&tree.top), [inode(&file), inode(&below)]);
     for round in 0..3 {
-        let said = tree.taken();
-        assert_eq!(number(&said, "written") + number(&said, "outer_names"), 0, "{said}");
-        assert_eq!(picture(&tree.top), before, "round {round}");
+        let messages = tree.taken();
+        assert_eq!(
+            number(&messages, "written") + number(&messages, "outer_names"),
+            0,
+            "{messages}"
+        );
+        assert_eq!(snapshot(&tree.top), before, "round {round}");
         tree.is_back();
         tree.done("give");
-        assert_eq!(picture(&tree.top), before, "round {round}");
-        support::handover::all_of(&tree.top, job());
+        assert_eq!(snapshot(&tree.top), before, "round {round}");
+        support::handover::assert_owner(&tree.top, job());
     }
     assert_eq!([inode(&file), inode(&below)], inodes);
 }
@@ -82,19 +86,19 @@ fn what_was_given_in_part_is_given_again_or_taken_back_exactly() {
     set_mode(tree.path("directory/closed"), 0o400);
     set_mode(tree.path("directory"), 0o500);
     set_modified(&tree.path("directory"), 1_000_000_000, 7);
-    let before = picture(&tree.top);
+    let before = snapshot(&tree.top);
     tree.done("begin");
     assert_eq!(Account::of(&tree.path("directory/closed")), job());
     assert_eq!(Account::of(&tree.top), Account::batch());
     tree.done("undo");
     set_mode(&tree.top, 0o755);
-    assert_eq!(picture(&tree.top), before);
+    assert_eq!(snapshot(&tree.top), before);
     tree.is_back();
     tree.done("begin");
     set_mode(&tree.top, 0o755);
     tree.done("give");
-    assert_eq!(picture(&tree.top), before);
-    support::handover::all_of(&tree.top, job());
+    assert_eq!(snapshot(&tree.top), before);
+    support::handover::assert_owner(&tree.top, job());
 }
 
 #[test]
@@ -116,11 +120,11 @@ fn what_comes_back_is_its_owners_to_read_and_write_and_has_no_special_bits() {
         tree.file(&format!("{name}/file"), "content", 0o600);
         set_mode(tree.path(name), bits);
     }
-    let said = tree.taken();
+    let messages = tree.taken();
     for (name, _, bits) in cases.into_iter().chain(directories) {
         assert_eq!(mode(&tree.path(name)), bits, "{name}");
     }
-    assert_eq!(number(&said, "bits"), 4, "{said}");
+    assert_eq!(number(&messages, "bits"), 4, "{messages}");
     tree.is_back();
 }
 
@@ -234,13 +238,13 @@ fn a_file_with_a_name_outside_is_copied_and_the_outer_name_stays_the_jobs() {
     job().owns(tree.path("link"));
     let outer_link = tree.site.path().join("outer link");
     fs::hard_link(tree.path("link"), &outer_link).unwrap();
-    let before = picture(&tree.top);
-    let said = tree.taken();
+    let before = snapshot(&tree.top);
+    let messages = tree.taken();
     // The two names in the tree are one file still, and another one than outside.
     let mut expected = before.clone();
-    expected.get_mut(Path::new("")).unwrap().modified = picture(&tree.top)[Path::new("")].modified;
-    assert_eq!(picture(&tree.top), expected);
-    assert_eq!(number(&said, "outer_names"), 2, "{said}");
+    expected.get_mut(Path::new("")).unwrap().modified = snapshot(&tree.top)[Path::new("")].modified;
+    assert_eq!(snapshot(&tree.top), expected);
+    assert_eq!(number(&messages, "outer_names"), 2, "{messages}");
     tree.is_back();
     for outer in [&outside, &outer_link] {
         assert_eq!(Account::of(outer), job());
@@ -261,10 +265,10 @@ fn a_file_with_all_its_names_inside_is_not_copied() {
         fs::hard_link(&first, tree.path(name)).unwrap();
     }
     let before = inode(&first);
-    let said = tree.taken();
+    let messages = tree.taken();
     assert_eq!((inode(&first), mode(&first)), (before, 0o755));
-    assert_eq!((number(&said, "files"), number(&said, ", links")), (1, 3), "{said}");
-    assert!(said.contains("Copied { written: 0, unproved: 0, outer_names: 0"), "{said}");
+    assert_eq!((number(&messages, "files"), number(&messages, ", links")), (1, 3), "{messages}");
+    assert!(messages.contains("Copied { written: 0, unproved: 0, outer_names: 0"), "{messages}");
     tree.is_back();
 }
 
@@ -274,8 +278,8 @@ fn a_file_with_all_its_names_inside_is_not_copied() {
 /// is another inode than the one that is written to.
 fn writers_are_shaken_off(tree: &Tree, path: &Path, write: impl FnOnce()) {
     let before = (text(path), inode(path));
-    let said = tree.taken();
-    assert_eq!(number(&said, "written"), 1, "{said}");
+    let messages = tree.taken();
+    assert_eq!(number(&messages, "written"), 1, "{messages}");
     write();
     assert_eq!(text(path), before.0, "what was written arrived");
     assert_ne!(inode(path), before.1);
@@ -371,8 +375,8 @@ fn a_reader_that_is_left_is_no_reason_to_copy() {
     let tree = Tree::new();
     let path = tree.file("file", "content", 0o644);
     let mut reader = File::open(&path).unwrap();
-    let said = tree.taken();
-    assert_eq!(number(&said, "written"), 0, "{said}");
+    let messages = tree.taken();
+    assert_eq!(number(&messages, "written"), 0, "{messages}");
     let mut content = String::new();
     reader.read_to_string(&mut content).unwrap();
     assert_eq!(content, "content");
@@ -398,7 +402,7 @@ fn a_descriptor_without_access_cannot_be_opened_again_for_writing() {
         let script = "echo evil >/proc/self/fd/0";
         let output = shell_with(job(), handle, script);
         // A file that others could write to was copied: the handle leads to the job's.
-        assert_eq!(output.status.success(), name != "own", "{name}: {}", said(&output));
+        assert_eq!(output.status.success(), name != "own", "{name}: {}", messages(&output));
         assert_eq!(text(&path), "content", "{name}");
         tree.is_back();
     }
@@ -443,9 +447,9 @@ fn devices_sockets_and_fifos_are_removed_and_counted() {
         job().owns(tree.path(name));
     }
     set_modified(&tree.top, 1_000_000_000, 7);
-    let said = tree.taken();
-    assert_eq!(number(&said, "specials"), 3, "{said}");
-    assert_eq!(picture(&tree.top).len(), 2);
+    let messages = tree.taken();
+    assert_eq!(number(&messages, "specials"), 3, "{messages}");
+    assert_eq!(snapshot(&tree.top).len(), 2);
     assert_eq!(fs::metadata(&tree.top).unwrap().mtime(), 1_000_000_000);
     tree.is_back();
 }
@@ -478,14 +482,14 @@ fn links_that_leave_become_copies_read_with_the_job_users_rights_or_are_removed(
     set_modified(&tree.path("below"), 1_000_000_000, 7);
     assert_eq!(tree.copy_link_targets(), "replaced 3\n");
     assert_eq!(tree.copy_link_targets(), "replaced 0\n");
-    let said = tree.taken();
+    let messages = tree.taken();
     assert_eq!(
         number(
-            &said,
+            &messages,
             "dropped: Dropped { specials: 0, bits: 0, attributes: 0, unreadable: 0, links"
         ),
         2,
-        "{said}"
+        "{messages}"
     );
     for (name, content) in [
         ("absolute", "open to all"),
@@ -580,7 +584,7 @@ fn moved_out(tree: &Tree, round: u32) -> usize {
         })
         .collect();
     let output = tree.run("take-unread");
-    assert!(output.status.success(), "round {round}: {}", said(&output));
+    assert!(output.status.success(), "round {round}: {}", messages(&output));
     for mut mover in movers {
         drop(mover.stdin.take());
         mover.wait().unwrap();
@@ -597,9 +601,9 @@ fn an_entry_of_a_third_user_that_appears_meanwhile_stays_and_is_named() {
     tree.directory("directory", 0o755);
     tree.file("directory/file", "content", 0o644);
     write(tree.path("directory/root's"), "root's", 0o600);
-    let said = tree.done("take-unread");
-    assert_eq!(number(&said, "foreign"), 1, "{said}");
-    assert!(said.contains("/directory/root's"), "{said}");
+    let messages = tree.done("take-unread");
+    assert_eq!(number(&messages, "foreign"), 1, "{messages}");
+    assert!(messages.contains("/directory/root's"), "{messages}");
     assert_eq!(Account::of(&tree.path("directory/root's")), Account::named("root"));
     assert_eq!(Account::of(&tree.path("directory/file")), Account::batch());
 }
@@ -632,9 +636,9 @@ fn a_lease_that_the_job_does_not_give_up_is_broken_by_the_kernel() {
     let path = tree.file("file", "content", 0o644);
     tree.file("other", "content", 0o644);
     let mut holder = left_over("holds a lease on a file", &[&path]);
-    let said = tree.taken();
+    let messages = tree.taken();
     // It has the file open for writing.
-    assert_eq!(number(&said, "written"), 1, "{said}");
+    assert_eq!(number(&messages, "written"), 1, "{messages}");
     drop(holder.stdin.take());
     holder.wait().unwrap();
     tree.is_back();
@@ -658,8 +662,8 @@ fn a_full_disk_is_an_error_that_names_the_file_and_the_next_call_goes_on() {
     assert!(fs::read(&large).unwrap() == content);
     assert_eq!(tree.site.entries(), ["tree"], "the copy that was begun is gone");
     run("mount", &["-o".as_ref(), "remount,size=48m".as_ref(), tree.site.execute().as_os_str()]);
-    let said = tree.taken();
-    assert_eq!(number(&said, "written"), 1, "{said}");
+    let messages = tree.taken();
+    assert_eq!(number(&messages, "written"), 1, "{messages}");
     drop(writer);
     assert!(fs::read(&large).unwrap() == content);
     tree.is_back();
@@ -726,13 +730,13 @@ fn at_each_call_of_take(happens: impl Fn(&Tree, &str, u32) -> bool) -> u32 {
     let reference = varied();
     reference.taken();
     let contents = |tree: &Tree| {
-        let mut all = picture(&tree.top);
+        let mut all = snapshot(&tree.top);
         all.retain(|_, entry| entry.kind != "fifo");
         all.into_iter().map(|(path, entry)| (path, entry.content)).collect::<Vec<_>>()
     };
-    let expected = picture(&reference.top);
+    let expected = snapshot(&reference.top);
     let same = |tree: &Tree| {
-        let mut found = picture(&tree.top);
+        let mut found = snapshot(&tree.top);
         for (path, entry) in &mut found {
             entry.modified = expected[path].modified;
         }
@@ -750,7 +754,7 @@ fn at_each_call_of_take(happens: impl Fn(&Tree, &str, u32) -> bool) -> u32 {
             assert_eq!(contents(&tree), before, "{call} {number}: a file is not whole");
             sweep(&tree);
             tree.taken();
-            assert!(same(&tree), "{call} {number}: {:#?}", picture(&tree.top));
+            assert!(same(&tree), "{call} {number}: {:#?}", snapshot(&tree.top));
             sweep(&tree);
             tree.is_back();
         }
@@ -846,13 +850,13 @@ fn a_file_of_which_nothing_can_be_proved_is_copied() {
     for number in 0..40 {
         tree.file(&number.to_string(), number.to_string(), 0o644);
     }
-    let before = picture(&tree.top);
+    let before = snapshot(&tree.top);
     // The first calls are others than those for a lease.
     let (output, _) = injected(&tree, "take", "fcntl", "error=EINVAL:when=20+");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(number(&said, "unproved") > 10, "{said}");
-    assert_eq!(number(&said, "written"), 0, "{said}");
-    assert_eq!(picture(&tree.top), before);
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(number(&messages, "unproved") > 10, "{messages}");
+    assert_eq!(number(&messages, "written"), 0, "{messages}");
+    assert_eq!(snapshot(&tree.top), before);
     tree.is_back();
 }
 
@@ -883,7 +887,7 @@ fn a_tree_on_an_overlay_is_taken_back() {
     for name in ["directory/file", "written"] {
         assert_eq!(text(tree.path(name)), "content", "{name}");
     }
-    support::handover::all_of(&tree.top, Account::batch());
+    support::handover::assert_owner(&tree.top, Account::batch());
 }
 
 /// Makes directories, each in the one before.
@@ -917,7 +921,7 @@ fn a_tree_of_4096_levels_is_taken_and_given_and_a_deeper_one_is_refused() {
         if fits {
             for what in ["take", "give", "take"] {
                 let output = call(what);
-                assert!(output.status.success(), "{what}: {}", said(&output));
+                assert!(output.status.success(), "{what}: {}", messages(&output));
             }
         } else {
             failed(&call("take"), 1, &["refused", "deeper than 4096 levels"]);
@@ -950,8 +954,8 @@ fn a_million_files_need_no_more_memory_than_a_few() {
         }
         job().owns(&tree.top);
         for what in ["take", "give", "take"] {
-            let (output, peak) = support::lied::ended(tree.program(what));
-            assert!(output.status.success(), "{what}: {}", said(&output));
+            let (output, peak) = support::attack::ended(tree.program(what));
+            assert!(output.status.success(), "{what}: {}", messages(&output));
             assert!(peak < 64 << 10, "{what}: {peak} KiB");
         }
     }
@@ -986,7 +990,7 @@ fn a_give_that_is_killed_at_any_call_is_undone_or_completed() {
     for (call, again) in CHANGING.into_iter().flat_map(|call| [(call, "undo"), (call, "give")]) {
         for number in 1.. {
             let tree = plain();
-            let before = picture(&tree.top);
+            let before = snapshot(&tree.top);
             if !killed_at(&tree, "give", call, number) {
                 break;
             }
@@ -995,14 +999,14 @@ fn a_give_that_is_killed_at_any_call_is_undone_or_completed() {
             if again == "give" && !given {
                 set_mode(&tree.top, 0o755);
                 tree.done("give");
-                support::handover::all_of(&tree.top, job());
+                support::handover::assert_owner(&tree.top, job());
             } else {
                 tree.done("undo");
                 set_mode(&tree.top, 0o755);
                 tree.is_back();
             }
             set_mode(&tree.top, 0o755);
-            assert_eq!(picture(&tree.top), before, "{call} {number}");
+            assert_eq!(snapshot(&tree.top), before, "{call} {number}");
         }
     }
     assert!(kills > 8, "only {kills} kills");

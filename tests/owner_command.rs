@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGTERM};
 use support::glexec::{Rootless, processes_of};
-use support::handover::{all_of, furnish, mode, run, set_mode, text};
+use support::handover::{assert_owner, fill, mode, run, set_mode, text};
 use support::mounts::Mounts;
 use support::owner::inode;
-use support::picture::{make_fifo, picture, set_attribute, set_modified};
-use support::{Account, failed, own, said, wait_until, write};
+use support::snapshot::{make_fifo, set_attribute, set_modified, snapshot};
+use support::{Account, failed, messages, own, wait_until, write};
 
 /// Calls with one credential, and directories in a place of root's, mode 1777.
 struct Calls {
@@ -41,7 +41,7 @@ impl Calls {
     fn furnished(&self, name: &str) -> PathBuf {
         let top = self.path(name);
         fs::create_dir(&top).unwrap();
-        furnish(&top);
+        fill(&top);
         fs::hard_link(top.join("input"), top.join("below/linked")).unwrap();
         write(top.join("below/closed"), "secret", 0o400);
         fs::create_dir(top.join("below/deep")).unwrap();
@@ -97,14 +97,14 @@ impl Calls {
 
     /// Fails unless the whole tree is this account's, and nothing is beside these names.
     fn is_whole(&self, top: &Path, account: Account, names: &[&str]) {
-        all_of(top, account);
+        assert_owner(top, account);
         assert_eq!(self.rootless.site.entries(), names);
     }
 }
 
 /// What a call that succeeds says: one line of JSON.
 fn report(output: &Output) -> String {
-    assert_eq!((output.status.code(), said(output).as_str()), (Some(0), ""));
+    assert_eq!((output.status.code(), messages(output).as_str()), (Some(0), ""));
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
     text
@@ -127,23 +127,23 @@ fn send(child: &Child, signal: Signal) {
 fn a_tree_is_given_and_taken_back_as_it_was() {
     let calls = Calls::new();
     let top = calls.furnished("tree");
-    let (before, inodes) = (picture(&top), [inode(&top), inode(&top.join("input"))]);
+    let (before, inodes) = (snapshot(&top), [inode(&top), inode(&top.join("input"))]);
     let given = calls.done(&[("--give", &top)], &[]);
     calls.is_whole(&top, calls.user, &["tree"]);
-    assert_eq!(picture(&top), before);
+    assert_eq!(snapshot(&top), before);
     assert_eq!(number(&given, "directories"), 2, "{given}");
     assert_eq!(number(&given, "uid"), u64::from(calls.user.uid), "{given}");
     // The payload's user has it.
     let script = format!("cat {}/below/closed && echo more >>{0}/input", top.display());
     assert_eq!(calls.rootless.says(&script), "secret");
-    let changed = picture(&top);
+    let changed = snapshot(&top);
     let taken = calls.done(&[("--take", &top)], &[]);
     calls.is_whole(&top, Account::batch(), &["tree"]);
     assert_eq!(text(top.join("input")), "the inputmore\n");
     let mut expected = changed;
     // The owner of what comes back can write to it.
     expected.get_mut(Path::new("below/closed")).unwrap().mode = 0o600;
-    assert_eq!(picture(&top), expected);
+    assert_eq!(snapshot(&top), expected);
     assert_eq!([inode(&top), inode(&top.join("input"))], inodes);
     assert_eq!(number(&taken, "files"), 3, "{taken}");
     assert_eq!(number(&taken, "hard_links"), 1, "{taken}");
@@ -154,7 +154,7 @@ fn a_tree_is_given_and_taken_back_as_it_was() {
 fn a_directory_gets_its_new_name_in_a_directory_of_roots() {
     let calls = Calls::new();
     let (top, new) = (calls.furnished("tree"), calls.path("new"));
-    let (before, was) = (picture(&top), inode(&top));
+    let (before, was) = (snapshot(&top), inode(&top));
     let given = calls.done(&[("--give", &top), ("--to", &new)], &["--mode", "711"]);
     assert!(given.contains(&new.display().to_string()), "{given}");
     calls.is_whole(&new, calls.user, &["new"]);
@@ -165,16 +165,16 @@ fn a_directory_gets_its_new_name_in_a_directory_of_roots() {
     let taken = calls.done(&[("--take", &new), ("--exchange", &empty)], &["--links=keep"]);
     assert!(taken.contains(&top.display().to_string()), "{taken}");
     assert_eq!(inode(&top), was);
-    all_of(&top, Account::batch());
+    assert_owner(&top, Account::batch());
     calls.is_whole(&new, Account::batch(), &["new", "tree"]);
     assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
     let mut expected = before;
     expected.get_mut(Path::new("")).unwrap().mode = 0o711;
     expected.get_mut(Path::new("below/closed")).unwrap().mode = 0o600;
-    assert_eq!(picture(&top), expected);
+    assert_eq!(snapshot(&top), expected);
     // And the same call again finds that, too.
     calls.done(&[("--take", &new), ("--exchange", &empty)], &[]);
-    assert_eq!(picture(&top), expected);
+    assert_eq!(snapshot(&top), expected);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn links_that_lead_out_are_copied_with_the_payload_users_rights() {
         );
         calls.rootless.says(&script);
         let taken = calls.done(&[("--take", &top)], policy);
-        all_of(&top, Account::batch());
+        assert_owner(&top, Account::batch());
         let found = fs::symlink_metadata(top.join("open"));
         match kept {
             "copied" => assert_eq!(text(top.join("open")), "copied"),
@@ -270,9 +270,9 @@ fn what_cannot_change_hands_is_refused_and_stays_as_it_was() {
     for (why, change) in cases {
         let top = calls.furnished("tree");
         change(&top);
-        let (before, owners) = (picture(&top), owners(&top));
+        let (before, owners) = (snapshot(&top), owners(&top));
         calls.refused(205, &[("--give", &top)], &[], &[why]);
-        assert_eq!((picture(&top), self::owners(&top)), (before, owners), "{why}");
+        assert_eq!((snapshot(&top), self::owners(&top)), (before, owners), "{why}");
         fs::remove_dir_all(&top).unwrap();
         let _ = fs::remove_file(top.with_file_name("outside"));
         assert!(calls.rootless.site.entries().is_empty(), "{why}");
@@ -280,15 +280,15 @@ fn what_cannot_change_hands_is_refused_and_stays_as_it_was() {
     let top = calls.furnished("tree");
     calls.done(&[("--give", &top)], &[]);
     Account::named("root").owns(top.join("below/closed"));
-    let (before, owners) = (picture(&top), owners(&top));
+    let (before, owners) = (snapshot(&top), owners(&top));
     let empty = calls.empty("empty");
     let why = "neither the batch user's nor the job user's";
     calls.refused(205, &[("--take", &top), ("--exchange", &empty)], &[], &[why]);
-    assert_eq!((picture(&top), self::owners(&top)), (before, owners));
+    assert_eq!((snapshot(&top), self::owners(&top)), (before, owners));
 }
 
 fn owners(top: &Path) -> Vec<Account> {
-    picture(top).keys().map(|below| Account::of(&top.join(below))).collect()
+    snapshot(top).keys().map(|below| Account::of(&top.join(below))).collect()
 }
 
 fn set_list(path: &Path, entry: &str) {
@@ -359,7 +359,7 @@ fn what_is_no_directory_of_the_two_users_is_a_usage_error() {
         let paths = [("--take", &*top), ("--exchange", &**other)];
         calls.refused(201, &paths, &[], &[&other.display().to_string()]);
     }
-    all_of(&top, calls.user);
+    assert_owner(&top, calls.user);
 }
 
 #[test]
@@ -395,12 +395,12 @@ fn a_lease_with_processes_is_not_used_unless_they_may_be_killed() {
     BufReader::new(payload.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
     calls.refused(202, &[("--give", &other)], &[], &["is alive", "wait until it has ended"]);
     calls.refused(202, &[("--take", &top)], &[], &["is alive", "--end"]);
-    all_of(&other, Account::batch());
-    all_of(&top, calls.user);
+    assert_owner(&other, Account::batch());
+    assert_owner(&top, calls.user);
     calls.done(&[("--take", &top)], &["--end"]);
     assert!(processes_of(calls.user.uid).is_empty());
     assert_eq!(payload.wait().unwrap().code(), Some(137));
-    all_of(&top, Account::batch());
+    assert_owner(&top, Account::batch());
 }
 
 #[test]
@@ -413,11 +413,11 @@ fn no_payload_begins_while_an_owner_changes() {
     // Other leases are not held up.
     let another = calls.rootless.credential("another");
     let payload = calls.rootless.glexec_with(&another).arg("/bin/true").output().unwrap();
-    assert_eq!((payload.status.code(), said(&payload).as_str()), (Some(0), ""));
+    assert_eq!((payload.status.code(), messages(&payload).as_str()), (Some(0), ""));
     child.stdin.take().unwrap().write_all(b"c").unwrap();
     assert!(child.wait().unwrap().success());
     drop(output);
-    all_of(&top, calls.user);
+    assert_owner(&top, calls.user);
     assert_eq!(calls.rootless.says("echo runs"), "runs");
 }
 
@@ -427,7 +427,7 @@ fn no_payload_begins_while_an_owner_changes() {
 fn a_caller_that_is_asked_decides() {
     let calls = Calls::new();
     let top = calls.furnished("tree");
-    let before = picture(&top);
+    let before = snapshot(&top);
     for decision in [&b""[..], b"x", b"xc", b"\n"] {
         let (mut child, _output) = calls.waiting(&[("--give", &top)]);
         // The payload's user cannot reach what it has been given.
@@ -436,7 +436,7 @@ fn a_caller_that_is_asked_decides() {
         child.stdin.take().unwrap().write_all(decision).unwrap();
         failed(&child.wait_with_output().unwrap(), 202, &["not confirmed", "as it was before"]);
         calls.is_whole(&top, Account::batch(), &["tree"]);
-        assert_eq!(picture(&top), before, "{decision:?}");
+        assert_eq!(snapshot(&top), before, "{decision:?}");
     }
     let new = calls.path("new");
     let (mut child, mut output) = calls.waiting(&[("--give", &top), ("--to", &new)]);
@@ -446,21 +446,21 @@ fn a_caller_that_is_asked_decides() {
     assert!(line.starts_with("{\"operation\":\"give\"") && line.lines().count() == 1, "{line}");
     assert!(child.wait().unwrap().success());
     calls.is_whole(&new, calls.user, &["new"]);
-    assert_eq!(picture(&new), before);
+    assert_eq!(snapshot(&new), before);
 }
 
 #[test]
 fn a_signal_undoes_what_is_not_committed() {
     let calls = Calls::new();
     let top = calls.furnished("tree");
-    let before = picture(&top);
+    let before = snapshot(&top);
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         let (child, _output) = calls.waiting(&[("--give", &top)]);
         send(&child, signal);
         let output = child.wait_with_output().unwrap();
         failed(&output, 202, &["as it was before"]);
         calls.is_whole(&top, Account::batch(), &["tree"]);
-        assert_eq!(picture(&top), before, "{signal}");
+        assert_eq!(snapshot(&top), before, "{signal}");
     }
 }
 
@@ -468,20 +468,20 @@ fn a_signal_undoes_what_is_not_committed() {
 fn a_new_name_that_is_taken_meanwhile_undoes_all() {
     let calls = Calls::new();
     let (top, new) = (calls.furnished("tree"), calls.path("new"));
-    let before = picture(&top);
+    let before = snapshot(&top);
     let (mut child, _output) = calls.waiting(&[("--give", &top), ("--to", &new)]);
     fs::create_dir(&new).unwrap();
     child.stdin.take().unwrap().write_all(b"c").unwrap();
     failed(&child.wait_with_output().unwrap(), 202, &["EEXIST", "as it was before"]);
     calls.is_whole(&top, Account::batch(), &["new", "tree"]);
-    assert_eq!(picture(&top), before);
+    assert_eq!(snapshot(&top), before);
 }
 
 #[test]
 fn what_is_put_at_the_name_meanwhile_is_not_renamed() {
     let calls = Calls::new();
     let (top, new) = (calls.furnished("tree"), calls.path("new"));
-    let before = picture(&top);
+    let before = snapshot(&top);
     for planted in ["link", "directory"] {
         let (mut child, _output) = calls.waiting(&[("--give", &top), ("--to", &new)]);
         let aside = calls.path("aside");
@@ -494,7 +494,7 @@ fn what_is_put_at_the_name_meanwhile_is_not_renamed() {
         failed(&child.wait_with_output().unwrap(), 202, &["something else", "as it was before"]);
         calls.is_whole(&aside, Account::batch(), &["aside", "tree"]);
         assert_eq!(Account::of(&top), Account::named("root"), "{planted}");
-        assert_eq!(picture(&aside), before);
+        assert_eq!(snapshot(&aside), before);
         let _ = fs::remove_file(&top).or_else(|_| fs::remove_dir(&top));
         fs::rename(&aside, &top).unwrap();
     }
@@ -516,7 +516,7 @@ fn worker_of(child: &Child) -> u32 {
 fn a_call_that_is_killed_while_it_waits_leaves_a_closed_tree_that_goes_either_way() {
     let calls = Calls::new();
     let top = calls.furnished("tree");
-    let before = picture(&top);
+    let before = snapshot(&top);
     for victim in ["caller", "worker"] {
         let (mut child, output) = calls.waiting(&[("--give", &top)]);
         // Open until both have ended: its end would undo.
@@ -530,19 +530,19 @@ fn a_call_that_is_killed_while_it_waits_leaves_a_closed_tree_that_goes_either_wa
         }
         let status = child.wait().unwrap();
         assert_eq!(status.code(), (victim == "worker").then_some(202));
-        wait_until("the worker has ended", || !support::kinsfolk::is_alive(worker));
+        wait_until("the worker has ended", || !support::families::is_alive(worker));
         drop((input, output));
         assert_eq!((mode(&top), Account::of(&top)), (0o700, Account::batch()));
         if victim == "caller" {
             calls.done(&[("--give", &top)], &["--mode", "751"]);
             calls.is_whole(&top, calls.user, &["tree"]);
-            assert_eq!(picture(&top), before);
+            assert_eq!(snapshot(&top), before);
         }
         calls.done(&[("--take", &top)], &["--links", "keep"]);
         calls.is_whole(&top, Account::batch(), &["tree"]);
         set_mode(&top, 0o751);
         set_mode(top.join("below/closed"), 0o400);
-        assert_eq!(picture(&top), before, "{victim}");
+        assert_eq!(snapshot(&top), before, "{victim}");
     }
 }
 
@@ -566,7 +566,7 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
     symlink("/etc/passwd", top.join("out")).unwrap();
     Account::batch().owns(top.join("out"));
     set_mode(top.join("below/closed"), 0o600);
-    let mut expected = picture(&top);
+    let mut expected = snapshot(&top);
     let link = expected.get_mut(Path::new("out")).unwrap();
     link.kind = "file";
     link.content = fs::read("/etc/passwd").unwrap();
@@ -610,7 +610,7 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
         }
         std::mem::swap(&mut top, &mut other);
         let account = if give { calls.user } else { Account::batch() };
-        all_of(&top, account);
+        assert_owner(&top, account);
         for name in calls.rootless.site.entries() {
             let name = name.into_string().unwrap();
             // What a killed call leaves: the helpers remove it.
@@ -620,7 +620,7 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
                 fs::remove_dir_all(calls.path(&name)).unwrap();
             }
         }
-        let mut found = picture(&top);
+        let mut found = snapshot(&top);
         if round == 0 {
             found.insert("out".into(), expected[Path::new("out")].clone());
             expected.get_mut(Path::new("out")).unwrap().modified = found[Path::new("out")].modified;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::{Account, SUBORDINATE, Site, is_rootless, program, said, write};
+use super::{Account, SUBORDINATE, Site, is_rootless, messages, program, write};
 
 /// The job user of these trees: a subordinate id of the batch user, and not one of other tests that
 /// run at the same time.
@@ -65,7 +65,7 @@ impl Tree {
     /// Runs the program, which must succeed; what it says.
     pub fn done(&self, what: &str) -> String {
         let output = self.run(what);
-        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{what}");
+        assert_eq!((output.status.code(), messages(&output).as_str()), (Some(0), ""), "{what}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -73,7 +73,7 @@ impl Tree {
     pub fn copy_link_targets(&self) -> String {
         let mut command = job().command(program("examples/owner"));
         let output = command.args(["-", "link-targets"]).arg(&self.top).output().unwrap();
-        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""));
+        assert_eq!((output.status.code(), messages(&output).as_str()), (Some(0), ""));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -84,7 +84,7 @@ impl Tree {
 
     /// Fails unless each entry of the tree is the batch user's, and nothing is beside it.
     pub fn is_back(&self) {
-        super::handover::all_of(&self.top, Account::batch());
+        super::handover::assert_owner(&self.top, Account::batch());
         assert_eq!(self.site.entries(), ["tree"]);
     }
 
@@ -94,8 +94,9 @@ impl Tree {
 }
 
 /// A number of what the program says.
-pub fn number(said: &str, field: &str) -> u64 {
-    let (_, rest) = said.split_once(&format!("{field}: ")).unwrap_or_else(|| panic!("{said}"));
+pub fn number(messages: &str, field: &str) -> u64 {
+    let (_, rest) =
+        messages.split_once(&format!("{field}: ")).unwrap_or_else(|| panic!("{messages}"));
     rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
