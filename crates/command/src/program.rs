@@ -199,8 +199,10 @@ impl Flag {
 
     /// The letter and the name with their hyphens, and the value.
     fn spelled(&self) -> String {
-        let space = if self.value.is_empty() { "" } else { " " };
-        let value = format_args!("{space}{}", self.value);
+        let value = match self.value {
+            "" => String::new(),
+            value => format!(" {value}"),
+        };
         match (self.short, self.long) {
             ('\0', long) => format!("    --{long}{value}"),
             (short, "") => format!("-{short}{value}"),
