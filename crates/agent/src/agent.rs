@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use command::program::{Program, VERSION, print};
-use command::{Parsed, say};
+use command::program::{Program, VERSION};
+use command::say;
 use error::{Error, Result};
 use sys::{Uid, process};
 use wire::Operation;
@@ -51,16 +51,9 @@ Exit status: 0; 1 for every failure.
 
 /// Runs the command. It never ends with a status that a switcher uses for itself (201 to 204).
 pub fn main() -> ExitCode {
-    let ended = PROGRAM.read(std::env::args_os().skip(1)).and_then(|call| match call {
-        Parsed::Help => {
-            print(&PROGRAM.help());
-            Ok(())
-        }
-        Parsed::Option(_) | Parsed::Options(_) => {
-            print(&PROGRAM.version());
-            Ok(())
-        }
-        Parsed::Words(words) => run(&words).map_err(|error| error.to_string()),
+    let ended = PROGRAM.read_words(std::env::args_os().skip(1)).and_then(|call| match call {
+        Some(words) => run(&words).map_err(|error| error.to_string()),
+        None => Ok(()),
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use command::program::{Program, VERSION, print};
-use command::{Parsed, say};
+use command::program::{Program, VERSION};
+use command::say;
 
 use super::job::{Failure, Job};
 
@@ -53,16 +53,9 @@ pub fn main() -> ExitCode {
 
 /// With fewer arguments than a job needs: an option, or a usage error.
 fn without_job(words: Vec<OsString>) -> ExitCode {
-    let error = match PROGRAM.read(words) {
-        Ok(Parsed::Help) => {
-            print(&PROGRAM.help());
-            return ExitCode::SUCCESS;
-        }
-        Ok(Parsed::Option(_) | Parsed::Options(_)) => {
-            print(&PROGRAM.version());
-            return ExitCode::SUCCESS;
-        }
-        Ok(Parsed::Words(_)) => format!("too few arguments; {}", PROGRAM.usage()),
+    let error = match PROGRAM.read_words(words) {
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(_)) => format!("too few arguments; {}", PROGRAM.usage()),
         Err(error) => error,
     };
     say(PROGRAM.name, error);

@@ -109,6 +109,20 @@ impl Program {
         }
     }
 
+    /// As [`Program::read`], for a program that has no other options than `--help` and `--version`:
+    /// prints what they ask for, or returns the arguments.
+    pub fn read_words(
+        &self,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Option<Vec<OsString>>, String> {
+        match self.read(arguments)? {
+            Parsed::Words(words) => return Ok(Some(words)),
+            Parsed::Help => print(&self.help()),
+            Parsed::Option(_) | Parsed::Options(_) => print(&self.version()),
+        }
+        Ok(None)
+    }
+
     /// Parses options that can be combined. A value is the next word, or follows `=`.
     fn options(&self, words: Vec<OsString>) -> Result<Parsed, String> {
         let mut found = Options::default();

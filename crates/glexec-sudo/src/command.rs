@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use command::program::{Program, VERSION, print};
-use command::{Parsed, Refusal, say};
+use command::program::{Program, VERSION};
+use command::{Refusal, say};
 
 use crate::adapter;
 
@@ -55,16 +55,9 @@ Example:
 
 /// Runs the command: returns only if this process could not become sudo.
 pub fn main() -> ExitCode {
-    let refusal = match PROGRAM.read(std::env::args_os().skip(1)) {
-        Ok(Parsed::Help) => {
-            print(&PROGRAM.help());
-            return ExitCode::SUCCESS;
-        }
-        Ok(Parsed::Option(_) | Parsed::Options(_)) => {
-            print(&PROGRAM.version());
-            return ExitCode::SUCCESS;
-        }
-        Ok(Parsed::Words(words)) => adapter::become_sudo(&words),
+    let refusal = match PROGRAM.read_words(std::env::args_os().skip(1)) {
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(words)) => adapter::become_sudo(&words),
         Err(error) => Refusal::client(error),
     };
     say(PROGRAM.name, &refusal);

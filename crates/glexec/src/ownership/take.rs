@@ -27,7 +27,7 @@ pub(super) fn take(
             target = empty;
             exchange = None;
         } else if !empty.is_empty_of_caller()? {
-            let why = "it is not an empty directory of yours";
+            let why = "--exchange needs an empty directory that belongs to you";
             return Err(Refusal::client(format!("{}: {why}", path_of(other))));
         }
     }
