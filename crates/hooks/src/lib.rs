@@ -1,4 +1,5 @@
-//! Scripts of the administrator that run around a payload: which files are trusted.
+//! Scripts of the administrator that run around a payload: which files are trusted, what environment
+//! they get, and how one runs; and gLExec's epilogue.
 //!
 //! The crate runs as whoever calls it. It knows no configuration: callers pass users, groups, paths
 //! and limits.
@@ -7,4 +8,11 @@
 #![warn(clippy::incompatible_msrv)]
 
 mod access_list;
+pub mod environment;
+pub mod epilogue;
+pub mod facts;
+mod keeper;
+pub mod report;
+pub mod script;
+mod start;
 pub mod trust;
