@@ -1,0 +1,221 @@
+//! The process of an epilogue: as whom it runs, what it has, and that nothing of it stays. Needs
+//! root.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use support::{NO_LIMIT, Site, is_alive, pid_in, printed, set_mode, wait_for};
+
+/// What an epilogue has: written to the file `seen`.
+const LOOK: &str = r#"
+open=$(for n in /proc/$$/fd/*; do echo "${n##*/} $(readlink "$n")"; done | sort -n)
+{
+    id -u; id -g; id -G; umask; pwd; echo "$PATH"
+    grep -E '^Sig(Blk|Ign)' /proc/$$/status | tr -d '\t'
+    ps -o sid=,pgid= -p $$ | tr -s ' ' '\n' | sort -u | tr -d '\n'; echo " $$"
+    echo "$open"
+} >"$top/seen" 2>&1
+"#;
+
+#[test]
+fn it_runs_as_root_in_a_session_of_its_own_with_nothing_of_the_callers() {
+    let site = Site::new(LOOK);
+    let script = "trap '' PIPE HUP; umask 077; cd /tmp; exec 7</etc/passwd; exec \"$@\"";
+    let mut shell = Command::new("setpriv");
+    shell.args(["--groups=5,6", "--regid=0", "sh", "-c", script, "sh"]);
+    let runner = site.runner(NO_LIMIT);
+    shell.arg(runner.get_program()).args(runner.get_args());
+    assert_eq!(printed(&mut shell).status, "-");
+    let seen = site.text("seen");
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[..3], ["0", "0", "0"]);
+    assert_eq!(lines[3..6], ["0022", "/", "/usr/sbin:/usr/bin:/sbin:/bin"]);
+    assert_eq!(lines[6..8], ["SigBlk:0000000000000000", "SigIgn:0000000000000000"]);
+    let (own, pid) = lines[8].split_once(' ').unwrap();
+    assert_eq!(own, pid, "session and process group");
+    // Beside these the script has itself open, once by the switcher and once by the shell, and an
+    // end of the pipe from which the shell reads the list.
+    let open: Vec<_> = lines[9..].iter().map(|line| line.split_once(' ').unwrap()).collect();
+    assert_eq!(open[..3], [("0", "/dev/null"), ("1", "/dev/null"), ("2", "/dev/null")]);
+    let own_file = site.epilogue().display().to_string();
+    let other = open[3..].iter().find(|(_, file)| *file != own_file && !file.starts_with("pipe:"));
+    assert_eq!(other, None);
+}
+
+#[test]
+fn epilogue_user_and_epilogue_group_are_what_it_runs_as_and_may_own_it() {
+    for (group, gid) in [("-", "0"), ("61002", "61002")] {
+        let site = Site::new(LOOK);
+        // Only its user may read and execute it.
+        chown(site.epilogue(), Some(61_001), None).unwrap();
+        set_mode(&site.epilogue(), 0o500);
+        chown(site.top(), Some(61_001), Some(61_002)).unwrap();
+        set_mode(site.top(), if group == "-" { 0o755 } else { 0o775 });
+        let printed = printed(&mut site.runner_as("61001", group, NO_LIMIT));
+        assert_eq!(printed.status, "-", "{}", printed.line);
+        let seen = site.text("seen");
+        let lines: Vec<&str> = seen.lines().collect();
+        assert_eq!(lines[..3], ["61001", gid, gid]);
+    }
+}
+
+#[test]
+fn its_own_status_decides() {
+    for (lines, status, line) in [
+        ("exit 0", "-", "it succeeded"),
+        ("exit 1", "202", "it exited 1"),
+        ("exit 201", "204", "it exited 201"),
+        ("exit 204", "204", "it exited 204"),
+        ("exit 205", "202", "it exited 205"),
+        ("kill -SEGV $$", "202", "signal SEGV killed it"),
+    ] {
+        let printed = Site::new(lines).run();
+        assert_eq!(printed.status, status, "{lines}");
+        assert!(printed.line.contains(line), "{}", printed.line);
+    }
+}
+
+#[test]
+fn at_the_timeout_it_gets_sigterm() {
+    let site = Site::new("trap 'echo TERM >$top/got; exit 0' TERM; sleep 1000");
+    let printed = printed(&mut site.runner("300"));
+    assert_eq!((printed.status.as_str(), site.text("got").as_str()), ("202", "TERM\n"));
+    assert!(printed.line.contains("epilogue_timeout"), "{}", printed.line);
+}
+
+#[test]
+fn one_that_ignores_sigterm_or_has_stopped_gets_sigkill() {
+    for lines in ["trap '' TERM\nwhile :; do sleep 1000; done", "trap '' TERM\nkill -STOP $$\n:"] {
+        let site = Site::new(&format!("echo $$ >$top/pid\n{lines}\nwhile :; do sleep 1000; done"));
+        let printed = printed(&mut site.runner("300"));
+        assert_eq!(printed.status, "202");
+        assert!(!is_alive(&site.text("pid")), "{lines}");
+    }
+}
+
+/// Starts a process in a session of its own, which is nobody's child but the first process's.
+const FORK_AWAY: &str = "\
+    trap '' TERM HUP
+    setsid sh -c 'setsid sh -c \"echo \\$\\$ >$top/away; exec sleep 1000\" & exec sleep 1000' &
+    sleep 1000 &
+    while [ ! -s $top/away ]; do sleep 0.01; done\n";
+
+#[test]
+fn what_it_has_forked_away_ends_with_it() {
+    let site = Site::new(&format!("export top\n{FORK_AWAY}exit 0"));
+    assert_eq!(site.run().status, "-");
+    assert!(!is_alive(&site.text("away")));
+}
+
+#[test]
+fn what_it_has_forked_away_ends_at_the_timeout_too() {
+    let site = Site::new(&format!("export top\n{FORK_AWAY}trap - TERM\nsleep 1000"));
+    assert_eq!(printed(&mut site.runner("1000")).status, "202");
+    assert!(!is_alive(&pid_in(&site.path("away"))));
+}
+
+#[test]
+fn if_the_switcher_is_killed_the_timeout_still_holds() {
+    let site = Site::new(&format!("export top\necho $$ >$top/pid\n{FORK_AWAY}sleep 1000"));
+    let mut runner = site.runner("2000").stdout(Stdio::null()).spawn().unwrap();
+    let (pid, away) = (pid_in(&site.path("pid")), pid_in(&site.path("away")));
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    wait_for("the end of the epilogue", || (!is_alive(&pid) && !is_alive(&away)).then_some(()));
+}
+
+#[test]
+fn one_whose_keeper_is_killed_is_killed_and_counts_as_not_run() {
+    let site = Site::new("echo $$ >$top/pid\nsleep 1000");
+    let runner = site.runner(NO_LIMIT).stdout(Stdio::piped()).spawn().unwrap();
+    let pid = pid_in(&site.path("pid"));
+    let keeper = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let keeper = keeper.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned();
+    assert!(Command::new("kill").args(["-KILL", &keeper]).status().unwrap().success());
+    let output = runner.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("202\n") && text.contains("was killed"), "{text}");
+    wait_for("the end of the epilogue", || (!is_alive(&pid)).then_some(()));
+}
+
+#[test]
+fn one_that_is_not_trusted_does_not_run() {
+    let site = Site::new("echo ran >$top/seen");
+    set_mode(&site.epilogue(), 0o777);
+    let printed = site.run();
+    assert_eq!(printed.status, "202");
+    assert!(printed.line.contains("not trusted") && !site.path("seen").exists(), "{printed:?}");
+}
+
+#[test]
+fn what_cannot_be_executed_is_named_with_the_reason() {
+    for (name, mode, text, why) in [
+        ("epilogue", 0o644, "#!/bin/sh\n", "no user may execute it"),
+        ("epilogue", 0o755, "#!/nonexistent\n", "its interpreter does not exist"),
+        ("epilogue", 0o755, "true\n", "neither a program for this machine nor a script"),
+        ("other", 0o755, "", "ENOENT"),
+    ] {
+        let site = Site::new("");
+        fs::remove_file(site.epilogue()).unwrap();
+        let path = site.put(name, text);
+        set_mode(&path, mode);
+        let printed = site.run();
+        assert_eq!(printed.status, "202");
+        assert!(printed.line.contains(why), "{}", printed.line);
+    }
+}
+
+#[test]
+fn one_that_a_process_can_still_write_to_is_not_executed() {
+    let site = Site::new("echo ran >$top/seen");
+    let writer = fs::OpenOptions::new().append(true).open(site.epilogue()).unwrap();
+    let printed = site.run();
+    assert_eq!(printed.status, "202");
+    assert!(printed.line.contains("open for writing"), "{}", printed.line);
+    assert!(!site.path("seen").exists());
+    drop(writer);
+}
+
+#[test]
+fn one_that_is_replaced_between_check_and_execution_runs_as_it_was_checked() {
+    let site = Site::new("[ ! -e $top/replaced ] || echo old >$top/seen");
+    let new = site.put("new", "#!/bin/sh\necho new >${0%/*}/seen\n");
+    chown(&new, Some(61_001), None).unwrap();
+    let inode = fs::metadata(site.epilogue()).unwrap().ino();
+    // The script's process alone resets as many signals, after it has opened and checked the file.
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(site.path("trace")).args([
+        "-e",
+        "trace=rt_sigaction",
+        "-e",
+        "inject=rt_sigaction:signal=SIGSTOP:when=40",
+    ]);
+    let runner = site.runner(NO_LIMIT);
+    strace.arg(runner.get_program()).args(runner.get_args()).env_clear();
+    let running = strace.stdout(Stdio::piped()).process_group(0).spawn();
+    let running = running.expect("strace is needed: run ci/provision as root");
+    let stopped = wait_for("a process that has stopped with the epilogue open", || {
+        fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse::<u32>().ok()?.to_string();
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let has_stopped = matches!(stat.rsplit_once(") ")?.1.as_bytes()[0], b't' | b'T');
+            let mut open = fs::read_dir(entry.path().join("fd")).ok()?.flatten();
+            let has_it = open.any(|fd| {
+                fs::metadata(fd.path()).is_ok_and(|found| found.is_file() && found.ino() == inode)
+            });
+            (has_stopped && has_it && stat.contains("run_epilogue")).then_some(pid)
+        })
+    });
+    fs::write(site.path("replaced"), "").unwrap();
+    fs::rename(new, site.epilogue()).unwrap();
+    assert!(Command::new("kill").args(["-CONT", &stopped]).status().unwrap().success());
+    let output = running.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("-\n"), "{text}");
+    assert_eq!(site.text("seen"), "old\n");
+}
