@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use command::payload::PATH;
 use command::program::{Options, Program, flag, option, print};
 use command::refusal::{Refusal, Result, Status};
 use command::{Parsed, log, say};
@@ -12,7 +13,6 @@ use sys::wait::End;
 use sys::{Uid, inherited, process, signal};
 use wire::EXACT_STATUS;
 
-use crate::payload::PATH;
 use crate::request::Request;
 use crate::{call_log, ownership, rootless};
 

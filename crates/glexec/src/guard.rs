@@ -62,7 +62,7 @@ pub(crate) fn run(position: &Position<'_>, payload: &Payload, pipes: Pipes, abov
             let _ = stdio::redirect_to_null();
             let end = watch(pid, position, above);
             kill_remaining(position);
-            if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
+            if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary()) {
                 as_payload_user(payload.ids, position, || proxy.remove());
             }
             let _ = status.write_all(&end.to_bytes());

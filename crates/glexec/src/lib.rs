@@ -16,8 +16,13 @@
 //! - `ownership`: change of the owner of a directory, instead of a payload.
 //!
 //! Used by several of these: `idmap` (maps the ids of a namespace), `installed` (the one payload
+<<<<<<< HEAD
 //! that may use openat2(2)), `children` (kills descendants), `replace` (replaces a file),
 //! `restrictions` (what forbids user namespaces).
+=======
+//! that may use openat2(2)), `children` (kills descendants), `location` (where a file is, in any
+//! mount namespace), `restrictions` (what forbids user namespaces).
+>>>>>>> 320d377 (sys: changes of user for a program of root's; command: the last steps of a payload's process)
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -33,7 +38,6 @@ mod lease;
 mod ownership;
 mod payload;
 pub mod ranges;
-mod replace;
 mod request;
 mod restrictions;
 mod rootless;

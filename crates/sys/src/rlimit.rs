@@ -4,6 +4,51 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::Result;
 
+/// The limits that can end or hinder a process with root's rights, and that its caller sets.
+const REPAIRED: [Resource; 7] = [
+    Resource::RLIMIT_AS,
+    Resource::RLIMIT_CORE,
+    Resource::RLIMIT_CPU,
+    Resource::RLIMIT_DATA,
+    Resource::RLIMIT_FSIZE,
+    Resource::RLIMIT_NOFILE,
+    Resource::RLIMIT_NPROC,
+];
+
+/// Limits of a process, for a program that it executes later.
+#[derive(Clone, Debug)]
+pub struct Limits(Vec<(Resource, u64, u64)>);
+
+impl Limits {
+    /// Raises the limits that a caller can have set too low for this process, which has root's
+    /// rights: none is left but on descriptors. It leaves no core dump, which would show what it
+    /// has read. Returns the limits before.
+    ///
+    /// RLIMIT_STACK stays: the stack of a running process has grown already.
+    pub fn repair() -> Result<Limits> {
+        let mut before = Vec::new();
+        for resource in REPAIRED {
+            let (soft, hard) = getrlimit(resource)?;
+            before.push((resource, soft, hard));
+            let (soft, hard) = match resource {
+                Resource::RLIMIT_CORE => (0, hard),
+                Resource::RLIMIT_NOFILE => (hard.max(DESCRIPTORS), hard.max(DESCRIPTORS)),
+                _ => (RLIM_INFINITY, RLIM_INFINITY),
+            };
+            setrlimit(resource, soft, hard)?;
+        }
+        Ok(Limits(before))
+    }
+
+    /// Sets the limits again.
+    pub fn restore(&self) -> Result<()> {
+        self.0.iter().try_for_each(|(resource, soft, hard)| setrlimit(*resource, *soft, *hard))
+    }
+}
+
+/// At least so many descriptors can a process with root's rights have.
+const DESCRIPTORS: u64 = 1024;
+
 /// How many descriptors this process may have: the soft limit of RLIMIT_NOFILE.
 pub fn nofile() -> Result<u64> {
     getrlimit(Resource::RLIMIT_NOFILE).map(|(soft, _)| soft)

@@ -14,7 +14,7 @@ pub use libc::{
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::{Errno, Pid, Result};
+use super::{Errno, Pid, Result, Uid};
 
 /// Sets SIGCHLD to its default action. A caller may have ignored it: then execve(2) keeps that, and
 /// waitpid(2) fails with ECHILD.
@@ -62,6 +62,8 @@ pub struct Received {
     /// Whether the kernel sent it (SI_KERNEL), as it does for a terminal, to the whole process
     /// group.
     pub from_kernel: bool,
+    /// The real user id of the process that sent it; root's for the kernel.
+    pub sender: Uid,
 }
 
 /// Blocks all signals for this thread: they stay pending until they are waited for.
@@ -78,7 +80,11 @@ pub fn wait() -> Result<Received> {
         let number = libc::sigwaitinfo(SigSet::all().as_ref(), info.as_mut_ptr());
         (Errno::result(number)?, info.assume_init())
     };
-    Ok(Received { number, from_kernel: info.si_code == libc::SI_KERNEL })
+    let from_kernel = info.si_code == libc::SI_KERNEL;
+    // SAFETY: the kernel fills in the whole structure: for what has no sender with zeros or other
+    // numbers, of which each is a valid id.
+    let sender = if from_kernel { 0 } else { unsafe { info.si_uid() } };
+    Ok(Received { number, from_kernel, sender: Uid::from_raw(sender) })
 }
 
 /// Whether a signal is pending (sigpending(2)).
@@ -178,7 +184,9 @@ impl Signals {
     pub fn read(&self) -> Result<Received> {
         let received = self.0.read_signal()?.ok_or(Errno::EAGAIN)?;
         let number = received.ssi_signo.try_into().map_err(|_| Errno::EINVAL)?;
-        Ok(Received { number, from_kernel: received.ssi_code == libc::SI_KERNEL })
+        let from_kernel = received.ssi_code == libc::SI_KERNEL;
+        let sender = Uid::from_raw(if from_kernel { 0 } else { received.ssi_uid });
+        Ok(Received { number, from_kernel, sender })
     }
 }
 
