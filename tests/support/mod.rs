@@ -20,6 +20,7 @@ pub mod many_files;
 pub mod mounts;
 pub mod owner;
 pub mod pilot;
+pub mod setuid;
 pub mod snapshot;
 pub mod starter;
 pub mod trial;

@@ -48,10 +48,15 @@ pub fn default_sigpipe() {
 /// Sets every signal to its default action and empties the mask, for a program to be executed.
 /// HTCondor's daemons ignore SIGPIPE, and an ignored signal stays ignored through execve(2).
 pub fn reset_all() -> Result<()> {
+    reset_actions();
+    SigSet::empty().thread_set_mask()
+}
+
+/// Sets every signal to its default action; the mask stays.
+pub fn reset_actions() {
     for number in 1..=64 {
         set_default(number);
     }
-    SigSet::empty().thread_set_mask()
 }
 
 /// A signal that arrived.
@@ -69,6 +74,11 @@ pub struct Received {
 /// Blocks all signals for this thread: they stay pending until they are waited for.
 pub fn block_all() -> Result<()> {
     SigSet::all().thread_block()
+}
+
+/// Unblocks all signals for this thread.
+pub fn unblock_all() -> Result<()> {
+    SigSet::empty().thread_set_mask()
 }
 
 /// Waits for a signal (sigwaitinfo(2)); [`block_all`] comes before.

@@ -27,12 +27,17 @@ impl Identity {
         let (user, group) = (getresuid()?.real, getresgid()?.real);
         Ok(Identity { user, group, groups: getgroups()? })
     }
+
+    /// Root, without supplementary groups.
+    pub fn root() -> Identity {
+        Identity { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() }
+    }
 }
 
 /// Makes root this process's real, effective and saved user and group, without supplementary
 /// groups. From then on no other user can signal the process. EPERM if it has not become that.
 pub fn become_root() -> Result<()> {
-    let root = Identity { user: Uid::from_raw(0), group: Gid::from_raw(0), groups: Vec::new() };
+    let root = Identity::root();
     set_all(&root)?;
     if is_all(&root)? { Ok(()) } else { Err(Errno::EPERM) }
 }
@@ -71,7 +76,7 @@ fn file_ids() -> (Uid, Gid) {
 /// The bounding set stays as it is. A set-user-ID program that has fewer capabilities than it
 /// expects may be unable to drop root's rights, and its caller here is not trusted.
 pub fn become_for_good(target: &Identity, before: &Identity) -> Result<()> {
-    if target.user.is_root() || target.group.as_raw() == 0 {
+    if target.user.is_root() {
         return Err(Errno::EPERM);
     }
     clear_ambient_capabilities()?;
