@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-use super::Result;
+use super::{Errno, Result};
 
 /// The limits that can end or hinder a process with root's rights, and that its caller sets.
 const REPAIRED: [Resource; 7] = [
@@ -15,6 +15,9 @@ const REPAIRED: [Resource; 7] = [
     Resource::RLIMIT_NPROC,
 ];
 
+/// Those of them that end a process, or a write in its middle.
+const MUST_BE_RAISED: [Resource; 2] = [Resource::RLIMIT_CPU, Resource::RLIMIT_FSIZE];
+
 /// Limits of a process, for a program that it executes later.
 #[derive(Clone, Debug)]
 pub struct Limits(Vec<(Resource, u64, u64)>);
@@ -24,18 +27,26 @@ impl Limits {
     /// rights: none is left but on descriptors. It leaves no core dump, which would show what it
     /// has read. Returns the limits before.
     ///
+    /// Without CAP_SYS_RESOURCE, as in many containers, hard limits stay. EPERM if one of them could
+    /// end this process, or make what it writes incomplete.
+    ///
     /// RLIMIT_STACK stays: the stack of a running process has grown already.
     pub fn repair() -> Result<Limits> {
         let mut before = Vec::new();
         for resource in REPAIRED {
             let (soft, hard) = getrlimit(resource)?;
             before.push((resource, soft, hard));
-            let (soft, hard) = match resource {
+            let wanted = match resource {
                 Resource::RLIMIT_CORE => (0, hard),
                 Resource::RLIMIT_NOFILE => (hard.max(DESCRIPTORS), hard.max(DESCRIPTORS)),
                 _ => (RLIM_INFINITY, RLIM_INFINITY),
             };
-            setrlimit(resource, soft, hard)?;
+            match setrlimit(resource, wanted.0, wanted.1) {
+                Err(Errno::EPERM) if !MUST_BE_RAISED.contains(&resource) => {
+                    setrlimit(resource, hard, hard)?;
+                }
+                done => done?,
+            }
         }
         Ok(Limits(before))
     }
