@@ -5,13 +5,16 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use command::credential::{self, refusal};
 use command::refusal::{Refusal, Result};
 use error::{Context as _, Error, Shown};
+use sys::flock::{self, Lock};
 use sys::switch::{self, Identity};
 use sys::{Errno, dir, fd, file};
 
+use crate::config::{Config, LockMechanism};
 use crate::sanitize::Variables;
 
 /// The most that is read of a credential, in bytes.
@@ -27,27 +30,39 @@ pub struct Credential {
 }
 
 /// Reads the credential of a call (`GLEXEC_CLIENT_CERT`, else `X509_USER_PROXY`).
-pub fn find(variables: &Variables, caller: &Identity) -> Result<Credential> {
+pub fn find(variables: &Variables, caller: &Identity, config: &Config) -> Result<Credential> {
     let path = variables.get("GLEXEC_CLIENT_CERT").or_else(|| variables.get("X509_USER_PROXY"));
     let path = path.ok_or_else(|| {
         Refusal::client(
             "no credential is named: set GLEXEC_CLIENT_CERT to the path of your file, mode 0600",
         )
     })?;
-    read(path, caller)
+    read(path, caller, config)
 }
 
 /// Reads a file of the caller's that no other user can access. A relative path counts from the
-/// working directory. A symbolic link in the file's place is not followed.
-pub fn read(path: &OsStr, caller: &Identity) -> Result<Credential> {
+/// working directory. A symbolic link in the file's place is not followed. While it is read, the file
+/// is locked as `input_lock_mechanism` says.
+pub fn read(path: &OsStr, caller: &Identity, config: &Config) -> Result<Credential> {
     let path = Path::new(path);
     let read = as_caller(caller, || {
         let file = credential::open_private(path, caller.user)?;
+        lock(&file, config.input_lock_mechanism).at("lock the credential", path)?;
         let held = file.try_clone().at("use", path)?;
         Ok((held, credential::read(file, path, LONGEST)?))
     })?;
     let (file, content) = read.map_err(|error: Error| refusal(&error))?;
     Ok(Credential { path: path_of(&file, path, caller)?, content })
+}
+
+/// Waits for a program that is writing the file, if that locks it in the same way.
+fn lock(file: &File, mechanism: LockMechanism) -> sys::Result<()> {
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    match mechanism {
+        LockMechanism::Flock => flock::lock(file, Lock::Shared, TIMEOUT),
+        LockMechanism::Fcntl => flock::lock_record_shared(file, TIMEOUT),
+        LockMechanism::Disabled => Ok(()),
+    }
 }
 
 /// The path of an open file: the kernel's, not one that is looked up again and may lead to another

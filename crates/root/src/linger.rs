@@ -1,10 +1,12 @@
-//! The parent of a payload. It stays as root, has nothing open, and waits.
+//! The parent of a payload. It stays as root, has nothing open but a lease, and waits.
 //!
 //! All signals are blocked, and all its ids are root's: so no other user can signal it, and what a
 //! caller sent before that is told by its sender and dropped. A terminal's signals come from the
 //! kernel: those that end a program reach the payload, which is in a session of its own; those that
 //! stop one do nothing.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use sys::signal::{self, Received, SIGCHLD, SIGHUP, SIGINT, SIGQUIT};
@@ -12,11 +14,13 @@ use sys::wait::{self, End, Times};
 use sys::{Pid, inherited, process, stdio};
 
 /// Lets go of everything that the caller shares with this process: its descriptors, and the file
-/// system of its working directory.
-pub(crate) fn let_go() {
+/// system of its working directory. What stays open is the file of a lease: it ends when it is not
+/// open any more.
+pub(crate) fn let_go(lease: Option<&File>) {
     let _ = process::chdir(Path::new("/"));
     let _ = stdio::redirect_to_null();
-    let _ = inherited::release_all_but(&[]);
+    let lease = lease.map(|file| file.as_fd());
+    let _ = inherited::release_all_but(lease.as_slice());
 }
 
 /// Waits for the end of the payload. Returns how it ended, and the processor time of all children

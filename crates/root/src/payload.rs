@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use command::payload::{self as steps, Proxy};
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
-use sys::rlimit::Limits;
+use sys::rlimit::SavedLimits;
 use sys::signal::SIGKILL;
 use sys::switch::{self, Identity};
 use sys::{Errno, Pid, exec, inherited, keyring, prctl, process, signal};
@@ -33,7 +33,7 @@ pub struct Payload {
     /// The permission bits that its new files do not get.
     pub umask: u32,
     /// Its limits.
-    pub limits: Limits,
+    pub limits: SavedLimits,
 }
 
 impl Payload {

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 
 use command::refusal::{Refusal, Result};
-use sys::rlimit::Limits;
+use sys::rlimit::SavedLimits;
 use sys::switch::{self, Identity};
 use sys::{Errno, environment, inherited, process, signal, stdio};
 
@@ -21,7 +21,7 @@ pub struct Start {
     /// The permission bits that new files of the payload do not get.
     pub umask: u32,
     /// The limits of the payload.
-    pub limits: Limits,
+    pub limits: SavedLimits,
 }
 
 /// The environment of the caller, which this process itself does not use.
@@ -54,7 +54,7 @@ pub fn sanitize() -> Result<Start> {
     };
     // Before all others: the steps below need descriptors, and a limit on processor time ends this
     // process in the middle of one.
-    let limits = Limits::repair().map_err(failed("raise the limits of this process"))?;
+    let limits = SavedLimits::repair().map_err(failed("raise the limits of this process"))?;
     stdio::open_missing().map_err(failed("open the null device"))?;
     inherited::close_inherited().map_err(failed("close the descriptors of the caller"))?;
     // Blocked until the payload: a signal does not end this process between two steps.

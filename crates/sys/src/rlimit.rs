@@ -20,9 +20,9 @@ const MUST_BE_RAISED: [Resource; 2] = [Resource::RLIMIT_CPU, Resource::RLIMIT_FS
 
 /// Limits of a process, for a program that it executes later.
 #[derive(Clone, Debug)]
-pub struct Limits(Vec<(Resource, u64, u64)>);
+pub struct SavedLimits(Vec<(Resource, u64, u64)>);
 
-impl Limits {
+impl SavedLimits {
     /// Raises the limits that a caller can have set too low for this process, which has root's
     /// rights: none is left but on descriptors. It leaves no core dump, which would show what it
     /// has read. Returns the limits before.
@@ -31,7 +31,7 @@ impl Limits {
     /// end this process, or make what it writes incomplete.
     ///
     /// RLIMIT_STACK stays: the stack of a running process has grown already.
-    pub fn repair() -> Result<Limits> {
+    pub fn repair() -> Result<SavedLimits> {
         let mut before = Vec::new();
         for resource in REPAIRED {
             let (soft, hard) = getrlimit(resource)?;
@@ -48,7 +48,7 @@ impl Limits {
                 done => done?,
             }
         }
-        Ok(Limits(before))
+        Ok(SavedLimits(before))
     }
 
     /// Sets the limits again.

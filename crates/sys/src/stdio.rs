@@ -56,6 +56,6 @@ pub fn redirect_input_and_output_to_null() -> Result<()> {
 }
 
 /// Opens the null device (null(4)).
-pub(super) fn null() -> Result<OwnedFd> {
+pub fn null() -> Result<OwnedFd> {
     nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
 }

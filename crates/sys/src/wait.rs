@@ -116,14 +116,6 @@ pub fn try_wait_any_with_times() -> Option<(Pid, End, Times)> {
     (waited > 0).then(|| (Pid::from_raw(waited), ExitStatus::from_raw(status).into(), times))
 }
 
-/// Whether a child has ended; it is not waited for: its id stays its own.
-pub fn has_ended(child: Pid) -> bool {
-    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-    // Neither an error nor a state of its own: no child has ended. nix has no value for a child that
-    // a real-time signal killed, and returns EINVAL for it.
-    !matches!(waitid(Id::Pid(child), flags), Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD))
-}
-
 /// Whether this process has children, with those that have ended and were not waited for.
 pub fn has_children() -> bool {
     let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
