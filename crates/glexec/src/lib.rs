@@ -30,7 +30,7 @@ mod guard;
 mod idmap;
 mod installed;
 mod lease;
-mod location;
+use ::command::location;
 mod ownership;
 mod payload;
 pub mod ranges;

@@ -7,4 +7,7 @@
 #![warn(clippy::incompatible_msrv)]
 
 pub mod config;
+mod names;
+#[cfg(test)]
+mod test_account;
 pub mod users;
