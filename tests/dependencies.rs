@@ -20,7 +20,7 @@ const DEPENDENCIES: [(&str, &[&str]); 10] = [
     ("agent", &["command", "error", "sys", "tree", "wire"]),
     ("glexec", &["command", "error", "sys", "tree", "wire"]),
     ("glexec-sudo", &["command", "error", "sys"]),
-    ("root", &["command", "error", "sys"]),
+    ("root", &["command", "error", "hooks", "sys"]),
     (
         "glexec-helpers",
         &["agent", "command", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Context as _, Error, Result};
-use sys::{Errno, Gid, Kind, Name, OPath, Stat, Uid};
+use sys::{Dir, Errno, Gid, Kind, Name, OPath, Stat, Uid};
 
 use crate::access_list::{self, Writer};
 
@@ -48,6 +48,36 @@ impl Owners<'_> {
 /// The error names the first file or directory that is not trusted, with owner, group and mode, and
 /// what to do.
 pub fn open(path: &Path, owners: &Owners<'_>) -> Result<File> {
+    let found = walk(path, owners)?;
+    match found.stat().at("examine", path)?.kind() {
+        Kind::File => {
+            check(&found, path, owners)?;
+            found.open().at("open", path)
+        }
+        Kind::Symlink => Err(is_link(path)),
+        Kind::Directory | Kind::Special => {
+            Err(Error::refused(path, "it is not a regular file: name a regular file"))
+        }
+    }
+}
+
+/// As [`open`], of a directory: which entries it has is trusted then, but not what these are.
+pub fn open_directory(path: &Path, owners: &Owners<'_>) -> Result<Dir> {
+    let found = walk(path, owners)?;
+    match found.stat().at("examine", path)?.kind() {
+        Kind::Directory => {
+            check(&found, path, owners)?;
+            found.open_directory().at("open", path)
+        }
+        Kind::Symlink => Err(is_link(path)),
+        Kind::File | Kind::Special => {
+            Err(Error::refused(path, "it is not a directory: name a directory"))
+        }
+    }
+}
+
+/// The file at the end of a path, of any kind, after all directories on the path were examined.
+fn walk(path: &Path, owners: &Owners<'_>) -> Result<OPath> {
     let names = names(path)?;
     let mut here = PathBuf::from("/");
     let mut found = OPath::root().at("open", &here)?;
@@ -61,15 +91,7 @@ pub fn open(path: &Path, owners: &Owners<'_>) -> Result<File> {
             opened => opened.at("open", &here)?,
         };
     }
-    match found.stat().at("examine", &here)?.kind() {
-        Kind::File => {}
-        Kind::Symlink => return Err(is_link(&here)),
-        Kind::Directory | Kind::Special => {
-            return Err(Error::refused(&here, "it is not a regular file: name a regular file"));
-        }
-    }
-    check(&found, &here, owners)?;
-    found.open().at("open", &here)
+    Ok(found)
 }
 
 /// The components of a canonical path.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hooks::trust::{Owners, open};
+use hooks::trust::{Owners, open, open_directory};
 use sys::{Gid, Uid};
 use tempfile::TempDir;
 
@@ -162,6 +162,27 @@ fn only_a_regular_file_is_opened() {
     assert!(tree.refusal(&Owners::ROOT, &tree.script()).contains("not a regular file"));
     let error = open(Path::new("/dev/null"), &Owners::ROOT).unwrap_err().to_string();
     assert!(error.contains("not a regular file"), "{error}");
+}
+
+#[test]
+fn a_directory_is_opened_under_the_same_rules() {
+    let tree = Tree::new();
+    open_directory(&tree.path("a/b"), &Owners::ROOT).unwrap();
+    let error = open_directory(&tree.script(), &Owners::ROOT).unwrap_err().to_string();
+    assert!(error.contains("not a directory"), "{error}");
+    symlink("b", tree.path("a/link")).unwrap();
+    let error = open_directory(&tree.path("a/link"), &Owners::ROOT).unwrap_err().to_string();
+    assert!(error.contains("symbolic link"), "{error}");
+    for name in ["a", "a/b"] {
+        let tree = Tree::new();
+        chown(tree.path(name), Some(USER), Some(0)).unwrap();
+        let error = open_directory(&tree.path("a/b"), &Owners::ROOT).unwrap_err().to_string();
+        assert!(error.contains("user 61001 is not trusted"), "{error}");
+        set_mode(&tree.path(name), 0o777);
+        let owners = Owners { users: &[Uid::from_raw(USER)], groups: &[] };
+        let error = open_directory(&tree.path("a/b"), &owners).unwrap_err().to_string();
+        assert!(error.contains("all users may write to it"), "{error}");
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::{Errno, Name, Result, Stat, fd, xattr};
+use super::{Dir, Errno, Name, Result, Stat, fd, xattr};
 
 /// A file or directory, or the symbolic link itself.
 #[derive(Debug)]
@@ -51,5 +52,10 @@ impl OPath {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let path = fd::proc_path(self.0.as_fd());
         nix::fcntl::open(path.as_str(), flags, Mode::empty()).map(File::from)
+    }
+
+    /// As [`OPath::open`], of a directory.
+    pub fn open_directory(&self) -> Result<Dir> {
+        Dir::open(Path::new(&fd::proc_path(self.0.as_fd())))
     }
 }
