@@ -8,6 +8,7 @@ use command::program::{Options, Program, flag, option, print};
 use command::refusal::{Refusal, Result, Status};
 use command::{Parsed, say};
 use error::Shown;
+use root::check;
 use root::config::{self, Config, Finding};
 use sys::process;
 use sys::wait::End;
@@ -180,7 +181,7 @@ pub(crate) fn inform(information: &Information, door: &str) -> ExitCode {
 /// Prints each finding on a line; 202 if one is a fault.
 fn check_config() -> ExitCode {
     let failed = ExitCode::from(Status::Internal as u8);
-    match config::check_config() {
+    match check::check_config() {
         Ok(findings) => {
             findings.iter().for_each(|finding| print(&format!("{finding}\n")));
             if findings.iter().any(Finding::is_fault) { failed } else { ExitCode::SUCCESS }

@@ -20,7 +20,8 @@
 //!
 //! - [`config`]: the configuration, /etc/glexec.conf and its drop-ins;
 //! - [`check`]: what is wrong with it, for `--check-config`;
-//! - [`users`]: lists of users, such as those who may call.
+//! - [`users`]: lists of users, such as those who may call;
+//! - [`group_ranges`]: the groups that a batch system adds to a job.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -33,6 +34,7 @@ pub mod door;
 pub mod environment;
 mod epilogue;
 mod family;
+pub mod group_ranges;
 mod linger;
 pub mod log;
 pub mod mapping;

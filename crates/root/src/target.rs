@@ -3,6 +3,7 @@
 use command::accounts::Account;
 use command::refusal::{Refusal, Result};
 use error::Shown;
+use sys::Gid;
 use sys::switch::Identity;
 
 use crate::config::Config;
@@ -33,8 +34,8 @@ pub fn of(found: TargetAccount, caller: &Identity, config: &Config) -> Result<Ta
         return refused("it is the account of the caller");
     }
     groups.extend(caller.groups.iter().filter(|group| config.tracking_groups.contains(**group)));
-    let mut all = groups.iter().chain([&account.group]);
-    if account.user.is_root() || all.any(|group| group.as_raw() == 0) {
+    let is_roots = |group: &Gid| group.as_raw() == 0;
+    if account.user.is_root() || is_roots(&account.group) || groups.iter().any(is_roots) {
         return refused("it is root, or has a group of root's");
     }
     let identity = Identity { user: account.user, group: account.group, groups };

@@ -36,6 +36,11 @@ impl UserList {
         entries.collect::<Result<_, _>>().map(UserList)
     }
 
+    /// Whether no user is in the list.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether an account is in the list.
     pub fn contains(&self, account: &Account) -> bool {
         self.0.iter().any(|entry| match entry {

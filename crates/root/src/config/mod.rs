@@ -1,21 +1,39 @@
 //! The configuration of `glexec` where it has root's rights: /etc/glexec.conf and its drop-ins.
 //!
-//! - [`values`]: the kinds of values that are words.
+//! - `files` reads the files, if they are trusted;
+//! - `lines` divides them into keys and values;
+//! - [`keys`]: the table of all keys, with `parse` for their values;
+//! - `read` makes the configuration of it, with `rules` between keys, and [`Finding`]s;
+//! - `values`: the kinds of values that are words.
 
-pub mod values;
+mod files;
+mod finding;
+pub mod keys;
+mod lines;
+mod load;
+mod parse;
+mod read;
+mod rules;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use finding::{Finding, Severity};
+pub use load::ConfigError;
+pub(crate) use load::load;
+pub use rules::{NEVER_PRESERVED, is_never_preserved};
 pub use values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
 
+use crate::group_ranges::GroupRanges;
 use crate::users::UserList;
 
 /// The configuration file.
 pub const FILE: &str = "/etc/glexec.conf";
 
-/// The directory of drop-ins: files `*.conf`, read after [`FILE`] in the order of their names.
+/// The directory of drop-ins: files `*.conf`, read after [`FILE`] in the order of their names. A
+/// key in a later file replaces that of an earlier one.
 pub const DROP_INS: &str = "/etc/glexec.conf.d";
 
 /// The configuration. Each field has the name of its key; the keys that have no effect have no
@@ -46,6 +64,9 @@ pub struct Config {
     pub min_uid: u32,
     /// The lowest group id of a target. Default: 1000.
     pub min_gid: u32,
+    /// Groups that the payload keeps of its caller's: a batch system follows a job by them. Default:
+    /// none.
+    pub tracking_groups: GroupRanges,
     /// Which side is said to switch; it is always this program. Default: [`SwitchBy::Glexec`].
     pub user_identity_switch_by: SwitchBy,
     /// Whether the parent stays until the payload ends. Default: yes.
@@ -97,6 +118,7 @@ impl Default for Config {
             omission_private_key_white_list: UserList::default(),
             min_uid: 1000,
             min_gid: 1000,
+            tracking_groups: GroupRanges::default(),
             user_identity_switch_by: SwitchBy::Glexec,
             linger: true,
             end_family: true,
