@@ -42,6 +42,9 @@ pub const PROGRAM: Program = Program {
         flag('\0', "check-config", "Print what is wrong or without effect in the configuration"),
     ],
     text: "\
+An administrator can install glexec set-user-ID root. Then glexec.conf(5) says
+who may run commands as which account. Otherwise, or if that file says so:
+
 glexec needs no privilege. The command (the payload) gets a user id and a group
 id from your subordinate ids (subuid(5)), in a new user and pid namespace. For
 the kernel this is another user, which cannot signal, trace or read your

@@ -15,8 +15,10 @@ const REPAIRED: [Resource; 7] = [
     Resource::RLIMIT_NPROC,
 ];
 
-/// Those of them that end a process, or a write in its middle.
-const MUST_BE_RAISED: [Resource; 2] = [Resource::RLIMIT_CPU, Resource::RLIMIT_FSIZE];
+/// Those of them that end a process, or a write in its middle; and how much it needs at most, in
+/// seconds and bytes.
+const NEEDED: [(Resource, u64); 2] =
+    [(Resource::RLIMIT_CPU, 60), (Resource::RLIMIT_FSIZE, 16 << 20)];
 
 /// Limits of a process, for a program that it executes later.
 #[derive(Clone, Debug)]
@@ -27,8 +29,8 @@ impl SavedLimits {
     /// rights: none is left but on descriptors. It leaves no core dump, which would show what it
     /// has read. Returns the limits before.
     ///
-    /// Without CAP_SYS_RESOURCE, as in many containers, hard limits stay. EPERM if one of them could
-    /// end this process, or make what it writes incomplete.
+    /// Without CAP_SYS_RESOURCE, as in many containers, hard limits stay. EPERM if one of them is so
+    /// low that it could end this process, or make what it writes incomplete.
     ///
     /// RLIMIT_STACK stays: the stack of a running process has grown already.
     pub fn repair() -> Result<SavedLimits> {
@@ -42,9 +44,7 @@ impl SavedLimits {
                 _ => (RLIM_INFINITY, RLIM_INFINITY),
             };
             match setrlimit(resource, wanted.0, wanted.1) {
-                Err(Errno::EPERM) if !MUST_BE_RAISED.contains(&resource) => {
-                    setrlimit(resource, hard, hard)?;
-                }
+                Err(Errno::EPERM) if is_enough(resource, hard) => setrlimit(resource, hard, hard)?,
                 done => done?,
             }
         }
@@ -55,6 +55,10 @@ impl SavedLimits {
     pub fn restore(&self) -> Result<()> {
         self.0.iter().try_for_each(|(resource, soft, hard)| setrlimit(*resource, *soft, *hard))
     }
+}
+
+fn is_enough(resource: Resource, limit: u64) -> bool {
+    NEEDED.iter().all(|(needed, least)| *needed != resource || limit >= *least)
 }
 
 /// At least so many descriptors can a process with root's rights have.
