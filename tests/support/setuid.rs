@@ -32,7 +32,7 @@ const MOUNT: &str = r#"
         mount --bind "/dev/$device" "$device"
     done
     mkdir pts shm
-    mount --rbind /dev/pts pts
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts pts
     ln -s pts/ptmx ptmx
     ln -s /proc/self/fd fd
     mount -t tmpfs -o mode=1777 shm shm
