@@ -45,10 +45,13 @@ pub fn leave_terminal() -> Result<()> {
             opened => opened?,
         };
     // SAFETY: the descriptor is open; no memory is passed.
-    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY) }).map(drop)
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY) })?;
+    // The kernel sends it to the processes in the foreground where the session's leader leaves.
+    signal::discard_sighup();
+    Ok(())
 }
 
-/// The process groups and sessions of a process, as the epilogue of a payload is told.
+/// The process group and the session of a process.
 pub fn group_and_session(pid: Pid) -> Result<(Pid, Pid)> {
     Ok((nix::unistd::getpgid(Some(pid))?, nix::unistd::getsid(Some(pid))?))
 }

@@ -35,6 +35,11 @@ pub fn ignore_sigpipe() {
     ignore(Signal::SIGPIPE);
 }
 
+/// Ignores SIGHUP: one that is pending is discarded.
+pub(super) fn discard_sighup() {
+    ignore(Signal::SIGHUP);
+}
+
 fn ignore(signal: Signal) {
     // SAFETY: SIG_IGN installs no handler.
     let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) };
