@@ -27,6 +27,8 @@ pub(crate) struct Payload {
     pub(crate) ids: Ids,
     /// Its proxy.
     pub(crate) proxy: Option<Proxy>,
+    /// Variables that its caller has wrapped for it (`GLEXEC_ENV`), as they are.
+    wrapped: Option<OsString>,
     /// The permission bits that its new files do not get.
     umask: u32,
     /// How many descriptors it may have (the soft limit, RLIMIT_NOFILE).
@@ -38,10 +40,10 @@ pub(crate) struct Payload {
 impl Payload {
     /// The payload of a request, with these ids and limits.
     pub(crate) fn new(request: Request, ids: Ids, umask: u32, descriptors: u64) -> Payload {
-        let Request { command, proxy, target, .. } = request;
+        let Request { command, proxy, target, wrapped, .. } = request;
         let openat2 = installed::openat2_for(&command);
         let proxy = proxy.map(|content| Proxy::new(content, target, ids.user));
-        Payload { command, ids, proxy, umask, descriptors, openat2 }
+        Payload { command, ids, proxy, wrapped, umask, descriptors, openat2 }
     }
 }
 
@@ -121,6 +123,11 @@ fn environment(payload: &Payload) -> Vec<OsString> {
     .into();
     if let Some(proxy) = &payload.proxy {
         environment.push(proxy.variable());
+    }
+    if let Some(wrapped) = &payload.wrapped {
+        let mut entry = OsString::from("GLEXEC_ENV=");
+        entry.push(wrapped);
+        environment.push(entry);
     }
     environment
 }

@@ -22,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) proxy: Option<Vec<u8>>,
     /// The absolute path of the payload's proxy, if the caller names one (`GLEXEC_TARGET_PROXY`).
     pub(crate) target: Option<PathBuf>,
+    /// Variables that the caller has wrapped for the payload, as they are (`GLEXEC_ENV`).
+    pub(crate) wrapped: Option<OsString>,
 }
 
 /// The lease that a call asks for.
@@ -57,7 +59,8 @@ impl Request {
             }
             _ => {}
         }
-        Ok(Request { command, wish, proxy, target })
+        let wrapped = variable("GLEXEC_ENV");
+        Ok(Request { command, wish, proxy, target, wrapped })
     }
 }
 
