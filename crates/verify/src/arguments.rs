@@ -36,7 +36,8 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Request> {
     let wrong = |why: String| Refusal::site(format!("{why}; see glexec_verify --help"));
     let mut settings = Settings::default();
     let mut words = arguments.into_iter().map(|word| {
-        word.into_string().map_err(|word| wrong(format!("not in UTF-8: {}", word.display())))
+        word.into_string()
+            .map_err(|word| wrong(format!("not in UTF-8: {}", word.to_string_lossy())))
     });
     while let Some(word) = words.next().transpose()? {
         let (option, value) = match word.split_once('=') {

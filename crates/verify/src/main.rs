@@ -123,7 +123,8 @@ fn policies(chain: &[X509]) -> Result<Vec<Policy>> {
 fn may_be_used(policies: &[Policy], settings: &Settings) -> Result<bool> {
     if policies.contains(&Policy::Other) {
         return Err(Refusal::not_authorized(
-            "a proxy has a policy other than full or limited, so it does not have the user's rights",
+            "a proxy has a policy other than full or limited, so it does not have all rights of \
+             the user; make a full proxy",
         ));
     }
     let is_limited = policies.contains(&Policy::Limited);
