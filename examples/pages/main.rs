@@ -40,6 +40,9 @@ fn main() -> Result<()> {
     for program in TABLES {
         pages.push(page::Page::new(program.name, &program.help()));
     }
+    // Its crate is not in this workspace.
+    let verify = include_str!("../../crates/verify/src/help.txt");
+    pages.push(page::Page::new("glexec_verify", verify));
     let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
     for page in &pages {
         write(top, &format!("man/man1/{}.1", page.name), page.render(&names).as_bytes())?;

@@ -24,6 +24,7 @@ pub mod pilot;
 pub mod snapshot;
 pub mod starter;
 pub mod trial;
+mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -136,6 +137,9 @@ pub fn program(name: &str) -> PathBuf {
         let agent = directory.join("condor_glexec_agent");
         fs::set_permissions(agent, Permissions::from_mode(0o711)).expect("the mode can be set");
     });
+    if name == verify::NAME {
+        verify::build(directory);
+    }
     directory.join(name)
 }
 

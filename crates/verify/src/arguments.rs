@@ -45,8 +45,8 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Request> {
             None => (word.as_str(), None),
         };
         match (option, value) {
-            ("--help", None) => return Ok(Request::Help),
-            ("--version", None) => return Ok(Request::Version),
+            ("-h" | "--help", None) => return Ok(Request::Help),
+            ("-V" | "--version", None) => return Ok(Request::Version),
             ("--allow-limited", None) => settings.allow_limited = true,
             ("--ca-directory" | "--max-lifetime", value) => {
                 let value = value.map_or_else(|| words.next().transpose(), |value| Ok(Some(value)));

@@ -101,9 +101,12 @@ fn help_and_version_are_printed() {
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(printed("--version"), concat!("glexec_verify ", env!("CARGO_PKG_VERSION"), "\n"));
+    for option in ["-V", "--version"] {
+        assert_eq!(printed(option), concat!("glexec_verify ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
     let help = printed("--help");
-    for option in ["--ca-directory", "--allow-limited", "--max-lifetime", "--help", "--version"] {
+    assert_eq!(printed("-h"), help);
+    for option in ["--ca-directory", "--allow-limited", "--max-lifetime", "-h,", "-V,"] {
         assert!(help.contains(&format!("\n  {option}")), "{option}: {help}");
     }
 }
