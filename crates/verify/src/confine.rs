@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::refusal::{Refusal, Result};
 
-/// The address space in bytes. A credential needs little; a revocation list can have many mebibytes,
+/// The address space in bytes. A credential needs little; a revocation list can have many MiB,
 /// and needs ten times as much when it is read.
 const MEMORY: u64 = 512 << 20;
 
