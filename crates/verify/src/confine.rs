@@ -6,8 +6,9 @@ use std::process::Command;
 
 use crate::refusal::{Refusal, Result};
 
-/// The address space in bytes: a hundred times the largest credential, and the libraries.
-const MEMORY: u64 = 256 << 20;
+/// The address space in bytes. A credential needs little; a revocation list can have many MiB,
+/// and needs ten times as much when it is read.
+const MEMORY: u64 = 512 << 20;
 
 /// The processor time in seconds. A check takes milliseconds.
 const SECONDS: u64 = 10;

@@ -85,7 +85,7 @@ fn its_limits_are_set_before_it_reads() {
             && first("Max processes") == 0
             && first("Max open files") <= 16
             && first("Max cpu time") <= 10
-            && first("Max address space") <= 256 << 20
+            && first("Max address space") <= 512 << 20
     };
     let begun = Instant::now();
     while !is_set(&limits()) {
