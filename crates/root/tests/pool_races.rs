@@ -6,8 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::{
@@ -97,60 +98,78 @@ fn credentials(rounds: usize) {
     }
 }
 
+/// Who has which account at the moment.
+type Owners = Mutex<BTreeMap<String, String>>;
+
+fn claim(owners: &Owners, account: &str, identity: &str) {
+    let before = owners.lock().unwrap().insert(account.to_owned(), identity.to_owned());
+    assert_eq!(before, None, "{account} is leased to {identity}, too");
+}
+
+fn give_up(owners: &Owners, account: &str) {
+    owners.lock().unwrap().remove(account);
+}
+
 /// Leases and ends leases by the usual protocol without this program's lock, as other software
 /// does, until it is told to stop.
-fn other_software(stop: &AtomicBool) {
-    let lease = |number: usize| format!("{GRIDMAPDIR}/%2fcn%3dother{number}");
-    for number in (0..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+fn other_software(name: &str, owners: &Owners, stop: &AtomicBool) {
+    let lease = format!("{GRIDMAPDIR}/%2fcn%3d{name}");
+    let remove = || fs::remove_file(&lease).unwrap();
+    while !stop.load(Ordering::Relaxed) {
         for account in pool() {
-            let account = format!("{GRIDMAPDIR}/{account}");
-            if fs::metadata(&account).unwrap().nlink() != 1 {
+            let file = format!("{GRIDMAPDIR}/{account}");
+            if fs::metadata(&file).unwrap().nlink() != 1 {
                 continue;
             }
-            match fs::hard_link(&account, lease(number)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => break,
-                Err(error) => panic!("{error}"),
-            }
-            if fs::metadata(lease(number)).unwrap().nlink() == 2 {
-                // It has the account: for as long no other identity gets it.
-                for _ in 0..100 {
-                    let owner = fs::metadata(lease(number)).unwrap().ino();
-                    assert_eq!(owner, fs::metadata(&account).unwrap().ino());
-                }
+            fs::hard_link(&file, &lease).unwrap();
+            if fs::metadata(&lease).unwrap().nlink() == 2 {
+                claim(owners, &account, name);
+                std::thread::yield_now();
+                give_up(owners, &account);
+                remove();
                 break;
             }
-            fs::remove_file(lease(number)).unwrap();
+            remove();
         }
-        drop(fs::remove_file(lease(number)));
     }
 }
 
-/// Beside other software: each account that has two links belongs to one identity, so none is
-/// counted twice.
 fn beside_other_software(rounds: usize) {
     write(CONFIG, "grid_mapfile_wildcards = yes\n");
     write(GRID_MAPFILE, "\"/CN=*\" .pool\n");
-    let stop = AtomicBool::new(false);
+    let (owners, stop) = (Owners::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let others: Vec<_> = (0..1).map(|_| scope.spawn(|| other_software(&stop))).collect();
+        for name in ["one", "two"] {
+            let (owners, stop) = (&owners, &stop);
+            scope.spawn(move || other_software(name, owners, stop));
+        }
+        // Ends the threads also if an assertion fails.
+        let _stop = Stop(&stop);
         let mut askers = askers();
         for round in 0..rounds {
             let (got, _) = ask_all(&mut askers, |number| {
                 let subject = format!("/CN={round}/CN={number}");
                 (subject.clone(), vec!["subject".into(), GET.into(), subject])
             });
-            assert!((POOL - 1..=POOL).contains(&got.len()), "{}", got.len());
+            got.iter().for_each(|(identity, account)| claim(&owners, account, identity));
+            assert!((POOL - 2..=POOL).contains(&got.len()), "{}", got.len());
+            got.values().for_each(|account| give_up(&owners, account));
             let of_round = format!("%2fcn%3d{round}%2f");
-            for lease in leases() {
-                if lease.to_string_lossy().contains(&of_round) {
-                    fs::remove_file(lease).unwrap();
-                }
-            }
+            let is_of_round = |lease: &PathBuf| lease.to_string_lossy().contains(&of_round);
+            leases()
+                .into_iter()
+                .filter(is_of_round)
+                .for_each(|lease| fs::remove_file(lease).unwrap());
         }
-        stop.store(true, Ordering::Relaxed);
-        others.into_iter().for_each(|other| other.join().unwrap());
     });
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
