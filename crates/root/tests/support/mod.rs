@@ -1,6 +1,7 @@
 //! A machine of its own for each test: a private mount namespace with another /etc.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -99,9 +100,17 @@ pub struct Asker {
 
 impl Asker {
     pub fn new() -> Asker {
+        Asker::started_by(&[])
+    }
+
+    /// Started by another program, with arguments, which executes it.
+    pub fn started_by(words: &[&str]) -> Asker {
         let program = std::env::current_exe().unwrap();
         let program = program.parent().unwrap().with_file_name("examples").join("ask_root");
-        let child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut all: Vec<OsString> = words.iter().map(OsString::from).collect();
+        all.push(program.into());
+        let mut command = Command::new(&all[0]);
+        let child = command.args(&all[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.expect("the example is missing: cargo build -p root --examples");
         let questions = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
