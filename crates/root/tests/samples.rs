@@ -74,3 +74,27 @@ fn the_maps_of_the_samples_are_understood() {
         assert_eq!(ask(&["caller", "", "pilot", "/mnt/token"]).as_deref(), Ok("pool02 5000"));
     });
 }
+
+/// The blocks of a language in a document.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let begin = format!("```{language}\n");
+    text.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_configurations_of_the_guide_have_no_fault() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/from-glexec.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    on_machine("the_configurations_of_the_guide_have_no_fault", || {
+        make_directories();
+        let configurations = blocks(&guide, "ini");
+        assert_eq!(configurations.len(), 3);
+        for configuration in configurations {
+            write(CONFIG, configuration);
+            assert_eq!(ask(&["load"]).map(|_| ()), Ok(()), "{configuration}");
+        }
+        let [map] = blocks(&guide, "text")[..] else { panic!("one map") };
+        write(CALLER_MAP, map);
+        assert_eq!(ask(&["check"]).as_deref(), Ok(""));
+    });
+}

@@ -1,5 +1,5 @@
-//! Leases in gridmapdir: finding, making and removing them, beside other software that does the same
-//! without the lock of this program.
+//! Leases in gridmapdir: finding, making and removing them, beside other software that does the
+//! same without the lock of this program.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

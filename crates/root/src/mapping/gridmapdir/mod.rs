@@ -6,8 +6,8 @@
 //! on this machine, or on others that mount the directory, can use it at the same time.
 //!
 //! Of that software two processes can link one account at the same moment: then each sees three
-//! links, and removes its own. Processes of this program use the directory one after the other: they
-//! lock the file [`LOCK`].
+//! links, and removes its own. Processes of this program use the directory one after the other:
+//! they lock the file [`LOCK`].
 //!
 //! This file opens the directory and reads it; [`lease`] finds, makes and removes leases.
 
