@@ -28,14 +28,15 @@ pub fn help() -> Help {
 }
 
 const DESCRIPTION: [&str; 3] = [
-    "A glexec that is installed set-user-ID root, and the account daemon, read this configuration. \
-     It is that of gLExec, with some keys added. A glexec without root's rights does not read it.",
-    "The files and all directories on their paths must belong to root, and no other user may be able \
-     to write to them, also not by an access control list; no part of a path may be a symbolic \
-     link. The configuration itself may belong to an account named glexec instead, if its directory \
-     belongs to root. The same rule, without that exception, applies to all files that the \
-     configuration names. If it is broken, or if the first file does not exist, or if a line is \
-     wrong, no command runs, and the status is 202.",
+    "A glexec that is installed set-user-ID root, and the account daemon, read this \
+     configuration. It is that of gLExec, with some keys added. A glexec without root's rights \
+     does not read it.",
+    "The files and all directories on their paths must belong to root, and no other user may be \
+     able to write to them, also not by an access control list; no part of a path may be a \
+     symbolic link. The configuration itself may belong to an account named glexec instead, if \
+     its directory belongs to root. The same rule, without that exception, applies to all files \
+     that the configuration names. If it is broken, or if the first file does not exist, or if a \
+     line is wrong, no command runs, and the status is 202.",
     "glexec --check-config names file, line and key of all that is wrong or has no effect.",
 ];
 
@@ -45,21 +46,21 @@ const SYNTAX: [&str; 4] = [
     "A comment begins with # at the beginning of a line or after a blank. A value in double or \
      single quotes keeps its blanks and #.",
     "A key that is not known is an error; so is a key that a file has twice. The files of the \
-     directory are read in the order of their names after the first file, and a key in a later file \
-     replaces that of an earlier one. Files whose names begin with a dot, or do not end with .conf, \
-     are not read.",
-    "A file has at most 1 MiB. The value yes or no can be written in any case; all other words are \
-     as they are shown here.",
+     directory are read in the order of their names after the first file, and a key in a later \
+     file replaces that of an earlier one. Files whose names begin with a dot, or do not end with \
+     .conf, are not read.",
+    "A file has at most 1 MiB. The value yes or no can be written in any case; all other words \
+     are as they are shown here.",
 ];
 
 const FILES: [(&str, &str); 3] = [
     (
         "grid_mapfile",
-        "Lines \"subject\" account[,account...]. The subject is in the form /C=.../O=.../CN=...; in \
-         the quotes, \\\" and \\\\ stand for one character, and \\x41 for the byte with that \
+        "Lines \"subject\" account[,account...]. The subject is in the form /C=.../O=.../CN=...; \
+         in the quotes, \\\" and \\\\ stand for one character, and \\x41 for the byte with that \
          hexadecimal number. An account is a name, or .prefix for an account of a pool. The first \
-         line that matches counts. Of several accounts the first is used, or the one after it if it \
-         is a pool without a free account. /E= and /Email= are compared as /emailAddress=, and \
+         line that matches counts. Of several accounts the first is used, or the one after it if \
+         it is a pool without a free account. /E= and /Email= are compared as /emailAddress=, and \
          /USERID= as /UID=. A line that is not understood before that line is an error.",
     ),
     (
@@ -78,22 +79,24 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 const POOLS: [&str; 3] = [
-    "gridmapdir has an empty file for each account of a pool. A pool .prefix has the accounts whose \
-     names are the prefix and digits. A lease is a hard link to that file. The name of a subject's \
-     link is the subject, letters in lower case, and each byte that is neither letter nor digit as \
-     % and two hexadecimal digits. Other software that uses this protocol can share the directory. \
-     Of the free accounts, the one whose lease ended first is leased. A subject's lease stays until \
-     an administrator removes the link; the modification time says when it was last used.",
-    "With mapping = caller, the link is named %glexec: and the account. The file says to which user, \
-     credential and machine it is leased. The lease ends by itself when the credential is gone and \
-     no call uses it: the next call of the same user, or of any user if no account is free, kills \
-     what is left of the account's processes and removes the link.",
+    "gridmapdir has an empty file for each account of a pool. A pool .prefix has the accounts \
+     whose names are the prefix and digits. A lease is a hard link to that file. The name of a \
+     subject's link is the subject, letters in lower case, and each byte that is neither letter \
+     nor digit as % and two hexadecimal digits. Other software that uses this protocol can share \
+     the directory. Of the free accounts, the one whose lease ended first is leased. A subject's \
+     lease stays until an administrator removes the link; the modification time says when it was \
+     last used.",
+    "With mapping = caller, the link is named %glexec: and the account. The file says to which \
+     user, credential and machine it is leased. The lease ends by itself when the credential is \
+     gone and no call uses it: the next call of the same user, or of any user if no account is \
+     free, kills what is left of the account's processes and removes the link.",
     "glexec locks the file .glexec.lock in the directory.",
 ];
 
-const ACCOUNTS: &str = "Accounts and groups are those of /etc/passwd and /etc/group. Other accounts \
-     are asked from getent(1), which runs as nobody, has 10 seconds, and must answer. An account of \
-     /etc/passwd has the supplementary groups of /etc/group only.";
+const ACCOUNTS: &str = "\
+     Accounts and groups are those of /etc/passwd and /etc/group. Other accounts are asked from \
+     getent(1), which runs as nobody, has 10 seconds, and must answer. An account of /etc/passwd \
+     has the supplementary groups of /etc/group only.";
 
 fn paragraph(text: &str) -> Block {
     Block::Paragraph(text.to_owned())

@@ -1,7 +1,7 @@
 //! Writes man pages and shell completions, for scripts/install: `pages <directory>`. Not installed.
 //!
-//! A page has the text that `--help` prints, in the form of man(7). So both always say the same. The page
-//! of the configuration comes from its table of keys.
+//! A page has the text that `--help` prints, in the form of man(7). So both always say the same.
+//! The page of the configuration comes from its table of keys.
 
 mod configuration;
 mod help;

@@ -42,9 +42,7 @@ fn name(answer: &str) -> &str {
 #[test]
 fn a_subject_has_the_account_of_its_line_with_its_groups() {
     on_machine("a_subject_has_the_account_of_its_line_with_its_groups", || {
-        proxy(
-            "\"/O=Grid/CN=A B\" alice\n\"/CN=r\" root\n\"/CN=l\" low\n\"/CN=n\" nobody\n\"/CN=x\" x\n",
-        );
+        proxy("\"/O=Grid/CN=A B\" alice\n/CN=r root\n/CN=l low\n/CN=n nobody\n/CN=x x\n");
         assert_eq!(subject(GET, "/O=Grid/CN=A B"), Ok("alice 5000".to_owned()));
         assert_eq!(subject(VERIFY, "/O=Grid/CN=A B"), Ok("alice 5000".to_owned()));
         for unusable in ["/CN=r", "/CN=l", "/CN=n", "/CN=x", "/CN=unknown", ""] {
