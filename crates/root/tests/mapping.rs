@@ -4,9 +4,10 @@
 mod support;
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::{
     Asker, CALLER_MAP, CONFIG, GRID_MAPFILE, GRIDMAPDIR, POOL, ask, leases, on_machine, pool,
@@ -252,10 +253,38 @@ fn a_damaged_lease_is_ended_and_one_of_another_machine_is_not() {
         by_caller("caller / .pool\n");
         write("/mnt/a", "token");
         link("pool01", "%glexec:pool01");
-        write(&format!("{GRIDMAPDIR}/pool02"), "glexec-lease 1\0elsewhere\02000\08:1 /x\0/gone");
+        let record = ["glexec-lease 1", "elsewhere", "2000", "8:1 /x", "/gone"].join("\0");
+        write(&format!("{GRIDMAPDIR}/pool02"), &record);
         link("pool02", "%glexec:pool02");
         let leased = ask(&["caller", GET, "caller", "/mnt/a"]).unwrap();
         assert_eq!(leases().len(), 2, "{leased}");
         assert!(Path::new(&format!("{GRIDMAPDIR}/%glexec:pool02")).exists());
+    });
+}
+
+#[test]
+fn a_credential_on_a_file_system_that_does_not_answer_keeps_its_lease_and_delays_calls_only() {
+    const NAME: &str =
+        "a_credential_on_a_file_system_that_does_not_answer_keeps_its_lease_and_delays_calls_only";
+    on_machine(NAME, || {
+        by_caller("caller / .pool\nother / .pool\n");
+        fs::create_dir("/mnt/hangs").unwrap();
+        write("/mnt/hangs/a", "token");
+        let leased = ask(&["caller", GET, "caller", "/mnt/hangs/a"]).unwrap();
+        // A FUSE file system whose requests no process reads.
+        let script = "exec 9<>/dev/fuse && mount -i -t fuse -o \
+            fd=9,rootmode=40000,user_id=2000,group_id=2000,allow_other none /mnt/hangs && \
+            echo mounted && exec sleep 1000";
+        let mut server =
+            Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = [0; 8];
+        server.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        write("/mnt/b", "token");
+        for caller in ["caller", "other"] {
+            assert_ne!(ask(&["caller", GET, caller, "/mnt/b"]).unwrap(), leased, "{caller}");
+        }
+        assert_eq!(leases().len(), 3);
+        server.kill().unwrap();
+        server.wait().unwrap();
     });
 }
