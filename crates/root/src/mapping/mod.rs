@@ -1,10 +1,10 @@
 //! Which account a credential has.
 //!
-//! - [`grid_mapfile`] and [`ban`]: by the subject of a proxy;
-//! - [`caller_map`]: by the caller and the path of the credential;
-//! - [`target`]: what these name, and which accounts may be a target;
-//! - [`gridmapdir`]: the accounts of pools, and which subject has a lease of which;
-//! - [`credential_lease`]: the same for credentials without a subject;
+//! - `grid_mapfile` and `ban`: by the subject of a proxy;
+//! - `caller_map`: by the caller and the path of the credential;
+//! - `target`: what these name, and which accounts may be a target;
+//! - `gridmapdir`: the accounts of pools, and which subject has a lease of which;
+//! - `credential_lease`: the same for credentials without a subject;
 //! - `words`, `subject`: the form of the files.
 
 pub(crate) mod ban;

@@ -39,8 +39,7 @@ impl Gridmapdir {
                     continue;
                 }
             }
-            let mut accounts = self.accounts(|_| true)?.into_iter();
-            let account = accounts.find(|account| account.stat.identity() == stat.identity());
+            let account = self.account_of(&stat)?;
             // The link may have been removed, and another one made, since the first look.
             let now = self.stat(lease)?;
             match (account, now) {

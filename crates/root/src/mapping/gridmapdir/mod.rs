@@ -60,6 +60,26 @@ impl Gridmapdir {
         Ok(Gridmapdir { directory, path: path.to_owned(), lock })
     }
 
+    /// The account whose file this is.
+    fn account_of(&self, file: &Stat) -> Result<Option<AccountFile>> {
+        let (_, inode) = file.identity();
+        let mut likely = Vec::new();
+        let visited = self.directory.for_each_inode(|name, _, number| -> Result<()> {
+            if number == inode && is_account(name.bytes()) {
+                likely.push(name.bytes().to_vec());
+            }
+            Ok(())
+        });
+        visited.at("read", &self.path).map_err(refusal)??;
+        let is_it = |account: &AccountFile| account.stat.identity() == file.identity();
+        let find = |accounts: Vec<AccountFile>| accounts.into_iter().find(is_it);
+        // To examine each of 4,000 accounts instead takes 15 ms.
+        match find(self.accounts(|name| likely.iter().any(|other| other == name))?) {
+            None => Ok(find(self.accounts(|_| true)?)),
+            found => Ok(found),
+        }
+    }
+
     /// The files of accounts whose name is wanted.
     pub(super) fn accounts(&self, is_wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<AccountFile>> {
         let mut accounts = Vec::new();
