@@ -10,7 +10,7 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 11] = [
+const DEPENDENCIES: [(&str, &[&str]); 12] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
@@ -21,6 +21,7 @@ const DEPENDENCIES: [(&str, &[&str]); 11] = [
     ("glexec", &["command", "error", "sys", "tree", "wire"]),
     ("glexec-sudo", &["command", "error", "sys"]),
     ("root", &["command", "error", "hooks", "sys"]),
+    ("verify", &["sys"]),
     (
         "glexec-helpers",
         &["agent", "command", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
@@ -30,12 +31,17 @@ const DEPENDENCIES: [(&str, &[&str]); 11] = [
 /// The third-party crates that the programs at a change of user may link.
 const NEAR_PRIVILEGE: [&str; 5] = ["bitflags", "cfg-if", "fastrand", "libc", "nix"];
 
+/// Those of the program that verifies credentials, without privilege.
+const WITH_OPENSSL: [&str; 7] =
+    ["bitflags", "cfg-if", "foreign-types", "libc", "nix", "openssl", "openssl-sys"];
+
 /// The third-party crates that each program may link.
-const PROGRAMS: [(&str, &[&str]); 4] = [
+const PROGRAMS: [(&str, &[&str]); 5] = [
     ("condor_glexec_agent", &NEAR_PRIVILEGE),
     ("condor_glexec_job_wrapper", &NEAR_PRIVILEGE),
     ("glexec", &NEAR_PRIVILEGE),
     ("glexec-sudo", &NEAR_PRIVILEGE),
+    ("glexec_verify", &WITH_OPENSSL),
 ];
 
 /// The names in a section of a manifest. Each is at the beginning of its line.

@@ -121,7 +121,7 @@ fn only_the_helpers_own_temporary_names_are_swept() {
 
 #[test]
 fn a_limit_of_the_file_size_is_an_error_and_no_signal_ends_the_helper() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let sandbox = handed_over(&site);
     fs::File::create(sandbox.join("large")).unwrap().set_len(1 << 30).unwrap();
     own(&sandbox, Account::job());

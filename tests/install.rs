@@ -120,6 +120,19 @@ fn all_files_belong_to_root_and_all_but_the_agent_are_readable_by_all_users() {
 }
 
 #[test]
+fn an_install_without_glexec_verify_says_what_it_needs() {
+    let place = Place::new();
+    let programs = place.directory.path().join("programs");
+    let mut copy = Command::new("cp");
+    assert!(copy.args(["-r", stripped()]).arg(&programs).status().unwrap().success());
+    fs::remove_file(programs.join("glexec_verify")).unwrap();
+    let mut install = script("install", &["--prefix", &place.prefix, "--programs"]);
+    failed(&install.arg(&programs).output().unwrap(), 0, &["glexec_verify", "libssl-dev"]);
+    assert!(place.path("libexec/glexec-helpers/glexec").is_file());
+    assert!(!place.path("libexec/glexec-helpers/glexec_verify").exists());
+}
+
+#[test]
 fn an_install_prints_the_next_steps_for_a_user_and_the_guide_for_an_administrator() {
     let place = Place::new();
     let install = |account: Option<Account>, directory: &str| {
@@ -193,6 +206,7 @@ fn programs_are_linked_as_asked_for() {
         assert!(output.status.success(), "{words:?}: {}", messages(&output));
         for name in PROGRAMS {
             let program = place.path("libexec/glexec-helpers").join(name);
+            let dynamic = dynamic || name == "glexec_verify";
             assert_eq!(is_dynamic(&program), dynamic, "{name} {words:?}");
             let help = Command::new(&program).arg("--help").output().unwrap();
             assert!(help.status.success(), "{name} {words:?}: {help:?}");

@@ -71,7 +71,7 @@ fn files_of_all_sizes_around_the_limits_are_preserved() {
 
 #[test]
 fn a_large_file_crosses_as_a_descriptor_in_both_directions() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let sandbox = site.sandbox("s");
     write_large(&sandbox.join("large"), 2 * MIB);
     own(&sandbox, Account::batch());
@@ -83,7 +83,7 @@ fn a_large_file_crosses_as_a_descriptor_in_both_directions() {
 #[test]
 fn the_job_user_gets_no_descriptor_of_a_file_that_it_could_open_again_to_write() {
     for mode in [0o666, 0o620, 0o602] {
-        let site = Site::new();
+        let site = Site::new().copying();
         let sandbox = site.sandbox("s");
         write_large(&sandbox.join("large"), 2 * MIB);
         own(&sandbox, Account::batch());
@@ -98,7 +98,7 @@ fn the_job_user_gets_no_descriptor_of_a_file_that_it_could_open_again_to_write()
 
 #[test]
 fn files_on_another_device_are_sent_as_bytes() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
     set_mode(elsewhere.path(), 0o755);
     write_large(&elsewhere.path().join("large"), 2 * MIB);
@@ -116,7 +116,7 @@ fn files_on_another_device_are_sent_as_bytes() {
 
 #[test]
 fn content_is_shared_where_the_file_system_can_and_needs_no_room_then() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let _mounts = on_image(&site, "xfs", 400);
     let sandbox = site.sandbox("s");
     // The disk has no room for two copies.
@@ -146,7 +146,7 @@ fn refuses(site: &Site, helper: &str, sandbox: &Path, status: i32) {
 
 #[test]
 fn a_setup_that_there_is_no_room_for_is_not_begun() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let _mounts = in_memory(&site, "size=16m");
     let sandbox = filled(&site, "s");
     write_large(&sandbox.join("data"), 900 * 1024);
@@ -159,7 +159,7 @@ fn a_setup_that_there_is_no_room_for_is_not_begun() {
 
 #[test]
 fn a_cleanup_that_there_is_no_room_for_is_not_begun() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let _mounts = in_memory(&site, "size=16m");
     let sandbox = handed_over(&site, "s");
     write_large(&sandbox.join("large"), 10 * MIB);
@@ -177,7 +177,7 @@ fn a_cleanup_that_there_is_no_room_for_is_not_begun() {
 
 #[test]
 fn a_transfer_with_more_files_than_there_may_be_is_not_begun() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let _mounts = in_memory(&site, "nr_inodes=100");
     let sandbox = handed_over(&site, "s");
     for number in 0..60 {
@@ -189,7 +189,7 @@ fn a_transfer_with_more_files_than_there_may_be_is_not_begun() {
 
 #[test]
 fn what_a_killed_agent_has_left_does_not_take_the_room_of_the_next_copy() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let _mounts = in_memory(&site, "size=16m");
     let sandbox = filled(&site, "s");
     write_large(&sandbox.join("large"), 4 * MIB);
@@ -209,7 +209,7 @@ fn what_a_killed_agent_has_left_does_not_take_the_room_of_the_next_copy() {
 
 #[test]
 fn holes_and_further_names_need_no_room() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let _mounts = in_memory(&site, "size=32m");
     let sandbox = site.sandbox("s");
     File::create(sandbox.join("hollow")).unwrap().set_len(1 << 30).unwrap();
@@ -228,7 +228,7 @@ fn holes_and_further_names_need_no_room() {
 
 #[test]
 fn a_full_disk_is_an_error_that_names_the_file_and_changes_nothing() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let _mounts = in_memory(&site, "size=16m");
     let sandbox = handed_over(&site, "s");
     // The file system is less than half full, so the helper does not measure; but the file that the

@@ -297,8 +297,8 @@ fn a_lease_with_processes_is_not_used_unless_they_may_be_killed() {
     payload.args(["/bin/sh", "-c", "setsid sleep 1000 & echo started; wait"]);
     let mut payload = payload.stdout(Stdio::piped()).spawn().unwrap();
     BufReader::new(payload.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
-    calls.refused(202, &[("--give", &other)], &[], &["is alive", "wait until it has ended"]);
-    calls.refused(202, &[("--take", &top)], &[], &["is alive", "--end"]);
+    calls.refused(205, &[("--give", &other)], &[], &["is alive", "wait until it has ended"]);
+    calls.refused(205, &[("--take", &top)], &[], &["is alive", "--end"]);
     assert_owner(&other, Account::batch());
     assert_owner(&top, calls.user);
     calls.done(&[("--take", &top)], &["--end"]);

@@ -13,7 +13,7 @@ use support::program;
 use tempfile::TempDir;
 
 /// Every command with its subcommands.
-const COMMANDS: [(&str, &[&str]); 10] = [
+const COMMANDS: [(&str, &[&str]); 11] = [
     ("condor_glexec_agent", &[]),
     ("condor_glexec_cleanup", &[]),
     ("condor_glexec_job_wrapper", &[]),
@@ -24,6 +24,7 @@ const COMMANDS: [(&str, &[&str]); 10] = [
     ("condor_glexec_update_proxy", &[]),
     ("glexec", &[]),
     ("glexec-sudo", &[]),
+    ("glexec_verify", &[]),
 ];
 
 fn pages() -> TempDir {

@@ -24,9 +24,12 @@ echo "$call" >>"$CALLS"
 
 /// The call that each part makes, as a pattern of bash, and the part's name. The last two are parts
 /// of --long.
-const PARTS: [(&str, &str); 10] = [
-    ("cargo fmt *", "format"),
-    ("cargo clippy *", "lints"),
+const PARTS: [(&str, &str); 13] = [
+    ("cargo fmt --all *", "format"),
+    ("cargo clippy --locked --quiet --workspace *", "lints"),
+    ("cargo fmt --check *", "format of glexec_verify"),
+    ("cargo clippy --locked --quiet --all-targets *", "lints of glexec_verify"),
+    ("cargo test --locked  ", "tests of glexec_verify"),
     ("shellcheck *", "scripts"),
     ("checks *", "checks beside the tests"),
     ("cargo test --locked --workspace --no-fail-fast  ", "real accounts and the real sudo"),
@@ -43,14 +46,15 @@ impl Project {
     fn new() -> Project {
         let project = Project(tempfile::tempdir().unwrap());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test");
-        for folder in ["scripts", "ci", "bin"] {
-            fs::create_dir(project.0.path().join(folder)).unwrap();
+        for folder in ["scripts", "ci", "bin", "crates/verify"] {
+            fs::create_dir_all(project.0.path().join(folder)).unwrap();
         }
         fs::copy(script, project.0.path().join("scripts/test")).unwrap();
         for name in [
             "ci/provision",
             "ci/debian-root",
             "ci/checks",
+            "crates/verify/cargo",
             "bin/cargo",
             "bin/rustc",
             "bin/shellcheck",
@@ -115,7 +119,7 @@ fn the_tests_in_a_debian_and_those_that_take_long_are_run_when_they_are_asked_fo
     );
     let project = Project::new();
     let ran = |words: &[&str]| project.run(words, "none").1.len();
-    assert_eq!((ran(&[]), ran(&["--here"])), (8, 2));
+    assert_eq!((ran(&[]), ran(&["--here"])), (11, 3));
 }
 
 #[test]

@@ -151,7 +151,7 @@ const OF_SWITCHERS: [&str; 4] =
 
 #[test]
 fn nothing_but_the_agent_and_no_shell_is_started_by_a_helper() {
-    let site = Site::new();
+    let site = Site::new().copying();
     // A name that a shell would misread.
     let sandbox = site.sandbox("s '$(id)`id`; x* \\");
     let new = site.scratch().join("new");
@@ -287,7 +287,7 @@ fn fault_of(line: &str, execute: &str) -> Option<&'static str> {
 /// Traces setup and cleanup of a filled sandbox, and checks each call that takes a path, of the
 /// helpers and the agent.
 fn judged(expressions: &[&str]) {
-    let site = Site::new();
+    let site = Site::new().copying();
     let sandbox = filled(&site, "s");
     write(sandbox.join("unreadable"), "has to be opened up first", 0);
     Account::batch().owns(sandbox.join("unreadable"));

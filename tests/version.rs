@@ -11,7 +11,14 @@ use tempfile::TempDir;
 const NOT_SOURCE: [&str; 5] = [".git", "target", "corpus", "artifacts", "coverage"];
 
 /// The files that have the version.
-const FILES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "fuzz/Cargo.lock", "CHANGELOG.md"];
+const FILES: [&str; 6] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "crates/verify/Cargo.toml",
+    "crates/verify/Cargo.lock",
+    "fuzz/Cargo.lock",
+    "CHANGELOG.md",
+];
 
 const OLD: &str = env!("CARGO_PKG_VERSION");
 
@@ -138,6 +145,8 @@ fn a_version_is_neither_shown_nor_set_while_the_files_differ() {
     for (file, from) in [
         ("Cargo.toml", format!("version = \"{OLD}\"")),
         ("Cargo.lock", format!("name = \"glexec-helpers\"\nversion = \"{OLD}\"")),
+        ("crates/verify/Cargo.toml", format!("version = \"{OLD}\"")),
+        ("crates/verify/Cargo.lock", format!("name = \"verify\"\nversion = \"{OLD}\"")),
         ("fuzz/Cargo.lock", format!("name = \"wire\"\nversion = \"{OLD}\"")),
         ("CHANGELOG.md", format!("## {OLD}")),
     ] {

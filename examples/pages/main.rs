@@ -42,6 +42,9 @@ fn main() -> Result<()> {
     for program in TABLES {
         pages.push(page::Page::new(program.name, &program.help()));
     }
+    // Its crate is not in this workspace.
+    let verify = include_str!("../../crates/verify/src/help.txt");
+    pages.push(page::Page::new("glexec_verify", verify));
     pages.push(page::Page::of_file("glexec.conf", configuration::help()));
     let names: Vec<_> = pages.iter().map(|page| (page.name.as_str(), page.section)).collect();
     for page in &pages {

@@ -8,7 +8,8 @@
 //! - [`identity`]: the mark of a job's family, and the id in the log; [`credential`]: reading one;
 //! - [`switcher`]: calls of the identity switcher; [`agent`]: the helper's side of the protocol
 //!   with the agent behind it; [`retry`]: repeating a call after a temporary failure;
-//! - [`handover`]: by a change of owner or by a copy; [`space`]: whether there is room for a copy;
+//! - [`handover`]: by a change of owner or by a copy; [`ownership`]: the former; [`space`]: whether
+//!   there is room for a copy;
 //! - [`report`]: what an operation reports besides its result; [`error`]: why it failed.
 
 pub mod agent;
@@ -19,6 +20,7 @@ pub mod error;
 pub mod handover;
 pub mod identity;
 pub mod kill;
+mod ownership;
 pub mod pilot;
 pub mod report;
 pub mod retry;

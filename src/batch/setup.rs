@@ -14,6 +14,9 @@
 //! 8. delete everything else in O, and then R, in the background if it is much. R contains only the
 //!    proxy: while the proxy is not alone in O, R tells its name.
 //!
+//! Where the switcher can change the owner of a directory, it does that instead of steps 2 to 8:
+//! see [`ownership`].
+//!
 //! The process that deletes holds the [`Ticket`] of this helper, and cleanup waits for it. A
 //! failure up to step 7 restores the state from before; after the death of this helper cleanup
 //! does.
@@ -26,6 +29,7 @@ use wire::{Dropped, Totals};
 
 use super::agent::{Agent, AgentCall};
 use super::error::{HelperError, HelperStatus};
+use super::ownership;
 use super::report::Report;
 use super::retry::{Retries, retrying};
 use super::sandbox::{Found, MARK, Retained, Sandbox};
@@ -49,6 +53,13 @@ pub fn setup(
     let (dir, proxy) = open(sandbox, ticket.as_ref()).map_err(HelperError::bad_input)?;
     let retained = retain(sandbox, &proxy)?;
     report.log_id = sandbox.log_id();
+    if switcher.changes_owners() {
+        sweep_others(sandbox, switcher);
+        let given = ownership::give(sandbox, switcher, retries, (&dir, &proxy, &retained), report)?;
+        if given.done_or_copy(report).is_some() {
+            return Ok(());
+        }
+    }
     let copied = retrying(retries, report, |report| copy(sandbox, switcher, &dir, report));
     let (agent, moved) = match copied {
         Ok(copied) => copied,
@@ -83,7 +94,7 @@ fn check_state(sandbox: &Sandbox) -> Result<Retained> {
             sandbox.path(),
             format!("it is not a directory that belongs to you (owner: uid {uid})"),
         )),
-        (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
+        (Found::Placeholder, _) | (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
             let why =
                 "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
             Err(Error::refused(sandbox.retained_path(), why))

@@ -91,6 +91,8 @@ fn replace(sandbox: &Sandbox, switcher: Option<&Switcher>, content: &[u8]) -> Re
                 (Found::Mine, _) => sandbox
                     .open()
                     .and_then(|dir| sandbox.replace_proxy(&dir, &sandbox.path(), content)),
+                // It must stay empty: the job's directory is being taken back.
+                (Found::Placeholder, _) => Ok(()),
                 (_, Some(switcher)) => replace_of_job(sandbox, switcher, found, content),
                 (_, None) => Ok(()),
             };

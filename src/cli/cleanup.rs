@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
-use super::definition::{self, IDLE_TIMEOUT, LINKS, LOG, RETRIES};
+use super::definition::{self, HANDOVER, IDLE_TIMEOUT, LINKS, LOG, RETRIES};
 use super::hand_over::{self, HandOver};
 use super::helper::{self, HelperCall};
 use super::{environment, notice};
@@ -43,7 +43,7 @@ Environment:
           variable _GLEXEC_HELPERS_FAMILY) in their environment; 'account' kills
           all processes of the job user, and is only for accounts that have one
           job at a time (default: files)
-{LINKS}{IDLE_TIMEOUT}{LOG}
+{LINKS}{HANDOVER}{IDLE_TIMEOUT}{LOG}
 Example:
   condor_glexec_cleanup /usr/sbin/glexec proxy /scratch/dir_1 3 5
 "

@@ -30,6 +30,7 @@ impl HandOver {
         descriptors::raise_limit()?;
         let sandbox = Sandbox::find(Path::new(&sandbox), &proxy)?;
         let switcher = Switcher::new(&glexec, sandbox.credential(), environment::idle_timeout()?)?;
+        let switcher = switcher.with_handover(environment::handover()?);
         Ok(HandOver { sandbox, switcher, retries })
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
-use super::definition::{self, IDLE_TIMEOUT, LOG, RETRIES};
+use super::definition::{self, HANDOVER, IDLE_TIMEOUT, LOG, RETRIES};
 use super::hand_over::{self, HandOver};
 use super::helper::{self, HelperCall};
 use super::notice;
@@ -22,7 +22,8 @@ The batch user (the account of the batch system's daemons) calls this program,
 for example through HTCondor's starter. It needs no root privileges. It calls an
 identity switcher, which runs condor_glexec_agent as the job user (the account
 that the credential maps to). The agent copies the sandbox (the job's working
-directory), so that the job user owns all files.
+directory), so that the job user owns all files. The glexec of this project can
+change the owner of the files instead.
 
 Arguments:
   <glexec>       the identity switcher: a program that runs a command as the
@@ -42,7 +43,7 @@ Exit status:
   3  each call of the switcher ended with status 202 or 203
 
 Environment:
-{IDLE_TIMEOUT}{LOG}
+{HANDOVER}{IDLE_TIMEOUT}{LOG}
 Example:
   condor_glexec_setup /usr/sbin/glexec proxy /scratch/dir_1 3 5
 "

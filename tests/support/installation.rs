@@ -8,7 +8,7 @@ use std::sync::Once;
 use super::{Account, Site, program, variables_of, write};
 
 /// Every program that is installed.
-pub const PROGRAMS: [&str; 10] = [
+pub const PROGRAMS: [&str; 11] = [
     "condor_glexec_agent",
     "condor_glexec_cleanup",
     "condor_glexec_job_wrapper",
@@ -19,6 +19,7 @@ pub const PROGRAMS: [&str; 10] = [
     "condor_glexec_update_proxy",
     "glexec",
     "glexec-sudo",
+    "glexec_verify",
 ];
 
 /// A directory with the tests' programs without debug information, which is nine tenths of their

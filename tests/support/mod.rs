@@ -24,6 +24,7 @@ pub mod pilot;
 pub mod snapshot;
 pub mod starter;
 pub mod trial;
+mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -136,6 +137,9 @@ pub fn program(name: &str) -> PathBuf {
         let agent = directory.join("condor_glexec_agent");
         fs::set_permissions(agent, Permissions::from_mode(0o711)).expect("the mode can be set");
     });
+    if name == verify::NAME {
+        verify::build(directory);
+    }
     directory.join(name)
 }
 
@@ -151,6 +155,8 @@ pub fn as_job() -> String {
 /// A directory with a directory for sandboxes, mode 1777. It is removed on drop.
 pub struct Site {
     directory: TempDir,
+    /// How sandboxes change hands: the helpers' variable, unless it is empty.
+    handover: String,
 }
 
 impl Site {
@@ -165,7 +171,9 @@ impl Site {
             .tempdir_in("/var/tmp")
             .expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
-        let site = Site { directory };
+        // scripts/test sets this, to have each test done in both ways.
+        let handover = std::env::var("GH_TEST_HANDOVER").unwrap_or_default();
+        let site = Site { directory, handover };
         if is_rootless() {
             // These tests run one after the other, so no process uses a claim of an earlier test.
             // The table of that claim may have disappeared with its file system; the claim would
@@ -221,6 +229,11 @@ impl Site {
         path
     }
 
+    /// For a test about copies: all sandboxes here change hands by a copy.
+    pub fn copying(self) -> Site {
+        Site { handover: "copy".to_owned(), ..self }
+    }
+
     /// A new sandbox of the batch user that contains only a proxy.
     pub fn sandbox(&self, name: impl AsRef<OsStr>) -> PathBuf {
         let path = self.execute().join(name.as_ref());
@@ -238,7 +251,8 @@ impl Site {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("GLEXEC_SUDO_MAP", MAP)
-            .env("LC_ALL", "C");
+            .env("LC_ALL", "C")
+            .env("GLEXEC_HELPERS_HANDOVER", &self.handover);
         // Only if the tests run one after the other: otherwise two tables would lease one id to two
         // tests, and one test would end the payloads of the other.
         if is_rootless() {

@@ -25,7 +25,7 @@ pub const PROGRAM: Program = Program {
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     operations: &[
-        "--give <dir> [--to <path>] [--mode <mode>] [--confirm] [--top-limit <n>]",
+        "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] [--top-limit <n>]",
         "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end] [--top-limit <n>]",
         "--undo <dir> [--end]",
     ],
@@ -33,6 +33,7 @@ pub const PROGRAM: Program = Program {
         option("give", "<dir>", "Make it and all below it the payload user's"),
         option("to", "<path>", "Rename the directory to this free path as the last step"),
         option("mode", "<mode>", "Octal mode of the directory in the end (default: unchanged)"),
+        option("fill-from", "<dir>", "First examine this, then wait for 'm': all in it is moved"),
         option("confirm", "", "Before the last steps, print a line and wait for a byte 'c'"),
         option("take", "<dir>", "Make it and all below it yours again"),
         option("exchange", "<path>", "First exchange the names of it and of an empty directory"),

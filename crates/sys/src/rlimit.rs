@@ -48,3 +48,31 @@ pub fn halve_nproc() -> Result<()> {
     }
     setrlimit(Resource::RLIMIT_NPROC, soft / 2, soft / 2)
 }
+
+/// What a process may use that decodes input of others.
+#[derive(Debug)]
+pub struct Limits {
+    /// Bytes of address space (RLIMIT_AS).
+    pub memory: u64,
+    /// Seconds of processor time (RLIMIT_CPU).
+    pub seconds: u64,
+    /// Open descriptors (RLIMIT_NOFILE).
+    pub descriptors: u64,
+}
+
+/// Limits this process, soft and hard. It also makes no process and no core file, and writes to no
+/// file: only to pipes, sockets and terminals. A limit that is lower already stays as it is.
+pub fn confine(limits: &Limits) -> Result<()> {
+    for (resource, limit) in [
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_NOFILE, limits.descriptors),
+        (Resource::RLIMIT_CPU, limits.seconds),
+        (Resource::RLIMIT_AS, limits.memory),
+    ] {
+        let (soft, hard) = getrlimit(resource)?;
+        setrlimit(resource, soft.min(limit), hard.min(limit))?;
+    }
+    Ok(())
+}

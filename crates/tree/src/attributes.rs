@@ -19,6 +19,16 @@ pub(crate) fn is_dropped(name: &CStr) -> bool {
     !is_users(name) && !EVERYWHERE.contains(&name)
 }
 
+/// Those of the user, in a list of attributes ([`sys::xattr::list`]).
+pub fn user_attributes(list: &[u8]) -> impl Iterator<Item = &CStr> {
+    names(list).filter(|name| is_users(name))
+}
+
+/// Whether a list of attributes has any that not every file gets from the system.
+pub fn has_attributes(list: &[u8]) -> bool {
+    names(list).any(|name| !EVERYWHERE.contains(&name))
+}
+
 /// The nine mode bits that come across. `group` is the owning group's bits in the access control
 /// list, if there is one: then the group's bits of the mode are the list's mask, and the group gets
 /// what both allow.

@@ -43,6 +43,7 @@ mod temporary_dir;
 mod two_threads;
 mod walk;
 
+pub use attributes::{has_attributes, user_attributes};
 pub use build::{Builder, Built};
 pub use copy::copy;
 pub use measure::measure;

@@ -7,7 +7,8 @@
 //! - `halt`: ending a transfer before it is complete;
 //! - `values`: the values in these messages that describe trees and hunts;
 //! - [`launch`]: the messages between the starter and the job wrapper;
-//! - [`v2`]: the syntax of a job's environment.
+//! - [`v2`]: the syntax of a job's environment;
+//! - [`verified`]: the answer about a credential's certificates.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -19,6 +20,7 @@ pub mod launch;
 pub mod operation;
 pub mod v2;
 mod values;
+pub mod verified;
 
 pub use channel::Channel;
 pub use frame::Frame;

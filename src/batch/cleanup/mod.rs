@@ -13,6 +13,9 @@
 //!
 //! A failure up to step 4 changes nothing. After it, another cleanup continues at step 5.
 //!
+//! Where the switcher can change the owner of a directory, it does that instead of steps 2 to 7:
+//! see [`ownership`].
+//!
 //! - `policy`: what cleanup may do;
 //! - `bring_back`: steps 2 to 4; `elsewhere`: the same to another directory;
 //! - `leftovers`: what is left in or beside the sandbox.
@@ -27,11 +30,13 @@ pub use elsewhere::copy_elsewhere;
 use error::{Context as _, Error, Result, Shown};
 use leftovers::{report_unremovable, sweep_beside, sweep_others};
 pub use policy::{KillScope, Policy};
+use sys::OwnedName;
 use sys::signal::{SIGKILL, SIGTERM};
 
 use super::agent::{Agent, AgentCall};
 use super::error::HelperError;
 use super::kill::{self, Scope};
+use super::ownership;
 use super::report::Report;
 use super::retry::{Retries, retrying};
 use super::sandbox::{Found, Retained, Sandbox};
@@ -81,9 +86,14 @@ pub fn cleanup(
         sandbox.secure_proxy(&sandbox.open_retained()?)?;
     }
     report.log_id = sandbox.log_id();
-    if retained != Retained::Absent && matches!(found, Found::Theirs(_) | Found::Other(_)) {
+    let may_have_processes =
+        matches!(found, Found::Theirs(_) | Found::Other(_) | Found::Placeholder);
+    if retained != Retained::Absent && may_have_processes {
         kill_processes(policy.kills, sandbox, switcher, retries, report);
     }
+    // Each state that a killed change of owner has left becomes one of the others.
+    ownership::finish(sandbox, switcher, retries, policy, report)?;
+    let (retained, found) = state(sandbox.settle())?;
     let call = |report: &mut Report<'_>| {
         retrying(retries, report, |_| AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello())
     };
@@ -99,7 +109,9 @@ pub fn cleanup(
     let bad_input = |why: String| HelperError::bad_input(Error::refused(sandbox.path(), why));
     let mut returned = Returned::Files;
     match (retained, found) {
-        (Retained::Absent, Found::Mine) => sweep_beside(sandbox, switcher, report),
+        (Retained::Absent, Found::Mine | Found::Placeholder) => {
+            sweep_beside(sandbox, switcher, report);
+        }
         (Retained::Absent, Found::Nothing) => {
             return Err(bad_input("there is no such directory".to_owned()));
         }
@@ -129,10 +141,16 @@ pub fn cleanup(
             complete(sandbox, agent, report)?;
         }
         (Retained::Proxy, Found::Theirs(_)) => {
-            let BroughtBack { agent, built, left } =
-                bring_back(sandbox, switcher, retries, policy, report)?;
-            (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
-            complete(sandbox, agent, report)?;
+            call_to_sweep(report);
+            let taken = if switcher.changes_owners() {
+                ownership::take(sandbox, switcher, retries, policy, report)?.done_or_copy(report)
+            } else {
+                None
+            };
+            let left = match taken {
+                Some(left) => left,
+                None => copy_back(sandbox, switcher, retries, policy, report)?,
+            };
             report_unremovable(sandbox, report, &left);
         }
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
@@ -148,13 +166,28 @@ pub fn cleanup(
             report_unremovable(sandbox, report, &left);
             returned = Returned::ProxyOnly;
         }
-        (Retained::Aside, _) => {
+        (Retained::Aside, _) | (Retained::Proxy | Retained::Data, Found::Placeholder) => {
             let why = "another helper works on this sandbox";
             return Err(Error::refused(sandbox.retained_path(), why).into());
         }
     }
     sandbox.sweep(ticket.as_ref().and_then(Ticket::name));
     Ok(returned)
+}
+
+/// Brings the files back by a copy. Returns the entries that could not be removed.
+fn copy_back(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    retries: Retries,
+    policy: Policy,
+    report: &mut Report<'_>,
+) -> Result<Vec<OwnedName>, HelperError> {
+    let BroughtBack { agent, built, left } =
+        bring_back(sandbox, switcher, retries, policy, report)?;
+    (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
+    complete(sandbox, agent, report)?;
+    Ok(left)
 }
 
 /// Kills the processes that could still change the files. A process that cannot be killed is

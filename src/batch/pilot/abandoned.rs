@@ -9,6 +9,7 @@ use sys::Uid;
 
 use super::{CREDENTIAL, candidates};
 use crate::batch::agent::{Agent, AgentCall};
+use crate::batch::handover::Handover;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 
@@ -17,6 +18,7 @@ use crate::batch::switcher::Switcher;
 pub struct AbandonedSandbox {
     pub(super) sandbox: Sandbox,
     glexec: Option<OsString>,
+    handover: Handover,
     idle_timeout: Duration,
 }
 
@@ -26,7 +28,7 @@ impl AbandonedSandbox {
     pub fn find(
         path: &Path,
         glexec: Option<OsString>,
-        idle_timeout: Duration,
+        (handover, idle_timeout): (Handover, Duration),
     ) -> Result<AbandonedSandbox> {
         let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
         // While the proxy is not alone in the retained directory, it is alone in a marked directory
@@ -38,7 +40,7 @@ impl AbandonedSandbox {
             Some(name) => Sandbox::find(path, &name)?,
             None => sandbox,
         };
-        Ok(AbandonedSandbox { sandbox, glexec, idle_timeout })
+        Ok(AbandonedSandbox { sandbox, glexec, handover, idle_timeout })
     }
 
     /// The sandbox's path.
@@ -62,6 +64,18 @@ impl AbandonedSandbox {
             Some(program) => self.switcher(program),
             None => Err(Error::refused(self.sandbox.path(), "there is no switcher")),
         }
+    }
+
+    /// The first switcher that changes owners, for a change that was not finished.
+    pub(super) fn switcher_for_owners(&self) -> Result<Switcher> {
+        for program in candidates::programs(self.glexec.as_ref())? {
+            // Whatever the caller asks for: a copy cannot finish it.
+            let switcher = self.switcher(&program)?.with_handover(Handover::Auto);
+            if switcher.changes_owners() {
+                return Ok(switcher);
+            }
+        }
+        self.first_switcher()
     }
 
     /// The switcher that leads to this user.
@@ -91,7 +105,7 @@ impl AbandonedSandbox {
     fn switcher(&self, program: &Path) -> Result<Switcher> {
         let credential = self.sandbox.credential();
         let switcher = Switcher::new(program.as_os_str(), credential, self.idle_timeout)?;
-        Ok(switcher.in_separate_groups())
+        Ok(switcher.in_separate_groups().with_handover(self.handover))
     }
 
     /// An agent behind this switcher.

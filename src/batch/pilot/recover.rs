@@ -16,6 +16,7 @@ use crate::batch::cleanup::{self, KillScope};
 use crate::batch::credential::DUMMY_CREDENTIAL;
 use crate::batch::error::HelperError;
 use crate::batch::kill::{self, Scope};
+use crate::batch::ownership;
 use crate::batch::sandbox::{Found, Retained};
 use crate::batch::switcher::Switcher;
 
@@ -51,6 +52,7 @@ impl AbandonedSandbox {
                 self.kill_family(&switcher, step_log)?;
                 switcher
             }
+            _ if ownership::is_unfinished(sandbox)? => self.switcher_for_owners()?,
             _ => self.first_switcher()?,
         };
         // No other user may enter a directory that a pilot has locked. A starter expects the mode
@@ -91,6 +93,7 @@ impl AbandonedSandbox {
         if !self.is_sandbox()? {
             return Err(self.ordinary_directory());
         }
+        self.finish_change_of_owner(step_log)?;
         // A call needs a credential; where it is gone, any file serves.
         let has_none = sandbox.retained()? == Retained::Absent;
         if has_none {
@@ -123,6 +126,25 @@ impl AbandonedSandbox {
         Ok(())
     }
 
+    /// Finishes a change of owner whose helper was killed.
+    fn finish_change_of_owner(&self, step_log: &mut StepLog<'_>) -> Result<()> {
+        let AbandonedSandbox { sandbox, .. } = self;
+        if !ownership::is_unfinished(sandbox)? {
+            return Ok(());
+        }
+        sandbox.secure_proxy(&sandbox.open_retained()?)?;
+        let switcher = self.switcher_for_owners()?;
+        let policy = cleanup::Policy {
+            links: Links::Drop,
+            kills: KillScope::Nothing,
+            closes_top: self.is_pilots(),
+        };
+        step_log.step("cleanup", |report| {
+            ownership::finish(sandbox, &switcher, RETRIES, policy, report)
+        })?;
+        Ok(())
+    }
+
     /// Has an agent of this user remove what the user has beside the sandbox, and the sandbox, if
     /// that is the user's.
     fn discard_of(&self, owner: Uid, step_log: &mut StepLog<'_>) -> Result<()> {
@@ -131,7 +153,7 @@ impl AbandonedSandbox {
         let mut agent = self.call_agent(&switcher)?;
         let removed = agent.sweep().and_then(|()| match self.sandbox.found()? {
             Found::Theirs(_) | Found::Other(_) => agent.retire().and_then(|()| agent.delete()),
-            Found::Mine | Found::Nothing => Ok(()),
+            Found::Mine | Found::Placeholder | Found::Nothing => Ok(()),
         });
         agent.close();
         removed
@@ -152,7 +174,9 @@ impl AbandonedSandbox {
             (Retained::Aside | Retained::Proxy, _)
             | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
             (Retained::Data, _) => contains(sandbox.open_retained(), of_pilot),
-            (Retained::Absent, Found::Mine) => contains(sandbox.open(), of_pilot),
+            (Retained::Absent, Found::Mine | Found::Placeholder) => {
+                contains(sandbox.open(), of_pilot)
+            }
             (Retained::Absent, Found::Other(owner)) => owner != process::geteuid(),
             (Retained::Absent, Found::Nothing) => !sandbox.owners_of_leftovers().is_empty(),
         })

@@ -66,7 +66,8 @@ impl AbandonedSandbox {
                 name.name(),
                 content,
             ),
-            Found::Nothing | Found::Other(_) => Err(Error::refused(
+            // The job's directory is being taken back.
+            Found::Nothing | Found::Placeholder | Found::Other(_) => Err(Error::refused(
                 sandbox.path(),
                 "the payload has no directory with this name any more",
             )),

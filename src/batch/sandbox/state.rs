@@ -33,6 +33,9 @@ pub enum Found {
     Nothing,
     /// A directory of the batch user.
     Mine,
+    /// An empty directory of the batch user that keeps the name while the job's directory is taken
+    /// back by a change of owner: that one is in the retained directory.
+    Placeholder,
     /// A directory of another user.
     Theirs(Uid),
     /// Anything but a directory, and its owner.
@@ -51,12 +54,24 @@ impl Sandbox {
             stat => {
                 let stat = stat.at("examine", self.path())?;
                 Ok(match stat.kind() {
-                    Kind::Directory if stat.uid() == self.user => Found::Mine,
+                    Kind::Directory if stat.uid() == self.user => {
+                        if stat.mode() == MARK && self.is_empty()? {
+                            Found::Placeholder
+                        } else {
+                            Found::Mine
+                        }
+                    }
                     Kind::Directory => Found::Theirs(stat.uid()),
                     _ => Found::Other(stat.uid()),
                 })
             }
         }
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        let dir = self.place.parent.open_dir(self.place.name.name()).at("open", self.path())?;
+        let listed = dir.for_each_entry(|_, _| Err(()));
+        Ok(listed.at("read the directory", self.path())?.is_ok())
     }
 
     /// What has the retained name now. Anything but a directory of the batch user is an error.

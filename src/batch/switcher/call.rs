@@ -1,8 +1,9 @@
 //! A call of the switcher that a helper makes.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,9 +31,18 @@ impl Call {
     /// Starts a call for an operation of the agent. The switcher gets `input` as descriptor 0 and
     /// a pipe as descriptors 1 and 2, and none of the caller's descriptors.
     pub fn start(switcher: &Switcher, operation: &Operation, input: Stdio) -> Result<Call> {
+        Call::start_command(switcher, switcher.command(operation), (input, None))
+    }
+
+    /// The same for any command of the switcher; its standard output can be another file.
+    pub fn start_command(
+        switcher: &Switcher,
+        mut command: Command,
+        (input, stdout): (Stdio, Option<OwnedFd>),
+    ) -> Result<Call> {
         let program = switcher.program().to_owned();
-        let (output, [stdout, stderr]) = Output::pipe(&program)?;
-        let mut command = switcher.command(operation);
+        let (output, [messages, stderr]) = Output::pipe(&program)?;
+        let stdout = stdout.unwrap_or(messages);
         if switcher.separates_groups {
             command.process_group(0);
         }

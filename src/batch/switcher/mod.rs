@@ -17,4 +17,5 @@ mod program;
 pub use bound_call::BoundCall;
 pub use call::Call;
 pub use find::{find_in_path, installed_program};
+pub use outcome::CallOutcome;
 pub use program::Switcher;

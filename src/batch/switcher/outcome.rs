@@ -21,6 +21,11 @@ impl CallOutcome {
         self.end == Some(End::Exited(0))
     }
 
+    /// What the switcher wrote, as one line.
+    pub fn into_output(self) -> String {
+        self.output
+    }
+
     /// The error that this outcome is.
     pub fn error(self) -> Error {
         Error::Switcher {

@@ -1,7 +1,7 @@
 //! The switcher's program, with a credential and the settings of its calls. A call is
 //! `<glexec> <absolute command> [argument…]`, with the credential in the environment.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -112,6 +112,11 @@ impl Switcher {
         if is_project_glexec(&self.program) { self.handover } else { Handover::Copy }
     }
 
+    /// Whether a change of owner is tried.
+    pub fn changes_owners(&self) -> bool {
+        self.handover() != Handover::Copy
+    }
+
     /// What ends its transfers early.
     pub fn halt(&self) -> Option<Halt> {
         self.halt.clone()
@@ -136,8 +141,14 @@ impl Switcher {
     /// A call for an operation of the agent. It must be made from a directory that every user can
     /// enter.
     pub fn command(&self, operation: &Operation) -> Command {
+        let words = std::iter::once(self.agent.clone().into_os_string());
+        self.own_command(words.chain(operation.to_args()))
+    }
+
+    /// The same with any arguments, such as options of the project's `glexec`.
+    pub fn own_command(&self, words: impl IntoIterator<Item = OsString>) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg(&self.agent).args(operation.to_args());
+        command.args(words);
         command.env(CREDENTIAL, &self.credential);
         // Without this gLExec leaves a copy of the proxy in /tmp.
         command.env("GLEXEC_TARGET_PROXY", "/dev/null");

@@ -95,5 +95,6 @@ pub fn credential_path(matches: &ArgMatches) -> anyhow::Result<Option<PathBuf>> 
 pub fn abandoned_sandbox(matches: &ArgMatches) -> anyhow::Result<AbandonedSandbox> {
     let path = value(matches, "sandbox").ok_or_else(|| anyhow!("there is no sandbox"))?;
     let glexec = value(matches, "glexec").cloned();
-    Ok(AbandonedSandbox::find(Path::new(path), glexec, environment::idle_timeout()?)?)
+    let settings = (environment::handover()?, environment::idle_timeout()?);
+    Ok(AbandonedSandbox::find(Path::new(path), glexec, settings)?)
 }

@@ -245,15 +245,23 @@ impl Acquisition<'_> {
         })
     }
 
-    /// Locks the lease of a user that has no process. `advice` says what to do if it has.
+    /// Locks the lease of a user that has no process. Where it has, the directory can be copied;
+    /// `advice` says what else to do.
     fn lock_idle(&self, calls: &File, ids: Ids, advice: &str) -> Result<()> {
-        let locked = flock::lock(calls, Lock::Exclusive, Duration::ZERO);
-        let why = match (locked, processes::of(ids.user).first()) {
-            (Ok(()), None) => return Ok(()),
-            (_, Some(pid)) => format!("process {pid} of it is alive: {advice}"),
-            (Err(_), None) => format!("another call of glexec uses it: {advice}"),
+        let refused = |why: String| {
+            Err(Refusal::copy(format!("cannot use the lease of uid {}: {why}", ids.user)))
         };
-        Err(unusable(ids.user, &why))
+        let alive = || processes::of(ids.user).first().copied();
+        if let Some(pid) = alive() {
+            return refused(format!("process {pid} of it is alive: {advice}"));
+        }
+        // A call that changes an owner, whose caller was killed, undoes what it has done.
+        let locked = flock::lock(calls, Lock::Exclusive, END_TIMEOUT);
+        match (locked, alive()) {
+            (Ok(()), None) => Ok(()),
+            (_, Some(pid)) => refused(format!("process {pid} of it is alive: {advice}")),
+            (Err(_), None) => refused(format!("another call of glexec uses it: {advice}")),
+        }
     }
 
     /// Locks the lease after all processes of its user have been killed.

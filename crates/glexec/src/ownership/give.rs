@@ -5,47 +5,96 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 
 use command::refusal::{Refusal, Result};
+use error::Shown;
+use error::access::why_unsearchable;
 use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
-use sys::{Errno, Rename, fd};
+use sys::{Errno, Rename, access, fd};
 use tree::Place;
 use tree::owner::{self, Direction, Scan};
 
-use super::target::{BEING_GIVEN, Holder, Target, check_free, check_top, path_of, unfit};
+use super::target::{
+    BEING_GIVEN, Holder, Target, check_device, check_free, check_top, failed, path_of, unfit,
+};
 use super::worker::Users;
-use super::{report, undo};
+use super::{as_payload_user, report, undo};
 
 /// What is given.
 pub(super) struct Giving<'a> {
     pub(super) place: &'a Place,
     pub(super) to: Option<&'a Place>,
     pub(super) mode: Option<u32>,
+    pub(super) fill_from: Option<&'a Place>,
+    pub(super) confirm: bool,
     pub(super) top_limit: Option<u64>,
     pub(super) users: Users,
 }
 
 impl Giving<'_> {
-    /// Gives the directory. `confirm` asks the caller before the last step. A signal before the
-    /// last step undoes all.
-    pub(super) fn run(&self, confirm: bool, signals: Option<&Signals>) -> Result<String> {
+    /// Gives the directory. A signal before the last step undoes all.
+    pub(super) fn run(&self, signals: Option<&Signals>) -> Result<String> {
+        let examined = match self.fill_from {
+            Some(from) => {
+                let from = Target::existing(from, self.users)?;
+                let scan = self.examine(&from)?;
+                if !is_confirmed("examined", &scan, b'm', signals) {
+                    return Err(Refusal::internal("it was not confirmed that all was moved"));
+                }
+                Some(scan)
+            }
+            None => None,
+        };
         let Some(target) = Target::open(self.place, self.users)? else { return self.renamed() };
         if target.holder()? == Holder::Payload {
             return self.finish(&target);
         }
-        if let Some(to) = self.to {
-            check_free(to, &target)?;
-        }
-        let path = target.path();
-        owner::check_leases(self.place, &self.users.ids).map_err(unfit)?;
         let before = self.mode_before(&target)?;
-        let scan =
-            owner::scan(target.again()?, &path, &self.users.ids, Direction::Give, &mut || ())
-                .map_err(unfit)?;
-        check_top(&target, &scan, self.top_limit)?;
-        let given = self.give(&target, &scan, confirm, signals, self.mode.unwrap_or(before));
+        let scan = examined.map_or_else(|| self.examine(&target), Ok)?;
+        let given = self.give(&target, &scan, signals, self.mode.unwrap_or(before));
         match given {
             Ok(()) => Ok(report::given(self.new_place(), self.users, &scan)),
             Err(why) => Err(self.undo(&target, before, why)),
         }
+    }
+
+    /// Everything that can be found against it before anything is changed.
+    fn examine(&self, target: &Target<'_>) -> Result<Scan> {
+        if let Some(to) = self.to {
+            check_device(to, target)?;
+            // A caller that is asked can free the name until then.
+            if !self.confirm {
+                check_free(to)?;
+            }
+        }
+        self.check_reachable()?;
+        owner::check_leases(self.new_place(), &self.users.ids).map_err(unfit)?;
+        let (path, ids) = (target.path(), &self.users.ids);
+        let scan =
+            owner::scan(target.again()?, &path, ids, Direction::Give, &mut || ()).map_err(unfit)?;
+        check_top(target, &scan, self.top_limit)?;
+        Ok(scan)
+    }
+
+    /// A usage error if the payload's user cannot reach the directory in its new place, or cannot
+    /// move a sandbox away there: it has to, if the sandbox comes back as a copy.
+    fn check_reachable(&self) -> Result<()> {
+        let place = self.new_place();
+        let path = place.path_of(place.name.name());
+        let is_sandbox = self.fill_from.is_some();
+        let reached = as_payload_user::run(self.users, &[], || {
+            let refused = |why: String| Err(Refusal::client(format!("{}: {why}", path_of(place))));
+            if let Some(closed) = access::first_unsearchable(&path) {
+                return refused(why_unsearchable("the payload's user", &closed));
+            }
+            if is_sandbox && !access::may_write_directory(&place.path) {
+                let parent = Shown::os(&place.path);
+                return refused(format!(
+                    "the payload's user cannot create anything in {parent}, and both users must \
+                     be able to: chmod 1777 {parent}, or better a separate directory of that mode"
+                ));
+            }
+            Ok(())
+        })?;
+        reached.unwrap_or_else(|| Err(failed("examine the path of", place, Errno::EINTR)))
     }
 
     /// The mode that the directory has. A directory that an earlier call was giving has lost it.
@@ -65,21 +114,20 @@ impl Giving<'_> {
         &self,
         target: &Target<'_>,
         scan: &Scan,
-        confirm: bool,
         signals: Option<&Signals>,
         mode: u32,
     ) -> Result<()> {
         let (path, ids) = (target.path(), &self.users.ids);
-        let failed = |error: error::Error| Refusal::internal(error.to_string());
+        let refused = |error: error::Error| Refusal::internal(error.to_string());
         target.set(self.users.caller, BEING_GIVEN)?;
-        owner::give(target.again()?, &path, ids, &mut || ()).map_err(failed)?;
-        if confirm && !is_confirmed(scan, signals) {
+        owner::give(target.again()?, &path, ids, &mut || ()).map_err(refused)?;
+        if self.confirm && !is_confirmed("given", scan, b'c', signals) {
             return Err(Refusal::internal("it was not confirmed"));
         }
         if signals.is_some() && [SIGHUP, SIGINT, SIGTERM].into_iter().any(signal::is_pending) {
             return Err(Refusal::internal("a signal arrived"));
         }
-        owner::commit(&target.dir, &path, ids, mode).map_err(failed)?;
+        owner::commit(&target.dir, &path, ids, mode).map_err(refused)?;
         match self.to {
             Some(to) => target.rename(to, Rename::NoReplace),
             None => Ok(()),
@@ -103,7 +151,8 @@ impl Giving<'_> {
             target.set(self.users.payload, mode)?;
         }
         if let Some(to) = self.to {
-            check_free(to, target)?;
+            check_device(to, target)?;
+            check_free(to)?;
             target.rename(to, Rename::NoReplace)?;
         }
         Ok(report::given(self.new_place(), self.users, &Scan::default()))
@@ -129,10 +178,10 @@ impl Giving<'_> {
     }
 }
 
-/// Tells the caller that only the last step is left, and waits for its decision.
-fn is_confirmed(scan: &Scan, signals: Option<&Signals>) -> bool {
+/// Tells the caller what is done, and waits for its decision: this byte to go on.
+fn is_confirmed(done: &str, scan: &Scan, go_on: u8, signals: Option<&Signals>) -> bool {
     let (files, directories) = (scan.totals.files, scan.totals.directories);
-    let line = format!("given {files} files and {directories} directories\n");
+    let line = format!("{done} {files} files and {directories} directories\n");
     let mut stdout = std::io::stdout();
     if stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).is_err() {
         return false;
@@ -145,7 +194,7 @@ fn is_confirmed(scan: &Scan, signals: Option<&Signals>) -> bool {
         match fd::poll_readable([input.as_fd(), wake], None) {
             Ok([true, _]) => {
                 let mut byte = [0];
-                return input.read(&mut byte).is_ok_and(|read| read == 1) && byte == *b"c";
+                return input.read(&mut byte).is_ok_and(|read| read == 1) && byte == [go_on];
             }
             Err(Errno::EINTR) | Ok([false, false]) => {}
             Ok([false, true]) | Err(_) => return false,

@@ -7,9 +7,11 @@
 //!   ids and the payload user's, and no others. It ends with the caller's process;
 //! - [`give`], [`take`] and [`undo`]: its steps, in their order;
 //! - [`target`]: the directory, by descriptor, and the names that it gets;
+//! - [`as_payload_user`]: work with the payload user's rights;
 //! - [`link_targets`]: copies in the place of links, with the payload user's rights;
 //! - [`report`]: the line for standard output.
 
+mod as_payload_user;
 mod give;
 mod link_targets;
 mod order;
@@ -45,6 +47,7 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let ranges = Ranges::of(process::geteuid())?;
     let acquired = lease::acquire(&wish, order.usage(), &ranges)?;
     *user = Some(acquired.lease.ids.user);
+    order.check_owner(acquired.lease.ids.user)?;
     for needed in [&wish.credential.path, acquired.directory()] {
         order.check_outside(needed)?;
     }

@@ -7,6 +7,7 @@ use command::program::Options;
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::dir::lstat;
+use sys::{Uid, process};
 use tree::{Place, sandbox_name};
 use wire::Links;
 
@@ -25,6 +26,8 @@ pub(super) enum Order {
         to: Option<Place>,
         /// The mode that it gets, if that is another one.
         mode: Option<u32>,
+        /// The directory whose entries the caller moves into it, after they were examined.
+        fill_from: Option<Place>,
         /// Whether the caller is asked before the last step.
         confirm: bool,
         /// The most entries that the directory itself may have.
@@ -54,7 +57,7 @@ pub(super) enum Order {
 
 /// The options that name a directory whose owner changes, each with those that can be beside it.
 const OPERATIONS: [(&str, &[&str]); 3] = [
-    ("give", &["to", "mode", "confirm", "top-limit"]),
+    ("give", &["to", "mode", "fill-from", "confirm", "top-limit"]),
     ("take", &["exchange", "links", "end", "top-limit"]),
     ("undo", &["end"]),
 ];
@@ -82,6 +85,7 @@ impl Order {
                 place,
                 to: other("to")?,
                 mode: options.get("mode").map(mode).transpose()?,
+                fill_from: other("fill-from")?,
                 confirm: options.get("confirm").is_some(),
                 top_limit,
             },
@@ -107,8 +111,7 @@ impl Order {
     /// A usage error if this file is in the directory, or is the directory: calls of `glexec` need
     /// it, and it has to stay the caller's.
     pub(super) fn check_outside(&self, file: &Path) -> Result<()> {
-        let (Order::Give { place, .. } | Order::Take { place, .. } | Order::Undo { place, .. }) =
-            self;
+        let place = self.place();
         let Ok(directory) = place.parent.stat(place.name.name()) else { return Ok(()) };
         let is_directory =
             |path: &Path| lstat(path).is_ok_and(|found| found.identity() == directory.identity());
@@ -122,14 +125,36 @@ impl Order {
         Ok(())
     }
 
+    /// A usage error if the directory belongs to a third user.
+    pub(super) fn check_owner(&self, user: Uid) -> Result<()> {
+        let place = self.place();
+        match place.parent.stat(place.name.name()).map(|found| found.uid()) {
+            Ok(owner) if ![process::geteuid(), user].contains(&owner) => {
+                Err(Refusal::client(format!(
+                    "{}: it belongs to uid {owner}, neither to you nor to the user of the lease, \
+                     uid {user}",
+                    path_of(place)
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The directory.
+    fn place(&self) -> &Place {
+        let (Order::Give { place, .. } | Order::Take { place, .. } | Order::Undo { place, .. }) =
+            self;
+        place
+    }
+
     /// The places that it names.
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
-        let (place, other) = match self {
-            Order::Give { place, to, .. } => (place, to.as_ref()),
-            Order::Take { place, exchange, .. } => (place, exchange.as_ref()),
-            Order::Undo { place, .. } => (place, None),
+        let others = match self {
+            Order::Give { to, fill_from, .. } => [to.as_ref(), fill_from.as_ref()],
+            Order::Take { exchange, .. } => [exchange.as_ref(), None],
+            Order::Undo { .. } => [None; 2],
         };
-        std::iter::once(place).chain(other)
+        std::iter::once(self.place()).chain(others.into_iter().flatten())
     }
 }
 

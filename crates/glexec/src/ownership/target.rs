@@ -156,15 +156,17 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Fails unless nothing is at a place, and a directory can be renamed to it.
-pub(super) fn check_free(to: &Place, from: &Target<'_>) -> Result<()> {
+/// Fails unless nothing is at a place.
+pub(super) fn check_free(to: &Place) -> Result<()> {
     match to.parent.stat(to.name.name()) {
-        Err(Errno::ENOENT) => {}
-        Ok(_) | Err(Errno::EXDEV) => {
-            return Err(Refusal::client(format!("{}: it exists", path_of(to))));
-        }
-        Err(cause) => return Err(failed("examine", to, cause)),
+        Err(Errno::ENOENT) => Ok(()),
+        Ok(_) | Err(Errno::EXDEV) => Err(Refusal::client(format!("{}: it exists", path_of(to)))),
+        Err(cause) => Err(failed("examine", to, cause)),
     }
+}
+
+/// Fails unless a directory can be renamed to a place, if that is free.
+pub(super) fn check_device(to: &Place, from: &Target<'_>) -> Result<()> {
     let device = to.device().map_err(|error| Refusal::internal(error.to_string()))?;
     if device == from.stat()?.identity().0 {
         return Ok(());

@@ -100,9 +100,17 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
         .map_err(|error| Refusal::internal(error.to_string()))?;
     let users = Users { caller, payload, ids };
     match worker.order {
-        Order::Give { place, to, mode, confirm, top_limit } => {
-            let (to, mode, top_limit) = (to.as_ref(), *mode, *top_limit);
-            give::Giving { place, to, mode, top_limit, users }.run(*confirm, worker.signals)
+        Order::Give { place, to, mode, fill_from, confirm, top_limit } => {
+            let giving = give::Giving {
+                place,
+                to: to.as_ref(),
+                mode: *mode,
+                fill_from: fill_from.as_ref(),
+                confirm: *confirm,
+                top_limit: *top_limit,
+                users,
+            };
+            giving.run(worker.signals)
         }
         Order::Take { place, exchange, links, top_limit, .. } => {
             take::take(place, exchange.as_ref(), *links, *top_limit, users)
