@@ -25,7 +25,8 @@ const LONGEST: usize = 1 << 20;
 /// (overflowuid, proc_sys_kernel(5)).
 const NOBODY: (Uid, Gid) = (Uid::from_raw(65534), Gid::from_raw(65534));
 
-/// What getent(1) prints from a database for a key; nothing if no source of the name service has it.
+/// What getent(1) prints from a database for a key; nothing if no source of the name service has
+/// it.
 pub fn getent(database: &str, key: &OsStr) -> Answer<Vec<u8>> {
     let answer =
         executable::of_system("getent").and_then(|getent| ask(&getent, &[database.as_ref(), key]));

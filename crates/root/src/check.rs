@@ -18,7 +18,8 @@ pub fn check_config() -> Result<Vec<Finding>, ConfigError> {
     let (config, mut findings) = config::load()?;
     if config.user_white_list.is_empty() && !findings.iter().any(is_about_callers) {
         let text = "it is missing: no user may call".to_owned();
-        findings.push(finding("user_white_list", Path::new(config::FILE), None, text));
+        let missing = finding("user_white_list", Path::new(config::FILE), None, text);
+        findings.push(Finding { severity: Severity::Notice, ..missing });
     }
     findings.extend(named_files(&config));
     Ok(findings)

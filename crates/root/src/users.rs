@@ -83,6 +83,7 @@ fn entry(word: &[u8]) -> Result<UserEntry, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::UserList;
     use crate::test_account::account;

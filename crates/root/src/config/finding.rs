@@ -27,6 +27,8 @@ pub enum Severity {
     Fault,
     /// It does nothing.
     NoEffect,
+    /// It may not be what is meant.
+    Notice,
 }
 
 impl Finding {
@@ -48,7 +50,7 @@ impl fmt::Display for Finding {
             write!(f, ": {}", Shown(&key[..key.len().min(LONGEST)]))?;
         }
         match self.severity {
-            Severity::Fault => write!(f, ": {}", self.text),
+            Severity::Fault | Severity::Notice => write!(f, ": {}", self.text),
             Severity::NoEffect => write!(f, ": no effect: {}", self.text),
         }
     }

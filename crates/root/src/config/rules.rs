@@ -45,6 +45,10 @@ pub(super) fn check(config: &Config, settings: &Settings<'_>, findings: &mut Vec
             of_key(key, Severity::NoEffect, text, findings);
         }
     }
+    if config.user_white_list.is_empty() {
+        let text = "it is empty: no user may call";
+        of_key("user_white_list", Severity::Notice, text, findings);
+    }
     let of_list = config.preserve_env_variables.iter().map(|name| name.as_bytes());
     for name in of_list.filter(|name| is_never_preserved(name)) {
         let text = format!("{} is never preserved", Shown(name));
@@ -83,9 +87,8 @@ fn faults(config: &Config) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Whether a reason applies, the keys that have no effect then if they are set, and the reason.
-fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 8] {
+fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 7] {
     [
-        (config.user_white_list.is_empty(), &["user_white_list"], "it is empty: no user may call"),
         (
             config.mapping == Mapping::Caller,
             &[

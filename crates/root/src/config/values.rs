@@ -3,7 +3,8 @@
 /// By which way a call is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// The daemon if its socket exists and is root's; else set-user-ID if started so; else rootless.
+    /// The daemon if its socket exists and is root's; else set-user-ID if started so; else
+    /// rootless.
     Auto,
     /// With root's rights, by the set-user-ID program itself.
     Setuid,

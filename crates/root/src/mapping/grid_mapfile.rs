@@ -84,6 +84,7 @@ fn parse(line: &[u8]) -> Result<Option<Entry>, &'static str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::path::Path;
 

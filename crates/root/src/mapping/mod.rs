@@ -1,10 +1,10 @@
 //! Which account a credential has.
 //!
-//! - [`grid_mapfile`] and [`ban`]: by the subject of a proxy;
-//! - [`caller_map`]: by the caller and the path of the credential;
-//! - [`target`]: what these name, and which accounts may be a target;
-//! - [`gridmapdir`]: the accounts of pools, and which subject has a lease of which;
-//! - [`credential_lease`]: the same for credentials without a subject;
+//! - `grid_mapfile` and `ban`: by the subject of a proxy;
+//! - `caller_map`: by the caller and the path of the credential;
+//! - `target`: what these name, and which accounts may be a target;
+//! - `gridmapdir`: the accounts of pools, and which subject has a lease of which;
+//! - `credential_lease`: the same for credentials without a subject;
 //! - `words`, `subject`: the form of the files.
 
 pub(crate) mod ban;
@@ -198,11 +198,16 @@ fn no_lease(identity: &dyn Display) -> Refusal {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
 
-    use super::Mode;
+    use command::Status;
+
+    use super::target::Target;
+    use super::{Mode, ban, caller_map, grid_mapfile};
 
     #[test]
     fn a_mode_is_one_of_two_words() {
@@ -212,5 +217,43 @@ mod tests {
         assert_eq!(mode("lcmaps_verify_account"), Some(Mode::VerifyAccount));
         assert_eq!((mode("verify"), mode("LCMAPS_GET_ACCOUNT")), (None, None));
         assert!(Mode::from_variable(Some(OsStr::from_bytes(b"\xff"))).is_err());
+    }
+
+    /// Lines of pieces that mean something to a parser, and of any bytes.
+    fn hostile_text() -> Vec<u8> {
+        const PIECES: [&[u8]; 16] = [
+            b"\n", b" ", b"\"", b"\\", b"\\x4", b"#", b",", b".", b"/", b"*", b"=", b"[", b"\0",
+            b"a", b"/CN=a", b"pool",
+        ];
+        let piece = |_| match fastrand::choice(PIECES).filter(|_| fastrand::u8(..8) > 0) {
+            Some(piece) => piece.to_vec(),
+            None => vec![fastrand::u8(..)],
+        };
+        (0..fastrand::usize(..60)).flat_map(piece).collect()
+    }
+
+    #[test]
+    fn no_text_makes_a_map_name_what_cannot_be_an_account() {
+        let path = Path::new("/map");
+        let is_name = |target: &Target| {
+            let (Target::Account(name) | Target::Pool(name)) = target;
+            crate::names::is_account_name(name)
+        };
+        for _ in 0..20_000 {
+            let text = hostile_text();
+            let shown = text.escape_ascii();
+            let (faults, banned) = (grid_mapfile::faults(&text), ban::faults(&text));
+            if let Ok(targets) = grid_mapfile::find(&text, path, b"/CN=a", fastrand::bool()) {
+                assert!(!targets.is_empty() && targets.iter().all(is_name), "{shown}");
+            }
+            if let Ok(target) = caller_map::find(&text, path, b"a", Path::new("/CN=a/b")) {
+                assert!(is_name(&target), "{shown}");
+            }
+            // What `--check-config` does not complain of is understood by a call.
+            let of_call = grid_mapfile::find(&text, path, b"/none", false).unwrap_err();
+            assert!(!faults.is_empty() || of_call.status == Status::NotAuthorized, "{shown}");
+            let of_call = ban::check(&text, path, b"none").map_err(|refusal| refusal.status);
+            assert_eq!(of_call == Err(Status::Internal), !banned.is_empty(), "{shown}");
+        }
     }
 }

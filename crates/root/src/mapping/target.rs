@@ -21,11 +21,12 @@ pub(super) enum Target {
 impl Target {
     /// Reads a word of a map; none if it is neither a name nor a prefix.
     pub(super) fn parse(word: &[u8]) -> Option<Target> {
-        let (name, target): (&[u8], fn(Vec<u8>) -> Target) = match word.strip_prefix(b".") {
-            Some(prefix) => (prefix, Target::Pool),
-            None => (word, Target::Account),
+        let target = match word.strip_prefix(b".") {
+            Some(prefix) => Target::Pool(prefix.to_vec()),
+            None => Target::Account(word.to_vec()),
         };
-        is_account_name(name).then(|| target(name.to_vec()))
+        let (Target::Account(name) | Target::Pool(name)) = &target;
+        is_account_name(name).then_some(target)
     }
 }
 

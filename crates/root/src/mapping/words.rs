@@ -124,4 +124,19 @@ mod tests {
         assert_eq!(texts(&[b' '; 1 << 20]), Some(vec![]));
         assert_eq!(texts(&b"a ".repeat(1 << 19)).map(|words| words.len()), Some(1 << 19));
     }
+
+    #[test]
+    fn whatever_bytes_are_quoted_are_read_again() {
+        for _ in 0..2000 {
+            let text: Vec<u8> = (0..fastrand::usize(..40)).map(|_| fastrand::u8(1..)).collect();
+            let escaped = |byte: &u8| match byte {
+                b'"' | b'\\' => vec![b'\\', *byte],
+                b'\n' => b"\\x0a".to_vec(),
+                byte if fastrand::bool() => format!("\\x{byte:02X}").into_bytes(),
+                byte => vec![*byte],
+            };
+            let quoted: Vec<u8> = text.iter().flat_map(escaped).collect();
+            same(&[b"\"", &quoted[..], b"\" x"].concat(), &[&text, b"x"]);
+        }
+    }
 }

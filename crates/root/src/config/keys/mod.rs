@@ -50,6 +50,7 @@ pub(super) fn named(name: &[u8]) -> Option<&'static Key> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -45,8 +45,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "create_target_proxy",
         value: "yes or no",
         default: "yes",
-        text: "yes: a target proxy is written for the payload, where GLEXEC_TARGET_PROXY says. no: \
-               none is written, and X509_USER_PROXY is not set.",
+        text: "yes: with GLEXEC_SOURCE_PROXY the payload gets a copy of that file, where \
+               GLEXEC_TARGET_PROXY says. no: it gets none, and X509_USER_PROXY is not set.",
         effect: Set(|config, value| {
             parse::yes_no(value).map(|yes| config.create_target_proxy = yes)
         }),

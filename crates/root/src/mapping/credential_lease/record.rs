@@ -63,6 +63,7 @@ fn parse(content: &[u8]) -> Option<Record> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{Location, Record, Uid};
 

@@ -47,6 +47,7 @@ pub(in crate::mapping) fn account_of(lease: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{account_of, of_credential, of_subject};
 
