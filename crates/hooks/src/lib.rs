@@ -1,5 +1,5 @@
-//! Scripts of the administrator that run around a payload: which files are trusted, what environment
-//! they get, and how one runs; and gLExec's epilogue.
+//! Scripts of the administrator that run around a payload: which files are trusted, what
+//! environment they get, and how one runs; and gLExec's epilogue.
 //!
 //! The crate runs as whoever calls it. It knows no configuration: callers pass users, groups, paths
 //! and limits.
