@@ -1,6 +1,7 @@
 //! Runs an epilogue as a switcher would, for the tests: in a process with one thread. Arguments:
 //! its path, its user id, its group id or `-`, its limit in milliseconds, and a payload's
-//! arguments. The payload's environment is that of this process. Prints the status or `-`, and the log line.
+//! arguments. The payload's environment is that of this process. Prints the status or `-`, and the
+//! log line.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::ffi::{CString, OsString};
