@@ -15,7 +15,7 @@ use std::ffi::{CStr, CString};
 const PATH: &CStr = c"PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// No home directory. That of the payload's account belongs to the payload: an interpreter executes
-/// files below it (Python: its user site). The root directory in its place would make a careless
+/// files below it (Python: its user site). The root directory in its place would make a
 /// `rm -rf "$HOME"/*` remove everything.
 const HOME: &CStr = c"HOME=/nonexistent";
 

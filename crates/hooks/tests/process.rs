@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
@@ -65,6 +65,25 @@ fn epilogue_user_and_epilogue_group_are_what_it_runs_as_and_may_own_it() {
 }
 
 #[test]
+fn where_root_has_fewer_rights_than_epilogue_user_that_user_opens_it() {
+    let site = Site::new(LOOK);
+    chown(site.epilogue(), Some(61_001), None).unwrap();
+    chown(site.top(), Some(61_001), None).unwrap();
+    set_mode(&site.epilogue(), 0o500);
+    set_mode(site.top(), 0o700);
+    // As root has it on NFS with root squash.
+    let weak = "--bounding-set=-dac_override,-dac_read_search";
+    for (user, status) in [("61001", "-"), ("0", "202")] {
+        let runner = site.runner_as(user, "-", NO_LIMIT);
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args([weak, "--inh-caps=-all"]).arg(runner.get_program()).args(runner.get_args());
+        let printed = printed(&mut setpriv);
+        assert_eq!(printed.status, status, "{printed:?}");
+        assert_eq!(printed.check == "trusted", user == "61001", "{printed:?}");
+    }
+}
+
+#[test]
 fn its_own_status_decides() {
     for (lines, status, line) in [
         ("exit 0", "-", "it succeeded"),
@@ -98,7 +117,7 @@ fn one_that_ignores_sigterm_or_has_stopped_gets_sigkill() {
     }
 }
 
-/// Starts a process in a session of its own, which is nobody's child but the first process's.
+/// Starts a process in a session of its own, which the keeper adopts.
 const FORK_AWAY: &str = "\
     trap '' TERM HUP
     setsid sh -c 'setsid sh -c \"echo \\$\\$ >$top/away; exec sleep 1000\" & exec sleep 1000' &
@@ -150,6 +169,29 @@ fn one_that_is_not_trusted_does_not_run() {
     let printed = site.run();
     assert_eq!(printed.status, "202");
     assert!(printed.line.contains("not trusted") && !site.path("seen").exists(), "{printed:?}");
+    assert!(printed.line.ends_with(&printed.check), "{printed:?}");
+}
+
+#[test]
+fn a_mount_point_on_the_path_is_crossed_and_examined() {
+    for (owner, status) in [("61001", "202"), ("0", "-")] {
+        let site = Site::new("");
+        let runner = site.runner(NO_LIMIT);
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "--propagation", "private", "sh", "-ec"]).arg(
+            "mount -t tmpfs -o mode=0755,uid=$0 tmp \"${2%/*}\"
+            printf '#!/bin/sh\\n' >\"$2\"
+            chmod 755 \"$2\"
+            exec \"$@\"",
+        );
+        shell.arg(owner).arg(runner.get_program()).args(runner.get_args());
+        let printed = printed(&mut shell);
+        assert_eq!(printed.status, status, "{}", printed.line);
+        if owner != "0" {
+            let why = format!("{}: not trusted: it belongs to user 61001", site.top().display());
+            assert!(printed.line.contains(&why), "{}", printed.line);
+        }
+    }
 }
 
 #[test]
@@ -186,7 +228,6 @@ fn one_that_is_replaced_between_check_and_execution_runs_as_it_was_checked() {
     let site = Site::new("[ ! -e $top/replaced ] || echo old >$top/seen");
     let new = site.put("new", "#!/bin/sh\necho new >${0%/*}/seen\n");
     chown(&new, Some(61_001), None).unwrap();
-    let inode = fs::metadata(site.epilogue()).unwrap().ino();
     // The script's process alone resets as many signals, after it has opened and checked the file.
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o"]).arg(site.path("trace")).args([
@@ -199,18 +240,14 @@ fn one_that_is_replaced_between_check_and_execution_runs_as_it_was_checked() {
     strace.arg(runner.get_program()).args(runner.get_args()).env_clear();
     let running = strace.stdout(Stdio::piped()).process_group(0).spawn();
     let running = running.expect("strace is needed: run ci/provision as root");
-    let stopped = wait_for("a process that has stopped with the epilogue open", || {
-        fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
-            let pid = entry.file_name().to_str()?.parse::<u32>().ok()?.to_string();
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            let has_stopped = matches!(stat.rsplit_once(") ")?.1.as_bytes()[0], b't' | b'T');
-            let mut open = fs::read_dir(entry.path().join("fd")).ok()?.flatten();
-            let has_it = open.any(|fd| {
-                fs::metadata(fd.path()).is_ok_and(|found| found.is_file() && found.ino() == inode)
-            });
-            (has_stopped && has_it && stat.contains("run_epilogue")).then_some(pid)
-        })
+    let stopped = wait_for("the stop of the process that has checked the epilogue", || {
+        let trace = fs::read_to_string(site.path("trace")).ok()?;
+        let line = trace.lines().find(|line| line.ends_with("--- stopped by SIGSTOP ---"))?;
+        line.split_whitespace().next().map(str::to_owned)
     });
+    let open = fs::read_dir(format!("/proc/{stopped}/fd")).unwrap().flatten();
+    let mut files = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    assert!(files.any(|file| file == site.epilogue()), "it has not opened the epilogue");
     fs::write(site.path("replaced"), "").unwrap();
     fs::rename(new, site.epilogue()).unwrap();
     assert!(Command::new("kill").args(["-CONT", &stopped]).status().unwrap().success());
