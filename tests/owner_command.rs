@@ -1,4 +1,4 @@
-//! `glexec --give` and `--take`: as the batch user, with its real subordinate ids.
+//! `glexec --give`, `--take` and `--undo`: as the batch user, with its real subordinate ids.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -7,119 +7,18 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGTERM};
-use support::glexec::{Rootless, processes_of};
-use support::handover::{assert_owner, fill, mode, run, set_mode, text};
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
+use support::glexec::processes_of;
+use support::handover::{assert_owner, mode, run, set_mode, text};
 use support::mounts::Mounts;
 use support::owner::inode;
-use support::snapshot::{make_fifo, set_attribute, set_modified, snapshot};
+use support::owner_calls::{Calls, large, number, send, worker_of};
+use support::snapshot::{make_fifo, snapshot};
 use support::{Account, failed, messages, own, wait_until, write};
-
-/// Calls with one credential, and directories in a place of root's, mode 1777.
-struct Calls {
-    rootless: Rootless,
-    /// The user of the lease.
-    user: Account,
-}
-
-impl Calls {
-    fn new() -> Calls {
-        let rootless = Rootless::new();
-        let id = rootless.user();
-        Calls { rootless, user: Account { uid: id, gid: id } }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.rootless.site.execute().join(name)
-    }
-
-    /// A directory of the batch user's, with something of each kind below it.
-    fn furnished(&self, name: &str) -> PathBuf {
-        let top = self.path(name);
-        fs::create_dir(&top).unwrap();
-        fill(&top);
-        fs::hard_link(top.join("input"), top.join("below/linked")).unwrap();
-        write(top.join("below/closed"), "secret", 0o400);
-        fs::create_dir(top.join("below/deep")).unwrap();
-        set_mode(top.join("below/deep"), 0o711);
-        set_attribute(&top.join("input"), "user.note", "kept");
-        own(&top, Account::batch());
-        set_mode(&top, 0o751);
-        for name in ["input", "link", "below/closed", "below", ""] {
-            set_modified(&top.join(name), 1_000_000_000, 5);
-        }
-        top
-    }
-
-    /// An empty directory of the batch user's.
-    fn empty(&self, name: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir(&path).unwrap();
-        Account::batch().owns(&path);
-        path
-    }
-
-    /// A call with these options, and a path after each of the first ones.
-    fn call(&self, paths: &[(&str, &Path)], more: &[&str]) -> Command {
-        let mut command = self.rootless.glexec();
-        for (option, path) in paths {
-            command.arg(option).arg(path);
-        }
-        command.args(more);
-        command
-    }
-
-    fn done(&self, paths: &[(&str, &Path)], more: &[&str]) -> String {
-        report(&self.call(paths, more).output().unwrap())
-    }
-
-    fn refused(&self, status: i32, paths: &[(&str, &Path)], more: &[&str], words: &[&str]) {
-        let output = self.call(paths, more).output().unwrap();
-        failed(&output, status, words);
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{words:?}");
-    }
-
-    /// A call that has given all but the top, and waits.
-    fn waiting(&self, paths: &[(&str, &Path)]) -> (Child, BufReader<std::process::ChildStdout>) {
-        let mut call = self.call(paths, &["--confirm"]);
-        call.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = call.spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        assert!(line.starts_with("given "), "{line}");
-        (child, output)
-    }
-
-    /// Fails unless the whole tree is this account's, and nothing is beside these names.
-    fn is_whole(&self, top: &Path, account: Account, names: &[&str]) {
-        assert_owner(top, account);
-        assert_eq!(self.rootless.site.entries(), names);
-    }
-}
-
-/// What a call that succeeds says: one line of JSON.
-fn report(output: &Output) -> String {
-    assert_eq!((output.status.code(), messages(output).as_str()), (Some(0), ""));
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text
-}
-
-/// A member of a line of JSON that is a number.
-fn number(line: &str, name: &str) -> u64 {
-    let value: serde_json::Value = serde_json::from_str(line).unwrap();
-    value.pointer(&format!("/{name}")).and_then(serde_json::Value::as_u64).expect(name)
-}
-
-fn send(child: &Child, signal: Signal) {
-    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
-    nix::sys::signal::kill(pid, signal).unwrap();
-}
 
 // Both directions.
 
@@ -247,7 +146,7 @@ type Change<'a> = (&'a str, &'a dyn Fn(&Path));
 #[test]
 fn what_cannot_change_hands_is_refused_and_stays_as_it_was() {
     let calls = Calls::new();
-    let cases: [Change; 9] = [
+    let cases: [Change; 11] = [
         ("neither the batch user's nor the job user's", &|top| {
             Account::named("root").owns(top.join("input"));
         }),
@@ -262,6 +161,8 @@ fn what_cannot_change_hands_is_refused_and_stays_as_it_was() {
             fs::hard_link(top.join("below/closed"), top.with_file_name("outside")).unwrap();
         }),
         ("set-user-ID", &|top| set_mode(top.join("below"), 0o2755)),
+        ("set-user-ID", &|top| set_mode(top, 0o2751)),
+        ("set-user-ID", &|top| set_mode(top, 0o1751)),
         ("may write to this directory", &|top| set_mode(top.join("below"), 0o777)),
         ("posix_acl_access", &|top| set_list(&top.join("input"), "u:gh-other:r")),
         ("posix_acl_access", &|top| set_list(top, "u:gh-other:rx")),
@@ -321,7 +222,7 @@ fn what_is_no_directory_of_the_two_users_is_a_usage_error() {
     fs::create_dir(&others).unwrap();
     Account::other().owns(&others);
     let missing = calls.path("missing");
-    for option in ["--give", "--take"] {
+    for option in ["--give", "--take", "--undo"] {
         let cases: [(&Path, &str); 7] = [
             (&others, "another user"),
             (&link, "no directory"),
@@ -367,9 +268,12 @@ fn options_that_make_no_order_are_a_usage_error() {
     let calls = Calls::new();
     for (words, why) in [
         (&["--give"][..], "needs a value"),
-        (&["--to", "/a"], "exactly one of --give and --take"),
+        (&["--to", "/a"], "exactly one of --give, --take and --undo"),
         (&["--give", "/a", "--take", "/b"], "exactly one"),
         (&["--give", "/a", "--exchange", "/b"], "--exchange cannot be given together with --give"),
+        (&["--give", "/a", "--undo", "/b"], "exactly one"),
+        (&["--undo", "/a", "--links", "keep"], "--links cannot be given together with --undo"),
+        (&["--give", "/tmp/a", "--top-limit", "-1"], "not a number"),
         (&["--take", "/a", "--confirm"], "--confirm cannot be given together with --take"),
         (&["--give", "/a", "--give", "/b"], "twice"),
         (&["--give", "/a", "/bin/true"], "/bin/true cannot be given"),
@@ -431,7 +335,7 @@ fn a_caller_that_is_asked_decides() {
     for decision in [&b""[..], b"x", b"xc", b"\n"] {
         let (mut child, _output) = calls.waiting(&[("--give", &top)]);
         // The payload's user cannot reach what it has been given.
-        assert_eq!((mode(&top), Account::of(&top)), (0o700, Account::batch()));
+        assert_eq!((mode(&top), Account::of(&top)), (0o1700, Account::batch()));
         assert_eq!(Account::of(&top.join("input")), calls.user);
         child.stdin.take().unwrap().write_all(decision).unwrap();
         failed(&child.wait_with_output().unwrap(), 202, &["not confirmed", "as it was before"]);
@@ -500,18 +404,6 @@ fn what_is_put_at_the_name_meanwhile_is_not_renamed() {
     }
 }
 
-/// The worker of a call: its only child once newuidmap and newgidmap have ended.
-fn worker_of(child: &Child) -> u32 {
-    let pid = child.id();
-    let children = || text(format!("/proc/{pid}/task/{pid}/children"));
-    let mut found = 0;
-    wait_until("the worker runs", || {
-        found = children().trim().parse().unwrap_or(0);
-        found != 0
-    });
-    found
-}
-
 #[test]
 fn a_call_that_is_killed_while_it_waits_leaves_a_closed_tree_that_goes_either_way() {
     let calls = Calls::new();
@@ -532,30 +424,39 @@ fn a_call_that_is_killed_while_it_waits_leaves_a_closed_tree_that_goes_either_wa
         assert_eq!(status.code(), (victim == "worker").then_some(202));
         wait_until("the worker has ended", || !support::families::is_alive(worker));
         drop((input, output));
-        assert_eq!((mode(&top), Account::of(&top)), (0o700, Account::batch()));
+        assert_eq!((mode(&top), Account::of(&top)), (0o1700, Account::batch()));
         if victim == "caller" {
             calls.done(&[("--give", &top)], &["--mode", "751"]);
             calls.is_whole(&top, calls.user, &["tree"]);
             assert_eq!(snapshot(&top), before);
+            calls.done(&[("--take", &top)], &["--links", "keep"]);
+            set_mode(top.join("below/closed"), 0o400);
+        } else {
+            calls.done(&[("--undo", &top)], &[]);
+            assert_eq!(mode(&top), 0o700);
+            let why = ["it is yours, and no call was giving it"];
+            calls.refused(201, &[("--undo", &top)], &[], &why);
         }
-        calls.done(&[("--take", &top)], &["--links", "keep"]);
         calls.is_whole(&top, Account::batch(), &["tree"]);
         set_mode(&top, 0o751);
-        set_mode(top.join("below/closed"), 0o400);
         assert_eq!(snapshot(&top), before, "{victim}");
     }
 }
 
-/// A tree that is large enough to be killed in.
-fn large(top: &Path) {
-    for directory in 0..8 {
-        let below = top.join(format!("directory-{directory}"));
-        fs::create_dir(&below).unwrap();
-        for file in 0..60 {
-            write(below.join(format!("file-{file}")), format!("{directory} {file}"), 0o644);
-        }
-    }
-    own(top, Account::batch());
+#[test]
+fn a_directory_with_more_entries_than_the_limit_is_refused_in_both_directions() {
+    let calls = Calls::new();
+    let top = calls.furnished("tree");
+    let entries = fs::read_dir(&top).unwrap().count();
+    let (fits, too_low) = (entries.to_string(), (entries - 1).to_string());
+    let why = [&*format!("{entries} entries"), "--top-limit"];
+    calls.refused(205, &[("--give", &top)], &["--top-limit", &too_low], &why);
+    calls.is_whole(&top, Account::batch(), &["tree"]);
+    calls.done(&[("--give", &top)], &["--top-limit", &fits]);
+    calls.refused(205, &[("--take", &top)], &["--top-limit", &too_low], &why);
+    calls.is_whole(&top, calls.user, &["tree"]);
+    calls.done(&[("--take", &top)], &["--top-limit", &fits]);
+    calls.is_whole(&top, Account::batch(), &["tree"]);
 }
 
 #[test]
@@ -599,10 +500,7 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
             }
             let status = child.wait().unwrap();
             killed[usize::from(give)] += u32::from(!status.success());
-            wait_until("the lease is free", || {
-                let call = calls.rootless.glexec().arg("/bin/true").output().unwrap();
-                call.status.success()
-            });
+            wait_until("the lease is free", || calls.is_idle());
         }
         calls.done(&paths, more);
         if !give {

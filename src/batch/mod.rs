@@ -8,7 +8,7 @@
 //! - [`identity`]: the mark of a job's family, and the id in the log; [`credential`]: reading one;
 //! - [`switcher`]: calls of the identity switcher; [`agent`]: the helper's side of the protocol
 //!   with the agent behind it; [`retry`]: repeating a call after a temporary failure;
-//! - [`space`]: whether there is room for a copy;
+//! - [`handover`]: by a change of owner or by a copy; [`space`]: whether there is room for a copy;
 //! - [`report`]: what an operation reports besides its result; [`error`]: why it failed.
 
 pub mod agent;
@@ -16,6 +16,7 @@ pub mod cleanup;
 pub mod credential;
 pub mod doctor;
 pub mod error;
+pub mod handover;
 pub mod identity;
 pub mod kill;
 pub mod pilot;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use sys::Pid;
 use wire::{Dropped, Hunt, Totals};
 
+use super::handover::Way;
+
 /// The report of an operation. It is filled while the operation is under way.
 pub struct Report<'a> {
     notice: &'a mut dyn FnMut(&str),
@@ -16,6 +18,8 @@ pub struct Report<'a> {
     pub statuses: Vec<i32>,
     /// What a transfer copied, and what it left out.
     pub moved: Option<(Totals, Dropped)>,
+    /// How a sandbox changed hands.
+    pub way: Option<Way>,
     /// The paths of some symbolic links that were left out.
     pub left: Vec<String>,
     /// The payload's exit status.
@@ -35,6 +39,7 @@ impl<'a> Report<'a> {
             log_id: None,
             statuses: Vec::new(),
             moved: None,
+            way: None,
             left: Vec::new(),
             payload: None,
             hunted: None,

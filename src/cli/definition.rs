@@ -88,6 +88,14 @@ pub const LINKS: &str = "  GLEXEC_HELPERS_LINKS
           job user has (default: copy)
 ";
 
+/// The variable that [`super::environment::handover`] reads.
+pub const HANDOVER: &str = "  GLEXEC_HELPERS_HANDOVER
+          how a sandbox changes hands: 'auto' changes the owner of its files
+          where the switcher is the glexec of this project and a copy is not
+          faster; 'own' does so wherever it is possible; 'copy' copies the files
+          (default: auto). A sandbox whose owner cannot be changed is copied
+";
+
 /// The variables of the log.
 pub const LOG: &str = "  GLEXEC_HELPERS_LOG
           the log, to which each operation adds one line of JSON: the path of a

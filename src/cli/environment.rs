@@ -9,6 +9,7 @@ use wire::Links;
 
 use super::arguments::number;
 use crate::batch::cleanup::KillScope;
+use crate::batch::handover::Handover;
 
 /// The time without progress after which a peer is given up: 600 seconds by default; zero means no
 /// limit.
@@ -30,6 +31,18 @@ pub fn links() -> anyhow::Result<Links> {
         Some("keep") => Ok(Links::Keep),
         Some("drop") => Ok(Links::Drop),
         _ => bail!("{NAME} must be copy, keep or drop: '{}'", Shown::os(&value)),
+    }
+}
+
+/// How a sandbox changes hands: by default by a change of owner where that is possible and faster.
+pub fn handover() -> anyhow::Result<Handover> {
+    const NAME: &str = "GLEXEC_HELPERS_HANDOVER";
+    let Some(value) = variable(NAME) else { return Ok(Handover::Auto) };
+    match value.to_str() {
+        Some("auto") => Ok(Handover::Auto),
+        Some("own") => Ok(Handover::Own),
+        Some("copy") => Ok(Handover::Copy),
+        _ => bail!("{NAME} must be auto, own or copy: '{}'", Shown::os(&value)),
     }
 }
 

@@ -9,6 +9,7 @@ use wire::{Dropped, Totals};
 
 use super::kill_report;
 use crate::batch::Report;
+use crate::batch::handover::Way;
 
 /// What a line says of an operation, which has ended or continues as another program.
 pub struct Facts<'a, 'r> {
@@ -81,6 +82,17 @@ pub fn fields(facts: &Facts<'_, '_>) -> Value {
             "links": links,
             "link_examples": report.left,
         });
+    }
+    match &report.way {
+        None => {}
+        Some(Way::Own { copied }) => {
+            line["handover"] = "own".into();
+            line["copied_files"] = copied.iter().cloned().collect();
+        }
+        Some(Way::Copy { reason }) => {
+            line["handover"] = "copy".into();
+            line["handover_reason"] = reason.clone().into();
+        }
     }
     line
 }

@@ -19,6 +19,7 @@ pub mod machine;
 pub mod many_files;
 pub mod mounts;
 pub mod owner;
+pub mod owner_calls;
 pub mod pilot;
 pub mod snapshot;
 pub mod starter;

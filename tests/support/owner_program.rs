@@ -104,9 +104,9 @@ fn change(what: &str, directory: &Path, policy: &str, running: bool) -> error::R
         // Without the last step, as after a crash.
         "begin" => {
             top.set_mode(0o700).unwrap();
-            owner::give(top, path, &ids, &mut heartbeat).map(|()| String::new())
+            owner::give(top, path, &ids, &mut heartbeat).map(|_| String::new())
         }
-        "undo" => owner::undo(top, path, &ids, &place, &mut heartbeat).map(|()| String::new()),
+        "undo" => owner::undo(top, path, &ids, &place, &mut heartbeat).map(|_| String::new()),
         "take" => {
             owner::scan(again(&top), path, &ids, Direction::Take, &mut heartbeat)?;
             let policy = Policy::Return(links, job);

@@ -25,8 +25,9 @@ pub const PROGRAM: Program = Program {
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     operations: &[
-        "--give <dir> [--to <path>] [--mode <mode>] [--confirm]",
-        "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end]",
+        "--give <dir> [--to <path>] [--mode <mode>] [--confirm] [--top-limit <n>]",
+        "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end] [--top-limit <n>]",
+        "--undo <dir> [--end]",
     ],
     options: &[
         option("give", "<dir>", "Make it and all below it the payload user's"),
@@ -36,7 +37,9 @@ pub const PROGRAM: Program = Program {
         option("take", "<dir>", "Make it and all below it yours again"),
         option("exchange", "<path>", "First exchange the names of it and of an empty directory"),
         option("links", "<policy>", "Links that lead out of it: copy (default), keep or drop"),
+        option("undo", "<dir>", "Make it yours as it was, after a killed --give"),
         option("end", "", "First kill all processes of the payload's user"),
+        option("top-limit", "<n>", "Refuse a directory that itself has more entries (205)"),
         flag('v', "version", "Print the version"),
         flag('V', "", "Print the version and how it was built"),
     ],
@@ -49,11 +52,11 @@ ends, all processes that it has started are killed. A lease assigns the ids to
 the credential: all calls with the same credential get the same ids, as long as
 the file exists.
 
-With --give or --take it runs no command. It changes the owner of a directory,
+With --give, --take or --undo it runs no command. It changes the owner of a directory,
 with all below it, to the user of the credential's lease or back, instead of a
 copy, and prints one line of JSON. Paths are absolute. A payload of the lease
 must not run meanwhile. After a call that was killed, the same call finishes the
-change.
+change. --undo takes back what a killed --give has given.
 
 Environment:
   GLEXEC_CLIENT_CERT   the credential: your file, mode 0600; its content does

@@ -15,6 +15,7 @@ use super::Options;
 use crate::batch::Report;
 use crate::batch::agent::{Agent, AgentCall};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
+use crate::batch::handover::Handover;
 use crate::batch::pilot::input::Survey;
 use crate::batch::pilot::spec::PayloadSpec;
 use crate::batch::pilot::step_log::{ProgressCallback, StepLog};
@@ -120,6 +121,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         input: None,
         output: None,
         keeps_sandbox: false,
+        handover: Handover::Auto,
         links: Links::Copy,
         environment: Vec::new(),
         inherited: Inherited { umask: 0o022, descriptors: None },

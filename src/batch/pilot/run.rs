@@ -153,6 +153,7 @@ fn set_up(
     for program in candidates::programs(spec.glexec.as_ref())? {
         let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), spec.idle_timeout)?
             .in_separate_groups()
+            .with_handover(spec.handover)
             .withholding_credential();
         let halted = switcher.clone().with_halt(interrupt.halt());
         let handed_over = step_log.transfer_step("setup", totals, |report| {

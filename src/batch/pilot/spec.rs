@@ -7,6 +7,8 @@ use std::time::Duration;
 use sys::spawn::Inherited;
 use wire::Links;
 
+use crate::batch::handover::Handover;
+
 /// A payload, and what becomes of its files.
 #[derive(Debug)]
 pub struct PayloadSpec {
@@ -26,6 +28,8 @@ pub struct PayloadSpec {
     pub output: Option<PathBuf>,
     /// Whether the files stay in the sandbox.
     pub keeps_sandbox: bool,
+    /// How the sandbox changes hands.
+    pub handover: Handover,
     /// What becomes of symbolic links that lead out of the sandbox.
     pub links: Links,
     /// The payload's environment variables, each as `NAME=VALUE`.

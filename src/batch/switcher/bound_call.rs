@@ -60,7 +60,8 @@ impl BoundCall {
     /// it is a sudo above the payload, or it is the project's `glexec`. Another program of the
     /// caller may end with status 128 + N where the payload was killed by signal N.
     pub fn ends_as_payload(&self) -> bool {
-        !processes::is_own(self.pid()) || processes::is_project_glexec(self.pid())
+        !processes::is_own(self.pid())
+            || processes::is_project_glexec(&processes::executable(self.pid()))
     }
 
     /// Kills the switcher's process, if this user may. The processes behind it end with it, or

@@ -43,12 +43,13 @@ pub(super) fn is_own(pid: Pid) -> bool {
     proc::real_and_saved_uid(pid) == Some([process::geteuid(); 2])
 }
 
-/// Whether a process executes the `glexec` that is installed beside this program.
-pub(super) fn is_project_glexec(pid: Pid) -> bool {
-    installed_program("glexec").is_ok_and(|glexec| is_same_file(&executable(pid), &glexec))
+/// Whether a file is the `glexec` that is installed beside this program.
+pub(super) fn is_project_glexec(file: &Path) -> bool {
+    installed_program("glexec").is_ok_and(|glexec| is_same_file(file, &glexec))
 }
 
-fn executable(pid: Pid) -> PathBuf {
+/// The file that a process executes.
+pub(super) fn executable(pid: Pid) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/exe"))
 }
 

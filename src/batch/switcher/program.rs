@@ -12,6 +12,8 @@ use sys::{OwnedName, Uid};
 use wire::{Halt, Operation};
 
 use super::find::{find_in_path, installed_program};
+use super::processes::is_project_glexec;
+use crate::batch::handover::Handover;
 use crate::batch::identity::log_id_of;
 
 /// The program behind the switcher.
@@ -34,6 +36,7 @@ pub struct Switcher {
     /// Whether the credential stays with this user when its sandbox is handed over.
     withholds_credential: bool,
     halt: Option<Halt>,
+    handover: Handover,
 }
 
 impl Switcher {
@@ -57,6 +60,7 @@ impl Switcher {
             lease_user: None,
             withholds_credential: false,
             halt: None,
+            handover: Handover::Copy,
         })
     }
 
@@ -79,6 +83,12 @@ impl Switcher {
         Switcher { halt: Some(halt), ..self }
     }
 
+    /// The same, but its sandboxes change hands in this way. Without it they are copied.
+    #[must_use]
+    pub fn with_handover(self, handover: Handover) -> Self {
+        Switcher { handover, ..self }
+    }
+
     /// The same, but if it is the project's `glexec` and makes a new lease, it does so for this
     /// user, or fails.
     #[must_use]
@@ -94,6 +104,12 @@ impl Switcher {
         let idle_timeout =
             if self.idle_timeout.is_zero() { SHORT } else { self.idle_timeout.min(SHORT) };
         Switcher { idle_timeout, ..self.clone() }
+    }
+
+    /// How its sandboxes change hands. A switcher that is not the `glexec` that is installed beside
+    /// this program can only have them copied.
+    pub fn handover(&self) -> Handover {
+        if is_project_glexec(&self.program) { self.handover } else { Handover::Copy }
     }
 
     /// What ends its transfers early.

@@ -29,7 +29,7 @@ use status::PilotStatus;
 use sys::spawn::Inherited;
 
 use super::arguments::{self, NotParsed};
-use super::definition::{IDLE_TIMEOUT, LINKS, LOG};
+use super::definition::{HANDOVER, IDLE_TIMEOUT, LINKS, LOG};
 use super::descriptors;
 
 /// The command's name.
@@ -48,7 +48,7 @@ exit statuses.
 Environment:
   X509_USER_PROXY
           the credential for the switcher, if --credential is not given
-{LINKS}{IDLE_TIMEOUT}{LOG}"
+{LINKS}{HANDOVER}{IDLE_TIMEOUT}{LOG}"
         ))
         .override_usage("condor_glexec_pilot run|recover|renew-proxy|doctor [options] …")
         .subcommand_required(true)

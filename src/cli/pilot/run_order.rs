@@ -47,6 +47,7 @@ pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Res
         input: options::path(matches, "input")?,
         output: options::path(matches, "output")?,
         keeps_sandbox: matches.get_flag("keep-sandbox"),
+        handover: environment::handover()?,
         links: environment::links()?,
         environment,
         inherited,

@@ -10,15 +10,16 @@ use sys::{Errno, Rename, fd};
 use tree::Place;
 use tree::owner::{self, Direction, Scan};
 
-use super::report;
-use super::target::{Holder, Target, check_free, path_of, unfit};
+use super::target::{BEING_GIVEN, Holder, Target, check_free, check_top, path_of, unfit};
 use super::worker::Users;
+use super::{report, undo};
 
 /// What is given.
 pub(super) struct Giving<'a> {
     pub(super) place: &'a Place,
     pub(super) to: Option<&'a Place>,
     pub(super) mode: Option<u32>,
+    pub(super) top_limit: Option<u64>,
     pub(super) users: Users,
 }
 
@@ -35,14 +36,27 @@ impl Giving<'_> {
         }
         let path = target.path();
         owner::check_leases(self.place, &self.users.ids).map_err(unfit)?;
+        let before = self.mode_before(&target)?;
         let scan =
             owner::scan(target.again()?, &path, &self.users.ids, Direction::Give, &mut || ())
                 .map_err(unfit)?;
-        let before = target.stat()?.mode();
+        check_top(&target, &scan, self.top_limit)?;
         let given = self.give(&target, &scan, confirm, signals, self.mode.unwrap_or(before));
         match given {
             Ok(()) => Ok(report::given(self.new_place(), self.users, &scan)),
             Err(why) => Err(self.undo(&target, before, why)),
+        }
+    }
+
+    /// The mode that the directory has. A directory that an earlier call was giving has lost it.
+    fn mode_before(&self, target: &Target<'_>) -> Result<u32> {
+        match target.stat()?.mode() {
+            BEING_GIVEN => Ok(0o700),
+            mode if mode & 0o7000 == 0 => Ok(mode),
+            _ => {
+                let why = "it is set-user-ID, set-group-ID or sticky";
+                Err(Refusal::copy(format!("{}: {why}", target.shown())))
+            }
         }
     }
 
@@ -57,7 +71,7 @@ impl Giving<'_> {
     ) -> Result<()> {
         let (path, ids) = (target.path(), &self.users.ids);
         let failed = |error: error::Error| Refusal::internal(error.to_string());
-        target.set(self.users.caller, 0o700)?;
+        target.set(self.users.caller, BEING_GIVEN)?;
         owner::give(target.again()?, &path, ids, &mut || ()).map_err(failed)?;
         if confirm && !is_confirmed(scan, signals) {
             return Err(Refusal::internal("it was not confirmed"));
@@ -74,22 +88,18 @@ impl Giving<'_> {
 
     /// Takes back what was given. Returns why, with the result.
     fn undo(&self, target: &Target<'_>, mode: u32, why: Refusal) -> Refusal {
-        let undone = target.set(self.users.caller, 0o700).and_then(|()| {
-            let (path, ids) = (target.path(), &self.users.ids);
-            owner::undo(target.again()?, &path, ids, self.place, &mut || ())
-                .map_err(|error| Refusal::internal(error.to_string()))?;
-            target.set(self.users.caller, mode)
-        });
+        let undone = undo::undo(target, self.users, mode);
         let shown = target.shown();
         Refusal::internal(match undone {
-            Ok(()) => format!("{shown}: {why}; it is as it was before"),
+            Ok(_) => format!("{shown}: {why}; it is as it was before"),
             Err(then) => format!("{shown}: {why}; and then: {then}; {}", super::AGAIN),
         })
     }
 
     /// An earlier call has given it, and may have been killed before its last steps.
     fn finish(&self, target: &Target<'_>) -> Result<String> {
-        if let Some(mode) = self.mode {
+        let is_committed = target.stat()?.mode() != BEING_GIVEN;
+        if let Some(mode) = self.mode.or(if is_committed { None } else { Some(0o700) }) {
             target.set(self.users.payload, mode)?;
         }
         if let Some(to) = self.to {

@@ -5,7 +5,7 @@
 //!   starts the worker, forwards signals, and waits;
 //! - [`worker`]: the process that changes owners: root of a user namespace that maps the caller's
 //!   ids and the payload user's, and no others. It ends with the caller's process;
-//! - [`give`] and [`take`]: its steps, in their order;
+//! - [`give`], [`take`] and [`undo`]: its steps, in their order;
 //! - [`target`]: the directory, by descriptor, and the names that it gets;
 //! - [`link_targets`]: copies in the place of links, with the payload user's rights;
 //! - [`report`]: the line for standard output.
@@ -16,6 +16,7 @@ mod order;
 mod report;
 mod take;
 mod target;
+mod undo;
 mod worker;
 
 use std::fs::File;

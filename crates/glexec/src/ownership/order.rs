@@ -27,6 +27,8 @@ pub(super) enum Order {
         mode: Option<u32>,
         /// Whether the caller is asked before the last step.
         confirm: bool,
+        /// The most entries that the directory itself may have.
+        top_limit: Option<u64>,
     },
     /// To the caller.
     Take {
@@ -38,38 +40,59 @@ pub(super) enum Order {
         links: Links,
         /// Whether the processes of the payload's user are killed first.
         end: bool,
+        /// The most entries that the directory itself may have.
+        top_limit: Option<u64>,
+    },
+    /// To the caller, as it was: an earlier call was killed while it gave the directory.
+    Undo {
+        /// The directory.
+        place: Place,
+        /// Whether the processes of the payload's user are killed first.
+        end: bool,
     },
 }
+
+/// The options that name a directory whose owner changes, each with those that can be beside it.
+const OPERATIONS: [(&str, &[&str]); 3] = [
+    ("give", &["to", "mode", "confirm", "top-limit"]),
+    ("take", &["exchange", "links", "end", "top-limit"]),
+    ("undo", &["end"]),
+];
 
 impl Order {
     /// Reads the options. They are a usage error if they make no order.
     pub(super) fn read(options: &Options) -> Result<Order> {
-        let (operation, allowed) = match (options.get("give"), options.get("take")) {
-            (Some(_), None) => ("give", &["give", "to", "mode", "confirm"][..]),
-            (None, Some(_)) => ("take", &["take", "exchange", "links", "end"][..]),
-            _ => return Err(Refusal::client("exactly one of --give and --take must be given")),
+        let mut asked = OPERATIONS.iter().filter(|(name, _)| options.get(name).is_some());
+        let (Some((operation, allowed)), None) = (asked.next(), asked.next()) else {
+            let why = "exactly one of --give, --take and --undo must be given";
+            return Err(Refusal::client(why));
         };
-        if let Some(other) = options.names().find(|name| !allowed.contains(name)) {
+        let is_other = |name: &&str| name != operation && !allowed.contains(name);
+        if let Some(other) = options.names().find(is_other) {
             return Err(Refusal::client(format!(
                 "--{other} cannot be given together with --{operation}"
             )));
         }
         let place = place(operation, options.get(operation).unwrap_or_default())?;
         let other = |name| options.get(name).map(|path| other_place(name, path)).transpose();
-        Ok(if operation == "give" {
-            Order::Give {
+        let top_limit = options.get("top-limit").map(top_limit).transpose()?;
+        let end = options.get("end").is_some();
+        Ok(match *operation {
+            "give" => Order::Give {
                 place,
                 to: other("to")?,
                 mode: options.get("mode").map(mode).transpose()?,
                 confirm: options.get("confirm").is_some(),
-            }
-        } else {
-            Order::Take {
+                top_limit,
+            },
+            "take" => Order::Take {
                 place,
                 exchange: other("exchange")?,
                 links: options.get("links").map_or(Ok(Links::Copy), links)?,
-                end: options.get("end").is_some(),
-            }
+                end,
+                top_limit,
+            },
+            _ => Order::Undo { place, end },
         })
     }
 
@@ -77,14 +100,15 @@ impl Order {
     pub(super) fn usage(&self) -> Usage {
         match self {
             Order::Give { .. } => Usage::Give,
-            Order::Take { end, .. } => Usage::Take { end: *end },
+            Order::Take { end, .. } | Order::Undo { end, .. } => Usage::Take { end: *end },
         }
     }
 
     /// A usage error if this file is in the directory, or is the directory: calls of `glexec` need
     /// it, and it has to stay the caller's.
     pub(super) fn check_outside(&self, file: &Path) -> Result<()> {
-        let (Order::Give { place, .. } | Order::Take { place, .. }) = self;
+        let (Order::Give { place, .. } | Order::Take { place, .. } | Order::Undo { place, .. }) =
+            self;
         let Ok(directory) = place.parent.stat(place.name.name()) else { return Ok(()) };
         let is_directory =
             |path: &Path| lstat(path).is_ok_and(|found| found.identity() == directory.identity());
@@ -101,8 +125,9 @@ impl Order {
     /// The places that it names.
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
         let (place, other) = match self {
-            Order::Give { place, to, .. } => (place, to),
-            Order::Take { place, exchange, .. } => (place, exchange),
+            Order::Give { place, to, .. } => (place, to.as_ref()),
+            Order::Take { place, exchange, .. } => (place, exchange.as_ref()),
+            Order::Undo { place, .. } => (place, None),
         };
         std::iter::once(place).chain(other)
     }
@@ -131,6 +156,12 @@ fn mode(text: &OsStr) -> Result<u32> {
     let mode = text.to_str().and_then(|text| u32::from_str_radix(text, 8).ok());
     mode.filter(|mode| *mode <= 0o777).ok_or_else(|| {
         Refusal::client(format!("--mode is not an octal number up to 777: {}", Shown::os(text)))
+    })
+}
+
+fn top_limit(text: &OsStr) -> Result<u64> {
+    text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        Refusal::client(format!("--top-limit is not a number of entries: {}", Shown::os(text)))
     })
 }
 

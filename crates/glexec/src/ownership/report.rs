@@ -13,6 +13,11 @@ pub(super) fn given(place: &Place, users: Users, scan: &Scan) -> String {
     begin("give", place, users, &scan.totals).to_object()
 }
 
+/// What was given of a directory was taken back.
+pub(super) fn undone(place: &Place, users: Users, taken: &Taken) -> String {
+    begin("undo", place, users, &taken.totals).to_object()
+}
+
 /// A directory was taken, and is at this place.
 pub(super) fn taken(place: &Place, users: Users, taken: &Taken) -> String {
     let mut copied = Line::default();

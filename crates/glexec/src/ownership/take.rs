@@ -3,10 +3,10 @@
 use command::refusal::{Refusal, Result};
 use sys::Rename;
 use tree::Place;
-use tree::owner::{self, Direction, Job, Policy, Taken};
+use tree::owner::{self, Direction, Job, Policy};
 use wire::Links;
 
-use super::target::{Holder, Target, path_of, unfit};
+use super::target::{Holder, Target, check_top, path_of, unfit};
 use super::worker::Users;
 use super::{AGAIN, link_targets, report};
 
@@ -16,6 +16,7 @@ pub(super) fn take(
     place: &Place,
     exchange: Option<&Place>,
     links: Links,
+    top_limit: Option<u64>,
     users: Users,
 ) -> Result<String> {
     let mut target = Target::existing(place, users)?;
@@ -36,6 +37,9 @@ pub(super) fn take(
     let scan = scan.map_err(unfit)?;
     // The caller's already: an earlier call has done this.
     let is_whole = target.holder()? == Holder::Payload;
+    if is_whole {
+        check_top(&target, &scan, top_limit)?;
+    }
     if is_whole && links == Links::Copy && scan.totals.symlinks > 0 {
         owner::check_leases(target.place, &users.ids).map_err(unfit)?;
         link_targets::copy(&target, users)?;
@@ -47,8 +51,10 @@ pub(super) fn take(
     let (dir, path) = (target.again()?, target.path());
     let policy = Policy::Return(links, Job::Ended);
     match owner::take(dir, &path, &users.ids, policy, target.place, &mut || ()) {
-        Ok(taken) if taken.foreign > 0 => Err(foreign(&target, &taken)),
-        Ok(taken) => Ok(report::taken(target.place, users, &taken)),
+        Ok(taken) => {
+            target.refuse_foreign(&taken)?;
+            Ok(report::taken(target.place, users, &taken))
+        }
         // Nothing was changed yet.
         Err(why) if is_whole && target.holder()? == Holder::Payload => {
             if exchange.is_some() {
@@ -59,13 +65,4 @@ pub(super) fn take(
         }
         Err(why) => Err(Refusal::internal(format!("{why}; {AGAIN}"))),
     }
-}
-
-fn foreign(target: &Target<'_>, taken: &Taken) -> Refusal {
-    let first = taken.named_foreign.first().map_or("", String::as_str);
-    Refusal::internal(format!(
-        "{}: {} entries of a third user stay as they are, such as {first}",
-        target.shown(),
-        taken.foreign
-    ))
 }

@@ -6,6 +6,7 @@ use command::refusal::{Refusal, Result};
 use error::{Error, Shown};
 use sys::{Dir, Errno, Owner, Rename, Stat};
 use tree::Place;
+use tree::owner::{Scan, Taken};
 
 use super::worker::Users;
 
@@ -15,6 +16,10 @@ pub(super) struct Target<'a> {
     pub(super) dir: Dir,
     users: Users,
 }
+
+/// The mode of a directory of the caller's while it is given: the files below it are the payload
+/// user's in part, and have to become the caller's as they are (`--undo`), or the payload user's.
+pub(super) const BEING_GIVEN: u32 = 0o1700;
 
 /// Who owns a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +101,28 @@ impl<'a> Target<'a> {
             .map_err(|cause| failed("change the owner of", self.place, cause))
     }
 
+    /// Makes it the caller's, with the mode of a directory that is being given. The mode comes
+    /// first: at no moment it is the caller's with another mode.
+    pub(super) fn close(&self) -> Result<()> {
+        let closed = self.dir.set_mode(BEING_GIVEN);
+        closed
+            .and_then(|()| sys::owner::set(&self.dir, self.users.caller))
+            .map_err(|cause| failed("change the owner of", self.place, cause))
+    }
+
+    /// An error if entries of a third user stay in it.
+    pub(super) fn refuse_foreign(&self, taken: &Taken) -> Result<()> {
+        if taken.foreign == 0 {
+            return Ok(());
+        }
+        let first = taken.named_foreign.first().map_or("", String::as_str);
+        Err(Refusal::internal(format!(
+            "{}: {} entries of a third user stay as they are, such as {first}",
+            self.shown(),
+            taken.foreign
+        )))
+    }
+
     /// Gives it the name `to`, at which nothing is, or something that it exchanges its name with.
     /// It is an error if another directory has its name meanwhile.
     pub(super) fn rename(&self, to: &'a Place, how: Rename) -> Result<()> {
@@ -143,6 +170,18 @@ pub(super) fn check_free(to: &Place, from: &Target<'_>) -> Result<()> {
         return Ok(());
     }
     Err(Refusal::client(format!("{}: it is on another file system", path_of(to))))
+}
+
+/// An error if the directory itself has more entries than it may have.
+pub(super) fn check_top(target: &Target<'_>, scan: &Scan, limit: Option<u64>) -> Result<()> {
+    match limit {
+        Some(limit) if scan.top_entries > limit => Err(Refusal::copy(format!(
+            "{}: it has {} entries, more than {limit} (--top-limit)",
+            target.shown(),
+            scan.top_entries
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// An error before anything is changed: a tree that is refused can be copied.

@@ -9,7 +9,7 @@ use sys::signal::{self, SIGKILL, Signals};
 use sys::{Gid, Owner, Pid, Uid, inherited, prctl, process};
 
 use super::order::Order;
-use super::{give, take};
+use super::{give, take, undo};
 use crate::ranges::Ids;
 use crate::restrictions;
 
@@ -100,12 +100,13 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
         .map_err(|error| Refusal::internal(error.to_string()))?;
     let users = Users { caller, payload, ids };
     match worker.order {
-        Order::Give { place, to, mode, confirm } => {
-            let giving = give::Giving { place, to: to.as_ref(), mode: *mode, users };
-            giving.run(*confirm, worker.signals)
+        Order::Give { place, to, mode, confirm, top_limit } => {
+            let (to, mode, top_limit) = (to.as_ref(), *mode, *top_limit);
+            give::Giving { place, to, mode, top_limit, users }.run(*confirm, worker.signals)
         }
-        Order::Take { place, exchange, links, .. } => {
-            take::take(place, exchange.as_ref(), *links, users)
+        Order::Take { place, exchange, links, top_limit, .. } => {
+            take::take(place, exchange.as_ref(), *links, *top_limit, users)
         }
+        Order::Undo { place, .. } => undo::run(place, users),
     }
 }

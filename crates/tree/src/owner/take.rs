@@ -122,8 +122,8 @@ pub fn undo(
     ids: &Ids,
     place: &Place,
     heartbeat: &mut dyn FnMut(),
-) -> Result<()> {
-    take(top, path, ids, Policy::Exact, place, heartbeat).map(drop)
+) -> Result<Taken> {
+    take(top, path, ids, Policy::Exact, place, heartbeat)
 }
 
 /// An error if it can be proved of no file that no process can write to it.

@@ -101,10 +101,14 @@ impl<'a> Taker<'a> {
     /// Makes a directory the batch user's, and takes all rights from others to change it, by its
     /// mode and by access control lists. Returns its time.
     ///
-    /// It gets its final mode at once: a crash loses none.
+    /// It gets its final mode at once: a crash loses none. It is never the batch user's with the
+    /// sticky bit that the job has set: that marks a directory that is being given.
     pub(super) fn close(&mut self, dir: &Dir, path: &OsStr) -> Result<Time> {
         let stat = dir.stat_self().at("examine", path)?;
         if Owner::of(&stat) != self.ids.batch {
+            if !self.exact && stat.mode() & 0o7000 != 0 {
+                dir.set_mode(stat.mode() & 0o777).at("set the mode of", path)?;
+            }
             owner::set(dir, self.ids.batch).at("change the owner of", path)?;
         }
         let mut dropped = 0;
