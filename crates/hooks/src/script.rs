@@ -51,9 +51,9 @@ pub struct Script<'a> {
 const TRUSTED: &str = "+";
 
 impl Script<'_> {
-    /// Whether the script is trusted, as its user sees it: on a file system of the network, root may
-    /// have fewer rights than that user. The script can still be changed before it runs: then it is
-    /// examined again. This process must be as for [`Script::run`].
+    /// Whether the script is trusted, as its user sees it: on a file system of the network, root
+    /// may have fewer rights than that user. The script can still be changed before it runs: then
+    /// it is examined again. This process must be as for [`Script::run`].
     pub fn check(&self) -> Result<()> {
         let step = "examine";
         let (mut reader, mut writer) = fd::pipe().at(step, self.path)?;
