@@ -1,11 +1,12 @@
-//! The environment of a script: what is left of a payload's when nothing remains that a loader or an
-//! interpreter obeys.
+//! The environment of a script: what is left of a payload's when nothing remains that a loader or
+//! an interpreter obeys.
 //!
 //! The payload's environment comes from a user who is not trusted. A script may run as root, and is
 //! executed by a shell or another interpreter; each program that it calls is loaded, and looks up
 //! files, messages and servers. Many of these steps can be redirected by a variable. The lists are
-//! made from the variables that the C library ignores in set-user-ID programs (ld.so(8), getenv(3)),
-//! from those that sudo removes (sudoers(5), env_reset), and from the manuals of the interpreters.
+//! made from the variables that the C library ignores in set-user-ID programs (ld.so(8),
+//! secure_getenv(3)), from those that sudo removes (sudoers(5)), and from the manuals of the
+//! interpreters.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -14,7 +15,7 @@ use std::ffi::{CStr, CString};
 const PATH: &CStr = c"PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// No home directory. That of the payload's account belongs to the payload: an interpreter executes
-/// files below it (Python: its user site). The root directory in its place would make a careless
+/// files below it (Python: its user site). The root directory in its place would make a
 /// `rm -rf "$HOME"/*` remove everything.
 const HOME: &CStr = c"HOME=/nonexistent";
 
@@ -109,8 +110,9 @@ mod tests {
 
     #[test]
     fn what_a_loader_or_an_interpreter_obeys_is_left_out() {
-        let names = "LD_PRELOAD LD_DEBUG GLIBC_TUNABLES GCONV_PATH LOCPATH BASH_ENV ENV IFS PERL5LIB \
-             PERL5OPT PYTHONPATH PYTHONSTARTUP RUBYOPT TMPDIR NODE_OPTIONS JAVA_TOOL_OPTIONS \
+        let names = "LD_PRELOAD LD_DEBUG GLIBC_TUNABLES GCONV_PATH LOCPATH BASH_ENV ENV IFS \
+             PERL5LIB PERL5OPT PYTHONPATH PYTHONSTARTUP RUBYOPT TMPDIR NODE_OPTIONS \
+             JAVA_TOOL_OPTIONS \
              OPENSSL_CONF PS4 SHELLOPTS CDPATH PATH HOME SHELL TZDIR TERMINFO GIT_SSH_COMMAND \
              XDG_CONFIG_HOME HOSTALIASES GNUPGHOME";
         for name in names.split(' ') {

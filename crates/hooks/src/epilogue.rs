@@ -1,5 +1,6 @@
 //! gLExec's epilogue: a program of the administrator's that runs after a payload.
 
+use std::ffi::CString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,6 +51,12 @@ pub struct Outcome {
 }
 
 impl Epilogue {
+    /// Whether it is trusted, as the user that it runs as sees it ([`Script::check`]). For the time
+    /// before a payload, which is better not started if its epilogue cannot run.
+    pub fn check(&self) -> error::Result<()> {
+        self.script(&[], &[]).check()
+    }
+
     /// Runs it after a payload, and waits until it, and all that it has started, has ended
     /// ([`Script::run`] says what this process must be for that).
     ///
@@ -60,22 +67,33 @@ impl Epilogue {
     pub fn run(&self, facts: &Facts) -> Outcome {
         let environment = facts.environment();
         let (short_environment, omitted) = facts.short_environment();
-        let script = Script {
-            path: &self.path,
-            owners: Owners { users: &[self.user], groups: self.group.as_slice() },
-            user: self.user,
-            group: self.group.unwrap_or(Gid::from_raw(0)),
-            environment: &environment,
-            short_environment: &short_environment,
-            limit: self.timeout,
-            grace: GRACE,
-        };
+        let script = self.script(&environment, &short_environment);
         let report = script.run().unwrap_or_else(report::Report::not_run);
         Outcome {
             path: self.path.clone(),
             timeout: self.timeout,
             ended: report.outcome,
             omitted: report.is_short.then_some(omitted),
+        }
+    }
+
+    fn script<'a>(
+        &'a self,
+        environment: &'a [CString],
+        short_environment: &'a [CString],
+    ) -> Script<'a> {
+        Script {
+            path: &self.path,
+            owners: Owners {
+                users: std::slice::from_ref(&self.user),
+                groups: self.group.as_slice(),
+            },
+            user: self.user,
+            group: self.group.unwrap_or(Gid::from_raw(0)),
+            environment,
+            short_environment,
+            limit: self.timeout,
+            grace: GRACE,
         }
     }
 }

@@ -87,13 +87,17 @@ fn has_ended_within(child: Pid, signals: &Signals, limit: Duration) -> bool {
 /// Ends the script and all that it has started, and returns how the script ended: none if it has
 /// not ended within `limit`.
 ///
-/// Only children get a signal by their own ids, which no other process has before they were waited
-/// for. When a process ends, its children become the keeper's. So this reaches all descendants.
+/// Only children and their process groups get a signal by their ids, which no other process or
+/// group has before they were waited for. When a process ends, its children become the keeper's. So
+/// this reaches all descendants. A signal to a group reaches also what a member forks meanwhile.
 fn end_all(child: Pid, signals: &Signals, limit: Duration) -> Option<End> {
     let deadline = Instant::now() + limit.min(LONGEST);
     let _ = signal::killpg(child, SIGKILL);
     loop {
         for pid in proc::children(process::getpid()) {
+            if let Some(group) = group_of(pid) {
+                let _ = signal::killpg(group, SIGKILL);
+            }
             let _ = signal::kill(pid, SIGKILL);
         }
         reap_all_but(child);
@@ -105,6 +109,12 @@ fn end_all(child: Pid, signals: &Signals, limit: Duration) -> Option<End> {
     }
     let ended = std::iter::from_fn(wait::try_wait_any).find(|(pid, _)| *pid == child);
     ended.map(|(_, end)| end)
+}
+
+/// The process group of a child; none if it is the keeper's own: the child has not left it yet.
+fn group_of(child: Pid) -> Option<Pid> {
+    let entry = proc::entry(child).ok()??;
+    (entry.session != process::getpid()).then_some(entry.group)
 }
 
 /// Waits for every child that has ended, except for one.

@@ -1,7 +1,7 @@
-//! Scripts of the administrator that run around a payload: which files are trusted, what environment
-//! they get, and how one runs; and gLExec's epilogue.
+//! Scripts of the administrator that run around a payload: which files are trusted, what
+//! environment they get, and how one runs; and gLExec's epilogue.
 //!
-//! The crate runs as whoever calls it. It knows no configuration: callers pass users, groups, paths
+//! The crate runs as its caller. It knows no configuration: callers pass users, groups, paths
 //! and limits.
 
 #![forbid(unsafe_code)]

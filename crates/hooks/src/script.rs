@@ -12,17 +12,17 @@
 //! is killed, the time limit still holds.
 
 use std::ffi::CString;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use error::{Context as _, Result};
+use error::{Context as _, Error, Result};
 use sys::fork::{self, Fork};
-use sys::{Gid, Uid, fd, wait};
+use sys::{Gid, Uid, fd, identity, process, wait};
 
 use crate::keeper;
 use crate::report::Report;
-use crate::trust::Owners;
+use crate::trust::{self, Owners};
 
 /// A script or program, and how it runs: with its path as only argument; standard input, output and
 /// error from and to the null device; no other descriptor, except one of the script itself; default
@@ -47,7 +47,40 @@ pub struct Script<'a> {
     pub grace: Duration,
 }
 
+/// What the process that checks a script says if it is trusted: no message is so short.
+const TRUSTED: &str = "+";
+
 impl Script<'_> {
+    /// Whether the script is trusted, as its user sees it: on a file system of the network, root
+    /// may have fewer rights than that user. The script can still be changed before it runs: then
+    /// it is examined again. This process must be as for [`Script::run`].
+    pub fn check(&self) -> Result<()> {
+        let step = "examine";
+        let (mut reader, mut writer) = fd::pipe().at(step, self.path)?;
+        let pid = match fork::fork().at(step, self.path)? {
+            Fork::Child => {
+                let why = identity::become_user(self.user, self.group)
+                    .at("become the user of", self.path)
+                    .and_then(|()| trust::open(self.path, &self.owners))
+                    .err();
+                let text = why.map_or(TRUSTED.to_owned(), |why| why.to_string());
+                let _ = writer.write_all(text.as_bytes());
+                process::_exit(0)
+            }
+            Fork::Parent(pid) => pid,
+        };
+        drop(writer);
+        let mut told = Vec::new();
+        let read = reader.read_to_end(&mut told);
+        wait::wait(pid);
+        read.at(step, self.path)?;
+        match String::from_utf8_lossy(&told) {
+            text if text == TRUSTED => Ok(()),
+            text if text.is_empty() => Err(Error::refused(self.path, "its check was interrupted")),
+            text => Err(Error::Usage { text: text.into_owned() }),
+        }
+    }
+
     /// Runs the script, and waits until it, and every process that it has started, has ended: what
     /// is left when it ends gets SIGKILL. A process that the kernel cannot end, because it waits
     /// for a device, is given up after another `grace`.

@@ -165,7 +165,7 @@ fn it_is_told_ten_thousand_arguments() {
 
 #[test]
 fn a_payload_with_too_long_arguments_or_variables_cannot_keep_it_from_running() {
-    // With the name of its variable it is longer than one string may be (MAX_ARG_STRLEN, execve(2)).
+    // With its variable's name it is longer than one string may be (MAX_ARG_STRLEN, execve(2)).
     let longest = "x".repeat((128 << 10) - 1);
     let variable = "y".repeat(100 << 10);
     for (arguments, more, variables_of_payload, count) in [

@@ -18,11 +18,12 @@ pub const NO_LIMIT: &str = "600000";
 /// A directory of root's, with `epilogue` in it. Its scripts write to it.
 pub struct Site(TempDir);
 
-/// What the program prints: the status, or `-`, and the log line.
+/// What the program prints: the status, or `-`; the log line; and what a check before says.
 #[derive(Debug)]
 pub struct Printed {
     pub status: String,
     pub line: String,
+    pub check: String,
 }
 
 impl Site {
@@ -99,8 +100,8 @@ pub fn printed(command: &mut Command) -> Printed {
     assert!(output.status.success(), "{:?}", output.status);
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let [status, line] = lines[..] else { panic!("not two lines: {text}") };
-    Printed { status: status.into(), line: line.into() }
+    let [status, line, check] = lines[..] else { panic!("not three lines: {text}") };
+    Printed { status: status.into(), line: line.into(), check: check.into() }
 }
 
 /// Waits until something is there.
@@ -110,7 +111,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "waited in vain for {what}");
+        assert!(Instant::now() < end, "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

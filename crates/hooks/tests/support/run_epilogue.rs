@@ -1,6 +1,7 @@
 //! Runs an epilogue as a switcher would, for the tests: in a process with one thread. Arguments:
-//! its path, its user id, its group id or `-`, its limit in milliseconds, and a payload's arguments.
-//! The payload's environment is that of this process. Prints the status or `-`, and the log line.
+//! its path, its user id, its group id or `-`, its limit in milliseconds, and a payload's
+//! arguments. The payload's environment is that of this process. Prints the status or `-`, the
+//! log line, and what a check before says.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::ffi::{CString, OsString};
@@ -47,7 +48,8 @@ fn main() {
         group: Pid::from_raw(42),
         end: End::Killed(15),
     };
+    let check = epilogue.check().map_or_else(|error| error.to_string(), |()| "trusted".to_owned());
     let outcome = epilogue.run(&facts);
     let status = outcome.status().map_or("-".to_owned(), |status| status.to_string());
-    println!("{status}\n{outcome}");
+    println!("{status}\n{outcome}\n{check}");
 }
