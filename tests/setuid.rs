@@ -395,7 +395,7 @@ fn the_payload_leaves_the_session_and_keeps_umask_limits_and_working_directory()
         let script = "cd \"$0\"; umask 027; ulimit -n 50; ulimit -c 0; ulimit -t 1000
             trap '' PIPE HUP
             \"$GLEXEC\" /bin/sh -c 'pwd; umask; ulimit -n; ulimit -t
-            cut -d\" \" -f6 /proc/$$/stat; echo $$; grep -E \"^Sig(Ign|Blk)\" /proc/$$/status
+            cut -d\" \" -f6 /proc/$$/stat; echo $$; grep -E \"^Sig(Ign|Blk)\" /proc/self/status
             ls /proc/$$/fd'";
         let output = setuid.shell(script).arg(&directory).output().unwrap();
         assert_eq!(messages(&output), "");
