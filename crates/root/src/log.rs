@@ -7,7 +7,7 @@
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use command::log::open_to_append;
 use sys::wait::Times;
@@ -30,6 +30,9 @@ pub enum Level {
 
 /// The most bytes of a message: a longer one would not fit into a packet for syslog.
 const LONGEST: usize = 4000;
+
+/// How long a line waits for a system log that is busy.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The log of one call.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +103,7 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// One message to the local system log, facility daemon (RFC 3164). It does not wait for a busy
+/// One message to the local system log, facility daemon (RFC 3164). It does not wait long for a busy
 /// log: then the line is lost.
 fn syslog(level: Level, line: &str) -> std::io::Result<()> {
     const DAEMON: u8 = 3 << 3;
@@ -111,7 +114,7 @@ fn syslog(level: Level, line: &str) -> std::io::Result<()> {
         Level::Info => 6,
     };
     let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
+    socket.set_write_timeout(Some(TIMEOUT))?;
     let packet = format!("<{}>{line}", DAEMON | severity);
     socket.send_to(packet.as_bytes(), "/dev/log").map(drop)
 }

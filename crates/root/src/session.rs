@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use hooks::trust::{self, Owners};
 use wire::Operation;
 
 /// What a call runs.
@@ -41,6 +42,6 @@ pub fn kind_of(command: &[OsString]) -> Kind {
 /// there is none: a hard link to this program in another user's directory has no program beside it.
 pub fn beside_this_program(name: &str) -> Option<PathBuf> {
     let path = std::env::current_exe().ok()?.with_file_name(name);
-    hooks::trust::open(&path, &hooks::trust::Owners::ROOT).ok()?;
+    trust::open(&path, &Owners::ROOT).ok()?;
     Some(path)
 }

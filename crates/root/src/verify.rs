@@ -10,6 +10,7 @@ use command::accounts::Account;
 use command::payload::c_strings;
 use command::query;
 use command::refusal::{Refusal, Result, Status};
+use hooks::trust::{self, Owners};
 use sys::fork::{self, Fork};
 use sys::signal::SIGKILL;
 use sys::switch::{self, Identity};
@@ -30,6 +31,8 @@ pub fn verify(credential: &[u8], caller: &Account, config: &Config) -> Result<ve
              install it, or use mapping = caller",
         )
     })?;
+    trust::open_directory(&config.ca_directory, &Owners::ROOT)
+        .map_err(|error| Refusal::internal(format!("cannot use ca_directory: {error}")))?;
     let answer = ask(&program, &arguments(caller, config), credential)
         .map_err(|why| Refusal::internal(format!("cannot verify the proxy: {why}")))?;
     match Verified::parse(&answer) {
@@ -46,8 +49,18 @@ pub fn verify(credential: &[u8], caller: &Account, config: &Config) -> Result<ve
     }
 }
 
-fn arguments(_caller: &Account, config: &Config) -> Vec<OsString> {
-    vec!["--ca-directory".into(), config.ca_directory.clone().into()]
+fn arguments(caller: &Account, config: &Config) -> Vec<OsString> {
+    let mut arguments = vec!["--ca-directory".into(), config.ca_directory.clone().into()];
+    if config.allow_limited_proxies {
+        arguments.push("--allow-limited".into());
+    }
+    if config.omission_private_key_white_list.contains(caller) {
+        arguments.push("--allow-no-key".into());
+    }
+    for limit in &config.max_proxy_lifetime {
+        arguments.extend(["--max-lifetime".into(), limit.clone()]);
+    }
+    arguments
 }
 
 /// Starts the program as `nobody`, with the credential as its input, and returns what it prints.

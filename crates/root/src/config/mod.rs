@@ -60,6 +60,11 @@ pub struct Config {
     pub caller_map: PathBuf,
     /// Callers that may use a proxy without its private key. Default: none.
     pub omission_private_key_white_list: UserList,
+    /// Whether limited proxies are accepted. Default: no.
+    pub allow_limited_proxies: bool,
+    /// The longest validity of proxies, as `glexec_verify` takes them: `<level>=<seconds>`. Default:
+    /// no limit.
+    pub max_proxy_lifetime: Vec<OsString>,
     /// The lowest user id of a target. Default: 1000.
     pub min_uid: u32,
     /// The lowest group id of a target. Default: 1000.
@@ -116,6 +121,8 @@ impl Default for Config {
             ban_file: None,
             caller_map: "/etc/glexec.caller-map".into(),
             omission_private_key_white_list: UserList::default(),
+            allow_limited_proxies: false,
+            max_proxy_lifetime: Vec::new(),
             min_uid: 1000,
             min_gid: 1000,
             tracking_groups: GroupRanges::default(),

@@ -99,6 +99,28 @@ pub(super) const KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "allow_limited_proxies",
+        value: "yes or no",
+        default: "no",
+        text: "Whether limited proxies are accepted, for mapping = proxy. Other proxies with a \
+               policy of their own never are. A proxy that is not accepted gets status 203.",
+        effect: Set(|config, value| {
+            parse::yes_no(value).map(|yes| config.allow_limited_proxies = yes)
+        }),
+    },
+    Key {
+        name: "max_proxy_lifetime",
+        value: "level=seconds, separated by commas",
+        default: "",
+        text: "The longest time between the beginning and the end of the validity of a proxy, for \
+               mapping = proxy. Level 1 is the proxy that the user's own certificate has signed, 2 \
+               is the next; leaf is the last one, whatever its level is. A proxy that is valid for \
+               longer gets status 202. Without this key there is no limit.",
+        effect: Set(|config, value| {
+            parse::lifetimes(value).map(|limits| config.max_proxy_lifetime = limits)
+        }),
+    },
+    Key {
         name: "min_uid",
         value: "number from 1",
         default: "1000",
