@@ -2,12 +2,11 @@
 //! this machine's, and a /dev with a system log that the test reads.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
 
 use super::installation::PROGRAMS;
 use super::{Account, Site, own, program, write};
@@ -51,7 +50,8 @@ pub struct Setuid {
     pub site: Site,
     /// A process in the mount namespace.
     holder: Child,
-    log: UnixDatagram,
+    socket: PathBuf,
+    packets: Receiver<String>,
 }
 
 /// A configuration with which the batch user may run commands as the job user.
@@ -83,8 +83,7 @@ impl Setuid {
         write(&credential, "a token\n", 0o600);
         own(&credential, Account::batch());
         let socket = site.path().join("log");
-        let log = UnixDatagram::bind(&socket).unwrap();
-        log.set_read_timeout(Some(super::TIMEOUT)).unwrap();
+        let packets = receive(UnixDatagram::bind(&socket).unwrap());
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--propagation", "private", "sh", "-euc", MOUNT]);
         unshare.arg(program("glexec").parent().unwrap()).arg(&socket).args(PROGRAMS);
@@ -96,7 +95,7 @@ impl Setuid {
         let mut line = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "the namespace cannot be made: see the message of mount");
-        Setuid { site, holder, log }
+        Setuid { site, holder, socket, packets }
     }
 
     /// The path, in this process's namespace, of an absolute path in the test's.
@@ -182,16 +181,28 @@ impl Setuid {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
-    /// The packets that the system log has got and that were not read yet.
+    /// The packets that the system log has got and that were not asked for yet.
     pub fn logged(&self) -> Vec<String> {
-        self.log.set_nonblocking(true).unwrap();
-        let mut packets = Vec::new();
-        let mut packet = [0; 8192];
-        while let Ok(length) = self.log.recv(&mut packet) {
-            packets.push(String::from_utf8_lossy(&packet[..length]).into_owned());
-        }
-        packets
+        const LAST: &str = "the last one";
+        UnixDatagram::unbound().unwrap().send_to(LAST.as_bytes(), &self.socket).unwrap();
+        let next = || self.packets.recv_timeout(super::TIMEOUT).unwrap();
+        std::iter::from_fn(|| Some(next()).filter(|packet| packet != LAST)).collect()
     }
+}
+
+/// Reads packets at once: a socket takes only few, and its writers wait.
+fn receive(log: UnixDatagram) -> Receiver<String> {
+    let (sender, packets) = channel();
+    std::thread::spawn(move || {
+        let mut packet = [0; 8192];
+        while let Ok(length) = log.recv(&mut packet) {
+            let text = String::from_utf8_lossy(&packet[..length]).into_owned();
+            if sender.send(text).is_err() {
+                break;
+            }
+        }
+    });
+    packets
 }
 
 impl Drop for Setuid {
@@ -210,11 +221,3 @@ pub fn ends(child: &mut Child) -> std::process::ExitStatus {
     });
     status.unwrap()
 }
-
-/// A file that a payload of the job user makes, to be waited for.
-pub fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
-}
-
-/// A short wait for something that must not happen.
-pub const MOMENT: Duration = Duration::from_millis(300);
