@@ -47,7 +47,8 @@ fn no_variable_of_the_caller_has_an_effect() {
             "LD_PRELOAD={directory}/x.so LD_LIBRARY_PATH={directory} LD_AUDIT={directory}/x.so"
         ),
         format!(
-            "LD_DEBUG=all LD_DEBUG_OUTPUT={directory}/debug LD_SHOW_AUXV=1 LD_TRACE_LOADED_OBJECTS=1"
+            "LD_DEBUG=all LD_DEBUG_OUTPUT={directory}/debug LD_SHOW_AUXV=1 \
+             LD_TRACE_LOADED_OBJECTS=1"
         ),
         "GLIBC_TUNABLES=glibc.malloc.check=3:glibc.malloc.perturb=7".into(),
         format!(
@@ -94,9 +95,10 @@ fn closed_and_used_up_descriptors_do_no_harm() {
         assert_eq!(call.output().unwrap().status.code(), Some(127), "{closed}");
         assert_eq!(fs::read_to_string(setuid.credential()).unwrap(), "a token\n");
     }
-    let full = "i=3; while [ $i -lt 200 ]; do eval \"exec $i</etc/shells\" 2>/dev/null || break; i=$((i+1)); done";
+    let full = "i=3; while [ $i -lt 200 ]; do
+            eval \"exec $i</etc/shells\" 2>/dev/null || break; i=$((i+1)); done";
     for limit in [
-        "ulimit -n 10; exec 3</dev/null 4</dev/null 5</dev/null 6</dev/null 7</dev/null 8</dev/null 9</dev/null",
+        "ulimit -n 10; exec 3</dev/null 4<&3 5<&3 6<&3 7<&3 8<&3 9<&3",
         "ulimit -n 64",
         "ulimit -n 4; exec 3</dev/null",
     ] {
@@ -314,7 +316,8 @@ fn what_a_caller_says_starts_no_line_of_the_log() {
 const CALLS: &str = "setresuid,setresgid,setgroups,setfsuid,setfsgid,capset,prctl,setsid,keyctl,\
     getresuid,getresgid,getgroups,umask,rt_sigprocmask,prlimit64,setrlimit,getrlimit,fcntl,dup3,\
     dup2,pipe2,clone,fork,vfork,openat,open,read,close_range,readlink,statx,newfstatat,fstat,flock,\
-    chdir,fchdir,getcwd,getdents64,lseek,execve,setitimer,write,poll,kill,wait4,setuid,setgid,ioctl";
+    chdir,fchdir,getcwd,getdents64,lseek,execve,setitimer,write,poll,kill,wait4,setuid,setgid,\
+    ioctl";
 
 /// A call below strace of root's, which lets the program keep its rights, with faults in it.
 fn strace(setuid: &Setuid, options: &[String]) -> Command {

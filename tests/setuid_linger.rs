@@ -1,5 +1,5 @@
-//! `glexec` set-user-ID root while its payload runs, and after it: signals, what the payload leaves,
-//! the epilogue, the log.
+//! `glexec` set-user-ID root while its payload runs, and after it: signals, what the payload
+//! leaves, the epilogue, the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -167,7 +167,8 @@ fn a_payload_cannot_open_its_callers_terminal() {
         let setuid = Setuid::with(lines);
         let place = setuid.site.execute().join("found");
         let script = format!(
-            "exec \"$GLEXEC\" /bin/sh -c '(: </dev/tty) 2>/dev/null && echo open >{0} || echo closed >{0}'",
+            "exec \"$GLEXEC\" /bin/sh -c '
+                (: </dev/tty) 2>/dev/null && echo open >{0} || echo closed >{0}'",
             place.display()
         );
         let mut terminal = on_a_terminal(&setuid, &script);
@@ -183,7 +184,8 @@ fn what_a_payload_leaves_is_ended_with_it() {
     let setuid = Setuid::new();
     let word = format!("9{}1", std::process::id());
     let leave = format!(
-        "sleep {word} & setsid sleep {word} & (setsid sh -c 'trap \"\" TERM HUP; sleep {word} & sleep {word}' &)
+        "sleep {word} & setsid sleep {word} &
+         (setsid sh -c 'trap \"\" TERM HUP; sleep {word} & sleep {word}' &)
          nohup sleep {word} >/dev/null 2>&1 & kill -STOP $!; sleep 0.1"
     );
     let output = setuid.runs(&leave);
@@ -196,7 +198,8 @@ fn a_payload_that_forks_without_end_is_ended() {
     let setuid = Setuid::new();
     let word = format!("9{}2", std::process::id());
     let bomb = format!(
-        "f() {{ sh -c 'while :; do :; done' {word} & sh -c 'sleep 0.01' {word}; f; }}; ulimit -u 200; \
+        "f() {{ sh -c 'while :; do :; done' {word} & sh -c 'sleep 0.01' {word}; f; }}; \
+         ulimit -u 200; \
          (f) & (setsid sh -c 'while :; do sleep 0.001 & done' {word}) & sleep 0.3; exit 3"
     );
     let output = setuid.runs(&bomb);

@@ -41,8 +41,8 @@ pub fn find(variables: &Variables, caller: &Identity, config: &Config) -> Result
 }
 
 /// Reads a file of the caller's that no other user can access. A relative path counts from the
-/// working directory. A symbolic link in the file's place is not followed. While it is read, the file
-/// is locked as `input_lock_mechanism` says.
+/// working directory. A symbolic link in the file's place is not followed. While it is read, the
+/// file is locked as `input_lock_mechanism` says.
 pub fn read(path: &OsStr, caller: &Identity, config: &Config) -> Result<Credential> {
     let path = Path::new(path);
     let read = as_caller(caller, || {

@@ -17,9 +17,10 @@ pub enum Kind {
     Operation(PathBuf),
 }
 
-/// The kind of a call. It is an operation only if the program that the caller names is the installed
-/// agent: the same file, in the directory of this program, and trusted. Such a call executes the
-/// returned path, so that the caller cannot put another program at the path that it has named.
+/// The kind of a call. It is an operation only if the program that the caller names is the
+/// installed agent: the same file, in the directory of this program, and trusted. Such a call
+/// executes the returned path, so that the caller cannot put another program at the path that it
+/// has named.
 pub fn kind_of(command: &[OsString]) -> Kind {
     let installed = || {
         let (program, arguments) = command.split_first()?;

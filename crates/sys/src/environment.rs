@@ -15,7 +15,8 @@ pub fn take() -> Result<Vec<(OsString, OsString)>> {
     Ok(variables)
 }
 
-/// Sets variables of the environment, but for names that hold a `=`. EBUSY if this process has another thread.
+/// Sets variables of the environment, but for names that hold a `=`. EBUSY if this process has
+/// another thread.
 pub fn set<'a>(variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>) -> Result<()> {
     require_one_thread()?;
     for (name, value) in variables {

@@ -65,8 +65,8 @@ pub fn close(fd: OwnedFd) -> Result<()> {
     }
 }
 
-/// The path of an open file in this process's mount namespace, without symbolic links, as the kernel
-/// shows it (proc_pid_fd(5)); with ` (deleted)` at its end if the file has no name any more.
+/// The path of an open file in this process's mount namespace, without symbolic links, as the
+/// kernel shows it (proc_pid_fd(5)); with ` (deleted)` at its end if the file has no name any more.
 pub fn path_of(fd: &impl AsFd) -> Result<PathBuf> {
     std::fs::read_link(proc_path(fd.as_fd())).map_err(|error| super::errno(&error))
 }

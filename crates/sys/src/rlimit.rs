@@ -29,8 +29,8 @@ impl SavedLimits {
     /// rights: none is left but on descriptors. It leaves no core dump, which would show what it
     /// has read. Returns the limits before.
     ///
-    /// Without CAP_SYS_RESOURCE, as in many containers, hard limits stay. EPERM if one of them is so
-    /// low that it could end this process, or make what it writes incomplete.
+    /// Without CAP_SYS_RESOURCE, as in many containers, hard limits stay. EPERM if one of them is
+    /// so low that it could end this process, or make what it writes incomplete.
     ///
     /// RLIMIT_STACK stays: the stack of a running process has grown already.
     pub fn repair() -> Result<SavedLimits> {

@@ -68,8 +68,8 @@ impl Credential {
         &self.certificates[0]
     }
 
-    /// Checks that the key, if there is one, belongs to the first certificate: a signature of the key
-    /// is one of the certificate's public key.
+    /// Checks that the key, if there is one, belongs to the first certificate: a signature of the
+    /// key is one of the certificate's public key.
     pub fn check_key(&self) -> Result<()> {
         let Some(key) = &self.key else { return Ok(()) };
         let text = b"glexec_verify";

@@ -62,15 +62,15 @@ pub struct Config {
     pub omission_private_key_white_list: UserList,
     /// Whether limited proxies are accepted. Default: no.
     pub allow_limited_proxies: bool,
-    /// The longest validity of proxies, as `glexec_verify` takes them: `<level>=<seconds>`. Default:
-    /// no limit.
+    /// The longest validity of proxies, as `glexec_verify` takes it: `<level>=<seconds>`. Default: no
+    /// limit.
     pub max_proxy_lifetime: Vec<OsString>,
     /// The lowest user id of a target. Default: 1000.
     pub min_uid: u32,
     /// The lowest group id of a target. Default: 1000.
     pub min_gid: u32,
-    /// Groups that the payload keeps of its caller's: a batch system follows a job by them. Default:
-    /// none.
+    /// Groups that the payload keeps of its caller's: a batch system follows a job by them.
+    /// Default: none.
     pub tracking_groups: GroupRanges,
     /// Which side is said to switch; it is always this program. Default: [`SwitchBy::Glexec`].
     pub user_identity_switch_by: SwitchBy,
