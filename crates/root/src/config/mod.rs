@@ -62,8 +62,8 @@ pub struct Config {
     pub omission_private_key_white_list: UserList,
     /// Whether limited proxies are accepted. Default: no.
     pub allow_limited_proxies: bool,
-    /// The longest validity of proxies, as `glexec_verify` takes it: `<level>=<seconds>`. Default: no
-    /// limit.
+    /// The longest validity of proxies, as `glexec_verify` takes it (`<level>=<seconds>`). Default:
+    /// no limit.
     pub max_proxy_lifetime: Vec<OsString>,
     /// The lowest user id of a target. Default: 1000.
     pub min_uid: u32,
