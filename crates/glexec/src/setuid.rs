@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use ::command::program::print;
 use ::command::refusal::{Refusal, Result};
 use ::command::say;
 use root::config::{Config, Door};
@@ -10,7 +11,7 @@ use sys::wait::End;
 use wire::EXACT_STATUS;
 
 use crate::command::{self, Asked, PROGRAM, check_command, inform, read_arguments};
-use crate::{door, rootless};
+use crate::{door, ownership, rootless};
 
 /// Serves a call. Nothing is read before the process is sanitized, and nothing runs without a
 /// configuration that can be used.
@@ -72,9 +73,11 @@ fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
             check_command(&command)?;
             root::door::serve(start, command, config)
         }
-        Asked::Owner(_) => Err(Refusal::copy(
-            "the owner of a directory is not changed with root's rights: copy it",
-        )),
+        Asked::Owner(options) => {
+            let report = ownership::confined::run(&options, start, config)?;
+            print(&format!("{report}\n"));
+            Ok(End::Exited(0))
+        }
         Asked::Information(_) => Ok(End::Exited(0)),
     }
 }

@@ -56,11 +56,53 @@ struct Call<'a> {
     id: String,
 }
 
-/// Whose the credential is, and the account that it maps to.
-struct Found {
-    mapped: Mapped,
+/// Whose the credential is, and whom it maps to.
+#[derive(Debug)]
+pub struct Found {
+    /// The account that calls.
+    pub caller: Account,
+    /// The path of the credential, without symbolic links.
+    pub credential: PathBuf,
     /// The subject, if the credential is a proxy that was verified.
-    subject: Option<String>,
+    pub subject: Option<String>,
+    /// Whom it maps to.
+    pub target: Target,
+    /// For a lease that ends by itself: it does not end as long as a process has this open.
+    pub lease: Option<File>,
+}
+
+/// The steps of a call up to the target: who calls, the credential, its verification, its account.
+pub fn find(start: &Start, config: &Config) -> Result<Found> {
+    let caller = caller::of(&start.caller, config)?;
+    let credential = credential::find(&start.environment, &start.caller, config)?;
+    let mode = Mode::from_variable(start.environment.get("GLEXEC_MODE"))?;
+    let (mapped, subject) = map(&caller, &credential, mode, config)?;
+    let target = target::of(mapped.target, &start.caller, config)?;
+    Ok(Found { caller, credential: credential.path, subject, target, lease: mapped.lease })
+}
+
+/// The account of a credential, and its subject, if it is a proxy.
+fn map(
+    caller: &Account,
+    credential: &Credential,
+    mode: Mode,
+    config: &Config,
+) -> Result<(Mapped, Option<String>)> {
+    match config.mapping {
+        Mapping::Proxy => {
+            let subject = verify::verify(&credential.content, caller, config)?.subject;
+            let mapped = mapping::map(config, &Identity::Subject(subject.as_bytes()), mode)?;
+            Ok((mapped, Some(subject)))
+        }
+        Mapping::Caller => {
+            let location = Location::of(credential.path.clone()).map_err(|cause| {
+                let path = Shown::os(&credential.path);
+                Refusal::internal(format!("cannot find the file system of {path}: {cause}"))
+            })?;
+            let identity = Identity::Caller { account: caller, credential: &location };
+            Ok((mapping::map(config, &identity, mode)?, None))
+        }
+    }
 }
 
 impl Call<'_> {
@@ -72,12 +114,7 @@ impl Call<'_> {
 
     fn steps(&self, command: Vec<OsString>) -> Result<End> {
         let Call { start, config, .. } = self;
-        let caller = caller::of(&start.caller, config)?;
-        let credential = credential::find(&start.environment, &start.caller, config)?;
-        let mode = Mode::from_variable(start.environment.get("GLEXEC_MODE"))?;
-        let Found { mapped, subject } = self.map(&caller, &credential, mode)?;
-        let lease = mapped.lease;
-        let target = target::of(mapped.target, &start.caller, config)?;
+        let Found { caller, subject, target, lease, .. } = find(start, config)?;
         let (user, name) = (target.identity.user, Shown(&target.account.name).to_string());
         self.log(Level::Info, &format!("maps to {name} (uid {user})"));
         let kind = session::kind_of(&command);
@@ -103,27 +140,6 @@ impl Call<'_> {
                 epilogue::run(&epilogue, facts?, end, self.log).map(|()| end)
             }
             None => Ok(end),
-        }
-    }
-
-    /// The account of the credential.
-    fn map(&self, caller: &Account, credential: &Credential, mode: Mode) -> Result<Found> {
-        let config = self.config;
-        match config.mapping {
-            Mapping::Proxy => {
-                let identity = verify::verify(&credential.content, caller, config)?;
-                let subject = identity.subject;
-                let mapped = mapping::map(config, &Identity::Subject(subject.as_bytes()), mode)?;
-                Ok(Found { mapped, subject: Some(subject) })
-            }
-            Mapping::Caller => {
-                let location = Location::of(credential.path.clone()).map_err(|cause| {
-                    let path = Shown::os(&credential.path);
-                    Refusal::internal(format!("cannot find the file system of {path}: {cause}"))
-                })?;
-                let identity = Identity::Caller { account: caller, credential: &location };
-                Ok(Found { mapped: mapping::map(config, &identity, mode)?, subject: None })
-            }
         }
     }
 

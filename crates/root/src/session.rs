@@ -25,16 +25,19 @@ pub fn kind_of(command: &[OsString]) -> Kind {
     let installed = || {
         let (program, arguments) = command.split_first()?;
         let program = Path::new(program);
-        let is_operation = match Operation::parse(arguments) {
-            Ok(operation) => !matches!(operation, Operation::Enter { .. }),
-            Err(_) => false,
-        };
+        if !program.is_absolute() {
+            return None;
+        }
+        // Not an operation: a payload that enters its sandbox, and any other command.
+        if matches!(Operation::parse(arguments).ok()?, Operation::Enter { .. }) {
+            return None;
+        }
         let agent = beside_this_program("condor_glexec_agent")?;
         let same = |other: &Path| {
             let (agent, other) = (agent.metadata().ok()?, other.metadata().ok()?);
             Some((agent.dev(), agent.ino()) == (other.dev(), other.ino()))
         };
-        (is_operation && program.is_absolute() && same(program)?).then_some(agent)
+        same(program)?.then_some(agent)
     };
     installed().map_or(Kind::Session, Kind::Operation)
 }

@@ -85,6 +85,17 @@ pub fn become_for_good(target: &Identity, before: &Identity) -> Result<()> {
     prove(target, before)
 }
 
+/// Becomes another user and keeps the capabilities (SECBIT_NO_SETUID_FIXUP, capabilities(7)): for a
+/// process in a user namespace, whose capabilities are for the ids that the namespace maps. EPERM if
+/// it has not become that user.
+pub fn become_with_capabilities(user: &Identity) -> Result<()> {
+    const SECBIT_NO_SETUID_FIXUP: libc::c_ulong = 1 << 2; // linux/securebits.h
+    // SAFETY: takes numbers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) })?;
+    set_all(user)?;
+    if is_all(user)? { Ok(()) } else { Err(Errno::EPERM) }
+}
+
 fn set_all(identity: &Identity) -> Result<()> {
     setgroups(&identity.groups)?;
     setresgid(identity.group, identity.group, identity.group)?;
@@ -157,7 +168,7 @@ fn clear_ambient_capabilities() -> Result<()> {
 }
 
 /// Empties the permitted, effective and inheritable sets (capset(2)).
-fn clear_capabilities() -> Result<()> {
+pub(super) fn clear_capabilities() -> Result<()> {
     const VERSION_3: u32 = 0x2008_0522; // linux/capability.h
     let header = [VERSION_3, 0];
     let none = [0_u32; 6];

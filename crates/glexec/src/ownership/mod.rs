@@ -5,6 +5,7 @@
 //!   starts the worker, forwards signals, and waits;
 //! - [`worker`]: the process that changes owners: root of a user namespace that maps the caller's
 //!   ids and the payload user's, and no others. It ends with the caller's process;
+//! - [`confined`]: the same where `glexec` has root's rights;
 //! - [`give`], [`take`] and [`undo`]: its steps, in their order;
 //! - [`target`]: the directory, by descriptor, and the names that it gets;
 //! - [`as_payload_user`]: work with the payload user's rights;
@@ -12,6 +13,7 @@
 //! - [`report`]: the line for standard output.
 
 mod as_payload_user;
+pub(crate) mod confined;
 mod give;
 mod link_targets;
 mod order;
@@ -29,7 +31,8 @@ use command::program::Options;
 use command::refusal::{Refusal, Result};
 use sys::fork::{self, Fork};
 use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
-use sys::{Errno, Pid, Uid, fd, process, wait};
+use sys::{Errno, Gid, Owner, Pid, Uid, fd, process, wait};
+use tree::owner::Job;
 
 use self::order::Order;
 use self::worker::{Answer, Worker};
@@ -47,7 +50,7 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let ranges = Ranges::of(process::geteuid())?;
     let acquired = lease::acquire(&wish, order.usage(), &ranges)?;
     *user = Some(acquired.lease.ids.user);
-    order.check_owner(acquired.lease.ids.user)?;
+    order.check_owner([process::geteuid(), acquired.lease.ids.user])?;
     for needed in [&wish.credential.path, acquired.directory()] {
         order.check_outside(needed)?;
     }
@@ -67,9 +70,12 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let pid = match fork::fork_into_new_user_namespace().map_err(forbidden)? {
         Fork::Child => worker::run(Worker {
             order: &order,
-            ids: lease.ids,
+            caller: Owner { uid: Uid::from_raw(0), gid: Gid::from_raw(0) },
+            payload: Owner { uid: lease.ids.user, gid: lease.ids.group },
+            becomes: None,
+            job: Job::Ended,
             signals: signals.as_ref(),
-            lock: &lease.calls,
+            lock: Some(&lease.calls),
             start,
             answer: answer_end,
             above,
@@ -85,7 +91,12 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let answered = wait_for_answer(pid, signals.as_ref(), answer);
     wait::wait(pid);
     done?;
-    match Answer::from_bytes(&answered?) {
+    result(&answered?)
+}
+
+/// What the worker has answered.
+fn result(answer: &[u8]) -> Result<String> {
+    match Answer::from_bytes(answer) {
         Some(Answer::Done(report)) => Ok(report),
         Some(Answer::Refused(refusal)) => Err(refusal),
         None => Err(Refusal::internal(format!(
