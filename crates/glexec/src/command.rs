@@ -25,7 +25,8 @@ pub const PROGRAM: Program = Program {
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     operations: &[
-        "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] [--top-limit <n>]",
+        "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] \
+         [--top-limit <n>]",
         "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end] [--top-limit <n>]",
         "--undo <dir> [--end]",
     ],
@@ -53,9 +54,9 @@ ends, all processes that it has started are killed. A lease assigns the ids to
 the credential: all calls with the same credential get the same ids, as long as
 the file exists.
 
-With --give, --take or --undo it runs no command. It changes the owner of a directory,
-with all below it, to the user of the credential's lease or back, instead of a
-copy, and prints one line of JSON. Paths are absolute. A payload of the lease
+With --give, --take or --undo it runs no command. It changes the owner of a
+directory, with all below it, to the user of the credential's lease or back,
+instead of a copy, and prints one line of JSON. Paths are absolute. A payload of the lease
 must not run meanwhile. After a call that was killed, the same call finishes the
 change. --undo takes back what a killed --give has given.
 
