@@ -65,8 +65,9 @@ pub fn maps_only(owners: [Owner; 2]) -> bool {
     maps("/proc/self/uid_map", uids) && maps("/proc/self/gid_map", gids)
 }
 
-/// The effective user id of this process as the user namespace above its own shows it: for messages,
-/// since root of a namespace is another user outside. If the map cannot be read, the id itself.
+/// The effective user id of this process as the user namespace above its own shows it: for
+/// messages, since root of a namespace is another user outside. If the map cannot be read, the id
+/// itself.
 pub fn outer_uid() -> Uid {
     let uid = nix::unistd::geteuid();
     let text = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
