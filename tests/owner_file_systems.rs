@@ -32,8 +32,8 @@ fn round_trip(calls: &Calls, top: &Path) {
     assert_eq!(snapshot(top), before);
 }
 
-/// Mounts an overlay for the sandboxes of a site. Its layers are in memory: an overlay on an overlay
-/// would not do for what is changed.
+/// Mounts an overlay for the sandboxes of a site. Its layers are in memory: an overlay on an
+/// overlay would not do for what is changed.
 fn overlay(calls: &Calls, lower: &Path, upper: &Path) -> Mounts {
     let execute = calls.rootless.site.execute();
     let mounts = Mounts::below(&execute);
