@@ -16,9 +16,7 @@ use support::glexec::processes_of;
 use support::handover::{assert_owner, mode, set_mode, text};
 use support::mounts::Mounts;
 use support::owner::inode;
-use support::owner_calls::{
-    Calls, large, number, owners, report, send, set_list, worker_of,
-};
+use support::owner_calls::{Calls, large, number, owners, report, send, set_list, worker_of};
 use support::snapshot::{make_fifo, snapshot};
 use support::{Account, failed, messages, own, variables_of, wait_until, write};
 
