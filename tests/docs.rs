@@ -182,6 +182,7 @@ fn all() -> Vec<String> {
     let directory = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
     let names =
         directory.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let names = names.filter(|name| name.ends_with(".md"));
     let all: Vec<_> = names.chain(["README.md".to_owned(), "SECURITY.md".to_owned()]).collect();
     assert!(all.len() > 8, "{all:?}");
     all

@@ -18,7 +18,7 @@ const COLOURS: [&str; 8] =
 
 const LEFT: f64 = 60.0;
 const WIDTH: f64 = 860.0;
-const BAR: f64 = 22.0;
+const BAR: f64 = 28.0;
 const PANEL: f64 = 200.0;
 /// The height of a bar whose ratio is 1, and the highest bar.
 const ONE: f64 = 130.0;
@@ -31,20 +31,21 @@ pub fn ratios(outcomes: &[Outcome]) -> String {
     let most = panels.iter().map(|panel| panel.len()).max().unwrap_or(0);
     let group = 7.0 * BAR + 24.0;
     let width = LEFT + 20.0 + group * most as f64;
+    let right = width.max(WIDTH);
     let height = 50.0 + PANEL * panels.len() as f64;
-    let mut svg =
-        Svg::new(width.max(WIDTH), height, "Times through glexec, divided by the baseline's");
+    let mut svg = Svg::new(right, height, "Times through glexec, divided by the baseline's");
     for (index, (name, _, colour)) in WAYS.iter().enumerate() {
         let x = LEFT + 190.0 * index as f64;
         svg.bar((x, 12.0), 12.0, 12.0, colour);
         svg.text((x + 18.0, 22.0), Anchor::Start, name);
     }
+    svg.text((right - 10.0, 22.0), Anchor::End, "1: shell helpers through glexec");
     for (row, panel) in panels.iter().enumerate() {
         let zero = 50.0 + PANEL * row as f64 + ONE * HIGHEST;
         svg.text((4.0, zero - ONE * HIGHEST + 10.0), Anchor::Start, panel[0].file_system);
         for value in [0.0, 0.5, 1.0] {
             let y = zero - ONE * value;
-            svg.line(&[(LEFT, y), (width.max(WIDTH) - 10.0, y)], AXIS, value > 0.0);
+            svg.line(&[(LEFT, y), (right - 10.0, y)], AXIS, value > 0.0);
             svg.text((LEFT - 6.0, y + 4.0), Anchor::End, &format!("{value}"));
         }
         for (column, outcome) in panel.iter().enumerate() {
