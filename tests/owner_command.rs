@@ -255,13 +255,14 @@ fn what_is_no_directory_of_the_two_users_is_a_usage_error() {
     let top = calls.furnished("tree");
     let link = calls.path("link");
     symlink(&top, &link).unwrap();
+    Account::batch().owns(&link);
     let others = calls.path("others");
     fs::create_dir(&others).unwrap();
     Account::other().owns(&others);
     let missing = calls.path("missing");
     for option in ["--give", "--take", "--undo"] {
         let cases: [(&Path, &str); 7] = [
-            (&others, "another user"),
+            (&others, "neither to you"),
             (&link, "no directory"),
             (&top.join("input"), "no directory"),
             (&missing, "does not exist"),
@@ -272,7 +273,7 @@ fn what_is_no_directory_of_the_two_users_is_a_usage_error() {
         for (path, why) in cases {
             calls.refused(201, &[(option, path)], &[], &[why]);
         }
-        calls.refused(201, &[(option, "/etc".as_ref())], &[], &["another user"]);
+        calls.refused(201, &[(option, "/etc".as_ref())], &[], &["neither to you"]);
     }
     for paths in [&[("--give", &*top), ("--to", &*others)], &[("--give", &*top), ("--to", &*link)]]
     {

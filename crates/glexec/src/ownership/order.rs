@@ -156,6 +156,15 @@ impl Order {
         };
         std::iter::once(self.place()).chain(others.into_iter().flatten())
     }
+
+    /// The places beside which it makes copies.
+    pub(super) fn places_of_copies(&self) -> impl Iterator<Item = &Place> {
+        let other = match self {
+            Order::Take { exchange, .. } => exchange.as_ref(),
+            Order::Give { .. } | Order::Undo { .. } => None,
+        };
+        std::iter::once(self.place()).chain(other)
+    }
 }
 
 fn place(option: &str, path: &OsStr) -> Result<Place> {
