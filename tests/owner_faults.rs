@@ -250,15 +250,16 @@ fn at_each_stop(strace: &mut Child, log: &Path, mut stopped: impl FnMut()) -> u3
             .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
             .collect();
         for pid in &pids[continued..] {
+            // One signal continues all threads that were stopped: the process may have ended.
+            let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+            let group = status.lines().find_map(|line| line.strip_prefix("Tgid:\t")).unwrap();
             // The first process has the lease, and the other one, or a thread of it, the tree.
-            let group = text(format!("/proc/{pid}/status"));
-            let group = group.lines().find_map(|line| line.strip_prefix("Tgid:\t")).unwrap();
             let children = text(format!("/proc/{0}/task/{0}/children", strace.id()));
             if children.trim() != group {
                 stopped();
                 stops += 1;
             }
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), SIGCONT).unwrap();
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), SIGCONT);
         }
         continued = pids.len();
         strace.try_wait().unwrap().is_some()

@@ -157,11 +157,12 @@ impl Order {
         std::iter::once(self.place()).chain(others.into_iter().flatten())
     }
 
-    /// The places beside which it makes copies.
-    pub(super) fn places_of_copies(&self) -> impl Iterator<Item = &Place> {
+    /// The places that the directory has before and afterwards: what the change needs meanwhile is
+    /// made beside them.
+    pub(super) fn places_of_directory(&self) -> impl Iterator<Item = &Place> {
         let other = match self {
-            Order::Take { exchange, .. } => exchange.as_ref(),
-            Order::Give { .. } | Order::Undo { .. } => None,
+            Order::Give { to: other, .. } | Order::Take { exchange: other, .. } => other.as_ref(),
+            Order::Undo { .. } => None,
         };
         std::iter::once(self.place()).chain(other)
     }
