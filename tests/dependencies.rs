@@ -10,15 +10,17 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 10] = [
+const DEPENDENCIES: [(&str, &[&str]); 12] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
     ("wire", &["error", "sys"]),
     ("tree", &["error", "sys", "wire"]),
+    ("hooks", &["error", "sys"]),
     ("agent", &["command", "error", "sys", "tree", "wire"]),
     ("glexec", &["command", "error", "sys", "tree", "wire"]),
     ("glexec-sudo", &["command", "error", "sys"]),
+    ("root", &["command", "error", "hooks", "sys"]),
     ("verify", &["sys"]),
     (
         "glexec-helpers",

@@ -38,6 +38,25 @@ fn page(pages: &TempDir, name: &str) -> PathBuf {
     pages.path().join("man/man1").join(format!("{name}.1"))
 }
 
+fn page_of_configuration(pages: &TempDir) -> PathBuf {
+    pages.path().join("man/man5/glexec.conf.5")
+}
+
+/// A page as a terminal shows it, with long lines.
+fn shown(page: &Path) -> String {
+    let words = ["-T", "utf8", "-O", "width=1000"].map(OsStr::new);
+    let text = printed("mandoc", &[&words[..], &[page.as_os_str()]].concat());
+    // mandoc writes a bold or italic letter as two letters, with a backspace in between.
+    let mut letters: Vec<char> = Vec::new();
+    for letter in text.chars() {
+        match letter {
+            '\u{8}' => drop(letters.pop()),
+            letter => letters.push(letter),
+        }
+    }
+    letters.into_iter().collect()
+}
+
 fn printed(program: impl AsRef<OsStr>, words: &[&OsStr]) -> String {
     let output = Command::new(program)
         .args(words)
@@ -57,25 +76,7 @@ fn every_command_has_a_page_with_every_option_that_its_help_names() {
     let pages = pages();
     assert_eq!(fs::read_dir(pages.path().join("man/man1")).unwrap().count(), COMMANDS.len());
     for (name, commands) in COMMANDS {
-        let page = printed(
-            "mandoc",
-            &[
-                "-T".as_ref(),
-                "utf8".as_ref(),
-                "-O".as_ref(),
-                "width=1000".as_ref(),
-                page(&pages, name).as_os_str(),
-            ],
-        );
-        // mandoc writes a bold or italic letter as two letters, with a backspace in between.
-        let mut letters: Vec<char> = Vec::new();
-        for letter in page.chars() {
-            match letter {
-                '\u{8}' => drop(letters.pop()),
-                letter => letters.push(letter),
-            }
-        }
-        let page: String = letters.into_iter().collect();
+        let page = shown(&page(&pages, name));
         for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"] {
             let is_there = page.lines().any(|line| line == heading);
             // Each of the pilot's subcommands has separate statuses.
@@ -99,10 +100,24 @@ fn every_command_has_a_page_with_every_option_that_its_help_names() {
 }
 
 #[test]
+fn the_page_of_the_configuration_has_every_key_with_its_default() {
+    let pages = pages();
+    let page = shown(&page_of_configuration(&pages));
+    for key in root::config::keys::all() {
+        let mut lines = page.lines().map(str::trim);
+        let name = format!("{} = {}", key.name, key.value);
+        assert!(lines.any(|line| line == name), "{name}");
+        let text = lines.next().unwrap();
+        assert!(text.starts_with(key.text), "{text}");
+        assert!(text.ends_with(&format!("Default: {}.", key.default)) || key.default.is_empty());
+    }
+}
+
+#[test]
 fn mandoc_warns_of_no_page() {
     let pages = pages();
-    for (name, _) in COMMANDS {
-        let path = page(&pages, name);
+    let commands = COMMANDS.map(|(name, _)| page(&pages, name));
+    for path in commands.into_iter().chain([page_of_configuration(&pages)]) {
         let found = printed(
             "mandoc",
             &["-T".as_ref(), "lint".as_ref(), "-W".as_ref(), "warning".as_ref(), path.as_os_str()],

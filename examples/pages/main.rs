@@ -1,7 +1,9 @@
 //! Writes man pages and shell completions, for scripts/install: `pages <directory>`. Not installed.
 //!
 //! A page has the text that `--help` prints, in the form of man(7). So both always say the same.
+//! The page of the configuration comes from its table of keys.
 
+mod configuration;
 mod help;
 mod page;
 mod runner;
@@ -43,9 +45,11 @@ fn main() -> Result<()> {
     // Its crate is not in this workspace.
     let verify = include_str!("../../crates/verify/src/help.txt");
     pages.push(page::Page::new("glexec_verify", verify));
-    let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
+    pages.push(page::Page::of_file("glexec.conf", configuration::help()));
+    let names: Vec<_> = pages.iter().map(|page| (page.name.as_str(), page.section)).collect();
     for page in &pages {
-        write(top, &format!("man/man1/{}.1", page.name), page.render(&names).as_bytes())?;
+        let place = format!("man/man{0}/{1}.{0}", page.section, page.name);
+        write(top, &place, page.render(&names).as_bytes())?;
     }
 
     let runs_a_command = |arg: Arg| arg.value_hint(ValueHint::CommandWithArguments);

@@ -4,10 +4,12 @@ use roff::{Inline, Roff, bold, italic, roman};
 
 use crate::help::{Block, Help};
 
-/// The page of one command.
+/// The page of one command, or of a file.
 pub struct Page {
-    /// The command.
+    /// The command or file.
     pub name: String,
+    /// The section of the manual.
+    pub section: u8,
     /// Its subcommands.
     pub commands: Vec<Help>,
     help: Help,
@@ -16,16 +18,23 @@ pub struct Page {
 impl Page {
     /// The page of a command from the text that its `--help` prints.
     pub fn new(name: &str, text: &str) -> Page {
-        Page { name: name.to_owned(), commands: Vec::new(), help: Help::read(text) }
+        Page { name: name.to_owned(), section: 1, commands: Vec::new(), help: Help::read(text) }
     }
 
-    /// The source of the page; `names` are the names of all pages.
-    pub fn render(&self, names: &[&str]) -> String {
-        let Page { name, help, commands } = self;
+    /// The page of a file's format, in section 5.
+    pub fn of_file(name: &str, help: Help) -> Page {
+        Page { name: name.to_owned(), section: 5, commands: Vec::new(), help }
+    }
+
+    /// The source of the page; `all` are the names and sections of all pages.
+    pub fn render(&self, all: &[(&str, u8)]) -> String {
+        let Page { name, section, help, commands } = self;
         let mut roff = Roff::new();
         // Without a date, the same source gives the same bytes.
         let version = concat!("glexec-helpers ", env!("CARGO_PKG_VERSION"));
-        roff.control("TH", [&name.to_uppercase(), "1", "\"\"", version, "User Commands"]);
+        let manual = if *section == 1 { "User Commands" } else { "File Formats" };
+        let number = section.to_string();
+        roff.control("TH", [&name.to_uppercase(), number.as_str(), "\"\"", version, manual]);
         // No hyphenation, and no adjustment to the right margin.
         roff.control("nh", []).control("ad", ["l"]);
 
@@ -44,10 +53,10 @@ impl Page {
         }
 
         roff.control("SH", ["SEE ALSO"]);
-        let others: Vec<&&str> = names.iter().filter(|other| *other != name).collect();
-        for (number, other) in others.iter().enumerate() {
-            let end = if number + 1 == others.len() { "(1)" } else { "(1)," };
-            roff.text([bold(**other), roman(end)]);
+        let others: Vec<_> = all.iter().filter(|(other, _)| other != name).collect();
+        for (number, (other, section)) in others.iter().enumerate() {
+            let comma = if number + 1 == others.len() { "" } else { "," };
+            roff.text([bold(*other), roman(format!("({section}){comma}"))]);
         }
         // A terminal may show ASCII only.
         roff.render().replace('…', "...")
@@ -74,8 +83,11 @@ fn synopsis<'a>(roff: &mut Roff, name: &str, calls: impl IntoIterator<Item = &'a
         if number > 0 {
             roff.control("br", []);
         }
-        let arguments = call.strip_prefix(name).unwrap_or(call);
-        roff.text([vec![bold(name)], marked(arguments)].concat());
+        match call.strip_prefix(name) {
+            Some(arguments) => roff.text([vec![bold(name)], marked(arguments)].concat()),
+            // The path of a file.
+            None => roff.text([bold(call.as_str())]),
+        };
     }
 }
 

@@ -1,16 +1,16 @@
-//! The names and user ids of accounts: from /etc/passwd, or else from the sources of the name
-//! service (nsswitch.conf(5)), which getent(1) asks.
+//! Accounts: from /etc/passwd, or else from the sources of the name service (nsswitch.conf(5)),
+//! which getent(1) asks.
 //!
 //! The C library's own look-up loads shared libraries, which a statically linked program can't do.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
-use error::Shown;
-use sys::Uid;
+use sys::{Gid, Uid};
 
-use crate::refusal::{Refusal, Result};
-use crate::{executable, query};
+use crate::query;
+use crate::refusal::Result;
 
 /// The table of local accounts (passwd(5)).
 const TABLE: &str = "/etc/passwd";
@@ -22,6 +22,14 @@ pub struct Account {
     pub name: Vec<u8>,
     /// Its user id.
     pub user: Uid,
+    /// Its primary group.
+    pub group: Gid,
+    /// Its home directory; `/` if the table has none.
+    pub home: PathBuf,
+    /// Its shell; /bin/sh if the table has none.
+    pub shell: PathBuf,
+    /// Whether /etc/passwd has it; else the name service does.
+    pub is_local: bool,
 }
 
 /// Finds an account by its name; none if there is no such account.
@@ -34,48 +42,72 @@ pub fn of(user: Uid) -> Result<Option<Account>> {
     find(user.to_string().as_ref(), |account| account.user == user)
 }
 
+/// The account of /etc/passwd with this name; no program is asked.
+pub fn local(name: &[u8]) -> Option<Account> {
+    in_table(|account| account.name == name)
+}
+
 /// The first account that matches. The answer of getent(1) is checked too: it takes a name of
 /// digits for a user id.
 fn find(key: &OsStr, matches: impl Fn(&Account) -> bool) -> Result<Option<Account>> {
-    let first =
-        |table: &[u8]| table.split(|byte| *byte == b'\n').filter_map(parse_line).find(&matches);
-    match first(&std::fs::read(TABLE).unwrap_or_default()) {
-        Some(account) => Ok(Some(account)),
-        None => Ok(first(&ask_name_service(key)?)),
+    if let Some(account) = in_table(&matches) {
+        return Ok(Some(account));
     }
+    let answer = query::getent("passwd", key)?;
+    let found = accounts(&answer).find(matches);
+    Ok(found.map(|account| Account { is_local: false, ..account }))
 }
 
-/// A line `name:password:number:…`.
+fn in_table(matches: impl Fn(&Account) -> bool) -> Option<Account> {
+    accounts(&std::fs::read(TABLE).unwrap_or_default()).find(matches)
+}
+
+fn accounts(table: &[u8]) -> impl Iterator<Item = Account> {
+    table.split(|byte| *byte == b'\n').filter_map(parse_line)
+}
+
+/// A line `name:password:uid:gid:comment:home:shell`. The ids -1 mean "no change" to the kernel.
 fn parse_line(line: &[u8]) -> Option<Account> {
-    let mut fields = line.split(|byte| *byte == b':');
-    let (name, _password, user) = (fields.next()?, fields.next()?, fields.next()?);
-    let user = std::str::from_utf8(user).ok()?.parse().ok().map(Uid::from_raw)?;
-    (!name.is_empty()).then(|| Account { name: name.to_vec(), user })
-}
-
-/// What getent(1) prints for a name or number; nothing if no source knows it.
-fn ask_name_service(key: &OsStr) -> Result<Vec<u8>> {
-    let answer = executable::of_system("getent")
-        .and_then(|getent| query::ask(&getent, &["passwd".as_ref(), key]));
-    answer.map_err(|why| {
-        Refusal::internal(format!("cannot look up the account {}: {why}", Shown::os(key)))
-    })
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+    let number = |at: usize| -> Option<u32> {
+        let number = std::str::from_utf8(fields.get(at)?).ok()?.parse().ok()?;
+        (number != u32::MAX).then_some(number)
+    };
+    let path = |at: usize, default: &'static [u8]| {
+        let path = fields.get(at).copied().filter(|path| !path.is_empty()).unwrap_or(default);
+        PathBuf::from(OsStr::from_bytes(path))
+    };
+    let name = fields.first().filter(|name| !name.is_empty())?.to_vec();
+    let (user, group) = (Uid::from_raw(number(2)?), Gid::from_raw(number(3)?));
+    let (home, shell) = (path(5, b"/"), path(6, b"/bin/sh"));
+    Some(Account { name, user, group, home, shell, is_local: true })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, Uid, parse_line};
+    use super::{Account, Gid, Uid, parse_line};
 
     #[test]
-    fn a_line_has_a_name_and_a_number() {
-        let account =
-            |name: &str, user| Some(Account { name: name.into(), user: Uid::from_raw(user) });
-        assert_eq!(
-            parse_line(b"job:x:998:998:,,,:/nonexistent:/usr/sbin/nologin"),
-            account("job", 998)
-        );
-        assert_eq!(parse_line(b"domain\\job:*:70000:70000"), account("domain\\job", 70000));
+    fn a_line_has_a_name_ids_a_home_and_a_shell() {
+        let account = |name: &str, id, home: &str, shell: &str| {
+            Some(Account {
+                name: name.into(),
+                user: Uid::from_raw(id),
+                group: Gid::from_raw(id + 1),
+                home: home.into(),
+                shell: shell.into(),
+                is_local: true,
+            })
+        };
+        let job = account("job", 998, "/nonexistent", "/usr/sbin/nologin");
+        assert_eq!(parse_line(b"job:x:998:999:,,,:/nonexistent:/usr/sbin/nologin"), job);
+        let short = account("domain\\job", 70000, "/", "/bin/sh");
+        assert_eq!(parse_line(b"domain\\job:*:70000:70001"), short);
+        assert_eq!(parse_line(b"domain\\job:*:70000:70001:::"), short);
         for line in [&b""[..], b"job", b"job:x", b"job:x:", b"+::::::", b":x:5:5", b"job:x:-1:5"] {
+            assert_eq!(parse_line(line), None, "{line:?}");
+        }
+        for line in [&b"job:x:5"[..], b"job:x:4294967295:5", b"job:x:5:4294967295", b"job:x:5:x"] {
             assert_eq!(parse_line(line), None, "{line:?}");
         }
     }

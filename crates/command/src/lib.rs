@@ -7,8 +7,10 @@
 //! - [`caller`]: the check that each program makes first, and messages for the caller;
 //! - [`refusal`]: why an identity switcher does not run a command, and its exit status;
 //! - [`credential`]: reads a credential;
-//! - [`accounts`]: the names and user ids of accounts;
+//! - [`accounts`]: accounts, by name or user id;
+//! - [`groups`]: groups, and those of an account;
 //! - [`executable`]: where a program is found by its name;
+//! - [`location`]: where a file is, in any mount namespace;
 //! - [`query`]: asks a program of the system, with a time limit.
 
 #![forbid(unsafe_code)]
@@ -18,6 +20,8 @@ pub mod accounts;
 pub mod caller;
 pub mod credential;
 pub mod executable;
+pub mod groups;
+pub mod location;
 pub mod log;
 pub mod program;
 pub mod query;

@@ -1,4 +1,6 @@
-//! Asks a program of the system, with a time limit.
+//! Asks a program of the system, with a time limit. A process with root's rights asks as the user
+//! `nobody`: the program loads what the configuration of the name service names, and reads what a
+//! server sends.
 
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -8,13 +10,35 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use error::Shown;
-use sys::{Errno, fd, signal};
+use sys::{Errno, Gid, Uid, fd, process, signal, spawn};
+
+use crate::refusal::{Refusal, Result as Answer};
+use crate::{accounts, executable};
 
 /// A program that gives no answer within this time is waiting for a directory service that is down.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No answer is longer.
 const LONGEST: usize = 1 << 20;
+
+/// The ids of the account `nobody` where /etc/passwd does not have it: those that the kernel uses
+/// (overflowuid, proc_sys_kernel(5)).
+const NOBODY: (Uid, Gid) = (Uid::from_raw(65534), Gid::from_raw(65534));
+
+/// What getent(1) prints from a database for a key; nothing if no source of the name service has
+/// it.
+pub fn getent(database: &str, key: &OsStr) -> Answer<Vec<u8>> {
+    let answer =
+        executable::of_system("getent").and_then(|getent| ask(&getent, &[database.as_ref(), key]));
+    answer.map_err(|why| {
+        Refusal::internal(format!("cannot look up {} in {database}: {why}", Shown::os(key)))
+    })
+}
+
+/// The ids that programs are asked as by root.
+pub fn nobody() -> (Uid, Gid) {
+    accounts::local(b"nobody").map_or(NOBODY, |account| (account.user, account.group))
+}
 
 /// What a program prints, which may be nothing. It runs with an empty environment. The error names
 /// the program and says why there is no answer.
@@ -29,6 +53,10 @@ pub fn ask(program: &Path, arguments: &[&OsStr]) -> Result<Vec<u8>, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
+    if process::geteuid().is_root() {
+        let (user, group) = nobody();
+        spawn::as_user(&mut command, user, group);
+    }
     let mut child = command.spawn().map_err(|error| failed(&error))?;
     let answer =
         child.stdout.take().map_or(Ok(Vec::new()), |pipe| read(pipe, Instant::now() + TIMEOUT));

@@ -16,8 +16,8 @@
 //! - `ownership`: change of the owner of a directory, instead of a payload.
 //!
 //! Used by several of these: `idmap` (maps the ids of a namespace), `installed` (the one payload
-//! that may use openat2(2)), `children` (kills descendants), `location` (where a file is, in any
-//! mount namespace), `replace` (replaces a file), `restrictions` (what forbids user namespaces).
+//! that may use openat2(2)), `children` (kills descendants), `replace` (replaces a file),
+//! `restrictions` (what forbids user namespaces).
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -30,7 +30,6 @@ mod guard;
 mod idmap;
 mod installed;
 mod lease;
-mod location;
 mod ownership;
 mod payload;
 pub mod ranges;
@@ -39,3 +38,5 @@ mod request;
 mod restrictions;
 mod rootless;
 mod supervise;
+
+use ::command::location;

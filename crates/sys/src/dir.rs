@@ -63,6 +63,15 @@ impl Dir {
             .map(File::from)
     }
 
+    /// Opens a file to read and write, in a directory that the caller trusts; `create` makes it,
+    /// with mode 0600, if it does not exist. ELOOP if it is a symbolic link.
+    pub fn open_to_write(&self, name: Name<'_>, create: bool) -> Result<File> {
+        let mut flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        flags |= OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        flags.set(OFlag::O_CREAT, create);
+        nix::fcntl::openat(self, name.os(), flags, Mode::from_bits_truncate(0o600)).map(File::from)
+    }
+
     /// Whether this user may read an entry.
     pub fn may_read(&self, name: Name<'_>) -> bool {
         let mode = nix::unistd::AccessFlags::R_OK;

@@ -17,6 +17,15 @@ impl Dir {
         &self,
         mut visit: impl FnMut(Name<'_>, Option<Kind>) -> std::result::Result<(), E>,
     ) -> Result<std::result::Result<(), E>> {
+        self.for_each_inode(|name, kind, _| visit(name, kind))
+    }
+
+    /// As [`Dir::for_each_entry`], with the number of the inode. It is only a hint: that of stat(2)
+    /// can differ, as on an overlay, or where the entry is a mount point.
+    pub fn for_each_inode<E>(
+        &self,
+        mut visit: impl FnMut(Name<'_>, Option<Kind>, u64) -> std::result::Result<(), E>,
+    ) -> Result<std::result::Result<(), E>> {
         nix::unistd::lseek(self, 0, nix::unistd::Whence::SeekSet)?;
         let mut room = [0; 32 * 1024];
         loop {
@@ -44,7 +53,8 @@ impl Dir {
                     .and_then(|name| CStr::from_bytes_until_nul(name).ok())
                     .ok_or(Errno::EIO)?;
                 if let Some(name) = Name::new(name.to_bytes()) {
-                    if let Err(error) = visit(name, kind_of(header[18])) {
+                    let inode = entry.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+                    if let Err(error) = visit(name, kind_of(header[18]), inode) {
                         return Ok(Err(error));
                     }
                 }

@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::process::{chdir, getpid, getppid, setsid, umask};
-use super::{Errno, Pid, prctl, rlimit};
+use super::{Errno, Gid, Pid, Uid, prctl, rlimit};
 
 /// Starts a command in the root directory.
 ///
@@ -26,6 +26,20 @@ pub fn spawn_in_root(command: &mut Command) -> std::io::Result<Child> {
     // It fails if this user may no longer enter that directory: then it was of no use before.
     let _ = nix::unistd::fchdir(here);
     started
+}
+
+/// Makes a command run with these ids as its real, effective and saved ones, and with no
+/// supplementary groups. The standard library's own settings keep the groups where only the
+/// effective user id is root's.
+pub fn as_user(command: &mut Command, user: Uid, group: Gid) {
+    let change = move || {
+        nix::unistd::setgroups(&[])?;
+        nix::unistd::setresgid(group, group, group)?;
+        Ok(nix::unistd::setresuid(user, user, user)?)
+    };
+    // SAFETY: the closure makes system calls and allocates nothing: it may run between fork and
+    // exec, also where this process has other threads.
+    unsafe { command.pre_exec(change) };
 }
 
 /// Settings that a child gets as this process's caller had them.

@@ -28,6 +28,24 @@ pub fn get(file: &impl AsFd, name: &CStr, value: &mut Vec<u8>) -> Result<()> {
     })
 }
 
+/// The value of one attribute of the file that a path leads to; none if there is none, or if the
+/// file system has no attributes. E2BIG or ERANGE if it is longer than the kernel can return.
+pub(super) fn get_at(path: &CStr, name: &CStr) -> Result<Option<Vec<u8>>> {
+    let mut value = vec![0; SIZE_MAX];
+    // SAFETY: both strings end with a NUL; writes at most as many bytes as `value` has.
+    let got = unsafe {
+        libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
+    };
+    match Errno::result(got) {
+        Ok(length) => {
+            value.truncate(length.unsigned_abs());
+            Ok(Some(value))
+        }
+        Err(Errno::ENODATA | Errno::ENOTSUP) => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
 /// Sets one attribute.
 pub fn set(file: &impl AsFd, name: &[u8], value: &[u8]) -> Result<()> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;

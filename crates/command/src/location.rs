@@ -12,17 +12,17 @@ const UNSEEN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A file that exists, or has existed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Location {
+pub struct Location {
     /// Its absolute path, in which no directory is a symbolic link.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Its file system, and its path from the root of that: the same in every mount namespace of
     /// this machine. Two jobs can see different files under one path.
-    pub(crate) place: Vec<u8>,
+    pub place: Vec<u8>,
 }
 
 impl Location {
     /// The location of a path as this process sees it.
-    pub(crate) fn of(path: PathBuf) -> sys::Result<Location> {
+    pub fn of(path: PathBuf) -> sys::Result<Location> {
         let place = mount::place_of(&path)?;
         Ok(Location { path, place })
     }
@@ -30,7 +30,7 @@ impl Location {
     /// Whether the file does not exist any more. If this process sees another file system at the
     /// path, as in another mount namespace, the file counts as gone only when its last use was long
     /// ago: after a restart of the machine, a file system can have another number.
-    pub(crate) fn is_gone(&self, last_use: SystemTime) -> bool {
+    pub fn is_gone(&self, last_use: SystemTime) -> bool {
         let is_missing = |error: std::io::Error| {
             matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
         };

@@ -1,0 +1,160 @@
+//! The keys about the payload, what follows it, and the log.
+
+use std::time::Duration;
+
+use super::super::parse;
+use super::Effect::Set;
+use super::Key;
+
+const DAY: u32 = 86_400;
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "linger",
+        value: "yes or no",
+        default: "yes",
+        text: "yes: glexec stays as the payload's parent until it ends. no: glexec becomes the \
+               payload; an epilogue is an error then.",
+        effect: Set(|config, value| parse::yes_no(value).map(|yes| config.linger = yes)),
+    },
+    Key {
+        name: "end_family",
+        value: "yes or no",
+        default: "yes",
+        text: "yes: what the payload has started and left is ended after it, before the epilogue. \
+               no: it stays, as with gLExec.",
+        effect: Set(|config, value| parse::yes_no(value).map(|yes| config.end_family = yes)),
+    },
+    Key {
+        name: "path",
+        value: "directories, separated by colons",
+        default: "/usr/local/bin:/usr/bin:/bin",
+        text: "The PATH of the payload. A program without a slash is searched for in it.",
+        effect: Set(|config, value| parse::search_path(value).map(|path| config.path = path)),
+    },
+    Key {
+        name: "preserve_env_variables",
+        value: "names, separated by commas",
+        default: "",
+        text: "Variables of the caller that the payload keeps, beside GLEXEC_*.",
+        effect: Set(|config, value| {
+            parse::variables(value).map(|names| config.preserve_env_variables = names)
+        }),
+    },
+    Key {
+        name: "create_target_proxy",
+        value: "yes or no",
+        default: "yes",
+        text: "yes: with GLEXEC_SOURCE_PROXY the payload gets a copy of that file, where \
+               GLEXEC_TARGET_PROXY says. no: it gets none, and X509_USER_PROXY is not set.",
+        effect: Set(|config, value| {
+            parse::yes_no(value).map(|yes| config.create_target_proxy = yes)
+        }),
+    },
+    // Before the two keys that are more specific.
+    Key {
+        name: "lock_mechanism",
+        value: "flock, fcntl or disabled",
+        default: "flock",
+        text: "The value of input_lock_mechanism and of target_lock_mechanism, if they are \
+               missing. Use these instead.",
+        effect: Set(|config, value| {
+            let mechanism = parse::lock_mechanism(value)?;
+            config.input_lock_mechanism = mechanism;
+            config.target_lock_mechanism = mechanism;
+            Ok(())
+        }),
+    },
+    Key {
+        name: "input_lock_mechanism",
+        value: "flock, fcntl or disabled",
+        default: "flock",
+        text: "How the credential is locked while it is read: by flock(2), by fcntl(2), which NFS \
+               needs, or not.",
+        effect: Set(|config, value| {
+            parse::lock_mechanism(value).map(|mechanism| config.input_lock_mechanism = mechanism)
+        }),
+    },
+    Key {
+        name: "target_lock_mechanism",
+        value: "flock, fcntl or disabled",
+        default: "flock",
+        text: "How the target proxy is locked while it is written.",
+        effect: Set(|config, value| {
+            parse::lock_mechanism(value).map(|mechanism| config.target_lock_mechanism = mechanism)
+        }),
+    },
+    Key {
+        name: "epilogue",
+        value: "path or nothing",
+        default: "",
+        text: "A program that runs after each payload. Only root, epilogue_user and the members \
+               of epilogue_group may be able to write to it and to the directories of its path.",
+        effect: Set(|config, value| parse::optional_path(value).map(|path| config.epilogue = path)),
+    },
+    Key {
+        name: "epilogue_user",
+        value: "name or nothing",
+        default: "",
+        text: "The user that the epilogue runs as, instead of root.",
+        effect: Set(|config, value| {
+            parse::optional_name(value).map(|name| config.epilogue_user = name)
+        }),
+    },
+    Key {
+        name: "epilogue_group",
+        value: "name or nothing",
+        default: "",
+        text: "The group that the epilogue runs as, instead of group id 0.",
+        effect: Set(|config, value| {
+            parse::optional_name(value).map(|name| config.epilogue_group = name)
+        }),
+    },
+    Key {
+        name: "epilogue_timeout",
+        value: "seconds, 1 to 86400",
+        default: "300",
+        text: "After this time the epilogue gets SIGTERM, and then SIGKILL.",
+        effect: Set(|config, value| {
+            let seconds = parse::number(value, 1..=DAY)?;
+            config.epilogue_timeout = Duration::from_secs(seconds.into());
+            Ok(())
+        }),
+    },
+    Key {
+        name: "log_destination",
+        value: "syslog or file",
+        default: "syslog",
+        text: "Where the log goes.",
+        effect: Set(|config, value| {
+            parse::destination(value).map(|destination| config.log_destination = destination)
+        }),
+    },
+    Key {
+        name: "log_file",
+        value: "path",
+        default: "/var/log/glexec.log",
+        text: "The log, for log_destination = file. It is opened for each call, so it can be \
+               rotated by renaming.",
+        effect: Set(|config, value| parse::path(value).map(|path| config.log_file = path)),
+    },
+    Key {
+        name: "log_level",
+        value: "1 to 5",
+        default: "3",
+        text: "How much is logged: 1 errors only, 3 also who runs what as whom, 5 each step.",
+        effect: Set(|config, value| {
+            let level = parse::number(value, 1..=5)?;
+            config.log_level = u8::try_from(level).unwrap_or(u8::MAX);
+            Ok(())
+        }),
+    },
+    Key {
+        name: "silent_logging",
+        value: "yes or no",
+        default: "no",
+        text: "yes: the reason of a refusal goes to the log only. no: the caller gets it, too, on \
+               standard error.",
+        effect: Set(|config, value| parse::yes_no(value).map(|yes| config.silent_logging = yes)),
+    },
+];

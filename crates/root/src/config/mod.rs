@@ -1,0 +1,135 @@
+//! The configuration of `glexec` where it has root's rights: /etc/glexec.conf and its drop-ins.
+//!
+//! - `files` reads the files, if they are trusted;
+//! - `lines` divides them into keys and values;
+//! - [`keys`]: the table of all keys, with `parse` for their values;
+//! - `read` makes the configuration of it, with `rules` between keys, and [`Finding`]s;
+//! - `values`: the kinds of values that are words.
+
+mod files;
+mod finding;
+pub mod keys;
+mod lines;
+mod load;
+mod parse;
+mod read;
+mod rules;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use finding::{Finding, Severity};
+pub use load::ConfigError;
+pub(crate) use load::load;
+pub use rules::{NEVER_PRESERVED, is_never_preserved};
+pub use values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
+
+use crate::users::UserList;
+
+/// The configuration file.
+pub const FILE: &str = "/etc/glexec.conf";
+
+/// The directory of drop-ins: files `*.conf`, read after [`FILE`] in the order of their names. A
+/// key in a later file replaces that of an earlier one.
+pub const DROP_INS: &str = "/etc/glexec.conf.d";
+
+/// The configuration. Each field has the name of its key; the keys that have no effect have no
+/// field. [`Config::default`] has the documented defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// By which way a call is served. Default: [`Door::Auto`].
+    pub door: Door,
+    /// Who may call. Default: no user.
+    pub user_white_list: UserList,
+    /// How a credential's account is found. Default: [`Mapping::Proxy`].
+    pub mapping: Mapping,
+    /// The accounts of subjects. Default: /etc/grid-security/grid-mapfile.
+    pub grid_mapfile: PathBuf,
+    /// Whether `*` in a subject of `grid_mapfile` matches any text. Default: no.
+    pub grid_mapfile_wildcards: bool,
+    /// The leases of pool accounts. Default: /etc/grid-security/gridmapdir.
+    pub gridmapdir: PathBuf,
+    /// The hashed directory of certificate authorities. Default: /etc/grid-security/certificates.
+    pub ca_directory: PathBuf,
+    /// The banned subjects. Default: none.
+    pub ban_file: Option<PathBuf>,
+    /// The accounts by caller and path, for [`Mapping::Caller`]. Default: /etc/glexec.caller-map.
+    pub caller_map: PathBuf,
+    /// Callers that may use a proxy without its private key. Default: none.
+    pub omission_private_key_white_list: UserList,
+    /// The lowest user id of a target. Default: 1000.
+    pub min_uid: u32,
+    /// The lowest group id of a target. Default: 1000.
+    pub min_gid: u32,
+    /// Which side is said to switch; it is always this program. Default: [`SwitchBy::Glexec`].
+    pub user_identity_switch_by: SwitchBy,
+    /// Whether the parent stays until the payload ends. Default: yes.
+    pub linger: bool,
+    /// Whether the payload's descendants are ended after it. Default: yes.
+    pub end_family: bool,
+    /// The PATH of the payload, in which its program is searched for, too. Default:
+    /// /usr/local/bin:/usr/bin:/bin.
+    pub path: OsString,
+    /// The caller's variables that the payload keeps, beside `GLEXEC_*`. Default: none.
+    pub preserve_env_variables: Vec<OsString>,
+    /// Whether the payload gets a copy of the proxy. Default: yes.
+    pub create_target_proxy: bool,
+    /// How a credential is locked while it is read. Default: [`LockMechanism::Flock`].
+    pub input_lock_mechanism: LockMechanism,
+    /// How a target proxy is locked while it is written. Default: [`LockMechanism::Flock`].
+    pub target_lock_mechanism: LockMechanism,
+    /// The program that runs after a payload. Default: none.
+    pub epilogue: Option<PathBuf>,
+    /// The user that the epilogue runs as, and that may write to it. Default: root.
+    pub epilogue_user: Option<OsString>,
+    /// The group that the epilogue runs as, and that may write to it. Default: gid 0, and no group
+    /// may write to it.
+    pub epilogue_group: Option<OsString>,
+    /// How long the epilogue may run. Default: 300 seconds.
+    pub epilogue_timeout: Duration,
+    /// Where the log goes. Default: [`Destination::Syslog`].
+    pub log_destination: Destination,
+    /// The log, for [`Destination::File`]. Default: /var/log/glexec.log.
+    pub log_file: PathBuf,
+    /// How much is logged: 1 (errors) to 5 (each step). Default: 3.
+    pub log_level: u8,
+    /// Whether the reason of a refusal goes to the log only, not to the caller. Default: no.
+    pub silent_logging: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            door: Door::Auto,
+            user_white_list: UserList::default(),
+            mapping: Mapping::Proxy,
+            grid_mapfile: "/etc/grid-security/grid-mapfile".into(),
+            grid_mapfile_wildcards: false,
+            gridmapdir: "/etc/grid-security/gridmapdir".into(),
+            ca_directory: "/etc/grid-security/certificates".into(),
+            ban_file: None,
+            caller_map: "/etc/glexec.caller-map".into(),
+            omission_private_key_white_list: UserList::default(),
+            min_uid: 1000,
+            min_gid: 1000,
+            user_identity_switch_by: SwitchBy::Glexec,
+            linger: true,
+            end_family: true,
+            path: "/usr/local/bin:/usr/bin:/bin".into(),
+            preserve_env_variables: Vec::new(),
+            create_target_proxy: true,
+            input_lock_mechanism: LockMechanism::Flock,
+            target_lock_mechanism: LockMechanism::Flock,
+            epilogue: None,
+            epilogue_user: None,
+            epilogue_group: None,
+            epilogue_timeout: Duration::from_secs(300),
+            log_destination: Destination::Syslog,
+            log_file: "/var/log/glexec.log".into(),
+            log_level: 3,
+            silent_logging: false,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Files and directories opened by O_PATH (open(2)): the descriptor names a file, without the right
+//! to read it. So the file can be examined before anything is opened.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::{Dir, Errno, Name, Result, Stat, fd, xattr};
+
+/// A file or directory, or the symbolic link itself.
+#[derive(Debug)]
+pub struct OPath(OwnedFd);
+
+const FLAGS: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+impl OPath {
+    /// The root directory of this process.
+    pub fn root() -> Result<OPath> {
+        nix::fcntl::open("/", FLAGS, Mode::empty()).map(OPath)
+    }
+
+    /// An entry of this directory; a symbolic link is not followed, a mount point is crossed.
+    pub fn entry(&self, name: Name<'_>) -> Result<OPath> {
+        nix::fcntl::openat(&self.0, name.os(), FLAGS, Mode::empty()).map(OPath)
+    }
+
+    /// As [`OPath::entry`], of a directory, which is mounted if it is an automount point. ENOTDIR
+    /// for anything else, also for a symbolic link.
+    pub fn directory(&self, name: Name<'_>) -> Result<OPath> {
+        nix::fcntl::openat(&self.0, name.os(), FLAGS | OFlag::O_DIRECTORY, Mode::empty()).map(OPath)
+    }
+
+    /// The metadata.
+    pub fn stat(&self) -> Result<Stat> {
+        nix::sys::stat::fstat(&self.0).map(Stat::from)
+    }
+
+    /// The access control list (acl(5)), as the kernel stores it; none if there is none, or if the
+    /// file system has none. Needs /proc.
+    pub fn access_list(&self) -> Result<Option<Vec<u8>>> {
+        let path = CString::new(fd::proc_path(self.0.as_fd())).map_err(|_| Errno::EINVAL)?;
+        xattr::get_at(&path, c"system.posix_acl_access")
+    }
+
+    /// Opens this very file to read, whatever its names are now. It does not wait for the other end
+    /// of a FIFO. Needs /proc.
+    pub fn open(&self) -> Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let path = fd::proc_path(self.0.as_fd());
+        nix::fcntl::open(path.as_str(), flags, Mode::empty()).map(File::from)
+    }
+
+    /// As [`OPath::open`], of a directory.
+    pub fn open_directory(&self) -> Result<Dir> {
+        Dir::open(Path::new(&fd::proc_path(self.0.as_fd())))
+    }
+}
