@@ -353,4 +353,5 @@ documents! {
     the_lines_for_pilots_work "docs/pilots.md"
     the_lines_about_glexec_work "docs/glexec.md"
     the_lines_about_glexec_verify_work "docs/verify.md"
+    the_lines_about_the_epilogue_work "docs/epilogue.md"
 }

@@ -252,7 +252,9 @@ fn the_samples_name_the_programs_where_they_are() {
         configuration.contains("\nSTART = ($(START)) && (TARGET.x509userproxy =!= UNDEFINED)\n"),
         "{configuration}"
     );
-    for name in ["glexec-sudo.sudoers", "glexec-sudo.map", "condor_config.glexec"] {
+    for name in
+        ["glexec-sudo.sudoers", "glexec-sudo.map", "condor_config.glexec", "glexec-epilogue"]
+    {
         assert!(!text(name).contains("/usr/local"), "{name}");
     }
 }

@@ -198,32 +198,3 @@ fn a_path_that_is_not_canonical_is_refused() {
         assert!(error.contains("not a canonical path"), "{path}: {error}");
     }
 }
-
-#[test]
-fn a_mount_point_on_the_path_is_crossed_and_examined() {
-    let tree = Tree::new();
-    // In a mount namespace of this test's own.
-    let script = format!(
-        "mount -t tmpfs -o mode=0755,uid={USER} tmp {0} && exec \"$@\"",
-        tree.path("a/b").display()
-    );
-    let test = std::env::current_exe().unwrap();
-    let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"])
-        .arg(test)
-        .args(["--ignored", "--exact", "below_a_mount_of_another_user"])
-        .env("HOOKS_SCRIPT", tree.script())
-        .status();
-    assert!(status.unwrap().success());
-}
-
-/// The other half of the test above, which runs it.
-#[test]
-#[ignore = "the test above runs it"]
-fn below_a_mount_of_another_user() {
-    let script = PathBuf::from(std::env::var_os("HOOKS_SCRIPT").unwrap());
-    fs::write(&script, "#!/bin/sh\n").unwrap();
-    let error = open(&script, &Owners::ROOT).unwrap_err().to_string();
-    assert!(error.contains("/a/b: not trusted: it belongs to user 61001"), "{error}");
-    open(&script, &Owners { users: &[Uid::from_raw(USER)], groups: &[] }).unwrap();
-}

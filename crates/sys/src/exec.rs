@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsString};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
+
+use nix::fcntl::{AtFlags, FcntlArg, FdFlag, fcntl};
 
 use super::{Errno, Result};
 
@@ -13,6 +16,26 @@ pub fn execve(program: &CStr, arguments: &[CString], environment: &[CString]) ->
         Ok(never) => match never {},
         Err(cause) => cause,
     }
+}
+
+/// Executes an open file, whatever its names are now (AT_EMPTY_PATH, execveat(2)): a program, or a
+/// script that begins with `#!`. Returns only if that fails. ETXTBSY if a process has the file open
+/// for writing.
+///
+/// The program has the descriptor, too: an interpreter opens its script as `/dev/fd/N`, which needs
+/// /proc.
+pub fn execveat(file: &File, arguments: &[CString], environment: &[CString]) -> Errno {
+    let set_flags = |flags| fcntl(file, FcntlArg::F_SETFD(flags)).map(drop);
+    if let Err(cause) = set_flags(FdFlag::empty()) {
+        return cause;
+    }
+    let cause =
+        match nix::unistd::execveat(file, c"", arguments, environment, AtFlags::AT_EMPTY_PATH) {
+            Ok(never) => match never {},
+            Err(cause) => cause,
+        };
+    // A descriptor that has an owner in this process is close-on-exec ([`super::inherited`]).
+    set_flags(FdFlag::FD_CLOEXEC).err().unwrap_or(cause)
 }
 
 /// As [`execve`], with the program (a path), arguments and variables of a [`Command`]. The standard

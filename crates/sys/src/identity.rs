@@ -28,7 +28,8 @@ pub fn has_file_privileges() -> bool {
 }
 
 /// Sets the real, effective and saved user and group ids, with no supplementary groups. EPERM if
-/// this process could change back to root afterwards, or has kept another id.
+/// this process could change back to root afterwards, or has kept another id; the group may be
+/// root's.
 pub fn become_user(user: Uid, group: Gid) -> Result<()> {
     nix::unistd::setgroups(&[])?;
     nix::unistd::setresgid(group, group, group)?;
@@ -38,6 +39,6 @@ pub fn become_user(user: Uid, group: Gid) -> Result<()> {
         && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == group);
     let back = !user.is_root()
         && (nix::unistd::setuid(Uid::from_raw(0)).is_ok()
-            || nix::unistd::setgid(Gid::from_raw(0)).is_ok());
+            || group.as_raw() != 0 && nix::unistd::setgid(Gid::from_raw(0)).is_ok());
     if all && !back && nix::unistd::getgroups()?.is_empty() { Ok(()) } else { Err(Errno::EPERM) }
 }

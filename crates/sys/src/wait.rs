@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::{Errno, Pid, Result};
 
@@ -68,6 +68,12 @@ pub fn wait(pid: Pid) {
 /// Whether a child has ended; then it was waited for.
 pub fn try_wait(pid: Pid) -> bool {
     waitpid(pid, libc::WNOHANG) != Ok(None)
+}
+
+/// Whether a child has ended; it is not waited for, so no other process gets its id yet.
+pub fn has_ended(pid: Pid) -> bool {
+    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    waitid(Id::Pid(pid), flags) != Ok(WaitStatus::StillAlive)
 }
 
 /// A child that has ended and was not waited for yet, and how it ended; none if there is none.
