@@ -439,12 +439,15 @@ fn the_environment_is_new_and_descriptors_above_2_are_closed() {
         "HOME=/".into(),
         "SHELL=/bin/sh".into(),
         "PATH=/usr/local/bin:/usr/bin:/bin".into(),
+        "GLEXEC_ENV=a \u{e9}".into(),
     ];
     expected.sort();
     let output = rootless
         .glexec()
         .env("SECRET", "x")
         .env("LD_PRELOAD", "/x")
+        .env("GLEXEC_ENV", "a \u{e9}")
+        .env("GLEXEC_ENV_OTHER", "x")
         .arg("/usr/bin/env")
         .output()
         .unwrap();
