@@ -122,7 +122,10 @@ pub fn remove(inner: &Path, force: bool, switcher: impl FnOnce() -> Result<PathB
         Ok(()) | Err(Errno::ENOENT) => None,
         Err(Errno::ENOTEMPTY) if force => {
             let words = ["/bin/sh", "-c", EMPTY, "sh"].map(OsStr::new);
-            Some(run_command(&switcher()?, &[&words[..], &[inner.as_os_str()]].concat())?)
+            let outcome = run_command(&switcher()?, &[&words[..], &[inner.as_os_str()]].concat())?;
+            // The caller may be unable to open it. What fails here fails again below.
+            let _ = outer.remove_dir(inner_name.name());
+            Some(outcome)
         }
         Err(Errno::ENOTEMPTY) => {
             return Err(Error::refused(inner, "it is not empty: -f also removes what is in it"));

@@ -106,8 +106,8 @@ fn make(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperError
     let line = [made.as_os_str().as_bytes(), b"\n"].concat();
     // A caller that does not learn the path cannot remove the directory.
     let printed = std::io::stdout().write_all(&line).at("print the path of", &made);
-    printed.or_else(|error| {
-        Err(error.and_then(temporary_directory::remove(&made, false, || Ok(switcher))).into())
+    printed.map_err(|error| {
+        error.and_then(temporary_directory::remove(&made, false, || Ok(switcher))).into()
     })
 }
 
