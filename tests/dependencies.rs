@@ -10,7 +10,7 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 10] = [
+const DEPENDENCIES: [(&str, &[&str]); 11] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
@@ -20,9 +20,10 @@ const DEPENDENCIES: [(&str, &[&str]); 10] = [
     ("glexec", &["command", "error", "sys", "tree", "wire"]),
     ("glexec-sudo", &["command", "error", "sys"]),
     ("verify", &["sys"]),
+    ("envwrap", &["command", "error", "sys"]),
     (
         "glexec-helpers",
-        &["agent", "command", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
+        &["agent", "command", "envwrap", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
     ),
 ];
 

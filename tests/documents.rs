@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, and the modules of the root package, whose paths the documents name.
-const CRATES: [&str; 8] =
-    ["sys", "error", "command", "wire", "tree", "agent", "glexec", "glexec_sudo"];
+const CRATES: [&str; 9] =
+    ["sys", "error", "command", "wire", "tree", "agent", "glexec", "glexec_sudo", "envwrap"];
 const ROOT_MODULES: [&str; 2] = ["batch", "cli"];
 
 fn top() -> &'static Path {

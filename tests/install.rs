@@ -20,6 +20,21 @@ use tempfile::TempDir;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
+/// The links to programs that users call.
+const LINKS: [(&str, &str); 11] = [
+    ("bin/condor_glexec_pilot", "condor_glexec_pilot"),
+    ("bin/glexec", "glexec"),
+    ("bin/glexec_unwrapenv", "glexec_unwrapenv"),
+    ("bin/glexec_unwrapenv.pl", "glexec_unwrapenv"),
+    ("bin/glexec_wrapenv", "glexec_wrapenv"),
+    ("bin/glexec_wrapenv.pl", "glexec_wrapenv"),
+    ("bin/mkgltempdir", "mkgltempdir"),
+    ("sbin/glexec", "glexec"),
+    ("sbin/glexec_unwrapenv.pl", "glexec_unwrapenv"),
+    ("sbin/glexec_wrapenv.pl", "glexec_wrapenv"),
+    ("sbin/mkgltempdir", "mkgltempdir"),
+];
+
 /// A script of the project with these arguments and a strict umask. If it builds programs, it gets
 /// those of the tests.
 fn script(name: &str, words: &[&str]) -> Command {
@@ -110,9 +125,9 @@ fn all_files_belong_to_root_and_all_but_the_agent_are_readable_by_all_users() {
             fs::read(Path::new(SOURCE).join(name.rsplit('/').next().unwrap())).unwrap()
         );
     }
-    for name in ["glexec", "condor_glexec_pilot"] {
-        let link = fs::read_link(place.path("bin").join(name)).unwrap();
-        assert_eq!(link, place.path("libexec/glexec-helpers").join(name));
+    for (link, name) in LINKS {
+        let target = fs::read_link(place.path(link)).unwrap();
+        assert_eq!(target, place.path("libexec/glexec-helpers").join(name), "{link}");
     }
     let output =
         Account::batch().command(place.path("bin/glexec")).arg("--version").output().unwrap();
@@ -313,6 +328,20 @@ fn a_running_program_continues_while_it_is_replaced() {
     for (name, file) in PROGRAMS.iter().zip(opened) {
         assert_eq!(file.metadata().unwrap().nlink(), 0, "{name} was written to, not replaced");
     }
+}
+
+#[test]
+fn a_program_of_others_in_the_place_of_a_link_is_not_replaced() {
+    let place = Place::new();
+    let theirs = place.path("sbin/glexec");
+    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    fs::write(&theirs, "another glexec").unwrap();
+    let before = place.entries();
+    let words = ["--prefix", &place.prefix, "--programs", stripped()];
+    let output = script("install", &words).output().unwrap();
+    failed(&output, 1, &["in the way", theirs.to_str().unwrap()]);
+    assert_eq!(place.entries(), before);
+    assert_eq!(fs::read(theirs).unwrap(), b"another glexec");
 }
 
 #[test]

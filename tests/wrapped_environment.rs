@@ -1,5 +1,5 @@
-//! `glexec_wrapenv` and `glexec_unwrapenv`, with a real payload of `glexec`, and with Perl scripts of
-//! the same format.
+//! `glexec_wrapenv` and `glexec_unwrapenv`, with a real payload of `glexec`, and with Perl scripts
+//! of the same format.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -113,7 +113,9 @@ fn a_payload_gets_the_callers_environment_but_for_what_belongs_to_its_user() {
 #[test]
 fn a_value_that_a_perl_script_has_made_is_unwrapped() {
     // MIME::Base64 breaks its lines.
-    let script = r#"print encode_base64(compress(join "", map { encode_base64($_) . " " } split /\0/, <STDIN>));"#;
+    let script = r#"
+        my @entries = map { encode_base64($_) . " " } split /\0/, <STDIN>;
+        print encode_base64(compress(join "", @entries));"#;
     let long = "x".repeat(500);
     let all = all_bytes();
     let entries = [b"LONG=", long.as_bytes(), b"\0ALL=", all.as_bytes(), b"\0HOME=/perl"];
@@ -129,7 +131,9 @@ fn a_value_that_a_perl_script_has_made_is_unwrapped() {
 #[test]
 fn a_perl_script_unwraps_the_value() {
     let value = wrapped(&[("ALL", &all_bytes()), ("EMPTY", "".as_ref())], &[]);
-    let script = r#"print join "\0", map { decode_base64($_) } split / /, uncompress(decode_base64(<STDIN>));"#;
+    let script = r#"
+        my @entries = split / /, uncompress(decode_base64(<STDIN>));
+        print join "\0", map { decode_base64($_) } @entries;"#;
     let entries = perl(script, value.as_bytes());
     let mut entries: Vec<&[u8]> = entries.split(|byte| *byte == 0).collect();
     entries.sort();

@@ -57,10 +57,9 @@ Example:
         ),
         &["directory"],
     )
-    .override_usage(definition::usage(
-        "mkgltempdir",
-        ["[-t <mode>] [-m <mode>] [<directory>]", "|", "-r [-f] <directory>"].map(str::to_owned),
-    ))
+    .override_usage(
+        "mkgltempdir [-t <mode>] [-m <mode>] [<directory>]\n       mkgltempdir -r [-f] <directory>",
+    )
     .mut_arg(POSITIONAL, |directory| directory.required(false).num_args(0..=1))
     .arg(option("mode", "MODE", "Octal mode of the directory [default: 0700]").short('t'))
     .arg(

@@ -5,7 +5,8 @@
 //! Both have the rights of the user who runs them, and protect nothing: who may set `GLEXEC_ENV`
 //! may run any command as the payload's user.
 //!
-//! - [`format`](mod@format): the value, from variables and back; `names`: which variables are left out;
+//! - [`format`](mod@format): the value, from variables and back; `names`: which variables are left
+//!   out;
 //! - [`wrap`], [`unwrap`]: the two programs.
 
 #![forbid(unsafe_code)]
