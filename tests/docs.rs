@@ -352,4 +352,5 @@ documents! {
     the_lines_for_pilots_work "docs/pilots.md"
     the_lines_about_glexec_work "docs/glexec.md"
     the_lines_about_glexec_verify_work "docs/verify.md"
+    the_lines_about_what_is_beside_glexec_work "docs/beside.md"
 }
