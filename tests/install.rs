@@ -8,19 +8,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use support::clean_root::CleanRoot;
-use support::glexec::Rootless;
 use support::installation::{PROGRAMS, stripped};
-use support::snapshot::snapshot;
-use support::{Account, failed, messages, program, variables_of};
-use tempfile::TempDir;
-
-const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+use support::prefix::{Place, SOURCE, assert_worked, package, script};
+use support::{Account, failed, messages, program};
 
 /// The links to programs that users call.
 const LINKS: [(&str, &str); 11] = [
@@ -36,71 +31,6 @@ const LINKS: [(&str, &str); 11] = [
     ("sbin/glexec_wrapenv.pl", "glexec_wrapenv"),
     ("sbin/mkgltempdir", "mkgltempdir"),
 ];
-
-/// A script of the project with these arguments and a strict umask. If it builds programs, it gets
-/// those of the tests.
-fn script(name: &str, words: &[&str]) -> Command {
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "umask 077 && exec \"$@\"", "sh"])
-        .arg(format!("{SOURCE}/scripts/{name}"))
-        .args(words);
-    command
-}
-
-/// An empty directory, and a prefix in it that does not exist yet.
-struct Place {
-    directory: TempDir,
-    prefix: String,
-}
-
-impl Place {
-    fn new() -> Place {
-        assert!(
-            nix::unistd::geteuid().is_root(),
-            "this test looks at owners: run it as root (scripts/test)"
-        );
-        let directory = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let prefix = directory.path().join("prefix").to_str().unwrap().to_owned();
-        Place { directory, prefix }
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        Path::new(&self.prefix).join(below)
-    }
-
-    fn install(&self, words: &[&str]) {
-        let output = script("install", &["--prefix", &self.prefix, "--programs", stripped()])
-            .args(words)
-            .output();
-        assert_worked(&output.unwrap());
-    }
-
-    fn uninstall(&self) -> Output {
-        script("install", &["--prefix", &self.prefix, "--uninstall"]).output().unwrap()
-    }
-
-    /// What exists: kind, mode, owner, group.
-    fn entries(&self) -> BTreeMap<PathBuf, (&'static str, u32, u32, u32)> {
-        let top = self.directory.path();
-        let seen = |(path, entry): (PathBuf, support::snapshot::Entry)| {
-            let found = fs::symlink_metadata(top.join(&path)).unwrap();
-            (path, (entry.kind, entry.mode, found.uid(), found.gid()))
-        };
-        snapshot(top).into_iter().filter(|(path, _)| path != Path::new("")).map(seen).collect()
-    }
-}
-
-fn assert_worked(output: &Output) {
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        messages(output)
-    );
-    assert_eq!(messages(output), "");
-}
 
 #[test]
 fn all_files_belong_to_root_and_all_but_the_agent_are_readable_by_all_users() {
@@ -365,128 +295,12 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
     }
 }
 
-/// Mode, owner and group of the installed `glexec`.
-fn glexec_of(place: &Place) -> (u32, u32, u32) {
-    let found = fs::metadata(place.path("libexec/glexec-helpers/glexec")).unwrap();
-    (found.mode() & 0o7777, found.uid(), found.gid())
-}
-
-#[test]
-fn setuid_makes_glexec_alone_set_user_id_root_and_an_upgrade_keeps_it() {
-    let place = Place::new();
-    place.install(&[]);
-    assert_eq!(glexec_of(&place), (0o755, 0, 0));
-    for words in [&["--setuid"][..], &[]] {
-        place.install(words);
-        assert_eq!(glexec_of(&place), (0o4755, 0, 0));
-    }
-    let others = PROGRAMS.iter().filter(|name| **name != "glexec");
-    for name in others {
-        let found = fs::metadata(place.path("libexec/glexec-helpers").join(name)).unwrap();
-        assert_eq!(found.mode() & 0o7000, 0, "{name}");
-    }
-    // What an administrator has made of it.
-    let path = place.path("libexec/glexec-helpers/glexec");
-    let group = Account::batch().gid;
-    std::os::unix::fs::chown(&path, None, Some(group)).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o4750)).unwrap();
-    place.install(&[]);
-    assert_eq!(glexec_of(&place), (0o4750, 0, group));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
-    place.install(&[]);
-    assert_eq!(glexec_of(&place), (0o755, 0, 0));
-    place.install(&["--setuid"]);
-    assert_worked(&place.uninstall());
-    assert_eq!(place.entries(), BTreeMap::new());
-}
-
-#[test]
-fn setuid_is_refused_to_other_users_and_where_others_could_replace_the_program() {
-    let place = Place::new();
-    let refused = |account: Account, words: &[&str]| {
-        let call = script("install", &["--prefix", &place.prefix, "--programs", stripped()]);
-        let mut command = account.command(call.get_program());
-        let output = command.args(call.get_args()).args(words).output().unwrap();
-        assert_eq!(place.entries(), BTreeMap::new(), "{words:?}");
-        messages(&output)
-    };
-    let root = Account::named("root");
-    let top = place.directory.path();
-    Account::batch().owns(top);
-    assert!(refused(Account::batch(), &["--setuid"]).contains("as root"));
-    let why = "must belong to root, and no other user may write to it";
-    assert!(refused(root, &["--setuid"]).contains(why));
-    root.owns(top);
-    for mode in [0o775, 0o757] {
-        fs::set_permissions(top, fs::Permissions::from_mode(mode)).unwrap();
-        assert!(refused(root, &["--setuid"]).contains(why), "{mode:o}");
-    }
-    assert!(refused(root, &["--setuid", "--uninstall"]).contains("excludes"));
-}
-
-#[test]
-fn a_payload_that_runs_is_not_affected_by_an_upgrade_to_set_user_id() {
-    let (place, rootless) = (Place::new(), Rootless::new());
-    place.install(&[]);
-    let glexec = rootless.glexec();
-    let mut command = Account::batch().command(place.path("bin/glexec"));
-    command.env_clear().envs(variables_of(&glexec));
-    command.args(["/bin/sh", "-c", "echo begun; read word; echo $word; exit 7"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    assert_eq!(line, "begun\n");
-    place.install(&["--setuid"]);
-    child.stdin.take().unwrap().write_all(b"on\n").unwrap();
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
-    assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("on\n", Some(7)));
-}
-
-/// A package with the tests' programs, not compressed, because they are large.
-fn package(directory: &Path) -> PathBuf {
-    let mut call = script("package", &["--programs", stripped()]);
-    call.arg(directory)
-        .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
-        .env("SOURCE_DATE_EPOCH", "1700000000");
-    let output = call.output().unwrap();
-    assert_worked(&output);
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
-}
-
 #[test]
 fn a_package_is_reproducible() {
     let place = Place::new();
     let [one, two] =
         ["one", "two"].map(|name| fs::read(package(&place.directory.path().join(name))).unwrap());
     assert!(one == two);
-}
-
-#[test]
-fn a_package_has_no_set_user_id_program_and_an_upgrade_keeps_the_administrators_bit() {
-    let place = Place::new();
-    let root = CleanRoot::new();
-    let done = |words: &[&str]| {
-        let output = root.command(words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", messages(&output));
-    };
-    fs::copy(package(place.directory.path()), root.path("/tmp/package.deb")).unwrap();
-    let install = || done(&["dpkg", "--install", "/tmp/package.deb"]);
-    let glexec = "/usr/libexec/glexec-helpers/glexec";
-    let mode = || fs::metadata(root.path(glexec)).unwrap().mode() & 0o7777;
-    install();
-    assert_eq!(mode(), 0o755);
-    let text = fs::read_to_string(root.path("/usr/share/doc/glexec-helpers/README.Debian"));
-    let text = text.unwrap().replace("\\\n", " ");
-    let line = text.lines().find(|line| line.contains("--update --add")).expect("the command");
-    done(&line.split_ascii_whitespace().collect::<Vec<_>>());
-    assert_eq!(mode(), 0o4755);
-    install();
-    assert_eq!(mode(), 0o4755);
-    for link in ["/usr/sbin/glexec", "/usr/sbin/glexec_wrapenv.pl", "/usr/bin/mkgltempdir"] {
-        done(&["test", "-x", link]);
-    }
 }
 
 #[test]
