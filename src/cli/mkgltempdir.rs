@@ -62,10 +62,7 @@ Example:
     )
     .mut_arg(POSITIONAL, |directory| directory.required(false).num_args(0..=1))
     .arg(option("mode", "MODE", "Octal mode of the directory [default: 0700]").short('t'))
-    .arg(
-        option("parent-mode", "MODE", "Octal mode of the directory around it [default: 0755]")
-            .short('m'),
-    )
+    .arg(option("parent-mode", "MODE", "Octal mode of its parent [default: 0755]").short('m'))
     .arg(
         flag("remove", "Removes the directory, which must be empty")
             .short('r')

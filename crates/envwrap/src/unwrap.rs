@@ -31,9 +31,9 @@ pub const PROGRAM: Program = Program {
     text: "\
 glexec_unwrapenv runs as the payload's user, behind a switcher. It adds the
 variables in GLEXEC_ENV to the environment that the switcher has made, and then
-becomes the command: a variable from GLEXEC_ENV replaces one that is there. HOME,
-LOGNAME, USER, X509_USER_PROXY and _ stay as the switcher has made them, and
-GLEXEC_ENV is unset. Every other variable is set, also those that a loader or an
+becomes the command: a variable from GLEXEC_ENV replaces one that is there.
+HOME, LOGNAME, USER, X509_USER_PROXY and _ stay as the switcher has made them,
+and GLEXEC_ENV is unset. Every other variable is set, also those that a loader or an
 interpreter obeys, such as LD_PRELOAD: they have an effect only on what the
 payload's user may do anyway.
 
