@@ -33,9 +33,9 @@ glexec_unwrapenv runs as the payload's user, behind a switcher. It adds the
 variables in GLEXEC_ENV to the environment that the switcher has made, and then
 becomes the command: a variable from GLEXEC_ENV replaces one that is there.
 HOME, LOGNAME, USER, X509_USER_PROXY and _ stay as the switcher has made them,
-and GLEXEC_ENV is unset. Every other variable is set, also those that a loader or an
-interpreter obeys, such as LD_PRELOAD: they have an effect only on what the
-payload's user may do anyway.
+and GLEXEC_ENV is unset. Every other variable is set, also those that a loader
+or an interpreter obeys, such as LD_PRELOAD: they have an effect only on what
+the payload's user may do anyway.
 
 The command is searched for in the new PATH. If it is one word with a character
 that is special to the shell, such as a space, and no arguments follow,
