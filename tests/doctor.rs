@@ -352,12 +352,14 @@ fn a_switcher_that_leads_to_the_caller_is_found_and_fixed() {
 }
 
 /// A script in the place of `glexec`, as a set-user-ID program: the kernel ignores the bit. Its
-/// --check-config prints the configuration and ends with the status in /etc/glexec.status.
+/// --check-config prints the configuration and ends with the status in /etc/glexec.status. It
+/// changes no owner.
 const SET_USER_ID: &str = r#"
 glexec=/usr/local/libexec/glexec-helpers/glexec
 cat >/root/glexec <<'END'
 #!/bin/sh
-case $1 in --check-config) cat /etc/glexec.conf; exit "$(cat /etc/glexec.status)" ;; esac
+case $1 in --check-config) cat /etc/glexec.conf; exit "$(cat /etc/glexec.status)" ;;
+--*) echo "copy it" >&2; exit 205 ;; esac
 exec sudo -n -u job1 -- "$@"
 END
 install -m 4755 /root/glexec $glexec
