@@ -22,9 +22,10 @@ const DEPENDENCIES: [(&str, &[&str]); 12] = [
     ("glexec-sudo", &["command", "error", "sys"]),
     ("root", &["command", "error", "hooks", "sys"]),
     ("verify", &["sys"]),
+    ("envwrap", &["command", "error", "sys"]),
     (
         "glexec-helpers",
-        &["agent", "command", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
+        &["agent", "command", "envwrap", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
     ),
 ];
 

@@ -21,6 +21,7 @@ pub mod mounts;
 pub mod owner;
 pub mod owner_calls;
 pub mod pilot;
+pub mod prefix;
 pub mod snapshot;
 pub mod starter;
 pub mod trial;

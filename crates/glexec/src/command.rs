@@ -82,7 +82,8 @@ Environment:
                        regular file, 'syslog' or 'stderr' (default: no log)
 
 The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
-SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin.
+SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin. Of your variables it
+gets GLEXEC_ENV only: glexec_wrapenv(1) makes its value.
 
 Exit status: the payload's; 128+N if signal N killed it; 201 usage error, such
 as no usable credential, or a command or working directory that the payload's

@@ -135,6 +135,9 @@ fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
     Ok((c_string(program.as_os_str().as_bytes())?, arguments, environment))
 }
 
+/// The variable of the caller's that the payload gets: an environment that glexec_wrapenv has made.
+const WRAPPED_ENVIRONMENT: &str = "GLEXEC_ENV";
+
 /// The payload's whole environment. Its user has no entry in the account database: the name is the
 /// number, the home is the root directory, the shell is one that every machine has.
 fn environment(payload: &Payload) -> Vec<OsString> {
@@ -151,6 +154,11 @@ fn environment(payload: &Payload) -> Vec<OsString> {
     if let Some(proxy) = &payload.proxy {
         let mut entry = OsString::from("X509_USER_PROXY=");
         entry.push(&proxy.path);
+        environment.push(entry);
+    }
+    if let Some(value) = std::env::var_os(WRAPPED_ENVIRONMENT) {
+        let mut entry = OsString::from(format!("{WRAPPED_ENVIRONMENT}="));
+        entry.push(value);
         environment.push(entry);
     }
     environment
