@@ -10,7 +10,7 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 12] = [
+const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
