@@ -56,9 +56,9 @@ impl OwnerCall {
         Ok(OwnerCall { running, input: Some(input), output })
     }
 
-    /// Begins to give the directory `inner` to the job user, in the place of a sandbox and with this
-    /// mode. Returns when the sandbox has been examined: now `inner` is made, and the entries of the
-    /// sandbox are moved into it.
+    /// Begins to give the directory `inner` to the job user, in the place of a sandbox and with
+    /// this mode. Returns when the sandbox has been examined: now `inner` is made, and the entries
+    /// of the sandbox are moved into it.
     pub(super) fn give(
         switcher: &Switcher,
         inner: &Path,
