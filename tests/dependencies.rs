@@ -33,8 +33,16 @@ const DEPENDENCIES: [(&str, &[&str]); 13] = [
 const NEAR_PRIVILEGE: [&str; 5] = ["bitflags", "cfg-if", "fastrand", "libc", "nix"];
 
 /// Those of the program that verifies credentials, without privilege.
-const WITH_OPENSSL: [&str; 7] =
-    ["bitflags", "cfg-if", "foreign-types", "libc", "nix", "openssl", "openssl-sys"];
+const WITH_OPENSSL: [&str; 7] = [
+    "bitflags",
+    "cfg-if",
+    "foreign-types",
+    "foreign-types-shared",
+    "libc",
+    "nix",
+    "openssl",
+    "openssl-sys",
+];
 
 /// The third-party crates that each program may link.
 const PROGRAMS: [(&str, &[&str]); 5] = [

@@ -1,7 +1,6 @@
-//! The helpers hand sandboxes over by a change of owner, through the project's `glexec`: which way is
-//! taken, and what is left when a helper or the switcher is killed. tests/owner_command.rs is about
-//! the switcher alone. The pass of the other tests through `glexec` shows that the results are those
-//! of a copy.
+//! The helpers hand sandboxes over by a change of owner, through the project's `glexec`: which way
+//! is taken, and what is left when a helper is killed. tests/owner_command.rs is about the switcher
+//! alone. The pass of the other tests through `glexec` shows that the results are those of a copy.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;

@@ -132,8 +132,8 @@ impl OwnerCall {
         }
     }
 
-    /// Sends a byte that the call waits for. If that fails, the call undoes everything, and says why
-    /// if it has ended already.
+    /// Sends a byte that the call waits for. If that fails, the call undoes everything, and says
+    /// why if it has ended already.
     fn answer(&mut self, byte: &[u8]) {
         if let Some(Err(_)) = self.input.as_mut().map(|input| input.write_all(byte)) {
             self.input = None;
