@@ -279,9 +279,11 @@ fn help_explains_arguments_and_exit_statuses() {
 #[test]
 fn a_help_text_has_at_most_80_columns() {
     const PILOT: &str = "condor_glexec_pilot";
-    let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].map(|name| (name, None));
+    const BESIDE: [&str; 3] = ["glexec_wrapenv", "glexec_unwrapenv", "mkgltempdir"];
+    let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].into_iter().chain(BESIDE);
+    let helpers = helpers.map(|name| (name, None));
     let subcommands = ["run", "recover", "renew-proxy", "doctor"].map(|word| (PILOT, Some(word)));
-    for (name, subcommand) in helpers.into_iter().chain(subcommands) {
+    for (name, subcommand) in helpers.chain(subcommands) {
         let mut command = Command::new(program(name));
         let output = command.args(subcommand).arg("--help").env_clear().output().unwrap();
         succeeded(&output);

@@ -10,7 +10,7 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 12] = [
+const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
@@ -22,9 +22,10 @@ const DEPENDENCIES: [(&str, &[&str]); 12] = [
     ("glexec-sudo", &["command", "error", "sys"]),
     ("root", &["command", "error", "hooks", "sys", "wire"]),
     ("verify", &["sys"]),
+    ("envwrap", &["command", "error", "sys"]),
     (
         "glexec-helpers",
-        &["agent", "command", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
+        &["agent", "command", "envwrap", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
     ),
 ];
 
@@ -32,8 +33,16 @@ const DEPENDENCIES: [(&str, &[&str]); 12] = [
 const NEAR_PRIVILEGE: [&str; 5] = ["bitflags", "cfg-if", "fastrand", "libc", "nix"];
 
 /// Those of the program that verifies credentials, without privilege.
-const WITH_OPENSSL: [&str; 7] =
-    ["bitflags", "cfg-if", "foreign-types", "libc", "nix", "openssl", "openssl-sys"];
+const WITH_OPENSSL: [&str; 7] = [
+    "bitflags",
+    "cfg-if",
+    "foreign-types",
+    "foreign-types-shared",
+    "libc",
+    "nix",
+    "openssl",
+    "openssl-sys",
+];
 
 /// The third-party crates that each program may link.
 const PROGRAMS: [(&str, &[&str]); 5] = [

@@ -182,6 +182,7 @@ fn all() -> Vec<String> {
     let directory = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
     let names =
         directory.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let names = names.filter(|name| name.ends_with(".md"));
     let all: Vec<_> = names.chain(["README.md".to_owned(), "SECURITY.md".to_owned()]).collect();
     assert!(all.len() > 8, "{all:?}");
     all
@@ -353,4 +354,5 @@ documents! {
     the_lines_about_glexec_work "docs/glexec.md"
     the_lines_about_glexec_verify_work "docs/verify.md"
     the_lines_about_the_epilogue_work "docs/epilogue.md"
+    the_lines_about_what_is_beside_glexec_work "docs/beside.md"
 }

@@ -350,3 +350,79 @@ fn a_switcher_that_leads_to_the_caller_is_found_and_fixed() {
     );
     assert_eq!(report.status, 1);
 }
+
+/// A script in the place of `glexec`, as a set-user-ID program: the kernel ignores the bit. Its
+/// --check-config prints the configuration and ends with the status in /etc/glexec.status. It
+/// changes no owner.
+const SET_USER_ID: &str = r#"
+glexec=/usr/local/libexec/glexec-helpers/glexec
+cat >/root/glexec <<'END'
+#!/bin/sh
+case $1 in --check-config) cat /etc/glexec.conf; exit "$(cat /etc/glexec.status)" ;;
+--*) echo "copy it" >&2; exit 205 ;; esac
+exec sudo -n -u job1 -- "$@"
+END
+install -m 4755 /root/glexec $glexec
+configure() { printf "$2" >/etc/glexec.conf; echo "$1" >/etc/glexec.status; }
+"#;
+
+#[test]
+fn a_set_user_id_glexec_without_a_configuration_is_found_and_fixed() {
+    let script = format!("{SET_USER_ID} doctor; follow; doctor");
+    is_found_and_fixed("problem", &["set-user-ID root", "there is no /etc/glexec.conf"], &script);
+}
+
+#[test]
+fn a_set_user_id_glexec_that_is_not_only_roots_is_found_and_fixed() {
+    let script = format!("{SET_USER_ID} configure 0 ''; chown pilot $glexec; chmod 4755 $glexec");
+    let script = format!("{script}; doctor; follow; doctor");
+    is_found_and_fixed("problem", &["set-user-ID of uid", "not of root"], &script);
+    let script =
+        format!("{SET_USER_ID} configure 0 ''; chmod 4775 $glexec; doctor; follow; doctor");
+    is_found_and_fixed("problem", &["users other than root can write"], &script);
+}
+
+#[test]
+fn a_set_user_id_glexec_that_is_mounted_nosuid_is_found_and_fixed() {
+    let script = format!(
+        "{SET_USER_ID} configure 0 ''; directory=$(dirname $glexec)
+        mount --bind $directory $directory; mount -o remount,bind,nosuid $directory
+        doctor; umount $directory; doctor"
+    );
+    is_found_and_fixed("problem", &["mounted nosuid"], &script);
+}
+
+#[test]
+fn the_configuration_of_a_set_user_id_glexec_is_checked_by_itself() {
+    let script = format!(
+        "chmod 755 /usr/local/libexec/glexec-helpers/glexec; doctor; {SET_USER_ID}
+        configure 0 ''; doctor; configure 0 'line 3: lcas_db_file has no effect\\n'; doctor
+        configure 202 'line 7: unknown key lingers\\n'; doctor; configure 201 ''; doctor
+        chmod 600 /etc/glexec.conf; doctor"
+    );
+    let reports = reports(&script);
+    let found: Vec<(&str, &str, bool)> = reports
+        .iter()
+        .map(|report| {
+            let mut findings = report.all["findings"].as_array().unwrap().iter();
+            let finding = findings.find(|one| one["check"] == "set-user-ID glexec").unwrap();
+            let of = |name: &str| finding[name].as_str().unwrap();
+            (of("level"), of("text"), report.all["ready"].as_bool().unwrap())
+        })
+        .collect();
+    for ((level, text, ready), (wanted, words)) in found.iter().zip([
+        ("ok", "is not set-user-ID"),
+        ("ok", "/etc/glexec.conf has no faults"),
+        ("ok", "no faults: line 3: lcas_db_file has no effect"),
+        ("problem", "line 7: unknown key lingers"),
+        ("warning", "has no --check-config"),
+        ("ok", "you may not read /etc/glexec.conf"),
+    ]) {
+        assert!(*level == wanted && text.contains(words), "{level} {text}: {words}");
+        assert_eq!(*ready, wanted != "problem", "{text}");
+    }
+    assert_eq!(found.len(), 6);
+    let isolation = |report: &Report| report.all["isolation"].as_str().unwrap().to_owned();
+    assert!(isolation(&reports[0]).contains("namespace"));
+    assert!(isolation(&reports[1]).contains("policy"));
+}

@@ -6,8 +6,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, and the modules of the root package, whose paths the documents name.
-const CRATES: [&str; 10] =
-    ["sys", "error", "command", "wire", "tree", "hooks", "agent", "glexec", "glexec_sudo", "root"];
+const CRATES: [&str; 11] = [
+    "sys",
+    "error",
+    "command",
+    "wire",
+    "tree",
+    "hooks",
+    "agent",
+    "glexec",
+    "glexec_sudo",
+    "root",
+    "envwrap",
+];
 const ROOT_MODULES: [&str; 2] = ["batch", "cli"];
 
 fn top() -> &'static Path {

@@ -8,82 +8,29 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use support::clean_root::CleanRoot;
 use support::installation::{PROGRAMS, stripped};
-use support::snapshot::snapshot;
+use support::prefix::{Place, SOURCE, assert_worked, package, script};
 use support::{Account, failed, messages, program};
-use tempfile::TempDir;
 
-const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
-
-/// A script of the project with these arguments and a strict umask. If it builds programs, it gets
-/// those of the tests.
-fn script(name: &str, words: &[&str]) -> Command {
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "umask 077 && exec \"$@\"", "sh"])
-        .arg(format!("{SOURCE}/scripts/{name}"))
-        .args(words);
-    command
-}
-
-/// An empty directory, and a prefix in it that does not exist yet.
-struct Place {
-    directory: TempDir,
-    prefix: String,
-}
-
-impl Place {
-    fn new() -> Place {
-        assert!(
-            nix::unistd::geteuid().is_root(),
-            "this test looks at owners: run it as root (scripts/test)"
-        );
-        let directory = tempfile::Builder::new().prefix("gh-test-").tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let prefix = directory.path().join("prefix").to_str().unwrap().to_owned();
-        Place { directory, prefix }
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        Path::new(&self.prefix).join(below)
-    }
-
-    fn install(&self, words: &[&str]) {
-        let output = script("install", &["--prefix", &self.prefix, "--programs", stripped()])
-            .args(words)
-            .output();
-        assert_worked(&output.unwrap());
-    }
-
-    fn uninstall(&self) -> Output {
-        script("install", &["--prefix", &self.prefix, "--uninstall"]).output().unwrap()
-    }
-
-    /// What exists: kind, mode, owner, group.
-    fn entries(&self) -> BTreeMap<PathBuf, (&'static str, u32, u32, u32)> {
-        let top = self.directory.path();
-        let seen = |(path, entry): (PathBuf, support::snapshot::Entry)| {
-            let found = fs::symlink_metadata(top.join(&path)).unwrap();
-            (path, (entry.kind, entry.mode, found.uid(), found.gid()))
-        };
-        snapshot(top).into_iter().filter(|(path, _)| path != Path::new("")).map(seen).collect()
-    }
-}
-
-fn assert_worked(output: &Output) {
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        messages(output)
-    );
-    assert_eq!(messages(output), "");
-}
+/// The links to programs that users call.
+const LINKS: [(&str, &str); 11] = [
+    ("bin/condor_glexec_pilot", "condor_glexec_pilot"),
+    ("bin/glexec", "glexec"),
+    ("bin/glexec_unwrapenv", "glexec_unwrapenv"),
+    ("bin/glexec_unwrapenv.pl", "glexec_unwrapenv"),
+    ("bin/glexec_wrapenv", "glexec_wrapenv"),
+    ("bin/glexec_wrapenv.pl", "glexec_wrapenv"),
+    ("bin/mkgltempdir", "mkgltempdir"),
+    ("sbin/glexec", "glexec"),
+    ("sbin/glexec_unwrapenv.pl", "glexec_unwrapenv"),
+    ("sbin/glexec_wrapenv.pl", "glexec_wrapenv"),
+    ("sbin/mkgltempdir", "mkgltempdir"),
+];
 
 #[test]
 fn all_files_belong_to_root_and_all_but_the_agent_are_readable_by_all_users() {
@@ -110,9 +57,9 @@ fn all_files_belong_to_root_and_all_but_the_agent_are_readable_by_all_users() {
             fs::read(Path::new(SOURCE).join(name.rsplit('/').next().unwrap())).unwrap()
         );
     }
-    for name in ["glexec", "condor_glexec_pilot"] {
-        let link = fs::read_link(place.path("bin").join(name)).unwrap();
-        assert_eq!(link, place.path("libexec/glexec-helpers").join(name));
+    for (link, name) in LINKS {
+        let target = fs::read_link(place.path(link)).unwrap();
+        assert_eq!(target, place.path("libexec/glexec-helpers").join(name), "{link}");
     }
     let output =
         Account::batch().command(place.path("bin/glexec")).arg("--version").output().unwrap();
@@ -318,6 +265,20 @@ fn a_running_program_continues_while_it_is_replaced() {
 }
 
 #[test]
+fn a_program_of_others_in_the_place_of_a_link_is_not_replaced() {
+    let place = Place::new();
+    let theirs = place.path("sbin/glexec");
+    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    fs::write(&theirs, "another glexec").unwrap();
+    let before = place.entries();
+    let words = ["--prefix", &place.prefix, "--programs", stripped()];
+    let output = script("install", &words).output().unwrap();
+    failed(&output, 1, &["in the way", theirs.to_str().unwrap()]);
+    assert_eq!(place.entries(), before);
+    assert_eq!(fs::read(theirs).unwrap(), b"another glexec");
+}
+
+#[test]
 fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
     for path in ["relative", "/with blank", "/with,comma", "/up/../down", "/new\nline"] {
         for option in ["--prefix", "--libexec", "--destdir"] {
@@ -334,17 +295,6 @@ fn a_path_that_a_rule_or_a_list_could_misread_is_refused() {
             );
         }
     }
-}
-
-/// A package with the tests' programs, not compressed, because they are large.
-fn package(directory: &Path) -> PathBuf {
-    let mut call = script("package", &["--programs", stripped()]);
-    call.arg(directory)
-        .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
-        .env("SOURCE_DATE_EPOCH", "1700000000");
-    let output = call.output().unwrap();
-    assert_worked(&output);
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
 }
 
 #[test]

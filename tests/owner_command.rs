@@ -8,17 +8,17 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
 use support::glexec::processes_of;
-use support::handover::{assert_owner, mode, run, set_mode, text};
+use support::handover::{assert_owner, mode, set_mode, text};
 use support::mounts::Mounts;
 use support::owner::inode;
-use support::owner_calls::{Calls, large, number, send, worker_of};
+use support::owner_calls::{Calls, large, number, owners, report, send, set_list, worker_of};
 use support::snapshot::{make_fifo, snapshot};
-use support::{Account, failed, messages, own, wait_until, write};
+use support::{Account, failed, messages, own, variables_of, wait_until, write};
 
 // Both directions.
 
@@ -188,12 +188,49 @@ fn what_cannot_change_hands_is_refused_and_stays_as_it_was() {
     assert_eq!((snapshot(&top), self::owners(&top)), (before, owners));
 }
 
-fn owners(top: &Path) -> Vec<Account> {
-    snapshot(top).keys().map(|below| Account::of(&top.join(below))).collect()
+#[test]
+fn a_file_of_a_supplementary_group_is_refused_until_its_owner_changes_the_group() {
+    let calls = Calls::new();
+    let top = calls.furnished("tree");
+    let group = Account::other().gid;
+    let file = top.join("below/closed");
+    std::os::unix::fs::chown(&file, None, Some(group)).unwrap();
+    // A call of the batch user with this group, too.
+    let call = |paths: &[(&str, &Path)]| {
+        let call = calls.call(paths, &[]);
+        let mut command = Command::new("setpriv");
+        let Account { uid, gid } = Account::batch();
+        command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+        command.arg(format!("--groups={group}")).arg(call.get_program()).args(call.get_args());
+        command.env_clear().envs(variables_of(&call)).current_dir("/").stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let (before, owners) = (snapshot(&top), owners(&top));
+    failed(&call(&[("--give", &top)]), 205, &["below/closed", "(chgrp)"]);
+    assert_eq!((snapshot(&top), self::owners(&top)), (before, owners));
+    std::os::unix::fs::chown(&file, None, Some(Account::batch().gid)).unwrap();
+    report(&call(&[("--give", &top)]));
+    calls.is_whole(&top, calls.user, &["tree"]);
+    // One that the payload's user has, too, but the caller's namespace does not map.
+    std::os::unix::fs::chown(&file, None, Some(group)).unwrap();
+    failed(&call(&[("--take", &top)]), 205, &["below/closed", "(chgrp)"]);
+    assert_eq!(Account::of(&top), calls.user);
 }
 
-fn set_list(path: &Path, entry: &str) {
-    run("setfacl", &["-m".as_ref(), entry.as_ref(), "--".as_ref(), path.as_os_str()]);
+#[test]
+fn a_parent_directory_that_is_closed_to_the_caller_is_refused_with_the_callers_own_uid() {
+    let calls = Calls::new();
+    let parent = calls.path("closed");
+    fs::create_dir(&parent).unwrap();
+    let top = calls.furnished("closed/tree");
+    let who = format!("uid {} cannot create anything here (EACCES", Account::batch().uid);
+    for (option, account) in [("--give", Account::batch()), ("--take", calls.user)] {
+        own(&top, account);
+        let before = snapshot(&top);
+        calls.refused(205, &[(option, &top)], &[], &[&who, &parent.display().to_string()]);
+        assert_eq!(snapshot(&top), before);
+        assert_owner(&top, account);
+    }
 }
 
 #[test]
@@ -218,13 +255,14 @@ fn what_is_no_directory_of_the_two_users_is_a_usage_error() {
     let top = calls.furnished("tree");
     let link = calls.path("link");
     symlink(&top, &link).unwrap();
+    Account::batch().owns(&link);
     let others = calls.path("others");
     fs::create_dir(&others).unwrap();
     Account::other().owns(&others);
     let missing = calls.path("missing");
     for option in ["--give", "--take", "--undo"] {
         let cases: [(&Path, &str); 7] = [
-            (&others, "another user"),
+            (&others, "neither to you"),
             (&link, "no directory"),
             (&top.join("input"), "no directory"),
             (&missing, "does not exist"),
@@ -235,7 +273,7 @@ fn what_is_no_directory_of_the_two_users_is_a_usage_error() {
         for (path, why) in cases {
             calls.refused(201, &[(option, path)], &[], &[why]);
         }
-        calls.refused(201, &[(option, "/etc".as_ref())], &[], &["another user"]);
+        calls.refused(201, &[(option, "/etc".as_ref())], &[], &["neither to you"]);
     }
     for paths in [&[("--give", &*top), ("--to", &*others)], &[("--give", &*top), ("--to", &*link)]]
     {
@@ -460,6 +498,35 @@ fn a_directory_with_more_entries_than_the_limit_is_refused_in_both_directions() 
 }
 
 #[test]
+fn what_a_killed_call_has_left_beside_the_directory_is_removed_by_the_next() {
+    let calls = Calls::new();
+    let top = calls.furnished("tree");
+    let directory = |name: &str, below: &str, account: Account| {
+        let path = calls.path(name);
+        fs::create_dir_all(path.join(below).parent().unwrap()).unwrap();
+        write(path.join(below), "a copy", 0o600);
+        own(&path, account);
+        set_mode(&path, 0o700);
+    };
+    // A credential of the helpers, a tree that is being built, a third user's, another sandbox's.
+    let kept = ["tree.gh.00000001", "tree.gh.00000002", "tree.gh.00000003", "trees.gh.00000004"];
+    directory(kept[0], "x509_proxy", Account::batch());
+    directory(kept[1], "input", calls.user);
+    directory(kept[2], "0000000001", Account::other());
+    directory(kept[3], "0000000001", Account::batch());
+    write(calls.path("tree.gh.00000005"), "no directory", 0o600);
+    Account::batch().owns(calls.path("tree.gh.00000005"));
+    for option in ["--give", "--take"] {
+        directory("tree.gh.0000000a", "0000000001", Account::batch());
+        directory("tree.gh.0000000b", "tree.gh.01234567/0000000001", calls.user);
+        calls.done(&[(option, &top)], &[]);
+        let mut names = [&kept[..3], &["tree.gh.00000005"], &kept[3..]].concat();
+        names.insert(0, "tree");
+        assert_eq!(calls.rootless.site.entries(), names, "{option}");
+    }
+}
+
+#[test]
 fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
     let calls = Calls::new();
     let (mut top, mut other) = (calls.furnished("tree"), calls.path("new"));
@@ -509,15 +576,8 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
         std::mem::swap(&mut top, &mut other);
         let account = if give { calls.user } else { Account::batch() };
         assert_owner(&top, account);
-        for name in calls.rootless.site.entries() {
-            let name = name.into_string().unwrap();
-            // What a killed call leaves: the helpers remove it.
-            let is_temporary = name.contains(".gh.");
-            assert!(is_temporary || top.ends_with(&name), "{name}");
-            if is_temporary {
-                fs::remove_dir_all(calls.path(&name)).unwrap();
-            }
-        }
+        // What the killed calls have left beside it is gone.
+        assert_eq!(calls.rootless.site.entries(), [top.file_name().unwrap()]);
         let mut found = snapshot(&top);
         if round == 0 {
             found.insert("out".into(), expected[Path::new("out")].clone());

@@ -13,7 +13,7 @@ use support::program;
 use tempfile::TempDir;
 
 /// Every command with its subcommands.
-const COMMANDS: [(&str, &[&str]); 11] = [
+const COMMANDS: [(&str, &[&str]); 14] = [
     ("condor_glexec_agent", &[]),
     ("condor_glexec_cleanup", &[]),
     ("condor_glexec_job_wrapper", &[]),
@@ -24,7 +24,10 @@ const COMMANDS: [(&str, &[&str]); 11] = [
     ("condor_glexec_update_proxy", &[]),
     ("glexec", &[]),
     ("glexec-sudo", &[]),
+    ("glexec_unwrapenv", &[]),
     ("glexec_verify", &[]),
+    ("glexec_wrapenv", &[]),
+    ("mkgltempdir", &[]),
 ];
 
 fn pages() -> TempDir {
@@ -172,15 +175,18 @@ fn bash_completes_commands_and_options() {
     assert_eq!(completed(&["condor_glexec_kill", "--fa"]), ["--family"]);
     assert_eq!(completed(&["glexec", "--g"]), ["--give"]);
     assert_eq!(completed(&["glexec", "--v"]), ["--version"]);
-    assert_eq!(completed(&["glexec", "--give", "x", "--t"]), ["--to", "--take"]);
+    assert_eq!(completed(&["glexec", "--give", "x", "--t"]), ["--to", "--take", "--top-limit"]);
+    assert_eq!(completed(&["glexec_wrapenv", "--ex"]), ["--exclude"]);
+    assert_eq!(completed(&["mkgltempdir", "--par"]), ["--parent-mode"]);
 }
 
 /// Lines whose last word begins a command.
-const COMMAND_LINES: [&[&str]; 4] = [
+const COMMAND_LINES: [&[&str]; 5] = [
     &["condor_glexec_pilot", "run", "--", "mkfif"],
     &["condor_glexec_pilot", "run", "--timeout", "5", "--", "mkfif"],
     &["glexec", "mkfif"],
     &["glexec", "--", "mkfif"],
+    &["glexec_unwrapenv", "--exclude", "A", "--", "mkfif"],
 ];
 
 /// Lines whose last word is an argument of a command.

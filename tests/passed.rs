@@ -218,7 +218,7 @@ fn a_size_beyond_all_files_is_an_error() {
 
 #[test]
 fn cleanup_names_a_file_that_a_left_over_process_holds_a_lease_on_and_does_not_wait_for_it() {
-    let scene = Scene::new();
+    let scene = Scene::at(Site::new().copying());
     let leased = scene.used.join("leased");
     write(&leased, "content", 0o644);
     Account::job().owns(&leased);

@@ -1,5 +1,6 @@
 //! What the benches share: the program, its options, the rounds, calls of the switcher, times, the
-//! tables, and the file with all samples.
+//! tables, drawings, and the file with all samples.
+#![allow(dead_code)]
 
 pub mod calls;
 pub mod json;
@@ -7,5 +8,6 @@ pub mod machine;
 pub mod options;
 pub mod program;
 pub mod rounds;
+pub mod svg;
 pub mod table;
 pub mod times;

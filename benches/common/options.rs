@@ -45,6 +45,21 @@ impl Options {
     pub fn list(&self, option: &str) -> Option<Vec<&str>> {
         self.own.get(option).map(|list| list.split(',').collect())
     }
+
+    /// Those of `all` whose names are in the value of an option; all of them if it was not given.
+    pub fn chosen<T: Copy>(
+        &self,
+        option: &str,
+        all: &[T],
+        name_of: impl Fn(T) -> &'static str,
+    ) -> Result<Vec<T>, String> {
+        let Some(names) = self.list(option) else { return Ok(all.to_vec()) };
+        let find = |name| {
+            let found = all.iter().copied().find(|item| name_of(*item) == name);
+            found.ok_or_else(|| format!("{option} has no {name} (see --help)"))
+        };
+        names.into_iter().map(find).collect()
+    }
 }
 
 /// The number that is the value of an option, or an element of it.

@@ -9,6 +9,7 @@
 mod common;
 mod file_system;
 mod memory;
+mod moves;
 mod report;
 mod sides;
 #[path = "../../tests/support/mod.rs"]
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use common::options::Options;
 use common::times::Times;
 use common::{program, rounds};
-use file_system::{FileSystem, Mounted};
+use file_system::{FileSystem, Mounted, Room};
 use report::Outcome;
 use serde_json::Value;
 use sides::SIDES;
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<Vec<Value>, String> {
-    let file_systems = chosen(options, "--fs", &FileSystem::ALL, FileSystem::name)?;
-    let trees = chosen(options, "--trees", &TREES, |tree| tree.name)?;
+    let file_systems = options.chosen("--fs", &FileSystem::ALL, FileSystem::name)?;
+    let trees = options.chosen("--trees", &TREES, |tree| tree.name)?;
     let mut samples = Vec::new();
     for file_system in file_systems {
         let outcomes = measure_on(file_system, &trees, options);
@@ -44,24 +45,9 @@ fn measure(options: &Options) -> Result<Vec<Value>, String> {
     Ok(samples)
 }
 
-/// Those of `all` whose names are in the value of an option; all of them if it was not given.
-fn chosen<T: Copy>(
-    options: &Options,
-    option: &str,
-    all: &[T],
-    name_of: impl Fn(T) -> &'static str,
-) -> Result<Vec<T>, String> {
-    let Some(names) = options.list(option) else { return Ok(all.to_vec()) };
-    let find = |name| {
-        let found = all.iter().copied().find(|item| name_of(*item) == name);
-        found.ok_or_else(|| format!("{option} has no {name} (see --help)"))
-    };
-    names.into_iter().map(find).collect()
-}
-
 fn measure_on(file_system: FileSystem, trees: &[Tree], options: &Options) -> Vec<Outcome> {
     let site = Site::new();
-    let mounted = Mounted::new(file_system, &site, options.small);
+    let mounted = Mounted::new(file_system, &site, Room::for_trees(options.small));
     let outcome = |tree: &Tree| {
         eprintln!("bench: {} on {}", tree.name, file_system.name());
         Outcome {

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::common::table::Table;
 use super::common::times::{self, Times};
-use super::sides::{BASELINE, CP, FS_EXTRA, HELPERS, RSYNC, SWITCHER};
+use super::moves::{CP, RSYNC};
+use super::sides::{BASELINE, FS_EXTRA, HELPERS, SWITCHER};
 
 const TABLE: Table<10> = Table([8, 10, 10, 10, 10, 10, 10, 10, 10, 10]);
 /// The line above the names of the columns: each of its cells is above several columns.

@@ -2,25 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use fs_extra::dir::CopyOptions;
 
 use super::common::calls::{as_batch, bare_switcher, run};
 use super::common::times::timed;
+use super::moves::{Taken, cp, moved, rsync, wait_for_removal};
 use super::support::handover::{CLEANUP, SETUP};
 use super::support::{Account, PROXY, Site, executable};
 use super::tally::Tally;
 
-/// The times that one side took, by name.
-type Taken = Vec<(&'static str, Duration)>;
-
 pub const SWITCHER: &str = "switcher";
 pub const HELPERS: [&str; 3] = ["setup", "setup, all gone", "cleanup"];
 pub const BASELINE: [&str; 2] = ["baseline setup", "baseline cleanup"];
-pub const CP: &str = "cp";
-pub const RSYNC: &str = "rsync";
 pub const FS_EXTRA: &str = "fs_extra";
 
 /// A way to move a sandbox of the batch user, which is deleted at the end.
@@ -75,27 +70,6 @@ fn baseline(site: &Site, sandbox: &Path) -> Taken {
     BASELINE.into_iter().zip([setup, cleanup]).collect()
 }
 
-fn cp(_: &Site, sandbox: &Path) -> Taken {
-    vec![(
-        CP,
-        moved(sandbox, Account::batch(), |copy| {
-            run(as_batch("cp").arg("-a").arg(sandbox).arg(copy));
-            run(as_batch("rm").arg("-rf").arg(sandbox));
-        }),
-    )]
-}
-
-fn rsync(_: &Site, sandbox: &Path) -> Taken {
-    vec![(
-        RSYNC,
-        moved(sandbox, Account::batch(), |copy| {
-            // A slash at the end means the content of the sandbox.
-            run(as_batch("rsync").arg("-a").arg(sandbox.join("")).arg(copy));
-            run(as_batch("rm").arg("-rf").arg(sandbox));
-        }),
-    )]
-}
-
 fn fs_extra(_: &Site, sandbox: &Path) -> Taken {
     vec![(
         FS_EXTRA,
@@ -104,27 +78,4 @@ fn fs_extra(_: &Site, sandbox: &Path) -> Taken {
             fs::remove_dir_all(sandbox).unwrap();
         }),
     )]
-}
-
-/// Times a move to a copy beside the sandbox, which must then belong to this account.
-fn moved(sandbox: &Path, account: Account, action: impl FnOnce(&Path)) -> Duration {
-    let all = Tally::of(sandbox, Account::batch());
-    let copy = sandbox.with_extension("copy");
-    let taken = timed(|| action(&copy));
-    assert!(!sandbox.exists(), "the original still exists");
-    assert_eq!(Tally::of(&copy, account), all, "{}", copy.display());
-    fs::remove_dir_all(copy).unwrap();
-    taken
-}
-
-/// A helper may leave a child that continues to delete when the helper has ended.
-fn wait_for_removal(site: &Site) {
-    let end = Instant::now() + Duration::from_secs(300);
-    while site.entries().iter().any(|name| name.to_string_lossy().contains(".gh.")) {
-        assert!(
-            Instant::now() < end,
-            "after 300 s the helpers have not deleted their temporary names"
-        );
-        sleep(Duration::from_millis(1));
-    }
 }

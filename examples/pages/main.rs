@@ -16,14 +16,16 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Arg, ArgAction, Command, ValueHint};
 use clap_complete::Shell;
 use command::Program;
-use glexec_helpers::cli::{cleanup, kill, pilot, run, setup, update_proxy};
+use glexec_helpers::cli::{cleanup, kill, mkgltempdir, pilot, run, setup, update_proxy};
 
 /// The programs that do not use clap.
-const TABLES: [&Program; 4] = [
+const TABLES: [&Program; 6] = [
     &agent::agent::PROGRAM,
     &agent::wrapper::PROGRAM,
     &glexec::command::PROGRAM,
     &glexec_sudo::command::PROGRAM,
+    &envwrap::wrap::PROGRAM,
+    &envwrap::unwrap::PROGRAM,
 ];
 
 fn main() -> Result<()> {
@@ -36,6 +38,7 @@ fn main() -> Result<()> {
         kill::definition(),
         update_proxy::definition(),
         pilot::definition(),
+        mkgltempdir::definition(),
     ];
 
     let mut pages: Vec<page::Page> = definitions.iter().map(page_of).collect();
@@ -60,12 +63,14 @@ fn main() -> Result<()> {
             "condor_glexec_pilot" => {
                 definition.mut_subcommand("run", |run| run.mut_arg("command", runs_a_command))
             }
-            "glexec" | "glexec-sudo" => definition.mut_arg("command", runs_a_command),
+            "glexec" | "glexec-sudo" | "glexec_unwrapenv" => {
+                definition.mut_arg("command", runs_a_command)
+            }
             _ => definition,
         });
     for definition in completed {
         let name = definition.get_name().to_owned();
-        let runner = [runner::PILOT, runner::GLEXEC, runner::GLEXEC_SUDO]
+        let runner = [runner::PILOT, runner::GLEXEC, runner::GLEXEC_SUDO, runner::UNWRAPENV]
             .into_iter()
             .find(|runner| runner.name == name);
         let places = [

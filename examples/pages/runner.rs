@@ -14,16 +14,24 @@ pub struct Runner {
     fish: &'static str,
 }
 
-/// Options can have values, so the command is recognized only after `--`.
-pub const PILOT: Runner = Runner {
-    name: "condor_glexec_pilot",
-    bash: r#"
+/// The pilot's command; see [`after_dashes`].
+pub const PILOT: Runner = after_dashes("condor_glexec_pilot");
+
+/// As [`PILOT`].
+pub const UNWRAPENV: Runner = after_dashes("glexec_unwrapenv");
+
+/// A program whose options can have values: so its command is recognized only after `--`.
+const fn after_dashes(name: &'static str) -> Runner {
+    Runner {
+        name,
+        bash: r#"
     while [[ $at -lt $COMP_CWORD && ${COMP_WORDS[at]} != -- ]]; do at=$((at + 1)); done
     [[ $((at++)) -lt $COMP_CWORD ]]"#,
-    fish: r#"
+        fish: r#"
     set -l dashes (contains -i -- -- $words); or return
     set at (math $dashes + 1)"#,
-};
+    }
+}
 
 /// None of its options precedes a command.
 pub const GLEXEC: Runner = before_command("glexec");

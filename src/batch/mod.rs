@@ -9,7 +9,7 @@
 //! - [`switcher`]: calls of the identity switcher; [`agent`]: the helper's side of the protocol
 //!   with the agent behind it; [`retry`]: repeating a call after a temporary failure;
 //! - [`handover`]: by a change of owner or by a copy; [`ownership`]: the former; [`space`]: whether
-//!   there is room for a copy;
+//!   there is room for a copy; [`temporary_directory`]: a directory of the payload's user;
 //! - [`report`]: what an operation reports besides its result; [`error`]: why it failed.
 
 pub mod agent;
@@ -29,6 +29,7 @@ pub mod sandbox;
 pub mod setup;
 mod space;
 pub mod switcher;
+pub mod temporary_directory;
 mod ticket;
 pub mod update_proxy;
 

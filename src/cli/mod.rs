@@ -5,7 +5,8 @@
 //! is parsed as an option. A usage error is one line on standard error.
 //!
 //! - [`setup`], [`run`], [`cleanup`], [`kill`], [`update_proxy`]: the helpers, each with its
-//!   definition and its main function; [`pilot`]: the command with subcommands;
+//!   definition and its main function; [`pilot`]: the command with subcommands; [`mkgltempdir`]: a
+//!   directory of the payload's user;
 //! - `definition`: what the definitions of the helpers have in common; `arguments`: reading them;
 //!   `hand_over`: the arguments that setup and cleanup share; `environment`: reading variables;
 //! - `helper`: the call of a helper, from its command line to its exit status; `error`: wrong
@@ -24,6 +25,7 @@ mod helper;
 pub mod kill;
 mod kill_report;
 mod log;
+pub mod mkgltempdir;
 mod notice;
 pub mod pilot;
 pub mod run;

@@ -8,7 +8,7 @@ use std::sync::Once;
 use super::{Account, Site, program, variables_of, write};
 
 /// Every program that is installed.
-pub const PROGRAMS: [&str; 11] = [
+pub const PROGRAMS: [&str; 14] = [
     "condor_glexec_agent",
     "condor_glexec_cleanup",
     "condor_glexec_job_wrapper",
@@ -19,7 +19,10 @@ pub const PROGRAMS: [&str; 11] = [
     "condor_glexec_update_proxy",
     "glexec",
     "glexec-sudo",
+    "glexec_unwrapenv",
     "glexec_verify",
+    "glexec_wrapenv",
+    "mkgltempdir",
 ];
 
 /// A directory with the tests' programs without debug information, which is nine tenths of their

@@ -21,6 +21,7 @@ pub mod mounts;
 pub mod owner;
 pub mod owner_calls;
 pub mod pilot;
+pub mod prefix;
 pub mod setuid;
 pub mod snapshot;
 pub mod starter;
@@ -172,6 +173,8 @@ pub struct Site {
     directory: TempDir,
     /// How sandboxes change hands: the helpers' variable, unless it is empty.
     handover: String,
+    /// Whether the switcher is the project's own.
+    rootless: bool,
 }
 
 impl Site {
@@ -188,7 +191,7 @@ impl Site {
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         // scripts/test sets this, to have each test done in both ways.
         let handover = std::env::var("GH_TEST_HANDOVER").unwrap_or_default();
-        let site = Site { directory, handover };
+        let site = Site { directory, handover, rootless: is_rootless() };
         if is_rootless() {
             // These tests run one after the other, so no process uses a claim of an earlier test.
             // The table of that claim may have disappeared with its file system; the claim would
@@ -219,7 +222,7 @@ impl Site {
 
     /// The real switcher: sudo through its adapter, or the project's own.
     pub fn switcher(&self) -> PathBuf {
-        program(if stays_above() { "glexec" } else { "glexec-sudo" })
+        program(if self.rootless || is_setuid() { "glexec" } else { "glexec-sudo" })
     }
 
     /// A switcher for one test: a script.
@@ -249,6 +252,17 @@ impl Site {
         Site { handover: "copy".to_owned(), ..self }
     }
 
+    /// For a test about changes of owner: all sandboxes here change hands by one, through the
+    /// project's `glexec`.
+    pub fn owning(self) -> Site {
+        Site { handover: "own".to_owned(), rootless: true, ..self }
+    }
+
+    /// Whether it is for a test about changes of owner.
+    pub fn is_owning(&self) -> bool {
+        self.handover == "own"
+    }
+
     /// A new sandbox of the batch user that contains only a proxy.
     pub fn sandbox(&self, name: impl AsRef<OsStr>) -> PathBuf {
         let path = self.execute().join(name.as_ref());
@@ -270,7 +284,7 @@ impl Site {
             .env("GLEXEC_HELPERS_HANDOVER", &self.handover);
         // Only if the tests run one after the other: otherwise two tables would lease one id to two
         // tests, and one test would end the payloads of the other.
-        if is_rootless() {
+        if self.rootless {
             command.env("GLEXEC_STATE_DIR", self.leases());
         }
         command.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "30").stdin(Stdio::null());

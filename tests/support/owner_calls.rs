@@ -8,8 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use nix::sys::signal::Signal;
 
 use super::glexec::Rootless;
-use super::handover::{assert_owner, fill, set_mode, text};
-use super::snapshot::{set_attribute, set_modified};
+use super::handover::{assert_owner, fill, run, set_mode, text};
+use super::snapshot::{set_attribute, set_modified, snapshot};
 use super::{Account, failed, messages, own, variables_of, wait_until, write};
 
 /// Calls with one credential, and directories in a place of root's, mode 1777.
@@ -169,4 +169,14 @@ pub fn worker_of(child: &Child) -> u32 {
         found != 0
     });
     found
+}
+
+/// The owners of all entries of a tree.
+pub fn owners(top: &Path) -> Vec<Account> {
+    snapshot(top).keys().map(|below| Account::of(&top.join(below))).collect()
+}
+
+/// Adds an entry to an access control list.
+pub fn set_list(path: &Path, entry: &str) {
+    run("setfacl", &["-m".as_ref(), entry.as_ref(), "--".as_ref(), path.as_os_str()]);
 }

@@ -2,7 +2,7 @@
 //! options and the writer of JSON are here.
 //!
 //! - [`program`]: a table of options; the parser, the help text, man pages and completions are made
-//!   from it;
+//!   from it; [`leading`]: the parser for options that precede a command;
 //! - [`log`]: one line of JSON for each operation;
 //! - [`caller`]: the check that each program makes first, and messages for the caller;
 //! - [`refusal`]: why an identity switcher does not run a command, and its exit status;
@@ -23,6 +23,7 @@ pub mod caller;
 pub mod credential;
 pub mod executable;
 pub mod groups;
+pub mod leading;
 pub mod location;
 pub mod log;
 pub mod payload;

@@ -150,7 +150,7 @@ impl Program {
     }
 
     /// The option that a word is, and the value in it.
-    fn find<'a>(&self, word: &'a OsStr) -> Option<(&Flag, Option<&'a OsStr>)> {
+    pub(crate) fn find<'a>(&self, word: &'a OsStr) -> Option<(&Flag, Option<&'a OsStr>)> {
         let bytes = word.as_bytes();
         let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
             Some(at) => (&bytes[..at], Some(OsStr::from_bytes(&bytes[at + 1..]))),

@@ -22,7 +22,8 @@ pub const PROGRAM: Program = Program {
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     operations: &[
-        "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] [--top-limit <n>]",
+        "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] \
+         [--top-limit <n>]",
         "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end] [--top-limit <n>]",
         "--undo <dir> [--end]",
     ],
@@ -54,9 +55,9 @@ ends, all processes that it has started are killed. A lease assigns the ids to
 the credential: all calls with the same credential get the same ids, as long as
 the file exists.
 
-With --give, --take or --undo it runs no command. It changes the owner of a directory,
-with all below it, to the user of the credential's lease or back, instead of a
-copy, and prints one line of JSON. Paths are absolute. A payload of the lease
+With --give, --take or --undo it runs no command. It changes the owner of a
+directory, with all below it, to the user of the credential's lease or back,
+instead of a copy, and prints one line of JSON. Paths are absolute. A payload of the lease
 must not run meanwhile. After a call that was killed, the same call finishes the
 change. --undo takes back what a killed --give has given.
 
@@ -82,8 +83,8 @@ Environment:
                        regular file, 'syslog' or 'stderr' (default: no log)
 
 The payload gets a new environment: USER and LOGNAME are its uid, HOME is /,
-SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin. GLEXEC_ENV, in which
-glexec_wrapenv puts variables for it, reaches it.
+SHELL is /bin/sh, PATH is /usr/local/bin:/usr/bin:/bin. Of your variables it
+gets GLEXEC_ENV only: glexec_wrapenv(1) makes its value.
 
 Exit status: the payload's; 128+N if signal N killed it; 201 usage error, such
 as no usable credential, or a command or working directory that the payload's

@@ -27,8 +27,6 @@ pub(crate) struct Payload {
     pub(crate) ids: Ids,
     /// Its proxy.
     pub(crate) proxy: Option<Proxy>,
-    /// Variables that its caller has wrapped for it (`GLEXEC_ENV`), as they are.
-    wrapped: Option<OsString>,
     /// The permission bits that its new files do not get.
     umask: u32,
     /// How many descriptors it may have (the soft limit, RLIMIT_NOFILE).
@@ -40,10 +38,10 @@ pub(crate) struct Payload {
 impl Payload {
     /// The payload of a request, with these ids and limits.
     pub(crate) fn new(request: Request, ids: Ids, umask: u32, descriptors: u64) -> Payload {
-        let Request { command, proxy, target, wrapped, .. } = request;
+        let Request { command, proxy, target, .. } = request;
         let openat2 = installed::openat2_for(&command);
         let proxy = proxy.map(|content| Proxy::new(content, target, ids.user));
-        Payload { command, ids, proxy, wrapped, umask, descriptors, openat2 }
+        Payload { command, ids, proxy, umask, descriptors, openat2 }
     }
 }
 
@@ -108,6 +106,9 @@ fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
     Ok((program, arguments, environment))
 }
 
+/// The variable of the caller's that the payload gets: an environment that glexec_wrapenv has made.
+const WRAPPED_ENVIRONMENT: &str = "GLEXEC_ENV";
+
 /// The payload's whole environment. Its user has no entry in the account database: the name is the
 /// number, the home is the root directory, the shell is one that every machine has.
 fn environment(payload: &Payload) -> Vec<OsString> {
@@ -124,9 +125,9 @@ fn environment(payload: &Payload) -> Vec<OsString> {
     if let Some(proxy) = &payload.proxy {
         environment.push(proxy.variable());
     }
-    if let Some(wrapped) = &payload.wrapped {
-        let mut entry = OsString::from("GLEXEC_ENV=");
-        entry.push(wrapped);
+    if let Some(value) = std::env::var_os(WRAPPED_ENVIRONMENT) {
+        let mut entry = OsString::from(format!("{WRAPPED_ENVIRONMENT}="));
+        entry.push(value);
         environment.push(entry);
     }
     environment

@@ -22,8 +22,6 @@ pub(crate) struct Request {
     pub(crate) proxy: Option<Vec<u8>>,
     /// The absolute path of the payload's proxy, if the caller names one (`GLEXEC_TARGET_PROXY`).
     pub(crate) target: Option<PathBuf>,
-    /// Variables that the caller has wrapped for the payload, as they are (`GLEXEC_ENV`).
-    pub(crate) wrapped: Option<OsString>,
 }
 
 /// The lease that a call asks for.
@@ -59,8 +57,7 @@ impl Request {
             }
             _ => {}
         }
-        let wrapped = variable("GLEXEC_ENV");
-        Ok(Request { command, wish, proxy, target, wrapped })
+        Ok(Request { command, wish, proxy, target })
     }
 }
 

@@ -25,6 +25,16 @@ pub fn prove_no_writer(file: &File) -> Result<()> {
     Errno::result(granted).map(drop)
 }
 
+/// Whether the leases of the file system of a directory are a proof at all. What is served by
+/// another process or machine (FUSE, virtiofs, 9p) can be written to on other ways than this
+/// mount, but the kernel grants leases there as if it knew all writers.
+pub fn are_proof(dir: &Dir) -> bool {
+    use nix::sys::statfs::{FUSE_SUPER_MAGIC, FsType, fstatfs};
+    const V9FS_MAGIC: FsType = FsType(0x0102_1997); // linux/magic.h
+    let served = [FUSE_SUPER_MAGIC, V9FS_MAGIC];
+    fstatfs(dir).is_ok_and(|found| !served.contains(&found.filesystem_type()))
+}
+
 /// Whether the file system of a directory lets no process keep pages of a file for writing without
 /// a descriptor or a mapping of it. In memory (tmpfs, and an overlay on it) a living process can:
 /// it registers them with io_uring(7).

@@ -80,6 +80,23 @@ pub fn maps_only(owners: [Owner; 2]) -> bool {
     maps("/proc/self/uid_map", uids) && maps("/proc/self/gid_map", gids)
 }
 
+/// The effective user id of this process as the user namespace above its own shows it: for
+/// messages, since root of a namespace is another user outside. If the map cannot be read, the id
+/// itself.
+pub fn outer_uid() -> Uid {
+    let uid = nix::unistd::geteuid();
+    let text = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    text.lines().find_map(|line| outer_id(line, uid.as_raw())).map_or(uid, Uid::from_raw)
+}
+
+/// The id outside of the namespace, if this line of a map has this id.
+fn outer_id(line: &str, id: u32) -> Option<u32> {
+    let mut words = line.split_whitespace().map(str::parse::<u32>);
+    let (first, outer, count) = (words.next()?.ok()?, words.next()?.ok()?, words.next()?.ok()?);
+    let offset = id.checked_sub(first).filter(|offset| *offset < count)?;
+    outer.checked_add(offset)
+}
+
 /// Whether a map consists of these ids (user_namespaces(7)).
 fn maps(file: &str, ids: [u32; 2]) -> bool {
     let Ok(text) = std::fs::read_to_string(file) else { return false };
@@ -97,4 +114,18 @@ fn maps(file: &str, ids: [u32; 2]) -> bool {
         mapped.extend((0..count).map(|offset| first.saturating_add(offset)));
     }
     mapped.len() == 2 && ids.iter().all(|id| mapped.contains(id)) && ids[0] != ids[1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outer_id;
+
+    #[test]
+    fn an_id_is_found_in_its_line_of_a_map() {
+        let line = "        10       2000         3";
+        let found = [9, 10, 12, 13].map(|id| outer_id(line, id));
+        assert_eq!(found, [None, Some(2000), Some(2002), None]);
+        assert_eq!(outer_id("0 0 4294967295", 986), Some(986));
+        assert_eq!(outer_id("", 0), None);
+    }
 }

@@ -42,6 +42,8 @@ impl Space {
 pub struct Restrictions {
     /// Programs on it cannot be executed.
     pub noexec: bool,
+    /// The set-user-ID bit of programs on it has no effect.
+    pub nosuid: bool,
     /// Files on it cannot be changed.
     pub read_only: bool,
 }
@@ -60,6 +62,7 @@ impl Restrictions {
     fn from_flags(flags: FsFlags) -> Restrictions {
         Restrictions {
             noexec: flags.contains(FsFlags::ST_NOEXEC),
+            nosuid: flags.contains(FsFlags::ST_NOSUID),
             read_only: flags.contains(FsFlags::ST_RDONLY),
         }
     }

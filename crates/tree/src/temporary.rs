@@ -6,7 +6,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 
 use error::{Context as _, Error, Result, Shown};
-use sys::{Dir, Errno, Name, OwnedName, Uid, process};
+use sys::{Dir, Errno, Name, OwnedName, Uid, namespace};
 
 use super::{Place, remove_with};
 
@@ -105,7 +105,7 @@ impl Place {
             match make(name.name()) {
                 Err(Errno::EEXIST) if tries > 0 => tries -= 1,
                 Err(cause @ (Errno::EACCES | Errno::EPERM)) => {
-                    let (user, path) = (process::geteuid(), Shown::os(&self.path));
+                    let (user, path) = (namespace::outer_uid(), Shown::os(&self.path));
                     let why = format!(
                         "uid {user} cannot create anything here ({cause}), and both users must be \
                          able to: chmod 1777 {path}, or better a separate directory of that mode"

@@ -62,6 +62,11 @@ impl Digits {
         Digits(digits)
     }
 
+    /// Whether a name consists of the digits of a number.
+    pub(crate) fn are(name: &[u8]) -> bool {
+        name.len() == 10 && name.iter().all(u8::is_ascii_digit)
+    }
+
     /// The name.
     pub(crate) fn name(&self) -> sys::Result<Name<'_>> {
         Name::new(&self.0).ok_or(sys::Errno::EINVAL)

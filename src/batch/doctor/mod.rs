@@ -5,7 +5,7 @@
 //!   `advice`: what to do about one that does not work; `sudo`: what sudo allows the caller;
 //!   `caller`: the caller's name and subordinate ids;
 //! - `execute_directory`: the directory in which sandboxes are made;
-//! - `programs`: the programs that run as the job user;
+//! - `programs`: the programs that run as the job user; `set_user_id`: `glexec` with the bit;
 //! - `credential`: the credential; `expiry`: until when it is valid;
 //! - `closed_directories`: directories that other users cannot pass.
 
@@ -17,6 +17,7 @@ mod execute_directory;
 mod expiry;
 pub mod finding;
 mod programs;
+mod set_user_id;
 mod sudo;
 mod switchers;
 mod trial;
@@ -67,6 +68,7 @@ pub fn examine(options: &Options) -> Examination {
     findings.extend(credential::examine(options.credential.as_deref(), options.proxy.as_deref()));
     findings.extend(execute_directory::examine(&options.execute));
     findings.extend(programs::examine());
+    findings.extend(set_user_id::examine());
     // A trial needs a sandbox.
     let has_directory = Dir::open(&options.execute).is_ok();
     let (tried, best) =

@@ -26,7 +26,7 @@ const MAX_REPORT: u64 = 1 << 20;
 pub(super) struct OwnerCall {
     running: Call,
     /// The call's standard input and output.
-    input: File,
+    input: Option<File>,
     output: File,
 }
 
@@ -53,12 +53,12 @@ impl OwnerCall {
         let command = switcher.own_command(words);
         let streams = (Stdio::from(input_end), Some(OwnedFd::from(output_end)));
         let running = Call::start_command(switcher, command, streams)?;
-        Ok(OwnerCall { running, input, output })
+        Ok(OwnerCall { running, input: Some(input), output })
     }
 
-    /// Begins to give the directory `inner` to the job user, in the place of a sandbox and with this
-    /// mode. Returns when the sandbox has been examined: now `inner` is made, and the entries of the
-    /// sandbox are moved into it.
+    /// Begins to give the directory `inner` to the job user, in the place of a sandbox and with
+    /// this mode. Returns when the sandbox has been examined: now `inner` is made, and the entries
+    /// of the sandbox are moved into it.
     pub(super) fn give(
         switcher: &Switcher,
         inner: &Path,
@@ -80,7 +80,7 @@ impl OwnerCall {
     /// Has everything given that was moved into the directory. Returns when only the last step is
     /// left.
     pub(super) fn go_on(mut self) -> Result<OwnerCall> {
-        let _ = self.input.write_all(b"m");
+        self.answer(b"m");
         match self.wait_for_line()? {
             Answer::Done(call) => Ok(call),
             Answer::Copy(why) => Err(Error::refused("the switcher", why)),
@@ -89,8 +89,7 @@ impl OwnerCall {
 
     /// Has the last step done, and waits for it.
     pub(super) fn confirm(mut self) -> Result<Report> {
-        // A call that has ended says why.
-        let _ = self.input.write_all(b"c");
+        self.answer(b"c");
         match self.finish()? {
             Answer::Done(report) => Ok(report),
             Answer::Copy(why) => Err(Error::refused("the switcher", why)),
@@ -130,6 +129,14 @@ impl OwnerCall {
         match OwnerCall::start(switcher, words)?.finish()? {
             Answer::Done(_) => Ok(()),
             Answer::Copy(why) => Err(Error::refused(directory, why)),
+        }
+    }
+
+    /// Sends a byte that the call waits for. If that fails, the call undoes everything, and says
+    /// why if it has ended already.
+    fn answer(&mut self, byte: &[u8]) {
+        if let Some(Err(_)) = self.input.as_mut().map(|input| input.write_all(byte)) {
+            self.input = None;
         }
     }
 

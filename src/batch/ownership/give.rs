@@ -76,7 +76,7 @@ pub fn give(
 /// Why the sandbox has to be copied, as far as its top tells.
 fn unfit(sandbox: &Sandbox, inner: &Inner<'_>, limit: Option<u64>) -> Result<Option<String>> {
     let path = sandbox.path();
-    if inner.outer.stat(inner.name.name()).is_ok() {
+    if inner.exists() {
         return Ok(Some("it contains a name that the hand-over needs".to_owned()));
     }
     let mut attributes = Vec::new();
@@ -162,10 +162,7 @@ impl Giving<'_> {
     /// Checks that the sandbox has the name, as this user's.
     fn check_given(&self, uid: Option<Uid>) -> Result<()> {
         match self.sandbox.found()? {
-            Found::Theirs(owner)
-                if uid.is_none_or(|uid| uid == owner)
-                    && self.inner.outer.stat(self.inner.name.name()).is_err() =>
-            {
+            Found::Theirs(owner) if uid.is_none_or(|uid| uid == owner) && !self.inner.exists() => {
                 Ok(())
             }
             _ => Err(Error::refused(self.path(), "the switcher has not given it to the job user")),
@@ -212,6 +209,9 @@ impl Giving<'_> {
 
     /// Undoes step 2.
     fn empty(&self) -> Result<()> {
+        if !self.inner.exists() {
+            return Ok(());
+        }
         self.take_back()?;
         self.inner.remove()?;
         self.restore_time()

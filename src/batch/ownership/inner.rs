@@ -6,7 +6,7 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, Errno, Kind, Name, OwnedName, Rename, Stat, Uid};
 use tree::Names;
 
-use crate::batch::sandbox::{MARK, Sandbox};
+use crate::batch::sandbox::{MARK, Sandbox, is_left};
 
 /// The first part of its name. The rest is the inode number of the directory R that has a copy of
 /// the proxy meanwhile: so it is found again after a crash, and no entry of a job is taken for it.
@@ -64,6 +64,20 @@ impl<'a> Inner<'a> {
     pub(super) fn may_be_given(&self, user: Uid) -> Result<bool> {
         let found = self.outer.stat(self.name.name()).at("examine", self.path())?;
         Ok(found.uid() != user || found.mode() == MARK)
+    }
+
+    /// Whether it exists.
+    pub(super) fn exists(&self) -> bool {
+        self.outer.stat(self.name.name()).is_ok()
+    }
+
+    /// Whether entries of it have been moved to O.
+    pub(super) fn is_moving(&self, proxy: Name<'_>) -> Result<bool> {
+        let listed = self.outer.for_each_entry(|name, _| {
+            let expected = name == proxy || name == self.name.name() || is_left(name);
+            if expected { Ok(()) } else { Err(()) }
+        });
+        Ok(listed.at("read the directory", &self.outer_path)?.is_err())
     }
 
     /// Opens it, when it is the batch user's.

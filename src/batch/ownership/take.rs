@@ -93,6 +93,12 @@ pub(super) fn resume(
     let Some(inner) = Inner::find(sandbox, &retained, sandbox.retained_path())? else {
         return Ok(put_back(sandbox)?);
     };
+    // Entries are moved only when all is taken. A second take would find that some names of a file
+    // are outside of J.
+    if inner.is_moving(sandbox.proxy.name())? {
+        complete(sandbox, &inner, policy, CallReport::default())?;
+        return Ok(());
+    }
     let (from, exchange) = (sandbox.path(), inner.path());
     let taken = retrying(retries, report, |_| {
         OwnerCall::take(switcher, (&from, &exchange), policy.links, None)

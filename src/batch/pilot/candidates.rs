@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use error::Result;
@@ -12,7 +13,7 @@ use crate::batch::switcher::{find_in_path, installed_program};
 /// A kind of switcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwitcherKind {
-    /// gLExec, with a policy of the site.
+    /// gLExec, or the project's `glexec` as a set-user-ID program: with a policy of the site.
     Glexec,
     /// `glexec-sudo`, with a sudo rule and a map of the site.
     Sudo,
@@ -67,8 +68,14 @@ fn installed() -> Vec<Candidate> {
     };
     let of_site =
         Some(PathBuf::from(GLEXEC)).filter(|path| access::may_execute(path) && is_other(path));
+    let is_set_user_id =
+        |path: &PathBuf| path.metadata().is_ok_and(|found| found.mode() & 0o4000 != 0);
+    let kind_of_own = match own.as_ref().is_some_and(is_set_user_id) {
+        true => SwitcherKind::Glexec,
+        false => SwitcherKind::Rootless,
+    };
     let found = [
-        (SwitcherKind::Rootless, own.clone()),
+        (kind_of_own, own.clone()),
         (SwitcherKind::Glexec, of_site),
         (SwitcherKind::Sudo, beside("glexec-sudo")),
     ];

@@ -12,7 +12,8 @@ pub struct CallOutcome {
     pub(super) program: PathBuf,
     /// How the switcher's process ended; `None` if it did not end in time.
     pub end: Option<End>,
-    pub(super) output: String,
+    /// What it wrote, as one line.
+    pub output: String,
 }
 
 impl CallOutcome {

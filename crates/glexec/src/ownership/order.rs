@@ -154,6 +154,16 @@ impl Order {
         };
         std::iter::once(self.place()).chain(others.into_iter().flatten())
     }
+
+    /// The places that the directory has before and afterwards: what the change needs meanwhile is
+    /// made beside them.
+    pub(super) fn places_of_directory(&self) -> impl Iterator<Item = &Place> {
+        let other = match self {
+            Order::Give { to: other, .. } | Order::Take { exchange: other, .. } => other.as_ref(),
+            Order::Undo { .. } => None,
+        };
+        std::iter::once(self.place()).chain(other)
+    }
 }
 
 fn place(option: &str, path: &OsStr) -> Result<Place> {

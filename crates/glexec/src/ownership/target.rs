@@ -186,12 +186,9 @@ pub(super) fn check_top(target: &Target<'_>, scan: &Scan, limit: Option<u64>) ->
     }
 }
 
-/// An error before anything is changed: a tree that is refused can be copied.
+/// An error before anything is changed: the tree can be copied, and the copy tells what is wrong.
 pub(super) fn unfit(error: Error) -> Refusal {
-    match error {
-        Error::Refused { .. } => Refusal::copy(error.to_string()),
-        error => Refusal::internal(error.to_string()),
-    }
+    Refusal::copy(error.to_string())
 }
 
 /// The path of a place, for messages.

@@ -118,6 +118,10 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
     let ids = tree::owner::Ids::new(caller, payload)
         .map_err(|error| Refusal::internal(error.to_string()))?;
     let users = Users { caller, payload, ids, job };
+    if job == Job::Ended {
+        // The lock of the lease excludes another call that changes this user's directories.
+        worker.order.places_of_directory().for_each(|place| tree::owner::sweep(place, &ids));
+    }
     match worker.order {
         Order::Give { place, to, mode, fill_from, confirm, top_limit } => {
             let giving = give::Giving {

@@ -10,7 +10,8 @@
 //!   got a descriptor from the job, can write to a file of the tree or change a directory;
 //! - [`undo`] takes back what `give` has given when it could not be completed;
 //! - [`copy_link_targets`] puts copies in the place of links that leave the tree. It runs as the
-//!   job user, before `take`.
+//!   job user, before `take`;
+//! - [`sweep`] removes what a call that was killed has left beside the tree.
 //!
 //! Each can be repeated after a crash. In between some entries belong to one user and some to the
 //! other; every file is whole.
@@ -30,6 +31,7 @@ mod attributes;
 mod deferred;
 mod file;
 mod give;
+mod leftovers;
 mod link_targets;
 mod replace;
 mod scan;
@@ -39,6 +41,7 @@ mod taker;
 mod totals;
 
 pub use give::{commit, give};
+pub use leftovers::sweep;
 pub use link_targets::copy_link_targets;
 pub use scan::{Scan, scan};
 pub use take::{Job, Policy, check_leases, take, undo};

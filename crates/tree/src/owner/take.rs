@@ -101,13 +101,18 @@ pub fn take(
 }
 
 /// An error if what is given at this place can't be taken back, because every file would have to be
-/// copied: its file system has no leases.
+/// copied: its file system has no leases, or they prove nothing.
 pub fn check_leases(place: &Place, ids: &Ids) -> Result<()> {
     let path = place.path_of(place.name.name());
-    check_leases_with(&mut Replacer::new(place, ids.batch), path.as_os_str())
+    check_leases_with(&mut Replacer::new(place, ids.batch), &place.parent, path.as_os_str())
 }
 
-fn check_leases_with(replacer: &mut Replacer<'_>, path: &OsStr) -> Result<()> {
+fn check_leases_with(replacer: &mut Replacer<'_>, dir: &Dir, path: &OsStr) -> Result<()> {
+    if !file_lease::are_proof(dir) {
+        let why = "its file system is served by another process or machine (FUSE, 9p), which can \
+                   let others write to a file unseen: copy it, or put it on a local disk";
+        return Err(Error::refused(path, why));
+    }
     replacer.check_leases()?.map_err(|cause| {
         let why = format!("its file system grants no leases of files (fcntl(2), {cause})");
         Error::refused(path, why)
@@ -133,5 +138,5 @@ fn check_proofs(taker: &mut Taker<'_>, top: &Dir, path: &OsStr, job: Job) -> Res
                    it first, or the sandbox is copied";
         return Err(Error::refused(path, why));
     }
-    check_leases_with(&mut taker.replacer, path)
+    check_leases_with(&mut taker.replacer, top, path)
 }
