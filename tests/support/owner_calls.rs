@@ -76,6 +76,26 @@ impl Calls {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{words:?}");
     }
 
+    /// A call that hands a directory over to a payload, whose reports come to [`Calls::reports`].
+    pub fn handing(&self, top: &Path, options: &[&str], payload: &[&str]) -> Command {
+        let report = self.rootless.site.scratch().join("report");
+        write(&report, "", 0o600);
+        own(&report, Account::batch());
+        let glexec = self.rootless.glexec();
+        let mut command = Account::batch().command("/bin/sh");
+        command.arg("-c").arg(r#"exec "$@" 3>"$0""#).arg(report);
+        command.arg(glexec.get_program()).arg("--hand-over").arg(top).args(options);
+        command.args(["--report", "3", "--"]).args(payload);
+        command.env_clear().envs(variables_of(&glexec)).stdin(Stdio::null());
+        command
+    }
+
+    /// The lines that the last call with a payload has reported.
+    pub fn reports(&self) -> Vec<serde_json::Value> {
+        let text = text(self.rootless.site.scratch().join("report"));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// A call that has given all but the top, and waits.
     pub fn waiting(
         &self,

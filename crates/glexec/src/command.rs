@@ -12,6 +12,7 @@ use sys::wait::End;
 use sys::{Uid, inherited, process, signal};
 use wire::EXACT_STATUS;
 
+use crate::ownership::HandOver;
 use crate::payload::PATH;
 use crate::request::Request;
 use crate::{call_log, ownership, rootless};
@@ -25,12 +26,15 @@ pub const PROGRAM: Program = Program {
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     operations: &[
+        "--hand-over <dir> [--links copy|keep|drop] --report <fd> -- <command> [arg…]",
         "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] \
          [--top-limit <n>]",
         "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end] [--top-limit <n>]",
         "--undo <dir> [--end]",
     ],
     options: &[
+        option("hand-over", "<dir>", "Make it the payload user's while the command runs"),
+        option("report", "<fd>", "The descriptor for the lines of JSON about it"),
         option("give", "<dir>", "Make it and all below it the payload user's"),
         option("to", "<path>", "Rename the directory to this free path as the last step"),
         option("mode", "<mode>", "Octal mode of the directory in the end (default: unchanged)"),
@@ -95,28 +99,40 @@ the owner of the directory cannot be changed, and it is as it was: copy it.
 
 /// What a call asks for.
 enum Asked {
-    /// To run this command.
-    Payload(Vec<OsString>),
+    /// To run this command, which gets a directory, if one is handed over.
+    Payload(Vec<OsString>, Option<HandOver>),
     /// To change the owner of a directory.
     Owner(Options),
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // No descriptor of the caller's stays open in the processes above the payload. This process
-    // has opened none yet.
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let parsed = PROGRAM.read(words.iter().cloned());
+    let report = match &parsed {
+        Ok(Parsed::Options(options)) if options.get("hand-over").is_some() => {
+            Some(HandOver::report(options))
+        }
+        _ => None,
+    };
+    // No other descriptor of the caller's stays open in the processes above the payload. This
+    // process has opened none yet.
     let _ = inherited::close_inherited();
     signal::default_sigchld();
     // Its own files are private, and it can read them again, whatever the caller's umask is.
     let umask = process::umask(0o077);
     let started = Instant::now();
-    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let asked = match PROGRAM.read(words.iter().cloned()) {
+    let asked = match parsed {
         Ok(Parsed::Words(command)) => {
             words.clone_from(&command);
-            Ok(Asked::Payload(command))
+            Ok(Asked::Payload(command, None))
         }
-        Ok(Parsed::Options(options)) => Ok(Asked::Owner(options)),
+        Ok(Parsed::Options(options)) => match report {
+            Some(report) => report
+                .and_then(|report| HandOver::read(&options, report))
+                .map(|hand_over| Asked::Payload(options.command().to_vec(), Some(hand_over))),
+            None => Ok(Asked::Owner(options)),
+        },
         Ok(Parsed::Help) => {
             print(&PROGRAM.help());
             return ExitCode::SUCCESS;
@@ -133,7 +149,7 @@ pub fn main() -> ExitCode {
     let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
     let mut user = None;
     let ended = asked.and_then(|asked| match asked {
-        Asked::Payload(command) => run(command, umask, &mut user),
+        Asked::Payload(command, hand_over) => run(command, umask, &mut user, hand_over),
         Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
             print(&format!("{report}\n"));
             End::Exited(0)
@@ -159,9 +175,14 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs the command; `user` becomes the user id of its lease.
-fn run(command: Vec<OsString>, umask: u32, user: &mut Option<Uid>) -> Result<End> {
+fn run(
+    command: Vec<OsString>,
+    umask: u32,
+    user: &mut Option<Uid>,
+    hand_over: Option<HandOver>,
+) -> Result<End> {
     let request = Request::read(command, &PROGRAM.usage())?;
-    rootless::run(request, umask, log::is_wanted(), user)
+    rootless::run(request, umask, log::is_wanted(), user, hand_over)
 }
 
 /// One setting a line, in the syntax of a shell.

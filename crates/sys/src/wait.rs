@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
+use super::signal::SIGKILL;
 use super::{Errno, Pid, Result};
 
 /// How a process ended.
@@ -80,6 +81,15 @@ pub fn has_ended(pid: Pid) -> bool {
 pub fn try_wait_any() -> Option<(Pid, End)> {
     let (pid, status) = waitpid(Pid::from_raw(-1), libc::WNOHANG).ok()??;
     Some((pid, status.into()))
+}
+
+/// Waits until all children have ended. Returns how many of them were killed.
+pub fn wait_all() -> usize {
+    let mut killed = 0;
+    while let Ok(Some((_, status))) = waitpid(Pid::from_raw(-1), 0) {
+        killed += usize::from(matches!(End::from(status), End::Killed(SIGKILL)));
+    }
+    killed
 }
 
 /// Whether this process has children, with those that have ended and were not waited for.

@@ -15,7 +15,7 @@ use tree::owner::{self, Direction, Scan};
 use super::target::{
     BEING_GIVEN, Holder, Target, check_device, check_free, check_top, failed, path_of, unfit,
 };
-use super::worker::Users;
+use super::users::Users;
 use super::{as_payload_user, report, undo};
 
 /// What is given.
@@ -97,8 +97,9 @@ impl Giving<'_> {
         reached.unwrap_or_else(|| Err(failed("examine the path of", place, Errno::EINTR)))
     }
 
-    /// The mode that the directory has. A directory that an earlier call was giving has lost it.
-    fn mode_before(&self, target: &Target<'_>) -> Result<u32> {
+    /// The mode that the directory has, unless it has to be copied. A directory that an earlier
+    /// call was giving has lost it.
+    pub(super) fn mode_before(&self, target: &Target<'_>) -> Result<u32> {
         match target.stat()?.mode() {
             BEING_GIVEN => Ok(0o700),
             mode if mode & 0o7000 == 0 => Ok(mode),
@@ -124,7 +125,8 @@ impl Giving<'_> {
         if self.confirm && !is_confirmed("given", scan, b'c', signals) {
             return Err(Refusal::internal("it was not confirmed"));
         }
-        if signals.is_some() && [SIGHUP, SIGINT, SIGTERM].into_iter().any(signal::is_pending) {
+        // They are blocked.
+        if [SIGHUP, SIGINT, SIGTERM].into_iter().any(signal::is_pending) {
             return Err(Refusal::internal("a signal arrived"));
         }
         owner::commit(&target.dir, &path, ids, mode).map_err(refused)?;

@@ -6,19 +6,22 @@
 //! - [`worker`]: the process that changes owners: root of a user namespace that maps the caller's
 //!   ids and the payload user's, and no others. It ends with the caller's process;
 //! - [`give`], [`take`] and [`undo`]: its steps, in their order;
-//! - [`target`]: the directory, by descriptor, and the names that it gets;
+//! - [`hand_over`]: the same steps around a payload, by its guard;
+//! - [`target`]: the directory, by descriptor, and the names that it gets; [`users`]: both users;
 //! - [`as_payload_user`]: work with the payload user's rights;
 //! - [`link_targets`]: copies in the place of links, with the payload user's rights;
 //! - [`report`]: the line for standard output.
 
 mod as_payload_user;
 mod give;
+mod hand_over;
 mod link_targets;
 mod order;
 mod report;
 mod take;
 mod target;
 mod undo;
+mod users;
 mod worker;
 
 use std::fs::File;
@@ -31,6 +34,7 @@ use sys::fork::{self, Fork};
 use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
 use sys::{Errno, Pid, Uid, fd, process, wait};
 
+pub(crate) use self::hand_over::{Given, HandOver};
 use self::order::Order;
 use self::worker::{Answer, Worker};
 use crate::lease::{self, Usage};

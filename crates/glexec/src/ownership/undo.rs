@@ -5,7 +5,7 @@ use tree::Place;
 use tree::owner::{self, Taken};
 
 use super::target::{BEING_GIVEN, Holder, Target};
-use super::worker::Users;
+use super::users::Users;
 use super::{AGAIN, report};
 
 /// Takes back a directory that an earlier call was giving when it was killed. A directory of the

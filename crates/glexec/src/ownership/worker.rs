@@ -6,9 +6,10 @@ use std::os::fd::AsFd as _;
 
 use command::refusal::{Refusal, Result};
 use sys::signal::{self, SIGKILL, Signals};
-use sys::{Gid, Owner, Pid, Uid, inherited, prctl, process};
+use sys::{Pid, inherited, prctl, process};
 
 use super::order::Order;
+use super::users::Users;
 use super::{give, take, undo};
 use crate::ranges::Ids;
 use crate::restrictions;
@@ -57,17 +58,6 @@ impl Answer {
     }
 }
 
-/// The two users as this process's namespace shows them.
-#[derive(Clone, Copy)]
-pub(super) struct Users {
-    /// The caller, who is root here.
-    pub(super) caller: Owner,
-    /// The payload's user.
-    pub(super) payload: Owner,
-    /// Both of them, for the changes of owner.
-    pub(super) ids: tree::owner::Ids,
-}
-
 /// Runs the worker.
 pub(super) fn run(mut worker: Worker<'_>) -> ! {
     let answer = match work(&mut worker) {
@@ -94,13 +84,9 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
     // Not earlier: newuidmap(1) requires that this process's files in /proc are the caller's.
     prctl::clear_dumpable().map_err(failed("hide this process from others"))?;
     signal::ignore_sigxfsz();
-    let caller = Owner { uid: Uid::from_raw(0), gid: Gid::from_raw(0) };
-    let payload = Owner { uid: worker.ids.user, gid: worker.ids.group };
-    let ids = tree::owner::Ids::new(caller, payload)
-        .map_err(|error| Refusal::internal(error.to_string()))?;
-    let users = Users { caller, payload, ids };
+    let users = Users::here(worker.ids)?;
     // The lock of the lease excludes another call that changes this user's directories.
-    worker.order.places_of_directory().for_each(|place| tree::owner::sweep(place, &ids));
+    worker.order.places_of_directory().for_each(|place| tree::owner::sweep(place, &users.ids));
     match worker.order {
         Order::Give { place, to, mode, fill_from, confirm, top_limit } => {
             let giving = give::Giving {
