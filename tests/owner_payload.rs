@@ -4,15 +4,16 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use support::glexec::processes_of;
 use support::handover::{assert_owner, mode, set_mode, text};
 use support::owner::inode;
 use support::owner_calls::Calls;
 use support::snapshot::snapshot;
-use support::{Account, failed, messages, wait_until, write};
+use support::{Account, failed, messages, own, wait_until, write};
 
 /// Runs a shell script as the payload, which has the directory; it ends with this status.
 fn run(calls: &Calls, top: &Path, options: &[&str], script: &str, status: i32) {
@@ -191,6 +192,92 @@ fn a_call_that_is_killed_ends_the_payload_and_the_directory_can_be_taken() {
     wait_until("the lease is free", || calls.is_idle());
     calls.done(&[("--take", &top)], &[]);
     calls.is_whole(&top, Account::batch(), &["tree"]);
+}
+
+/// A directory that a payload of [`PAYLOAD`] gets, with what it has in the end.
+fn prepared(calls: &Calls) -> (PathBuf, [String; 2]) {
+    let top = calls.empty("tree");
+    for name in ["one", "two"] {
+        fs::create_dir(top.join(name)).unwrap();
+        write(top.join(name).join("file"), name, 0o644);
+    }
+    own(&top, Account::batch());
+    set_mode(&top, 0o751);
+    (top, ["one".to_owned(), "one+".to_owned()])
+}
+
+/// What the payload does in its directory.
+const PAYLOAD: &str =
+    "printf + >>one/file; mkfifo two/fifo; ln -s /etc/passwd out; chmod 4711 two/file";
+
+/// Brings a directory back in the direction that it tells itself, as `recover` does.
+fn recover(calls: &Calls, top: &Path) {
+    let (owner, bits) = (Account::of(top), mode(top));
+    if owner == Account::batch() && bits == 0o1700 {
+        calls.done(&[("--undo", top)], &[]);
+        assert!(!top.join("out").exists(), "a payload has had it");
+    } else if owner == calls.user || owners_of(top).len() > 1 {
+        calls.done(&[("--take", top)], &[]);
+    }
+    calls.sweep();
+    calls.is_whole(top, Account::batch(), &["tree"]);
+}
+
+fn owners_of(top: &Path) -> BTreeSet<u32> {
+    snapshot(top).keys().map(|below| Account::of(&top.join(below)).uid).collect()
+}
+
+#[test]
+fn a_hand_over_that_is_killed_at_any_change_loses_nothing_and_tells_its_direction() {
+    let calls = Calls::new();
+    let mut tried = 0;
+    for call in ["fchown", "fchownat", "fchmod", "unlinkat", "renameat2", "mkdirat"] {
+        for number in 1..=8 {
+            let (top, contents) = prepared(&calls);
+            let script = format!("cd {} && {PAYLOAD}", top.display());
+            let command = calls.handing(&top, &[], &["/bin/sh", "-c", &script]);
+            let log = calls.injected(&command, call, &format!("signal=SIGKILL:when={number}"));
+            tried += u32::from(log.contains("killed by SIGKILL"));
+            wait_until("the lease is free", || calls.is_idle());
+            let is_given = top.join("out").symlink_metadata().is_ok();
+            recover(&calls, &top);
+            let found = text(top.join("one/file"));
+            assert!(contents.contains(&found), "{call} {number}: {found}");
+            assert_eq!(text(top.join("two/file")), "two");
+            assert!(!top.join("two/fifo").exists(), "{call} {number}");
+            assert_eq!(mode(&top.join("two/file")) & 0o7000, 0, "{call} {number}");
+            assert!(!is_given || found == "one+", "{call} {number}");
+            fs::remove_dir_all(&top).unwrap();
+        }
+    }
+    assert!(tried > 15, "{tried}");
+}
+
+#[test]
+fn a_hand_over_in_which_a_call_fails_before_the_payload_is_undone() {
+    let calls = Calls::new();
+    let mut tried = 0;
+    for call in ["fchown", "fchownat", "fchmod"] {
+        for number in 1..=3 {
+            let (top, _) = prepared(&calls);
+            let before = snapshot(&top);
+            let marker = top.join("ran");
+            let script = format!("touch {}", marker.display());
+            let command = calls.handing(&top, &[], &["/bin/sh", "-c", &script]);
+            let what = format!("error=EIO:when={number}");
+            let log = calls.injected(&command, call, &what);
+            let ran = calls.reports().iter().any(|line| line["operation"] == "end");
+            tried += u32::from(log.contains("INJECTED") && !ran);
+            if ran {
+                recover(&calls, &top);
+            } else {
+                calls.is_whole(&top, Account::batch(), &["tree"]);
+                assert_eq!(snapshot(&top), before, "{call} {number}");
+            }
+            fs::remove_dir_all(&top).unwrap();
+        }
+    }
+    assert!(tried > 4, "{tried}");
 }
 
 #[test]

@@ -113,17 +113,22 @@ impl Calls {
 
     /// Kills the call, all its processes, at a system call. Whether the call made so many of it.
     pub fn killed_at(&self, paths: &[(&str, &Path)], call: &str, number: u32) -> bool {
+        self.injected(&self.call(paths, &[]), call, &format!("signal=SIGKILL:when={number}"))
+            .contains("killed by SIGKILL")
+    }
+
+    /// Runs a call while strace(1) injects something at a system call. Returns what strace has seen.
+    pub fn injected(&self, command: &Command, call: &str, what: &str) -> String {
         let log = self.rootless.site.path().join("log");
         let _ = fs::remove_file(&log);
-        let command = self.call(paths, &[]);
         let mut strace = Command::new("strace");
         strace.args(["-u", "gh-batch", "-f", "-qq", "-o"]).arg(&log);
-        let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+        let inject = format!("inject={call}:{what}");
         strace.args(["-e", &format!("trace={call}"), "-e", &inject]);
         strace.arg(command.get_program()).args(command.get_args());
-        strace.env_clear().envs(variables_of(&command)).current_dir("/").stdin(Stdio::null());
+        strace.env_clear().envs(variables_of(command)).current_dir("/").stdin(Stdio::null());
         strace.output().unwrap();
-        text(&log).contains("killed by SIGKILL")
+        text(&log)
     }
 
     /// Whether a payload of the lease can be run.
