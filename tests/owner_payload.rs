@@ -54,7 +54,7 @@ fn a_payload_has_the_directory_while_it_runs_and_it_comes_back() {
     assert_eq!(operations(&calls), ["give", "end", "take"]);
     let [give, end, take] = &calls.reports()[..] else { panic!() };
     assert_eq!((give["files"].as_u64(), give["uid"].as_u64()), (Some(4), Some(user.into())));
-    assert_eq!(end["killed"], 0);
+    assert_eq!((&end["killed"], &end["payload_end"]), (&0.into(), &"exited 7".into()));
     assert_eq!((take["files"].as_u64(), take["hard_links"].as_u64()), (Some(3), Some(1)));
 }
 

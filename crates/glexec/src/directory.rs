@@ -49,9 +49,8 @@ impl<'a> Directory<'a> {
     }
 
     /// Takes the directory back, once a byte on `permit` says that no process of the payload's user
-    /// is left. The guard has killed so many.
-    pub(crate) fn take(&self, given: &Given, mut permit: &File, killed: usize) {
-        self.hand_over.report_end(given, killed);
+    /// is left.
+    pub(crate) fn take(&self, given: &Given, mut permit: &File) {
         if permit.read_exact(&mut [0]).is_ok() {
             self.hand_over.take(given);
         } else {

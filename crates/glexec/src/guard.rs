@@ -77,12 +77,15 @@ pub(crate) fn run(
             kill_remaining(position);
             // Its own child processes are those of the payload only until then.
             let killed = given.as_ref().map(|_| wait::wait_all()).unwrap_or_default();
+            if let (Some(directory), Some(given)) = (&directory, &given) {
+                directory.hand_over.report_end(given, end, killed);
+            }
             if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
                 as_payload_user(payload.ids, position, || proxy.remove());
             }
             let _ = status.write_all(&end.to_bytes());
             if let (Some(directory), Some(given)) = (&directory, given) {
-                directory.take(&given, &start, killed);
+                directory.take(&given, &start);
             }
         }
         Err(why) => {

@@ -7,6 +7,8 @@
 //!   [`losses`]: what is not copied;
 //! - [`signals`]: the signals and what they ask for; [`interrupt`]: signals while files are
 //!   transferred;
+//! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox over
+//!   and takes it back;
 //! - [`payload`]: starting the payload, and the agent that watches for this process's end;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
 //! - [`candidates`]: the switchers that are installed;
@@ -22,16 +24,20 @@ pub(super) mod input;
 pub mod interrupt;
 mod losses;
 pub(super) mod make;
+mod one_call;
 mod output;
 mod payload;
 pub mod recover;
 pub mod renew;
 pub mod run;
+mod run_payload;
+mod set_up;
 pub mod signals;
 pub mod spec;
 pub mod step_log;
 mod streams;
 mod supervise;
+mod way_back;
 
 pub use abandoned::AbandonedSandbox;
 

@@ -28,6 +28,11 @@ impl Sandbox {
         names.map(|name| lock(&self.place.path_of(name))).collect()
     }
 
+    /// The same by the retained directory alone, while the sandbox becomes another user's.
+    pub fn lock_retained(&self) -> Result<File> {
+        lock(&self.retained_path())
+    }
+
     /// The same for the batch user's leftovers beside the sandbox: a pilot may be making a sandbox
     /// of one.
     pub fn lock_leftovers(&self) -> Result<Vec<File>> {

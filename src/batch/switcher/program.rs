@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use error::{Context as _, Error, Result};
 use sys::{OwnedName, Uid};
-use wire::{Halt, Operation};
+use wire::{Halt, Links, Operation};
 
 use super::find::{find_in_path, installed_program};
 use super::processes::is_project_glexec;
@@ -145,6 +145,30 @@ impl Switcher {
         self.own_command(words.chain(operation.to_args()))
     }
 
+    /// A call of the project's `glexec` that hands a directory over to an operation of the agent.
+    /// `report` is the number of the descriptor for its reports.
+    pub fn command_handing_over(
+        &self,
+        directory: &Path,
+        links: Links,
+        report: i32,
+        operation: &Operation,
+    ) -> Command {
+        let (report, agent) = (report.to_string(), self.agent.as_os_str());
+        let words: [&OsStr; 8] = [
+            "--hand-over".as_ref(),
+            directory.as_os_str(),
+            "--links".as_ref(),
+            links_option(links).as_ref(),
+            "--report".as_ref(),
+            report.as_ref(),
+            "--".as_ref(),
+            agent,
+        ];
+        let words = words.into_iter().map(OsString::from);
+        self.own_command(words.chain(operation.to_args()))
+    }
+
     /// The same with any arguments, such as options of the project's `glexec`.
     pub fn own_command(&self, words: impl IntoIterator<Item = OsString>) -> Command {
         let mut command = Command::new(&self.program);
@@ -164,5 +188,14 @@ impl Switcher {
             command.env("GLEXEC_LEASE_UID", user.to_string());
         }
         command
+    }
+}
+
+/// The value of the option `--links` of the project's `glexec`.
+pub fn links_option(links: Links) -> &'static str {
+    match links {
+        Links::Copy => "copy",
+        Links::Keep => "keep",
+        Links::Drop => "drop",
     }
 }

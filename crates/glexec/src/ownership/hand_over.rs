@@ -8,6 +8,7 @@ use std::path::Path;
 
 use command::program::Options;
 use command::refusal::{Refusal, Result};
+use sys::wait::End;
 use sys::{inherited, signal};
 use tree::Place;
 use wire::Links;
@@ -108,9 +109,9 @@ impl HandOver {
         }
     }
 
-    /// Reports that the payload has ended, and how many processes it left, which were killed.
-    pub(crate) fn report_end(&self, given: &Given, killed: usize) {
-        self.write(&report::ended(&self.place, given.users, killed));
+    /// Reports how the payload has ended, and how many processes it left, which were killed.
+    pub(crate) fn report_end(&self, given: &Given, end: End, killed: usize) {
+        self.write(&report::ended(&self.place, given.users, end, killed));
     }
 
     /// Takes the directory back, and reports it.

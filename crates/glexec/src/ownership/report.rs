@@ -2,6 +2,7 @@
 
 use command::log::Line;
 use command::refusal::{Refusal, Status};
+use sys::wait::End;
 use tree::Place;
 use tree::owner::{Scan, Taken};
 use wire::Totals;
@@ -14,9 +15,11 @@ pub(super) fn given(place: &Place, users: Users, scan: &Scan) -> String {
     begin("give", place, users, &scan.totals).to_object()
 }
 
-/// The payload that had a directory has ended; the processes that it left were killed.
-pub(super) fn ended(place: &Place, users: Users, killed: usize) -> String {
-    subject("end", place, users).json("killed", killed).to_object()
+/// The payload that had a directory has ended in this way; the processes that it left were killed.
+pub(super) fn ended(place: &Place, users: Users, end: End, killed: usize) -> String {
+    let mut line = subject("end", place, users);
+    line.text("payload_end", Some(&end.to_string())).json("killed", killed);
+    line.to_object()
 }
 
 /// A directory was not taken, and why; it is as the payload left it, unless a change had begun.
