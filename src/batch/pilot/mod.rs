@@ -1,7 +1,7 @@
 //! For pilots, which have no starter: a payload from its input to its output.
 //!
 //! - [`spec`]: what is run;
-//! - [`run`]: the steps of a run; [`error`]: the stage that failed;
+//! - [`run`]: the steps of a run, with `set_up`, `run_payload` and `way_back`; [`error`]: the stage that failed;
 //! - [`check`]: the checks before anything is changed; [`input`]: a survey of the input;
 //! - [`make`]: making and removing the sandbox; [`output`]: the way of the files to the output;
 //!   [`losses`]: what is not copied;
@@ -13,7 +13,8 @@
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
-//!   it; [`renew`]: renewing a payload's proxy and the switcher's credential;
+//!   it; `unfinished_call`: one whose owner was changing; [`renew`]: renewing a payload's proxy and
+//!   the switcher's credential;
 //! - [`step_log`]: what is reported about each step.
 
 mod abandoned;
@@ -37,6 +38,7 @@ pub mod spec;
 pub mod step_log;
 mod streams;
 mod supervise;
+mod unfinished_call;
 mod way_back;
 
 pub use abandoned::AbandonedSandbox;

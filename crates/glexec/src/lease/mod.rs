@@ -43,6 +43,10 @@ use crate::request::Wish;
 /// How long a call waits until the payloads that it has killed have ended, and their callers.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long other calls of a lease may take to end by themselves, after the payload whose directory
+/// is taken back.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What a call uses a lease for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Usage {
@@ -79,7 +83,12 @@ impl Lease {
         let ids = self.ids;
         let namespace = sys::namespace::user_namespace_of(guard)
             .map_err(|cause| unusable(ids.user, &format_args!("its namespace: {cause}")))?;
-        lock_ending(&self.calls, ids, || require_end(ids, processes::kill_all_in(&namespace, ids)))
+        let kill_all = || require_end(ids, processes::kill_all_in(&namespace, ids));
+        // A call that signals the payload ends when that has ended.
+        match flock::lock(&self.calls, Lock::Exclusive, GRACE) {
+            Ok(()) => kill_all(),
+            Err(_) => lock_ending(&self.calls, ids, kill_all),
+        }
     }
 }
 

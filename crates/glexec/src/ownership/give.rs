@@ -49,6 +49,7 @@ impl Giving<'_> {
         }
         let before = self.mode_before(&target)?;
         let scan = examined.map_or_else(|| self.examine(&target), Ok)?;
+        refuse_signal()?;
         let given = self.give(&target, &scan, signals, self.mode.unwrap_or(before));
         match given {
             Ok(()) => Ok(report::given(self.new_place(), self.users, &scan)),
@@ -125,10 +126,7 @@ impl Giving<'_> {
         if self.confirm && !is_confirmed("given", scan, b'c', signals) {
             return Err(Refusal::internal("it was not confirmed"));
         }
-        // They are blocked.
-        if [SIGHUP, SIGINT, SIGTERM].into_iter().any(signal::is_pending) {
-            return Err(Refusal::internal("a signal arrived"));
-        }
+        refuse_signal()?;
         owner::commit(&target.dir, &path, ids, mode).map_err(refused)?;
         match self.to {
             Some(to) => target.rename(to, Rename::NoReplace),
@@ -177,6 +175,14 @@ impl Giving<'_> {
     /// Where the directory is in the end.
     fn new_place(&self) -> &Place {
         self.to.unwrap_or(self.place)
+    }
+}
+
+/// An error if a signal asks for the end of the call. They are blocked.
+fn refuse_signal() -> Result<()> {
+    match [SIGHUP, SIGINT, SIGTERM].into_iter().any(signal::is_pending) {
+        true => Err(Refusal::internal("a signal arrived")),
+        false => Ok(()),
     }
 }
 

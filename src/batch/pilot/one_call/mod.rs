@@ -25,6 +25,7 @@ use wire::launch::Wrapper;
 
 pub(super) use self::begin::{Begun, begin};
 pub(super) use self::reports::Reports;
+pub(super) use self::restore::{is_being_given, take, undo};
 pub(super) use self::take_back::{Back, take_back};
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::BoundCall;
