@@ -34,7 +34,9 @@ pub(super) fn set_up(
         let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), spec.idle_timeout)?
             .in_separate_groups()
             .withholding_credential()
-            .with_handover(spec.handover);
+            .with_handover(spec.handover)
+            // The retained directory may be another one than the sandbox's own.
+            .with_log_id(sandbox.log_id());
         let handed_over = step_log.transfer_step("setup", totals, |report| {
             set_up_through(spec, sandbox, &switcher, interrupt, report)
         });

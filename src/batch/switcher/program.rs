@@ -37,6 +37,8 @@ pub struct Switcher {
     withholds_credential: bool,
     halt: Option<Halt>,
     handover: Handover,
+    /// The id of its calls in the log, if it is known.
+    log_id: Option<String>,
 }
 
 impl Switcher {
@@ -61,6 +63,7 @@ impl Switcher {
             withholds_credential: false,
             halt: None,
             handover: Handover::Copy,
+            log_id: None,
         })
     }
 
@@ -87,6 +90,12 @@ impl Switcher {
     #[must_use]
     pub fn with_handover(self, handover: Handover) -> Self {
         Switcher { handover, ..self }
+    }
+
+    /// The same, but its calls have this id in the log.
+    #[must_use]
+    pub fn with_log_id(self, log_id: Option<String>) -> Self {
+        Switcher { log_id, ..self }
     }
 
     /// The same, but if it is the project's `glexec` and makes a new lease, it does so for this
@@ -180,7 +189,8 @@ impl Switcher {
         if std::env::var_os("GLEXEC_HELPERS_LOG").is_some()
             && std::env::var_os("GLEXEC_ID").is_none()
         {
-            if let Some(log_id) = self.credential.parent().and_then(log_id_of) {
+            let of_directory = || self.credential.parent().and_then(log_id_of);
+            if let Some(log_id) = self.log_id.clone().or_else(of_directory) {
                 command.env("GLEXEC_ID", log_id);
             }
         }

@@ -26,6 +26,8 @@ pub(super) struct Giving<'a> {
     pub(super) fill_from: Option<&'a Place>,
     pub(super) confirm: bool,
     pub(super) top_limit: Option<u64>,
+    /// Whether it matters here that the payload's user can reach the directory.
+    pub(super) has_to_be_reached: bool,
     pub(super) users: Users,
 }
 
@@ -66,7 +68,9 @@ impl Giving<'_> {
                 check_free(to)?;
             }
         }
-        self.check_reachable()?;
+        if self.has_to_be_reached {
+            self.check_reachable()?;
+        }
         owner::check_leases(self.new_place(), &self.users.ids).map_err(unfit)?;
         let (path, ids) = (target.path(), &self.users.ids);
         let scan =

@@ -87,6 +87,8 @@ impl HandOver {
             fill_from: None,
             confirm: false,
             top_limit: None,
+            // The payload is what reaches it, or fails.
+            has_to_be_reached: false,
             users,
         };
         let mode = giving.mode_before(&target)?;

@@ -96,6 +96,7 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
                 fill_from: fill_from.as_ref(),
                 confirm: *confirm,
                 top_limit: *top_limit,
+                has_to_be_reached: true,
                 users,
             };
             giving.run(worker.signals)
