@@ -164,7 +164,7 @@ fn other_calls_join_the_lease_while_the_payload_runs_and_end_with_it() {
     // A payload cannot be handed anything beside it.
     let other = calls.empty("other");
     let output = calls.handing(&other, &[], &["/bin/true"]).output().unwrap();
-    failed(&output, 202, &["is alive"]);
+    failed(&output, 205, &["is alive"]);
     let id = calls.rootless.says("id -u");
     assert_eq!(id, calls.user.uid.to_string());
     let mut beside = calls.rootless.glexec();
