@@ -37,11 +37,13 @@ pub(crate) struct Taking<'a> {
 
 impl Taking<'_> {
     /// Ends all processes of the payload's user, outside of the guard's pid namespace, and lets the
-    /// guard go on.
-    fn permit(mut self, guard: Pid) {
-        if self.lease.end_others(guard).is_ok() {
+    /// guard go on. Whether none is left.
+    fn permit(&mut self, guard: Pid) -> bool {
+        let is_idle = self.lease.end_others(guard).is_ok();
+        if is_idle {
             let _ = self.permit.write_all(b"x");
         }
+        is_idle
     }
 }
 
@@ -59,7 +61,7 @@ pub(crate) fn wait_for_end(
     // None once it is known whether the payload is executed.
     let mut pending = Some(refusal);
     let mut bytes = [0; 4];
-    let mut end = None;
+    let (mut end, mut idle) = (None, None);
     loop {
         // What is not waited for is replaced by the signals.
         let known = pending.as_ref().map_or(signals.as_fd(), |refusal| refusal.as_fd());
@@ -80,16 +82,19 @@ pub(crate) fn wait_for_end(
                 };
             }
         }
-        if let Some(taking) = taking.take_if(|_| has_ended) {
+        if let Some(mut taking) = taking.take_if(|_| has_ended) {
             let read = status.read_exact(&mut bytes);
-            if read.is_ok() {
-                taking.permit(pid);
+            if read.is_ok() && taking.permit(pid) {
+                idle = Some(taking.lease);
             }
             end = Some(read);
         }
         if is_signal && forward_signal(signals, pid) {
             break;
         }
+    }
+    if let Some(lease) = idle {
+        lease.mark_idle();
     }
     let end = end.unwrap_or_else(|| status.read_exact(&mut bytes));
     if end.is_err() {

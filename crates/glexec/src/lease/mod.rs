@@ -77,6 +77,12 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// Notes that the lease has no process: the guard has ended after [`Lease::end_others`], and the
+    /// lock is still exclusive. When the lease ends, no process has to be looked for and killed.
+    pub(crate) fn mark_idle(&self) {
+        let _ = self.calls.set_len(IDLE);
+    }
+
     /// Locks the lease alone after all processes of its user have been killed, whose namespace the
     /// guard of this call has made. Those below the guard have ended.
     pub(crate) fn end_others(&self, guard: Pid) -> Result<()> {
@@ -91,6 +97,10 @@ impl Lease {
         }
     }
 }
+
+/// The length of a calls file of a lease that has no process. It is empty as soon as a call uses the
+/// lease.
+const IDLE: u64 = 1;
 
 /// The lease of a call that has not started its payload. The table is locked meanwhile, so that
 /// another call with the same credential joins the namespace that this one makes.
@@ -256,7 +266,8 @@ impl Acquisition<'_> {
             }
             Usage::Take { end: true } => lock_ending(&calls, ids, || kill_all(ids))?,
         }
-        self.table.touch(ids.user, &calls).map_err(|error| unusable(ids.user, &error))?;
+        let used = calls.set_len(0).and_then(|()| self.table.touch(ids.user, &calls));
+        used.map_err(|error| unusable(ids.user, &error))?;
         Ok(calls)
     }
 

@@ -41,7 +41,7 @@ pub(in crate::batch::pilot) fn begin(
         Ok(lock) => lock,
         Err(error) => return Ok(Begun::Failed(error)),
     };
-    let (call, wrapper, reports) = match start(spec, sandbox, switcher) {
+    let (call, wrapper, mut reports) = match start(spec, sandbox, switcher) {
         Ok(started) => started,
         Err(error) => {
             return restore(sandbox, switcher, spec.links, None).map(|()| Begun::Failed(error));
@@ -51,6 +51,8 @@ pub(in crate::batch::pilot) fn begin(
     let signals = (&interrupt.signals, &stop_reason as &dyn Fn() -> _);
     let waited = wait_for_wrapper(&wrapper, &call, signals, switcher.idle_timeout());
     if let Ok(WrapperState::Ready) = waited {
+        // What was given is reported before the wrapper begins.
+        reports.finish();
         let one_call = OneCall { call, wrapper: Some(wrapper), reports, lock };
         return Ok(Begun::Ready(Box::new(one_call)));
     }
