@@ -1,14 +1,15 @@
 //! For pilots, which have no starter: a payload from its input to its output.
 //!
 //! - [`spec`]: what is run;
-//! - [`run`]: the steps of a run, with `set_up`, `run_payload` and `way_back`; [`error`]: the stage that failed;
+//! - [`run`]: the steps of a run, with `set_up`, `run_payload` and `way_back`; [`error`]: the stage
+//!   that failed;
 //! - [`check`]: the checks before anything is changed; [`input`]: a survey of the input;
 //! - [`make`]: making and removing the sandbox; [`output`]: the way of the files to the output;
 //!   [`losses`]: what is not copied;
 //! - [`signals`]: the signals and what they ask for; [`interrupt`]: signals while files are
 //!   transferred;
-//! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox over
-//!   and takes it back;
+//! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
+//!   over and takes it back;
 //! - [`payload`]: starting the payload, and the agent that watches for this process's end;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
 //! - [`candidates`]: the switchers that are installed;

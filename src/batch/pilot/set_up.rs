@@ -20,8 +20,8 @@ use crate::batch::{Report, Retries, setup};
 /// is tried instead.
 const NO_RETRIES: Retries = Retries { max: 0, min_delay: 0 };
 
-/// Hands the sandbox over through the first switcher that works. Returns also the call, if it is the
-/// one that runs the payload, too.
+/// Hands the sandbox over through the first switcher that works. Returns also the call, if it is
+/// the one that runs the payload, too.
 pub(super) fn set_up(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
