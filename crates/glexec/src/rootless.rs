@@ -73,8 +73,8 @@ pub(crate) fn prepare() -> Result<u64> {
     })
 }
 
-/// Starts the guard, which starts the payload when a byte is written to the returned pipe, and after
-/// a second byte takes back what is handed over.
+/// Starts the guard, which starts the payload when a byte is written to the returned pipe, and
+/// after a second byte takes back what is handed over.
 fn start_guard(
     lease: &Lease,
     payload: &Payload,

@@ -35,8 +35,8 @@ pub fn set_cloexec_above_2() -> Result<()> {
     }
 }
 
-/// The descriptor with this number, which came through execve(2): from now on it has an owner. EBADF
-/// if there is no such descriptor above 2.
+/// The descriptor with this number, which came through execve(2): from now on it has an owner.
+/// EBADF if there is no such descriptor above 2.
 pub fn adopt(number: RawFd) -> Result<File> {
     require_one_thread()?;
     if number <= 2 || has_owner(number) != Some(false) {

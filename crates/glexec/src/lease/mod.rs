@@ -77,8 +77,8 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Notes that the lease has no process: the guard has ended after [`Lease::end_others`], and the
-    /// lock is still exclusive. When the lease ends, no process has to be looked for and killed.
+    /// Notes that the lease has no process: the guard has ended after [`Lease::end_others`], and
+    /// the lock is still exclusive. When the lease ends, no process has to be looked for and killed.
     pub(crate) fn mark_idle(&self) {
         let _ = self.calls.set_len(IDLE);
     }
@@ -98,8 +98,8 @@ impl Lease {
     }
 }
 
-/// The length of a calls file of a lease that has no process. It is empty as soon as a call uses the
-/// lease.
+/// The length of a calls file of a lease that has no process. It is empty as soon as a call uses
+/// the lease.
 const IDLE: u64 = 1;
 
 /// The lease of a call that has not started its payload. The table is locked meanwhile, so that
