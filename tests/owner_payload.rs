@@ -63,7 +63,8 @@ fn what_the_payload_leaves_running_is_killed_before_the_directory_comes_back() {
     let calls = Calls::new();
     let top = calls.empty("tree");
     let script = format!(
-        "cd {} && for i in 1 2 3; do setsid sh -c 'exec 9>>log$0; while echo x >&9; do :; done' $i & \
+        "cd {} && for i in 1 2 3; do \
+         setsid sh -c 'exec 9>>log$0; while echo x >&9; do :; done' $i & \
          done; while ! test -s log1 -a -s log2 -a -s log3; do :; done",
         top.display()
     );

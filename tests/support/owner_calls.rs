@@ -117,7 +117,8 @@ impl Calls {
             .contains("killed by SIGKILL")
     }
 
-    /// Runs a call while strace(1) injects something at a system call. Returns what strace has seen.
+    /// Runs a call while strace(1) injects something at a system call. Returns what strace has
+    /// seen.
     pub fn injected(&self, command: &Command, call: &str, what: &str) -> String {
         let log = self.rootless.site.path().join("log");
         let _ = fs::remove_file(&log);

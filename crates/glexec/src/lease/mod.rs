@@ -78,7 +78,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Notes that the lease has no process: the guard has ended after [`Lease::end_others`], and
-    /// the lock is still exclusive. When the lease ends, no process has to be looked for and killed.
+    /// the lock is still exclusive. So no process has to be killed when the lease ends.
     pub(crate) fn mark_idle(&self) {
         let _ = self.calls.set_len(IDLE);
     }

@@ -7,7 +7,7 @@ use command::program::Options;
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::dir::lstat;
-use sys::{Kind, Uid, process};
+use sys::{Uid, process};
 use tree::{Place, sandbox_name};
 use wire::Links;
 
@@ -111,16 +111,16 @@ impl Order {
     /// A usage error if the directory belongs to a third user.
     pub(super) fn check_owner(&self, user: Uid) -> Result<()> {
         let place = self.place();
-        let Ok(found) = place.parent.stat(place.name.name()) else { return Ok(()) };
-        let owner = found.uid();
-        if found.kind() != Kind::Directory || [process::geteuid(), user].contains(&owner) {
-            return Ok(());
+        match place.parent.stat(place.name.name()).map(|found| found.uid()) {
+            Ok(owner) if ![process::geteuid(), user].contains(&owner) => {
+                Err(Refusal::client(format!(
+                    "{}: it belongs to uid {owner}, neither to you nor to the user of the lease, \
+                     uid {user}",
+                    path_of(place)
+                )))
+            }
+            _ => Ok(()),
         }
-        Err(Refusal::client(format!(
-            "{}: it belongs to another user than you and the user of the lease, uid {user}: to \
-             uid {owner}",
-            path_of(place)
-        )))
     }
 
     /// The directory.
