@@ -306,7 +306,7 @@ fn options_that_make_no_order_are_a_usage_error() {
     let calls = Calls::new();
     for (words, why) in [
         (&["--give"][..], "needs a value"),
-        (&["--to", "/a"], "exactly one of --give, --take and --undo"),
+        (&["--to", "/a"], "exactly one of --give, --take, --undo and --hand-over"),
         (&["--give", "/a", "--take", "/b"], "exactly one"),
         (&["--give", "/a", "--exchange", "/b"], "--exchange cannot be given together with --give"),
         (&["--give", "/a", "--undo", "/b"], "exactly one"),

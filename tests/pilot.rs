@@ -1242,6 +1242,8 @@ fn a_signal_while_the_sandbox_is_handed_over_ends_that_at_once_and_nothing_is_le
     let input = pilot.input(much);
     let mut call = pilot.run_named("s");
     call.arg("--input").arg(&input).args(["--", "true"]);
+    // pilot_owner.rs has the same for a change of owner.
+    call.env("GLEXEC_HELPERS_HANDOVER", "copy");
     // Another thread, which is not delayed, copies the input.
     let (child, pid) = delayed(&call, "openat2", 20);
     wait_until("the agent has begun its copy", || {
@@ -1283,6 +1285,7 @@ fn the_second_signal_while_the_files_come_back_leaves_them_to_recover() {
     let pilot = Pilot::new();
     let report = pilot.site.scratch().join("report");
     let mut call = pilot.run_named("s");
+    call.env("GLEXEC_HELPERS_HANDOVER", "copy");
     call.arg("--report").arg(&report).arg("--output").arg(pilot.output());
     call.args([
         "--",

@@ -66,26 +66,28 @@ fn no_lock_of_another_user_keeps_files_from_coming_back() {
     wait_until("the payload is ready", || sandbox.join("ready").exists());
     let flock = |words: &[&str]| {
         let mut flock = Account::other().command("/usr/bin/flock");
-        flock
-            .arg("-n")
-            .arg(&sandbox)
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        flock.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         flock
     };
-    let mut bystander = flock(&["sh", "-c", "echo locked; exec sleep 60"]).spawn().unwrap();
-    let mut word = [0; 7];
-    bystander.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
+    // Where the owner was changed, the directory is the pilot's own, and locked until it ends.
+    let path = sandbox.to_str().unwrap();
+    let mut bystander = flock(&[path, "sh", "-c", "echo locked; exec sleep 60"]).spawn().unwrap();
+    wait_until("it has the directory open", || {
+        let open = format!("/proc/{}/fd/3", bystander.id());
+        std::fs::read_link(open).is_ok_and(|open| open == sandbox)
+    });
     child.kill().unwrap();
     child.wait().unwrap();
+    let mut word = [0; 7];
+    bystander.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
     wait_until("the family has ended", || family(&sandbox).is_empty());
     for _ in 0..2 {
         succeeded(&pilot.of("recover", &[], "s").output().unwrap());
         assert_eq!((text(sandbox.join("file")).as_str(), mode(&sandbox)), ("result\n", 0o700));
         // No other user can lock what is back.
-        assert!(messages(&flock(&["true"]).output().unwrap()).contains("Permission denied"));
+        assert!(
+            messages(&flock(&["-n", path, "true"]).output().unwrap()).contains("Permission denied")
+        );
     }
     bystander.kill().unwrap();
     bystander.wait().unwrap();
@@ -119,9 +121,8 @@ fn a_full_disk_keeps_no_file_from_an_output_on_another_file_system() {
     let mut copy = pilot.of("recover", &[], "s");
     let full = copy.env("GLEXEC_HELPERS_HANDOVER", "copy").output().unwrap();
     assert!(!full.status.success() && messages(&full).contains("; free "), "{}", messages(&full));
-    succeeded(
-        &pilot.of("recover", &["--output", &output.display().to_string()], "s").output().unwrap(),
-    );
+    let mut recover = pilot.of("recover", &["--output", &output.display().to_string()], "s");
+    succeeded(&recover.env("GLEXEC_HELPERS_HANDOVER", "copy").output().unwrap());
     assert!(is_whole());
     pilot.is_empty("after recover");
 }

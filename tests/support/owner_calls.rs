@@ -76,6 +76,26 @@ impl Calls {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{words:?}");
     }
 
+    /// A call that hands a directory over to a payload, whose reports come to [`Calls::reports`].
+    pub fn handing(&self, top: &Path, options: &[&str], payload: &[&str]) -> Command {
+        let report = self.rootless.site.scratch().join("report");
+        write(&report, "", 0o600);
+        own(&report, Account::batch());
+        let glexec = self.rootless.glexec();
+        let mut command = Account::batch().command("/bin/sh");
+        command.arg("-c").arg(r#"exec "$@" 3>"$0""#).arg(report);
+        command.arg(glexec.get_program()).arg("--hand-over").arg(top).args(options);
+        command.args(["--report", "3", "--"]).args(payload);
+        command.env_clear().envs(variables_of(&glexec)).stdin(Stdio::null());
+        command
+    }
+
+    /// The lines that the last call with a payload has reported.
+    pub fn reports(&self) -> Vec<serde_json::Value> {
+        let text = text(self.rootless.site.scratch().join("report"));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// A call that has given all but the top, and waits.
     pub fn waiting(
         &self,
@@ -93,17 +113,23 @@ impl Calls {
 
     /// Kills the call, all its processes, at a system call. Whether the call made so many of it.
     pub fn killed_at(&self, paths: &[(&str, &Path)], call: &str, number: u32) -> bool {
+        self.injected(&self.call(paths, &[]), call, &format!("signal=SIGKILL:when={number}"))
+            .contains("killed by SIGKILL")
+    }
+
+    /// Runs a call while strace(1) injects something at a system call. Returns what strace has
+    /// seen.
+    pub fn injected(&self, command: &Command, call: &str, what: &str) -> String {
         let log = self.rootless.site.path().join("log");
         let _ = fs::remove_file(&log);
-        let command = self.call(paths, &[]);
         let mut strace = Command::new("strace");
         strace.args(["-u", "gh-batch", "-f", "-qq", "-o"]).arg(&log);
-        let inject = format!("inject={call}:signal=SIGKILL:when={number}");
+        let inject = format!("inject={call}:{what}");
         strace.args(["-e", &format!("trace={call}"), "-e", &inject]);
         strace.arg(command.get_program()).args(command.get_args());
-        strace.env_clear().envs(variables_of(&command)).current_dir("/").stdin(Stdio::null());
+        strace.env_clear().envs(variables_of(command)).current_dir("/").stdin(Stdio::null());
         strace.output().unwrap();
-        text(&log).contains("killed by SIGKILL")
+        text(&log)
     }
 
     /// Whether a payload of the lease can be run.

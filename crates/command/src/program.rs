@@ -67,27 +67,35 @@ pub enum Parsed {
     Words(Vec<OsString>),
 }
 
-/// Options that can be combined, each once.
+/// Options that can be combined, each once, and the words of a command after `--`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Options(Vec<(&'static str, OsString)>);
+pub struct Options {
+    given: Vec<(&'static str, OsString)>,
+    command: Vec<OsString>,
+}
 
 impl Options {
     /// The value of the option with this name, if it is given. It is empty for one without a value.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
-        let found = self.0.iter().find(|(found, _)| *found == name);
+        let found = self.given.iter().find(|(found, _)| *found == name);
         found.map(|(_, value)| value.as_os_str())
     }
 
     /// The names of all options that are given.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().map(|(name, _)| *name)
+        self.given.iter().map(|(name, _)| *name)
+    }
+
+    /// The words after `--`; none if there is no `--`.
+    pub fn command(&self) -> &[OsString] {
+        &self.command
     }
 }
 
 impl Program {
     /// Parses the arguments after the program's name. Only the first word can be an option, and
-    /// then the others are ignored. If that option can be combined with others, all words are
-    /// options, or the values of options.
+    /// then the others are ignored. If that option can be combined with others, all words up to
+    /// `--` are options, or the values of options.
     ///
     /// The error, for a word that is not in the table, is one line.
     pub fn read(&self, arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, String> {
@@ -128,6 +136,10 @@ impl Program {
         let mut found = Options::default();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
+            if word == "--" {
+                found.command = words.collect();
+                break;
+            }
             let shown = Shown::os(&word);
             let (flag, value) = match self.find(&word) {
                 Some((flag, value)) if flag.combines => (flag, value),
@@ -144,7 +156,7 @@ impl Program {
             if found.get(flag.long).is_some() {
                 return Err(format!("the option --{} is given twice", flag.long));
             }
-            found.0.push((flag.long, value));
+            found.given.push((flag.long, value));
         }
         Ok(Parsed::Options(found))
     }
@@ -269,7 +281,7 @@ mod tests {
     #[test]
     fn options_that_combine_are_parsed_to_the_last_word() {
         let options = |words: &[&str]| match read(words) {
-            Ok(Parsed::Options(options)) => Ok(options.0),
+            Ok(Parsed::Options(options)) => Ok(options.given),
             other => Err(format!("{other:?}")),
         };
         let both = vec![("move", OsString::from("/a")), ("now", OsString::new())];
@@ -278,6 +290,9 @@ mod tests {
         assert_eq!(options(&["--move=--now"]), path("--now"));
         assert_eq!(options(&["--move", "-h"]), path("-h"));
         assert_eq!(options(&["--move="]), path(""));
+        assert_eq!(options(&["--move", "/a", "--", "--now", "--"]), path("/a"));
+        let Ok(Parsed::Options(found)) = read(&["--now", "--", "x", "--"]) else { panic!() };
+        assert_eq!(found.command(), ["x", "--"]);
         for (wrong, why) in [
             (&["--move"][..], "the option --move needs a value: <path>"),
             (&["--move", "/a", "x"], "x cannot be given with these options"),

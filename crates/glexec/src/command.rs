@@ -22,12 +22,15 @@ pub const PROGRAM: Program = Program {
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     operations: &[
+        "--hand-over <dir> [--links copy|keep|drop] --report <fd> -- <command> [arg…]",
         "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] \
          [--top-limit <n>]",
         "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end] [--top-limit <n>]",
         "--undo <dir> [--end]",
     ],
     options: &[
+        option("hand-over", "<dir>", "Make it the payload user's while the command runs"),
+        option("report", "<fd>", "The descriptor for the lines of JSON about it"),
         option("give", "<dir>", "Make it and all below it the payload user's"),
         option("to", "<path>", "Rename the directory to this free path as the last step"),
         option("mode", "<mode>", "Octal mode of the directory in the end (default: unchanged)"),
@@ -98,6 +101,8 @@ the owner of the directory cannot be changed, and it is as it was: copy it.
 pub(crate) enum Asked {
     /// To run this command.
     Payload(Vec<OsString>),
+    /// To run a command, which gets a directory meanwhile.
+    HandOver(Options),
     /// To change the owner of a directory.
     Owner(Options),
     /// To print something.
@@ -139,6 +144,9 @@ pub(crate) fn read_arguments() -> (Result<Asked>, Vec<String>) {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let asked = match PROGRAM.read(words.iter().cloned()) {
         Ok(Parsed::Words(command)) => Ok(Asked::Payload(command)),
+        Ok(Parsed::Options(options)) if options.get("hand-over").is_some() => {
+            Ok(Asked::HandOver(options))
+        }
         Ok(Parsed::Options(options)) => Ok(Asked::Owner(options)),
         Ok(Parsed::Help) => Ok(Asked::Information(Information::Help)),
         Ok(Parsed::Option(option)) => Ok(Asked::Information(match option.as_str() {

@@ -63,6 +63,12 @@ pub(crate) fn no_daemon() -> Refusal {
     )
 }
 
+/// That a call which was started set-user-ID hands no directory over around a payload: the
+/// descriptor for its reports was closed with all others.
+pub(crate) fn no_hand_over() -> Refusal {
+    Refusal::copy("--hand-over is not for a set-user-ID start: use --give and --take, or copy")
+}
+
 /// Gives up root's rights for good, and proves it.
 pub(crate) fn become_caller(start: &Start) -> Result<()> {
     let failed = |cause| Refusal::internal(format!("cannot become the caller for good: {cause}"));

@@ -16,6 +16,8 @@ use sys::signal::{
 use sys::wait::{self, End};
 use sys::{Pid, fd, identity, inherited, namespace, prctl, process, stdio};
 
+use crate::directory::{Directory, wait_for_exec};
+use crate::ownership::Given;
 use crate::payload::{self, Payload};
 use crate::ranges::Ids;
 use crate::{children, restrictions};
@@ -40,32 +42,51 @@ pub(crate) struct Pipes {
     pub(crate) status: File,
 }
 
-/// Runs the guard, below the process `above`. All signals must be blocked.
-pub(crate) fn run(position: &Position<'_>, payload: &Payload, pipes: Pipes, above: Pid) -> ! {
-    let Pipes { start, mut refusal, mut status } = pipes;
+/// Runs the guard, below the process `above`. All signals must be blocked. A payload inside of new
+/// namespaces can get a directory.
+pub(crate) fn run(
+    position: &Position<'_>,
+    payload: &Payload,
+    directory: Option<Directory<'_>>,
+    pipes: Pipes,
+    above: Pid,
+) -> ! {
+    let Pipes { mut start, mut refusal, mut status } = pipes;
     // Closes the locked table of leases, above all: the payload can be held up before it is
     // executed.
     let mut keep = vec![start.as_fd(), refusal.as_fd(), status.as_fd()];
     if let Position::Beside(namespace) = position {
         keep.push(namespace.as_fd());
     }
+    keep.extend(directory.iter().flat_map(Directory::descriptors));
     let closed = inherited::release_all_but(&keep)
         .map_err(|cause| restrictions::forbidden("close the caller's descriptors", cause));
-    if closed.is_ok() && wait_for_start(start).is_err() {
+    if closed.is_ok() && start.read_exact(&mut [0]).is_err() {
         process::_exit(0); // the caller knows why, and tells it
     }
-    match closed.and_then(|()| start_payload(position, payload, &mut refusal, &status, above)) {
-        Ok(pid) => {
+    let begun = closed
+        .and_then(|()| bind(position, &status, above))
+        .and_then(|()| begin(position, payload, directory.as_ref(), &mut refusal));
+    match begun {
+        Ok((pid, given)) => {
             drop(refusal);
             // The guard must not keep a pipe of the payload's open, nor a file system busy.
             let _ = process::chdir(std::path::Path::new("/"));
             let _ = stdio::redirect_to_null();
             let end = watch(pid, position, above);
             kill_remaining(position);
+            // Its own child processes are those of the payload only until then.
+            let killed = given.as_ref().map(|_| wait::wait_all()).unwrap_or_default();
+            if let (Some(directory), Some(given)) = (&directory, &given) {
+                directory.hand_over.report_end(given, end, killed);
+            }
             if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary()) {
                 as_payload_user(payload.ids, position, || proxy.remove());
             }
             let _ = status.write_all(&end.to_bytes());
+            if let (Some(directory), Some(given)) = (&directory, given) {
+                directory.take(&given, &start);
+            }
         }
         Err(why) => {
             let _ = refusal.write_all(&why.to_bytes());
@@ -74,18 +95,8 @@ pub(crate) fn run(position: &Position<'_>, payload: &Payload, pipes: Pipes, abov
     process::_exit(0)
 }
 
-fn wait_for_start(mut start: File) -> std::io::Result<()> {
-    start.read_exact(&mut [0])
-}
-
-/// Starts the payload; returns its process id.
-fn start_payload(
-    position: &Position<'_>,
-    payload: &Payload,
-    refusal: &mut File,
-    status: &File,
-    above: Pid,
-) -> Result<Pid> {
+/// Ties the guard to the caller's process: it does not outlive it.
+fn bind(position: &Position<'_>, status: &File, above: Pid) -> Result<()> {
     let failed = |step: &'static str| move |cause| restrictions::forbidden(step, cause);
     let bind = "ask for a signal at the end of the caller";
     match position {
@@ -96,9 +107,6 @@ fn start_payload(
             if fd::has_no_reader(status) {
                 process::_exit(0);
             }
-            // Where parts of /proc are hidden, the kernel does not allow it; then /proc shows the
-            // processes outside.
-            let _ = namespace::mount_proc();
         }
         Position::Beside(_) => {
             prctl::set_child_subreaper().map_err(failed("adopt orphaned processes"))?;
@@ -107,6 +115,45 @@ fn start_payload(
                 process::_exit(0);
             }
         }
+    }
+    Ok(())
+}
+
+/// Gives the directory, if there is one, and starts the payload; returns its process id.
+fn begin(
+    position: &Position<'_>,
+    payload: &Payload,
+    directory: Option<&Directory<'_>>,
+    refusal: &mut File,
+) -> Result<(Pid, Option<Given>)> {
+    let Some(directory) = directory else {
+        return Ok((start_payload(position, payload, refusal)?, None));
+    };
+    let given = directory.give(payload.ids)?;
+    // Not the caller's pipe: if the payload is not executed, the directory goes back first.
+    let started = fd::pipe()
+        .map_err(|cause| restrictions::forbidden("make a pipe", cause))
+        .and_then(|(why, mut why_end)| {
+            let pid = start_payload(position, payload, &mut why_end)?;
+            drop(why_end);
+            wait_for_exec(why).map(|()| pid)
+        });
+    match started {
+        Ok(pid) => Ok((pid, Some(given))),
+        Err(why) => {
+            wait::wait_all();
+            Err(directory.hand_over.undo(&given, why))
+        }
+    }
+}
+
+/// Starts the payload; returns its process id. `refusal` gets the reason if it is not executed.
+fn start_payload(position: &Position<'_>, payload: &Payload, refusal: &mut File) -> Result<Pid> {
+    let failed = |step: &'static str| move |cause| restrictions::forbidden(step, cause);
+    if matches!(position, Position::Inside) {
+        // Where parts of /proc are hidden, the kernel does not allow it; then /proc shows the
+        // processes outside.
+        let _ = namespace::mount_proc();
     }
     // A signal to the caller's process group or session must reach the payload once: through the
     // caller.

@@ -12,11 +12,12 @@
 //! - [`ranges`]: the caller's subordinate ids;
 //! - `lease`: which of them the credential has, by the table of leases;
 //! - `payload`: the payload's process, until it executes the command;
-//! - `guard`: the process above the payload, which starts it;
+//! - `guard`: the process above the payload, which starts it; `directory`: what the payload has
+//!   meanwhile;
 //! - `supervise`: the caller's process while the payload runs;
 //! - `call_log`: the line of the log.
 //!
-//! - `ownership`: change of the owner of a directory, instead of a payload.
+//! - `ownership`: change of the owner of a directory, instead of a payload or around one.
 //!
 //! Used by several of these: `idmap` (maps the ids of a namespace), `installed` (the one payload
 //! that may use openat2(2)), `children` (kills descendants), `restrictions` (what forbids user
@@ -29,6 +30,7 @@ mod call_log;
 mod children;
 pub mod command;
 mod credential;
+mod directory;
 mod door;
 mod guard;
 mod idmap;

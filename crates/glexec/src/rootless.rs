@@ -15,39 +15,57 @@ use sys::{Uid, fd, inherited, prctl, process, rlimit};
 use wire::EXACT_STATUS;
 
 use crate::command::{self, Asked, PROGRAM, inform, read_arguments};
+use crate::directory::Directory;
 use crate::guard::{self, Pipes, Position};
 use crate::lease::{self, Lease, Usage};
+use crate::ownership::HandOver;
 use crate::payload::Payload;
 use crate::ranges::Ranges;
 use crate::request::Request;
-use crate::supervise::{self, Guard};
+use crate::supervise::{self, Guard, Taking};
 use crate::{call_log, door, idmap, ownership, restrictions};
 
 /// Serves a call of a process that has no more rights than its caller.
 pub(crate) fn main() -> ExitCode {
-    // No descriptor of the caller's stays open in the processes above the payload. This process
-    // has opened none yet.
+    let (asked, words) = read_arguments();
+    let report = match &asked {
+        Ok(Asked::HandOver(options)) => Some(HandOver::report(options)),
+        _ => None,
+    };
+    // No other descriptor of the caller's stays open in the processes above the payload. This
+    // process has opened none yet.
     let _ = inherited::close_inherited();
     signal::default_sigchld();
     // Its own files are private, and it can read them again, whatever the caller's umask is.
     let umask = process::umask(0o077);
-    let (asked, words) = read_arguments();
     match asked {
         Ok(Asked::Information(information)) => inform(&information, "rootless"),
         asked => {
             let asked = asked.and_then(|asked| door::for_unprivileged().map(|()| asked));
-            serve(asked, &words, umask)
+            serve(asked, report, &words, umask)
         }
     }
 }
 
-/// Serves a call, and writes the line of the log. `words` is the command line for that.
-pub(crate) fn serve(asked: Result<Asked>, words: &[String], umask: u32) -> ExitCode {
+/// Serves a call, and writes the line of the log. `report` is where a call that hands a directory
+/// over reports; `words` is the command line for the log.
+pub(crate) fn serve(
+    asked: Result<Asked>,
+    report: Option<Result<File>>,
+    words: &[String],
+    umask: u32,
+) -> ExitCode {
     let started = Instant::now();
     let mut user = None;
     let ended = asked.and_then(|asked| match asked {
         Asked::Payload(command) => Request::read(command)
-            .and_then(|request| run(request, umask, log::is_wanted(), &mut user)),
+            .and_then(|request| run(request, umask, log::is_wanted(), &mut user, None)),
+        Asked::HandOver(options) => {
+            let report = report.unwrap_or_else(|| Err(door::no_hand_over()))?;
+            let hand_over = Some(HandOver::read(&options, report)?);
+            let request = Request::read(options.command().to_vec())?;
+            run(request, umask, log::is_wanted(), &mut user, hand_over)
+        }
         Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
             print(&format!("{report}\n"));
             End::Exited(0)
@@ -68,11 +86,23 @@ pub(crate) fn serve(asked: Result<Asked>, words: &[String], umask: u32) -> ExitC
 }
 
 /// Runs the payload and returns how it has ended. It gets this umask. `keeps_error` keeps standard
-/// error open until the end, for a message. `user` becomes the user id of the lease.
-fn run(request: Request, umask: u32, keeps_error: bool, user: &mut Option<Uid>) -> Result<End> {
+/// error open until the end, for a message. `user` becomes the user id of the lease. `hand_over` is
+/// the payload's while it runs.
+fn run(
+    request: Request,
+    umask: u32,
+    keeps_error: bool,
+    user: &mut Option<Uid>,
+    hand_over: Option<HandOver>,
+) -> Result<End> {
     let descriptors = prepare()?;
     let ranges = Ranges::of(process::geteuid())?;
-    let acquired = lease::acquire(&request.wish, Usage::Payload, &ranges)?;
+    let usage = if hand_over.is_some() { Usage::HandOver } else { Usage::Payload };
+    let acquired = lease::acquire(&request.wish, usage, &ranges)?;
+    if let Some(hand_over) = &hand_over {
+        hand_over.check_outside(&request.wish.credential.path)?;
+        hand_over.check_outside(acquired.directory())?;
+    }
     let ids = acquired.lease.ids;
     *user = Some(ids.user);
     let payload = Payload::new(request, ids, umask, descriptors);
@@ -83,14 +113,15 @@ fn run(request: Request, umask: u32, keeps_error: bool, user: &mut Option<Uid>) 
     // children that it had before.
     prctl::set_child_subreaper()
         .map_err(|cause| restrictions::forbidden("adopt orphaned processes", cause))?;
-    let (guard, mut start) = start_guard(&acquired.lease, &payload, keeps_error)?;
+    let (guard, mut start) =
+        start_guard(&acquired.lease, &payload, hand_over.as_ref(), keeps_error)?;
     // Other calls need not wait any more: they find a namespace whose ids are mapped.
-    let _lease = acquired.commit(guard.pid)?;
+    let lease = acquired.commit(guard.pid)?;
     // A guard that does not read this has ended, as its other pipes tell. Without this byte it
     // executes nothing.
     let _ = start.write_all(b"x");
-    drop(start);
-    supervise::wait_for_end(&signals, guard)
+    let taking = hand_over.map(|_| Taking { permit: start, lease: &lease });
+    supervise::wait_for_end(&signals, guard, taking)
 }
 
 /// What comes before any use of subordinate ids. Returns the soft limit of descriptors, which is
@@ -108,8 +139,14 @@ pub(crate) fn prepare() -> Result<u64> {
     })
 }
 
-/// Starts the guard, which starts the payload when a byte is written to the returned pipe.
-fn start_guard(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(Guard, File)> {
+/// Starts the guard, which starts the payload when a byte is written to the returned pipe, and
+/// after a second byte takes back what is handed over.
+fn start_guard(
+    lease: &Lease,
+    payload: &Payload,
+    hand_over: Option<&HandOver>,
+    keeps_error: bool,
+) -> Result<(Guard, File)> {
     let failed = |cause| Refusal::internal(format!("cannot make a pipe: {cause}"));
     let (refusal, refusal_end) = fd::pipe().map_err(failed)?;
     let (status, status_end) = fd::pipe().map_err(failed)?;
@@ -120,14 +157,21 @@ fn start_guard(lease: &Lease, payload: &Payload, keeps_error: bool) -> Result<(G
         |cause| restrictions::forbidden("start a process in a new user namespace", cause);
     let pid = if let Some(namespace) = &lease.namespace {
         match fork::fork().map_err(forbidden)? {
-            Fork::Child => guard::run(&Position::Beside(namespace), payload, pipes, above),
+            Fork::Child => guard::run(&Position::Beside(namespace), payload, None, pipes, above),
             Fork::Parent(pid) => pid,
         }
     } else {
         match rlimit::with_reduced_nproc(fork::fork_into_new_namespaces).map_err(forbidden)? {
-            Fork::Child => guard::run(&Position::Inside, payload, pipes, above),
+            Fork::Child => {
+                let directory =
+                    hand_over.map(|hand_over| Directory { hand_over, lock: &lease.calls });
+                guard::run(&Position::Inside, payload, directory, pipes, above)
+            }
             Fork::Parent(pid) => {
-                idmap::map(pid, lease.ids)?;
+                match hand_over {
+                    Some(_) => idmap::map_with_own_group(pid, lease.ids)?,
+                    None => idmap::map(pid, lease.ids)?,
+                }
                 pid
             }
         }

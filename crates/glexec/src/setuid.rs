@@ -41,7 +41,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Door::Daemon => as_caller(door::become_caller(&start), || refused(&door::no_daemon())),
         Door::Rootless => as_caller(door::become_unprivileged(&start), || {
-            rootless::serve(asked, &words, start.umask)
+            rootless::serve(asked, None, &words, start.umask)
         }),
     }
 }
@@ -78,6 +78,7 @@ fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
             print(&format!("{report}\n"));
             Ok(End::Exited(0))
         }
+        Asked::HandOver(_) => Err(door::no_hand_over()),
         Asked::Information(_) => Ok(End::Exited(0)),
     }
 }

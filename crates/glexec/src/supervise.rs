@@ -1,7 +1,7 @@
 //! The caller's own process while a payload runs: it forwards signals to the guard, and waits.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 
 use command::refusal::{Refusal, Result};
@@ -10,6 +10,7 @@ use sys::wait::{self, End};
 use sys::{Errno, Pid, Uid, fd, stdio};
 
 use crate::children;
+use crate::lease::Lease;
 
 /// The guard of a call, with the caller's ends of its pipes.
 #[derive(Debug)]
@@ -26,8 +27,32 @@ pub(crate) struct Guard {
     pub(crate) keeps_error: bool,
 }
 
+/// What a guard needs to take back what the payload had.
+pub(crate) struct Taking<'a> {
+    /// Gets a byte when no process of the payload's user is left.
+    pub(crate) permit: File,
+    /// The lease of the payload.
+    pub(crate) lease: &'a Lease,
+}
+
+impl Taking<'_> {
+    /// Ends all processes of the payload's user, outside of the guard's pid namespace, and lets the
+    /// guard go on. Whether none is left.
+    fn permit(&mut self, guard: Pid) -> bool {
+        let is_idle = self.lease.end_others(guard).is_ok();
+        if is_idle {
+            let _ = self.permit.write_all(b"x");
+        }
+        is_idle
+    }
+}
+
 /// Waits for the end of the guard: returns how the payload has ended, or why it was not executed.
-pub(crate) fn wait_for_end(signals: &Signals, guard: Guard) -> Result<End> {
+pub(crate) fn wait_for_end(
+    signals: &Signals,
+    guard: Guard,
+    mut taking: Option<Taking<'_>>,
+) -> Result<End> {
     let Guard { pid, user, refusal, mut status, keeps_error } = guard;
     let failed = |error: std::io::Error| {
         Refusal::internal(format!("cannot read from the guard of the payload: {error}"))
@@ -35,37 +60,43 @@ pub(crate) fn wait_for_end(signals: &Signals, guard: Guard) -> Result<End> {
     let mut why = Vec::new();
     // None once it is known whether the payload is executed.
     let mut pending = Some(refusal);
+    let mut bytes = [0; 4];
+    let (mut end, mut idle) = (None, None);
     loop {
-        let is_signal = match &pending {
-            None => true,
-            Some(refusal) => {
-                let fds = [signals.as_fd(), refusal.as_fd()];
-                let [is_signal, is_known] = match fd::poll_readable(fds, None) {
-                    Err(Errno::EINTR) => continue,
-                    either => either.map_err(|cause| failed(cause.into()))?,
+        // What is not waited for is replaced by the signals.
+        let known = pending.as_ref().map_or(signals.as_fd(), |refusal| refusal.as_fd());
+        let ended = taking.as_ref().map_or(signals.as_fd(), |_| status.as_fd());
+        let [is_signal, is_known, has_ended] =
+            match fd::poll_readable([signals.as_fd(), known, ended], None) {
+                Err(Errno::EINTR) => continue,
+                either => either.map_err(|cause| failed(cause.into()))?,
+            };
+        if let Some(mut refusal) = pending.take_if(|_| is_known) {
+            refusal.read_to_end(&mut why).map_err(failed)?;
+            if why.is_empty() {
+                // This process must not keep a pipe of the payload's open.
+                let _ = if keeps_error {
+                    stdio::redirect_input_and_output_to_null()
+                } else {
+                    stdio::redirect_to_null()
                 };
-                if is_known {
-                    let mut refusal: &File = refusal;
-                    refusal.read_to_end(&mut why).map_err(failed)?;
-                    pending = None;
-                    if why.is_empty() {
-                        // This process must not keep a pipe of the payload's open.
-                        let _ = if keeps_error {
-                            stdio::redirect_input_and_output_to_null()
-                        } else {
-                            stdio::redirect_to_null()
-                        };
-                    }
-                }
-                is_signal
             }
-        };
+        }
+        if let Some(mut taking) = taking.take_if(|_| has_ended) {
+            let read = status.read_exact(&mut bytes);
+            if read.is_ok() && taking.permit(pid) {
+                idle = Some(taking.lease);
+            }
+            end = Some(read);
+        }
         if is_signal && forward_signal(signals, pid) {
             break;
         }
     }
-    let mut bytes = [0; 4];
-    let end = status.read_exact(&mut bytes);
+    if let Some(lease) = idle {
+        lease.mark_idle();
+    }
+    let end = end.unwrap_or_else(|| status.read_exact(&mut bytes));
     if end.is_err() {
         // The guard was killed. If it was the first process of its namespace, none is left there;
         // else this process has adopted what is left.

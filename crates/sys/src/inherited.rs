@@ -9,7 +9,8 @@
 //! thread: that one could close such a descriptor first, and then open another one, which has an
 //! owner, with the same number.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, RawFd};
 
 use super::process::require_one_thread;
 use super::{Errno, Result, stdio};
@@ -32,6 +33,19 @@ pub fn set_cloexec_above_2() -> Result<()> {
         }
         Err(cause) => Err(cause),
     }
+}
+
+/// The descriptor with this number, which came through execve(2): from now on it has an owner.
+/// EBADF if there is no such descriptor above 2.
+pub fn adopt(number: RawFd) -> Result<File> {
+    require_one_thread()?;
+    if number <= 2 || has_owner(number) != Some(false) {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: sets the flag of an open descriptor.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor is open, and it had no owner.
+    Ok(unsafe { File::from_raw_fd(number) })
 }
 
 /// Closes every descriptor above 2 that came through execve(2).
@@ -98,6 +112,15 @@ mod tests {
         for end in [&reader, &writer] {
             assert!(open.contains(&end.as_raw_fd()));
             assert_eq!(has_owner(end.as_raw_fd()), Some(true));
+        }
+    }
+
+    #[test]
+    fn a_descriptor_with_an_owner_is_not_adopted() {
+        let (reader, _writer) = fd::pipe().unwrap_or_else(|error| panic!("{error}"));
+        for number in [reader.as_raw_fd(), 0, 2, -1, 12345] {
+            let error = super::adopt(number).err();
+            assert!(matches!(error, Some(Errno::EBADF | Errno::EBUSY)), "{number}: {error:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Starting another program as a child.
 
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -54,10 +55,19 @@ pub struct Inherited {
 
 /// Starts a command in the root directory and as the leader of a new session. The kernel kills it
 /// when the calling thread ends (PR_SET_PDEATHSIG, prctl(2)), unless it executes a set-user-ID
-/// program.
-pub fn spawn_with_pdeathsig(command: &mut Command, inherited: Inherited) -> std::io::Result<Child> {
+/// program. It has the descriptor `passed` open under its number here.
+pub fn spawn_with_pdeathsig(
+    command: &mut Command,
+    inherited: Inherited,
+    passed: Option<BorrowedFd<'_>>,
+) -> std::io::Result<Child> {
     let parent = getpid();
+    let passed = passed.map(|passed| passed.as_raw_fd());
     let prepare = move || {
+        if let Some(number) = passed {
+            // SAFETY: clears the flag of a descriptor that is open in the parent, and so here.
+            Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, 0) })?;
+        }
         umask(inherited.umask);
         inherited.descriptors.map_or(Ok(()), rlimit::set_nofile)?;
         prctl::set_pdeathsig(libc::SIGKILL)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
+use super::signal::SIGKILL;
 use super::{Errno, Pid, Result};
 
 /// How a process ended.
@@ -114,6 +115,15 @@ pub fn try_wait_any_with_times() -> Option<(Pid, End, Times)> {
     };
     let times = Times { user: time(usage.ru_utime), system: time(usage.ru_stime) };
     (waited > 0).then(|| (Pid::from_raw(waited), ExitStatus::from_raw(status).into(), times))
+}
+
+/// Waits until all children have ended. Returns how many of them were killed.
+pub fn wait_all() -> usize {
+    let mut killed = 0;
+    while let Ok(Some((_, status))) = waitpid(Pid::from_raw(-1), 0) {
+        killed += usize::from(matches!(End::from(status), End::Killed(SIGKILL)));
+    }
+    killed
 }
 
 /// Whether this process has children, with those that have ended and were not waited for.

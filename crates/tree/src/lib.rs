@@ -7,7 +7,8 @@
 //! - [`build`] makes a tree from records;
 //! - [`mod@copy`] copies a tree of one user, with both of these in one process;
 //! - [`mod@remove`] deletes a tree;
-//! - [`mod@measure`] adds up what a copy of a tree needs;
+//! - [`mod@measure`] adds up what a copy of a tree needs; [`foreign_owner`] finds what is another
+//!   user's;
 //! - [`owner`] changes the owner of a tree, where that is possible, instead of copying it;
 //! - [`links`] judges whether a symbolic link leaves its tree;
 //! - `content` copies a large file's content;
@@ -28,6 +29,7 @@ mod attributes;
 pub mod build;
 mod content;
 pub mod copy;
+mod foreign;
 mod link_filter;
 mod link_target;
 pub mod links;
@@ -46,6 +48,7 @@ mod walk;
 pub use attributes::{has_attributes, user_attributes};
 pub use build::{Builder, Built};
 pub use copy::copy;
+pub use foreign::foreign_owner;
 pub use measure::measure;
 pub use names::Names;
 pub use place::Place;

@@ -16,7 +16,7 @@ impl Halt {
     }
 
     /// Whether the transfer must end.
-    pub(crate) fn is_requested(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         (self.0)()
     }
 }

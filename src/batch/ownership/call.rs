@@ -17,7 +17,7 @@ use wire::Links;
 
 use crate::batch;
 use crate::batch::handover::{Changed, Way};
-use crate::batch::switcher::{Call, CallOutcome, Switcher};
+use crate::batch::switcher::{Call, CallOutcome, Switcher, links_option};
 
 /// The longest report that is read.
 const MAX_REPORT: u64 = 1 << 20;
@@ -109,15 +109,10 @@ impl OwnerCall {
         links: Links,
         top_limit: Option<u64>,
     ) -> Result<Answer<Report>> {
-        let links = match links {
-            Links::Copy => "copy",
-            Links::Keep => "keep",
-            Links::Drop => "drop",
-        };
         let mut words = words(&[
             ("--take", from.as_os_str()),
             ("--exchange", exchange.as_os_str()),
-            ("--links", OsStr::new(links)),
+            ("--links", OsStr::new(links_option(links))),
         ]);
         words.extend(limit(top_limit));
         OwnerCall::start(switcher, words)?.finish()

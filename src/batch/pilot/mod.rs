@@ -1,17 +1,21 @@
 //! For pilots, which have no starter: a payload from its input to its output.
 //!
 //! - [`spec`]: what is run;
-//! - [`run`]: the steps of a run; [`error`]: the stage that failed;
+//! - [`run`]: the steps of a run, with `set_up`, `run_payload` and `way_back`; [`error`]: the stage
+//!   that failed;
 //! - [`check`]: the checks before anything is changed; [`input`]: a survey of the input;
 //! - [`make`]: making and removing the sandbox; [`output`]: the way of the files to the output;
 //!   [`losses`]: what is not copied;
 //! - [`signals`]: the signals and what they ask for; [`interrupt`]: signals while files are
 //!   transferred;
+//! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
+//!   over and takes it back;
 //! - [`payload`]: starting the payload, and the agent that watches for this process's end;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
-//!   it; [`renew`]: renewing a payload's proxy and the switcher's credential;
+//!   it; `unfinished_call`: one whose owner was changing; [`renew`]: renewing a payload's proxy and
+//!   the switcher's credential;
 //! - [`step_log`]: what is reported about each step.
 
 mod abandoned;
@@ -22,16 +26,21 @@ pub(super) mod input;
 pub mod interrupt;
 mod losses;
 pub(super) mod make;
+mod one_call;
 mod output;
 mod payload;
 pub mod recover;
 pub mod renew;
 pub mod run;
+mod run_payload;
+mod set_up;
 pub mod signals;
 pub mod spec;
 pub mod step_log;
 mod streams;
 mod supervise;
+mod unfinished_call;
+mod way_back;
 
 pub use abandoned::AbandonedSandbox;
 

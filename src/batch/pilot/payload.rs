@@ -1,7 +1,7 @@
 //! Starting a payload. This process does for the wrapper what a starter does.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
@@ -54,21 +54,13 @@ pub fn start(
     switcher: &Switcher,
     signals: &Signals,
 ) -> Result<Start> {
-    let (mark, wrapper) = (sandbox.family()?, installed_program(WRAPPER)?);
-    let (ours, theirs) = socket::socketpair().at("make a socket pair for", switcher.program())?;
-    // A stopped wrapper must not block this process.
-    socket::set_timeouts(&ours, switcher.idle_timeout())
-        .at("prepare the socket for", switcher.program())?;
-    let streams = ["-"; 3].map(OsString::from);
-    let operation = Operation::Enter {
-        sandbox: sandbox.path(),
-        mark: mark.clone(),
-        wrapper,
-        arguments: streams.into_iter().chain(spec.command.iter().cloned()).collect(),
-    };
-    let call = BoundCall::start(switcher, &operation, theirs, spec.inherited)?;
-    let wrapper = Wrapper { socket: ours };
-    match wait_for_wrapper(&wrapper, &call, signals, switcher.idle_timeout()) {
+    let mark = sandbox.family()?;
+    let operation = operation(spec, sandbox, mark.clone())?;
+    let (wrapper, input) = wrapper_socket(switcher)?;
+    let call = BoundCall::start(switcher, &operation, input, spec.inherited)?;
+    let stop_reason = || pending_stop(signals);
+    let asked = (signals, &stop_reason as &dyn Fn() -> _);
+    match wait_for_wrapper(&wrapper, &call, asked, switcher.idle_timeout()) {
         Ok(WrapperState::Ready) => {}
         Ok(WrapperState::Cancelled(reason)) => {
             end(wrapper, call);
@@ -94,17 +86,53 @@ pub fn start(
             return Err(error);
         }
     };
-    match wrapper.send_job(&v2::text(&spec.environment), streams.passed()) {
-        Ok(errors) => {
-            let (relays, is_exact) = (streams.into_relays(), call.ends_as_payload());
+    match send_job(spec, wrapper, streams) {
+        Ok((errors, relays)) => {
+            let is_exact = call.ends_as_payload();
             let started = StartedPayload { call, watch, errors, relays, is_exact };
             Ok(Start::Started(Box::new(started)))
         }
-        Err(cause) => {
+        Err(error) => {
             call.end_within(WRAPPER_END);
-            Err(cause).at("pass the environment and the standard streams to", "the job wrapper")
+            Err(error)
         }
     }
+}
+
+/// The operation of the agent that becomes the payload in the sandbox.
+pub(super) fn operation(
+    spec: &PayloadSpec,
+    sandbox: &Sandbox,
+    mark: OsString,
+) -> Result<Operation> {
+    let streams = ["-"; 3].map(OsString::from);
+    Ok(Operation::Enter {
+        sandbox: sandbox.path(),
+        mark,
+        wrapper: installed_program(WRAPPER)?,
+        arguments: streams.into_iter().chain(spec.command.iter().cloned()).collect(),
+    })
+}
+
+/// The wrapper at one end of a new socket, and the other end, its descriptor 0.
+pub(super) fn wrapper_socket(switcher: &Switcher) -> Result<(Wrapper, OwnedFd)> {
+    let program = switcher.program();
+    let (ours, theirs) = socket::socketpair().at("make a socket pair for", program)?;
+    // A stopped wrapper must not block this process.
+    socket::set_timeouts(&ours, switcher.idle_timeout()).at("prepare the socket for", program)?;
+    Ok((Wrapper { socket: ours }, theirs))
+}
+
+/// Passes the wrapper what it needs to become the payload.
+pub(super) fn send_job(
+    spec: &PayloadSpec,
+    wrapper: Wrapper,
+    streams: Streams,
+) -> Result<(ErrorSocket, Relays)> {
+    let errors = wrapper
+        .send_job(&v2::text(&spec.environment), streams.passed())
+        .at("pass the environment and the standard streams to", "the job wrapper")?;
+    Ok((errors, streams.into_relays()))
 }
 
 /// Calls the agent that kills the family when this process ends.
@@ -120,7 +148,7 @@ fn start_watch(
 }
 
 /// What a wait for the wrapper has found.
-enum WrapperState {
+pub(super) enum WrapperState {
     /// It has sent its first message.
     Ready,
     /// It has ended, or its switcher has.
@@ -129,10 +157,12 @@ enum WrapperState {
     Cancelled(StopReason),
 }
 
-fn wait_for_wrapper(
+/// Waits for the wrapper's first message. `stop_reason` is asked when one of the signals has
+/// arrived.
+pub(super) fn wait_for_wrapper(
     wrapper: &Wrapper,
     call: &BoundCall,
-    signals: &Signals,
+    (signals, stop_reason): (&Signals, &dyn Fn() -> Option<StopReason>),
     idle_timeout: Duration,
 ) -> Result<WrapperState> {
     let until = Some(idle_timeout)
@@ -150,7 +180,7 @@ fn wait_for_wrapper(
             }
             Ok([_, true, _]) => return Ok(WrapperState::Missing),
             Ok([.., true]) => {
-                if let Some(reason) = pending_stop(signals) {
+                if let Some(reason) = stop_reason() {
                     return Ok(WrapperState::Cancelled(reason));
                 }
             }

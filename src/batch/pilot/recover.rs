@@ -45,6 +45,7 @@ impl AbandonedSandbox {
         if !self.is_sandbox()? && (!is_own || output.is_some()) {
             return Err(self.ordinary_directory());
         }
+        self.finish_call(links, step_log)?;
         // Until the sandbox has changed hands, no agent is called.
         let switcher = match (sandbox.retained()?, sandbox.found()?) {
             (Retained::Proxy | Retained::Data, Found::Theirs(owner) | Found::Other(owner)) => {
@@ -93,6 +94,7 @@ impl AbandonedSandbox {
         if !self.is_sandbox()? {
             return Err(self.ordinary_directory());
         }
+        self.finish_call(Links::Drop, step_log)?;
         self.finish_change_of_owner(step_log)?;
         // A call needs a credential; where it is gone, any file serves.
         let has_none = sandbox.retained()? == Retained::Absent;
@@ -169,8 +171,11 @@ impl AbandonedSandbox {
             dir.is_ok_and(|dir| name.is_some_and(|name| dir.stat(name).is_ok()))
         };
         Ok(match (sandbox.retained()?, sandbox.found()?) {
-            // A setup that was killed has copied the credential.
-            (Retained::Proxy, Found::Mine) => contains(sandbox.open(), Some(sandbox.proxy.name())),
+            // A setup that was killed has copied the credential, or a pilot has moved it.
+            (Retained::Proxy, Found::Mine) => {
+                contains(sandbox.open(), Some(sandbox.proxy.name()))
+                    || contains(sandbox.open_retained(), of_pilot)
+            }
             (Retained::Aside | Retained::Proxy, _)
             | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
             (Retained::Data, _) => contains(sandbox.open_retained(), of_pilot),

@@ -2,33 +2,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
-use wire::{Halt, Totals};
+use wire::Totals;
 
 use super::error::{PilotError, Stage};
 use super::interrupt::Interrupt;
-use super::losses::report_losses;
-use super::payload::{self, Start};
+use super::run_payload::PayloadRun;
+use super::set_up::set_up;
 use super::signals::{SIGNALS, StopReason};
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
-use super::supervise::{PayloadResult, Supervisor};
-use super::{candidates, check, input, make, output, streams};
-use crate::batch::cleanup::{self, KillScope, Returned};
-use crate::batch::error::HelperError;
+use super::way_back::WayBack;
+use super::{check, input, make, output};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
-use crate::batch::switcher::Switcher;
-use crate::batch::{Report, Retries, setup};
-
-/// A switcher that cannot work here may end with a status of a temporary failure: the next switcher
-/// is tried instead.
-const NO_RETRIES: Retries = Retries { max: 0, min_delay: 0 };
-
-/// For bringing the files back.
-const RETRIES: Retries = Retries { max: 3, min_delay: 1 };
 
 /// The result of a run.
 #[derive(Debug, Default)]
@@ -47,12 +35,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn fail(mut self, stage: Stage, error: Error) -> Self {
+    pub(super) fn fail(mut self, stage: Stage, error: Error) -> Self {
         self.failures.push(PilotError { stage, error });
         self
     }
 
-    fn stopped(self, reason: StopReason) -> Self {
+    pub(super) fn stopped(self, reason: StopReason) -> Self {
         Outcome { stop_reason: Some(reason), ..self }
     }
 }
@@ -120,8 +108,8 @@ fn run_in(
             Err(error) => outcome.fail(Stage::SetUp, error),
         };
     }
-    let switcher = match set_up(spec, sandbox, totals, interrupt, step_log) {
-        Ok(switcher) => switcher,
+    let (switcher, mut one_call) = match set_up(spec, sandbox, totals, interrupt, step_log) {
+        Ok(set_up) => set_up,
         Err(error) => {
             return match (remove_own(sandbox), interrupt.stop_reason()) {
                 (Ok(()), Some(reason)) => outcome.stopped(reason),
@@ -132,49 +120,18 @@ fn run_in(
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
     let outcome = match interrupt.stop_reason() {
         Some(reason) => outcome.stopped(reason),
-        None => run_payload(spec, sandbox, &switcher, &interrupt.signals, step_log, outcome),
+        None => {
+            let run =
+                PayloadRun { spec, sandbox, switcher: &switcher, signals: &interrupt.signals };
+            run.run(one_call.as_mut(), step_log, outcome)
+        }
     };
     let halt = interrupt.halt_at_second_signal(&step_log.urgent);
-    match bring_back(spec, sandbox, &switcher, &halt, step_log) {
+    let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt };
+    match way_back.bring_back(one_call, step_log) {
         Ok(()) => outcome,
         Err(error) => outcome.fail(Stage::CleanUp, error),
     }
-}
-
-/// Hands the sandbox over through the first switcher that works.
-fn set_up(
-    spec: &PayloadSpec,
-    sandbox: &Sandbox,
-    totals: Option<Totals>,
-    interrupt: &Arc<Interrupt>,
-    step_log: &mut StepLog<'_>,
-) -> Result<Switcher> {
-    let mut errors = Vec::new();
-    for program in candidates::programs(spec.glexec.as_ref())? {
-        let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), spec.idle_timeout)?
-            .in_separate_groups()
-            .with_handover(spec.handover)
-            .withholding_credential();
-        let halted = switcher.clone().with_halt(interrupt.halt());
-        let handed_over = step_log.transfer_step("setup", totals, |report| {
-            setup::setup(sandbox, &halted, NO_RETRIES, report)
-        });
-        match handed_over {
-            Ok(()) => return Ok(switcher),
-            Err(failure) if interrupt.stop_reason().is_some() => return Err(failure.error),
-            Err(failure) => errors.push(failure.error),
-        }
-    }
-    if errors.len() == 1 {
-        return Err(errors.remove(0));
-    }
-    let why = if errors.is_empty() {
-        "none is installed here: run condor_glexec_pilot doctor".to_owned()
-    } else {
-        let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
-        format!("none works here: {}", errors.join("; "))
-    };
-    Err(Error::refused("switcher", why))
 }
 
 /// Removes a sandbox that was not handed over, if it is complete.
@@ -188,88 +145,5 @@ fn remove_own(sandbox: &Sandbox) -> Result<()> {
             sandbox.path(),
             format!("it was not put back; {}", output::advice(sandbox)),
         )),
-    }
-}
-
-/// Starts the payload, and waits for its end.
-fn run_payload(
-    spec: &PayloadSpec,
-    sandbox: &Sandbox,
-    switcher: &Switcher,
-    signals: &Signals,
-    step_log: &mut StepLog<'_>,
-    outcome: Outcome,
-) -> Outcome {
-    let started_at = Instant::now();
-    let reads_terminal = streams::may_read_terminal();
-    let result = match payload::start(spec, sandbox, switcher, signals) {
-        Ok(Start::Started(payload)) => {
-            Supervisor { spec, sandbox, switcher, signals, reads_terminal, step_log }
-                .wait_for_end(*payload)
-        }
-        Ok(Start::Cancelled(reason)) => return outcome.stopped(reason),
-        Err(error) => Err(error),
-    };
-    let (outcome, error) = match result {
-        Ok(PayloadResult { not_executed: Some(error), .. }) | Err(error) => (outcome, Some(error)),
-        Ok(PayloadResult { status, wait, stop_reason, not_executed: None }) => {
-            (Outcome { payload: Some(status), wait, stop_reason, ..outcome }, None)
-        }
-    };
-    let message = error.as_ref().map(Error::to_string);
-    step_log.report_step("run", started_at.elapsed(), outcome.payload, message);
-    match error {
-        Some(error) => outcome.fail(Stage::Start, error),
-        None => outcome,
-    }
-}
-
-/// Brings the files back, and to the output.
-fn bring_back(
-    spec: &PayloadSpec,
-    sandbox: &Sandbox,
-    switcher: &Switcher,
-    halt: &Halt,
-    step_log: &mut StepLog<'_>,
-) -> Result<()> {
-    let with_advice = |error: Error| {
-        let why = format!("to try again: {}", output::advice(sandbox));
-        error.and_then(Err(Error::refused(sandbox.path(), why)))
-    };
-    // All processes of the payload have ended. No other user may enter a directory that this
-    // process has locked.
-    let policy = cleanup::Policy { links: spec.links, kills: KillScope::Nothing, closes_top: true };
-    let switcher = switcher.clone().with_halt(halt.clone());
-    let other = output::on_other_file_system(sandbox, spec.output.as_deref());
-    if let Some(path) = other.map_err(with_advice)? {
-        let brought = step_log.step("output", |report| {
-            output::bring_to(path, sandbox, &switcher, RETRIES, policy, report)
-                .inspect(|()| report_losses(report))
-        });
-        return brought.map_err(|failure| with_advice(failure.error));
-    }
-    let (mut returned, mut totals) = (Returned::Files, None);
-    let cleaned = step_log.step("cleanup", |report| {
-        returned = cleanup::cleanup(sandbox, &switcher, RETRIES, policy, report)?;
-        returned.require_files(sandbox)?;
-        report_losses(report);
-        totals = report.moved.map(|(totals, _)| totals);
-        Ok::<_, HelperError>(())
-    });
-    if let Err(HelperError { error, .. }) = cleaned {
-        return Err(match returned {
-            Returned::Files => with_advice(error),
-            Returned::ProxyOnly => error.and_then(make::remove(sandbox)),
-        });
-    }
-    match &spec.output {
-        Some(path) => {
-            let deliver = |report: &mut Report<'_>| {
-                output::deliver(sandbox, path, Some(halt.clone()), report)
-            };
-            step_log.transfer_step("output", totals, deliver).map_err(with_advice)
-        }
-        None if spec.keeps_sandbox => make::remove_credentials(sandbox),
-        None => make::remove(sandbox),
     }
 }

@@ -60,7 +60,7 @@ impl StepLog<'_> {
         let done = work(&mut report);
         // The end of the callback removes its line from the terminal.
         report.progress = Box::new(|_| ());
-        self.log_id = report.log_id.take().or_else(|| self.log_id.take());
+        self.log_id = self.log_id.take().or_else(|| report.log_id.take());
         report.log_id.clone_from(&self.log_id);
         let error = done.as_ref().err().map(ToString::to_string);
         (self.step_ended)(name, &report, started.elapsed(), error);

@@ -13,12 +13,15 @@ use sys::signal::{
 };
 use sys::wait::End;
 use sys::{Errno, fd, process, signal};
+use wire::Hunt;
 use wire::launch::ErrorSocket;
 
+use super::one_call::Reports;
 use super::payload::StartedPayload;
 use super::signals::StopReason;
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
+use super::streams::Relays;
 use crate::batch::Retries;
 use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
@@ -81,7 +84,7 @@ impl Supervisor<'_, '_> {
     pub fn wait_for_end(&mut self, payload: StartedPayload) -> Result<PayloadResult> {
         let StartedPayload { call, watch, mut errors, relays, is_exact } = payload;
         let mut watch = Some(watch);
-        let waited = self.wait_for_switcher(&call, &mut errors, &mut watch);
+        let waited = self.wait_for_switcher(&call, &mut errors, &mut watch, None);
         if !waited.as_ref().is_ok_and(|waited| waited.is_family_killed) {
             self.kill_family(&mut watch);
         }
@@ -92,6 +95,32 @@ impl Supervisor<'_, '_> {
             End::Exited(status @ 129..) if !is_exact => format!("{end} or killed {}", status - 128),
             end => end.to_string(),
         });
+        self.result(waited, (end, wait), errors, relays)
+    }
+
+    /// Waits for the end of a payload whose call kills the rest of the family, and goes on after
+    /// that.
+    pub fn wait_in_call(
+        &mut self,
+        call: &BoundCall,
+        reports: &mut Reports,
+        mut errors: ErrorSocket,
+        relays: Relays,
+    ) -> Result<PayloadResult> {
+        let waited = self.wait_for_switcher(call, &mut errors, &mut None, Some(reports));
+        let _ = errors.receive();
+        let end = self.end_of(call, reports);
+        self.result(waited, (Some(end), Some(end.to_string())), errors, relays)
+    }
+
+    /// The result of a payload that has ended so.
+    fn result(
+        &mut self,
+        waited: Result<Waited>,
+        (end, wait): (Option<End>, Option<String>),
+        errors: ErrorSocket,
+        relays: Relays,
+    ) -> Result<PayloadResult> {
         let status = end.map_or(128 + SIGKILL, End::status);
         for error in relays.finish() {
             (self.step_log.notice)(&format!("condor_glexec_pilot: {error}"));
@@ -100,12 +129,29 @@ impl Supervisor<'_, '_> {
         Ok(PayloadResult { status, wait, stop_reason: waited?.stop_reason, not_executed })
     }
 
+    /// How the payload has ended, as the call reports it. Without a report the call is killed: all
+    /// processes of the payload end with it.
+    fn end_of(&mut self, call: &BoundCall, reports: &mut Reports) -> End {
+        reports.finish();
+        let Some((end, killed)) = reports.payload_end() else {
+            call.kill();
+            return End::Killed(SIGKILL);
+        };
+        let hunt = Hunt { processes: killed, ..Hunt::default() };
+        let _ = self.step_log.step("kill", |report| {
+            report.hunted = Some(Hunted { signal: SIGKILL, hunt, ..Hunted::default() });
+            Ok::<_, Error>(())
+        });
+        end
+    }
+
     /// Waits until the switcher has ended, or until its payload was killed often enough.
     fn wait_for_switcher(
         &mut self,
         call: &BoundCall,
         errors: &mut ErrorSocket,
         watch: &mut Option<Agent>,
+        mut reports: Option<&mut Reports>,
     ) -> Result<Waited> {
         let mut waited = Waited { stop_reason: None, is_family_killed: false };
         let mut deadline =
@@ -114,14 +160,24 @@ impl Supervisor<'_, '_> {
         while kills <= MAX_KILLS {
             // A socket at its end would be readable all the time.
             let socket = if is_all_heard { &call.pidfd } else { &errors.socket };
+            let reported = reports.as_deref().filter(|reports| !reports.is_complete());
             let readable = fd::poll_readable(
-                [call.pidfd.as_fd(), socket.as_fd(), self.signals.as_fd()],
+                [
+                    call.pidfd.as_fd(),
+                    socket.as_fd(),
+                    self.signals.as_fd(),
+                    reported.map_or(call.pidfd.as_fd(), |reports| reports.as_fd()),
+                ],
                 deadline,
             );
-            let [is_over, is_socket, is_signal] = match readable {
+            let [mut is_over, is_socket, is_signal, is_report] = match readable {
                 Err(Errno::EINTR) => continue,
                 readable => readable.at("wait for", "the payload")?,
             };
+            if let (true, Some(reports)) = (is_report, reports.as_deref_mut()) {
+                reports.receive();
+                is_over |= reports.payload_end().is_some();
+            }
             if is_socket && !is_all_heard {
                 is_all_heard = errors.receive().at("receive from", "the job wrapper")?;
             }

@@ -2,13 +2,13 @@
 //! does not take it.
 
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use error::{Context as _, Error, Result};
 use sys::flock::Lock;
-use sys::{Errno, Kind, Name, OwnedName, file, flock};
+use sys::{Errno, Kind, Name, OwnedName, Pid, Uid, file, flock, proc, process};
 
 use super::Sandbox;
 
@@ -28,6 +28,11 @@ impl Sandbox {
         names.map(|name| lock(&self.place.path_of(name))).collect()
     }
 
+    /// The same by the retained directory alone, while the sandbox becomes another user's.
+    pub fn lock_retained(&self) -> Result<File> {
+        lock(&self.retained_path())
+    }
+
     /// The same for the batch user's leftovers beside the sandbox: a pilot may be making a sandbox
     /// of one.
     pub fn lock_leftovers(&self) -> Result<Vec<File>> {
@@ -40,9 +45,36 @@ fn lock(path: &Path) -> Result<File> {
     let flags = file::NOFOLLOW_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags).open(path).at("open", path)?;
     match flock::lock(&file, Lock::Exclusive, LIMIT) {
+        Err(Errno::EAGAIN) if is_locked_by_another_user(&file) => Ok(file),
         Err(Errno::EAGAIN) => Err(Error::refused(path, "a running pilot works on it")),
         // The file system has no locks.
         Err(Errno::ENOLCK | Errno::EOPNOTSUPP) => Ok(file),
         locked => locked.at("lock", path).map(|()| file),
     }
+}
+
+/// Whether the process that has locked a file is another user's, and not root's: no pilot of this
+/// user. A payload
+/// that has had the sandbox may have let another account open it, which waits for the lock.
+///
+/// A process in another pid namespace is not known here (proc_locks(5)): it may be a pilot.
+fn is_locked_by_another_user(file: &File) -> bool {
+    let (Ok(found), Ok(locks)) = (file.metadata(), std::fs::read_to_string("/proc/locks")) else {
+        return false;
+    };
+    let inode = format!(":{}", found.ino());
+    let holder = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [_, "FLOCK", _, _, pid, file, ..] if file.ends_with(&inode) => pid.parse::<i32>().ok(),
+            _ => None,
+        }
+    };
+    let holders: Vec<i32> = locks.lines().filter_map(holder).collect();
+    let is_others = |pid: &i32| {
+        let uids = proc::real_and_saved_uid(Pid::from_raw(*pid));
+        let is_trusted = |uid: &Uid| *uid == process::geteuid() || uid.is_root();
+        *pid > 0 && uids.is_none_or(|uids| !uids.iter().any(is_trusted))
+    };
+    !holders.is_empty() && holders.iter().all(is_others)
 }

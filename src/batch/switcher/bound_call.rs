@@ -1,8 +1,9 @@
 //! A call of the switcher that ends with this process, as the call for a pilot's payload does.
 
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use error::{Context as _, Result};
@@ -35,9 +36,30 @@ impl BoundCall {
         input: OwnedFd,
         inherited: Inherited,
     ) -> Result<BoundCall> {
+        BoundCall::start_command(switcher, switcher.command(operation), input, inherited, None)
+    }
+
+    /// As [`BoundCall::start`], for a command of [`Switcher::command_handing_over`] whose reports
+    /// go to this descriptor.
+    pub fn start_handing_over(
+        switcher: &Switcher,
+        command: Command,
+        input: OwnedFd,
+        inherited: Inherited,
+        report: &File,
+    ) -> Result<BoundCall> {
+        BoundCall::start_command(switcher, command, input, inherited, Some(report.as_fd()))
+    }
+
+    fn start_command(
+        switcher: &Switcher,
+        mut command: Command,
+        input: OwnedFd,
+        inherited: Inherited,
+        passed: Option<BorrowedFd<'_>>,
+    ) -> Result<BoundCall> {
         let program = switcher.program().to_owned();
         let (output, [stdout, stderr]) = Output::pipe(&program)?;
-        let mut command = switcher.command(operation);
         // The payload must not learn the path of the caller's proxy, even if the switcher passes
         // the environment on.
         command.env_remove("X509_USER_PROXY");
@@ -45,7 +67,7 @@ impl BoundCall {
         // the payload was started.
         command.env(EXACT_STATUS, "1");
         command.stdin(input).stdout(stdout).stderr(stderr);
-        let child = spawn::spawn_with_pdeathsig(&mut command, inherited)
+        let child = spawn::spawn_with_pdeathsig(&mut command, inherited, passed)
             .at("execute the switcher", &program)?;
         let pidfd = pidfd::open(spawn::pid_of(&child)).at("open a pidfd for", &program)?;
         Ok(BoundCall { program, output, child, pidfd })
@@ -62,6 +84,12 @@ impl BoundCall {
     pub fn ends_as_payload(&self) -> bool {
         !processes::is_own(self.pid())
             || processes::is_project_glexec(&processes::executable(self.pid()))
+    }
+
+    /// Asks the switcher's process to end, if this user may: a payload that has begun gets the
+    /// signal.
+    pub fn terminate(&self) {
+        let _ = pidfd::send_signal(&self.pidfd, signal::SIGTERM);
     }
 
     /// Kills the switcher's process, if this user may. The processes behind it end with it, or

@@ -20,5 +20,5 @@ pub use bound_call::BoundCall;
 pub use call::Call;
 pub use find::{find_in_path, installed_program};
 pub use outcome::CallOutcome;
-pub use program::Switcher;
+pub use program::{Switcher, links_option};
 pub use run_command::run_command;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use error::{Context as _, Error, Result};
 use sys::{OwnedName, Uid};
-use wire::{Halt, Operation};
+use wire::{Halt, Links, Operation};
 
 use super::find::{find_in_path, installed_program};
 use super::processes::is_project_glexec;
@@ -37,6 +37,8 @@ pub struct Switcher {
     withholds_credential: bool,
     halt: Option<Halt>,
     handover: Handover,
+    /// The id of its calls in the log, if it is known.
+    log_id: Option<String>,
 }
 
 impl Switcher {
@@ -61,6 +63,7 @@ impl Switcher {
             withholds_credential: false,
             halt: None,
             handover: Handover::Copy,
+            log_id: None,
         })
     }
 
@@ -87,6 +90,12 @@ impl Switcher {
     #[must_use]
     pub fn with_handover(self, handover: Handover) -> Self {
         Switcher { handover, ..self }
+    }
+
+    /// The same, but its calls have this id in the log.
+    #[must_use]
+    pub fn with_log_id(self, log_id: Option<String>) -> Self {
+        Switcher { log_id, ..self }
     }
 
     /// The same, but if it is the project's `glexec` and makes a new lease, it does so for this
@@ -145,6 +154,30 @@ impl Switcher {
         self.own_command(words.chain(operation.to_args()))
     }
 
+    /// A call of the project's `glexec` that hands a directory over to an operation of the agent.
+    /// `report` is the number of the descriptor for its reports.
+    pub fn command_handing_over(
+        &self,
+        directory: &Path,
+        links: Links,
+        report: i32,
+        operation: &Operation,
+    ) -> Command {
+        let (report, agent) = (report.to_string(), self.agent.as_os_str());
+        let words: [&OsStr; 8] = [
+            "--hand-over".as_ref(),
+            directory.as_os_str(),
+            "--links".as_ref(),
+            links_option(links).as_ref(),
+            "--report".as_ref(),
+            report.as_ref(),
+            "--".as_ref(),
+            agent,
+        ];
+        let words = words.into_iter().map(OsString::from);
+        self.own_command(words.chain(operation.to_args()))
+    }
+
     /// The same with any arguments, such as options of the project's `glexec`.
     pub fn own_command(&self, words: impl IntoIterator<Item = OsString>) -> Command {
         let mut command = Command::new(&self.program);
@@ -156,7 +189,8 @@ impl Switcher {
         if std::env::var_os("GLEXEC_HELPERS_LOG").is_some()
             && std::env::var_os("GLEXEC_ID").is_none()
         {
-            if let Some(log_id) = self.credential.parent().and_then(log_id_of) {
+            let of_directory = || self.credential.parent().and_then(log_id_of);
+            if let Some(log_id) = self.log_id.clone().or_else(of_directory) {
                 command.env("GLEXEC_ID", log_id);
             }
         }
@@ -164,5 +198,14 @@ impl Switcher {
             command.env("GLEXEC_LEASE_UID", user.to_string());
         }
         command
+    }
+}
+
+/// The value of the option `--links` of the project's `glexec`.
+pub fn links_option(links: Links) -> &'static str {
+    match links {
+        Links::Copy => "copy",
+        Links::Keep => "keep",
+        Links::Drop => "drop",
     }
 }

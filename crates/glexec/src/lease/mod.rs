@@ -43,11 +43,17 @@ use crate::request::Wish;
 /// How long a call waits until the payloads that it has killed have ended, and their callers.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long other calls of a lease may take to end by themselves, after the payload whose directory
+/// is taken back.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What a call uses a lease for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Usage {
     /// It runs a payload, also beside others.
     Payload,
+    /// It runs the first payload, which gets a directory before it runs.
+    HandOver,
     /// It gives a directory to the lease's user, which has no process meanwhile.
     Give,
     /// It takes a directory from the lease's user, which has no process meanwhile.
@@ -69,6 +75,32 @@ pub(crate) struct Lease {
     /// Holds the lock of the call, as long as a process keeps it open.
     pub(crate) calls: File,
 }
+
+impl Lease {
+    /// Notes that the lease has no process: the guard has ended after [`Lease::end_others`], and
+    /// the lock is still exclusive. So no process has to be killed when the lease ends.
+    pub(crate) fn mark_idle(&self) {
+        let _ = self.calls.set_len(IDLE);
+    }
+
+    /// Locks the lease alone after all processes of its user have been killed, whose namespace the
+    /// guard of this call has made. Those below the guard have ended.
+    pub(crate) fn end_others(&self, guard: Pid) -> Result<()> {
+        let ids = self.ids;
+        let namespace = sys::namespace::user_namespace_of(guard)
+            .map_err(|cause| unusable(ids.user, &format_args!("its namespace: {cause}")))?;
+        let kill_all = || require_end(ids, processes::kill_all_in(&namespace, ids));
+        // A call that signals the payload ends when that has ended.
+        match flock::lock(&self.calls, Lock::Exclusive, GRACE) {
+            Ok(()) => kill_all(),
+            Err(_) => lock_ending(&self.calls, ids, kill_all),
+        }
+    }
+}
+
+/// The length of a calls file of a lease that has no process. It is empty as soon as a call uses
+/// the lease.
+const IDLE: u64 = 1;
 
 /// The lease of a call that has not started its payload. The table is locked meanwhile, so that
 /// another call with the same credential joins the namespace that this one makes.
@@ -160,7 +192,7 @@ impl Acquisition<'_> {
         let calls = self.pin(ids)?;
         let namespace = match self.usage {
             Usage::Payload => namespace::open(ids, &guards)?,
-            Usage::Give | Usage::Take { .. } => None,
+            Usage::HandOver | Usage::Give | Usage::Take { .. } => None,
         };
         Ok(Lease { ids, namespace, guards, calls })
     }
@@ -225,14 +257,17 @@ impl Acquisition<'_> {
         let calls = self.table.open_calls_file(ids.user)?;
         match self.usage {
             Usage::Payload => self.lock_shared(&calls, ids.user)?,
-            Usage::Give => self.lock_idle(&calls, ids, "wait until it has ended")?,
+            Usage::Give | Usage::HandOver => {
+                self.lock_idle(&calls, ids, "wait until it has ended")?;
+            }
             Usage::Take { end: false } => {
                 self.lock_idle(&calls, ids, "wait until it has ended, or use --end to kill it")?;
                 kill_all(ids)?;
             }
-            Usage::Take { end: true } => self.lock_ending(&calls, ids)?,
+            Usage::Take { end: true } => lock_ending(&calls, ids, || kill_all(ids))?,
         }
-        self.table.touch(ids.user, &calls).map_err(|error| unusable(ids.user, &error))?;
+        let used = calls.set_len(0).and_then(|()| self.table.touch(ids.user, &calls));
+        used.map_err(|error| unusable(ids.user, &error))?;
         Ok(calls)
     }
 
@@ -263,28 +298,32 @@ impl Acquisition<'_> {
             (Err(_), None) => refused(format!("another call of glexec uses it: {advice}")),
         }
     }
+}
 
-    /// Locks the lease after all processes of its user have been killed.
-    fn lock_ending(&self, calls: &File, ids: Ids) -> Result<()> {
-        let until = Instant::now() + END_TIMEOUT;
-        loop {
-            // The callers of the payloads unlock it when they see that these have ended.
-            kill_all(ids)?;
-            if flock::lock(calls, Lock::Exclusive, Duration::ZERO).is_ok() {
-                // A call may have started its payload between the two.
-                return kill_all(ids);
-            }
-            if Instant::now() > until {
-                return Err(unusable(ids.user, &"another call of glexec uses it and does not end"));
-            }
-            std::thread::sleep(Duration::from_millis(2));
+/// Locks the lease after all processes of its user have been killed.
+fn lock_ending(calls: &File, ids: Ids, kill_all: impl Fn() -> Result<()>) -> Result<()> {
+    let until = Instant::now() + END_TIMEOUT;
+    loop {
+        // The callers of the payloads unlock it when they see that these have ended.
+        kill_all()?;
+        if flock::lock(calls, Lock::Exclusive, Duration::ZERO).is_ok() {
+            // A call may have started its payload between the two.
+            return kill_all();
         }
+        if Instant::now() > until {
+            return Err(unusable(ids.user, &"another call of glexec uses it and does not end"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 /// Kills all processes of a lease's user, which have ended when it returns.
 fn kill_all(ids: Ids) -> Result<()> {
-    if processes::kill_all(ids) {
+    require_end(ids, processes::kill_all(ids))
+}
+
+fn require_end(ids: Ids, has_ended: bool) -> Result<()> {
+    if has_ended {
         return Ok(());
     }
     Err(unusable(ids.user, &"processes of it do not end after SIGKILL"))

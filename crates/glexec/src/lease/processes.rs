@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use command::refusal::{Refusal, Result};
 use sys::fork::{self, Fork};
 use sys::signal::{self, SIGKILL};
-use sys::{Pid, Uid, fd, identity, inherited, proc, process, wait};
+use sys::{Pid, Uid, fd, identity, inherited, namespace, prctl, proc, process, wait};
 
 use crate::ranges::Ids;
 use crate::{idmap, restrictions};
@@ -59,11 +59,18 @@ fn is_alive(pid: Pid) -> bool {
 
 /// Kills all processes of a user id that this user may signal. Whether none is left.
 pub(crate) fn kill_all(ids: Ids) -> bool {
-    let started = Instant::now();
     // An empty listing proves nothing: a process that forks all the time can be missed by it.
-    if kill_at_once(ids).is_err() {
-        return false;
-    }
+    kill_at_once(ids).is_ok() && wait_for_end(ids)
+}
+
+/// The same where the user namespace of these processes is known, which costs less.
+pub(crate) fn kill_all_in(namespace: &OwnedFd, ids: Ids) -> bool {
+    kill_in(namespace, ids).is_ok() && wait_for_end(ids)
+}
+
+/// Waits until killed processes have ended. Whether none is left.
+fn wait_for_end(ids: Ids) -> bool {
+    let started = Instant::now();
     loop {
         let left = of(ids.user);
         let is_blocked = |pid: &Pid| {
@@ -86,11 +93,8 @@ fn kill_at_once(ids: Ids) -> Result<()> {
     match fork::fork_into_new_user_namespace().map_err(forbidden)? {
         Fork::Child => {
             let closed = inherited::release_all_but(&[is_mapped.as_fd()]).is_ok();
-            if closed
-                && is_mapped.read_exact(&mut [0]).is_ok()
-                && identity::become_user(ids.user, ids.group).is_ok()
-            {
-                let _ = signal::kill_all_others(SIGKILL);
+            if closed && is_mapped.read_exact(&mut [0]).is_ok() {
+                kill_as(ids);
             }
             process::_exit(0)
         }
@@ -103,5 +107,33 @@ fn kill_at_once(ids: Ids) -> Result<()> {
             wait::wait(pid);
             done
         }
+    }
+}
+
+/// As [`kill_at_once`], in a namespace that maps the ids.
+fn kill_in(namespace: &OwnedFd, ids: Ids) -> Result<()> {
+    let forbidden = |cause| restrictions::forbidden("end the processes of a lease", cause);
+    match fork::fork().map_err(forbidden)? {
+        Fork::Child => {
+            // For a moment it has the caller's rights there: no process may trace it.
+            let joined = inherited::release_all_but(&[namespace.as_fd()])
+                .and_then(|()| prctl::clear_dumpable())
+                .and_then(|()| namespace::join_user_namespace(namespace));
+            if joined.is_ok() {
+                kill_as(ids);
+            }
+            process::_exit(0)
+        }
+        Fork::Parent(pid) => {
+            wait::wait(pid);
+            Ok(())
+        }
+    }
+}
+
+/// Becomes the user, and kills all others of its processes.
+fn kill_as(ids: Ids) {
+    if identity::become_user(ids.user, ids.group).is_ok() {
+        let _ = signal::kill_all_others(SIGKILL);
     }
 }

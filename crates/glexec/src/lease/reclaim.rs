@@ -7,8 +7,8 @@ use command::refusal::Result;
 use sys::Uid;
 use sys::flock::{self, Lock};
 
-use super::processes;
 use super::table::{Entry, Table};
+use super::{IDLE, processes};
 use crate::ranges::Ranges;
 
 /// Ends the leases of a table whose credential is gone, except those that `keep` selects. Returns
@@ -35,8 +35,10 @@ pub(crate) fn reclaim(
 fn end(table: &Table, ranges: &Ranges, user: Uid) -> Result<bool> {
     let calls = table.open_calls_file(user)?;
     let is_idle = flock::lock(&calls, Lock::Exclusive, Duration::ZERO).is_ok();
+    let has_none = calls.metadata().is_ok_and(|found| found.len() == IDLE);
     // The caller cannot end the processes of an id that is no longer its subordinate id.
-    if !is_idle || !ranges.ids_of(user).is_none_or(processes::kill_all) {
+    let is_over = || has_none || ranges.ids_of(user).is_none_or(processes::kill_all);
+    if !is_idle || !is_over() {
         return Ok(false);
     }
     table.release(user)?;

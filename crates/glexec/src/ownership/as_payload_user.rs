@@ -8,7 +8,7 @@ use sys::fork::{self, Fork};
 use sys::signal::SIGKILL;
 use sys::{fd, identity, inherited, prctl, process, wait};
 
-use super::worker::Users;
+use super::users::Users;
 use crate::restrictions;
 
 /// Does the work in a child that is the payload user, with these descriptors only. Returns its

@@ -15,7 +15,7 @@ use tree::owner::{self, Direction, Scan};
 use super::target::{
     BEING_GIVEN, Holder, Target, check_device, check_free, check_top, failed, path_of, unfit,
 };
-use super::worker::Users;
+use super::users::Users;
 use super::{as_payload_user, report, undo};
 
 /// What is given.
@@ -26,6 +26,8 @@ pub(super) struct Giving<'a> {
     pub(super) fill_from: Option<&'a Place>,
     pub(super) confirm: bool,
     pub(super) top_limit: Option<u64>,
+    /// Whether it matters here that the payload's user can reach the directory.
+    pub(super) has_to_be_reached: bool,
     pub(super) users: Users,
 }
 
@@ -49,6 +51,7 @@ impl Giving<'_> {
         }
         let before = self.mode_before(&target)?;
         let scan = examined.map_or_else(|| self.examine(&target), Ok)?;
+        refuse_signal()?;
         let given = self.give(&target, &scan, signals, self.mode.unwrap_or(before));
         match given {
             Ok(()) => Ok(report::given(self.new_place(), self.users, &scan)),
@@ -65,7 +68,9 @@ impl Giving<'_> {
                 check_free(to)?;
             }
         }
-        self.check_reachable()?;
+        if self.has_to_be_reached {
+            self.check_reachable()?;
+        }
         owner::check_leases(self.new_place(), &self.users.ids).map_err(unfit)?;
         let (path, ids) = (target.path(), &self.users.ids);
         let scan =
@@ -97,8 +102,9 @@ impl Giving<'_> {
         reached.unwrap_or_else(|| Err(failed("examine the path of", place, Errno::EINTR)))
     }
 
-    /// The mode that the directory has. A directory that an earlier call was giving has lost it.
-    fn mode_before(&self, target: &Target<'_>) -> Result<u32> {
+    /// The mode that the directory has, unless it has to be copied. A directory that an earlier
+    /// call was giving has lost it.
+    pub(super) fn mode_before(&self, target: &Target<'_>) -> Result<u32> {
         match target.stat()?.mode() {
             BEING_GIVEN => Ok(0o700),
             mode if mode & 0o7000 == 0 => Ok(mode),
@@ -124,9 +130,7 @@ impl Giving<'_> {
         if self.confirm && !is_confirmed("given", scan, b'c', signals) {
             return Err(Refusal::internal("it was not confirmed"));
         }
-        if signals.is_some() && [SIGHUP, SIGINT, SIGTERM].into_iter().any(signal::is_pending) {
-            return Err(Refusal::internal("a signal arrived"));
-        }
+        refuse_signal()?;
         owner::commit(&target.dir, &path, ids, mode).map_err(refused)?;
         match self.to {
             Some(to) => target.rename(to, Rename::NoReplace),
@@ -175,6 +179,14 @@ impl Giving<'_> {
     /// Where the directory is in the end.
     fn new_place(&self) -> &Place {
         self.to.unwrap_or(self.place)
+    }
+}
+
+/// An error if a signal asks for the end of the call. They are blocked.
+fn refuse_signal() -> Result<()> {
+    match [SIGHUP, SIGINT, SIGTERM].into_iter().any(signal::is_pending) {
+        true => Err(Refusal::internal("a signal arrived")),
+        false => Ok(()),
     }
 }
 

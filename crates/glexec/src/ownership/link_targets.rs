@@ -8,7 +8,7 @@ use tree::{Place, owner, remove};
 
 use super::as_payload_user;
 use super::target::{Target, failed};
-use super::worker::Users;
+use super::users::Users;
 
 /// Puts the copies into the tree. A directory beside it, which is the payload user's and is removed
 /// in the end, is where they are made: that user may not be able to make one.

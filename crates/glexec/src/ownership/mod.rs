@@ -7,7 +7,8 @@
 //!   ids and the payload user's, and no others. It ends with the caller's process;
 //! - [`confined`]: the same where `glexec` has root's rights;
 //! - [`give`], [`take`] and [`undo`]: its steps, in their order;
-//! - [`target`]: the directory, by descriptor, and the names that it gets;
+//! - [`hand_over`]: the same steps around a payload, by its guard;
+//! - [`target`]: the directory, by descriptor, and the names that it gets; [`users`]: both users;
 //! - [`as_payload_user`]: work with the payload user's rights;
 //! - [`link_targets`]: copies in the place of links, with the payload user's rights;
 //! - [`report`]: the line for standard output.
@@ -15,12 +16,14 @@
 mod as_payload_user;
 pub(crate) mod confined;
 mod give;
+mod hand_over;
 mod link_targets;
 mod order;
 mod report;
 mod take;
 mod target;
 mod undo;
+mod users;
 mod worker;
 
 use std::fs::File;
@@ -34,6 +37,7 @@ use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
 use sys::{Errno, Gid, Owner, Pid, Uid, fd, process, wait};
 use tree::owner::Job;
 
+pub(crate) use self::hand_over::{Given, HandOver};
 use self::order::Order;
 use self::worker::{Answer, Worker};
 use crate::lease::{self, Usage};

@@ -56,7 +56,8 @@ pub(super) enum Order {
 }
 
 /// The options that name a directory whose owner changes, each with those that can be beside it.
-const OPERATIONS: [(&str, &[&str]); 3] = [
+const OPERATIONS: [(&str, &[&str]); 4] = [
+    ("hand-over", &["links", "report"]),
     ("give", &["to", "mode", "fill-from", "confirm", "top-limit"]),
     ("take", &["exchange", "links", "end", "top-limit"]),
     ("undo", &["end"]),
@@ -65,22 +66,16 @@ const OPERATIONS: [(&str, &[&str]); 3] = [
 impl Order {
     /// Reads the options. They are a usage error if they make no order.
     pub(super) fn read(options: &Options) -> Result<Order> {
-        let mut asked = OPERATIONS.iter().filter(|(name, _)| options.get(name).is_some());
-        let (Some((operation, allowed)), None) = (asked.next(), asked.next()) else {
-            let why = "exactly one of --give, --take and --undo must be given";
+        let operation = operation(options)?;
+        if !options.command().is_empty() {
+            let why = format!("a command cannot be given together with --{operation}");
             return Err(Refusal::client(why));
-        };
-        let is_other = |name: &&str| name != operation && !allowed.contains(name);
-        if let Some(other) = options.names().find(is_other) {
-            return Err(Refusal::client(format!(
-                "--{other} cannot be given together with --{operation}"
-            )));
         }
         let place = place(operation, options.get(operation).unwrap_or_default())?;
         let other = |name| options.get(name).map(|path| other_place(name, path)).transpose();
         let top_limit = options.get("top-limit").map(top_limit).transpose()?;
         let end = options.get("end").is_some();
-        Ok(match *operation {
+        Ok(match operation {
             "give" => Order::Give {
                 place,
                 to: other("to")?,
@@ -108,21 +103,9 @@ impl Order {
         }
     }
 
-    /// A usage error if this file is in the directory, or is the directory: calls of `glexec` need
-    /// it, and it has to stay the caller's.
+    /// As [`check_outside`], for the directory that changes its owner.
     pub(super) fn check_outside(&self, file: &Path) -> Result<()> {
-        let place = self.place();
-        let Ok(directory) = place.parent.stat(place.name.name()) else { return Ok(()) };
-        let is_directory =
-            |path: &Path| lstat(path).is_ok_and(|found| found.identity() == directory.identity());
-        if file.ancestors().any(is_directory) {
-            return Err(Refusal::client(format!(
-                "{}: it contains {}, which must stay yours: move that elsewhere first",
-                path_of(place),
-                Shown::os(file)
-            )));
-        }
-        Ok(())
+        check_outside(self.place(), file)
     }
 
     /// A usage error if the directory belongs to another user than the caller and the payload's user.
@@ -166,7 +149,41 @@ impl Order {
     }
 }
 
-fn place(option: &str, path: &OsStr) -> Result<Place> {
+/// The operation that the options ask for, if they belong together.
+pub(super) fn operation(options: &Options) -> Result<&'static str> {
+    let mut asked = OPERATIONS.iter().filter(|(name, _)| options.get(name).is_some());
+    let (Some((operation, allowed)), None) = (asked.next(), asked.next()) else {
+        let why = "exactly one of --give, --take, --undo and --hand-over must be given";
+        return Err(Refusal::client(why));
+    };
+    let is_other = |name: &&str| name != operation && !allowed.contains(name);
+    match options.names().find(is_other) {
+        Some(other) => {
+            let why = format!("--{other} cannot be given together with --{operation}");
+            Err(Refusal::client(why))
+        }
+        None => Ok(operation),
+    }
+}
+
+/// A usage error if this file is in the directory at a place, or is the directory: calls of
+/// `glexec` need it, and it has to stay the caller's.
+pub(super) fn check_outside(place: &Place, file: &Path) -> Result<()> {
+    let Ok(directory) = place.parent.stat(place.name.name()) else { return Ok(()) };
+    let is_directory =
+        |path: &Path| lstat(path).is_ok_and(|found| found.identity() == directory.identity());
+    if file.ancestors().any(is_directory) {
+        return Err(Refusal::client(format!(
+            "{}: it contains {}, which must stay yours: move that elsewhere first",
+            path_of(place),
+            Shown::os(file)
+        )));
+    }
+    Ok(())
+}
+
+/// The place of the directory that an option names.
+pub(super) fn place(option: &str, path: &OsStr) -> Result<Place> {
     Place::find(Path::new(path))
         .map_err(|error| Refusal::client(format!("cannot use the path of --{option}: {error}")))
 }
@@ -198,7 +215,8 @@ fn top_limit(text: &OsStr) -> Result<u64> {
     })
 }
 
-fn links(text: &OsStr) -> Result<Links> {
+/// The value of `--links`.
+pub(super) fn links(text: &OsStr) -> Result<Links> {
     match text.to_str() {
         Some("copy") => Ok(Links::Copy),
         Some("keep") => Ok(Links::Keep),

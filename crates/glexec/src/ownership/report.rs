@@ -1,16 +1,33 @@
 //! The report of a change of owner: one line of JSON.
 
 use command::log::Line;
+use command::refusal::{Refusal, Status};
+use sys::wait::End;
 use tree::Place;
 use tree::owner::{Scan, Taken};
 use wire::Totals;
 
 use super::target::path_of;
-use super::worker::Users;
+use super::users::Users;
 
 /// A directory was given, and is at this place. Each name of a file counts as a file.
 pub(super) fn given(place: &Place, users: Users, scan: &Scan) -> String {
     begin("give", place, users, &scan.totals).to_object()
+}
+
+/// The payload that had a directory has ended in this way; the processes that it left were killed.
+pub(super) fn ended(place: &Place, users: Users, end: End, killed: usize) -> String {
+    let mut line = subject("end", place, users);
+    line.text("payload_end", Some(&end.to_string())).json("killed", killed);
+    line.to_object()
+}
+
+/// A directory was not taken, and why; it is as the payload left it, unless a change had begun.
+pub(super) fn not_taken(place: &Place, users: Users, why: &Refusal) -> String {
+    let is_unchanged = matches!(why.status, Status::Copy | Status::Client);
+    let mut line = subject("take", place, users);
+    line.json("unchanged", is_unchanged).text("error", Some(&why.text));
+    line.to_object()
 }
 
 /// What was given of a directory was taken back.
@@ -47,12 +64,17 @@ pub(super) fn taken(place: &Place, users: Users, taken: &Taken) -> String {
 }
 
 fn begin(operation: &str, place: &Place, users: Users, totals: &Totals) -> Line {
+    let mut line = subject(operation, place, users);
+    line.json("files", totals.files);
+    line.json("directories", totals.directories);
+    line.json("symlinks", totals.symlinks);
+    line
+}
+
+fn subject(operation: &str, place: &Place, users: Users) -> Line {
     let mut line = Line::default();
     line.text("operation", Some(operation));
     line.text("directory", Some(&path_of(place)));
     line.json("uid", users.payload.uid);
-    line.json("files", totals.files);
-    line.json("directories", totals.directories);
-    line.json("symlinks", totals.symlinks);
     line
 }

@@ -7,7 +7,7 @@ use tree::owner::{self, Direction, Policy};
 use wire::Links;
 
 use super::target::{Holder, Target, check_top, path_of, unfit};
-use super::worker::Users;
+use super::users::Users;
 use super::{AGAIN, link_targets, report};
 
 /// Takes a directory, after it has exchanged its name with an empty one of the caller's, if there

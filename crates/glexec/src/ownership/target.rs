@@ -8,7 +8,7 @@ use sys::{Dir, Errno, Owner, Rename, Stat};
 use tree::Place;
 use tree::owner::{Scan, Taken};
 
-use super::worker::Users;
+use super::users::Users;
 
 /// An open directory, and where it is.
 pub(super) struct Target<'a> {

@@ -6,7 +6,7 @@ use tree::owner::{self, Job, Policy, Taken};
 use wire::Links;
 
 use super::target::{BEING_GIVEN, Holder, Target};
-use super::worker::Users;
+use super::users::Users;
 use super::{AGAIN, report};
 
 /// Takes back a directory that an earlier call was giving when it was killed. A directory of the

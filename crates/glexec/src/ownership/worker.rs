@@ -11,6 +11,7 @@ use sys::{Owner, Pid, inherited, prctl, process};
 use tree::owner::Job;
 
 use super::order::Order;
+use super::users::Users;
 use super::{give, take, undo};
 use crate::restrictions;
 
@@ -65,19 +66,6 @@ impl Answer {
     }
 }
 
-/// The two users as this process's namespace shows them.
-#[derive(Clone, Copy)]
-pub(super) struct Users {
-    /// The caller, who is root here.
-    pub(super) caller: Owner,
-    /// The payload's user.
-    pub(super) payload: Owner,
-    /// Both of them, for the changes of owner.
-    pub(super) ids: tree::owner::Ids,
-    /// Whether the payload's user may have processes meanwhile.
-    pub(super) job: Job,
-}
-
 /// Runs the worker.
 pub(super) fn run(mut worker: Worker<'_>) -> ! {
     let answer = match work(&mut worker) {
@@ -114,13 +102,10 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
     // Not earlier: newuidmap(1) requires that this process's files in /proc are the caller's.
     prctl::clear_dumpable().map_err(failed("hide this process from others"))?;
     signal::ignore_sigxfsz();
-    let Worker { caller, payload, job, .. } = *worker;
-    let ids = tree::owner::Ids::new(caller, payload)
-        .map_err(|error| Refusal::internal(error.to_string()))?;
-    let users = Users { caller, payload, ids, job };
-    if job == Job::Ended {
+    let users = Users::of(worker.caller, worker.payload, worker.job)?;
+    if worker.job == Job::Ended {
         // The lock of the lease excludes another call that changes this user's directories.
-        worker.order.places_of_directory().for_each(|place| tree::owner::sweep(place, &ids));
+        worker.order.places_of_directory().for_each(|place| tree::owner::sweep(place, &users.ids));
     }
     match worker.order {
         Order::Give { place, to, mode, fill_from, confirm, top_limit } => {
@@ -131,6 +116,7 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
                 fill_from: fill_from.as_ref(),
                 confirm: *confirm,
                 top_limit: *top_limit,
+                has_to_be_reached: true,
                 users,
             };
             giving.run(worker.signals)

@@ -1,0 +1,85 @@
+//! The beginning of the call: until the job wrapper is ready.
+
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use error::{Context as _, Error, Result};
+use sys::fd;
+use wire::launch::Wrapper;
+
+use super::restore::restore;
+use super::{OneCall, Reports, withhold_credential};
+use crate::batch::pilot::interrupt::Interrupt;
+use crate::batch::pilot::payload::{self, WrapperState, wait_for_wrapper};
+use crate::batch::pilot::spec::PayloadSpec;
+use crate::batch::sandbox::Sandbox;
+use crate::batch::switcher::{BoundCall, Switcher};
+
+/// How long a call that has to end may take to put the sandbox back. It is not cut off before: then
+/// another call would have to do it.
+const END_LIMIT: Duration = Duration::from_secs(600);
+
+/// How a call has begun.
+pub(in crate::batch::pilot) enum Begun {
+    /// The wrapper is ready.
+    Ready(Box<OneCall>),
+    /// A signal asked for the end of this process. The sandbox is as it was.
+    Cancelled,
+    /// The sandbox was not handed over, and why. It is as it was.
+    Failed(Error),
+}
+
+/// Begins the call. It is an error if the sandbox could not be put back after a failure.
+pub(in crate::batch::pilot) fn begin(
+    spec: &PayloadSpec,
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    interrupt: &Arc<Interrupt>,
+) -> Result<Begun> {
+    let lock = match withhold_credential(sandbox) {
+        Ok(lock) => lock,
+        Err(error) => return Ok(Begun::Failed(error)),
+    };
+    let (call, wrapper, mut reports) = match start(spec, sandbox, switcher) {
+        Ok(started) => started,
+        Err(error) => {
+            return restore(sandbox, switcher, spec.links, None).map(|()| Begun::Failed(error));
+        }
+    };
+    let stop_reason = || interrupt.stop_reason();
+    let signals = (&interrupt.signals, &stop_reason as &dyn Fn() -> _);
+    let waited = wait_for_wrapper(&wrapper, &call, signals, switcher.idle_timeout());
+    if let Ok(WrapperState::Ready) = waited {
+        // What was given is reported before the wrapper begins.
+        reports.finish();
+        let one_call = OneCall { call, wrapper: Some(wrapper), reports, lock };
+        return Ok(Begun::Ready(Box::new(one_call)));
+    }
+    drop(wrapper);
+    if !matches!(waited, Ok(WrapperState::Missing)) {
+        call.terminate();
+    }
+    let outcome = call.end_within(END_LIMIT);
+    restore(sandbox, switcher, spec.links, Some(reports))?;
+    Ok(match waited {
+        Ok(WrapperState::Cancelled(_)) => Begun::Cancelled,
+        Ok(_) => Begun::Failed(outcome.error()),
+        Err(error) => Begun::Failed(error),
+    })
+}
+
+/// Starts the call.
+fn start(
+    spec: &PayloadSpec,
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+) -> Result<(BoundCall, Wrapper, Reports)> {
+    let operation = payload::operation(spec, sandbox, sandbox.family()?)?;
+    let (wrapper, input) = payload::wrapper_socket(switcher)?;
+    let (reports, report) = fd::pipe().at("make a pipe for", switcher.program())?;
+    let (path, number) = (sandbox.path(), report.as_raw_fd());
+    let command = switcher.command_handing_over(&path, spec.links, number, &operation);
+    let call = BoundCall::start_handing_over(switcher, command, input, spec.inherited, &report)?;
+    Ok((call, wrapper, Reports::new(reports)))
+}

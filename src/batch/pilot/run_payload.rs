@@ -1,0 +1,79 @@
+//! The payload, from its start to its end.
+
+use std::time::Instant;
+
+use error::{Error, Result};
+use sys::signal::Signals;
+
+use super::error::Stage;
+use super::one_call::OneCall;
+use super::payload::{self, Start};
+use super::run::Outcome;
+use super::spec::PayloadSpec;
+use super::step_log::StepLog;
+use super::streams::{self, Streams};
+use super::supervise::{PayloadResult, Supervisor};
+use crate::batch::sandbox::Sandbox;
+use crate::batch::switcher::Switcher;
+
+/// A payload that is to run in a sandbox that was handed over.
+pub(super) struct PayloadRun<'a> {
+    pub(super) spec: &'a PayloadSpec,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) switcher: &'a Switcher,
+    pub(super) signals: &'a Signals,
+}
+
+impl PayloadRun<'_> {
+    /// Starts the payload, and waits for its end. `one_call` is the call that has handed the
+    /// sandbox over, if it also runs the payload.
+    pub(super) fn run(
+        &self,
+        one_call: Option<&mut OneCall>,
+        step_log: &mut StepLog<'_>,
+        outcome: Outcome,
+    ) -> Outcome {
+        let started_at = Instant::now();
+        let reads_terminal = streams::may_read_terminal();
+        let PayloadRun { spec, sandbox, switcher, signals } = *self;
+        let mut supervisor =
+            Supervisor { spec, sandbox, switcher, signals, reads_terminal, step_log };
+        let result = match one_call {
+            Some(one_call) => self.run_in(one_call, &mut supervisor),
+            None => match payload::start(spec, sandbox, switcher, signals) {
+                Ok(Start::Started(payload)) => supervisor.wait_for_end(*payload),
+                Ok(Start::Cancelled(reason)) => return outcome.stopped(reason),
+                Err(error) => Err(error),
+            },
+        };
+        let (outcome, error) = match result {
+            Ok(PayloadResult { not_executed: Some(error), .. }) | Err(error) => {
+                (outcome, Some(error))
+            }
+            Ok(PayloadResult { status, wait, stop_reason, not_executed: None }) => {
+                (Outcome { payload: Some(status), wait, stop_reason, ..outcome }, None)
+            }
+        };
+        let message = error.as_ref().map(Error::to_string);
+        step_log.report_step("run", started_at.elapsed(), outcome.payload, message);
+        match error {
+            Some(error) => outcome.fail(Stage::Start, error),
+            None => outcome,
+        }
+    }
+
+    /// Lets the wrapper of a call become the payload, and waits for its end.
+    fn run_in(
+        &self,
+        one_call: &mut OneCall,
+        supervisor: &mut Supervisor<'_, '_>,
+    ) -> Result<PayloadResult> {
+        let OneCall { call, wrapper, reports, .. } = one_call;
+        let Some(wrapper) = wrapper.take() else {
+            return Err(Error::refused("the job wrapper", "it has ended"));
+        };
+        let streams = Streams::of_caller()?;
+        let (errors, relays) = payload::send_job(self.spec, wrapper, streams)?;
+        supervisor.wait_in_call(call, reports, errors, relays)
+    }
+}

@@ -1,0 +1,88 @@
+//! The sandbox changes hands: in the call that also runs the payload, or by a copy before it.
+
+use std::sync::Arc;
+
+use error::{Error, Result};
+use wire::Totals;
+
+use super::candidates;
+use super::interrupt::Interrupt;
+use super::one_call::{self, Begun, OneCall};
+use super::spec::PayloadSpec;
+use super::step_log::StepLog;
+use crate::batch::error::HelperError;
+use crate::batch::handover::{Handover, Way};
+use crate::batch::sandbox::Sandbox;
+use crate::batch::switcher::Switcher;
+use crate::batch::{Report, Retries, setup};
+
+/// A switcher that cannot work here may end with a status of a temporary failure: the next switcher
+/// is tried instead.
+const NO_RETRIES: Retries = Retries { max: 0, min_delay: 0 };
+
+/// Hands the sandbox over through the first switcher that works. Returns also the call, if it is
+/// the one that runs the payload, too.
+pub(super) fn set_up(
+    spec: &PayloadSpec,
+    sandbox: &Sandbox,
+    totals: Option<Totals>,
+    interrupt: &Arc<Interrupt>,
+    step_log: &mut StepLog<'_>,
+) -> Result<(Switcher, Option<OneCall>)> {
+    let mut errors = Vec::new();
+    for program in candidates::programs(spec.glexec.as_ref())? {
+        let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), spec.idle_timeout)?
+            .in_separate_groups()
+            .withholding_credential()
+            .with_handover(spec.handover)
+            // The retained directory may be another one than the sandbox's own.
+            .with_log_id(sandbox.log_id());
+        let handed_over = step_log.transfer_step("setup", totals, |report| {
+            set_up_through(spec, sandbox, &switcher, interrupt, report)
+        });
+        match handed_over {
+            Ok(one_call) => return Ok((switcher, one_call)),
+            Err(failure) if interrupt.stop_reason().is_some() => return Err(failure.error),
+            Err(failure) => errors.push(failure.error),
+        }
+    }
+    if errors.len() == 1 {
+        return Err(errors.remove(0));
+    }
+    let why = if errors.is_empty() {
+        "none is installed here: run condor_glexec_pilot doctor".to_owned()
+    } else {
+        let errors: Vec<String> = errors.iter().map(Error::to_string).collect();
+        format!("none works here: {}", errors.join("; "))
+    };
+    Err(Error::refused("switcher", why))
+}
+
+/// Hands the sandbox over through this switcher. A sandbox that cannot change its owner is copied.
+fn set_up_through(
+    spec: &PayloadSpec,
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    interrupt: &Arc<Interrupt>,
+    report: &mut Report<'_>,
+) -> Result<Option<OneCall>, HelperError> {
+    let mut reason = None;
+    if switcher.changes_owners() {
+        match one_call::begin(spec, sandbox, switcher, interrupt)? {
+            Begun::Ready(one_call) => {
+                let given = one_call.reports.given().unwrap_or_default();
+                report.moved = Some((given.totals, given.dropped));
+                report.way = Some(Way::Own { copied: Vec::new() });
+                return Ok(Some(*one_call));
+            }
+            Begun::Cancelled => {
+                return Err(Error::refused(sandbox.path(), "interrupted").into());
+            }
+            Begun::Failed(error) => reason = Some(error.to_string()),
+        }
+    }
+    let copying = switcher.clone().with_halt(interrupt.halt()).with_handover(Handover::Copy);
+    let done = setup::setup(sandbox, &copying, NO_RETRIES, report);
+    report.way = Some(Way::Copy { reason });
+    done.map(|()| None)
+}
