@@ -33,7 +33,7 @@ const DEPENDENCIES: [(&str, &[&str]); 13] = [
 const NEAR_PRIVILEGE: [&str; 5] = ["bitflags", "cfg-if", "fastrand", "libc", "nix"];
 
 /// Those of the program that verifies credentials, without privilege.
-const WITH_OPENSSL: [&str; 7] = [
+const WITH_OPENSSL: [&str; 8] = [
     "bitflags",
     "cfg-if",
     "foreign-types",
