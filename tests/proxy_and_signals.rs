@@ -17,7 +17,7 @@ use support::job::run;
 use support::snapshot::snapshot;
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, failed, is_rootless, messages, own, retained, succeeded, wait_until,
+    Account, PROXY, Site, failed, messages, own, retained, stays_above, succeeded, wait_until,
     write,
 };
 
@@ -245,7 +245,7 @@ fn a_signal_to_the_pid_of_run_reaches_the_job_through_the_switcher() {
         wait_until("the job is stopped", || jobs() == [Some('T')]);
         send(stopped.child.id(), "CONT");
         wait_until("the job goes on", || jobs() == [Some('S')]);
-        if !is_rootless() {
+        if !stays_above() {
             assert_eq!(marked_with(&sandbox), [stopped.child.id()], "run has become the job");
         }
         send(stopped.child.id(), "KILL");

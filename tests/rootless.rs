@@ -773,9 +773,12 @@ fn no_program_works_with_rights_that_its_file_gives_it() {
             failed(&output, status, &[&format!("{name}: "), "set-user-ID", "chmod u-s,g-s"]);
             assert!(output.stdout.is_empty() && !log.exists(), "{what}");
         };
-        for mode in [0o4755, 0o2755] {
-            set_mode(&path, mode);
-            refused("mode");
+        set_mode(&path, 0o2755);
+        refused("the group");
+        // A glexec that is root's and set-user-ID follows its configuration: tests/setuid.rs.
+        if name != "glexec" {
+            set_mode(&path, 0o4755);
+            refused("the user");
         }
         set_mode(&path, 0o755);
         assert!(Command::new("setcap").arg("cap_chown+ep").arg(&path).status().unwrap().success());

@@ -13,7 +13,9 @@ use nix::unistd::Pid;
 use support::handover::{CLEANUP, SETUP, text};
 use support::held::{Held, POINTS, Point, Points, Switching};
 use support::trial::{Side, Trial};
-use support::{Account, as_job, failed, is_rootless, messages, owner, retained, succeeded};
+use support::{
+    Account, as_job, failed, is_rootless, messages, owner, retained, stays_above, succeeded,
+};
 
 /// The exit status of a helper that fails.
 fn failure(helper: &str) -> i32 {
@@ -34,7 +36,7 @@ fn killed_at_each_point(helper: &'static str, switching: Switching) {
         }
         trial.one_copy(&format!("{what}, while all are held"));
         held.kill_switcher();
-        if is_rootless() && switching == Switching::Becomes && point != Point::Called {
+        if stays_above() && switching == Switching::Becomes && point != Point::Called {
             // Here the switcher and the agent are two processes, and the agent ends with the
             // switcher.
             held.gone();

@@ -18,8 +18,8 @@ use support::keys::{KEY, with_a_key};
 use support::snapshot::snapshot;
 use support::starter::Starter;
 use support::{
-    Account, PROXY, Site, failed, is_rootless, own, owner, program, retained, succeeded,
-    wait_until, write,
+    Account, PROXY, Site, failed, is_rootless, own, owner, program, retained, stays_above,
+    succeeded, wait_until, write,
 };
 
 /// Runs a job to its end; returns run's status, and what the job wrote.
@@ -100,7 +100,7 @@ fn runs_status_is_the_jobs() {
     let site = Site::new();
     let sandbox = prepared(&site);
     // A switcher that stays above the job says 204 for a status that it uses itself.
-    let ambiguous = if is_rootless() { 204 } else { 203 };
+    let ambiguous = if stays_above() { 204 } else { 203 };
     for (script, status) in [
         ("exit 7", 7),
         ("kill -9 $$", 137),
@@ -155,7 +155,7 @@ fn run_keeps_its_process_id() {
     let site = Site::new();
     let sandbox = prepared(&site);
     let job = Job::start(&site, &sandbox, "read end");
-    if !is_rootless() {
+    if !stays_above() {
         assert_eq!(
             job.pid,
             job.starter.child.id(),

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::families::pid_here;
 use super::trial::{Call, Side, Trial};
-use super::{Account, as_job, is_rootless, succeeded, wait_until};
+use super::{Account, as_job, stays_above, succeeded, wait_until};
 
 /// The progress of a helper and its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl Held {
         };
         let held = Held { helper, switcher: here(&switcher).unwrap(), agent: here(&agent) };
         let one = held.agent == Some(held.switcher);
-        let becomes = switching == Switching::Becomes && !is_rootless();
+        let becomes = switching == Switching::Becomes && !stays_above();
         assert_eq!(
             one,
             becomes && point != Point::Called,

@@ -22,6 +22,7 @@ pub mod owner;
 pub mod owner_calls;
 pub mod pilot;
 pub mod prefix;
+pub mod setuid;
 pub mod snapshot;
 pub mod starter;
 pub mod trial;
@@ -45,6 +46,9 @@ pub const PROXY: &str = "x509_proxy";
 /// The map that assigns the job user to the batch user; ci/provision writes it.
 pub const MAP: &str = "/etc/glexec-helpers-test.map";
 
+/// The map of a `glexec` with root's rights, in the namespace of ci/setuid-glexec.
+const CALLER_MAP: &str = "/etc/glexec.caller-map";
+
 /// The ids that ci/provision gives to the batch user.
 pub const SUBORDINATE: std::ops::Range<u32> = 1_900_000_000..1_900_000_256;
 
@@ -56,6 +60,17 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// other, because each test has a separate table of leases, and so the same job user.
 pub fn is_rootless() -> bool {
     std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "rootless")
+}
+
+/// Whether the tests use the project's own switcher with root's rights, in a mount namespace that
+/// ci/setuid-glexec has made.
+pub fn is_setuid() -> bool {
+    std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "setuid")
+}
+
+/// Whether the switcher is one that stays above its command as another process.
+pub fn stays_above() -> bool {
+    is_rootless() || is_setuid()
 }
 
 /// An account of this machine.
@@ -146,7 +161,7 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The words with which a shell script of a test, as a switcher, runs a command as the job user.
 pub fn as_job() -> String {
-    if is_rootless() {
+    if stays_above() {
         program("glexec").display().to_string()
     } else {
         "/usr/bin/sudo -n -u gh-job --".to_owned()
@@ -207,7 +222,7 @@ impl Site {
 
     /// The real switcher: sudo through its adapter, or the project's own.
     pub fn switcher(&self) -> PathBuf {
-        program(if self.rootless { "glexec" } else { "glexec-sudo" })
+        program(if self.rootless || is_setuid() { "glexec" } else { "glexec-sudo" })
     }
 
     /// A switcher for one test: a script.
@@ -286,6 +301,13 @@ impl Site {
     /// Makes a call of the real switcher fail with status 202 or 203, after which the caller may
     /// try again.
     pub fn forbid(&self, call: &mut Command) {
+        if is_setuid() {
+            // No variable of a caller decides this. Without new privileges the program gets no
+            // rights, and can do nothing without them.
+            *call = under(call, &["setpriv", "--no-new-privs", "--"]);
+            call.stdin(Stdio::null());
+            return;
+        }
         let forbidden = self.path().join("forbidden");
         write(&forbidden, "gh-other gh-job\n", 0o644);
         // The batch user has no line in this map; and a file cannot be the directory of leases.
@@ -299,6 +321,15 @@ impl Site {
     /// Makes a call of the real switcher run as another user than the job user of the first
     /// sandbox, and returns that user.
     pub fn map_to_another_user(&self, call: &mut Command) -> Account {
+        if is_setuid() {
+            // For all calls of the site from now on: the map is root's.
+            let line = format!("gh-batch {} gh-job2\n", self.path().display());
+            let map = fs::read_to_string(CALLER_MAP).unwrap();
+            if !map.contains(&line) {
+                write(CALLER_MAP, map + &line, 0o644);
+            }
+            return Account::named("gh-job2");
+        }
         let elsewhere = self.path().join("elsewhere");
         if !is_rootless() {
             write(&elsewhere, "gh-batch gh-job2\n", 0o644);

@@ -1,9 +1,9 @@
-//! A sudo that stays above its command as a monitor, as sudo does with some settings, and sudo-rs
-//! always.
+//! A switcher of root's that stays above its command: a sudo, as sudo does with some settings, and
+//! sudo-rs always; or a `glexec` that is set-user-ID root.
 //!
 //! Such a sudo stops itself when its command is stopped. Then only root can continue it, and the
 //! job's end is not noticed. So below such a sudo the agent stays between it and the job, and is
-//! not stopped with the job.
+//! not stopped with the job. Such a `glexec` goes on waiting, so it needs no agent.
 
 use sys::proc::{self, Entry};
 use sys::{Errno, Pid, process, signal};
@@ -17,9 +17,27 @@ pub(crate) fn is_below_sudo(pid: Pid) -> bool {
     named && signal::kill(parent, 0) == Err(Errno::EPERM)
 }
 
-/// If the process is a sudo that stays as a monitor, the first process of the job below it: the
-/// child of the agent between them.
+/// If the process is a switcher that stays above its command, the first process of the job.
 pub(crate) fn job_below(pid: Pid) -> Option<Pid> {
+    job_below_sudo(pid).or_else(|| job_below_glexec(pid))
+}
+
+/// Below a `glexec` of root's: its child that leads a session. What it has adopted comes later in
+/// the list of its children.
+fn job_below_glexec(pid: Pid) -> Option<Pid> {
+    let is_foreign = signal::kill(pid, 0) == Err(Errno::EPERM);
+    if !proc::is_named_glexec(pid) || !is_foreign {
+        return None;
+    }
+    let leads = |pid: &Pid| {
+        let entry = proc::entry(*pid).ok().flatten();
+        entry.is_some_and(|entry| entry.session == *pid) && signal::kill(*pid, 0).is_ok()
+    };
+    proc::children(pid).into_iter().find(leads)
+}
+
+/// Below a sudo: the child of the agent between them.
+fn job_below_sudo(pid: Pid) -> Option<Pid> {
     let is_sudo =
         |pid: &Pid| proc::is_named_sudo(*pid) && signal::kill(*pid, 0) == Err(Errno::EPERM);
     // With a pseudo-terminal, sudo has a second process.

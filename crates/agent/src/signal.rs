@@ -13,8 +13,8 @@ use super::monitor;
 /// privilege. Signal 0 asks the kernel first, because SIGCONT may also be sent to other users'
 /// processes in the sender's session.
 ///
-/// The pid of a sudo that stays above a job stands for the job: it is the one that the supervisor
-/// knows.
+/// The pid of a switcher of root's that stays above a job stands for the job: it is the one that
+/// the supervisor knows.
 pub(crate) fn send(pid: Pid, number: i32) -> Result<()> {
     let pid = monitor::job_below(pid).unwrap_or(pid);
     let shown = format!("process {pid}");

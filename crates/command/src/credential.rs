@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use error::{Context as _, Error, Result, Shown};
-use sys::{Kind, file};
+use sys::{Errno, Kind, Uid, file};
+
+use crate::refusal::Refusal;
 
 /// Opens the credential at a path, which may be a symbolic link. A FIFO is not waited for.
 pub fn open(path: &Path) -> Result<File> {
@@ -21,6 +23,30 @@ pub fn open_no_link(path: &Path) -> Result<File> {
 fn open_with(path: &Path, flags: i32) -> Result<File> {
     let opened = File::options().read(true).custom_flags(flags).open(path);
     opened.at("open the credential", path)
+}
+
+/// Opens a regular file of this user that no other user can access. A symbolic link in its place is
+/// not followed.
+pub fn open_private(path: &Path, owner: Uid) -> Result<File> {
+    let file = open_no_link(path)?;
+    refuse_irregular(&file, path)?;
+    let found = file::stat(&file).at("examine", path)?.uid();
+    if found != owner {
+        let why = format!("the credential belongs to uid {found}, not to you");
+        return Err(Error::refused(path, why));
+    }
+    refuse_shared(&file, path)?;
+    Ok(file)
+}
+
+/// A credential that cannot be used is a usage error, unless this process has run out of something.
+pub fn refusal(error: &Error) -> Refusal {
+    match error {
+        Error::System { cause: Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM, .. } => {
+            Refusal::internal(error.to_string())
+        }
+        error => Refusal::client(error.to_string()),
+    }
 }
 
 /// Refuses an open file that group or others have any right to: a user who can read a credential

@@ -9,6 +9,8 @@
 //! - [`credential`]: reads a credential;
 //! - [`accounts`]: accounts, by name or user id;
 //! - [`groups`]: groups, and those of an account;
+//! - [`payload`]: the last steps of a payload's process;
+//! - [`replace`]: replaces a file by one rename;
 //! - [`executable`]: where a program is found by its name;
 //! - [`location`]: where a file is, in any mount namespace;
 //! - [`query`]: asks a program of the system, with a time limit.
@@ -24,9 +26,11 @@ pub mod groups;
 pub mod leading;
 pub mod location;
 pub mod log;
+pub mod payload;
 pub mod program;
 pub mod query;
 pub mod refusal;
+pub mod replace;
 
 pub use caller::{as_the_caller, say};
 pub use program::{Flag, Parsed, Program, flag};

@@ -85,7 +85,7 @@ impl Line {
             Some("syslog") => syslog(program, &line),
             // One write for the whole line: the lines of programs that run at the same time do not
             // mix.
-            _ => open(destination.as_ref())
+            _ => open_to_append(destination.as_ref())
                 .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())),
         };
         written.map_err(|error| {
@@ -130,7 +130,7 @@ pub fn sandbox_of_credential(credential: &Path) -> PathBuf {
 ///
 /// Other users may be able to write to its directory. So a symbolic link is not followed, a file
 /// with several hard links is refused, and the open does not wait for the reader of a FIFO.
-fn open(path: &Path) -> std::io::Result<File> {
+pub fn open_to_append(path: &Path) -> std::io::Result<File> {
     let refused = |why: &str| Err(std::io::Error::other(why.to_owned()));
     let mut options = File::options();
     options.append(true).custom_flags(file::NOFOLLOW_NONBLOCK);

@@ -3,10 +3,10 @@
 //! server sends.
 
 use std::ffi::OsStr;
-use std::io::Read as _;
-use std::os::fd::AsFd as _;
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use error::Shown;
@@ -58,8 +58,10 @@ pub fn ask(program: &Path, arguments: &[&OsStr]) -> Result<Vec<u8>, String> {
         spawn::as_user(&mut command, user, group);
     }
     let mut child = command.spawn().map_err(|error| failed(&error))?;
-    let answer =
-        child.stdout.take().map_or(Ok(Vec::new()), |pipe| read(pipe, Instant::now() + TIMEOUT));
+    let answer = child
+        .stdout
+        .take()
+        .map_or(Ok(Vec::new()), |pipe| read(pipe, LONGEST, Instant::now() + TIMEOUT));
     // The answer is complete, or no longer wanted; this process must not keep a child.
     let _ = child.kill();
     match answer {
@@ -76,11 +78,11 @@ pub fn ask(program: &Path, arguments: &[&OsStr]) -> Result<Vec<u8>, String> {
 }
 
 /// All that a pipe delivers until its end: ETIMEDOUT if the end does not come in time, EFBIG if
-/// there is more than [`LONGEST`].
-fn read(mut pipe: ChildStdout, until: Instant) -> sys::Result<Vec<u8>> {
+/// there are more than `longest` bytes.
+pub fn read(mut pipe: impl Read + AsFd, longest: usize, until: Instant) -> sys::Result<Vec<u8>> {
     let mut all = Vec::new();
     let mut part = [0; 4096];
-    while all.len() <= LONGEST {
+    while all.len() <= longest {
         match fd::poll_readable([pipe.as_fd()], Some(until)) {
             Ok([true]) => match pipe.read(&mut part).map_err(|error| sys::errno(&error)) {
                 Ok(0) => return Ok(all),

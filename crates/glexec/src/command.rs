@@ -2,23 +2,19 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Instant;
 
+use command::payload::PATH;
 use command::program::{Options, Program, flag, option, print};
 use command::refusal::{Refusal, Result, Status};
-use command::{Parsed, log, say};
+use command::{Parsed, say};
 use error::Shown;
+use root::check;
+use root::config::{self, Config, Finding};
+use sys::process;
 use sys::wait::End;
-use sys::{Uid, inherited, process, signal};
-use wire::EXACT_STATUS;
 
-use crate::ownership::HandOver;
-use crate::payload::PATH;
-use crate::request::Request;
-use crate::{call_log, ownership, rootless};
-
-/// The configuration file that `-V` names, as gLExec does. It is not read.
-const CONFIGURATION: &str = "/etc/glexec.conf";
+use crate::door::{self, Privilege};
+use crate::{rootless, setuid};
 
 /// The program's options and its help text.
 pub const PROGRAM: Program = Program {
@@ -48,8 +44,12 @@ pub const PROGRAM: Program = Program {
         option("top-limit", "<n>", "Refuse a directory that itself has more entries (205)"),
         flag('v', "version", "Print the version"),
         flag('V', "", "Print the version and how it was built"),
+        flag('\0', "check-config", "Print what is wrong or without effect in the configuration"),
     ],
     text: "\
+An administrator can install glexec set-user-ID root. Then glexec.conf(5) says
+who may run commands as which account. Otherwise, or if that file says so:
+
 glexec needs no privilege. The command (the payload) gets a user id and a group
 id from your subordinate ids (subuid(5)), in a new user and pid namespace. For
 the kernel this is another user, which cannot signal, trace or read your
@@ -98,96 +98,128 @@ the owner of the directory cannot be changed, and it is as it was: copy it.
 };
 
 /// What a call asks for.
-enum Asked {
-    /// To run this command, which gets a directory, if one is handed over.
-    Payload(Vec<OsString>, Option<HandOver>),
+pub(crate) enum Asked {
+    /// To run this command.
+    Payload(Vec<OsString>),
+    /// To run a command, which gets a directory meanwhile.
+    HandOver(Options),
     /// To change the owner of a directory.
     Owner(Options),
+    /// To print something.
+    Information(Information),
+}
+
+/// What a call asks to print.
+pub(crate) enum Information {
+    /// The help text.
+    Help,
+    /// The version.
+    Version,
+    /// The version and the settings.
+    Settings,
+    /// What is wrong in the configuration.
+    CheckConfig,
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let parsed = PROGRAM.read(words.iter().cloned());
-    let report = match &parsed {
+    match door::privilege() {
+        Privilege::None => rootless::main(),
+        Privilege::Root => setuid::main(),
+        Privilege::Other => {
+            say(
+                PROGRAM.name,
+                "its file gives this program rights other than root's (set-group-ID alone, \
+                 capabilities, set-user-ID of another user): run chmod u-s,g-s and setcap -r on \
+                 it, or install it as set-user-ID root",
+            );
+            ExitCode::from(Status::Internal as u8)
+        }
+    }
+}
+
+/// Reads the command line. Also returns its words as the log shows them.
+pub(crate) fn read_arguments() -> (Result<Asked>, Vec<String>) {
+    // There may be no argument at all, not even the program's name.
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let asked = match PROGRAM.read(words.iter().cloned()) {
+        Ok(Parsed::Words(command)) => Ok(Asked::Payload(command)),
         Ok(Parsed::Options(options)) if options.get("hand-over").is_some() => {
-            Some(HandOver::report(options))
+            Ok(Asked::HandOver(options))
         }
-        _ => None,
-    };
-    // No other descriptor of the caller's stays open in the processes above the payload. This
-    // process has opened none yet.
-    let _ = inherited::close_inherited();
-    signal::default_sigchld();
-    // Its own files are private, and it can read them again, whatever the caller's umask is.
-    let umask = process::umask(0o077);
-    let started = Instant::now();
-    let asked = match parsed {
-        Ok(Parsed::Words(command)) => {
-            words.clone_from(&command);
-            Ok(Asked::Payload(command, None))
-        }
-        Ok(Parsed::Options(options)) => match report {
-            Some(report) => report
-                .and_then(|report| HandOver::read(&options, report))
-                .map(|hand_over| Asked::Payload(options.command().to_vec(), Some(hand_over))),
-            None => Ok(Asked::Owner(options)),
-        },
-        Ok(Parsed::Help) => {
-            print(&PROGRAM.help());
-            return ExitCode::SUCCESS;
-        }
-        Ok(Parsed::Option(option)) => {
-            print(&PROGRAM.version());
-            if option == "V" {
-                print(&settings());
-            }
-            return ExitCode::SUCCESS;
-        }
+        Ok(Parsed::Options(options)) => Ok(Asked::Owner(options)),
+        Ok(Parsed::Help) => Ok(Asked::Information(Information::Help)),
+        Ok(Parsed::Option(option)) => Ok(Asked::Information(match option.as_str() {
+            "V" => Information::Settings,
+            "check-config" => Information::CheckConfig,
+            _ => Information::Version,
+        })),
         Err(error) => Err(Refusal::client(error)),
     };
-    let command: Vec<String> = words.iter().map(|word| Shown::os(word).to_string()).collect();
-    let mut user = None;
-    let ended = asked.and_then(|asked| match asked {
-        Asked::Payload(command, hand_over) => run(command, umask, &mut user, hand_over),
-        Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
-            print(&format!("{report}\n"));
-            End::Exited(0)
-        }),
-    });
-    let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
-    let (status, error) = match &ended {
-        Ok(End::Exited(201..=204)) if !is_exact => (Status::Ambiguous as u8, None),
-        Ok(end) => (u8::try_from(end.status()).unwrap_or(u8::MAX), None),
-        Err(refusal) => {
-            say(PROGRAM.name, refusal);
-            (refusal.status as u8, Some(refusal.text.as_str()))
-        }
+    let shown = match &asked {
+        Ok(Asked::Payload(command)) => command,
+        _ => &words,
     };
-    let line = call_log::line(user, &command, error);
-    if let Err(warning) = line.write(PROGRAM.name, started.elapsed(), Some(status)) {
-        say(PROGRAM.name, warning);
+    let shown = shown.iter().map(|word| Shown::os(word).to_string()).collect();
+    (asked, shown)
+}
+
+/// Refuses a call without a command.
+pub(crate) fn check_command(command: &[OsString]) -> Result<()> {
+    match command.first() {
+        None => Err(Refusal::client(format!("no command is given; {}", PROGRAM.usage()))),
+        Some(word) if word.is_empty() => Err(Refusal::client("the command is empty")),
+        Some(_) => Ok(()),
     }
+}
+
+/// Prints what a call asks for, with the caller's rights. `door` is how a payload would be run.
+pub(crate) fn inform(information: &Information, door: &str) -> ExitCode {
+    match information {
+        Information::Help => print(&PROGRAM.help()),
+        Information::Version => print(&PROGRAM.version()),
+        Information::Settings => {
+            let path = Config::load().map_or_else(|_| PATH.into(), |config| config.path);
+            print(&PROGRAM.version());
+            print(&format!(
+                "GLEXEC_CONFIG_FILE=\"{}\"\nGLEXEC_MODE=\"{door}\"\nGLEXEC_PATH=\"{}\"\n",
+                config::FILE,
+                Shown::os(&path)
+            ));
+        }
+        Information::CheckConfig => return check_config(),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints each finding on a line; 202 if one is a fault.
+fn check_config() -> ExitCode {
+    let failed = ExitCode::from(Status::Internal as u8);
+    match check::check_config() {
+        Ok(findings) => {
+            findings.iter().for_each(|finding| print(&format!("{finding}\n")));
+            if findings.iter().any(Finding::is_fault) { failed } else { ExitCode::SUCCESS }
+        }
+        Err(error) => {
+            say(PROGRAM.name, error);
+            failed
+        }
+    }
+}
+
+/// The exit status of a call, as its caller reads it; with `is_exact` the payload's own.
+pub(crate) fn status(ended: &Result<End>, is_exact: bool) -> u8 {
     match ended {
-        Ok(End::Killed(signal)) if is_exact => process::die_of_signal(signal),
-        _ => ExitCode::from(status),
+        Ok(End::Exited(201..=204)) if !is_exact => Status::Ambiguous as u8,
+        Ok(end) => u8::try_from(end.status()).unwrap_or(u8::MAX),
+        Err(refusal) => refusal.status as u8,
     }
 }
 
-/// Runs the command; `user` becomes the user id of its lease.
-fn run(
-    command: Vec<OsString>,
-    umask: u32,
-    user: &mut Option<Uid>,
-    hand_over: Option<HandOver>,
-) -> Result<End> {
-    let request = Request::read(command, &PROGRAM.usage())?;
-    rootless::run(request, umask, log::is_wanted(), user, hand_over)
-}
-
-/// One setting a line, in the syntax of a shell.
-fn settings() -> String {
-    format!(
-        "GLEXEC_CONFIG_FILE=\"{CONFIGURATION}\"\nGLEXEC_MODE=\"rootless\"\nGLEXEC_PATH=\"{PATH}\"\n"
-    )
+/// Ends with a status, or by the signal that has ended the payload.
+pub(crate) fn end(ended: &Result<End>, is_exact: bool) -> ExitCode {
+    match ended {
+        Ok(End::Killed(signal)) if is_exact => process::die_of_signal(*signal),
+        ended => ExitCode::from(status(ended, is_exact)),
+    }
 }

@@ -2,13 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use command::credential;
+use command::credential::{self, refusal};
 use command::refusal::{Refusal, Result};
-use error::{Context as _, Error, Shown};
-use sys::{Errno, process};
+use error::Shown;
+use sys::process;
 
 use crate::location::Location;
 
@@ -24,7 +23,7 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Locati
             "no credential is named: set GLEXEC_CLIENT_CERT to the path of your file, mode 0600",
         ));
     };
-    open(&path).map_err(refusal)?;
+    open(&path).map_err(|error| refusal(&error))?;
     let parent =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (Ok(parent), Some(name)) = (parent.canonicalize(), path.file_name()) else {
@@ -43,29 +42,11 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Locati
 
 /// Reads a credential that only the caller may read.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    open(path).and_then(|file| credential::read(file, path, LONGEST)).map_err(refusal)
+    open(path)
+        .and_then(|file| credential::read(file, path, LONGEST))
+        .map_err(|error| refusal(&error))
 }
 
-/// Opens a regular file of the caller's that no other user can access. A symbolic link in its place
-/// is not followed.
 fn open(path: &Path) -> error::Result<File> {
-    let file = credential::open_no_link(path)?;
-    credential::refuse_irregular(&file, path)?;
-    let owner = file.metadata().at("examine", path)?.uid();
-    if owner != process::geteuid().as_raw() {
-        let why = format!("the credential belongs to uid {owner}, not to you");
-        return Err(Error::refused(path, why));
-    }
-    credential::refuse_shared(&file, path)?;
-    Ok(file)
-}
-
-/// A credential that can't be used is a usage error, unless this process has run out of something.
-fn refusal(error: Error) -> Refusal {
-    match error {
-        Error::System { cause: Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM, .. } => {
-            Refusal::internal(error.to_string())
-        }
-        error => Refusal::client(error.to_string()),
-    }
+    credential::open_private(path, process::geteuid())
 }

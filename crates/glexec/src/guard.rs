@@ -80,7 +80,7 @@ pub(crate) fn run(
             if let (Some(directory), Some(given)) = (&directory, &given) {
                 directory.hand_over.report_end(given, end, killed);
             }
-            if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary) {
+            if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary()) {
                 as_payload_user(payload.ids, position, || proxy.remove());
             }
             let _ = status.write_all(&end.to_bytes());

@@ -1,9 +1,12 @@
 //! `glexec`: the project's own identity switcher. It runs a payload as a subordinate user of the
-//! caller's, without privilege.
-//!
-//! From the command line to the end of a payload:
+//! caller's, without privilege; or, set-user-ID root, as an account that a policy of root's names.
 //!
 //! - [`command`]: the command line, the help text, the exit status;
+//! - `door`: which of the two ways a call takes;
+//! - `setuid`: the way with root's rights, whose steps are those of the crate `root`.
+//!
+//! Without privilege, from the command line to the end of a payload:
+//!
 //! - `request`: what the call asks for, from its environment, with `credential`;
 //! - `rootless`: the steps of a call, in their order; it calls all of the following:
 //! - [`ranges`]: the caller's subordinate ids;
@@ -17,8 +20,8 @@
 //! - `ownership`: change of the owner of a directory, instead of a payload or around one.
 //!
 //! Used by several of these: `idmap` (maps the ids of a namespace), `installed` (the one payload
-//! that may use openat2(2)), `children` (kills descendants), `replace` (replaces a file),
-//! `restrictions` (what forbids user namespaces).
+//! that may use openat2(2)), `children` (kills descendants), `restrictions` (what forbids user
+//! namespaces).
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -28,6 +31,7 @@ mod children;
 pub mod command;
 mod credential;
 mod directory;
+mod door;
 mod guard;
 mod idmap;
 mod installed;
@@ -35,10 +39,10 @@ mod lease;
 mod ownership;
 mod payload;
 pub mod ranges;
-mod replace;
 mod request;
 mod restrictions;
 mod rootless;
+mod setuid;
 mod supervise;
 
 use ::command::location;

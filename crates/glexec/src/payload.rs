@@ -2,20 +2,19 @@
 //! The caller is told what fails here.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use command::executable;
+use command::payload::{
+    self, PATH, Proxy, c_strings, enter_working_directory, is_shortage, search,
+};
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
-use error::access::{why_not_executed, why_unsearchable};
 use sys::seccomp::{self, Openat2};
 use sys::signal::{self, SIGKILL};
-use sys::{Errno, Pid, access, dir, exec, identity, inherited, keyring, prctl, process, rlimit};
+use sys::{Errno, Pid, exec, identity, inherited, keyring, prctl, process, rlimit};
 
 use crate::ranges::Ids;
-use crate::replace::replace;
 use crate::request::Request;
 use crate::{installed, restrictions};
 
@@ -36,42 +35,15 @@ pub(crate) struct Payload {
     openat2: Openat2,
 }
 
-/// A copy of a credential for the payload.
-#[derive(Debug)]
-pub(crate) struct Proxy {
-    content: Vec<u8>,
-    /// Its absolute path.
-    path: PathBuf,
-    /// Whether the caller has not named the path: then it is removed after the payload.
-    pub(crate) is_temporary: bool,
-}
-
-impl Proxy {
-    /// Removes it. To be called as the payload's user.
-    pub(crate) fn remove(&self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
 impl Payload {
     /// The payload of a request, with these ids and limits.
     pub(crate) fn new(request: Request, ids: Ids, umask: u32, descriptors: u64) -> Payload {
         let Request { command, proxy, target, .. } = request;
-        let is_temporary = target.is_none();
-        let random =
-            || format!("/tmp/x509up_u{}.glexec.{:08x}", ids.user, fastrand::u32(..)).into();
-        let path = target.unwrap_or_else(random);
         let openat2 = installed::openat2_for(&command);
-        let proxy = proxy.map(|content| Proxy { content, path, is_temporary });
+        let proxy = proxy.map(|content| Proxy::new(content, target, ids.user));
         Payload { command, ids, proxy, umask, descriptors, openat2 }
     }
 }
-
-/// How messages name the user who runs the command.
-const WHO: &str = "the payload's user";
-
-/// The payload's PATH.
-pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Becomes the payload, which does not outlive the process `above`. Returns only the reason why it
 /// could not.
@@ -79,7 +51,7 @@ pub(crate) fn become_payload(payload: &Payload, above: Pid) -> Refusal {
     match prepare(payload, above) {
         Ok((program, arguments, environment)) => {
             let cause = exec::execve(&program, &arguments, &environment);
-            not_executed(OsStr::from_bytes(program.as_bytes()), cause)
+            not_executed(Path::new(OsStr::from_bytes(program.as_bytes())), cause)
         }
         Err(refusal) => refusal,
     }
@@ -116,23 +88,22 @@ fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
     signal::reset_all().map_err(failed("reset the signals"))?;
     inherited::set_cloexec_above_2().map_err(failed("close descriptors above 2"))?;
     if let Some(proxy) = &payload.proxy {
-        put_proxy(&proxy.content, &proxy.path)?;
+        proxy.write()?;
     }
     enter_working_directory()?;
     process::umask(payload.umask);
     rlimit::set_nofile(payload.descriptors).map_err(failed("limit the payload's descriptors"))?;
-    let c_string =
-        |bytes: &[u8]| CString::new(bytes).map_err(|_| Refusal::client("an argument holds a NUL"));
-    let program = search(&payload.command[0])?;
-    let arguments =
-        payload.command.iter().map(|word| c_string(word.as_bytes())).collect::<Result<_>>()?;
-    let environment = environment(payload)
-        .iter()
-        .map(|entry| c_string(entry.as_bytes()))
-        .collect::<Result<_>>()?;
+    let first = &payload.command[0];
+    let program = search(first, PATH.as_ref()).ok_or_else(|| {
+        Refusal::client(format!("{}: there is no such program in {PATH}", Shown::os(first)))
+    })?;
+    let program = CString::new(program.as_os_str().as_bytes())
+        .map_err(|_| Refusal::client("the command holds a NUL"))?;
+    let (arguments, environment) =
+        (c_strings(&payload.command)?, c_strings(&environment(payload))?);
     seccomp::forbid_set_id_files(payload.openat2)
         .map_err(failed("keep the payload from making set-user-ID files (seccomp(2))"))?;
-    Ok((c_string(program.as_os_str().as_bytes())?, arguments, environment))
+    Ok((program, arguments, environment))
 }
 
 /// The variable of the caller's that the payload gets: an environment that glexec_wrapenv has made.
@@ -152,9 +123,7 @@ fn environment(payload: &Payload) -> Vec<OsString> {
     .map(OsString::from)
     .into();
     if let Some(proxy) = &payload.proxy {
-        let mut entry = OsString::from("X509_USER_PROXY=");
-        entry.push(&proxy.path);
-        environment.push(entry);
+        environment.push(proxy.variable());
     }
     if let Some(value) = std::env::var_os(WRAPPED_ENVIRONMENT) {
         let mut entry = OsString::from(format!("{WRAPPED_ENVIRONMENT}="));
@@ -164,64 +133,8 @@ fn environment(payload: &Payload) -> Vec<OsString> {
     environment
 }
 
-/// The program's path: a name without a slash is searched for in [`PATH`].
-fn search(program: &OsStr) -> Result<PathBuf> {
-    if program.as_bytes().contains(&b'/') {
-        return Ok(PathBuf::from(program));
-    }
-    executable::find(program, PATH.split(':').map(PathBuf::from)).ok_or_else(|| {
-        Refusal::client(format!("{}: there is no such program in {PATH}", Shown::os(program)))
-    })
-}
-
-/// Writes the payload's proxy. Its directory can be one where other users can make names: so the
-/// temporary name is random.
-fn put_proxy(content: &[u8], path: &Path) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{:08x}", fastrand::u32(..)));
-    replace(path, temporary.as_ref(), content).map_err(|error| {
-        let why = access::first_unsearchable(path).map_or_else(String::new, |directory| {
-            format!(" ({})", why_unsearchable(WHO, &directory))
-        });
-        Refusal::client(format!(
-            "cannot write GLEXEC_TARGET_PROXY {} as the payload's user: {error}{why}",
-            Shown::os(path)
-        ))
-    })
-}
-
-/// Enters the working directory by its path, as the payload's user. An open directory would give
-/// access to all below it, also where that user cannot pass a directory above it.
-fn enter_working_directory() -> Result<()> {
-    let path = std::env::current_dir().map_err(|error| cannot_enter(Path::new("."), error))?;
-    let identity = || dir::lstat(Path::new(".")).map(|found| found.identity());
-    let before = identity();
-    process::chdir(&path).map_err(|cause| match access::first_unsearchable(&path.join("any")) {
-        Some(directory) => cannot_enter(&path, why_unsearchable(WHO, &directory)),
-        None => cannot_enter(&path, cause),
-    })?;
-    match (before, identity()) {
-        (Ok(before), Ok(after)) if before == after => Ok(()),
-        (Ok(_), Ok(_)) => Err(cannot_enter(&path, "another directory has that path")),
-        (Err(cause), _) | (_, Err(cause)) => Err(cannot_enter(&path, cause)),
-    }
-}
-
-fn cannot_enter(path: &Path, why: impl Display) -> Refusal {
-    Refusal::client(format!(
-        "the payload's user cannot enter the working directory {}: {why}",
-        Shown::os(path)
-    ))
-}
-
 /// Why a program was not executed, and what to do.
-fn not_executed(program: &OsStr, cause: Errno) -> Refusal {
-    let status = match cause {
-        Errno::EAGAIN | Errno::ENOMEM | Errno::EIO | Errno::EMFILE | Errno::ENFILE => {
-            Status::Internal
-        }
-        _ => Status::Client,
-    };
-    let why = why_not_executed(WHO, Path::new(program), cause).unwrap_or_else(|| cause.to_string());
-    Refusal { status, text: format!("cannot execute {}: {why}", Shown::os(program)) }
+fn not_executed(program: &Path, cause: Errno) -> Refusal {
+    let status = if is_shortage(cause) { Status::Internal } else { Status::Client };
+    Refusal::new(status, payload::not_executed(program, cause))
 }

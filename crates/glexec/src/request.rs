@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use command::refusal::{Refusal, Result};
+use ::command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::Uid;
 
+use crate::command::check_command;
 use crate::credential;
 use crate::location::Location;
 
@@ -37,12 +38,8 @@ pub(crate) struct Wish {
 impl Request {
     /// Reads the environment, and the files that it names. A usage error if one of them cannot be
     /// used.
-    pub(crate) fn read(command: Vec<OsString>, usage: &str) -> Result<Request> {
-        match command.first() {
-            None => return Err(Refusal::client(format!("no command is given; {usage}"))),
-            Some(word) if word.is_empty() => return Err(Refusal::client("the command is empty")),
-            Some(_) => {}
-        }
+    pub(crate) fn read(command: Vec<OsString>) -> Result<Request> {
+        check_command(&command)?;
         let wish = Wish::read()?;
         let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
         let proxy = match variable("GLEXEC_SOURCE_PROXY") {

@@ -1,14 +1,20 @@
-//! Runs a payload as a subordinate user of the caller's, without privilege.
+//! A call without privilege: the payload runs as a subordinate user of the caller's.
 
 use std::fs::File;
 use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Instant;
 
-use command::refusal::{Refusal, Result};
+use ::command::program::print;
+use ::command::refusal::{Refusal, Result};
+use ::command::{log, say};
 use sys::fork::{self, Fork};
 use sys::signal::{self, Signals};
 use sys::wait::End;
-use sys::{Uid, fd, prctl, process, rlimit};
+use sys::{Uid, fd, inherited, prctl, process, rlimit};
+use wire::EXACT_STATUS;
 
+use crate::command::{self, Asked, PROGRAM, inform, read_arguments};
 use crate::directory::Directory;
 use crate::guard::{self, Pipes, Position};
 use crate::lease::{self, Lease, Usage};
@@ -17,12 +23,72 @@ use crate::payload::Payload;
 use crate::ranges::Ranges;
 use crate::request::Request;
 use crate::supervise::{self, Guard, Taking};
-use crate::{idmap, restrictions};
+use crate::{call_log, door, idmap, ownership, restrictions};
+
+/// Serves a call of a process that has no more rights than its caller.
+pub(crate) fn main() -> ExitCode {
+    let (asked, words) = read_arguments();
+    let report = match &asked {
+        Ok(Asked::HandOver(options)) => Some(HandOver::report(options)),
+        _ => None,
+    };
+    // No other descriptor of the caller's stays open in the processes above the payload. This
+    // process has opened none yet.
+    let _ = inherited::close_inherited();
+    signal::default_sigchld();
+    // Its own files are private, and it can read them again, whatever the caller's umask is.
+    let umask = process::umask(0o077);
+    match asked {
+        Ok(Asked::Information(information)) => inform(&information, "rootless"),
+        asked => {
+            let asked = asked.and_then(|asked| door::for_unprivileged().map(|()| asked));
+            serve(asked, report, &words, umask)
+        }
+    }
+}
+
+/// Serves a call, and writes the line of the log. `report` is where a call that hands a directory
+/// over reports; `words` is the command line for the log.
+pub(crate) fn serve(
+    asked: Result<Asked>,
+    report: Option<Result<File>>,
+    words: &[String],
+    umask: u32,
+) -> ExitCode {
+    let started = Instant::now();
+    let mut user = None;
+    let ended = asked.and_then(|asked| match asked {
+        Asked::Payload(command) => Request::read(command)
+            .and_then(|request| run(request, umask, log::is_wanted(), &mut user, None)),
+        Asked::HandOver(options) => {
+            let report = report.unwrap_or_else(|| Err(door::no_hand_over()))?;
+            let hand_over = Some(HandOver::read(&options, report)?);
+            let request = Request::read(options.command().to_vec())?;
+            run(request, umask, log::is_wanted(), &mut user, hand_over)
+        }
+        Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
+            print(&format!("{report}\n"));
+            End::Exited(0)
+        }),
+        Asked::Information(_) => Ok(End::Exited(0)),
+    });
+    if let Err(refusal) = &ended {
+        say(PROGRAM.name, refusal);
+    }
+    let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
+    let error = ended.as_ref().err().map(|refusal| refusal.text.as_str());
+    let line = call_log::line(user, words, error);
+    let status = command::status(&ended, is_exact);
+    if let Err(warning) = line.write(PROGRAM.name, started.elapsed(), Some(status)) {
+        say(PROGRAM.name, warning);
+    }
+    command::end(&ended, is_exact)
+}
 
 /// Runs the payload and returns how it has ended. It gets this umask. `keeps_error` keeps standard
 /// error open until the end, for a message. `user` becomes the user id of the lease. `hand_over` is
 /// the payload's while it runs.
-pub(crate) fn run(
+fn run(
     request: Request,
     umask: u32,
     keeps_error: bool,

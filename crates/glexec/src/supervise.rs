@@ -122,7 +122,7 @@ fn forward_signal(signals: &Signals, guard: Pid) -> bool {
         }
         // A shell expects that the terminal's signal stops this process. One of another process
         // only stops the payload: if this process stopped too, a SIGCONT could come before that.
-        Ok(Received { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true }) => {
+        Ok(Received { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true, .. }) => {
             let _ = signal::kill(guard, SIGTSTP);
             signal::stop_self();
             let _ = signal::kill(guard, SIGCONT);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -62,6 +63,12 @@ pub fn close(fd: OwnedFd) -> Result<()> {
         Err(Errno::EINTR) | Ok(()) => Ok(()),
         Err(cause) => Err(cause),
     }
+}
+
+/// The path of an open file in this process's mount namespace, without symbolic links, as the
+/// kernel shows it (proc_pid_fd(5)); with ` (deleted)` at its end if the file has no name any more.
+pub fn path_of(fd: &impl AsFd) -> Result<PathBuf> {
+    std::fs::read_link(proc_path(fd.as_fd())).map_err(|error| super::errno(&error))
 }
 
 /// The path of an open descriptor in /proc, for calls that take a path only.

@@ -1,8 +1,10 @@
 //! Open files: metadata, holes, and shared content.
 
 use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
 
+use nix::sys::memfd::MFdFlags;
 use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use nix::unistd::Whence;
@@ -19,6 +21,15 @@ pub const NONBLOCK: i32 = libc::O_NONBLOCK;
 /// stat(2) of an open file.
 pub fn stat(file: &impl AsFd) -> Result<Stat> {
     nix::sys::stat::fstat(file).map(Stat::from)
+}
+
+/// A file in memory, without a name, that has this content and is read from its beginning
+/// (memfd_create(2)).
+pub fn in_memory(content: &[u8]) -> Result<File> {
+    let made = nix::sys::memfd::memfd_create(c"content", MFdFlags::MFD_CLOEXEC)?;
+    let mut file = File::from(made);
+    let written = file.write_all(content).and_then(|()| file.rewind());
+    written.map(|()| file).map_err(|error| super::errno(&error))
 }
 
 /// Sets the permission bits of an open file.

@@ -1,8 +1,10 @@
-//! Locks on files between processes (flock(2)).
+//! Locks on files between processes (flock(2), fcntl(2)).
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::time::{Duration, Instant};
+
+use nix::fcntl::FcntlArg;
 
 use super::{Errno, Result};
 
@@ -23,9 +25,28 @@ pub fn lock(file: &File, kind: Lock, timeout: Duration) -> Result<()> {
         Lock::Exclusive => libc::LOCK_EX,
         Lock::Shared => libc::LOCK_SH,
     };
+    retry(end, || flock(file, kind | libc::LOCK_NB))
+}
+
+/// As [`lock`], shared, by a record lock on the whole file, which also works between the clients of
+/// an NFS server (fcntl(2), F_OFD_SETLK).
+pub fn lock_record_shared(file: &File, timeout: Duration) -> Result<()> {
+    let whole = libc::flock {
+        l_type: libc::F_RDLCK as _,
+        l_whence: libc::SEEK_SET as _,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let end = Instant::now() + timeout;
+    retry(end, || nix::fcntl::fcntl(file, FcntlArg::F_OFD_SETLK(&whole)).map(drop))
+}
+
+/// Calls `lock` until no other process has the lock, or the time has come.
+fn retry(end: Instant, lock: impl Fn() -> Result<()>) -> Result<()> {
     loop {
-        match flock(file, kind | libc::LOCK_NB) {
-            Err(Errno::EWOULDBLOCK) if Instant::now() < end => {
+        match lock() {
+            Err(Errno::EWOULDBLOCK | Errno::EACCES) if Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Err(Errno::EINTR) => {}

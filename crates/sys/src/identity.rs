@@ -27,13 +27,15 @@ pub fn has_file_privileges() -> bool {
     !is_caller || capabilities != Some(0)
 }
 
-/// Sets the real, effective and saved user and group ids, with no supplementary groups. EPERM if
+/// Sets the real, effective and saved user and group ids, with no supplementary groups and no
+/// capabilities. EPERM if
 /// this process could change back to root afterwards, or has kept another id; the group may be
 /// root's.
 pub fn become_user(user: Uid, group: Gid) -> Result<()> {
     nix::unistd::setgroups(&[])?;
     nix::unistd::setresgid(group, group, group)?;
     nix::unistd::setresuid(user, user, user)?;
+    super::switch::clear_capabilities()?;
     let (users, groups) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
     let all = [users.real, users.effective, users.saved].iter().all(|id| *id == user)
         && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == group);

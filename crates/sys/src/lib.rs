@@ -33,6 +33,7 @@
 pub mod access;
 pub mod dir;
 mod entries;
+pub mod environment;
 pub mod exec;
 pub mod fd;
 pub mod file;
@@ -61,6 +62,7 @@ pub mod space;
 pub mod spawn;
 pub mod stat;
 pub mod stdio;
+pub mod switch;
 pub mod wait;
 pub mod xattr;
 

@@ -57,6 +57,21 @@ pub fn mount_proc() -> Result<()> {
     nix::mount::mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
 }
 
+/// Maps the ids of a process's new user namespace: exactly those of these two owners, each to itself
+/// (user_namespaces(7)). This process has root's rights.
+pub fn map_only(pid: Pid, owners: [Owner; 2]) -> Result<()> {
+    let map = |ids: [u32; 2]| ids.map(|id| format!("{id} {id} 1\n")).concat();
+    for (file, ids) in [
+        ("uid_map", owners.map(|owner| owner.uid.as_raw())),
+        ("gid_map", owners.map(|owner| owner.gid.as_raw())),
+    ] {
+        // One write: the kernel takes a map once.
+        std::fs::write(format!("/proc/{pid}/{file}"), map(ids))
+            .map_err(|error| super::errno(&error))?;
+    }
+    Ok(())
+}
+
 /// Whether this process's user namespace maps exactly these ids, and no others: the kernel lets no
 /// process in it change a file to or from another owner.
 pub fn maps_only(owners: [Owner; 2]) -> bool {

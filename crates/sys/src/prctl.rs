@@ -30,3 +30,8 @@ pub fn set_pdeathsig(signal: i32) -> Result<()> {
 pub fn clear_dumpable() -> Result<()> {
     nix::sys::prctl::set_dumpable(false)
 }
+
+/// Undoes [`clear_dumpable`], and what a change of user has made of that setting.
+pub fn set_dumpable() -> Result<()> {
+    nix::sys::prctl::set_dumpable(true)
+}

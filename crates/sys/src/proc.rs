@@ -161,6 +161,11 @@ pub fn is_named_sudo(pid: Pid) -> bool {
     comm(pid).is_some_and(|name| name == b"sudo" || name == b"sudo-rs")
 }
 
+/// Whether the command name of a process is that of the project's switcher.
+pub fn is_named_glexec(pid: Pid) -> bool {
+    comm(pid).is_some_and(|name| name == b"glexec")
+}
+
 /// The real and the saved user id of a process: a user with one of these may signal it (kill(2)).
 /// None if it has ended or is hidden.
 pub fn real_and_saved_uid(pid: Pid) -> Option<[Uid; 2]> {

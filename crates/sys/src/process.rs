@@ -1,9 +1,10 @@
 //! This process: its ids, session, working directory and umask, and how it ends.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
@@ -28,6 +29,44 @@ pub fn geteuid() -> Uid {
 /// Makes this process the leader of a new session, without a terminal, and of a new process group.
 pub fn setsid() -> Result<()> {
     nix::unistd::setsid().map(drop)
+}
+
+/// Leaves the terminal of the session, so that this process cannot type into it (TIOCSTI,
+/// ioctl_tty(2)): as the leader of a new session or, where the process leads a process group and
+/// so cannot make a session, by TIOCNOTTY.
+pub fn leave_terminal() -> Result<()> {
+    if setsid().is_ok() {
+        return Ok(());
+    }
+    // ENXIO: the session has no terminal.
+    let terminal =
+        match nix::fcntl::open("/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+            Err(Errno::ENXIO | Errno::ENOENT) => return Ok(()),
+            opened => opened?,
+        };
+    // SAFETY: the descriptor is open; no memory is passed.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY) })?;
+    // The kernel sends it to the processes in the foreground where the session's leader leaves.
+    signal::discard_sighup();
+    Ok(())
+}
+
+/// The process group and the session of a process.
+pub fn group_and_session(pid: Pid) -> Result<(Pid, Pid)> {
+    Ok((nix::unistd::getpgid(Some(pid))?, nix::unistd::getsid(Some(pid))?))
+}
+
+/// Ends the timers that a caller has set before it executed this program: their signals would
+/// arrive here (setitimer(2)).
+pub fn clear_timers() {
+    let none = libc::itimerval {
+        it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
+        it_value: libc::timeval { tv_sec: 0, tv_usec: 0 },
+    };
+    for timer in [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF] {
+        // SAFETY: the structure lives during the call, and the old value is not asked for.
+        unsafe { libc::setitimer(timer as _, &raw const none, std::ptr::null_mut()) };
+    }
 }
 
 /// Changes the working directory.

@@ -2,7 +2,67 @@
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-use super::Result;
+use super::{Errno, Result};
+
+/// The limits that can end or hinder a process with root's rights, and that its caller sets.
+const REPAIRED: [Resource; 7] = [
+    Resource::RLIMIT_AS,
+    Resource::RLIMIT_CORE,
+    Resource::RLIMIT_CPU,
+    Resource::RLIMIT_DATA,
+    Resource::RLIMIT_FSIZE,
+    Resource::RLIMIT_NOFILE,
+    Resource::RLIMIT_NPROC,
+];
+
+/// Those of them that end a process, or a write in its middle; and how much it needs at most, in
+/// seconds and bytes.
+const NEEDED: [(Resource, u64); 2] =
+    [(Resource::RLIMIT_CPU, 60), (Resource::RLIMIT_FSIZE, 16 << 20)];
+
+/// Limits of a process, for a program that it executes later.
+#[derive(Clone, Debug)]
+pub struct SavedLimits(Vec<(Resource, u64, u64)>);
+
+impl SavedLimits {
+    /// Raises the limits that a caller can have set too low for this process, which has root's
+    /// rights: none is left but on descriptors. It leaves no core dump, which would show what it
+    /// has read. Returns the limits before.
+    ///
+    /// Without CAP_SYS_RESOURCE, as in many containers, hard limits stay. EPERM if one of them is
+    /// so low that it could end this process, or make what it writes incomplete.
+    ///
+    /// RLIMIT_STACK stays: the stack of a running process has grown already.
+    pub fn repair() -> Result<SavedLimits> {
+        let mut before = Vec::new();
+        for resource in REPAIRED {
+            let (soft, hard) = getrlimit(resource)?;
+            before.push((resource, soft, hard));
+            let wanted = match resource {
+                Resource::RLIMIT_CORE => (0, hard),
+                Resource::RLIMIT_NOFILE => (hard.max(DESCRIPTORS), hard.max(DESCRIPTORS)),
+                _ => (RLIM_INFINITY, RLIM_INFINITY),
+            };
+            match setrlimit(resource, wanted.0, wanted.1) {
+                Err(Errno::EPERM) if is_enough(resource, hard) => setrlimit(resource, hard, hard)?,
+                done => done?,
+            }
+        }
+        Ok(SavedLimits(before))
+    }
+
+    /// Sets the limits again.
+    pub fn restore(&self) -> Result<()> {
+        self.0.iter().try_for_each(|(resource, soft, hard)| setrlimit(*resource, *soft, *hard))
+    }
+}
+
+fn is_enough(resource: Resource, limit: u64) -> bool {
+    NEEDED.iter().all(|(needed, least)| *needed != resource || limit >= *least)
+}
+
+/// At least so many descriptors can a process with root's rights have.
+const DESCRIPTORS: u64 = 1024;
 
 /// How many descriptors this process may have: the soft limit of RLIMIT_NOFILE.
 pub fn nofile() -> Result<u64> {

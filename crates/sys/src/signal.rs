@@ -14,7 +14,7 @@ pub use libc::{
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::{Errno, Pid, Result};
+use super::{Errno, Pid, Result, Uid};
 
 /// Sets SIGCHLD to its default action. A caller may have ignored it: then execve(2) keeps that, and
 /// waitpid(2) fails with ECHILD.
@@ -35,6 +35,11 @@ pub fn ignore_sigpipe() {
     ignore(Signal::SIGPIPE);
 }
 
+/// Ignores SIGHUP: one that is pending is discarded.
+pub(super) fn discard_sighup() {
+    ignore(Signal::SIGHUP);
+}
+
 fn ignore(signal: Signal) {
     // SAFETY: SIG_IGN installs no handler.
     let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) };
@@ -48,10 +53,15 @@ pub fn default_sigpipe() {
 /// Sets every signal to its default action and empties the mask, for a program to be executed.
 /// HTCondor's daemons ignore SIGPIPE, and an ignored signal stays ignored through execve(2).
 pub fn reset_all() -> Result<()> {
+    reset_actions();
+    SigSet::empty().thread_set_mask()
+}
+
+/// Sets every signal to its default action; the mask stays.
+pub fn reset_actions() {
     for number in 1..=64 {
         set_default(number);
     }
-    SigSet::empty().thread_set_mask()
 }
 
 /// A signal that arrived.
@@ -62,11 +72,18 @@ pub struct Received {
     /// Whether the kernel sent it (SI_KERNEL), as it does for a terminal, to the whole process
     /// group.
     pub from_kernel: bool,
+    /// The real user id of the process that sent it; root's for the kernel.
+    pub sender: Uid,
 }
 
 /// Blocks all signals for this thread: they stay pending until they are waited for.
 pub fn block_all() -> Result<()> {
     SigSet::all().thread_block()
+}
+
+/// Unblocks all signals for this thread.
+pub fn unblock_all() -> Result<()> {
+    SigSet::empty().thread_set_mask()
 }
 
 /// Waits for a signal (sigwaitinfo(2)); [`block_all`] comes before.
@@ -78,7 +95,11 @@ pub fn wait() -> Result<Received> {
         let number = libc::sigwaitinfo(SigSet::all().as_ref(), info.as_mut_ptr());
         (Errno::result(number)?, info.assume_init())
     };
-    Ok(Received { number, from_kernel: info.si_code == libc::SI_KERNEL })
+    let from_kernel = info.si_code == libc::SI_KERNEL;
+    // SAFETY: the kernel fills in the whole structure: for what has no sender with zeros or other
+    // numbers, of which each is a valid id.
+    let sender = if from_kernel { 0 } else { unsafe { info.si_uid() } };
+    Ok(Received { number, from_kernel, sender: Uid::from_raw(sender) })
 }
 
 /// Whether a signal is pending (sigpending(2)).
@@ -178,7 +199,9 @@ impl Signals {
     pub fn read(&self) -> Result<Received> {
         let received = self.0.read_signal()?.ok_or(Errno::EAGAIN)?;
         let number = received.ssi_signo.try_into().map_err(|_| Errno::EINVAL)?;
-        Ok(Received { number, from_kernel: received.ssi_code == libc::SI_KERNEL })
+        let from_kernel = received.ssi_code == libc::SI_KERNEL;
+        let sender = Uid::from_raw(if from_kernel { 0 } else { received.ssi_uid });
+        Ok(Received { number, from_kernel, sender })
     }
 }
 

@@ -1,9 +1,9 @@
 //! Standard input, output and error: descriptors 0, 1 and 2. No value owns them: the standard
 //! library opens those that are closed when a program starts, and closes none.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -16,6 +16,21 @@ pub fn take_stdin() -> Result<OwnedFd> {
     let stdin = stdin.map_err(|error| super::errno(&error))?;
     dup2_stdin(null()?)?;
     Ok(stdin)
+}
+
+/// Opens the null device as each of the descriptors 0, 1 and 2 that is closed: so no file that this
+/// process opens later is taken for one of them.
+pub fn open_missing() -> Result<()> {
+    loop {
+        let null = null()?;
+        // The lowest free number.
+        if null.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        // It stays open, without an owner, as descriptors 0, 1 and 2 do.
+        let _ = nix::fcntl::fcntl(&null, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        let _ = null.into_raw_fd();
+    }
 }
 
 /// Makes three files standard input, output and error, for a program to be executed.
@@ -41,6 +56,6 @@ pub fn redirect_input_and_output_to_null() -> Result<()> {
 }
 
 /// Opens the null device (null(4)).
-pub(super) fn null() -> Result<OwnedFd> {
+pub fn null() -> Result<OwnedFd> {
     nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
 }

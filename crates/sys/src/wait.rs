@@ -1,7 +1,9 @@
 //! Waiting for children (wait(2)), and how a process ended.
 
+use std::mem::MaybeUninit;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
@@ -81,6 +83,38 @@ pub fn has_ended(pid: Pid) -> bool {
 pub fn try_wait_any() -> Option<(Pid, End)> {
     let (pid, status) = waitpid(Pid::from_raw(-1), libc::WNOHANG).ok()??;
     Some((pid, status.into()))
+}
+
+/// The processor time of processes that were waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// In user mode.
+    pub user: Duration,
+    /// In the kernel.
+    pub system: Duration,
+}
+
+impl std::ops::AddAssign for Times {
+    fn add_assign(&mut self, other: Times) {
+        self.user += other.user;
+        self.system += other.system;
+    }
+}
+
+/// As [`try_wait_any`], with the times of the child and of its own children that it has waited for
+/// (wait4(2)).
+pub fn try_wait_any_with_times() -> Option<(Pid, End, Times)> {
+    let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: writes one number and the structure; all-zero is a valid value of it.
+    let (waited, usage) = unsafe {
+        let waited = libc::wait4(-1, &raw mut status, libc::WNOHANG, usage.as_mut_ptr());
+        (waited, usage.assume_init())
+    };
+    let time = |time: libc::timeval| {
+        Duration::new(time.tv_sec.max(0) as u64, 0) + Duration::from_micros(time.tv_usec as u64)
+    };
+    let times = Times { user: time(usage.ru_utime), system: time(usage.ru_stime) };
+    (waited > 0).then(|| (Pid::from_raw(waited), ExitStatus::from_raw(status).into(), times))
 }
 
 /// Waits until all children have ended. Returns how many of them were killed.

@@ -18,6 +18,8 @@ pub struct Settings {
     pub ca_directory: String,
     /// Whether limited proxies are accepted.
     pub allow_limited: bool,
+    /// Whether a credential needs no key.
+    pub allow_no_key: bool,
     /// The longest validity in seconds of a proxy, for levels.
     pub max_lifetimes: Vec<(Level, u64)>,
 }
@@ -48,6 +50,7 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Request> {
             ("-h" | "--help", None) => return Ok(Request::Help),
             ("-V" | "--version", None) => return Ok(Request::Version),
             ("--allow-limited", None) => settings.allow_limited = true,
+            ("--allow-no-key", None) => settings.allow_no_key = true,
             ("--ca-directory" | "--max-lifetime", value) => {
                 let value = value.map_or_else(|| words.next().transpose(), |value| Ok(Some(value)));
                 let value = value?.ok_or_else(|| wrong(format!("{option} needs a value")))?;

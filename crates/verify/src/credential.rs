@@ -19,12 +19,14 @@ const MAX_CERTIFICATES: usize = 32;
 pub struct Credential {
     /// The proxy first; the others can have any order.
     pub certificates: Vec<X509>,
-    key: PKey<Private>,
+    /// None if it has none, and none is needed.
+    key: Option<PKey<Private>>,
 }
 
 impl Credential {
-    /// Reads a proxy file: at least one certificate, and one key at any place.
-    pub fn read(text: &[u8]) -> Result<Self> {
+    /// Reads a proxy file: at least one certificate, and one key at any place. With `allow_no_key`
+    /// the key can be missing.
+    pub fn read(text: &[u8], allow_no_key: bool) -> Result<Self> {
         let mut certificates = Vec::new();
         let mut keys = Vec::new();
         for block in pem::blocks(text)? {
@@ -54,7 +56,8 @@ impl Credential {
             return Err(Refusal::credential("the credential has no certificate in PEM"));
         }
         match keys.pop() {
-            Some(key) if keys.is_empty() => Ok(Credential { certificates, key }),
+            Some(key) if keys.is_empty() => Ok(Credential { certificates, key: Some(key) }),
+            None if allow_no_key => Ok(Credential { certificates, key: None }),
             Some(_) => Err(Refusal::credential("the credential has more than one key")),
             None => Err(Refusal::credential("the credential has no key")),
         }
@@ -65,17 +68,18 @@ impl Credential {
         &self.certificates[0]
     }
 
-    /// Checks that the key belongs to the first certificate: a signature of the key is one of the
-    /// certificate's public key.
+    /// Checks that the key, if there is one, belongs to the first certificate: a signature of the
+    /// key is one of the certificate's public key.
     pub fn check_key(&self) -> Result<()> {
+        let Some(key) = &self.key else { return Ok(()) };
         let text = b"glexec_verify";
         let is_proved = || -> Result<bool, ErrorStack> {
             let public = self.leaf().public_key()?;
-            if !self.key.public_eq(&public) {
+            if !key.public_eq(&public) {
                 return Ok(false);
             }
             let signature =
-                Signer::new(MessageDigest::sha256(), &self.key)?.sign_oneshot_to_vec(text)?;
+                Signer::new(MessageDigest::sha256(), key)?.sign_oneshot_to_vec(text)?;
             Verifier::new(MessageDigest::sha256(), &public)?.verify_oneshot(&signature, text)
         };
         match is_proved() {

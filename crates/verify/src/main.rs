@@ -66,7 +66,7 @@ fn check(settings: &Settings) -> Result<Identity> {
         let directory = authorities.directory;
         return Err(Refusal::site(format!("cannot read the CA directory {directory}: {error}")));
     }
-    let credential = Credential::read(&read_input()?)?;
+    let credential = Credential::read(&read_input()?, settings.allow_no_key)?;
     if proxy::policy(credential.leaf())?.is_none() {
         return Err(Refusal::credential(format!(
             "{}: the first certificate is no proxy of RFC 3820; a user's own certificate and the \

@@ -23,8 +23,8 @@ impl Switcher {
             && proc::environment_variable(pid, CREDENTIAL) == Ok(credential)
     }
 
-    /// Whether a process is a sudo that has stayed above the job of this credential's sandbox, as
-    /// its command line shows.
+    /// Whether a process is a sudo, or a `glexec` of root's, that has stayed above the job of this
+    /// credential's sandbox, as its command line shows.
     pub fn is_monitored_by(&self, pid: Pid) -> bool {
         let words: Vec<OsString> = proc::cmdline(pid).into_iter().map(OsString::from_vec).collect();
         let Some(agent) = words.iter().position(|word| **word == *self.agent) else { return false };
@@ -34,7 +34,7 @@ impl Switcher {
             }
             _ => false,
         };
-        enters_sandbox && proc::is_named_sudo(pid)
+        enters_sandbox && (proc::is_named_sudo(pid) || proc::is_named_glexec(pid))
     }
 }
 

@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use command::refusal::{Refusal, Result};
+use command::replace::replace;
 use error::Shown;
 use sys::flock::{self, Lock};
 use sys::{Pid, Uid, process};
 
 use super::guard_id::GuardId;
 use crate::location::Location;
-use crate::replace::replace;
 
 /// How long a call waits for other calls that have the table locked while they start payloads.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,6 +5,7 @@
 //!   starts the worker, forwards signals, and waits;
 //! - [`worker`]: the process that changes owners: root of a user namespace that maps the caller's
 //!   ids and the payload user's, and no others. It ends with the caller's process;
+//! - [`confined`]: the same where `glexec` has root's rights;
 //! - [`give`], [`take`] and [`undo`]: its steps, in their order;
 //! - [`hand_over`]: the same steps around a payload, by its guard;
 //! - [`target`]: the directory, by descriptor, and the names that it gets; [`users`]: both users;
@@ -13,6 +14,7 @@
 //! - [`report`]: the line for standard output.
 
 mod as_payload_user;
+pub(crate) mod confined;
 mod give;
 mod hand_over;
 mod link_targets;
@@ -32,7 +34,8 @@ use command::program::Options;
 use command::refusal::{Refusal, Result};
 use sys::fork::{self, Fork};
 use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
-use sys::{Errno, Pid, Uid, fd, process, wait};
+use sys::{Errno, Gid, Owner, Pid, Uid, fd, process, wait};
+use tree::owner::Job;
 
 pub(crate) use self::hand_over::{Given, HandOver};
 use self::order::Order;
@@ -51,7 +54,7 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let ranges = Ranges::of(process::geteuid())?;
     let acquired = lease::acquire(&wish, order.usage(), &ranges)?;
     *user = Some(acquired.lease.ids.user);
-    order.check_owner(acquired.lease.ids.user)?;
+    order.check_owner([process::geteuid(), acquired.lease.ids.user])?;
     for needed in [&wish.credential.path, acquired.directory()] {
         order.check_outside(needed)?;
     }
@@ -71,9 +74,12 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let pid = match fork::fork_into_new_user_namespace().map_err(forbidden)? {
         Fork::Child => worker::run(Worker {
             order: &order,
-            ids: lease.ids,
+            caller: Owner { uid: Uid::from_raw(0), gid: Gid::from_raw(0) },
+            payload: Owner { uid: lease.ids.user, gid: lease.ids.group },
+            becomes: None,
+            job: Job::Ended,
             signals: signals.as_ref(),
-            lock: &lease.calls,
+            lock: Some(&lease.calls),
             start,
             answer: answer_end,
             above,
@@ -89,7 +95,12 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let answered = wait_for_answer(pid, signals.as_ref(), answer);
     wait::wait(pid);
     done?;
-    match Answer::from_bytes(&answered?) {
+    result(&answered?)
+}
+
+/// What the worker has answered.
+fn result(answer: &[u8]) -> Result<String> {
+    match Answer::from_bytes(answer) {
         Some(Answer::Done(report)) => Ok(report),
         Some(Answer::Refused(refusal)) => Err(refusal),
         None => Err(Refusal::internal(format!(

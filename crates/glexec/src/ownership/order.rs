@@ -6,8 +6,8 @@ use std::path::Path;
 use command::program::Options;
 use command::refusal::{Refusal, Result};
 use error::Shown;
+use sys::Uid;
 use sys::dir::lstat;
-use sys::{Uid, process};
 use tree::{Place, sandbox_name};
 use wire::Links;
 
@@ -108,17 +108,15 @@ impl Order {
         check_outside(self.place(), file)
     }
 
-    /// A usage error if the directory belongs to a third user.
-    pub(super) fn check_owner(&self, user: Uid) -> Result<()> {
+    /// A usage error if the directory belongs to another user than the caller and the payload's user.
+    pub(super) fn check_owner(&self, [caller, user]: [Uid; 2]) -> Result<()> {
         let place = self.place();
         match place.parent.stat(place.name.name()).map(|found| found.uid()) {
-            Ok(owner) if ![process::geteuid(), user].contains(&owner) => {
-                Err(Refusal::client(format!(
-                    "{}: it belongs to uid {owner}, neither to you nor to the user of the lease, \
+            Ok(owner) if ![caller, user].contains(&owner) => Err(Refusal::client(format!(
+                "{}: it belongs to uid {owner}, neither to you nor to the user of the lease, \
                      uid {user}",
-                    path_of(place)
-                )))
-            }
+                path_of(place)
+            ))),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use command::refusal::{Refusal, Result};
 use sys::Rename;
 use tree::Place;
-use tree::owner::{self, Direction, Job, Policy};
+use tree::owner::{self, Direction, Policy};
 use wire::Links;
 
 use super::target::{Holder, Target, check_top, path_of, unfit};
@@ -11,7 +11,7 @@ use super::users::Users;
 use super::{AGAIN, link_targets, report};
 
 /// Takes a directory, after it has exchanged its name with an empty one of the caller's, if there
-/// is one. No process of the payload's user is left.
+/// is one.
 pub(super) fn take(
     place: &Place,
     exchange: Option<&Place>,
@@ -49,7 +49,7 @@ pub(super) fn take(
         target.place = other;
     }
     let (dir, path) = (target.again()?, target.path());
-    let policy = Policy::Return(links, Job::Ended);
+    let policy = Policy::Return(links, users.job);
     match owner::take(dir, &path, &users.ids, policy, target.place, &mut || ()) {
         Ok(taken) => {
             target.refuse_foreign(&taken)?;

@@ -2,7 +2,8 @@
 
 use command::refusal::{Refusal, Result};
 use tree::Place;
-use tree::owner::{self, Taken};
+use tree::owner::{self, Job, Policy, Taken};
+use wire::Links;
 
 use super::target::{BEING_GIVEN, Holder, Target};
 use super::users::Users;
@@ -31,8 +32,16 @@ pub(super) fn run(place: &Place, users: Users) -> Result<String> {
 pub(super) fn undo(target: &Target<'_>, users: Users, mode: u32) -> Result<Taken> {
     target.close()?;
     let (path, ids) = (target.path(), &users.ids);
-    let taken = owner::undo(target.again()?, &path, ids, target.place, &mut || ())
-        .map_err(|error| Refusal::internal(error.to_string()))?;
+    let (top, place) = (target.again()?, target.place);
+    let taken = match users.job {
+        Job::Ended => owner::undo(top, &path, ids, place, &mut || ()),
+        // It may have been given already, and a process of the payload's user may use it.
+        Job::MayRun => {
+            let policy = Policy::Return(Links::Keep, Job::MayRun);
+            owner::take(top, &path, ids, policy, place, &mut || ())
+        }
+    };
+    let taken = taken.map_err(|error| Refusal::internal(error.to_string()))?;
     target.refuse_foreign(&taken)?;
     target.set(users.caller, mode)?;
     Ok(taken)

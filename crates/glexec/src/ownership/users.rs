@@ -2,6 +2,7 @@
 
 use command::refusal::{Refusal, Result};
 use sys::{Gid, Owner, Uid};
+use tree::owner::Job;
 
 use crate::ranges::Ids;
 
@@ -14,15 +15,22 @@ pub(super) struct Users {
     pub(super) payload: Owner,
     /// Both of them, for the changes of owner.
     pub(super) ids: tree::owner::Ids,
+    /// Whether the payload's user may have processes meanwhile.
+    pub(super) job: Job,
 }
 
 impl Users {
-    /// The users in this process's namespace, which must map exactly their ids.
+    /// The users in the namespace of a lease, which this process is in: the caller is its root, and
+    /// the payload's user has no process but those of this call.
     pub(super) fn here(ids: Ids) -> Result<Users> {
         let caller = Owner { uid: Uid::from_raw(0), gid: Gid::from_raw(0) };
-        let payload = Owner { uid: ids.user, gid: ids.group };
+        Users::of(caller, Owner { uid: ids.user, gid: ids.group }, Job::Ended)
+    }
+
+    /// The users as this process's namespace shows them, which must map exactly their ids.
+    pub(super) fn of(caller: Owner, payload: Owner, job: Job) -> Result<Users> {
         let ids = tree::owner::Ids::new(caller, payload)
             .map_err(|error| Refusal::internal(error.to_string()))?;
-        Ok(Users { caller, payload, ids })
+        Ok(Users { caller, payload, ids, job })
     }
 }

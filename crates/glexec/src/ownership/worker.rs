@@ -6,25 +6,33 @@ use std::os::fd::AsFd as _;
 
 use command::refusal::{Refusal, Result};
 use sys::signal::{self, SIGKILL, Signals};
-use sys::{Pid, inherited, prctl, process};
+use sys::switch::{self, Identity};
+use sys::{Owner, Pid, inherited, prctl, process};
+use tree::owner::Job;
 
 use super::order::Order;
 use super::users::Users;
 use super::{give, take, undo};
-use crate::ranges::Ids;
 use crate::restrictions;
 
 /// What the worker needs.
 pub(super) struct Worker<'a> {
     /// What it does.
     pub(super) order: &'a Order,
-    /// The ids of the payload's user.
-    pub(super) ids: Ids,
+    /// The caller as the namespace shows it.
+    pub(super) caller: Owner,
+    /// The payload's user; the namespace shows it as it is.
+    pub(super) payload: Owner,
+    /// Whom the process becomes in the namespace, with its capabilities there; none if it is that
+    /// user already.
+    pub(super) becomes: Option<Identity>,
+    /// Whether the payload's user may have processes meanwhile.
+    pub(super) job: Job,
     /// The signals that undo a change.
     pub(super) signals: Option<&'a Signals>,
     /// The lock of the lease. It stays open here: nothing else has the lease before this process
     /// has ended.
-    pub(super) lock: &'a File,
+    pub(super) lock: Option<&'a File>,
     /// A byte comes when the ids are mapped; the pipe ends without one if they cannot be mapped.
     pub(super) start: File,
     /// Gets the answer.
@@ -74,19 +82,31 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
     if process::getppid() != worker.above {
         process::_exit(0);
     }
-    let mut keep = vec![worker.start.as_fd(), worker.answer.as_fd(), worker.lock.as_fd()];
+    let mut keep = vec![worker.start.as_fd(), worker.answer.as_fd()];
+    keep.extend(worker.lock.map(|lock| lock.as_fd()));
     keep.extend(worker.signals.map(|signals| signals.as_fd()));
     keep.extend(worker.order.places().map(|place| place.parent.as_fd()));
     inherited::release_all_but(&keep).map_err(failed("close the caller's descriptors"))?;
     if worker.start.read_exact(&mut [0]).is_err() {
         process::_exit(0); // the process above knows why, and tells it
     }
+    if let Some(user) = &worker.becomes {
+        switch::become_with_capabilities(user).map_err(failed("become the caller"))?;
+        // The change of user has undone that.
+        prctl::set_pdeathsig(SIGKILL)
+            .map_err(failed("ask for a signal at the end of the caller"))?;
+        if process::getppid() != worker.above {
+            process::_exit(0);
+        }
+    }
     // Not earlier: newuidmap(1) requires that this process's files in /proc are the caller's.
     prctl::clear_dumpable().map_err(failed("hide this process from others"))?;
     signal::ignore_sigxfsz();
-    let users = Users::here(worker.ids)?;
-    // The lock of the lease excludes another call that changes this user's directories.
-    worker.order.places_of_directory().for_each(|place| tree::owner::sweep(place, &users.ids));
+    let users = Users::of(worker.caller, worker.payload, worker.job)?;
+    if worker.job == Job::Ended {
+        // The lock of the lease excludes another call that changes this user's directories.
+        worker.order.places_of_directory().for_each(|place| tree::owner::sweep(place, &users.ids));
+    }
     match worker.order {
         Order::Give { place, to, mode, fill_from, confirm, top_limit } => {
             let giving = give::Giving {

@@ -26,6 +26,7 @@ pub(crate) use load::load;
 pub use rules::{NEVER_PRESERVED, is_never_preserved};
 pub use values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
 
+use crate::group_ranges::GroupRanges;
 use crate::users::UserList;
 
 /// The configuration file.
@@ -59,10 +60,18 @@ pub struct Config {
     pub caller_map: PathBuf,
     /// Callers that may use a proxy without its private key. Default: none.
     pub omission_private_key_white_list: UserList,
+    /// Whether limited proxies are accepted. Default: no.
+    pub allow_limited_proxies: bool,
+    /// The longest validity of proxies, as `glexec_verify` takes it (`<level>=<seconds>`). Default:
+    /// no limit.
+    pub max_proxy_lifetime: Vec<OsString>,
     /// The lowest user id of a target. Default: 1000.
     pub min_uid: u32,
     /// The lowest group id of a target. Default: 1000.
     pub min_gid: u32,
+    /// Groups that the payload keeps of its caller's: a batch system follows a job by them.
+    /// Default: none.
+    pub tracking_groups: GroupRanges,
     /// Which side is said to switch; it is always this program. Default: [`SwitchBy::Glexec`].
     pub user_identity_switch_by: SwitchBy,
     /// Whether the parent stays until the payload ends. Default: yes.
@@ -112,8 +121,11 @@ impl Default for Config {
             ban_file: None,
             caller_map: "/etc/glexec.caller-map".into(),
             omission_private_key_white_list: UserList::default(),
+            allow_limited_proxies: false,
+            max_proxy_lifetime: Vec::new(),
             min_uid: 1000,
             min_gid: 1000,
+            tracking_groups: GroupRanges::default(),
             user_identity_switch_by: SwitchBy::Glexec,
             linger: true,
             end_family: true,

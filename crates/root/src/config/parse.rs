@@ -29,6 +29,26 @@ pub(super) fn number(value: &[u8], range: RangeInclusive<u32>) -> Parsed<u32> {
     })
 }
 
+/// Limits `level=seconds`, with commas between them.
+pub(super) fn lifetimes(value: &[u8]) -> Parsed<Vec<OsString>> {
+    if value.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_limit = |word: &str| {
+        let Some((level, seconds)) = word.split_once('=') else { return false };
+        let is_level = level == "leaf" || number(level.as_bytes(), 1..=32).is_ok();
+        is_level && number(seconds.as_bytes(), 1..=u32::MAX).is_ok()
+    };
+    let words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let limit = |word| match std::str::from_utf8(word) {
+        Ok(text) if is_limit(text) => Ok(OsString::from(text)),
+        _ => {
+            Err("it must be level=seconds with commas between, as in 1=86400,leaf=43200".to_owned())
+        }
+    };
+    words.map(limit).collect()
+}
+
 /// An absolute path without `.`, `..`, double and final slashes. hooks::trust opens no other.
 pub(super) fn path(value: &[u8]) -> Parsed<PathBuf> {
     if is_canonical(value) {
@@ -174,5 +194,15 @@ mod tests {
         }
         assert!(optional_name(b"a b").is_err() && optional_name(b"0").is_err());
         assert_eq!(optional_name(b""), Ok(None));
+    }
+
+    #[test]
+    fn a_lifetime_has_a_level_and_seconds() {
+        let count = |value: &str| super::lifetimes(value.as_bytes()).map(|limits| limits.len());
+        assert_eq!(count(""), Ok(0));
+        assert_eq!(count("1=86400, leaf=43200"), Ok(2));
+        for value in ["1", "=1", "0=1", "1=0", "33=1", "leaf=", "leaf=-1", "1=1,", "1=1;2=1"] {
+            assert!(count(value).is_err(), "{value}");
+        }
     }
 }

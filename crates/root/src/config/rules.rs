@@ -97,6 +97,8 @@ fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 7
                 "ca_directory",
                 "ban_file",
                 "omission_private_key_white_list",
+                "allow_limited_proxies",
+                "max_proxy_lifetime",
             ],
             "with mapping = caller no subject is read",
         ),

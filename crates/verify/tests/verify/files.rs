@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use super::{Verified, answer_in, assert_refused, credential, refused, verify_with};
+use super::{Verified, answer_in, assert_refused, credential, refused, verify, verify_with};
 
 /// The answer about these bytes, which come through a pipe.
 fn verify_bytes(bytes: &[u8]) -> Verified {
@@ -25,6 +25,16 @@ fn another_certificates_key_is_refused() {
 fn a_credential_has_exactly_one_key() {
     refused("no_key", 201, "no key");
     refused("two_keys", 201, "more than one key");
+}
+
+#[test]
+fn a_key_can_be_missing_only_where_that_is_allowed_and_must_fit_if_it_is_there() {
+    let allowed = |name: &str| verify("valid", &["--allow-no-key"], name);
+    assert!(matches!(allowed("no_key"), Verified::Identity(_)));
+    assert!(matches!(allowed("fresh"), Verified::Identity(_)));
+    for name in ["wrong_key", "two_keys", "key_encrypted"] {
+        assert!(matches!(allowed(name), Verified::Error { status: 201, .. }), "{name}");
+    }
 }
 
 #[test]

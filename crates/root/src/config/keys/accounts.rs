@@ -3,6 +3,7 @@
 use super::super::parse;
 use super::Effect::Set;
 use super::Key;
+use crate::group_ranges::GroupRanges;
 use crate::users::UserList;
 
 const HIGHEST_ID: u32 = u32::MAX - 1;
@@ -98,6 +99,28 @@ pub(super) const KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "allow_limited_proxies",
+        value: "yes or no",
+        default: "no",
+        text: "Whether limited proxies are accepted, for mapping = proxy. Other proxies with a \
+               policy of their own never are. A proxy that is not accepted gets status 203.",
+        effect: Set(|config, value| {
+            parse::yes_no(value).map(|yes| config.allow_limited_proxies = yes)
+        }),
+    },
+    Key {
+        name: "max_proxy_lifetime",
+        value: "level=seconds, separated by commas",
+        default: "",
+        text: "The longest time between the beginning and the end of the validity of a proxy, for \
+               mapping = proxy. Level 1 is the proxy that the user's own certificate has signed, 2 \
+               is the next; leaf is the last one, whatever its level is. A proxy that is valid for \
+               longer gets status 202. Without this key there is no limit.",
+        effect: Set(|config, value| {
+            parse::lifetimes(value).map(|limits| config.max_proxy_lifetime = limits)
+        }),
+    },
+    Key {
         name: "min_uid",
         value: "number from 1",
         default: "1000",
@@ -115,6 +138,17 @@ pub(super) const KEYS: &[Key] = &[
                a group below it gets status 203.",
         effect: Set(|config, value| {
             parse::number(value, 1..=HIGHEST_ID).map(|id| config.min_gid = id)
+        }),
+    },
+    Key {
+        name: "tracking_groups",
+        value: "group ids and ranges first-last, separated by commas",
+        default: "",
+        text: "Supplementary groups of the caller that the payload keeps, beside those of its \
+               account: the ids that a batch system adds to a job to follow its processes \
+               (HTCondor: USE_GID_PROCESS_TRACKING; Grid Engine: gid_range).",
+        effect: Set(|config, value| {
+            GroupRanges::parse(value).map(|groups| config.tracking_groups = groups)
         }),
     },
     Key {

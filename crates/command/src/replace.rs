@@ -8,7 +8,7 @@ use std::path::Path;
 /// Gives a path new content, mode 0600: a reader sees the old file or the whole new one. A symbolic
 /// link at the path is replaced, not followed. The content is first written to `temporary`, a path
 /// in the same directory; a file that is left there is removed.
-pub(crate) fn replace(path: &Path, temporary: &Path, content: &[u8]) -> std::io::Result<()> {
+pub fn replace(path: &Path, temporary: &Path, content: &[u8]) -> std::io::Result<()> {
     match fs::remove_file(temporary) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -1,0 +1,84 @@
+//! A call with root's rights: the file of this program is root's and set-user-ID.
+
+use std::process::ExitCode;
+
+use ::command::program::print;
+use ::command::refusal::{Refusal, Result};
+use ::command::say;
+use root::config::{Config, Door};
+use root::sanitize::{self, Start};
+use sys::wait::End;
+use wire::EXACT_STATUS;
+
+use crate::command::{self, Asked, PROGRAM, check_command, inform, read_arguments};
+use crate::{door, ownership, rootless};
+
+/// Serves a call. Nothing is read before the process is sanitized, and nothing runs without a
+/// configuration that can be used.
+pub(crate) fn main() -> ExitCode {
+    let start = match sanitize::sanitize() {
+        Ok(start) => start,
+        Err(refusal) => return refused(&refusal),
+    };
+    let (asked, words) = read_arguments();
+    let config = Config::load();
+    if let Ok(Asked::Information(information)) = &asked {
+        let is_rootless = config.is_ok_and(|config| config.door == Door::Rootless);
+        let mode = if is_rootless { "rootless" } else { "setuid" };
+        return as_caller(door::become_caller(&start), || inform(information, mode));
+    }
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return refused(&error.into()),
+    };
+    match config.door {
+        Door::Auto | Door::Setuid => {
+            let ended = asked.and_then(|asked| serve(asked, &start, &config));
+            if let Err(refusal) = &ended {
+                tell(refusal, &config);
+            }
+            command::end(&ended, start.environment.get(EXACT_STATUS).is_some())
+        }
+        Door::Daemon => as_caller(door::become_caller(&start), || refused(&door::no_daemon())),
+        Door::Rootless => as_caller(door::become_unprivileged(&start), || {
+            rootless::serve(asked, None, &words, start.umask)
+        }),
+    }
+}
+
+/// Goes on as the caller, if the process has become that.
+fn as_caller(done: Result<()>, then: impl FnOnce() -> ExitCode) -> ExitCode {
+    match done {
+        Ok(()) => then(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// Tells the caller why its command was not executed, unless only the log shall tell it.
+fn tell(refusal: &Refusal, config: &Config) {
+    match config.silent_logging {
+        false => say(PROGRAM.name, refusal),
+        true => say(PROGRAM.name, "the call was refused: the log of this machine says why"),
+    }
+}
+
+fn refused(refusal: &Refusal) -> ExitCode {
+    say(PROGRAM.name, refusal);
+    ExitCode::from(refusal.status as u8)
+}
+
+fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
+    match asked {
+        Asked::Payload(command) => {
+            check_command(&command)?;
+            root::door::serve(start, command, config)
+        }
+        Asked::Owner(options) => {
+            let report = ownership::confined::run(&options, start, config)?;
+            print(&format!("{report}\n"));
+            Ok(End::Exited(0))
+        }
+        Asked::HandOver(_) => Err(door::no_hand_over()),
+        Asked::Information(_) => Ok(End::Exited(0)),
+    }
+}

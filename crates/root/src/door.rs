@@ -1,0 +1,223 @@
+//! A call, from a caller that may be any user to the end of its payload: the steps, in their order.
+//!
+//! Each step is a module that can be read alone. A step that fails ends the call; before the fork
+//! nothing was executed then. A lease needs no undoing: it ends by itself when no process has its
+//! file open.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::PathBuf;
+
+use command::accounts::Account;
+use command::location::Location;
+use command::payload::Proxy;
+use command::refusal::{Refusal, Result};
+use error::Shown;
+use sys::Pid;
+use sys::wait::End;
+
+use crate::config::{Config, Mapping};
+use crate::credential::Credential;
+use crate::epilogue::{self, Around};
+use crate::log::{Level, Log};
+use crate::mapping::{self, Identity, Mapped, Mode};
+use crate::payload::Payload;
+use crate::sanitize::Start;
+use crate::session::{self, Kind};
+use crate::target::{self, Target};
+use crate::{caller, credential, environment, family, linger, start, verify};
+
+/// Serves a call of a process that [`crate::sanitize::sanitize`] has prepared: returns how the
+/// payload has ended, or why the call failed. Without `linger` it returns only in the latter case.
+pub fn serve(start: &Start, command: Vec<OsString>, config: &Config) -> Result<End> {
+    let log = Log::new(config);
+    let id = start.environment.get("GLEXEC_ID").unwrap_or_default().to_owned();
+    let call = Call { start, config, log, shown: shown(&command), id: Shown::os(&id).to_string() };
+    let ended = call.steps(command);
+    if let Err(refusal) = &ended {
+        let (status, text) = (refusal.status as u8, &refusal.text);
+        call.log(Level::Error, &format!("status {status}: {text}"));
+    }
+    ended
+}
+
+/// The words of a command, as the log shows them.
+fn shown(command: &[OsString]) -> String {
+    let words: Vec<String> = command.iter().map(|word| Shown::os(word).to_string()).collect();
+    words.join(" ")
+}
+
+/// What the steps of a call need.
+struct Call<'a> {
+    start: &'a Start,
+    config: &'a Config,
+    log: Log<'a>,
+    shown: String,
+    id: String,
+}
+
+/// Whose the credential is, and whom it maps to.
+#[derive(Debug)]
+pub struct Found {
+    /// The account that calls.
+    pub caller: Account,
+    /// The path of the credential, without symbolic links.
+    pub credential: PathBuf,
+    /// The subject, if the credential is a proxy that was verified.
+    pub subject: Option<String>,
+    /// Whom it maps to.
+    pub target: Target,
+    /// For a lease that ends by itself: it does not end as long as a process has this open.
+    pub lease: Option<File>,
+}
+
+/// The steps of a call up to the target: who calls, the credential, its verification, its account.
+pub fn find(start: &Start, config: &Config) -> Result<Found> {
+    let caller = caller::of(&start.caller, config)?;
+    let credential = credential::find(&start.environment, &start.caller, config)?;
+    let mode = Mode::from_variable(start.environment.get("GLEXEC_MODE"))?;
+    let (mapped, subject) = map(&caller, &credential, mode, config)?;
+    let target = target::of(mapped.target, &start.caller, config)?;
+    Ok(Found { caller, credential: credential.path, subject, target, lease: mapped.lease })
+}
+
+/// The account of a credential, and its subject, if it is a proxy.
+fn map(
+    caller: &Account,
+    credential: &Credential,
+    mode: Mode,
+    config: &Config,
+) -> Result<(Mapped, Option<String>)> {
+    match config.mapping {
+        Mapping::Proxy => {
+            let subject = verify::verify(&credential.content, caller, config)?.subject;
+            let mapped = mapping::map(config, &Identity::Subject(subject.as_bytes()), mode)?;
+            Ok((mapped, Some(subject)))
+        }
+        Mapping::Caller => {
+            let location = Location::of(credential.path.clone()).map_err(|cause| {
+                let path = Shown::os(&credential.path);
+                Refusal::internal(format!("cannot find the file system of {path}: {cause}"))
+            })?;
+            let identity = Identity::Caller { account: caller, credential: &location };
+            Ok((mapping::map(config, &identity, mode)?, None))
+        }
+    }
+}
+
+impl Call<'_> {
+    fn log(&self, level: Level, text: &str) {
+        let Call { start, shown, id, .. } = self;
+        let user = start.caller.user;
+        self.log.write(level, format_args!("{text}; caller uid {user}, id \"{id}\": {shown}"));
+    }
+
+    fn steps(&self, command: Vec<OsString>) -> Result<End> {
+        let Call { start, config, .. } = self;
+        let Found { caller, subject, target, lease, .. } = find(start, config)?;
+        let (user, name) = (target.identity.user, Shown(&target.account.name).to_string());
+        self.log(Level::Info, &format!("maps to {name} (uid {user})"));
+        let kind = session::kind_of(&command);
+        let epilogue = match kind {
+            Kind::Session => epilogue::of(config)?,
+            Kind::Operation(_) => None,
+        };
+        let payload = self.payload(command, kind, &target)?;
+        if !config.linger {
+            return Err(self.replace(&payload, lease.as_ref()));
+        }
+        let child = start::start(&payload)?;
+        linger::let_go(lease.as_ref());
+        self.log.started(child, user);
+        if let Some(subject) = subject {
+            self.log.subject(child, subject);
+        }
+        let around = Around { caller: &caller, start, target: &target, payload: &payload };
+        let facts = epilogue.map(|epilogue| (epilogue, around.facts(child)));
+        let end = self.wait(&payload, child);
+        match facts {
+            Some((epilogue, facts)) => {
+                epilogue::run(&epilogue, facts?, end, self.log).map(|()| end)
+            }
+            None => Ok(end),
+        }
+    }
+
+    /// The command, with all that its process gets.
+    fn payload(&self, command: Vec<OsString>, kind: Kind, target: &Target) -> Result<Payload> {
+        let Call { start, config, .. } = self;
+        let proxy = self.target_proxy(target)?;
+        let (account, variables) = (&target.account, &start.environment);
+        let environment = environment::of(variables, account, proxy.as_ref(), config);
+        Ok(Payload {
+            command,
+            program: match kind {
+                Kind::Session => None,
+                Kind::Operation(agent) => Some(agent),
+            },
+            path: config.path.clone(),
+            target: target.identity.clone(),
+            caller: start.caller.clone(),
+            environment,
+            proxy,
+            umask: start.umask,
+            limits: start.limits.clone(),
+        })
+    }
+
+    /// The copy of a proxy that the caller asks for.
+    fn target_proxy(&self, target: &Target) -> Result<Option<Proxy>> {
+        let variables = &self.start.environment;
+        let path = variables.get("GLEXEC_TARGET_PROXY");
+        let source = match variables.get("GLEXEC_SOURCE_PROXY") {
+            Some(source) if self.config.create_target_proxy => source,
+            _ => return Ok(None),
+        };
+        match path.map(PathBuf::from) {
+            Some(path) if path.as_os_str() == OsStr::new("/dev/null") => Ok(None),
+            Some(path) if !path.is_absolute() => Err(Refusal::client(format!(
+                "GLEXEC_TARGET_PROXY is not an absolute path: {}",
+                Shown::os(&path)
+            ))),
+            path => {
+                let read = credential::read(source, &self.start.caller, self.config)?;
+                Ok(Some(Proxy::new(read.content, path, target.identity.user)))
+            }
+        }
+    }
+
+    /// Becomes the payload in this process (`linger = no`). Returns only why it could not.
+    fn replace(&self, payload: &Payload, lease: Option<&File>) -> Refusal {
+        if lease.is_some() {
+            return Refusal::internal(
+                "a lease by caller_map needs linger = yes: after the start of the payload no \
+                 process would keep the lease",
+            );
+        }
+        self.log(Level::Notice, &format!("executes as uid {}", payload.target.user));
+        payload.execute(None)
+    }
+
+    /// Waits for the end of the payload and, unless the configuration says otherwise, ends what it
+    /// has started.
+    fn wait(&self, payload: &Payload, child: Pid) -> End {
+        let ends_family = self.config.end_family;
+        let (end, mut times) = linger::wait_for(child, || {
+            if ends_family {
+                family::kill(child);
+            }
+        });
+        if ends_family {
+            let (more, left) = family::end(payload.caller.user);
+            times += more;
+            if left > 0 {
+                self.log(Level::Warning, &format!("{left} processes of {child} do not end"));
+            }
+        }
+        if let Some(proxy) = payload.proxy.as_ref().filter(|proxy| proxy.is_temporary()) {
+            start::as_user(&payload.target, &payload.caller, || proxy.remove());
+        }
+        self.log.terminated(child, times);
+        end
+    }
+}

@@ -1,0 +1,51 @@
+//! What a payload has started, at its end. This process has adopted it (PR_SET_CHILD_SUBREAPER,
+//! prctl(2)).
+
+use std::time::{Duration, Instant};
+
+use sys::signal::{self, SIGKILL};
+use sys::wait::{self, Times};
+use sys::{Pid, Uid, proc, process};
+
+/// So long is a killed process waited for that does not end: it waits for a device or a file
+/// server.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a killed process needs to end, about.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Kills the descendants of this process, and waits for their end. Returns their times, and how
+/// many are left. The caller may have had children before it executed this program, which are this
+/// process's now: what has its real user id stays.
+///
+/// A killed process's own children become this process's: so each round kills one generation, and a
+/// process group that a child leads at once, before it can fork.
+pub(crate) fn end(caller: Uid) -> (Times, usize) {
+    let mut times = Times::default();
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        while let Some((_, _, more)) = wait::try_wait_any_with_times() {
+            times += more;
+        }
+        let left = descendants(caller);
+        if left.is_empty() || Instant::now() >= deadline {
+            return (times, left.len());
+        }
+        // None of them was waited for: their ids are no other processes'.
+        left.into_iter().for_each(kill);
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Kills a child that was not waited for, with its process group if it leads one.
+pub(crate) fn kill(child: Pid) {
+    let _ = signal::killpg(child, SIGKILL);
+    let _ = signal::kill(child, SIGKILL);
+}
+
+/// The children of this process that are not the caller's.
+fn descendants(caller: Uid) -> Vec<Pid> {
+    let mut children = proc::children(process::getpid());
+    children.retain(|pid| proc::uids(*pid).is_none_or(|[real, ..]| real != caller));
+    children
+}
