@@ -248,7 +248,8 @@ fn with_end_family_no_what_a_payload_leaves_goes_on() {
 
 #[test]
 fn the_log_tells_accounting_who_ran_and_for_how_long() {
-    let setuid = Setuid::new();
+    // Also where the log has little else.
+    let setuid = Setuid::with("log_level = 1\n");
     let mut call = setuid.glexec();
     call.env("GLEXEC_ID", "job 7\nglexec.mon[1#2]: Started, target uid 0\x1b[2J");
     let burn = "i=0; while [ $i -lt 1500000 ]; do i=$((i + 1)); done; : '\n'";
@@ -275,6 +276,17 @@ fn the_log_tells_accounting_who_ran_and_for_how_long() {
 }
 
 #[test]
+fn a_call_is_logged_with_the_caller_the_account_and_the_command() {
+    let setuid = Setuid::new();
+    setuid.glexec().env("GLEXEC_ID", "job 7").args(["/bin/echo", "a b"]).output().unwrap();
+    let (caller, target) = (Account::batch().uid, Account::job().uid);
+    let line =
+        format!("runs as gh-job (uid {target}); caller uid {caller}, id \"job 7\": /bin/echo a b");
+    let lines = setuid.logged();
+    assert!(lines.iter().any(|found| found.ends_with(&line)), "{lines:?}");
+}
+
+#[test]
 fn a_refusal_is_logged_with_the_caller_its_id_and_the_command_on_one_line() {
     let setuid = Setuid::with("log_level = 4\n");
     setuid.write("/etc/glexec.caller-map", "gh-batch /elsewhere gh-job\n");
@@ -298,7 +310,7 @@ fn a_log_file_is_roots_alone_and_can_be_rotated_while_a_payload_runs() {
     let setuid = Setuid::with(lines);
     let (mut child, _) = payload(&setuid, "echo; exec sleep 60");
     let log = setuid.path("/mnt/libexec/log");
-    wait_until("the first line", || log.exists() && text(&log).ends_with('\n'));
+    wait_until("the first lines", || log.exists() && text(&log).contains(" Started, target uid "));
     assert_eq!(fs::metadata(&log).unwrap().permissions().mode_bits(), 0o600);
     fs::rename(&log, log.with_extension("1")).unwrap();
     signal(child.id(), Signal::SIGTERM);

@@ -48,7 +48,11 @@ pub const PROGRAM: Program = Program {
     ],
     text: "\
 An administrator can install glexec set-user-ID root. Then glexec.conf(5) says
-who may run commands as which account. Otherwise, or if that file says so:
+who may run commands as which account. The command gets the environment of that
+account and your GLEXEC_*. GLEXEC_MODE can be lcmaps_verify_account: then no
+account is leased, and the command runs only as the one that the credential has.
+A command that cannot be executed gives 126, one that does not exist 127.
+Otherwise, or if that file says so:
 
 glexec needs no privilege. The command (the payload) gets a user id and a group
 id from your subordinate ids (subuid(5)), in a new user and pid namespace. For

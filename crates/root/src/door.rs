@@ -116,7 +116,7 @@ impl Call<'_> {
         let Call { start, config, .. } = self;
         let Found { caller, subject, target, lease, .. } = find(start, config)?;
         let (user, name) = (target.identity.user, Shown(&target.account.name).to_string());
-        self.log(Level::Info, &format!("maps to {name} (uid {user})"));
+        self.log(Level::Notice, &format!("runs as {name} (uid {user})"));
         let kind = session::kind_of(&command);
         let epilogue = match kind {
             Kind::Session => epilogue::of(config)?,

@@ -15,14 +15,15 @@ use sys::{Pid, Uid, process};
 
 use crate::config::{Config, Destination};
 
-/// How important a line is: `log_level` says up to which number lines are written.
+/// How important a line is: `log_level` says up to which number lines are written. The lines of
+/// accounting are always written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// A call was refused, or failed.
     Error = 1,
     /// Something is not as it should be, and the call goes on.
     Warning = 2,
-    /// What accounting and an audit need: who has run what, as whom, and for how long.
+    /// What an audit needs: who has run what, as whom.
     Notice = 3,
     /// The steps of a call.
     Info = 4,
@@ -47,7 +48,9 @@ impl<'a> Log<'a> {
     /// Writes a line, after `glexec[<pid>]:`. An error is ignored: a call does not fail because of
     /// its log.
     pub fn write(&self, level: Level, text: impl Display) {
-        self.line(level, &format!("glexec[{}]", process::getpid()), &text);
+        if level as u8 <= self.0.log_level {
+            self.line(level, &format!("glexec[{}]", process::getpid()), &text);
+        }
     }
 
     /// Tells accounting that a payload was started. The form of this line and of the next, and the
@@ -73,9 +76,6 @@ impl<'a> Log<'a> {
     }
 
     fn line(&self, level: Level, tag: &str, text: &dyn Display) {
-        if level as u8 > self.0.log_level {
-            return;
-        }
         let line = format!("{tag}: {}", one_line(&text.to_string()));
         let _ = match self.0.log_destination {
             Destination::Syslog => syslog(level, &line),

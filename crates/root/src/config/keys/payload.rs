@@ -142,7 +142,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "log_level",
         value: "1 to 5",
         default: "3",
-        text: "How much is logged: 1 errors only, 3 also who runs what as whom, 5 each step.",
+        text: "How much is logged: 1 refusals and errors, 2 also warnings, 3 also who runs what as \
+               whom, 4 and 5 also each step. The lines that accounting reads are always written.",
         effect: Set(|config, value| {
             let level = parse::number(value, 1..=5)?;
             config.log_level = u8::try_from(level).unwrap_or(u8::MAX);
