@@ -57,8 +57,8 @@ pub fn mount_proc() -> Result<()> {
     nix::mount::mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
 }
 
-/// Maps the ids of a process's new user namespace: exactly those of these two owners, each to itself
-/// (user_namespaces(7)). This process has root's rights.
+/// Maps the ids of a process's new user namespace: exactly those of these two owners, each to
+/// itself (user_namespaces(7)). This process has root's rights.
 pub fn map_only(pid: Pid, owners: [Owner; 2]) -> Result<()> {
     let map = |ids: [u32; 2]| ids.map(|id| format!("{id} {id} 1\n")).concat();
     for (file, ids) in [

@@ -85,9 +85,9 @@ pub fn become_for_good(target: &Identity, before: &Identity) -> Result<()> {
     prove(target, before)
 }
 
-/// Becomes another user and keeps the capabilities (SECBIT_NO_SETUID_FIXUP, capabilities(7)): for a
-/// process in a user namespace, whose capabilities are for the ids that the namespace maps. EPERM if
-/// it has not become that user.
+/// Becomes another user and keeps the capabilities (SECBIT_NO_SETUID_FIXUP, capabilities(7)): for
+/// a process in a user namespace, whose capabilities are for the ids that the namespace maps. EPERM
+/// if it has not become that user.
 pub fn become_with_capabilities(user: &Identity) -> Result<()> {
     const SECBIT_NO_SETUID_FIXUP: libc::c_ulong = 1 << 2; // linux/securebits.h
     // SAFETY: takes numbers.

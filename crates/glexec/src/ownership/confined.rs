@@ -3,8 +3,8 @@
 //! a hostile tree leads it to, the kernel refuses it root's files and those of a third user. In
 //! there it becomes the caller, or else root's files would stay readable for it.
 //!
-//! Other calls of the payload's account go on meanwhile. So a file of the tree counts as not written
-//! to only where the kernel proves it, and what cannot be proved is copied.
+//! Other calls of the payload's account go on meanwhile. So a file of the tree counts as not
+//! written to only where the kernel proves it, and what cannot be proved is copied.
 
 use std::io::Write as _;
 

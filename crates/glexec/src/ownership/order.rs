@@ -108,7 +108,8 @@ impl Order {
         check_outside(self.place(), file)
     }
 
-    /// A usage error if the directory belongs to another user than the caller and the payload's user.
+    /// A usage error if the directory belongs to a user other than the caller and the payload's
+    /// user.
     pub(super) fn check_owner(&self, [caller, user]: [Uid; 2]) -> Result<()> {
         let place = self.place();
         match place.parent.stat(place.name.name()).map(|found| found.uid()) {
