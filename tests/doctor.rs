@@ -107,6 +107,13 @@ fn a_suitable_node_is_reported_with_the_switcher_that_isolates_payloads_best_and
     assert_eq!(report.all["ready"], true);
     assert_eq!(report.all["switcher"], "/usr/local/libexec/glexec-helpers/glexec");
     assert_eq!(report.all["isolation"], "it gives each payload a separate user and pid namespace");
+    let text_of = |program: &str| {
+        let check = format!("switcher /usr/local/libexec/glexec-helpers/{program}");
+        let mut findings = report.all["findings"].as_array().unwrap().iter();
+        findings.find(|one| one["check"] == *check).unwrap()["text"].as_str().unwrap().to_owned()
+    };
+    assert!(text_of("glexec").ends_with("; its sandbox changed its owner"));
+    assert!(text_of("glexec-sudo").ends_with("; its sandbox was copied"));
 }
 
 #[test]

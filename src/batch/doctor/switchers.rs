@@ -6,6 +6,7 @@ use super::caller::Caller;
 use super::finding::{Finding, Level};
 use super::trial::{self, AgentFacts};
 use super::{Options, advice};
+use crate::batch::handover::Way;
 use crate::batch::pilot::candidates::{self, Candidate, MAP, SwitcherKind};
 
 /// Tries each of them. Returns also the first that works, which is the best.
@@ -77,8 +78,13 @@ fn examine_one(options: &Options, caller: &Caller, candidate: &Candidate) -> Vec
         findings.extend(shared_ids(&what, caller));
     }
     match trial::run_payload(options, &candidate.program) {
-        Ok(()) => {
-            let text = format!("works; a test payload ran as uid {}", facts.uid);
+        Ok(way) => {
+            let way = match way {
+                Way::Own { .. } => "its sandbox changed its owner".to_owned(),
+                Way::Copy { reason: None } => "its sandbox was copied".to_owned(),
+                Way::Copy { reason: Some(why) } => format!("its sandbox was copied: {why}"),
+            };
+            let text = format!("works; a test payload ran as uid {}; {way}", facts.uid);
             findings.insert(0, Finding::ok(&what, text));
         }
         Err(failure) => {

@@ -15,7 +15,7 @@ use super::Options;
 use crate::batch::Report;
 use crate::batch::agent::{Agent, AgentCall};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
-use crate::batch::handover::Handover;
+use crate::batch::handover::{Handover, Way};
 use crate::batch::pilot::input::Survey;
 use crate::batch::pilot::spec::PayloadSpec;
 use crate::batch::pilot::step_log::{ProgressCallback, StepLog};
@@ -82,21 +82,27 @@ pub(super) struct PayloadFailure {
     pub(super) error: Option<Error>,
 }
 
-/// Runs a payload that checks its user id.
-pub(super) fn run_payload(options: &Options, program: &Path) -> Result<(), PayloadFailure> {
+/// Runs a payload that checks its user id. Returns how its sandbox changed hands.
+pub(super) fn run_payload(options: &Options, program: &Path) -> Result<Way, PayloadFailure> {
     let spec = payload_spec(options, program);
+    let mut way = Way::Copy { reason: None };
     let mut step_log = StepLog {
         sandbox: spec.sandbox.clone(),
         log_id: None,
         notice: &mut |_| (),
         urgent: Arc::new(|_| ()),
         progress: &mut |_, _| -> ProgressCallback { Box::new(|_| ()) },
-        step_ended: &mut |_, _, _, _| (),
+        step_ended: &mut |_, report, _, _| {
+            if let Some(taken) = &report.way {
+                way = taken.clone();
+            }
+        },
     };
     let outcome = run::run(&spec, &mut step_log);
+    drop(step_log);
     let texts: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
     let text = match (texts.is_empty(), outcome.payload) {
-        (true, Some(0)) => return Ok(()),
+        (true, Some(0)) => return Ok(way),
         (true, Some(status)) => {
             format!("a payload that checks its user id ended with status {status}")
         }
