@@ -554,3 +554,83 @@ fn silent_logging_tells_the_reason_to_the_log_alone() {
     assert!(!line.contains("caller-map"), "{line}");
     assert!(setuid.logged().iter().any(|line| line.contains("caller-map")));
 }
+
+// Leases to credentials.
+
+/// Adds pool accounts, and maps all credentials to the pool.
+fn with_pool(lines: &str, count: u32) -> Setuid {
+    let setuid = Setuid::with(&format!("gridmapdir = /mnt/gridmapdir\n{lines}"));
+    let passwd = fs::read_to_string(setuid.path("/etc/passwd")).unwrap();
+    let accounts: String = (1..=count)
+        .map(|number| format!("pool{number:02}:x:{0}:{0}::/:/bin/sh\n", 7100 + number))
+        .collect();
+    setuid.write("/etc/passwd", passwd + &accounts);
+    fs::create_dir(setuid.path("/mnt/gridmapdir")).unwrap();
+    for number in 1..=count {
+        setuid.write(&format!("/mnt/gridmapdir/pool{number:02}"), "");
+    }
+    setuid.write("/etc/glexec.caller-map", "gh-batch / .pool\n");
+    setuid
+}
+
+/// A call with a credential of this name, which is made if it does not exist.
+fn with_token(setuid: &Setuid, name: &str) -> std::process::Command {
+    let token = setuid.site.scratch().join(name);
+    if !token.exists() {
+        write(&token, "x", 0o600);
+        own(&token, Account::batch());
+    }
+    let mut call = setuid.glexec();
+    call.env("GLEXEC_CLIENT_CERT", token);
+    call
+}
+
+#[test]
+fn a_lease_lasts_as_long_as_its_credential_or_a_payload_of_it() {
+    let setuid = with_pool("", 1);
+    let user = |name: &str| with_token(&setuid, name).args(["/usr/bin/id", "-un"]).output();
+    assert_eq!(text_of(&user("one").unwrap()).1, "pool01\n");
+    assert_eq!(text_of(&user("one").unwrap()).1, "pool01\n");
+    failed(&user("two").unwrap(), 202, &["no account of the pool .pool is free"]);
+    let mut running = with_token(&setuid, "one").args(["/bin/sleep", "60"]).spawn().unwrap();
+    let status = format!("/proc/{}/status", running.id());
+    let is_waiting = || {
+        let root = fs::read_to_string(&status).unwrap_or_default().contains("Uid:\t0\t0\t0\t0");
+        let list = format!("/proc/{0}/task/{0}/children", running.id());
+        root && !fs::read_to_string(list).unwrap_or_default().is_empty()
+    };
+    wait_until("the payload runs", is_waiting);
+    fs::remove_file(setuid.site.scratch().join("one")).unwrap();
+    failed(&user("two").unwrap(), 202, &["no account of the pool"]);
+    let pid = nix::unistd::Pid::from_raw(running.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    ends(&mut running);
+    assert_eq!(text_of(&user("two").unwrap()).1, "pool01\n");
+}
+
+#[test]
+fn many_calls_at_once_give_no_account_to_two_credentials() {
+    let setuid = with_pool("", 8);
+    for _ in 0..3 {
+        let calls: Vec<_> = (0..16)
+            .map(|number| {
+                let mut call = with_token(&setuid, &format!("token{}", number % 8));
+                call.args(["/bin/sh", "-c", "id -un; sleep 0.2"]);
+                call.stdout(std::process::Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let users: Vec<String> =
+            calls.into_iter().map(|call| text_of(&call.wait_with_output().unwrap()).1).collect();
+        assert_eq!(users[..8], users[8..]);
+        let different: std::collections::BTreeSet<_> = users[..8].iter().collect();
+        assert_eq!(different.len(), 8, "{users:?}");
+    }
+}
+
+#[test]
+fn a_lease_to_a_credential_needs_linger() {
+    let setuid = with_pool("linger = no\n", 1);
+    let output = with_token(&setuid, "one").arg("/usr/bin/id").output().unwrap();
+    failed(&output, 202, &["linger = yes"]);
+    assert!(output.stdout.is_empty());
+}
