@@ -212,7 +212,8 @@ fn a_credential_that_is_swapped_all_the_time_maps_only_to_its_own_account() {
     setuid.write("/etc/glexec.caller-map", map);
     // The directory of the credential is exchanged for one that maps to no account, and for a link
     // to a file that only root can read.
-    let swap = "cd \"$0\"; exec 2>/dev/null; while :; do ln -sfn a way; ln -sfn b way; ln -sfn /etc way; done";
+    let swap = "cd \"$0\"; exec 2>/dev/null
+        while :; do ln -sfn a way; ln -sfn b way; ln -sfn /etc way; done";
     let mut swapping = setuid.command(Account::batch(), "/bin/sh");
     let mut swapping = swapping.args(["-c", swap]).arg(&scratch).spawn().unwrap();
     let mut statuses = std::collections::BTreeMap::new();
