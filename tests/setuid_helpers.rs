@@ -100,8 +100,10 @@ fn a_glexec_of_roots_that_runs_something_else_is_no_job() {
     let sandbox = set_up(&setuid);
     let mut child = setuid.glexec().args(["/bin/sleep", "60"]).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
-    wait_until("it is root's", || {
-        std::fs::read_to_string(&status).unwrap().contains("Uid:\t0\t0\t0\t0")
+    // Before it is glexec, it is a program of the test's, which is root's, too.
+    wait_until("it is root's glexec", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        status.starts_with("Name:\tglexec\n") && status.contains("Uid:\t0\t0\t0\t0")
     });
     let output = kill(&setuid, &sandbox, &[], child.id(), "TERM").output().unwrap();
     failed(&output, 2, &["it is uid 0's, not the job user's"]);
