@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::handover::{CLEANUP, SETUP, assert_owner, mode, set_mode, text, update};
+use support::pilot::CREDENTIAL;
 use support::trial::{Side, Trial};
 use support::{
-    Account, PROXY, failed, messages, own, owner, retained, succeeded, variables_of, wait_until,
-    write,
+    Account, PROXY, SUBORDINATE, Site, failed, messages, own, owner, retained, succeeded,
+    variables_of, wait_until, write,
 };
 
 /// Kills a helper at a system call of its own, the call of this number.
@@ -271,4 +272,31 @@ fn a_cleanup_that_copies_finishes_a_change_of_owner() {
         trial.back(what);
         trial.alone(what);
     }
+}
+
+#[test]
+fn an_entry_of_a_payload_with_a_reserved_name_does_not_keep_recover_from_taking_the_rest() {
+    let site = Site::new().owning();
+    // As a pilot leaves it that is killed while its call takes the sandbox back.
+    let sandbox = site.sandbox("s");
+    fs::remove_file(sandbox.join(PROXY)).unwrap();
+    let payload = Account { uid: SUBORDINATE.start + 9, gid: SUBORDINATE.start + 9 };
+    let kept = retained(&sandbox);
+    fs::create_dir(&kept).unwrap();
+    write(kept.join(CREDENTIAL), "the credential", 0o600);
+    own(&kept, Account::batch());
+    set_mode(&kept, 0o1700);
+    // The payload sees the number of the retained directory's inode.
+    let reserved = format!(".glexec_handover.{:x}", fs::metadata(&kept).unwrap().ino());
+    for name in [&reserved, "d"] {
+        fs::create_dir(sandbox.join(name)).unwrap();
+        write(sandbox.join(name).join("file"), "a result", 0o600);
+        own(&sandbox.join(name), payload);
+    }
+    let mut recover = site.helper("condor_glexec_pilot");
+    recover.arg("recover").arg("--glexec").arg(site.switcher()).arg(&sandbox);
+    succeeded(&recover.output().unwrap());
+    assert_owner(&sandbox, Account::batch());
+    assert_eq!(text(sandbox.join("d/file")), "a result");
+    assert_eq!(site.entries(), ["s"]);
 }

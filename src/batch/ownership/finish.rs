@@ -30,6 +30,12 @@ pub fn is_unfinished(sandbox: &Sandbox) -> Result<bool> {
     Ok(unfinished(sandbox)?.is_some())
 }
 
+/// Whether its files are being taken: they are in a directory in the retained one. What is in the
+/// sandbox itself decides nothing.
+pub fn is_being_taken(sandbox: &Sandbox) -> Result<bool> {
+    Ok(matches!(unfinished(sandbox)?, Some(Unfinished::Taking)))
+}
+
 fn unfinished(sandbox: &Sandbox) -> Result<Option<Unfinished>> {
     let (retained, found) = (sandbox.retained()?, sandbox.found()?);
     let is_found = |dir: &Dir, path: &Path, phase| {
@@ -107,7 +113,7 @@ fn retract(
     let mode = if found.mode() == MARK { 0o700 } else { found.mode() | 0o700 };
     let user = sandbox.user();
     if inner.may_be_given(user)? {
-        let switcher = with_lease(switcher, inner, user);
+        let switcher = with_lease(switcher, inner, user)?;
         let undone = retrying(retries, report, |_| OwnerCall::undo(&switcher, &inner.path()));
         // A call of the helper that was killed may have completed it meanwhile, or undone it.
         if !inner.exists() {
@@ -125,12 +131,12 @@ fn retract(
 
 /// The switcher with a lease for the user that has a part of H. Its lease may have ended: while the
 /// sandbox is handed over, the credential is not always at its path.
-pub(super) fn with_lease(switcher: &Switcher, inner: &Inner<'_>, user: Uid) -> Switcher {
-    let switcher = switcher.clone();
-    match inner.other_owner(user) {
+pub(super) fn with_lease(switcher: &Switcher, inner: &Inner<'_>, user: Uid) -> Result<Switcher> {
+    let (switcher, owner) = (switcher.clone(), inner.other_owner(user)?);
+    Ok(match owner {
         Some(owner) => switcher.with_lease_for(owner),
         None => switcher,
-    }
+    })
 }
 
 /// Where O is the retained directory: without the mark it is the data.

@@ -152,28 +152,13 @@ impl<'a> Inner<'a> {
         Ok(())
     }
 
-    /// The user that owns a part of it, if a part is not the batch user's. Where the directories in
-    /// it are many, some are not searched.
-    pub(super) fn other_owner(&self, user: Uid) -> Option<Uid> {
-        const MAX_PENDING: usize = 100;
-        let top = self.outer.stat(self.name.name()).ok()?.uid();
-        let (mut other, mut pending) = (Some(top).filter(|owner| *owner != user), Vec::new());
-        pending.extend(self.open());
-        while let (None, Some(dir)) = (other, pending.pop()) {
-            let listed = dir.for_each_entry(|name, _| {
-                let Ok(found) = dir.stat(name) else { return Ok(()) };
-                if found.uid() != user {
-                    other = Some(found.uid());
-                    return Err(());
-                }
-                if found.kind() == Kind::Directory && pending.len() < MAX_PENDING {
-                    pending.extend(dir.open_dir(name));
-                }
-                Ok(())
-            });
-            listed.ok()?.ok();
+    /// The user that owns a part of it, if a part is not the batch user's.
+    pub(super) fn other_owner(&self, user: Uid) -> Result<Option<Uid>> {
+        let found = self.outer.stat(self.name.name()).at("examine", self.path())?;
+        if found.uid() != user {
+            return Ok(Some(found.uid()));
         }
-        other
+        tree::foreign_owner(self.open()?, self.path().as_os_str(), user)
     }
 
     /// Opens it, when it is the batch user's.

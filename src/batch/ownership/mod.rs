@@ -19,7 +19,7 @@ mod give;
 mod inner;
 mod take;
 
-pub use finish::{finish, is_unfinished, refuse_unfinished};
+pub use finish::{finish, is_being_taken, is_unfinished, refuse_unfinished};
 pub use give::give;
 pub use take::take;
 

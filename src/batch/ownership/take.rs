@@ -128,7 +128,7 @@ pub(super) fn resume(
         refuse_unfinished(sandbox, &retained)?;
         return Ok(put_back(sandbox)?);
     };
-    let switcher = with_lease(switcher, &inner, sandbox.user());
+    let switcher = with_lease(switcher, &inner, sandbox.user())?;
     let (from, exchange) = (sandbox.path(), inner.path());
     let taken = retrying(retries, report, |_| {
         OwnerCall::take(&switcher, (&from, &exchange), policy.links, None)
