@@ -1,4 +1,4 @@
-//! What is beside a directory while its owner changes: `glexec` leaves to the helpers what is theirs.
+//! What is beside a directory while its owner changes: `glexec` leaves the helpers what is theirs.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;

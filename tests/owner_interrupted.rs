@@ -10,7 +10,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::handover::{CLEANUP, SETUP, assert_owner, mode, set_mode, text, update};
+use support::handover::{
+    CLEANUP, PendingRename, SETUP, assert_owner, mode, set_mode, text, update,
+};
 use support::pilot::CREDENTIAL;
 use support::trial::{Side, Trial};
 use support::{
@@ -86,7 +88,7 @@ fn a_setup_after_a_killed_one_is_refused_until_cleanup_has_put_the_files_back() 
 
 #[test]
 fn what_takes_the_name_of_a_sandbox_after_a_killed_setup_costs_no_file() {
-    let takers: [(&str, &dyn Fn(&Path)); 4] = [
+    let takers: [PendingRename; 4] = [
         ("directory of another user", &|sandbox| {
             fs::create_dir(sandbox).unwrap();
             Account::other().owns(sandbox);
@@ -124,19 +126,33 @@ fn what_takes_the_name_of_a_sandbox_after_a_killed_setup_costs_no_file() {
 
 #[test]
 fn what_is_written_to_the_sandboxs_own_directory_meanwhile_does_not_keep_cleanup() {
-    for (name, what) in [("program", "a name of the job's"), ("other", "another name")] {
-        let trial = Trial::owning();
-        cleanup_killed_late(&trial);
-        // As a starter does, whose working directory it is.
-        let of_starter = retained(&trial.sandbox).join(name);
-        if !of_starter.exists() {
-            write(&of_starter, "of a starter", 0o644);
-            Account::batch().owns(&of_starter);
-        }
-        trial.clean_up();
-        assert_eq!(text(trial.sandbox.join("program")), "#!/bin/sh\n", "{what}");
-        assert_owner(&trial.sandbox, Account::batch());
+    let trial = Trial::owning();
+    cleanup_killed_late(&trial);
+    // As a starter does, whose working directory it is.
+    let outer = retained(&trial.sandbox);
+    let left = fs::read_dir(inner(&outer).unwrap()).unwrap();
+    let names: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.is_empty());
+    for name in names.iter().map(AsRef::as_ref).chain([Path::new("other")]) {
+        write(outer.join(name), "of a starter", 0o644);
+        Account::batch().owns(outer.join(name));
     }
+    trial.clean_up();
+    assert_owner(&trial.sandbox, Account::batch());
+    // The job's files have their names; nothing is lost.
+    let count = |wanted: &str| {
+        let entries = fs::read_dir(&trial.sandbox).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| fs::read_to_string(path).is_ok_and(|text| text == wanted)).count()
+    };
+    assert_eq!(count("of a starter"), names.len() + 1);
+    for entry in fs::read_dir(&trial.sandbox).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_owned();
+        if name == "other" || name.as_encoded_bytes().starts_with(b".glexec_left.") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    trial.back("with files of a starter");
 }
 
 #[test]
@@ -196,7 +212,7 @@ fn a_lease_that_is_lost_after_a_killed_setup_does_not_keep_the_files() {
     let inner = inner(&retained(&trial.sandbox)).unwrap();
     wait_until("the call has undone its work", || mode(&inner) == 0o700);
     set_mode(&inner, 0o1700);
-    let lost = Account { uid: 1_900_000_007, gid: 1_900_000_007 };
+    let lost = Account { uid: SUBORDINATE.end - 2, gid: SUBORDINATE.end - 2 };
     own(&inner.join("d"), lost);
     lost.owns(inner.join("program"));
     for entry in fs::read_dir(trial.site.leases()).unwrap() {
@@ -280,7 +296,7 @@ fn an_entry_of_a_payload_with_a_reserved_name_does_not_keep_recover_from_taking_
     // As a pilot leaves it that is killed while its call takes the sandbox back.
     let sandbox = site.sandbox("s");
     fs::remove_file(sandbox.join(PROXY)).unwrap();
-    let payload = Account { uid: SUBORDINATE.start + 9, gid: SUBORDINATE.start + 9 };
+    let payload = Account { uid: SUBORDINATE.end - 3, gid: SUBORDINATE.end - 3 };
     let kept = retained(&sandbox);
     fs::create_dir(&kept).unwrap();
     write(kept.join(CREDENTIAL), "the credential", 0o600);

@@ -165,9 +165,10 @@ fn cleanup_whose_call_goes_on(trial: &Trial) -> Child {
     strace.stdout(Stdio::null()).stderr(Stdio::null());
     let child = strace.spawn().unwrap();
     wait_until("the call runs", || {
+        let words = format!("--take\0{}\0", trial.sandbox.display());
         let of_call = |name: &str| {
             fs::read(format!("/proc/{name}/cmdline"))
-                .is_ok_and(|line| line.windows(8).any(|word| word == b"\0--take\0"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&words))
         };
         let all = fs::read_dir("/proc").unwrap().flatten();
         all.filter(|entry| of_call(&entry.file_name().to_string_lossy())).count() >= 2

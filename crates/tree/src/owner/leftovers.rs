@@ -16,9 +16,9 @@ const MODE: u32 = 0o700;
 /// What cannot be removed stays.
 ///
 /// The caller excludes that another process changes the owner of this tree meanwhile. What the
-/// helpers have under temporary names is not touched: they may be in the middle of their work. Their
-/// tickets are empty directories, which they have locked; the directory with a copy of the proxy has
-/// another mode.
+/// helpers have under temporary names is not touched: they may be in the middle of their work.
+/// Their tickets are empty directories, which they have locked; the directory with a copy of the
+/// proxy has another mode.
 pub fn sweep(place: &Place, ids: &Ids) {
     place.visit_leftovers(|name, owner| {
         let is_theirs = [ids.batch.uid, ids.job.uid].contains(&owner);
@@ -29,8 +29,8 @@ pub fn sweep(place: &Place, ids: &Ids) {
     });
 }
 
-/// Whether this is a directory as a change of owner makes it, which no process has locked, and which
-/// contains only copies, which have numbers as their names, and directories of copies.
+/// Whether this is a directory as a change of owner makes it, which no process has locked, and
+/// which contains only copies, which have numbers as their names, and directories of copies.
 fn is_of_a_change(place: &Place, name: Name<'_>) -> bool {
     let Ok(dir) = place.parent.open_dir(name) else { return false };
     if !dir.stat_self().is_ok_and(|found| found.mode() & !0o2000 == MODE) || is_locked(&dir) {
