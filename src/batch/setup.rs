@@ -79,7 +79,14 @@ pub fn setup(
 
 /// Checks that the sandbox can be handed over. Returns what has the retained name.
 fn check_state(sandbox: &Sandbox) -> Result<Retained> {
+    let interrupted = || {
+        let why = "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
+        Error::refused(sandbox.retained_path(), why)
+    };
     match (sandbox.found()?, sandbox.retained()?) {
+        (Found::Mine, Retained::Aside | Retained::Proxy) if ownership::is_unfinished(sandbox)? => {
+            Err(interrupted())
+        }
         (Found::Mine, retained @ (Retained::Absent | Retained::Aside | Retained::Proxy)) => {
             Ok(retained)
         }
@@ -95,9 +102,7 @@ fn check_state(sandbox: &Sandbox) -> Result<Retained> {
             format!("it is not a directory that belongs to you (owner: uid {uid})"),
         )),
         (Found::Placeholder, _) | (_, Retained::Aside | Retained::Proxy | Retained::Data) => {
-            let why =
-                "an earlier setup or cleanup was interrupted: run condor_glexec_cleanup first";
-            Err(Error::refused(sandbox.retained_path(), why))
+            Err(interrupted())
         }
     }
 }

@@ -60,6 +60,12 @@ pub(super) fn check_owner(sandbox: &Sandbox, uid: Uid) -> Result<()> {
                 format!("it belongs to uid {owner}, but the switcher runs commands as uid {uid}");
             Err(Error::refused(sandbox.path(), why))
         }
+        // The agent keeps a call that changes owners from running, but one may have run before.
+        Found::Placeholder => {
+            let why = "another helper has begun to take its files back: run condor_glexec_cleanup \
+                       again";
+            Err(Error::refused(sandbox.path(), why))
+        }
         _ => Ok(()),
     }
 }

@@ -129,6 +129,7 @@ pub fn cleanup(
         }
         // A setup was killed before the sandbox changed hands, or a cleanup before its last step.
         (Retained::Proxy, Found::Mine) => {
+            ownership::refuse_unfinished(sandbox, &sandbox.open_retained()?)?;
             call_to_sweep(report);
             sandbox.remove_retained()?;
         }
@@ -157,6 +158,7 @@ pub fn cleanup(
             let agent = if found == Found::Nothing { None } else { Some(call(report)?) };
             let retained = sandbox.open_retained()?;
             sandbox.read_proxy(&retained, &sandbox.retained_path())?;
+            ownership::refuse_unfinished(sandbox, &retained)?;
             let left = sandbox.empty_retained(&retained)?;
             retained.set_mode(0o700).at("set the mode of", sandbox.retained_path())?;
             match agent {

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -141,6 +141,7 @@ impl OwnerCall {
         while byte != *b"\n" {
             match self.output.read(&mut byte) {
                 Ok(0) => return as_copy(self.end()).map(Answer::Copy),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 read => read.at("read the output of", "the switcher")?,
             };
         }

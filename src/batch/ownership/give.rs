@@ -17,8 +17,8 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, OwnedName, Stat, Uid, file, xattr};
 
 use super::call::{Answer, OwnerCall, Report as CallReport};
-use super::inner::Inner;
-use super::{Attempt, top_limit};
+use super::inner::{Inner, Phase};
+use super::{Attempt, UNLISTED, top_limit};
 use crate::batch::error::HelperError;
 use crate::batch::report::Report;
 use crate::batch::retry::{Retries, retrying};
@@ -37,7 +37,7 @@ pub fn give(
     let before = dir.stat_self().at("examine", sandbox.path())?;
     let with_proxy = sandbox.place.parent.stat(sandbox.retained_name());
     let with_proxy = with_proxy.at("examine", sandbox.retained_path())?;
-    let inner = Inner::of(dir, sandbox.path(), &with_proxy)?;
+    let inner = Inner::of(dir, sandbox.path(), &with_proxy, Phase::Give)?;
     if let Some(why) = unfit(sandbox, &inner, top_limit(switcher))? {
         return Ok(Attempt::Copy(why));
     }
@@ -78,6 +78,9 @@ fn unfit(sandbox: &Sandbox, inner: &Inner<'_>, limit: Option<u64>) -> Result<Opt
     let path = sandbox.path();
     if inner.exists() {
         return Ok(Some("it contains a name that the hand-over needs".to_owned()));
+    }
+    if sandbox.place.parent.for_each_entry(|_, _| Err(())).is_err() {
+        return Ok(Some(UNLISTED.to_owned()));
     }
     let mut attributes = Vec::new();
     xattr::list(inner.outer, &mut attributes).at("list the attributes of", &path)?;
@@ -120,7 +123,10 @@ impl Giving<'_> {
         self.sandbox.write_proxy(&dir, &self.inner.path(), proxy)?;
         self.restore_proxy(&dir)?;
         // If this helper is killed, O gets its time back from here.
-        dir.set_modified(self.before.modified()).at("set the time of", self.inner.path())
+        let path = self.inner.path();
+        dir.set_modified(self.before.modified()).at("set the time of", &path)?;
+        // From here on the switcher can have given a part of it, also when this helper is killed.
+        dir.set_mode(MARK).at("set the mode of", &path)
     }
 
     /// Gives the proxy in a directory the mode and the time that the sandbox's had before.

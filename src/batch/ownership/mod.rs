@@ -19,7 +19,7 @@ mod give;
 mod inner;
 mod take;
 
-pub use finish::{finish, is_unfinished};
+pub use finish::{finish, is_being_taken, is_unfinished, refuse_unfinished};
 pub use give::give;
 pub use take::take;
 
@@ -48,6 +48,10 @@ impl<T> Attempt<T> {
         }
     }
 }
+
+/// Why the owner cannot be changed where the directory that contains the sandbox cannot be listed:
+/// after a crash H is found by what is beside the sandbox.
+const UNLISTED: &str = "the directory that contains it cannot be listed";
 
 /// The most entries that the top of a sandbox may have: each is renamed, and that takes as long as
 /// to copy it. None if the caller wants no copy.

@@ -178,7 +178,10 @@ impl AbandonedSandbox {
             }
             (Retained::Aside | Retained::Proxy, _)
             | (Retained::Absent | Retained::Data, Found::Theirs(_)) => true,
-            (Retained::Data, _) => contains(sandbox.open_retained(), of_pilot),
+            // A helper that was killed has left its copy of the proxy.
+            (Retained::Data, _) => {
+                contains(sandbox.open_retained(), of_pilot) || !sandbox.marked_aside().is_empty()
+            }
             (Retained::Absent, Found::Mine | Found::Placeholder) => {
                 contains(sandbox.open(), of_pilot)
             }

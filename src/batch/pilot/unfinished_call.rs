@@ -19,7 +19,7 @@ impl AbandonedSandbox {
         let state = (sandbox.retained()?, sandbox.found()?);
         if !self.is_pilots()
             || state != (Retained::Proxy, Found::Mine)
-            || ownership::is_unfinished(sandbox)?
+            || ownership::is_being_taken(sandbox)?
         {
             return Ok(());
         }

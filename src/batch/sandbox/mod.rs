@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Context as _, Error, Result};
-pub use retained::is_left;
+pub use retained::set_aside;
 pub use state::{Found, MARK, Retained};
 use sys::{Dir, Name, OwnedName, Uid, process};
 use tree::Place;

@@ -133,16 +133,11 @@ impl Sandbox {
     }
 }
 
-/// The first part of the name of an entry that could not be removed.
+/// The first part of the name of an entry that could not be removed, or was in the way.
 const LEFT: &str = ".glexec_left.";
 
-/// Whether an entry has the name of one that could not be removed.
-pub fn is_left(name: Name<'_>) -> bool {
-    name.bytes().starts_with(LEFT.as_bytes())
-}
-
 /// Gives an entry a name that no entry of a job has.
-fn set_aside(dir: &Dir, name: Name<'_>) -> sys::Result<OwnedName> {
+pub fn set_aside(dir: &Dir, name: Name<'_>) -> sys::Result<OwnedName> {
     let aside = OwnedName::new(format!("{LEFT}{:08x}", fastrand::u32(..)).into_bytes())
         .ok_or(Errno::EINVAL)?;
     dir.rename(name, aside.name(), Rename::NoReplace).map(|()| aside)

@@ -20,13 +20,13 @@ pub(super) fn take(
     users: Users,
 ) -> Result<String> {
     let mut target = Target::existing(place, users)?;
-    let mut exchange = exchange;
+    let (mut exchange, mut is_resumed) = (exchange, false);
     if let Some(other) = exchange {
         let empty = Target::existing(other, users)?;
         if target.is_empty_of_caller()? {
             // An earlier call has exchanged the names, and was killed later.
             target = empty;
-            exchange = None;
+            (exchange, is_resumed) = (None, true);
         } else if !empty.is_empty_of_caller()? {
             let why = "--exchange needs an empty directory that belongs to you";
             return Err(Refusal::client(format!("{}: {why}", path_of(other))));
@@ -34,13 +34,17 @@ pub(super) fn take(
     }
     let scan =
         owner::scan(target.again()?, &target.path(), &users.ids, Direction::Take, &mut || ());
-    let scan = scan.map_err(unfit)?;
+    let scan = match scan {
+        // It cannot be copied any more. What is wrong with it, `take` can stand.
+        Err(_) if is_resumed => None,
+        scan => Some(scan.map_err(unfit)?),
+    };
     // The caller's already: an earlier call has done this.
     let is_whole = target.holder()? == Holder::Payload;
-    if is_whole {
+    if let Some(scan) = scan.filter(|_| is_whole) {
         check_top(&target, &scan, top_limit)?;
     }
-    if is_whole && links == Links::Copy && scan.totals.symlinks > 0 {
+    if is_whole && links == Links::Copy && scan.is_none_or(|scan| scan.totals.symlinks > 0) {
         owner::check_leases(target.place, &users.ids).map_err(unfit)?;
         link_targets::copy(&target, users)?;
     }
