@@ -2,6 +2,7 @@
 //! switcher.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -222,7 +223,42 @@ impl Agent {
         }
     }
 
-    /// Makes an agent that watches a family kill it, and receives the result.
+    /// Makes the agent watch a family between two requests: when the connection ends, it kills the
+    /// processes with this mark, whose first one is `root`.
+    pub fn watch(&mut self, root: Pid, mark: &OsStr) -> Result<()> {
+        let watched = self.ask(Frame::Watch { root, mark: mark.as_bytes() });
+        watched.map_err(|error| error.during("have the payload watched in", &self.sandbox))
+    }
+
+    /// Makes an agent that serves a sandbox kill the family that it watches, and receives the
+    /// result.
+    pub fn end_family(&mut self) -> Result<Hunted> {
+        self.request(Frame::EndFamily)?;
+        self.receive_hunted(Duration::ZERO)
+    }
+
+    /// From now on its waits and transfers have the limits of this switcher: the idle timeout, and
+    /// what ends a transfer early.
+    pub fn set_limits(&mut self, switcher: &Switcher) -> Result<()> {
+        self.channel.set_halt(switcher.halt());
+        self.channel.set_idle_timeout(switcher.idle_timeout()).map_err(connection_error)
+    }
+
+    /// Whether it has not closed the connection.
+    pub fn is_connected(&self) -> bool {
+        !self.channel.is_closed()
+    }
+
+    /// Whether a request failed at this agent, so that another one may succeed.
+    pub fn is_at_fault(error: &Error) -> bool {
+        match error {
+            Error::Connection { with: PEER, cause, .. } => *cause != ConnectionError::Halted,
+            Error::Told { who: PEER, .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Makes an agent of the operation `watch` kill the family, and receives the result.
     pub fn end_watch(&mut self) -> Result<Hunted> {
         self.channel.end_sending().map_err(|cause| self.send_error(cause))?;
         self.receive_hunted(Duration::ZERO)

@@ -48,6 +48,28 @@ pub fn setup(
     retries: Retries,
     report: &mut Report<'_>,
 ) -> Result<(), HelperError> {
+    set_up(sandbox, switcher, retries, report, |agent| agent.close()).map(drop)
+}
+
+/// As [`setup`]; returns the agent that has made the copy, for further requests. None if the owner
+/// was changed instead.
+pub fn setup_keeping_agent(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    retries: Retries,
+    report: &mut Report<'_>,
+) -> Result<Option<Agent>, HelperError> {
+    set_up(sandbox, switcher, retries, report, |agent| agent)
+}
+
+/// Hands the sandbox over. `release` gets the agent once that has done its work.
+fn set_up<T>(
+    sandbox: &Sandbox,
+    switcher: &Switcher,
+    retries: Retries,
+    report: &mut Report<'_>,
+    release: impl FnOnce(Agent) -> T,
+) -> Result<Option<T>, HelperError> {
     check_state(sandbox).map_err(HelperError::bad_input)?;
     let ticket = Ticket::take(sandbox)?;
     let (dir, proxy) = open(sandbox, ticket.as_ref()).map_err(HelperError::bad_input)?;
@@ -57,7 +79,7 @@ pub fn setup(
         sweep_others(sandbox, switcher);
         let given = ownership::give(sandbox, switcher, retries, (&dir, &proxy, &retained), report)?;
         if given.done_or_copy(report).is_some() {
-            return Ok(());
+            return Ok(None);
         }
     }
     let copied = retrying(retries, report, |report| copy(sandbox, switcher, &dir, report));
@@ -72,9 +94,10 @@ pub fn setup(
         }
     };
     report.moved = Some(moved);
-    hand_over(sandbox, switcher, agent, &dir, (&retained, &proxy))?;
+    let agent = hand_over(sandbox, switcher, agent, &dir, (&retained, &proxy))?;
+    let released = release(agent);
     delete(sandbox, ticket, &dir, &retained, moved.0);
-    Ok(())
+    Ok(Some(released))
 }
 
 /// Checks that the sandbox can be handed over. Returns what has the retained name.
@@ -163,14 +186,14 @@ fn call_once(sandbox: &Sandbox, switcher: &Switcher) -> Option<Agent> {
 }
 
 /// Steps 3 to 7. Each is undone if a later one fails. `retained` is the temporary name of R;
-/// `proxy` is the content of the proxy.
+/// `proxy` is the content of the proxy. Returns the agent.
 fn hand_over(
     sandbox: &Sandbox,
     switcher: &Switcher,
     mut agent: Agent,
     dir: &Dir,
     (retained, proxy): (&OwnedName, &[u8]),
-) -> Result<()> {
+) -> Result<Agent> {
     if let Err(error) = sandbox.unretain(retained) {
         return Err(error.and_then(sandbox.remove_retained()));
     }
@@ -180,9 +203,9 @@ fn hand_over(
         .and_then(|()| agent.publish())
         .and_then(|()| check_published(sandbox, agent.uid));
     let committed = published.and_then(|()| commit(sandbox, dir, proxy));
+    let Err(error) = committed else { return Ok(agent) };
     let uid = agent.uid;
     agent.close();
-    let Err(error) = committed else { return Ok(()) };
     // First the mark goes: without it the directory is the data.
     let unmarked = if mode == MARK { mode & 0o700 } else { mode };
     let restored = dir

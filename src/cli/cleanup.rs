@@ -74,6 +74,6 @@ fn clean_up(matches: &ArgMatches, report: &mut Report<'_>) -> Result<(), HelperE
         kills: environment::killed_by_cleanup()?,
         closes_top: false,
     };
-    let returned = cleanup::cleanup(&sandbox, &switcher, retries, policy, report)?;
+    let returned = cleanup::cleanup(None, &sandbox, &switcher, retries, policy, report)?;
     Ok(returned.require_files(&sandbox)?)
 }

@@ -24,7 +24,8 @@ hand. It refuses to run as root.
 
 Operations:
   serve <sandbox>
-      builds, sends and removes the job user's copy of the sandbox
+      builds, sends and removes the job user's copy of the sandbox; for a
+      pilot it also ends a family of processes, as watch does
   enter <sandbox> <mark> <wrapper> [arg…]
       enters the sandbox and becomes the job wrapper
   signal <caller> <pid> <signal>
@@ -101,7 +102,7 @@ fn run(arguments: &[OsString]) -> Result<()> {
 
 /// Fails before any signal is sent, if the switcher runs commands as the calling user: the agent
 /// would signal the caller's own processes.
-fn refuse_caller(caller: Uid) -> Result<()> {
+pub(crate) fn refuse_caller(caller: Uid) -> Result<()> {
     if caller == process::geteuid() {
         return Err(Error::refused(
             "switcher",

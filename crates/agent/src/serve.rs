@@ -1,14 +1,21 @@
 //! The operation `serve`: answers the helper's requests about one sandbox, which come one after the
 //! other over the socket on descriptor 0.
+//!
+//! A pilot keeps the connection while its payload runs, and has the agent watch the payload's
+//! family. That lasts until the pilot asks for the family's end, or until the connection ends.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
 use error::{ConnectionError, Context as _, Error, Result};
-use sys::{Dir, Name, OwnedName, Rename, process, rlimit, signal};
+use sys::{Dir, Name, OwnedName, Pid, Rename, process, rlimit, signal};
 use tree::{self, Builder, Place, Transfer};
 use wire::{Channel, Frame, Links};
 
+use super::agent::refuse_caller;
 use super::helper;
+use super::watch::Watched;
 
 /// Serves one connection until the helper closes it. Then a copy that is not published, and a
 /// sandbox that was moved aside and is not yet deleted, are deleted: the helper has another
@@ -26,8 +33,12 @@ pub(crate) fn serve(sandbox: &Path) -> Result<()> {
         Ok(place) => place,
         Err(error) => return helper::send_failure(&mut channel, error),
     };
-    let mut server = Server { place: &place, aside: None, unacknowledged: None };
+    let mut server = Server { place: &place, aside: None, unacknowledged: None, watched: None };
     let served = server.serve_requests(&mut channel);
+    if let Some(watched) = server.watched.take() {
+        // Only a pilot that is gone, or that has dropped this agent, leaves the family to it.
+        let _ = watched.end(&mut channel);
+    }
     let deleted = server.undo_unacknowledged().and_then(|()| server.delete(&mut || ()));
     match served {
         Err(Error::Connection { cause: ConnectionError::Closed, .. }) => deleted,
@@ -46,6 +57,8 @@ enum Request {
     Delete,
     PutProxy(OwnedName, Vec<u8>),
     Sweep,
+    Watch(Pid, OsString),
+    EndFamily,
 }
 
 struct Server<'a> {
@@ -56,6 +69,8 @@ struct Server<'a> {
     /// The last rename, until its answer is sent. A helper that does not receive the answer has
     /// dropped this agent, or is gone, and the sandbox's name may be another job's.
     unacknowledged: Option<PendingRename>,
+    /// The family that is killed when the connection ends.
+    watched: Option<Watched>,
 }
 
 /// A rename that the helper may not know of.
@@ -82,11 +97,11 @@ impl Server<'_> {
                     Request::PutProxy(name.into(), content.to_vec())
                 }
                 Frame::Sweep => Request::Sweep,
-                _ => {
-                    return Err(helper::connection_error(ConnectionError::Protocol(
-                        "a request out of turn",
-                    )));
+                Frame::Watch { root, mark } => {
+                    Request::Watch(root, OsString::from_vec(mark.to_vec()))
                 }
+                Frame::EndFamily => Request::EndFamily,
+                _ => return Err(out_of_turn()),
             };
             // A helper that dropped this agent while it was suspended has closed the connection.
             // Its requests must not begin any more: the sandbox's name may be another job's.
@@ -113,6 +128,12 @@ impl Server<'_> {
                 Request::Sweep => {
                     self.place.sweep(process::geteuid(), &mut helper::keep_alive(channel))
                 }
+                Request::Watch(root, mark) => self.watch(root, mark, channel)?,
+                Request::EndFamily => {
+                    let watched = self.watched.take().ok_or_else(out_of_turn)?;
+                    watched.end(channel)?;
+                    continue;
+                }
             }
             channel.send(Frame::Done).map_err(helper::connection_error)?;
             self.unacknowledged = None;
@@ -121,6 +142,17 @@ impl Server<'_> {
 
     fn name(&self) -> Name<'_> {
         self.place.name.name()
+    }
+
+    /// From now on the family is killed when the connection ends. Like every operation that sends
+    /// signals, it is refused if the helper runs as this user, too.
+    fn watch(&mut self, root: Pid, mark: OsString, channel: &Channel) -> Result<()> {
+        refuse_caller(channel.creator_uid().map_err(helper::connection_error)?)?;
+        if self.watched.is_some() {
+            return Err(out_of_turn());
+        }
+        self.watched = Some(Watched::new(root, mark));
+        Ok(())
     }
 
     /// Opens the sandbox, which must be a directory of this user.
@@ -228,4 +260,8 @@ impl Server<'_> {
     fn put_proxy(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
         tree::replace(self.place, &self.sandbox()?, &self.place.path_of(self.name()), name, content)
     }
+}
+
+fn out_of_turn() -> Error {
+    helper::connection_error(ConnectionError::Protocol("a request out of turn"))
 }

@@ -5,10 +5,11 @@ use sys::{Dir, OwnedName, Uid};
 use tree::{Builder, Built, Progress};
 
 use super::policy::Policy;
-use crate::batch::agent::{Agent, AgentCall};
+use super::through_agent::through_agent;
+use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
 use crate::batch::report::Report;
-use crate::batch::retry::{Retries, retrying};
+use crate::batch::retry::Retries;
 use crate::batch::sandbox::{Found, Sandbox};
 use crate::batch::space;
 use crate::batch::switcher::Switcher;
@@ -24,8 +25,9 @@ pub(super) struct BroughtBack {
 
 /// Steps 2 to 4, with retries. Until the sandbox is back, the proxy is also in a marked directory
 /// with a temporary name: while it is not alone in the retained directory, the former tells
-/// `recover` its name.
+/// `recover` its name. `agent` is one that a pilot has kept.
 pub(super) fn bring_back(
+    agent: Option<Agent>,
     sandbox: &Sandbox,
     switcher: &Switcher,
     retries: Retries,
@@ -35,19 +37,14 @@ pub(super) fn bring_back(
     let retained = sandbox.open_retained()?;
     let proxy = sandbox.read_proxy(&retained, &sandbox.retained_path())?;
     let kept = sandbox.make_retained(&proxy)?;
-    let brought_back = retrying(retries, report, |report| {
-        let mut agent = AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()?;
+    let work = |agent: &mut Agent, report: &mut Report<'_>| {
         check_owner(sandbox, agent.uid)?;
-        let received = sandbox.empty_retained(&retained).and_then(|left| {
-            space::check(sandbox, &sandbox.place, &mut agent, Agent::measure)?;
-            let built = receive(sandbox, &retained, &mut agent, policy, &mut report.progress)?;
-            Ok((built, left))
-        });
-        match received {
-            Ok((built, left)) => Ok(BroughtBack { agent, built, left }),
-            Err(error) => Err(agent.fail(error)),
-        }
-    });
+        let left = sandbox.empty_retained(&retained)?;
+        space::check(sandbox, &sandbox.place, agent, Agent::measure)?;
+        Ok((receive(sandbox, &retained, agent, policy, &mut report.progress)?, left))
+    };
+    let brought_back = through_agent(agent, sandbox, switcher, retries, report, work)
+        .map(|(agent, (built, left))| BroughtBack { agent, built, left });
     // After a success it is removed when the sandbox is back.
     brought_back.inspect_err(|_| sandbox.remove_leftover(&kept))
 }

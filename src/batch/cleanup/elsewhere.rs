@@ -7,10 +7,11 @@ use tree::{Builder, Place};
 
 use super::bring_back::{build, check_owner};
 use super::policy::Policy;
-use crate::batch::agent::{Agent, AgentCall};
+use super::through_agent::through_agent;
+use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
 use crate::batch::report::Report;
-use crate::batch::retry::{Retries, retrying};
+use crate::batch::retry::Retries;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::space;
 use crate::batch::switcher::Switcher;
@@ -26,8 +27,10 @@ pub struct CopyElsewhere<'a> {
 }
 
 /// Copies the files of a sandbox that a job has to `to`, for the case that the sandbox's file
-/// system has no room. The sandbox stays as it is until [`CopyElsewhere::remove_sandbox`].
+/// system has no room. The sandbox stays as it is until [`CopyElsewhere::remove_sandbox`]. `agent`
+/// is one that a pilot has kept.
 pub fn copy_elsewhere<'a>(
+    agent: Option<Agent>,
     sandbox: &'a Sandbox,
     switcher: &Switcher,
     retries: Retries,
@@ -38,26 +41,19 @@ pub fn copy_elsewhere<'a>(
     let ticket = Ticket::wait_for(sandbox, switcher.idle_timeout())?;
     sandbox.secure_proxy(&sandbox.open_retained()?)?;
     let device = sandbox.place.device()?;
-    let (agent, name, built) = retrying(retries, report, |report| {
-        let mut agent = AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello()?;
+    let work = |agent: &mut Agent, report: &mut Report<'_>| {
         check_owner(sandbox, agent.uid)?;
-        let received = space::check(sandbox, to, &mut agent, Agent::measure).and_then(|()| {
-            let (name, top) = to.create_dir()?;
-            let built = Builder::new(top, to, name.name(), policy.links)
-                .map(|builder| builder.from_device(device))
-                .and_then(|builder| {
-                    build(sandbox, &mut agent, builder, policy, &mut report.progress)
-                });
-            match built {
-                Ok(built) => Ok((name, built)),
-                Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
-            }
-        });
-        match received {
-            Ok((name, built)) => Ok((agent, name, built)),
-            Err(error) => Err(agent.fail(error)),
+        space::check(sandbox, to, agent, Agent::measure)?;
+        let (name, top) = to.create_dir()?;
+        let built = Builder::new(top, to, name.name(), policy.links)
+            .map(|builder| builder.from_device(device))
+            .and_then(|builder| build(sandbox, agent, builder, policy, &mut report.progress));
+        match built {
+            Ok(built) => Ok((name, built)),
+            Err(error) => Err(error.and_then(tree::remove(&to.parent, name.name(), &to.path))),
         }
-    })?;
+    };
+    let (agent, (name, built)) = through_agent(agent, sandbox, switcher, retries, report, work)?;
     (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
     Ok(CopyElsewhere { agent, _ticket: ticket, name })
 }

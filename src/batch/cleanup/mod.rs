@@ -17,13 +17,15 @@
 //! see [`ownership`].
 //!
 //! - `policy`: what cleanup may do;
-//! - `bring_back`: steps 2 to 4; `elsewhere`: the same to another directory;
+//! - `bring_back`: steps 2 to 4; `elsewhere`: the same to another directory; `through_agent`: the
+//!   agent that does it;
 //! - `leftovers`: what is left in or beside the sandbox.
 
 mod bring_back;
 mod elsewhere;
 mod leftovers;
 mod policy;
+mod through_agent;
 
 use bring_back::{BroughtBack, bring_back, check_owner};
 pub use elsewhere::copy_elsewhere;
@@ -32,6 +34,7 @@ use leftovers::{report_unremovable, sweep_beside, sweep_others};
 pub use policy::{KillScope, Policy};
 use sys::OwnedName;
 use sys::signal::{SIGKILL, SIGTERM};
+use through_agent::through_agent;
 
 use super::agent::{Agent, AgentCall};
 use super::error::HelperError;
@@ -67,8 +70,10 @@ impl Returned {
 }
 
 /// Brings the sandbox back. Doing it twice is harmless, and so is doing it after a setup that was
-/// killed.
+/// killed. `kept` is the agent of a setup, if it still serves the sandbox: it is used as long as it
+/// does its work.
 pub fn cleanup(
+    mut kept: Option<Agent>,
     sandbox: &Sandbox,
     switcher: &Switcher,
     retries: Retries,
@@ -94,15 +99,21 @@ pub fn cleanup(
     // Each state that a killed change of owner has left becomes one of the others.
     ownership::finish(sandbox, switcher, retries, policy, report)?;
     let (retained, found) = state(sandbox.settle())?;
-    let call = |report: &mut Report<'_>| {
-        retrying(retries, report, |_| AgentCall::serve(switcher, &sandbox.path())?.wait_for_hello())
+    let call = |kept: &mut Option<Agent>, report: &mut Report<'_>| {
+        through_agent(kept.take(), sandbox, switcher, retries, report, |_, _| Ok(()))
+            .map(|(agent, ())| agent)
     };
     // The files come back even if no agent can be called for what is beside them.
-    let call_to_sweep = |report: &mut Report<'_>| {
+    let call_to_sweep = |kept: &mut Option<Agent>, report: &mut Report<'_>| {
         if sandbox.others_left_something() {
-            if let Ok(mut agent) = call(report) {
+            let was_kept = kept.is_some();
+            if let Ok(mut agent) = call(kept, report) {
                 sweep_others(sandbox, &mut agent, report);
-                agent.close();
+                if was_kept {
+                    *kept = Some(agent);
+                } else {
+                    agent.close();
+                }
             }
         }
     };
@@ -130,19 +141,19 @@ pub fn cleanup(
         // A setup was killed before the sandbox changed hands, or a cleanup before its last step.
         (Retained::Proxy, Found::Mine) => {
             ownership::refuse_unfinished(sandbox, &sandbox.open_retained()?)?;
-            call_to_sweep(report);
+            call_to_sweep(&mut kept, report);
             sandbox.remove_retained()?;
         }
         (Retained::Data, Found::Nothing) => {
-            call_to_sweep(report);
+            call_to_sweep(&mut kept, report);
             sandbox.retained_to_sandbox()?;
         }
         (Retained::Data, Found::Theirs(_) | Found::Other(_)) => {
-            let agent = call(report)?;
+            let agent = call(&mut kept, report)?;
             complete(sandbox, agent, report)?;
         }
         (Retained::Proxy, Found::Theirs(_)) => {
-            call_to_sweep(report);
+            call_to_sweep(&mut kept, report);
             let taken = if switcher.changes_owners() {
                 ownership::take(sandbox, switcher, retries, policy, report)?.done_or_copy(report)
             } else {
@@ -150,12 +161,12 @@ pub fn cleanup(
             };
             let left = match taken {
                 Some(left) => left,
-                None => copy_back(sandbox, switcher, retries, policy, report)?,
+                None => copy_back(kept.take(), sandbox, switcher, retries, policy, report)?,
             };
             report_unremovable(sandbox, report, &left);
         }
         (Retained::Proxy, Found::Nothing | Found::Other(_)) => {
-            let agent = if found == Found::Nothing { None } else { Some(call(report)?) };
+            let agent = if found == Found::Nothing { None } else { Some(call(&mut kept, report)?) };
             let retained = sandbox.open_retained()?;
             sandbox.read_proxy(&retained, &sandbox.retained_path())?;
             ownership::refuse_unfinished(sandbox, &retained)?;
@@ -173,12 +184,16 @@ pub fn cleanup(
             return Err(Error::refused(sandbox.retained_path(), why).into());
         }
     }
+    if let Some(agent) = kept {
+        agent.close();
+    }
     sandbox.sweep(ticket.as_ref().and_then(Ticket::name));
     Ok(returned)
 }
 
 /// Brings the files back by a copy. Returns the entries that could not be removed.
 fn copy_back(
+    kept: Option<Agent>,
     sandbox: &Sandbox,
     switcher: &Switcher,
     retries: Retries,
@@ -186,7 +201,7 @@ fn copy_back(
     report: &mut Report<'_>,
 ) -> Result<Vec<OwnedName>, HelperError> {
     let BroughtBack { agent, built, left } =
-        bring_back(sandbox, switcher, retries, policy, report)?;
+        bring_back(kept, sandbox, switcher, retries, policy, report)?;
     (report.moved, report.left) = (Some((built.totals, built.dropped)), built.left);
     complete(sandbox, agent, report)?;
     Ok(left)

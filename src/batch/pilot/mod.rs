@@ -10,7 +10,7 @@
 //!   transferred;
 //! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
 //!   over and takes it back;
-//! - [`payload`]: starting the payload, and the agent that watches for this process's end;
+//! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
@@ -40,6 +40,7 @@ pub mod step_log;
 mod streams;
 mod supervise;
 mod unfinished_call;
+mod watch;
 mod way_back;
 
 pub use abandoned::AbandonedSandbox;

@@ -9,6 +9,7 @@ use tree::{self, Place, Transfer};
 use wire::Halt;
 
 use super::make::{remove, remove_credentials_from, remove_proxy_from};
+use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
@@ -74,9 +75,10 @@ pub fn on_other_file_system<'a>(
 
 /// Brings the files of a sandbox with a payload to an output on another file system, where they get
 /// the output's name when all are there, and removes the sandbox. If the sandbox cannot be removed,
-/// that is reported, and is no failure.
+/// that is reported, and is no failure. `agent` is one that was kept.
 pub fn bring_to(
     output: &Path,
+    agent: Option<Agent>,
     sandbox: &Sandbox,
     switcher: &Switcher,
     retries: Retries,
@@ -86,7 +88,7 @@ pub fn bring_to(
     let to = Place::find(output)?;
     require_free(&to)?;
     to.sweep(process::geteuid(), &mut || ());
-    let copy = cleanup::copy_elsewhere(sandbox, switcher, retries, policy, &to, report)?;
+    let copy = cleanup::copy_elsewhere(agent, sandbox, switcher, retries, policy, &to, report)?;
     let (name, path) = (copy.name.name(), to.path_of(copy.name.name()));
     let opened = to.parent.open_dir(name).at("open", &path);
     let renamed = opened.and_then(|top| remove_proxy_from(&top, &path)).and_then(|()| {

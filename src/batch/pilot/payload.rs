@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
-use sys::{Errno, fd, process, socket};
+use sys::{Errno, fd, socket};
 use wire::launch::{ErrorSocket, Wrapper};
 use wire::{Operation, v2};
 
 use super::signals::{StopReason, pending_stop};
 use super::spec::PayloadSpec;
 use super::streams::{Relays, Streams};
-use crate::batch::agent::{Agent, AgentCall};
+use super::watch::Watch;
+use crate::batch::agent::Agent;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::{BoundCall, Switcher, installed_program};
 
@@ -29,7 +30,7 @@ pub struct StartedPayload {
     /// The call of the switcher, which ends with the payload.
     pub call: BoundCall,
     /// The agent that kills the family when this process ends.
-    pub watch: Agent,
+    pub watch: Watch,
     /// Receives why the payload was not executed, if it was not.
     pub errors: ErrorSocket,
     /// The threads that write the payload's output to regular files.
@@ -47,12 +48,13 @@ pub enum Start {
 }
 
 /// Starts the payload with the standard streams of this process. It is executed only after an agent
-/// is there that kills it if this process is killed.
+/// is there that kills it if this process is killed: `kept`, if there is one.
 pub fn start(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     switcher: &Switcher,
     signals: &Signals,
+    kept: &mut Option<Agent>,
 ) -> Result<Start> {
     let mark = sandbox.family()?;
     let operation = operation(spec, sandbox, mark.clone())?;
@@ -77,8 +79,9 @@ pub fn start(
     }
     // The agent is called after the wrapper: the first call of the project's `glexec` makes the
     // namespaces, and those must be the payload's.
-    let prepared = start_watch(sandbox, switcher, &call, mark)
-        .and_then(|watch| Ok((watch, Streams::of_caller()?)));
+    let prepared = Streams::of_caller().and_then(|streams| {
+        Ok((Watch::begin(sandbox, switcher, call.pid(), mark, kept)?, streams))
+    });
     let (watch, streams) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
@@ -133,18 +136,6 @@ pub(super) fn send_job(
         .send_job(&v2::text(&spec.environment), streams.passed())
         .at("pass the environment and the standard streams to", "the job wrapper")?;
     Ok((errors, streams.into_relays()))
-}
-
-/// Calls the agent that kills the family when this process ends.
-fn start_watch(
-    sandbox: &Sandbox,
-    switcher: &Switcher,
-    call: &BoundCall,
-    mark: OsString,
-) -> Result<Agent> {
-    let operation = Operation::Watch { caller: process::geteuid(), root: call.pid(), mark };
-    let switcher = switcher.with_short_idle_timeout();
-    AgentCall::start(&switcher, &operation, sandbox.path().as_os_str())?.wait_for_hello()
 }
 
 /// What a wait for the wrapper has found.

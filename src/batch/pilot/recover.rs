@@ -62,13 +62,13 @@ impl AbandonedSandbox {
             cleanup::Policy { links, kills: KillScope::Nothing, closes_top: self.is_pilots() };
         if let Some(output) = output::on_other_file_system(sandbox, output)? {
             let brought = step_log.step("output", |report| {
-                output::bring_to(output, sandbox, &switcher, RETRIES, policy, report)
+                output::bring_to(output, None, sandbox, &switcher, RETRIES, policy, report)
                     .inspect(|()| report_losses(report))
             });
             return Ok(brought?);
         }
         step_log.step("cleanup", |report| {
-            cleanup::cleanup(sandbox, &switcher, RETRIES, policy, report)?
+            cleanup::cleanup(None, sandbox, &switcher, RETRIES, policy, report)?
                 .require_files(sandbox)?;
             report_losses(report);
             Ok::<_, HelperError>(())

@@ -10,7 +10,7 @@ use wire::Totals;
 use super::error::{PilotError, Stage};
 use super::interrupt::Interrupt;
 use super::run_payload::PayloadRun;
-use super::set_up::set_up;
+use super::set_up::{HandedOver, set_up};
 use super::signals::{SIGNALS, StopReason};
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
@@ -108,27 +108,28 @@ fn run_in(
             Err(error) => outcome.fail(Stage::SetUp, error),
         };
     }
-    let (switcher, mut one_call) = match set_up(spec, sandbox, totals, interrupt, step_log) {
-        Ok(set_up) => set_up,
-        Err(error) => {
-            return match (remove_own(sandbox), interrupt.stop_reason()) {
-                (Ok(()), Some(reason)) => outcome.stopped(reason),
-                (removed, _) => outcome.fail(Stage::SetUp, error.and_then(removed)),
-            };
-        }
-    };
+    let HandedOver { switcher, mut one_call, mut kept } =
+        match set_up(spec, sandbox, totals, interrupt, step_log) {
+            Ok(handed_over) => handed_over,
+            Err(error) => {
+                return match (remove_own(sandbox), interrupt.stop_reason()) {
+                    (Ok(()), Some(reason)) => outcome.stopped(reason),
+                    (removed, _) => outcome.fail(Stage::SetUp, error.and_then(removed)),
+                };
+            }
+        };
     let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
     let outcome = match interrupt.stop_reason() {
         Some(reason) => outcome.stopped(reason),
         None => {
             let run =
                 PayloadRun { spec, sandbox, switcher: &switcher, signals: &interrupt.signals };
-            run.run(one_call.as_mut(), step_log, outcome)
+            run.run(one_call.as_mut(), &mut kept, step_log, outcome)
         }
     };
     let halt = interrupt.halt_at_second_signal(&step_log.urgent);
     let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt };
-    match way_back.bring_back(one_call, step_log) {
+    match way_back.bring_back(one_call, kept, step_log) {
         Ok(()) => outcome,
         Err(error) => outcome.fail(Stage::CleanUp, error),
     }

@@ -13,6 +13,7 @@ use super::spec::PayloadSpec;
 use super::step_log::StepLog;
 use super::streams::{self, Streams};
 use super::supervise::{PayloadResult, Supervisor};
+use crate::batch::agent::Agent;
 use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 
@@ -26,22 +27,31 @@ pub(super) struct PayloadRun<'a> {
 
 impl PayloadRun<'_> {
     /// Starts the payload, and waits for its end. `one_call` is the call that has handed the
-    /// sandbox over, if it also runs the payload.
+    /// sandbox over, if it also runs the payload; `kept` is the agent that has done it, which
+    /// watches meanwhile.
     pub(super) fn run(
         &self,
         one_call: Option<&mut OneCall>,
+        kept: &mut Option<Agent>,
         step_log: &mut StepLog<'_>,
         outcome: Outcome,
     ) -> Outcome {
         let started_at = Instant::now();
         let reads_terminal = streams::may_read_terminal();
         let PayloadRun { spec, sandbox, switcher, signals } = *self;
-        let mut supervisor =
-            Supervisor { spec, sandbox, switcher, signals, reads_terminal, step_log };
+        let supervisor = |kept, step_log| Supervisor {
+            spec,
+            sandbox,
+            switcher,
+            signals,
+            reads_terminal,
+            kept,
+            step_log,
+        };
         let result = match one_call {
-            Some(one_call) => self.run_in(one_call, &mut supervisor),
-            None => match payload::start(spec, sandbox, switcher, signals) {
-                Ok(Start::Started(payload)) => supervisor.wait_for_end(*payload),
+            Some(one_call) => self.run_in(one_call, &mut supervisor(kept, step_log)),
+            None => match payload::start(spec, sandbox, switcher, signals, kept) {
+                Ok(Start::Started(payload)) => supervisor(kept, step_log).wait_for_end(*payload),
                 Ok(Start::Cancelled(reason)) => return outcome.stopped(reason),
                 Err(error) => Err(error),
             },

@@ -10,6 +10,7 @@ use super::interrupt::Interrupt;
 use super::one_call::{self, Begun, OneCall};
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
+use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
 use crate::batch::handover::{Handover, Way};
 use crate::batch::sandbox::Sandbox;
@@ -20,15 +21,24 @@ use crate::batch::{Report, Retries, setup};
 /// is tried instead.
 const NO_RETRIES: Retries = Retries { max: 0, min_delay: 0 };
 
-/// Hands the sandbox over through the first switcher that works. Returns also the call, if it is
-/// the one that runs the payload, too.
+/// A sandbox that was handed over.
+pub(super) struct HandedOver {
+    /// The switcher that works here.
+    pub(super) switcher: Switcher,
+    /// The call that has done it, if it also runs the payload.
+    pub(super) one_call: Option<OneCall>,
+    /// The agent that has done it, if it stays to watch and to bring the files back.
+    pub(super) kept: Option<Agent>,
+}
+
+/// Hands the sandbox over through the first switcher that works.
 pub(super) fn set_up(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     totals: Option<Totals>,
     interrupt: &Arc<Interrupt>,
     step_log: &mut StepLog<'_>,
-) -> Result<(Switcher, Option<OneCall>)> {
+) -> Result<HandedOver> {
     let mut errors = Vec::new();
     for program in candidates::programs(spec.glexec.as_ref())? {
         let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), spec.idle_timeout)?
@@ -41,7 +51,7 @@ pub(super) fn set_up(
             set_up_through(spec, sandbox, &switcher, interrupt, report)
         });
         match handed_over {
-            Ok(one_call) => return Ok((switcher, one_call)),
+            Ok((one_call, kept)) => return Ok(HandedOver { switcher, one_call, kept }),
             Err(failure) if interrupt.stop_reason().is_some() => return Err(failure.error),
             Err(failure) => errors.push(failure.error),
         }
@@ -65,7 +75,7 @@ fn set_up_through(
     switcher: &Switcher,
     interrupt: &Arc<Interrupt>,
     report: &mut Report<'_>,
-) -> Result<Option<OneCall>, HelperError> {
+) -> Result<(Option<OneCall>, Option<Agent>), HelperError> {
     let mut reason = None;
     if switcher.changes_owners() {
         match one_call::begin(spec, sandbox, switcher, interrupt)? {
@@ -73,7 +83,7 @@ fn set_up_through(
                 let given = one_call.reports.given().unwrap_or_default();
                 report.moved = Some((given.totals, given.dropped));
                 report.way = Some(Way::Own { copied: Vec::new() });
-                return Ok(Some(*one_call));
+                return Ok((Some(*one_call), None));
             }
             Begun::Cancelled => {
                 return Err(Error::refused(sandbox.path(), "interrupted").into());
@@ -82,7 +92,13 @@ fn set_up_through(
         }
     }
     let copying = switcher.clone().with_halt(interrupt.halt()).with_handover(Handover::Copy);
-    let done = setup::setup(sandbox, &copying, NO_RETRIES, report);
+    // The first call of the project's `glexec` makes the namespaces, and those must be the
+    // payload's.
+    let kept = if switcher.is_project_glexec() {
+        setup::setup(sandbox, &copying, NO_RETRIES, report).map(|()| None)
+    } else {
+        setup::setup_keeping_agent(sandbox, &copying, NO_RETRIES, report)
+    };
     report.way = Some(Way::Copy { reason });
-    done.map(|()| None)
+    kept.map(|kept| (None, kept))
 }

@@ -22,6 +22,7 @@ use super::signals::StopReason;
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
 use super::streams::Relays;
+use super::watch::Watch;
 use crate::batch::Retries;
 use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
@@ -75,6 +76,8 @@ pub struct Supervisor<'a, 'd> {
     pub signals: &'a Signals,
     /// Whether the payload's standard input is the caller's terminal.
     pub reads_terminal: bool,
+    /// The agent that has handed the sandbox over, while it does not watch.
+    pub kept: &'a mut Option<Agent>,
     /// Where each signal that is sent is reported.
     pub step_log: &'a mut StepLog<'d>,
 }
@@ -150,7 +153,7 @@ impl Supervisor<'_, '_> {
         &mut self,
         call: &BoundCall,
         errors: &mut ErrorSocket,
-        watch: &mut Option<Agent>,
+        watch: &mut Option<Watch>,
         mut reports: Option<&mut Reports>,
     ) -> Result<Waited> {
         let mut waited = Waited { stop_reason: None, is_family_killed: false };
@@ -244,7 +247,7 @@ impl Supervisor<'_, '_> {
         reason: StopReason,
         grace: u32,
         call: &BoundCall,
-        watch: &mut Option<Agent>,
+        watch: &mut Option<Watch>,
     ) -> bool {
         let first = match reason {
             StopReason::Signal(number) => number,
@@ -264,7 +267,7 @@ impl Supervisor<'_, '_> {
     /// Kills the rest of the family, through the agent that watches: it knows the processes below
     /// the switcher. If that agent was killed, another one is called. Returns whether no process is
     /// left.
-    fn kill_family(&mut self, watch: &mut Option<Agent>) -> bool {
+    fn kill_family(&mut self, watch: &mut Option<Watch>) -> bool {
         let request = kill::KillRequest {
             scope: Scope::Sandbox,
             signal: SIGKILL,
@@ -275,9 +278,8 @@ impl Supervisor<'_, '_> {
         let (switcher, credential) =
             (self.switcher.with_short_idle_timeout(), self.sandbox.credential());
         let killed = self.step_log.step("kill", |report| {
-            if let Some(mut watch) = watch.take() {
-                if let Ok(hunted) = watch.end_watch() {
-                    watch.close();
+            if let Some(watch) = watch.take() {
+                if let Ok(hunted) = watch.end_family(self.kept) {
                     let hunted = report.hunted.insert(Hunted { signal: SIGKILL, ..hunted });
                     return Ok(kill::check_hunted(hunted, false)?);
                 }

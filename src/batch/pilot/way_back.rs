@@ -8,6 +8,7 @@ use super::one_call::{self, Back, OneCall};
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
 use super::{make, output};
+use crate::batch::agent::Agent;
 use crate::batch::cleanup::{self, KillScope, Returned};
 use crate::batch::error::HelperError;
 use crate::batch::handover::{Handover, Way};
@@ -28,10 +29,11 @@ pub(super) struct WayBack<'a> {
 
 impl WayBack<'_> {
     /// Brings the files back, and to the output. `one_call` is the call that takes the sandbox
-    /// back, if it does.
+    /// back, if it does; `kept` is the agent that has handed it over, if it still serves it.
     pub(super) fn bring_back(
         &self,
         one_call: Option<OneCall>,
+        mut kept: Option<Agent>,
         step_log: &mut StepLog<'_>,
     ) -> Result<()> {
         let WayBack { spec, sandbox, switcher, halt } = *self;
@@ -60,7 +62,8 @@ impl WayBack<'_> {
                 };
                 directly = if is_copied { None } else { other()? };
                 if directly.is_none() {
-                    returned = cleanup::cleanup(sandbox, &copying, RETRIES, policy, report)?;
+                    returned =
+                        cleanup::cleanup(kept.take(), sandbox, &copying, RETRIES, policy, report)?;
                     returned.require_files(sandbox)?;
                     report_losses(report);
                     totals = report.moved.map(|(totals, _)| totals);
@@ -77,7 +80,7 @@ impl WayBack<'_> {
         }
         if let Some(path) = directly {
             let brought = step_log.step("output", |report| {
-                output::bring_to(path, sandbox, &copying, RETRIES, policy, report)
+                output::bring_to(path, kept.take(), sandbox, &copying, RETRIES, policy, report)
                     .inspect(|()| report_losses(report))
             });
             return brought.map_err(|failure| self.with_advice(failure.error));

@@ -3,9 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use error::{Context as _, Result};
@@ -23,8 +22,8 @@ pub struct Call {
     program: PathBuf,
     idle_timeout: Duration,
     output: Output,
-    status: mpsc::Receiver<std::io::Result<ExitStatus>>,
-    waiter: JoinHandle<()>,
+    /// None once it is waited for.
+    child: Option<Child>,
 }
 
 impl Call {
@@ -47,15 +46,10 @@ impl Call {
             command.process_group(0);
         }
         let started = spawn::spawn_in_root(command.stdin(input).stdout(stdout).stderr(stderr));
-        let mut child = started.at("execute the switcher", &program)?;
+        let child = started.at("execute the switcher", &program)?;
         drop(command); // closes this process's copies of the child's descriptors
-        let (sender, status) = mpsc::channel();
-        let waiter = std::thread::Builder::new().spawn(move || {
-            // The receiver is gone if the call was given up.
-            let _ = sender.send(child.wait());
-        });
-        let waiter = waiter.at("start a thread to wait for", &program)?;
-        Ok(Call { program, idle_timeout: switcher.idle_timeout(), output, status, waiter })
+        let (idle_timeout, child) = (switcher.idle_timeout(), Some(child));
+        Ok(Call { program, idle_timeout, output, child })
     }
 
     /// Waits until the switcher has ended, at most for the idle timeout.
@@ -68,14 +62,29 @@ impl Call {
 
     /// Waits until the switcher has ended, at most for this time.
     pub fn wait_within(mut self, limit: Duration) -> CallOutcome {
-        let end = match self.status.recv_timeout(limit) {
-            Ok(ended) => {
-                // A process with one thread can do more, such as fork.
-                let _ = self.waiter.join();
-                ended.ok().map(End::from)
-            }
-            Err(_) => None,
-        };
-        CallOutcome { program: self.program, end, output: self.output.read() }
+        let end = self.child.take().and_then(|child| end_within(child, limit));
+        CallOutcome { program: self.program.clone(), end, output: self.output.read() }
     }
+}
+
+/// A call that was given up leaves no zombie (wait(2)).
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = std::thread::Builder::new().spawn(move || child.wait());
+        }
+    }
+}
+
+/// How a child ends, if it does within this time. Until it is waited for it needs no thread: a
+/// process with one thread can do more, such as fork, while a call is under way.
+fn end_within(mut child: Child, limit: Duration) -> Option<End> {
+    let (sender, status) = mpsc::channel();
+    let waiter = std::thread::Builder::new().spawn(move || {
+        // The receiver is gone if the child was given up.
+        let _ = sender.send(child.wait());
+    });
+    let ended = status.recv_timeout(limit).ok()?;
+    let _ = waiter.ok()?.join();
+    ended.ok().map(End::from)
 }

@@ -118,7 +118,12 @@ impl Switcher {
     /// How its sandboxes change hands. A switcher that is not the `glexec` that is installed beside
     /// this program can only have them copied.
     pub fn handover(&self) -> Handover {
-        if is_project_glexec(&self.program) { self.handover } else { Handover::Copy }
+        if self.is_project_glexec() { self.handover } else { Handover::Copy }
+    }
+
+    /// Whether it is the `glexec` that is installed beside this program.
+    pub fn is_project_glexec(&self) -> bool {
+        is_project_glexec(&self.program)
     }
 
     /// Whether a change of owner is tried.

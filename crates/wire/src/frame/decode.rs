@@ -2,7 +2,7 @@
 
 use sys::{Name, Pid, Time};
 
-use super::{Frame, KEEP_ALIVE, MAX_TARGET, MAX_TEXT, Malformed};
+use super::{Frame, KEEP_ALIVE, MAX_MARK, MAX_TARGET, MAX_TEXT, Malformed};
 use crate::values::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 
 impl<'a> Frame<'a> {
@@ -27,6 +27,7 @@ impl<'a> Frame<'a> {
             KEEP_ALIVE => Frame::KeepAlive,
             13 => Frame::Taken,
             14 => Frame::Hunted { hunt: rest.hunt()? },
+            15 => Frame::EndFamily,
             16 => Frame::Directory { name: rest.name()? },
             17 => Frame::File { name: rest.name()?, number: rest.u32()? },
             18 => Frame::Data { offset: rest.u64()?, bytes: rest.all() },
@@ -36,7 +37,7 @@ impl<'a> Frame<'a> {
                 name: rest.name()?,
                 number: rest.u32()?,
                 modified: rest.time()?,
-                target: rest.target()?,
+                target: rest.path(MAX_TARGET)?,
             },
             22 => Frame::Link { name: rest.name()?, number: rest.u32()? },
             23 => Frame::Up { attributes: rest.attributes()? },
@@ -49,6 +50,7 @@ impl<'a> Frame<'a> {
             26 => Frame::DroppedLink { name: rest.name()? },
             27 => Frame::Survivor { pid: rest.pid()?, text: rest.at_most(MAX_TEXT)? },
             28 => Frame::Remains { text: rest.at_most(MAX_TEXT)? },
+            29 => Frame::Watch { root: rest.existing_pid()?, mark: rest.path(MAX_MARK)? },
             _ => return Err(Malformed),
         };
         if rest.0.is_empty() { Ok(frame) } else { Err(Malformed) }
@@ -93,6 +95,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn existing_pid(&mut self) -> Result<Pid, Malformed> {
+        Some(self.pid()?).filter(|pid| pid.as_raw() > 0).ok_or(Malformed)
+    }
+
     fn name(&mut self) -> Result<Name<'a>, Malformed> {
         let length = usize::from(self.byte()?);
         Name::new(self.take(length)?).ok_or(Malformed)
@@ -106,9 +112,10 @@ impl<'a> Fields<'a> {
         if name.starts_with(b"user.") && !name.contains(&0) { Ok(name) } else { Err(Malformed) }
     }
 
-    fn target(&mut self) -> Result<&'a [u8], Malformed> {
-        let target = self.at_most(MAX_TARGET)?;
-        if target.is_empty() || target.contains(&0) { Err(Malformed) } else { Ok(target) }
+    /// A path of at most this length.
+    fn path(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let path = self.at_most(length)?;
+        if path.is_empty() || path.contains(&0) { Err(Malformed) } else { Ok(path) }
     }
 
     fn time(&mut self) -> Result<Time, Malformed> {

@@ -19,6 +19,7 @@ impl Frame<'_> {
             | Frame::Retire
             | Frame::Delete
             | Frame::Sweep
+            | Frame::EndFamily
             | Frame::Done
             | Frame::KeepAlive
             | Frame::Taken => {}
@@ -39,6 +40,10 @@ impl Frame<'_> {
             Frame::Survivor { pid, text } => {
                 out.extend_from_slice(&pid.as_raw().to_le_bytes());
                 put_text(out, text);
+            }
+            Frame::Watch { root, mark } => {
+                out.extend_from_slice(&root.as_raw().to_le_bytes());
+                out.extend_from_slice(mark);
             }
             Frame::Hunted {
                 hunt: Hunt { processes, rounds, unclassified, left, remains, removed },
@@ -122,6 +127,7 @@ impl Frame<'_> {
             Frame::KeepAlive => KEEP_ALIVE,
             Frame::Taken => 13,
             Frame::Hunted { .. } => 14,
+            Frame::EndFamily => 15,
             Frame::Directory { .. } => 16,
             Frame::File { .. } => 17,
             Frame::Data { .. } => 18,
@@ -135,6 +141,7 @@ impl Frame<'_> {
             Frame::DroppedLink { .. } => 26,
             Frame::Survivor { .. } => 27,
             Frame::Remains { .. } => 28,
+            Frame::Watch { .. } => 29,
         }
     }
 }

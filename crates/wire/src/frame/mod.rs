@@ -14,7 +14,7 @@ use super::values::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 
 /// The version of the protocol. Both ends must have the same: helper and agent are installed
 /// together.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// The largest part of a file in one frame, in bytes.
 pub const CHUNK: usize = 256 * 1024;
@@ -28,6 +28,9 @@ const MAX_TEXT: usize = 2048;
 
 /// The kind of [`Frame::KeepAlive`], which the receiver skips.
 pub(crate) const KEEP_ALIVE: u8 = 12;
+
+/// The longest mark of a family, in bytes: the path of a directory (PATH_MAX, limits.h(0p)).
+const MAX_MARK: usize = 4096;
 
 /// The longest target of a symbolic link, in bytes (PATH_MAX, limits.h(0p)).
 const MAX_TARGET: usize = 4096;
@@ -56,6 +59,11 @@ pub enum Frame<'a> {
     PutProxy { name: Name<'a>, content: &'a [u8] },
     /// Helper: delete what earlier agents left beside the sandbox.
     Sweep,
+    /// Helper: from now on, kill the family with this mark, whose first process is `root`, when the
+    /// connection ends.
+    Watch { root: Pid, mark: &'a [u8] },
+    /// Helper: kill the family that is watched, and report the result. It is not watched any more.
+    EndFamily,
     /// Agent: the request succeeded.
     Done,
     /// Agent: what a copy of the sandbox needs.
@@ -161,6 +169,8 @@ mod tests {
             Frame::Retire,
             Frame::Delete,
             Frame::Sweep,
+            Frame::Watch { root: Pid::from_raw(1 << 22), mark: b"/execute/dir_1.condor" },
+            Frame::EndFamily,
             Frame::PutProxy { name: name(b"p"), content: b"\0\xff" },
             Frame::Done,
             Frame::Failed { text: b"why" },
@@ -201,6 +211,10 @@ mod tests {
         let late = Time { seconds: 0, nanoseconds: 1_000_000_000 };
         let long = vec![b'x'; MAX_TARGET + 1];
         for frame in [
+            Frame::Watch { root: Pid::from_raw(0), mark: b"/m" },
+            Frame::Watch { root: Pid::from_raw(1), mark: b"" },
+            Frame::Watch { root: Pid::from_raw(1), mark: b"/\0" },
+            Frame::Watch { root: Pid::from_raw(1), mark: &[b'/'; MAX_MARK + 1] },
             Frame::Up { attributes },
             Frame::Up { attributes: Attributes { mode: 0, modified: late } },
             Frame::Attribute { name: b"security.capability", value: b"x" },
