@@ -590,7 +590,7 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
         let output = call.args(["--", "sh", "-c", script]).output().unwrap();
         assert_eq!((stdout_of(&output).as_str(), messages(&output).as_str()), ("none\n", ""));
         let seen = text(&calls);
-        for operation in ["serve", "enter", "watch"] {
+        for operation in ["serve", "enter"] {
             assert!(seen.contains(&format!("{operation}: {secret}\n")), "{seen}");
         }
         assert!(seen.contains("\nnone\n"), "{seen}");

@@ -14,7 +14,7 @@ use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
 use crate::batch::handover::{Handover, Way};
 use crate::batch::sandbox::Sandbox;
-use crate::batch::switcher::Switcher;
+use crate::batch::switcher::{Switcher, is_without_project_glexec};
 use crate::batch::{Report, Retries, setup};
 
 /// A switcher that cannot work here may end with a status of a temporary failure: the next switcher
@@ -92,13 +92,16 @@ fn set_up_through(
         }
     }
     let copying = switcher.clone().with_halt(interrupt.halt()).with_handover(Handover::Copy);
+    let done = setup::setup_keeping_agent(sandbox, &copying, NO_RETRIES, report);
+    report.way = Some(Way::Copy { reason });
     // The first call of the project's `glexec` makes the namespaces, and those must be the
     // payload's.
-    let kept = if switcher.is_project_glexec() {
-        setup::setup(sandbox, &copying, NO_RETRIES, report).map(|()| None)
-    } else {
-        setup::setup_keeping_agent(sandbox, &copying, NO_RETRIES, report)
-    };
-    report.way = Some(Way::Copy { reason });
-    kept.map(|kept| (None, kept))
+    let kept = done?.and_then(|agent| {
+        if is_without_project_glexec(agent.pid) {
+            return Some(agent);
+        }
+        agent.close();
+        None
+    });
+    Ok((None, kept))
 }

@@ -38,6 +38,14 @@ impl Switcher {
     }
 }
 
+/// Whether no project's `glexec`, also behind another switcher, is between this process and a
+/// process that it has started, as far as /proc shows all that are between them.
+pub fn is_without_project_glexec(pid: Pid) -> bool {
+    let (own, above) = (process::getpid(), proc::ancestors(pid));
+    let Some(between) = above.iter().position(|pid| *pid == own) else { return false };
+    !above[..between].iter().any(|pid| is_project_glexec(&executable(*pid)))
+}
+
 /// Whether a process has the calling user's real and saved user id.
 pub(super) fn is_own(pid: Pid) -> bool {
     proc::real_and_saved_uid(pid) == Some([process::geteuid(); 2])

@@ -118,12 +118,7 @@ impl Switcher {
     /// How its sandboxes change hands. A switcher that is not the `glexec` that is installed beside
     /// this program can only have them copied.
     pub fn handover(&self) -> Handover {
-        if self.is_project_glexec() { self.handover } else { Handover::Copy }
-    }
-
-    /// Whether it is the `glexec` that is installed beside this program.
-    pub fn is_project_glexec(&self) -> bool {
-        is_project_glexec(&self.program)
+        if is_project_glexec(&self.program) { self.handover } else { Handover::Copy }
     }
 
     /// Whether a change of owner is tried.
