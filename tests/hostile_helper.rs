@@ -158,6 +158,7 @@ fn requests_out_of_order_change_nothing() {
         ("a greeting", &[Frame::Hello { version: VERSION }], "out of turn"),
         ("a failure", &[Frame::Failed { text: b"no" }], "out of turn"),
         ("a descriptor's content", &[Frame::Content { size: 1 }], "out of turn"),
+        ("the end of a family that is not watched", &[Frame::EndFamily], "out of turn"),
     ] {
         scene.changes_nothing(what, &scene.used, &bytes_of(frames), &[], word);
     }
@@ -386,4 +387,55 @@ fn a_change_is_undone_if_the_helper_ended_before_it_received_the_answer() {
     let named = [Frame::Upload, placed(), close(), end(1), Frame::Publish];
     scene.answer(&free, &bytes_of(&named), &[], End::Gone);
     assert_eq!(scene.all(), before);
+}
+
+#[test]
+fn an_agent_that_watches_ends_the_family_however_the_connection_ends() {
+    let scene = Scene::new();
+    let before = scene.all();
+    let mark = "a family of this test";
+    let late: [(&[Frame<'_>], &str); 4] = [
+        (&[], "\\x0e"),
+        (&[Frame::EndFamily, Frame::EndFamily], "out of turn"),
+        (&[Frame::Watch { root: sys::Pid::from_raw(1), mark: b"other" }], "out of turn"),
+        (&[Frame::Done], "\\x0e"),
+    ];
+    for (frames, word) in late {
+        let mut member = Account::job().command("sleep");
+        let mut member = member.arg("60").env("_GLEXEC_HELPERS_FAMILY", mark).spawn().unwrap();
+        let root = sys::Pid::from_raw(member.id().cast_signed());
+        let watch = [Frame::Watch { root, mark: mark.as_bytes() }];
+        let words = bytes_of(&[&watch[..], frames].concat());
+        let answers = scene.answer(&scene.used, &words, &[], End::Hears);
+        let text = answers.escape_ascii().to_string();
+        assert!(text.contains(word), "{frames:?}: {word:?} is not in {text:?}");
+        wait_until("the member has ended", || member.try_wait().unwrap().is_some());
+    }
+    assert_eq!(scene.all(), before);
+}
+
+#[test]
+fn an_agent_watches_for_no_helper_of_its_own_user() {
+    let scene = Scene::new();
+    let mut member = Account::job().command("sleep");
+    let mut member = member.arg("60").spawn().unwrap();
+    let root = sys::Pid::from_raw(member.id().cast_signed());
+    let words = bytes_of(&[Frame::Watch { root, mark: b"a mark" }]);
+    // A script of the job user makes the pair of sockets.
+    let script = "import os, socket, subprocess, sys\n\
+        ours, theirs = socket.socketpair()\n\
+        agent = subprocess.Popen(sys.argv[1:4], stdin=theirs)\n\
+        theirs.close()\n\
+        ours.sendall(bytes.fromhex(sys.argv[4]))\n\
+        ours.shutdown(socket.SHUT_WR)\n\
+        sys.stdout.buffer.write(b\"\".join(iter(lambda: ours.recv(4096), b\"\")))\n\
+        agent.wait()";
+    let hex: String = words.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut helper = Account::job().command("python3");
+    helper.args(["-c", script]).arg(program(AGENT)).arg("serve").arg(&scene.used).arg(hex);
+    let answers = helper.output().unwrap().stdout.escape_ascii().to_string();
+    assert!(answers.contains("as the calling user"), "{answers}");
+    assert!(member.try_wait().unwrap().is_none(), "it was killed");
+    member.kill().unwrap();
+    member.wait().unwrap();
 }
