@@ -16,7 +16,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::families::{agents, is_alive, state};
 use support::handover::{ODD, fill, mode, set_mode, text};
-use support::pilot::{CREDENTIAL, PAYLOAD_PROXY, Pilot, family, line, signal, stdout_of};
+use support::pilot::{
+    CREDENTIAL, KILL_AGENT, PAYLOAD_PROXY, Pilot, family, line, signal, stdout_of,
+};
 use support::snapshot::snapshot;
 use support::{Account, failed, messages, own, retained, succeeded, wait_until, write};
 
@@ -919,7 +921,8 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_completes_it()
         .arg("--execute")
         .arg(pilot.site.execute())
         .args(["--name", "s", "--json"]);
-    let output = call.args(["--", "sh", "-c", "echo result >file; exit 5"]).output().unwrap();
+    let script = format!("echo result >file; {KILL_AGENT}; exit 5");
+    let output = call.args(["--", "sh", "-c", &script]).output().unwrap();
     assert_eq!(output.status.code(), Some(243), "{}", messages(&output));
     let said = messages(&output);
     let [line, json] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
@@ -960,7 +963,7 @@ fn no_other_program_brings_the_files_back_while_the_pilot_does_and_what_it_leave
         .arg("--execute")
         .arg(pilot.site.execute())
         .args(["--name", "s"]);
-    call.args(["--", "sh", "-c", "echo result >file"])
+    call.args(["--", "sh", "-c", &format!("echo result >file; {KILL_AGENT}; true")])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let child = call.spawn().unwrap();
@@ -1432,7 +1435,7 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
             .arg(pilot.site.execute())
             .arg("--output")
             .arg(pilot.output())
-            .args(["--", "sh", "-c", "echo x >file"]),
+            .args(["--", "sh", "-c", &format!("echo x >file; {KILL_AGENT}; true")]),
         &["setsid"],
     );
     let mut child = call.spawn().unwrap();

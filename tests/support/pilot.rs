@@ -13,6 +13,10 @@ pub const CREDENTIAL: &str = ".glexec_pilot_credential";
 /// The name of the payload's proxy there.
 pub const PAYLOAD_PROXY: &str = ".glexec_pilot_proxy";
 
+/// A command for the payload's shell that kills the agent that would bring the payload's files
+/// back, so that another one must be called for that.
+pub const KILL_AGENT: &str = "pkill -KILL -f \"serve $PWD$\"";
+
 /// A site, and the files of a pilot.
 pub struct Pilot {
     pub site: Site,
