@@ -32,8 +32,11 @@ impl Watch {
     ) -> Result<Watch> {
         let switcher = switcher.with_short_idle_timeout();
         if let Some(mut agent) = kept.take() {
-            if agent.set_limits(&switcher).and_then(|()| agent.watch(root, &mark)).is_ok() {
-                return Ok(Watch { agent, serves: true });
+            match agent.set_limits(&switcher).and_then(|()| agent.watch(root, &mark)) {
+                Ok(()) => return Ok(Watch { agent, serves: true }),
+                // It may have begun to watch: then it would end the payload, however late.
+                Err(error) if agent.is_connected() => return Err(agent.fail(error)),
+                Err(_) => agent.close(),
             }
         }
         let operation = Operation::Watch { caller: process::geteuid(), root, mark };
