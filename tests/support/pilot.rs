@@ -15,7 +15,7 @@ pub const PAYLOAD_PROXY: &str = ".glexec_pilot_proxy";
 
 /// A command for the payload's shell that kills the agent that would bring the payload's files
 /// back, so that another one must be called for that.
-pub const KILL_AGENT: &str = "pkill -KILL -f \"serve $PWD$\"";
+pub const KILL_AGENT: &str = "pkill -KILL -f \"serve $PWD$\" 2>/dev/null";
 
 /// A site, and the files of a pilot.
 pub struct Pilot {
