@@ -336,7 +336,7 @@ macro_rules! documents {
                 for block in blocks(&document) {
                     let is_typed = match block.language.as_str() {
                         "sh" => user_of(&document, &block).is_some(),
-                        "text" | "json" => false,
+                        "text" | "json" | "ini" => false,
                         other => panic!("{document}:{}: unknown language {other}", block.line),
                     };
                     let has_test = [$($document),*].contains(&document.as_str());

@@ -1,5 +1,5 @@
 //! A pilot's sandbox whose call of `glexec` was killed while it changed the owner (see
-//! [`one_call`]).
+//! [`super::one_call`]).
 
 use error::{Context as _, Result};
 use wire::Links;

@@ -1,10 +1,10 @@
 //! A payload in one call of the project's `glexec`: it hands the sandbox over to the payload, runs
 //! it, ends what it leaves, and takes the sandbox back.
 //!
-//! - [`begin`]: until the job wrapper is ready, which becomes the payload;
-//! - [`reports`]: what the call reports;
-//! - [`take_back`]: after the payload's end;
-//! - [`restore`]: the sandbox of a call that was ended early.
+//! - `begin`: until the job wrapper is ready, which becomes the payload;
+//! - `reports`: what the call reports;
+//! - `take_back`: after the payload's end;
+//! - `restore`: the sandbox of a call that was ended early.
 //!
 //! The credential is in the retained directory meanwhile, and nowhere else: the sandbox itself
 //! becomes the payload's. So the states on the disk are those of a hand-over by copying: a sandbox
