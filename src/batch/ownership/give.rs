@@ -9,7 +9,8 @@
 //!    proxy by a new file with mode 0600;
 //! 4. the switcher gives H itself, and renames it to `<sandbox>`: the commit.
 //!
-//! A failure restores the state from before; after the death of this helper [`finish()`](super::finish()) does.
+//! A failure restores the state from before; after the death of this helper
+//! [`finish()`](super::finish()) does.
 
 use std::path::PathBuf;
 
