@@ -77,10 +77,16 @@ pub fn fixed() -> Vec<CString> {
     [PATH, HOME, SHELL].map(CStr::to_owned).into()
 }
 
-fn is_variable(name: &[u8]) -> bool {
+/// Whether a name is one that a shell can assign to: a letter or `_`, then letters, digits and `_`.
+pub(crate) fn is_variable(name: &[u8]) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     name.first().is_some_and(is_letter)
         && name.iter().all(|byte| is_letter(byte) || byte.is_ascii_digit())
+}
+
+/// Whether the loader or the C library obeys a variable, in every program.
+pub(crate) fn is_loaders(name: &[u8]) -> bool {
+    has(&PREFIXES[..1], |word| name.starts_with(word))
 }
 
 fn is_obeyed(name: &[u8], value: &[u8]) -> bool {

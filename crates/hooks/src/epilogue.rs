@@ -84,16 +84,19 @@ impl Epilogue {
     ) -> Script<'a> {
         Script {
             path: &self.path,
+            arguments: &[],
             owners: Owners {
                 users: std::slice::from_ref(&self.user),
                 groups: self.group.as_slice(),
             },
-            user: self.user,
-            group: self.group.unwrap_or(Gid::from_raw(0)),
+            identity: Some((self.user, self.group.unwrap_or(Gid::from_raw(0)))),
             environment,
             short_environment,
             limit: self.timeout,
             grace: GRACE,
+            output: None,
+            stop: None,
+            held: None,
         }
     }
 }

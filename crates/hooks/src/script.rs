@@ -13,6 +13,7 @@
 
 use std::ffi::CString;
 use std::io::{Read as _, Write as _};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,19 +25,19 @@ use crate::keeper;
 use crate::report::Report;
 use crate::trust::{self, Owners};
 
-/// A script or program, and how it runs: with its path as only argument; standard input, output and
-/// error from and to the null device; no other descriptor, except one of the script itself; default
-/// signals, no supplementary groups, umask 022, in the root directory.
+/// A script or program, and how it runs: standard input, output and error from and to the null
+/// device, unless its output is read; no other descriptor, except one of the script itself; default
+/// signals, umask 022, in the root directory.
 #[derive(Clone, Copy, Debug)]
 pub struct Script<'a> {
     /// Its canonical path.
     pub path: &'a Path,
+    /// Its arguments behind the path.
+    pub arguments: &'a [CString],
     /// Who may own and change it ([`crate::trust::open`]).
     pub owners: Owners<'a>,
-    /// The user that it runs as.
-    pub user: Uid,
-    /// The group that it runs as.
-    pub group: Gid,
+    /// The user and the group that it runs as, without supplementary groups; none: as this process.
+    pub identity: Option<(Uid, Gid)>,
     /// Its whole environment.
     pub environment: &'a [CString],
     /// Its environment if the kernel says that the other one is too long.
@@ -45,6 +46,13 @@ pub struct Script<'a> {
     pub limit: Duration,
     /// The time between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// Reads its standard output, up to so many bytes, for the report. What follows is dropped.
+    pub output: Option<usize>,
+    /// A pipe at whose end the limit is over.
+    pub stop: Option<BorrowedFd<'a>>,
+    /// A descriptor that the keeper has open until the script, and all that it has started, has
+    /// ended: a lock.
+    pub held: Option<BorrowedFd<'a>>,
 }
 
 /// What the process that checks a script says if it is trusted: no message is so short.
@@ -59,10 +67,8 @@ impl Script<'_> {
         let (mut reader, mut writer) = fd::pipe().at(step, self.path)?;
         let pid = match fork::fork().at(step, self.path)? {
             Fork::Child => {
-                let why = identity::become_user(self.user, self.group)
-                    .at("become the user of", self.path)
-                    .and_then(|()| trust::open(self.path, &self.owners))
-                    .err();
+                let why =
+                    self.become_user().and_then(|()| trust::open(self.path, &self.owners)).err();
                 let text = why.map_or(TRUSTED.to_owned(), |why| why.to_string());
                 let _ = writer.write_all(text.as_bytes());
                 process::_exit(0)
@@ -79,6 +85,12 @@ impl Script<'_> {
             text if text.is_empty() => Err(Error::refused(self.path, "its check was interrupted")),
             text => Err(Error::Usage { text: text.into_owned() }),
         }
+    }
+
+    /// Gives this process the identity of the script.
+    pub(crate) fn become_user(&self) -> Result<()> {
+        let Some((user, group)) = self.identity else { return Ok(()) };
+        identity::become_user(user, group).at("become the user of", self.path)
     }
 
     /// Runs the script, and waits until it, and every process that it has started, has ended: what

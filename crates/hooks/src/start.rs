@@ -3,12 +3,13 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
 use error::access::why_not_executed;
 use error::{Context as _, Error, Result};
 use sys::signal::{self, SIGKILL};
-use sys::{Errno, Pid, exec, identity, prctl, process};
+use sys::{Errno, Pid, exec, prctl, process, stdio};
 
 use crate::script::Script;
 use crate::trust;
@@ -35,9 +36,10 @@ impl Told {
     }
 }
 
-/// Becomes the script, below the process `above`. Writes to the pipe why that failed.
-pub(crate) fn run(script: &Script<'_>, above: Pid, mut told: File) -> ! {
-    let why = match prepare(script, above) {
+/// Becomes the script, below the process `above`, with `output` as its standard output, if it is
+/// read. Writes to the pipe why that failed.
+pub(crate) fn run(script: &Script<'_>, above: Pid, mut told: File, output: Option<OwnedFd>) -> ! {
+    let why = match prepare(script, above, output) {
         Ok(file) => execute(script, &file, &mut told),
         Err(why) => why,
     };
@@ -45,9 +47,12 @@ pub(crate) fn run(script: &Script<'_>, above: Pid, mut told: File) -> ! {
     process::_exit(127)
 }
 
-fn prepare(script: &Script<'_>, above: Pid) -> Result<File> {
+fn prepare(script: &Script<'_>, above: Pid, output: Option<OwnedFd>) -> Result<File> {
+    if let Some(output) = output {
+        stdio::set_stdout(&output).at("set the standard output of", script.path)?;
+    }
     process::setsid().at("make a session for", script.path)?;
-    identity::become_user(script.user, script.group).at("become the user of", script.path)?;
+    script.become_user()?;
     // After the change of user, which undoes it. If the keeper is killed, the script must not stay
     // without a time limit.
     prctl::set_pdeathsig(SIGKILL)
@@ -66,7 +71,8 @@ fn execute(script: &Script<'_>, file: &File, told: &mut File) -> Error {
     let Ok(path) = CString::new(script.path.as_os_str().as_bytes()) else {
         return Error::refused(script.path, "its path holds a NUL");
     };
-    let arguments = [path];
+    let mut arguments = vec![path];
+    arguments.extend_from_slice(script.arguments);
     let mut cause = exec::execveat(file, &arguments, script.environment);
     if cause == Errno::E2BIG {
         let _ = told.write_all(&[SHORT]);

@@ -23,6 +23,13 @@ pub fn nonblocking_pipe() -> Result<(File, OwnedFd)> {
     Ok((File::from(reader), writer))
 }
 
+/// As [`pipe`]; a read from the empty pipe fails with EAGAIN, and a writer waits for room.
+pub fn pipe_with_nonblocking_reader() -> Result<(File, OwnedFd)> {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((File::from(reader), writer))
+}
+
 /// Waits until some of these descriptors can be read from, or are at their end, and returns which
 /// ones; no longer than until `deadline`, and never longer than 65 seconds at a time with one.
 /// EINTR if a signal arrives.

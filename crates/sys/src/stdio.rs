@@ -40,6 +40,11 @@ pub fn set_stdio([stdin, stdout, stderr]: &[OwnedFd; 3]) -> Result<()> {
     dup2_stderr(stderr)
 }
 
+/// Makes a file standard output, for a program to be executed.
+pub fn set_stdout(stdout: &OwnedFd) -> Result<()> {
+    dup2_stdout(stdout)
+}
+
 /// Redirects standard input, output and error from and to the null device.
 pub fn redirect_to_null() -> Result<()> {
     let null = null()?;

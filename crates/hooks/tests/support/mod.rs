@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub mod sessions;
+
 /// The time that a test waits for an event before it fails.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
