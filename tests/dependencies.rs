@@ -18,7 +18,7 @@ const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("tree", &["error", "sys", "wire"]),
     ("hooks", &["error", "sys"]),
     ("agent", &["command", "error", "sys", "tree", "wire"]),
-    ("glexec", &["command", "error", "root", "sys", "tree", "wire"]),
+    ("glexec", &["command", "error", "hooks", "root", "sys", "tree", "wire"]),
     ("glexec-sudo", &["command", "error", "sys"]),
     ("root", &["command", "error", "hooks", "sys", "wire"]),
     ("verify", &["sys"]),

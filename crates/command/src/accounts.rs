@@ -47,6 +47,11 @@ pub fn local(name: &[u8]) -> Option<Account> {
     in_table(|account| account.name == name)
 }
 
+/// The account of /etc/passwd with this user id; no program is asked.
+pub fn local_of(user: Uid) -> Option<Account> {
+    in_table(|account| account.user == user)
+}
+
 /// The first account that matches. The answer of getent(1) is checked too: it takes a name of
 /// digits for a user id.
 fn find(key: &OsStr, matches: impl Fn(&Account) -> bool) -> Result<Option<Account>> {

@@ -4,9 +4,14 @@ use command::log::{Line, sandbox_of_credential};
 use error::Shown;
 use sys::Uid;
 
-/// The facts about a call: the user id that its payload had, if it got one, its command, and why it
-/// was refused.
-pub(crate) fn line(user: Option<Uid>, command: &[String], error: Option<&str>) -> Line {
+/// The facts about a call: the user id that its payload had, if it got one, its command, what is to
+/// be said about session scripts, and why it was refused.
+pub(crate) fn line(
+    user: Option<Uid>,
+    command: &[String],
+    notes: &[String],
+    error: Option<&str>,
+) -> Line {
     let variable = |name: &str| std::env::var_os(name).map(|value| Shown::os(&value).to_string());
     let credential = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
     let sandbox = credential.as_ref().map(|credential| sandbox_of_credential(credential.as_ref()));
@@ -16,6 +21,10 @@ pub(crate) fn line(user: Option<Uid>, command: &[String], error: Option<&str>) -
     if let Some(user) = user {
         line.json("uid", user);
     }
-    line.texts("command", command).text("error", error);
+    line.texts("command", command);
+    if !notes.is_empty() {
+        line.texts("session_scripts", notes);
+    }
+    line.text("error", error);
     line
 }

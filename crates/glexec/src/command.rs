@@ -82,6 +82,9 @@ Environment:
                        also claimed in the default directory
   GLEXEC_LEASE_UID     the subordinate user id that a new lease must have; used
                        to remove files that this user has left
+  GLEXEC_SESSION_SCRIPTS
+                       directories, joined by colons, with scripts that run as
+                       you when the payload begins and when it ends
   GLEXEC_EXACT_STATUS  if not empty, glexec ends as the payload does: by the
                        same signal, or with the same status, also 201 to 204;
                        for callers that know by other means whether the payload

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use command::refusal::Result;
+use hooks::session::changes::Changes;
 use sys::fork::{self, Fork};
 use sys::signal::{
     self, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
@@ -34,7 +35,8 @@ pub(crate) enum Position<'a> {
 /// The guard's ends of its pipes to the caller.
 #[derive(Debug)]
 pub(crate) struct Pipes {
-    /// A byte comes when the payload may start; the pipe ends without one if it may not.
+    /// A byte comes when the payload may start, with the changes of its environment: their length
+    /// in 4 bytes, and they. The pipe ends without a byte if it may not.
     pub(crate) start: File,
     /// Why the payload was not executed; ends without a byte if it was.
     pub(crate) refusal: File,
@@ -46,7 +48,7 @@ pub(crate) struct Pipes {
 /// namespaces can get a directory.
 pub(crate) fn run(
     position: &Position<'_>,
-    payload: &Payload,
+    payload: &mut Payload,
     directory: Option<Directory<'_>>,
     pipes: Pipes,
     above: Pid,
@@ -61,9 +63,13 @@ pub(crate) fn run(
     keep.extend(directory.iter().flat_map(Directory::descriptors));
     let closed = inherited::release_all_but(&keep)
         .map_err(|cause| restrictions::forbidden("close the caller's descriptors", cause));
-    if closed.is_ok() && start.read_exact(&mut [0]).is_err() {
-        process::_exit(0); // the caller knows why, and tells it
+    if closed.is_ok() {
+        match read_start(&mut start) {
+            Ok(changes) => payload.changes = changes,
+            Err(_) => process::_exit(0), // the caller knows why, and tells it
+        }
     }
+    let payload = &*payload;
     let begun = closed
         .and_then(|()| bind(position, &status, above))
         .and_then(|()| begin(position, payload, directory.as_ref(), &mut refusal));
@@ -93,6 +99,23 @@ pub(crate) fn run(
         }
     }
     process::_exit(0)
+}
+
+/// Reads what [`write_start`] writes.
+fn read_start(start: &mut File) -> std::io::Result<Changes> {
+    let (mut byte, mut length) = ([0], [0; 4]);
+    start.read_exact(&mut byte)?;
+    start.read_exact(&mut length)?;
+    let mut changes = Vec::new();
+    start.take(u32::from_ne_bytes(length).into()).read_to_end(&mut changes)?;
+    Ok(Changes::from_bytes(&changes))
+}
+
+/// Lets the payload start, with these changes of its environment.
+pub(crate) fn write_start(start: &mut File, changes: &Changes) -> std::io::Result<()> {
+    let changes = changes.to_bytes();
+    let length = u32::try_from(changes.len()).unwrap_or(0);
+    start.write_all(&[&b"x"[..], &length.to_ne_bytes(), &changes].concat())
 }
 
 /// Ties the guard to the caller's process: it does not outlive it.

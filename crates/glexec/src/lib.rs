@@ -42,6 +42,7 @@ pub mod ranges;
 mod request;
 mod restrictions;
 mod rootless;
+mod scripts;
 mod setuid;
 mod supervise;
 

@@ -10,6 +10,7 @@ use command::payload::{
 };
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
+use hooks::session::changes::Changes;
 use sys::seccomp::{self, Openat2};
 use sys::signal::{self, SIGKILL};
 use sys::{Errno, Pid, exec, identity, inherited, keyring, prctl, process, rlimit};
@@ -33,6 +34,8 @@ pub(crate) struct Payload {
     descriptors: u64,
     /// Whether it may use openat2(2).
     openat2: Openat2,
+    /// What session scripts have changed in its environment.
+    pub(crate) changes: Changes,
 }
 
 impl Payload {
@@ -41,7 +44,8 @@ impl Payload {
         let Request { command, proxy, target, .. } = request;
         let openat2 = installed::openat2_for(&command);
         let proxy = proxy.map(|content| Proxy::new(content, target, ids.user));
-        Payload { command, ids, proxy, umask, descriptors, openat2 }
+        let changes = Changes::default();
+        Payload { command, ids, proxy, umask, descriptors, openat2, changes }
     }
 }
 
@@ -130,6 +134,7 @@ fn environment(payload: &Payload) -> Vec<OsString> {
         entry.push(value);
         environment.push(entry);
     }
+    payload.changes.apply(&mut environment);
     environment
 }
 

@@ -10,6 +10,7 @@ use sys::Uid;
 use crate::command::check_command;
 use crate::credential;
 use crate::location::Location;
+use crate::{installed, scripts};
 
 /// A call whose command and variables are valid.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Request {
     pub(crate) proxy: Option<Vec<u8>>,
     /// The absolute path of the payload's proxy, if the caller names one (`GLEXEC_TARGET_PROXY`).
     pub(crate) target: Option<PathBuf>,
+    /// The directories of session scripts (`GLEXEC_SESSION_SCRIPTS`).
+    pub(crate) scripts: Vec<PathBuf>,
 }
 
 /// The lease that a call asks for.
@@ -57,7 +60,11 @@ impl Request {
             }
             _ => {}
         }
-        Ok(Request { command, wish, proxy, target })
+        let scripts = match installed::is_operation(&command) {
+            true => Vec::new(),
+            false => scripts::directories(variable("GLEXEC_SESSION_SCRIPTS"))?,
+        };
+        Ok(Request { command, wish, proxy, target, scripts })
     }
 }
 

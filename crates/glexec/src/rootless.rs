@@ -1,7 +1,6 @@
 //! A call without privilege: the payload runs as a subordinate user of the caller's.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -22,8 +21,9 @@ use crate::ownership::HandOver;
 use crate::payload::Payload;
 use crate::ranges::Ranges;
 use crate::request::Request;
+use crate::scripts::{self, Scripts};
 use crate::supervise::{self, Guard, Taking};
-use crate::{call_log, door, idmap, ownership, restrictions};
+use crate::{call_log, door, idmap, installed, ownership, restrictions};
 
 /// Serves a call of a process that has no more rights than its caller.
 pub(crate) fn main() -> ExitCode {
@@ -56,15 +56,15 @@ pub(crate) fn serve(
     umask: u32,
 ) -> ExitCode {
     let started = Instant::now();
-    let mut user = None;
+    let (mut user, mut notes) = (None, Vec::new());
     let ended = asked.and_then(|asked| match asked {
         Asked::Payload(command) => Request::read(command)
-            .and_then(|request| run(request, umask, log::is_wanted(), &mut user, None)),
+            .and_then(|request| run(request, umask, &mut user, &mut notes, None)),
         Asked::HandOver(options) => {
             let report = report.unwrap_or_else(|| Err(door::no_hand_over()))?;
             let hand_over = Some(HandOver::read(&options, report)?);
             let request = Request::read(options.command().to_vec())?;
-            run(request, umask, log::is_wanted(), &mut user, hand_over)
+            run(request, umask, &mut user, &mut notes, hand_over)
         }
         Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
             print(&format!("{report}\n"));
@@ -77,7 +77,10 @@ pub(crate) fn serve(
     }
     let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
     let error = ended.as_ref().err().map(|refusal| refusal.text.as_str());
-    let line = call_log::line(user, words, error);
+    if !log::is_wanted() {
+        notes.iter().for_each(|note| say(PROGRAM.name, note));
+    }
+    let line = call_log::line(user, words, &notes, error);
     let status = command::status(&ended, is_exact);
     if let Err(warning) = line.write(PROGRAM.name, started.elapsed(), Some(status)) {
         say(PROGRAM.name, warning);
@@ -85,14 +88,13 @@ pub(crate) fn serve(
     command::end(&ended, is_exact)
 }
 
-/// Runs the payload and returns how it has ended. It gets this umask. `keeps_error` keeps standard
-/// error open until the end, for a message. `user` becomes the user id of the lease. `hand_over` is
-/// the payload's while it runs.
+/// Runs the payload and returns how it has ended. It gets this umask. `user` becomes the user id of
+/// the lease; `notes` gets lines about session scripts. `hand_over` is the payload's while it runs.
 fn run(
     request: Request,
     umask: u32,
-    keeps_error: bool,
     user: &mut Option<Uid>,
+    notes: &mut Vec<String>,
     hand_over: Option<HandOver>,
 ) -> Result<End> {
     let descriptors = prepare()?;
@@ -105,7 +107,11 @@ fn run(
     }
     let ids = acquired.lease.ids;
     *user = Some(ids.user);
-    let payload = Payload::new(request, ids, umask, descriptors);
+    let scripts = (!installed::is_operation(&request.command)).then(|| Scripts::of(&request, ids));
+    // For a message at the end.
+    let keeps_error = log::is_wanted() || !request.scripts.is_empty();
+    let state = acquired.directory().to_owned();
+    let mut payload = Payload::new(request, ids, umask, descriptors);
     let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
     signal::block_all().map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;
@@ -114,14 +120,20 @@ fn run(
     prctl::set_child_subreaper()
         .map_err(|cause| restrictions::forbidden("adopt orphaned processes", cause))?;
     let (guard, mut start) =
-        start_guard(&acquired.lease, &payload, hand_over.as_ref(), keeps_error)?;
+        start_guard(&acquired.lease, &mut payload, hand_over.as_ref(), keeps_error)?;
     // Other calls need not wait any more: they find a namespace whose ids are mapped.
     let lease = acquired.commit(guard.pid)?;
-    // A guard that does not read this has ended, as its other pipes tell. Without this byte it
+    let begun = scripts.map(|scripts| scripts.begin(&state, notes)).transpose()?.flatten();
+    let (mut session, changes) = begun.unzip();
+    // A guard that does not read this has ended, as its other pipes tell. Without a byte it
     // executes nothing.
-    let _ = start.write_all(b"x");
+    let _ = guard::write_start(&mut start, &changes.unwrap_or_default());
     let taking = hand_over.map(|_| Taking { permit: start, lease: &lease });
-    supervise::wait_for_end(&signals, guard, taking)
+    let ended = supervise::wait_for_end(&signals, guard, taking, session.as_mut());
+    if let Some(session) = session {
+        scripts::end(session, &ended, notes);
+    }
+    ended
 }
 
 /// What comes before any use of subordinate ids. Returns the soft limit of descriptors, which is
@@ -143,7 +155,7 @@ pub(crate) fn prepare() -> Result<u64> {
 /// after a second byte takes back what is handed over.
 fn start_guard(
     lease: &Lease,
-    payload: &Payload,
+    payload: &mut Payload,
     hand_over: Option<&HandOver>,
     keeps_error: bool,
 ) -> Result<(Guard, File)> {

@@ -9,6 +9,8 @@ use sys::signal::{self, Received, SIGCHLD, SIGCONT, SIGKILL, SIGTSTP, SIGTTIN, S
 use sys::wait::{self, End};
 use sys::{Errno, Pid, Uid, fd, stdio};
 
+use hooks::session::Session;
+
 use crate::children;
 use crate::lease::Lease;
 
@@ -48,10 +50,12 @@ impl Taking<'_> {
 }
 
 /// Waits for the end of the guard: returns how the payload has ended, or why it was not executed.
+/// The session's scripts run when the payload is suspended or continued.
 pub(crate) fn wait_for_end(
     signals: &Signals,
     guard: Guard,
     mut taking: Option<Taking<'_>>,
+    mut session: Option<&mut Session>,
 ) -> Result<End> {
     let Guard { pid, user, refusal, mut status, keeps_error } = guard;
     let failed = |error: std::io::Error| {
@@ -89,7 +93,7 @@ pub(crate) fn wait_for_end(
             }
             end = Some(read);
         }
-        if is_signal && forward_signal(signals, pid) {
+        if is_signal && forward_signal(signals, pid, session.as_deref_mut()) {
             break;
         }
     }
@@ -113,7 +117,12 @@ pub(crate) fn wait_for_end(
 }
 
 /// Forwards the next signal to the guard. Whether the guard has ended.
-fn forward_signal(signals: &Signals, guard: Pid) -> bool {
+fn forward_signal(signals: &Signals, guard: Pid, mut session: Option<&mut Session>) -> bool {
+    let changed = |session: &mut Option<&mut Session>, is_active| {
+        if let Some(session) = session {
+            session.changed(is_active);
+        }
+    };
     match signals.read() {
         // Reaps other children too: those that the caller had, and their orphans. No other process
         // waits for them.
@@ -124,11 +133,18 @@ fn forward_signal(signals: &Signals, guard: Pid) -> bool {
         // only stops the payload: if this process stopped too, a SIGCONT could come before that.
         Ok(Received { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true, .. }) => {
             let _ = signal::kill(guard, SIGTSTP);
+            changed(&mut session, false);
             signal::stop_self();
             let _ = signal::kill(guard, SIGCONT);
+            changed(&mut session, true);
         }
         Ok(Received { number, .. }) => {
             let _ = signal::kill(guard, number);
+            match number {
+                SIGTSTP | SIGTTIN | SIGTTOU => changed(&mut session, false),
+                SIGCONT => changed(&mut session, true),
+                _ => {}
+            }
         }
         Err(_) => {}
     }
