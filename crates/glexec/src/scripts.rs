@@ -25,20 +25,26 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct Scripts {
     directories: Vec<PathBuf>,
-    facts: Facts,
+    /// None if there is no script.
+    facts: Option<Facts>,
 }
 
 impl Scripts {
     /// The scripts of a request whose command is a payload, and not an operation of the helpers.
     pub(crate) fn of(request: &Request, ids: Ids) -> Scripts {
+        let directories = request.scripts.clone();
+        let facts = session::has_scripts(&directories).then(|| Scripts::facts(request, ids));
+        Scripts { directories, facts }
+    }
+
+    fn facts(request: &Request, ids: Ids) -> Facts {
         let credential = &request.wish.credential.path;
         let sandbox = sandbox_of_credential(credential);
         let has_sandbox = sandbox != *credential;
         let caller = process::geteuid();
         // Without an entry in /etc/passwd the number is the name: no name service is asked.
         let name = accounts::local_of(caller).map(|account| account.name);
-        let directories = request.scripts.clone();
-        let facts = Facts {
+        Facts {
             id: session::new_id(),
             since: session::now(),
             caller: name.unwrap_or_else(|| caller.to_string().into_bytes()),
@@ -50,8 +56,7 @@ impl Scripts {
             sandbox: if has_sandbox { sandbox.as_os_str().as_bytes().to_vec() } else { Vec::new() },
             credential: credential.as_os_str().as_bytes().to_vec(),
             pid: process::getpid(),
-        };
-        Scripts { directories, facts }
+        }
     }
 
     /// Runs the scripts that a killed call has left to run, and then those of the payload's begin,
@@ -72,9 +77,7 @@ impl Scripts {
             registry: state.to_owned(),
         };
         notes.extend(session::sweep(&setup).map_err(failed)?);
-        if setup.directories.is_empty() {
-            return Ok(None);
-        }
+        let Some(facts) = facts else { return Ok(None) };
         match Session::begin(setup, facts, notes).map_err(failed)? {
             Ok((session, changes)) => {
                 print(&changes);

@@ -146,6 +146,12 @@ pub fn sweep(setup: &Setup) -> Result<Vec<String>> {
     Ok(notes)
 }
 
+/// Whether there is anything in these directories that could be a script. If there is not, a
+/// payload needs no session: none is registered, and no process is made.
+pub fn has_scripts(directories: &[PathBuf]) -> bool {
+    plan::has_entries(directories)
+}
+
 impl Session {
     /// Registers the session, and runs the scripts of its begin. Adds lines for the log to `notes`.
     ///

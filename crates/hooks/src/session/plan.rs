@@ -88,6 +88,26 @@ pub(crate) fn read(directories: &[PathBuf], event: Event, owners: &Owners<'_>) -
     plan
 }
 
+/// Whether the directories have an entry that could be a script of any event; also if one cannot be
+/// listed. Nothing is examined: an empty directory costs a call almost nothing.
+pub(crate) fn has_entries(directories: &[PathBuf]) -> bool {
+    directories.iter().any(|directory| match std::fs::read_dir(directory) {
+        Err(error) => error.kind() != ErrorKind::NotFound,
+        Ok(entries) => entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            let is = |event: &Event| name == event.directory();
+            match Event::ALL.iter().any(is) {
+                true => std::fs::read_dir(entry.path())
+                    .map_or(true, |mut entries| entries.next().is_some()),
+                false => {
+                    let pam = |event: &Event| event.pam_script().is_some_and(|pam| name == pam);
+                    is_ck(name.as_bytes()) || Event::ALL.iter().any(pam)
+                }
+            }
+        }),
+    })
+}
+
 fn is_ck(name: &[u8]) -> bool {
     name.ends_with(b".ck") && !name.starts_with(b".") && name.iter().all(u8::is_ascii_graphic)
 }
