@@ -179,10 +179,11 @@ fn scripts_are_told_that_the_payload_was_suspended_and_continued() {
 #[test]
 fn the_next_call_ends_the_session_of_one_that_was_killed() {
     let scripts = Scripts::new();
+    scripts.put("added/10W-a", "echo begun >>$top/log");
     scripts.put("removed/10W-a", "echo $GLEXEC_SESSION_RESULT >>$top/log");
     let mut call = scripts.glexec();
     let mut child = call.args(["/bin/sleep", "1000"]).spawn().unwrap();
-    wait_until("the session", || scripts.is_registered());
+    wait_until("the session", || scripts.log() == ["begun"]);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(scripts.is_registered());
@@ -191,7 +192,7 @@ fn the_next_call_ends_the_session_of_one_that_was_killed() {
     next.env_remove("GLEXEC_SESSION_SCRIPTS").arg("/bin/true");
     let output = next.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", messages(&output));
-    assert_eq!(scripts.log(), ["again"]);
+    assert_eq!(scripts.log(), ["begun", "again"]);
     assert!(!scripts.is_registered());
 }
 

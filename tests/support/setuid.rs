@@ -19,7 +19,9 @@ const MOUNT: &str = r#"
     mount -t tmpfs -o mode=755 tmpfs /mnt
     mkdir /mnt/etc /mnt/work /mnt/libexec /mnt/dev
     mount -t overlay -o lowerdir=/etc,upperdir=/mnt/etc,workdir=/mnt/work overlay /etc
-    rm -rf /etc/glexec.conf /etc/glexec.conf.d
+    rm -rf /etc/glexec.conf /etc/glexec.conf.d /etc/glexec
+    mkdir -p /run/glexec
+    mount -t tmpfs -o mode=755 tmpfs /run/glexec
     # Of the program that verifies only what a test has built before.
     for name; do [ ! -e "$built/$name" ] || cp "$built/$name" /mnt/libexec/; done
     chmod 755 /mnt/libexec/*

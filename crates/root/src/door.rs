@@ -13,6 +13,7 @@ use command::location::Location;
 use command::payload::Proxy;
 use command::refusal::{Refusal, Result};
 use error::Shown;
+use hooks::epilogue::Epilogue;
 use sys::Pid;
 use sys::wait::End;
 
@@ -23,6 +24,7 @@ use crate::log::{Level, Log};
 use crate::mapping::{self, Identity, Mapped, Mode};
 use crate::payload::Payload;
 use crate::sanitize::Start;
+use crate::scripts::Scripts;
 use crate::session::{self, Kind};
 use crate::target::{self, Target};
 use crate::{caller, credential, environment, family, linger, start, verify};
@@ -114,7 +116,8 @@ impl Call<'_> {
 
     fn steps(&self, command: Vec<OsString>) -> Result<End> {
         let Call { start, config, .. } = self;
-        let Found { caller, subject, target, lease, .. } = find(start, config)?;
+        let found = find(start, config)?;
+        let Found { target, lease, .. } = &found;
         let (user, name) = (target.identity.user, Shown(&target.account.name).to_string());
         self.log(Level::Notice, &format!("runs as {name} (uid {user})"));
         let kind = session::kind_of(&command);
@@ -122,19 +125,47 @@ impl Call<'_> {
             Kind::Session => epilogue::of(config)?,
             Kind::Operation(_) => None,
         };
-        let payload = self.payload(command, kind, &target)?;
+        let is_session = kind == Kind::Session;
+        let mut payload = self.payload(command, kind, target)?;
         if !config.linger {
             return Err(self.replace(&payload, lease.as_ref()));
         }
-        let child = start::start(&payload)?;
-        linger::let_go(lease.as_ref());
+        let mut scripts = match is_session {
+            true => Scripts::begin(&found, &mut payload, config, self.log)?,
+            false => Scripts::none(self.log),
+        };
+        let mut ended = None;
+        let result = self.run(&found, &payload, epilogue, &mut scripts, &mut ended);
+        scripts.end(match (&result, ended) {
+            (_, Some(end)) => Ok(end),
+            (Err(refusal), None) => Err(refusal.status as u8),
+            (Ok(end), None) => Ok(*end),
+        });
+        result
+    }
+
+    /// From the start of the payload to the end of the epilogue. `ended` becomes how the payload
+    /// has ended, also if the epilogue fails afterwards.
+    fn run(
+        &self,
+        found: &Found,
+        payload: &Payload,
+        epilogue: Option<Epilogue>,
+        scripts: &mut Scripts<'_>,
+        ended: &mut Option<End>,
+    ) -> Result<End> {
+        let Found { caller, subject, target, lease, .. } = found;
+        let (start, user) = (self.start, target.identity.user);
+        let child = start::start(payload)?;
+        linger::let_go(lease.as_ref(), scripts.session());
         self.log.started(child, user);
         if let Some(subject) = subject {
             self.log.subject(child, subject);
         }
-        let around = Around { caller: &caller, start, target: &target, payload: &payload };
+        let around = Around { caller, start, target, payload };
         let facts = epilogue.map(|epilogue| (epilogue, around.facts(child)));
-        let end = self.wait(&payload, child);
+        let end = self.wait(payload, child, scripts);
+        *ended = Some(end);
         match facts {
             Some((epilogue, facts)) => {
                 epilogue::run(&epilogue, facts?, end, self.log).map(|()| end)
@@ -200,13 +231,16 @@ impl Call<'_> {
 
     /// Waits for the end of the payload and, unless the configuration says otherwise, ends what it
     /// has started.
-    fn wait(&self, payload: &Payload, child: Pid) -> End {
+    fn wait(&self, payload: &Payload, child: Pid, scripts: &mut Scripts<'_>) -> End {
         let ends_family = self.config.end_family;
-        let (end, mut times) = linger::wait_for(child, || {
+        let kill_family = || {
             if ends_family {
                 family::kill(child);
             }
-        });
+        };
+        let (end, mut times) =
+            linger::wait_for(child, kill_family, |number| scripts.signalled(number));
+        scripts.payload_ended();
         if ends_family {
             let (more, left) = family::end(payload.caller.user);
             times += more;

@@ -41,6 +41,7 @@ pub mod mapping;
 mod names;
 pub mod payload;
 pub mod sanitize;
+mod scripts;
 pub mod session;
 mod start;
 pub mod target;

@@ -204,13 +204,19 @@ impl Session {
         }
     }
 
+    /// Ends what runs in the background of the payload, and waits for that. [`Session::end`] does it
+    /// too.
+    pub fn payload_ended(&mut self, notes: &mut Vec<String>) {
+        self.stop = None;
+        notes.extend(lines(&self.told));
+        notes.extend(self.changing.take().map(lines).unwrap_or_default());
+    }
+
     /// Ends what runs in the background, and runs the scripts of the session's end. Those that are
     /// waited for have ended when this returns; the others go on, and the last of them removes the
     /// session from the registry. Adds lines for the log to `notes`.
     pub fn end(mut self, outcome: Outcome, notes: &mut Vec<String>) {
-        self.stop = None;
-        notes.extend(lines(&self.told));
-        notes.extend(self.changing.take().map(lines).unwrap_or_default());
+        self.payload_ended(notes);
         let Ok((told, writer)) = fd::pipe() else {
             return notes
                 .push("session scripts: cannot make a pipe: the next call runs them".into());

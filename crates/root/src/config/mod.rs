@@ -98,6 +98,15 @@ pub struct Config {
     pub epilogue_group: Option<OsString>,
     /// How long the epilogue may run. Default: 300 seconds.
     pub epilogue_timeout: Duration,
+    /// The directories of session scripts. Default: /etc/glexec/session.d and
+    /// /usr/lib/glexec/session.d.
+    pub session_scripts: Vec<PathBuf>,
+    /// The user that session scripts run as, and that may own them. Default: root.
+    pub session_script_user: Option<OsString>,
+    /// How long a session script may run. Default: 15 seconds.
+    pub session_script_timeout: Duration,
+    /// Whether a payload is refused if a script fails that is waited for before it. Default: yes.
+    pub session_script_refuses: bool,
     /// Where the log goes. Default: [`Destination::Syslog`].
     pub log_destination: Destination,
     /// The log, for [`Destination::File`]. Default: /var/log/glexec.log.
@@ -138,6 +147,13 @@ impl Default for Config {
             epilogue_user: None,
             epilogue_group: None,
             epilogue_timeout: Duration::from_secs(300),
+            session_scripts: vec![
+                "/etc/glexec/session.d".into(),
+                "/usr/lib/glexec/session.d".into(),
+            ],
+            session_script_user: None,
+            session_script_timeout: Duration::from_secs(15),
+            session_script_refuses: true,
             log_destination: Destination::Syslog,
             log_file: "/var/log/glexec.log".into(),
             log_level: 3,

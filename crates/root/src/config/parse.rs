@@ -75,6 +75,24 @@ pub(super) fn search_path(value: &[u8]) -> Parsed<OsString> {
     Err("it must be absolute directories with colons between them".to_owned())
 }
 
+/// The same directories one by one, or nothing.
+pub(super) fn directories(value: &[u8]) -> Parsed<Vec<PathBuf>> {
+    if value.is_empty() {
+        return Ok(Vec::new());
+    }
+    let directories = search_path(value)?;
+    Ok(std::env::split_paths(&directories).collect())
+}
+
+/// Whether a failure refuses the payload.
+pub(super) fn refuses(value: &[u8]) -> Parsed<bool> {
+    match value {
+        b"refuse" => Ok(true),
+        b"log" => Ok(false),
+        _ => Err("it must be refuse or log".to_owned()),
+    }
+}
+
 /// The name of an account or group, or nothing.
 pub(super) fn optional_name(value: &[u8]) -> Parsed<Option<OsString>> {
     match value {

@@ -74,6 +74,15 @@ fn faults(config: &Config) -> Vec<(&'static str, &'static str)> {
             "it needs linger = yes: after the payload no process could start it",
         ));
     }
+    if config.session_scripts != Config::default().session_scripts
+        && !config.session_scripts.is_empty()
+        && !config.linger
+    {
+        faults.push((
+            "session_scripts",
+            "it needs linger = yes: after the payload no process could start them",
+        ));
+    }
     if config.user_identity_switch_by == SwitchBy::Lcmaps {
         const WHY: &str = "it needs user_identity_switch_by = glexec";
         if config.epilogue_user.is_some() {
@@ -87,7 +96,7 @@ fn faults(config: &Config) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Whether a reason applies, the keys that have no effect then if they are set, and the reason.
-fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 7] {
+fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 8] {
     [
         (
             config.mapping == Mapping::Caller,
@@ -111,6 +120,11 @@ fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 7
             config.epilogue.is_none(),
             &["epilogue_user", "epilogue_group", "epilogue_timeout"],
             "there is no epilogue",
+        ),
+        (
+            config.session_scripts.is_empty() || !config.linger,
+            &["session_script_user", "session_script_timeout", "session_script_failure"],
+            "no session script runs: session_scripts is empty, or linger = no",
         ),
         (!config.linger, &["end_family"], "with linger = no nothing is left to end it"),
         (

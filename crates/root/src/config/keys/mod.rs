@@ -3,9 +3,13 @@
 
 mod accounts;
 mod payload;
+mod scripts;
 mod without_effect;
 
 use super::Config;
+
+/// The seconds of a day: the longest time that a key can set.
+const DAY: u32 = 86_400;
 
 /// A key.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +45,8 @@ impl Key {
 /// All keys, in the order of the manual page. Values are applied in this order: so a key that is
 /// more general comes before the others.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    accounts::KEYS.iter().chain(payload::KEYS).chain(without_effect::KEYS)
+    let ours = accounts::KEYS.iter().chain(payload::KEYS).chain(scripts::KEYS);
+    ours.chain(without_effect::KEYS)
 }
 
 /// The key of this name.
@@ -77,6 +82,6 @@ mod tests {
             assert!(key.text.ends_with('.') && !key.value.is_empty(), "{}", key.name);
             assert!(!key.text.contains("  ") && !key.text.contains('\n'), "{}", key.name);
         }
-        assert_eq!(names.len(), 43);
+        assert_eq!(names.len(), 47);
     }
 }

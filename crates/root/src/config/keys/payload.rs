@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use super::super::parse;
 use super::Effect::Set;
-use super::Key;
-
-const DAY: u32 = 86_400;
+use super::{DAY, Key};
 
 pub(super) const KEYS: &[Key] = &[
     Key {
