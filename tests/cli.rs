@@ -279,7 +279,8 @@ fn help_explains_arguments_and_exit_statuses() {
 #[test]
 fn a_help_text_has_at_most_80_columns() {
     const PILOT: &str = "condor_glexec_pilot";
-    const BESIDE: [&str; 3] = ["glexec_wrapenv", "glexec_unwrapenv", "mkgltempdir"];
+    const BESIDE: [&str; 4] =
+        ["glexec_sessions", "glexec_wrapenv", "glexec_unwrapenv", "mkgltempdir"];
     let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].into_iter().chain(BESIDE);
     let helpers = helpers.map(|name| (name, None));
     let subcommands = ["run", "recover", "renew-proxy", "doctor"].map(|word| (PILOT, Some(word)));

@@ -18,9 +18,10 @@ use support::prefix::{Place, SOURCE, assert_worked, package, script};
 use support::{Account, failed, messages, program};
 
 /// The links to programs that users call.
-const LINKS: [(&str, &str); 11] = [
+const LINKS: [(&str, &str); 12] = [
     ("bin/condor_glexec_pilot", "condor_glexec_pilot"),
     ("bin/glexec", "glexec"),
+    ("bin/glexec_sessions", "glexec_sessions"),
     ("bin/glexec_unwrapenv", "glexec_unwrapenv"),
     ("bin/glexec_unwrapenv.pl", "glexec_unwrapenv"),
     ("bin/glexec_wrapenv", "glexec_wrapenv"),

@@ -13,7 +13,7 @@ use support::program;
 use tempfile::TempDir;
 
 /// Every command with its subcommands.
-const COMMANDS: [(&str, &[&str]); 14] = [
+const COMMANDS: [(&str, &[&str]); 15] = [
     ("condor_glexec_agent", &[]),
     ("condor_glexec_cleanup", &[]),
     ("condor_glexec_job_wrapper", &[]),
@@ -24,6 +24,7 @@ const COMMANDS: [(&str, &[&str]); 14] = [
     ("condor_glexec_update_proxy", &[]),
     ("glexec", &[]),
     ("glexec-sudo", &[]),
+    ("glexec_sessions", &[]),
     ("glexec_unwrapenv", &[]),
     ("glexec_verify", &[]),
     ("glexec_wrapenv", &[]),

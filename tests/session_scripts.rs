@@ -210,3 +210,36 @@ fn notes_about_scripts_are_in_the_log_line() {
     let note = line["session_scripts"][0].as_str().unwrap();
     assert!(note.contains("added/README"), "{line}");
 }
+
+#[test]
+fn glexec_sessions_lists_the_sessions_that_run() {
+    let scripts = Scripts::new();
+    scripts.put("added/10W-a", "echo begun >>$top/log");
+    let mut child = scripts.glexec().args(["/bin/sleep", "1000s"]).spawn().unwrap();
+    wait_until("the session", || scripts.log() == ["begun"]);
+    let listed = |words: &[&str]| {
+        let mut command = Account::batch().command(program("glexec_sessions"));
+        let output = command.env("GLEXEC_STATE_DIR", scripts.state()).args(words).output().unwrap();
+        succeeded(&output);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json: serde_json::Value = serde_json::from_str(&listed(&["--json"])).unwrap();
+    let own = json.as_array().unwrap().iter().find(|session| session["pid"] == child.id());
+    let own = own.unwrap_or_else(|| panic!("{json}"));
+    assert_eq!(own["caller"], "gh-batch");
+    assert_eq!(own["command"], "/bin/sleep 1000s");
+    assert_eq!(own["sandbox"], serde_json::Value::Null);
+    let user = own["user"].as_str().unwrap();
+    let table = listed(&["--user", user]);
+    assert!(table.starts_with("ID ") && table.contains(own["id"].as_str().unwrap()), "{table}");
+    assert!(!listed(&["--user", "gh-other"]).contains("1000s"));
+    let mut other = Account::batch().command(program("glexec_sessions"));
+    assert_eq!(other.arg("--nonsense").output().unwrap().status.code(), Some(1));
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(child.id().cast_signed()),
+        nix::sys::signal::SIGTERM,
+    )
+    .unwrap();
+    child.wait().unwrap();
+    assert!(!listed(&["--json"]).contains("1000s"));
+}

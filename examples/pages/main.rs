@@ -19,10 +19,11 @@ use command::Program;
 use glexec_helpers::cli::{cleanup, kill, mkgltempdir, pilot, run, setup, update_proxy};
 
 /// The programs that do not use clap.
-const TABLES: [&Program; 6] = [
+const TABLES: [&Program; 7] = [
     &agent::agent::PROGRAM,
     &agent::wrapper::PROGRAM,
     &glexec::command::PROGRAM,
+    &glexec::sessions::PROGRAM,
     &glexec_sudo::command::PROGRAM,
     &envwrap::wrap::PROGRAM,
     &envwrap::unwrap::PROGRAM,

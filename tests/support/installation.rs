@@ -8,7 +8,7 @@ use std::sync::Once;
 use super::{Account, Site, program, variables_of, write};
 
 /// Every program that is installed.
-pub const PROGRAMS: [&str; 14] = [
+pub const PROGRAMS: [&str; 15] = [
     "condor_glexec_agent",
     "condor_glexec_cleanup",
     "condor_glexec_job_wrapper",
@@ -19,6 +19,7 @@ pub const PROGRAMS: [&str; 14] = [
     "condor_glexec_update_proxy",
     "glexec",
     "glexec-sudo",
+    "glexec_sessions",
     "glexec_unwrapenv",
     "glexec_verify",
     "glexec_wrapenv",

@@ -43,6 +43,7 @@ mod request;
 mod restrictions;
 mod rootless;
 mod scripts;
+pub mod sessions;
 mod setuid;
 mod supervise;
 

@@ -50,3 +50,5 @@ mod test_account;
 mod trusted;
 pub mod users;
 pub mod verify;
+
+pub use scripts::REGISTRY as SESSION_REGISTRY;

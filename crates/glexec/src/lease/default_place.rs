@@ -61,6 +61,12 @@ pub(crate) fn find(user: Uid) -> Result<PathBuf> {
     )))
 }
 
+/// The directory, if it has been made and marked. Nothing is made.
+pub(crate) fn existing(user: Uid) -> Result<Option<PathBuf>> {
+    let candidates = list(&Path::new(PARENT).join(format!("glexec-{user}")))?;
+    Ok(candidates.into_iter().find(|path| path.join(MARK).exists()))
+}
+
 /// The candidates, sorted.
 fn list(first: &Path) -> Result<Vec<PathBuf>> {
     list_entries(first)

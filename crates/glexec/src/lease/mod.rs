@@ -63,6 +63,11 @@ pub(crate) enum Usage {
     },
 }
 
+/// The default directory of a user's leases; none if the user has not had any.
+pub(crate) fn default_directory(user: Uid) -> Result<Option<PathBuf>> {
+    default_place::existing(user)
+}
+
 /// The ids of one credential.
 #[derive(Debug)]
 pub(crate) struct Lease {
