@@ -243,3 +243,38 @@ fn glexec_sessions_lists_the_sessions_that_run() {
     child.wait().unwrap();
     assert!(!listed(&["--json"]).contains("1000s"));
 }
+
+#[test]
+fn a_pilots_scripts_run_around_its_payload_only() {
+    for handover in ["copy", "own"] {
+        let scripts = Scripts::new();
+        let facts = "echo ${0##*/} $1 $GLEXEC_SESSION_RESULT >>$top/log";
+        scripts.put("added/10W-a", &format!("{facts}; echo export SCRATCH=/a"));
+        scripts.put("removed/10W-a", facts);
+        let site = &scripts.rootless.site;
+        let mut run = Account::batch().command(program("condor_glexec_pilot"));
+        run.env("GLEXEC_HELPERS_HANDOVER", handover).env("GLEXEC_STATE_DIR", scripts.state());
+        run.arg("run").arg("--glexec").arg(program("glexec"));
+        run.arg("--execute").arg(site.execute());
+        run.arg("--session-scripts").arg(scripts.path("session.d"));
+        run.args(["--", "/bin/sh", "-c", "echo $SCRATCH; exit 3"]);
+        let output = run.output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{handover}: {}", messages(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "/a\n", "{handover}");
+        let log = scripts.log();
+        let log: Vec<&str> =
+            log.iter().map(|line| line.split_once(' ').unwrap().1.trim_end()).collect();
+        assert_eq!(log, ["session_added", "session_removed exited"], "{handover}");
+        assert!(!scripts.is_registered(), "{handover}");
+    }
+}
+
+#[test]
+fn a_pilots_scripts_need_the_projects_glexec() {
+    let scripts = Scripts::new();
+    let mut run = Account::batch().command(program("condor_glexec_pilot"));
+    run.arg("run").arg("--glexec").arg("/bin/true");
+    run.arg("--execute").arg(scripts.rootless.site.execute());
+    run.arg("--session-scripts").arg(scripts.path("session.d")).args(["--", "/bin/true"]);
+    failed(&run.output().unwrap(), 240, &["session scripts", "--session-scripts"]);
+}

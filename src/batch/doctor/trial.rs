@@ -130,6 +130,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         handover: Handover::Auto,
         links: Links::Copy,
         environment: Vec::new(),
+        session_scripts: None,
         inherited: Inherited { umask: 0o022, descriptors: None },
         timeout: Some(Duration::from_secs(60)),
         grace: 1,

@@ -8,13 +8,16 @@ use tree::Place;
 
 use super::output::require_free;
 use super::spec::PayloadSpec;
-use super::{CREDENTIAL, PROXY, candidates};
+use super::{CREDENTIAL, PROXY, set_up};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 
 /// Checks the switcher, the sandbox's name, the input, the command and the output.
 pub fn check(spec: &PayloadSpec) -> Result<Sandbox> {
     let sandbox = Sandbox::find(&spec.sandbox, CREDENTIAL.as_ref())?;
-    for program in candidates::programs(spec.glexec.as_ref())? {
+    if let Some(scripts) = &spec.session_scripts {
+        Dir::open(scripts).at("open the directory of session scripts", scripts)?;
+    }
+    for program in set_up::programs(spec)? {
         if !access::may_execute(&program) {
             return Err(Error::refused(program, "it does not exist, or you may not execute it"));
         }

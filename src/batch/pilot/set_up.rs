@@ -1,11 +1,12 @@
 //! The sandbox changes hands: in the call that also runs the payload, or by a copy before it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use error::{Error, Result};
 use wire::Totals;
 
-use super::candidates;
+use super::candidates::{self, SwitcherKind};
 use super::interrupt::Interrupt;
 use super::one_call::{self, Begun, OneCall};
 use super::spec::PayloadSpec;
@@ -40,11 +41,12 @@ pub(super) fn set_up(
     step_log: &mut StepLog<'_>,
 ) -> Result<HandedOver> {
     let mut errors = Vec::new();
-    for program in candidates::programs(spec.glexec.as_ref())? {
+    for program in programs(spec)? {
         let switcher = Switcher::new(program.as_os_str(), sandbox.credential(), spec.idle_timeout)?
             .in_separate_groups()
             .withholding_credential()
             .with_handover(spec.handover)
+            .with_session_scripts(spec.session_scripts.clone())
             // The retained directory may be another one than the sandbox's own.
             .with_log_id(sandbox.log_id());
         let handed_over = step_log.transfer_step("setup", totals, |report| {
@@ -66,6 +68,26 @@ pub(super) fn set_up(
         format!("none works here: {}", errors.join("; "))
     };
     Err(Error::refused("switcher", why))
+}
+
+/// The switchers to try. Session scripts of the caller's are for the project's `glexec` without
+/// privilege: where it has privilege, it runs those of the administrator.
+pub(super) fn programs(spec: &PayloadSpec) -> Result<Vec<PathBuf>> {
+    let mut programs = candidates::programs(spec.glexec.as_ref())?;
+    if let Some(directory) = &spec.session_scripts {
+        let is_rootless = |program: &PathBuf| {
+            candidates::named(program.clone()).kind == Some(SwitcherKind::Rootless)
+        };
+        programs.retain(is_rootless);
+        if programs.is_empty() {
+            return Err(Error::refused(
+                directory,
+                "session scripts need the glexec that is installed beside this program, without \
+                 set-user-ID: leave out --glexec or --session-scripts",
+            ));
+        }
+    }
+    Ok(programs)
 }
 
 /// Hands the sandbox over through this switcher. A sandbox that cannot change its owner is copied.

@@ -36,6 +36,8 @@ pub struct PayloadSpec {
     pub environment: Vec<Vec<u8>>,
     /// What the payload inherits from the caller, unless the switcher changes it.
     pub inherited: Inherited,
+    /// The directory of the caller's session scripts.
+    pub session_scripts: Option<PathBuf>,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
     /// How many seconds the payload may take to end after a signal, before it is killed.

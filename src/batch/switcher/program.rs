@@ -39,6 +39,8 @@ pub struct Switcher {
     handover: Handover,
     /// The id of its calls in the log, if it is known.
     log_id: Option<String>,
+    /// The directory of session scripts for the project's `glexec`.
+    session_scripts: Option<PathBuf>,
 }
 
 impl Switcher {
@@ -64,6 +66,7 @@ impl Switcher {
             halt: None,
             handover: Handover::Copy,
             log_id: None,
+            session_scripts: None,
         })
     }
 
@@ -96,6 +99,12 @@ impl Switcher {
     #[must_use]
     pub fn with_log_id(self, log_id: Option<String>) -> Self {
         Switcher { log_id, ..self }
+    }
+
+    /// The same, but the project's `glexec` runs the session scripts of this directory.
+    #[must_use]
+    pub fn with_session_scripts(self, session_scripts: Option<PathBuf>) -> Self {
+        Switcher { session_scripts, ..self }
     }
 
     /// The same, but if it is the project's `glexec` and makes a new lease, it does so for this
@@ -193,6 +202,9 @@ impl Switcher {
             if let Some(log_id) = self.log_id.clone().or_else(of_directory) {
                 command.env("GLEXEC_ID", log_id);
             }
+        }
+        if let Some(directory) = &self.session_scripts {
+            command.env("GLEXEC_SESSION_SCRIPTS", directory);
         }
         if let Some(user) = self.lease_user {
             command.env("GLEXEC_LEASE_UID", user.to_string());

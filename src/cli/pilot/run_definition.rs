@@ -93,7 +93,7 @@ fn files() -> Vec<Arg> {
     ]
 }
 
-/// Options about the variables of the payload.
+/// Options about the variables of the payload, and scripts that can change them.
 fn environment() -> Vec<Arg> {
     vec![
         option(
@@ -110,6 +110,12 @@ fn environment() -> Vec<Arg> {
              lines and lines beginning with # are ignored",
         )
         .action(ArgAction::Append),
+        option(
+            "session-scripts",
+            "DIR",
+            "A directory of scripts that run as you, outside of the payload's\n\
+             namespace, when the payload begins and when it ends; with glexec only",
+        ),
     ]
 }
 
