@@ -354,5 +354,6 @@ documents! {
     the_lines_about_glexec_work "docs/glexec.md"
     the_lines_about_glexec_verify_work "docs/verify.md"
     the_lines_about_the_epilogue_work "docs/epilogue.md"
+    the_lines_about_session_scripts_work "docs/session-scripts.md"
     the_lines_about_what_is_beside_glexec_work "docs/beside.md"
 }

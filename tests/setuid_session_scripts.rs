@@ -146,3 +146,58 @@ fn a_session_is_registered_for_all_to_read_and_swept_after_a_kill() {
     assert_eq!(log(&setuid), ["begun", "again", "begun", "exited"]);
     assert!(!is_registered(&setuid));
 }
+
+/// The scripts of `scripts/session.d`, with file systems of the test's where they write.
+fn site_with_samples() -> Setuid {
+    let setuid = site("");
+    let root = Account { uid: 0, gid: 0 };
+    for place in ["/srv", "/var/log", "/var/lib"] {
+        let mount = setuid
+            .command(root, "mount")
+            .args(["-t", "tmpfs", "-o", "mode=755", "tmpfs", place])
+            .output();
+        succeeded(&mount.unwrap());
+    }
+    fs::create_dir(setuid.path("/srv/workspace")).unwrap();
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/session.d");
+    for event in ["added", "removed"] {
+        for entry in fs::read_dir(format!("{samples}/{event}")).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let place = setuid.path(&format!("{DIRECTORY}/{event}/{name}"));
+            executable(&place, &fs::read(entry.path()).unwrap());
+        }
+    }
+    setuid
+}
+
+#[test]
+fn the_worked_scripts_give_scratch_and_workspace_and_write_an_accounting_line() {
+    let setuid = site_with_samples();
+    // The reaper is for accounts from 1000 on; this one's is lower.
+    fs::remove_file(setuid.path(&format!("{DIRECTORY}/removed/20W-reaper"))).unwrap();
+    let script = "[ $(stat -c %u:%a $TMPDIR) = $(id -u):700 ] && : >$TMPDIR/x && : >$WORKSPACE/y
+                  echo $TMPDIR; exit 3";
+    let output = setuid.runs(script);
+    assert_eq!((output.status.code(), messages(&output).as_str()), (Some(3), ""));
+    let scratch = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(scratch.starts_with("/var/lib/glexec-scratch/"), "{scratch}");
+    assert!(setuid.path("/srv/workspace/y").exists());
+    assert!(!setuid.path(&scratch).exists());
+    let line = text(setuid.path("/var/log/glexec-sessions.log"));
+    assert!(line.contains(" gh-batch gh-job exited 3 /bin/sh -c "), "{line}");
+    let list = setuid.command(Account { uid: 0, gid: 0 }, "getfacl").arg("/srv/workspace").output();
+    let list = String::from_utf8(list.unwrap().stdout).unwrap();
+    assert!(!list.contains("user:gh-job"), "{list}");
+    let logged = setuid.logged();
+    assert!(!logged.iter().any(|line| line.contains("session script")), "{logged:?}");
+}
+
+#[test]
+fn the_worked_reaper_refuses_accounts_of_the_system() {
+    let setuid = site_with_samples();
+    assert_eq!(setuid.says("exec >/dev/null; setsid sleep 0 & :"), "");
+    let logged = setuid.logged();
+    let is_told = |line: &String| line.contains("20W-reaper: it exited 1");
+    assert_eq!(logged.iter().any(is_told), Account::job().uid < 1000, "{logged:?}");
+}
