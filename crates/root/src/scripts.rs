@@ -1,4 +1,5 @@
-//! Session scripts around a payload: what the configuration says about them, and what they are told.
+//! Session scripts around a payload: what the configuration says about them, and what they are
+//! told.
 
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;

@@ -204,8 +204,8 @@ impl Session {
         }
     }
 
-    /// Ends what runs in the background of the payload, and waits for that. [`Session::end`] does it
-    /// too.
+    /// Ends what runs in the background of the payload, and waits for that. [`Session::end`] does
+    /// it too.
     pub fn payload_ended(&mut self, notes: &mut Vec<String>) {
         self.stop = None;
         notes.extend(lines(&self.told));
