@@ -25,7 +25,18 @@ const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("envwrap", &["command", "error", "sys"]),
     (
         "glexec-helpers",
-        &["agent", "command", "envwrap", "error", "glexec", "glexec-sudo", "sys", "tree", "wire"],
+        &[
+            "agent",
+            "command",
+            "envwrap",
+            "error",
+            "glexec",
+            "glexec-sudo",
+            "hooks",
+            "sys",
+            "tree",
+            "wire",
+        ],
     ),
 ];
 

@@ -278,3 +278,22 @@ fn a_pilots_scripts_need_the_projects_glexec() {
     run.arg("--session-scripts").arg(scripts.path("session.d")).args(["--", "/bin/true"]);
     failed(&run.output().unwrap(), 240, &["session scripts", "--session-scripts"]);
 }
+
+#[test]
+fn doctor_says_which_scripts_would_run_and_which_not_and_why() {
+    let scripts = Scripts::new();
+    scripts.put("added/10W-a", ":");
+    scripts.put("removed/10W-a", ":");
+    scripts.put("removed/20W-b", ":");
+    let loose = scripts.path("session.d/removed/20W-b");
+    fs::set_permissions(&loose, fs::Permissions::from_mode(0o777)).unwrap();
+    let mut doctor = Account::batch().command(program("condor_glexec_pilot"));
+    doctor.args(["doctor", "--json", "--glexec"]).arg(program("glexec"));
+    doctor.arg("--execute").arg(scripts.rootless.site.execute());
+    doctor.env("GLEXEC_SESSION_SCRIPTS", scripts.path("session.d"));
+    let output = doctor.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for words in ["added: these would run", "added/10W-a", "removed/10W-a", "run chmod o-w on it"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}

@@ -6,6 +6,7 @@
 //!   `caller`: the caller's name and subordinate ids;
 //! - `execute_directory`: the directory in which sandboxes are made;
 //! - `programs`: the programs that run as the job user; `set_user_id`: `glexec` with the bit;
+//!   `session_scripts`: which scripts would run around a payload;
 //! - `credential`: the credential; `expiry`: until when it is valid;
 //! - `closed_directories`: directories that other users cannot pass.
 
@@ -17,6 +18,7 @@ mod execute_directory;
 mod expiry;
 pub mod finding;
 mod programs;
+mod session_scripts;
 mod set_user_id;
 mod sudo;
 mod switchers;
@@ -69,6 +71,7 @@ pub fn examine(options: &Options) -> Examination {
     findings.extend(execute_directory::examine(&options.execute));
     findings.extend(programs::examine());
     findings.extend(set_user_id::examine());
+    findings.extend(session_scripts::examine());
     // A trial needs a sandbox.
     let has_directory = Dir::open(&options.execute).is_ok();
     let (tried, best) =

@@ -30,6 +30,7 @@ pub use self::facts::{Facts, Outcome, command_line, new_id, now};
 pub use self::registry::list;
 use self::registry::{Entry, Registry};
 use self::run::Run;
+use crate::trust::Owners;
 
 /// What scripts run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +48,10 @@ pub enum Event {
 
 impl Event {
     /// One of each kind.
-    const ALL: [Event; 3] = [Event::Added, Event::Changed { is_active: true }, Event::Removed];
+    pub const ALL: [Event; 3] = [Event::Added, Event::Changed { is_active: true }, Event::Removed];
 
     /// The name of the directory of its scripts.
-    pub(crate) fn directory(self) -> &'static str {
+    pub fn directory(self) -> &'static str {
         match self {
             Event::Added => "added",
             Event::Changed { .. } => "changed",
@@ -144,6 +145,17 @@ pub fn sweep(setup: &Setup) -> Result<Vec<String>> {
         entry.remove();
     }
     Ok(notes)
+}
+
+/// What would run for an event now: the paths of the scripts in their order, and a line for each
+/// entry that is passed over. `trusted` are the users who may own scripts, beside root.
+pub fn examine(
+    directories: &[PathBuf],
+    trusted: &[Uid],
+    event: Event,
+) -> (Vec<PathBuf>, Vec<String>) {
+    let plan = plan::read(directories, event, &Owners { users: trusted, groups: &[] });
+    (plan.scripts.into_iter().map(|script| script.shown).collect(), plan.passed_over)
 }
 
 /// Whether there is anything in these directories that could be a script. If there is not, a
