@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -200,4 +201,23 @@ fn the_worked_reaper_refuses_accounts_of_the_system() {
     let logged = setuid.logged();
     let is_told = |line: &String| line.contains("20W-reaper: it exited 1");
     assert_eq!(logged.iter().any(is_told), Account::job().uid < 1000, "{logged:?}");
+}
+
+#[test]
+fn no_other_user_can_hold_up_a_session_by_a_lock() {
+    let setuid = site("");
+    put(&setuid, "removed/10W-a", ":");
+    assert_eq!(setuid.says(":"), "");
+    let lock = "for path in /run/glexec /run/glexec/sessions /run/glexec/lock; do
+        (flock -n 9 && sleep 1000) 9<$path & done; echo; wait";
+    let mut locker = setuid.command(Account::other(), "/bin/sh");
+    let mut locker =
+        locker.args(["-c", lock]).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+    std::io::Read::read_exact(locker.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+    let output = setuid.runs("echo ran");
+    assert_eq!(messages(&output), "");
+    succeeded(&output);
+    let group = nix::unistd::Pid::from_raw(-locker.id().cast_signed());
+    nix::sys::signal::kill(group, Signal::SIGKILL).unwrap();
+    ends(&mut locker);
 }

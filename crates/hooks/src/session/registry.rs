@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The processes of a session hold a lock on its file `lock`. So an entry whose file can be locked
-//! belongs to a call that was killed. Entries are made, claimed and removed while the directory
-//! `sessions` is locked: an entry without that file is one whose making or removal was interrupted.
+//! belongs to a call that was killed. Entries are made, claimed and removed while the file `lock`
+//! beside `sessions` is locked: an entry without a lock is one whose making or removal was
+//! interrupted. No other user can open these files, and so lock them; a directory can be.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -61,8 +62,10 @@ impl Registry {
 
     /// Locks the registry against other calls.
     fn lock(&self) -> Result<File> {
-        let path = self.sessions();
-        let lock = File::open(&path).map_err(|error| errno(&error)).at("open", &path)?;
+        let path = self.directory.join("lock");
+        let opened =
+            File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = opened.map_err(|error| errno(&error)).at("open", &path)?;
         flock::lock(&lock, Lock::Exclusive, TIMEOUT).at("lock", &path)?;
         Ok(lock)
     }
