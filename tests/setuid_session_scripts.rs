@@ -221,3 +221,12 @@ fn no_other_user_can_hold_up_a_session_by_a_lock() {
     nix::sys::signal::kill(group, Signal::SIGKILL).unwrap();
     ends(&mut locker);
 }
+
+#[test]
+fn without_linger_a_payload_with_scripts_is_refused() {
+    let setuid = site("");
+    setuid.configure(&format!("{}linger = no\n", support::setuid::CONFIGURATION));
+    assert_eq!(setuid.says("echo ran"), "ran");
+    put(&setuid, "added/10W-a", ":");
+    failed(&setuid.runs("echo ran"), 202, &["session scripts need linger = yes"]);
+}

@@ -27,7 +27,7 @@ use crate::sanitize::Start;
 use crate::scripts::Scripts;
 use crate::session::{self, Kind};
 use crate::target::{self, Target};
-use crate::{caller, credential, environment, family, linger, start, verify};
+use crate::{caller, credential, environment, family, linger, scripts, start, verify};
 
 /// Serves a call of a process that [`crate::sanitize::sanitize`] has prepared: returns how the
 /// payload has ended, or why the call failed. Without `linger` it returns only in the latter case.
@@ -128,6 +128,9 @@ impl Call<'_> {
         let is_session = kind == Kind::Session;
         let mut payload = self.payload(command, kind, target)?;
         if !config.linger {
+            if is_session {
+                scripts::require_none(config)?;
+            }
             return Err(self.replace(&payload, lease.as_ref()));
         }
         let mut scripts = match is_session {

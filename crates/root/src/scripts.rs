@@ -99,6 +99,17 @@ impl<'a> Scripts<'a> {
     }
 }
 
+/// Refuses a payload that has scripts, where no process stays to run those of its end.
+pub(crate) fn require_none(config: &Config) -> Result<()> {
+    match session::has_scripts(&config.session_scripts) {
+        false => Ok(()),
+        true => Err(Refusal::internal(
+            "session scripts need linger = yes: after the payload no process could run those of \
+             its end; without them, set session_scripts to nothing",
+        )),
+    }
+}
+
 fn setup(config: &Config) -> Result<Setup> {
     let (user, group) = match &config.session_script_user {
         None => (Uid::from_raw(0), Gid::from_raw(0)),
