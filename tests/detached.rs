@@ -77,7 +77,7 @@ impl Stopped {
 
 #[test]
 fn what_setup_leaves_running_holds_nothing_of_its_callers() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let sandbox = large(&site);
     // This call returns, so the caller's pipe is closed.
     let stopped = Stopped::setup(&site, &sandbox);
@@ -118,7 +118,7 @@ fn what_setup_leaves_running_holds_nothing_of_its_callers() {
 
 #[test]
 fn if_it_is_killed_the_next_helper_for_the_sandbox_deletes_the_rest() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let sandbox = large(&site);
     let stopped = Stopped::setup(&site, &sandbox);
     stopped.signal("-KILL");
@@ -132,7 +132,7 @@ fn if_it_is_killed_the_next_helper_for_the_sandbox_deletes_the_rest() {
 
 #[test]
 fn a_cleanup_that_meets_it_at_work_waits_for_its_end() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let sandbox = large(&site);
     let stopped = Stopped::setup(&site, &sandbox);
     let cleanup = site.call(CLEANUP, &site.switcher(), &sandbox).spawn().unwrap();
@@ -151,7 +151,7 @@ fn a_cleanup_that_meets_it_at_work_waits_for_its_end() {
 
 #[test]
 fn where_no_cleanup_could_find_its_lock_setup_deletes_before_it_ends() {
-    let site = Site::new();
+    let site = Site::new().copying();
     let sandbox = large(&site);
     // It can be searched and written to, but not listed.
     support::handover::set_mode(site.execute(), 0o1733);

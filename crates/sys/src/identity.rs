@@ -35,7 +35,11 @@ pub fn become_user(user: Uid, group: Gid) -> Result<()> {
     nix::unistd::setgroups(&[])?;
     nix::unistd::setresgid(group, group, group)?;
     nix::unistd::setresuid(user, user, user)?;
-    super::switch::clear_capabilities()?;
+    // A root that executes a program gets them again, and with them it would lose its signal at the
+    // end of its parent (PR_SET_PDEATHSIG, prctl(2)).
+    if !user.is_root() {
+        super::switch::clear_capabilities()?;
+    }
     let (users, groups) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
     let all = [users.real, users.effective, users.saved].iter().all(|id| *id == user)
         && [groups.real, groups.effective, groups.saved].iter().all(|id| *id == group);
