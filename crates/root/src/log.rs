@@ -67,8 +67,7 @@ impl<'a> Log<'a> {
     /// Tells accounting that a payload has ended, with whole seconds of processor time.
     pub fn terminated(&self, payload: Pid, times: Times) {
         let (user, system) = (times.user.as_secs(), times.system.as_secs());
-        let text = format_args!("Terminated, CPU user {user} system {system}");
-        self.monitor(payload, &text);
+        self.monitor(payload, &format_args!("Terminated, CPU user {user} system {system}"));
     }
 
     fn monitor(&self, payload: Pid, text: &dyn Display) {

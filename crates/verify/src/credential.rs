@@ -78,8 +78,7 @@ impl Credential {
             if !key.public_eq(&public) {
                 return Ok(false);
             }
-            let signature =
-                Signer::new(MessageDigest::sha256(), key)?.sign_oneshot_to_vec(text)?;
+            let signature = Signer::new(MessageDigest::sha256(), key)?.sign_oneshot_to_vec(text)?;
             Verifier::new(MessageDigest::sha256(), &public)?.verify_oneshot(&signature, text)
         };
         match is_proved() {
