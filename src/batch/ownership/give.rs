@@ -35,15 +35,12 @@ pub fn give(
     (dir, proxy, retained): (&Dir, &[u8], &OwnedName),
     report: &mut Report<'_>,
 ) -> Result<Attempt<()>, HelperError> {
-    let before = dir.stat_self().at("examine", sandbox.path())?;
-    let with_proxy = sandbox.place.parent.stat(sandbox.retained_name());
-    let with_proxy = with_proxy.at("examine", sandbox.retained_path())?;
-    let inner = Inner::of(dir, sandbox.path(), &with_proxy, Phase::Give)?;
-    if let Some(why) = unfit(sandbox, &inner, top_limit(switcher))? {
-        return Ok(Attempt::Copy(why));
-    }
-    let of_proxy = dir.stat(sandbox.proxy.name()).at("examine the proxy in", sandbox.path())?;
-    let mut giving = Giving { sandbox, switcher, inner, before, of_proxy, with_proxy, retained };
+    let prepared = prepare(sandbox, switcher, dir, retained);
+    // Nothing is changed yet but the retained name.
+    let mut giving = match prepared.map_err(|error| error.and_then(sandbox.remove_retained()))? {
+        Attempt::Done(giving) => giving,
+        Attempt::Copy(why) => return Ok(Attempt::Copy(why)),
+    };
     let called = retrying(retries, report, |_| {
         let (path, mode) = (sandbox.path(), giving.before.mode() & 0o777);
         OwnerCall::give(switcher, &giving.inner.path(), (&path, mode), top_limit(switcher))
@@ -51,10 +48,7 @@ pub fn give(
     let call = match called {
         Ok(Answer::Done(call)) => call,
         Ok(Answer::Copy(why)) => return Ok(Attempt::Copy(why)),
-        Err(failure) => {
-            sandbox.remove_retained()?;
-            return Err(failure);
-        }
+        Err(failure) => return Err(failure.and_then(sandbox.remove_retained())),
     };
     let call = match giving.fill(proxy) {
         Ok(()) => call.go_on(),
@@ -72,6 +66,25 @@ pub fn give(
         }
         Err(error) => Err(error.and_then(giving.undo()).into()),
     }
+}
+
+/// What has to be known before: how O and its proxy are, and the name of H.
+fn prepare<'a>(
+    sandbox: &'a Sandbox,
+    switcher: &'a Switcher,
+    dir: &'a Dir,
+    retained: &'a OwnedName,
+) -> Result<Attempt<Giving<'a>>> {
+    let before = dir.stat_self().at("examine", sandbox.path())?;
+    let with_proxy = sandbox.place.parent.stat(sandbox.retained_name());
+    let with_proxy = with_proxy.at("examine", sandbox.retained_path())?;
+    let inner = Inner::of(dir, sandbox.path(), &with_proxy, Phase::Give)?;
+    if let Some(why) = unfit(sandbox, &inner, top_limit(switcher))? {
+        return Ok(Attempt::Copy(why));
+    }
+    let of_proxy = dir.stat(sandbox.proxy.name()).at("examine the proxy in", sandbox.path())?;
+    let giving = Giving { sandbox, switcher, inner, before, of_proxy, with_proxy, retained };
+    Ok(Attempt::Done(giving))
 }
 
 /// Why the sandbox has to be copied, as far as its top tells.

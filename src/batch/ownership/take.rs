@@ -8,7 +8,8 @@
 //! 4. give O the time and the mode of J: the commit. Now it is not marked, and the complete data;
 //! 5. remove J, which is empty; rename O to `<sandbox>`, in the place of H.
 //!
-//! Once the names are exchanged, all ends in O, whoever continues ([`finish()`](super::finish())).
+//! Once the names are exchanged, the files come to O. If this helper is killed, the next one
+//! continues ([`finish()`](super::finish())).
 
 use error::{Context as _, Error, Result};
 use sys::{Dir, Kind, OwnedName, Rename, Time, xattr};
