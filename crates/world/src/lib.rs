@@ -1,4 +1,5 @@
-//! A payload's world: what it can see, write and reach beside its own processes.
+//! A payload's world: what it can see, write and reach beside its own processes, and what it can
+//! ask of the kernel.
 //!
 //! In the *shared* world a payload sees the machine as its user does. In the *closed* world it can
 //! write to its sandbox, to directories that the caller names, and to a /tmp, /var/tmp and /dev/shm
@@ -9,7 +10,8 @@
 //! - [`enter`]: the steps, in the payload's process, while that still has the rights to mount;
 //! - `view`: the tree of files as it is built, and the places in it where something is mounted;
 //! - `places`: what of the machine is hidden and what is kept; `devices`: /dev; `names`:
-//!   /etc/passwd and /etc/group.
+//!   /etc/passwd and /etc/group;
+//! - [`filter`]: what it can ask of the kernel.
 //!
 //! The world is built in place: the mount namespace of the payload has the machine's mounts, which
 //! become read-only, and what is different is mounted above. So a payload without capabilities
@@ -22,6 +24,7 @@
 
 mod devices;
 mod enter;
+pub mod filter;
 mod names;
 mod places;
 mod resolve;
