@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use ::command::refusal::{Refusal, Result};
+use ::world::Spec;
 use error::Shown;
 use sys::Uid;
 
 use crate::command::check_command;
 use crate::credential;
 use crate::location::Location;
+use crate::world::World;
 use crate::{installed, scripts};
 
 /// A call whose command and variables are valid.
@@ -25,6 +27,8 @@ pub(crate) struct Request {
     pub(crate) target: Option<PathBuf>,
     /// The directories of session scripts (`GLEXEC_SESSION_SCRIPTS`).
     pub(crate) scripts: Vec<PathBuf>,
+    /// The payload's world, unless that is the shared one.
+    pub(crate) world: Option<World>,
 }
 
 /// The lease that a call asks for.
@@ -41,7 +45,7 @@ pub(crate) struct Wish {
 impl Request {
     /// Reads the environment, and the files that it names. A usage error if one of them cannot be
     /// used.
-    pub(crate) fn read(command: Vec<OsString>) -> Result<Request> {
+    pub(crate) fn read(command: Vec<OsString>, world: Spec) -> Result<Request> {
         check_command(&command)?;
         let wish = Wish::read()?;
         let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
@@ -64,7 +68,8 @@ impl Request {
             true => Vec::new(),
             false => scripts::directories(variable("GLEXEC_SESSION_SCRIPTS"))?,
         };
-        Ok(Request { command, wish, proxy, target, scripts })
+        let world = World::of(wanted_world(world)?, &command)?;
+        Ok(Request { command, wish, proxy, target, scripts, world })
     }
 }
 
@@ -76,6 +81,19 @@ impl Wish {
             wanted: wanted()?,
             state_dir: variable("GLEXEC_STATE_DIR").map(PathBuf::from),
         })
+    }
+}
+
+/// The world that the options or the environment ask for.
+fn wanted_world(world: Spec) -> Result<Spec> {
+    match variable("GLEXEC_WORLD") {
+        None => Ok(world),
+        Some(value) if value == "closed" => Ok(world.or_closed()),
+        Some(value) if value == "shared" => Ok(world),
+        Some(value) => Err(Refusal::client(format!(
+            "GLEXEC_WORLD must be shared or closed: {}",
+            Shown::os(&value)
+        ))),
     }
 }
 

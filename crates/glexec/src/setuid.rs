@@ -69,7 +69,7 @@ fn refused(refusal: &Refusal) -> ExitCode {
 
 fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
     match asked {
-        Asked::Payload(command) => {
+        Asked::Payload(command, _) => {
             check_command(&command)?;
             root::door::serve(start, command, config)
         }
@@ -78,7 +78,7 @@ fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
             print(&format!("{report}\n"));
             Ok(End::Exited(0))
         }
-        Asked::HandOver(_) => Err(door::no_hand_over()),
+        Asked::HandOver(..) => Err(door::no_hand_over()),
         Asked::Information(_) => Ok(End::Exited(0)),
     }
 }
