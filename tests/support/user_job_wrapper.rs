@@ -148,9 +148,11 @@ impl Job<'_> {
         let prepare = || {
             nix::unistd::setsid()?;
             let ignored = nix::sys::signal::SigHandler::SigIgn;
+            // SAFETY: the action has no handler.
             unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGPIPE, ignored) }?;
             Ok(())
         };
+        // SAFETY: the closure makes two system calls, and allocates nothing.
         unsafe { command.pre_exec(prepare) };
         command.spawn().unwrap()
     }

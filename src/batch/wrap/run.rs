@@ -12,7 +12,7 @@ use sys::{Rename, signal};
 use wire::Halt;
 
 use super::environment::{self, Paths};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, directory_for};
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
 use super::streams::Opened;
@@ -77,7 +77,7 @@ impl Order {
 pub fn directory(settings: &Settings, scratch: &Scratch) -> Result<PathBuf> {
     match &settings.directory {
         Some(directory) => Ok(directory.clone()),
-        None => scratch.default_directory(slot::DIRECTORY),
+        None => directory_for(scratch.execute()?),
     }
 }
 

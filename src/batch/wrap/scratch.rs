@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use error::{Context as _, Error, Result};
 use sys::{Dir, Name, process};
 
+/// The name of the directory of the slot directories, if the settings name none.
+const DIRECTORY: &str = "glexec_payloads";
+
 /// The scratch directory.
 #[derive(Debug)]
 pub struct Scratch {
@@ -42,7 +45,7 @@ impl Scratch {
         let other = named.map(PathBuf::from).filter(|named| named.is_absolute() && *named != path);
         if let Some(other) = other {
             let identity = std::fs::metadata(&other).map(|found| (found.dev(), found.ino()));
-            if identity.is_ok_and(|identity| identity == sys_identity(&found)) {
+            if identity.is_ok_and(|identity| identity == found.identity()) {
                 names.push(other);
             }
         }
@@ -55,10 +58,9 @@ impl Scratch {
         Ok(self.dir.stat_self().at("examine the scratch directory", &self.path)?.identity())
     }
 
-    /// Where the directory of the slot directories is by default: beside the execute directory, or
-    /// in it if that is a file system of its own. A starter's scratch directory is `dir_N` there,
-    /// or `dir_N/scratch` (HTCondor 25).
-    pub fn default_directory(&self, name: &str) -> Result<PathBuf> {
+    /// The execute directory: a starter's scratch directory is `dir_N` there, or `dir_N/scratch`
+    /// (HTCondor 25).
+    pub fn execute(&self) -> Result<&Path> {
         let is_job_directory = |path: &Path| {
             let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
             name.starts_with(b"dir_")
@@ -68,12 +70,7 @@ impl Scratch {
             job = job.parent().filter(|parent| is_job_directory(parent)).unwrap_or(job);
         }
         let why = "its place is not that of a scratch directory: set 'directory'";
-        let execute = job.parent().ok_or_else(|| Error::refused(&self.path, why))?;
-        let above = execute.parent().ok_or_else(|| Error::refused(&self.path, why))?;
-        let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev());
-        let is_same = device(above).ok() == device(execute).ok();
-        let is_writable = sys::access::may_write_directory(above);
-        Ok(if is_same && is_writable { above.join(name) } else { execute.join(name) })
+        job.parent().ok_or_else(|| Error::refused(&self.path, why))
     }
 
     /// The content of a file of the starter's; none if there is none.
@@ -91,6 +88,13 @@ impl Scratch {
     }
 }
 
-fn sys_identity(found: &sys::Stat) -> (u64, u64) {
-    found.identity()
+/// Where the directory of the slot directories is by default: beside the execute directory, or in it
+/// if that is a file system of its own.
+pub fn directory_for(execute: &Path) -> Result<PathBuf> {
+    let why = "there is no directory above it: set 'directory'";
+    let above = execute.parent().ok_or_else(|| Error::refused(execute, why))?;
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev());
+    let is_same = device(above).ok() == device(execute).ok();
+    let is_writable = sys::access::may_write_directory(above);
+    Ok(if is_same && is_writable { above } else { execute }.join(DIRECTORY))
 }

@@ -25,9 +25,6 @@ use sys::{Dir, Errno, Kind, Name, OwnedName, file, process};
 use super::ad;
 use super::scratch::Scratch;
 
-/// The name of the directory of the slot directories, if the settings name none.
-pub const DIRECTORY: &str = "glexec_payloads";
-
 const NOTE: &str = "note";
 const SANDBOX: &str = "work";
 
@@ -99,6 +96,13 @@ impl Slot {
             self.note.write_all(note)
         });
         written.at("write the note of the slot", &self.path)
+    }
+
+    /// Makes the directory for the trials of a doctor.
+    pub fn make_for_trials(directory: &Path) -> Result<PathBuf> {
+        make_directory(directory, 0o711)?;
+        let path = directory.join("doctor");
+        make_directory(&path, 0o1777).map(|()| path)
     }
 
     /// The path of the sandbox.

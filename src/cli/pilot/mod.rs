@@ -9,6 +9,7 @@
 //! - `steps`: what is logged and reported of each step; `progress`: the progress of a transfer.
 
 mod doctor;
+mod doctor_condor;
 mod options;
 mod progress;
 mod recover;

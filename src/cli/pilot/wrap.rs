@@ -145,11 +145,14 @@ fn settings_beside(program: &OsStr) -> PathBuf {
 pub fn settings_path(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     match options::path(matches, "settings")? {
         Some(path) => Ok(path),
-        None => {
-            let program = std::env::current_exe().context("find this program")?;
-            Ok(program.with_file_name(format!("{LINK}.conf")))
-        }
+        None => settings_of_program(),
     }
+}
+
+/// The path of the settings beside this program.
+pub fn settings_of_program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("find this program")?;
+    Ok(program.with_file_name(format!("{LINK}.conf")))
 }
 
 /// Runs the subcommand.
