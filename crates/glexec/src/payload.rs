@@ -115,7 +115,7 @@ fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
         Some(world) => world.restrict(payload.openat2),
         None => seccomp::forbid_set_id_files(payload.openat2),
     }
-    .map_err(failed("restrict what the payload can ask of the kernel (seccomp(2))"))?;
+    .map_err(failed("restrict the system calls of the payload (seccomp(2))"))?;
     Ok((program, arguments, environment))
 }
 

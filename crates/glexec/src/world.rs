@@ -57,7 +57,7 @@ impl World {
         ::world::enter(&self.closed, &inhabitant, Opener::This)
     }
 
-    /// Restricts what this process, the payload's, can ask of the kernel.
+    /// Restricts what this process can ask of the kernel, as the last step before the command.
     pub(crate) fn restrict(&self, openat2: Openat2) -> sys::Result<()> {
         ::world::filter::restrict(self.closed.nested, openat2)
     }

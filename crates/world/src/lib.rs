@@ -1,5 +1,4 @@
-//! A payload's world: what it can see, write and reach beside its own processes, and what it can
-//! ask of the kernel.
+//! A payload's world: what it can see, write and reach beside its own processes.
 //!
 //! In the *shared* world a payload sees the machine as its user does. In the *closed* world it can
 //! write to its sandbox, to directories that the caller names, and to a /tmp, /var/tmp and /dev/shm
@@ -11,7 +10,7 @@
 //! - `view`: the tree of files as it is built, and the places in it where something is mounted;
 //! - `places`: what of the machine is hidden and what is kept; `devices`: /dev; `names`:
 //!   /etc/passwd and /etc/group;
-//! - [`filter`]: what it can ask of the kernel.
+//! - [`filter`]: what the payload can ask of the kernel.
 //!
 //! The world is built in place: the mount namespace of the payload has the machine's mounts, which
 //! become read-only, and what is different is mounted above. So a payload without capabilities
