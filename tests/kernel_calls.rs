@@ -147,7 +147,8 @@ fn every_refused_call_is_tried() {
     let attempts: Vec<&String> = outside.values().flatten().map(|(name, _)| name).collect();
     for line in world::filter::lines(false) {
         let is_tried = |name: &&&String| name.split([' ', ',']).next() == Some(line.name);
-        assert!(attempts.iter().any(|name| is_tried(&name)), "{}", line.name);
+        let exists = cfg!(target_arch = "x86_64") || line.aarch64.is_some();
+        assert!(!exists || attempts.iter().any(|name| is_tried(&name)), "{}", line.name);
     }
 }
 

@@ -121,6 +121,12 @@ fn bubblewrap_runs_a_container_with_nested() {
 
 #[test]
 #[ignore = "needs packages: scripts/test --long"]
+fn podman_runs_a_container_with_nested() {
+    works(&["--nested"], include_str!("programs/podman.sh"), "0\ncontent");
+}
+
+#[test]
+#[ignore = "needs packages: scripts/test --long"]
 fn gdb_debugs_a_program() {
     works(&[], include_str!("programs/gdb.sh"), " = 7\nexited normally");
 }
