@@ -3,7 +3,7 @@
 //!
 //! - `run`, `recover`, `renew`, `doctor`: the subcommands;
 //! - of run: `run_definition`: its options; `run_order`: reading them; `variables`: the payload's
-//!   variables; `report`: the report;
+//!   variables; `world`: its world; `report`: the report;
 //! - `options`: the options that several subcommands have; `status`: the exit statuses;
 //! - `steps`: what is logged and reported of each step; `progress`: the progress of a transfer.
 
@@ -19,6 +19,7 @@ mod run_order;
 mod status;
 mod steps;
 mod variables;
+mod world;
 
 use std::fmt::Display;
 use std::process::ExitCode;
