@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
+use sys::wait::End;
 use wire::Totals;
 
 use super::error::{PilotError, Stage};
@@ -30,6 +31,10 @@ pub struct Outcome {
     /// The same in words, which tell exit statuses and signals apart; `None` if the end was not
     /// seen.
     pub wait: Option<String>,
+    /// The same as waitpid(2) tells it; none if the end was not seen.
+    pub end: Option<End>,
+    /// Whether the payload can have begun.
+    pub has_begun: bool,
     /// Why the payload was ended, or not started.
     pub stop_reason: Option<StopReason>,
     /// What failed.

@@ -24,17 +24,17 @@ use crate::batch::{Report, Retries, setup};
 const NO_RETRIES: Retries = Retries { max: 0, min_delay: 0 };
 
 /// A sandbox that was handed over.
-pub(super) struct HandedOver {
+pub(in crate::batch) struct HandedOver {
     /// The switcher that works here.
-    pub(super) switcher: Switcher,
+    pub(in crate::batch) switcher: Switcher,
     /// The call that has done it, if it also runs the payload.
-    pub(super) one_call: Option<OneCall>,
+    pub(in crate::batch) one_call: Option<OneCall>,
     /// The agent that has done it, if it stays to watch and to bring the files back.
-    pub(super) kept: Option<Agent>,
+    pub(in crate::batch) kept: Option<Agent>,
 }
 
 /// Hands the sandbox over through the first switcher that works.
-pub(super) fn set_up(
+pub(in crate::batch) fn set_up(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     totals: Option<Totals>,
@@ -87,7 +87,7 @@ fn shared_world(switcher: &Switcher) -> String {
 
 /// The switchers to try. Session scripts of the caller's are for the project's `glexec` without
 /// privilege: where it has privilege, it runs those of the administrator.
-pub(super) fn programs(spec: &PayloadSpec) -> Result<Vec<PathBuf>> {
+pub(in crate::batch) fn programs(spec: &PayloadSpec) -> Result<Vec<PathBuf>> {
     let mut programs = candidates::programs(spec.glexec.as_ref())?;
     if spec.world.as_ref().is_some_and(Spec::is_closed) {
         programs.retain(|program| is_project_glexec(program));
@@ -135,7 +135,7 @@ fn set_up_through(
             Begun::Cancelled => {
                 return Err(Error::refused(sandbox.path(), "interrupted").into());
             }
-            Begun::Failed(error) => reason = Some(error.to_string()),
+            Begun::Copy(why) => reason = Some(why),
         }
     }
     let copying = switcher.clone().with_halt(interrupt.halt()).with_handover(Handover::Copy);

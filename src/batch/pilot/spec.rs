@@ -44,6 +44,9 @@ pub struct PayloadSpec {
     pub timeout: Option<Duration>,
     /// How many seconds the payload may take to end after a signal, before it is killed.
     pub grace: u32,
+    /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the
+    /// streams as they are, and each signal; the starter alone decides when it is killed.
+    pub is_below_starter: bool,
     /// The program, as a path, and its arguments.
     pub command: Vec<OsString>,
 }

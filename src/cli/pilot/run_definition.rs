@@ -34,10 +34,10 @@ const TEXT: &str = "\
 run creates a directory (the sandbox) with a copy of the input, gives it to the
 job user (the account that the switcher maps the credential to), and runs the
 command (the payload) in it. A command without a slash is searched for in PATH;
-a relative path such as ./name starts in the working directory. The payload has the
-standard streams of this program and the variables that the switcher and --env
-set. When it has ended, all processes that it left running are killed, and the
-files come back.
+a relative path such as ./name starts in the working directory. The payload has
+the standard streams of this program and the variables that the switcher and
+--env set. When it has ended, all processes that it left running are killed, and
+the files come back.
 
 SIGTERM, SIGINT and SIGHUP end the payload: all its processes get the signal;
 those that are left after --grace are killed; the files come back. The end of

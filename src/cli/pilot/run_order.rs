@@ -53,6 +53,7 @@ pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Res
         world: world::from_arguments(matches)?,
         inherited,
         session_scripts: options::path(matches, "session-scripts")?,
+        is_below_starter: false,
         timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         grace: grace.map_or(GRACE, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
         command,
