@@ -137,6 +137,17 @@ pub(crate) enum Asked {
     Information(Information),
 }
 
+impl Asked {
+    /// The same, with the closed world for a payload.
+    pub(crate) fn in_closed_world(self) -> Asked {
+        match self {
+            Asked::Payload(command, world) => Asked::Payload(command, world.or_closed()),
+            Asked::HandOver(options, world) => Asked::HandOver(options, world.or_closed()),
+            other => other,
+        }
+    }
+}
+
 /// What a call asks to print.
 pub(crate) enum Information {
     /// The help text.

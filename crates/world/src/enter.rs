@@ -134,9 +134,8 @@ fn build(
         trees.push((opener.tree(&bind.from)?, &bind.at, Access::ReadOnly));
     }
     let programs = who.programs.iter();
-    let programs: Vec<(Tree, &PathBuf)> = programs
-        .map(|path| Opener::This.tree(path).map(|tree| (tree, path)))
-        .collect::<Result<_>>()?;
+    let programs: Vec<(Tree, &PathBuf)> =
+        programs.map(|path| opener.tree(path).map(|tree| (tree, path))).collect::<Result<_>>()?;
     let root = closed.root.as_ref().map(|root| opener.open(root)).transpose()?;
     let of_machine: &[&str] = if root.is_some() { &places::OF_MACHINE } else { &places::KEPT };
     let kept = of_machine.iter().map(Path::new).filter_map(|path| {

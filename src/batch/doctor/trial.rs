@@ -131,6 +131,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         links: Links::Copy,
         environment: Vec::new(),
         session_scripts: None,
+        world: None,
         inherited: Inherited { umask: 0o022, descriptors: None },
         is_below_starter: false,
         timeout: Some(Duration::from_secs(60)),

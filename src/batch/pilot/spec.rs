@@ -34,6 +34,8 @@ pub struct PayloadSpec {
     pub links: Links,
     /// The payload's environment variables, each as `NAME=VALUE`.
     pub environment: Vec<Vec<u8>>,
+    /// The payload's world; `None`: the closed one, if the switcher can give it.
+    pub world: Option<world::Spec>,
     /// What the payload inherits from the caller, unless the switcher changes it.
     pub inherited: Inherited,
     /// The directory of the caller's session scripts.

@@ -10,6 +10,7 @@ use sys::spawn::Inherited;
 use sys::wait::End;
 use sys::{Rename, signal};
 use wire::Halt;
+use world::Spec;
 
 use super::environment::{self, Paths};
 use super::scratch::{Scratch, directory_for};
@@ -150,6 +151,7 @@ impl<'a> Job<'a> {
         let paths = Paths { from: &scratch.names, to: &path };
         let chained = settings.wrapper.iter().map(|wrapper| wrapper.clone().into_os_string());
         let spec = PayloadSpec {
+            world: Some(Spec::Shared),
             glexec: settings.glexec.clone(),
             idle_timeout: settings.idle_timeout,
             sandbox: path.clone(),
