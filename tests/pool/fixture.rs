@@ -58,8 +58,11 @@ impl Pool {
             node: format!("node{}", index + 1),
         });
         let programs = Path::new(env!("CARGO_BIN_EXE_condor_glexec_pilot")).parent().unwrap();
+        let root = std::env::var_os("GH_POOL_ROOT");
+        let root = root.iter().flat_map(|root| ["--root".as_ref(), root.as_os_str()]);
         let mut holder = Command::new(script())
             .args(["up", "--while-open", "--with", ways])
+            .args(root)
             .args(["--nodes", &count.to_string(), "--slots", &slots.to_string()])
             .arg("--programs")
             .arg(programs)

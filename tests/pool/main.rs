@@ -6,6 +6,6 @@
 
 mod batch;
 mod ends;
+mod files;
 mod fixture;
-mod interrupted;
-mod killed;
+mod surroundings;
