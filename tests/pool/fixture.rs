@@ -222,6 +222,12 @@ impl Job {
         Job { files, ..self }
     }
 
+    /// A word that only the job for this way has in its command lines. In the submit file it is
+    /// `{word}`.
+    pub fn word(&self, way: &Way) -> String {
+        format!("{}.{}", self.name, way.node)
+    }
+
     /// Writes the job's directory, for this way.
     pub fn write(&self, pool: &Pool, way: &Way) -> Submitted {
         let dir = pool.home().join(&way.node).join(self.name);
@@ -231,7 +237,8 @@ impl Job {
             "executable = job\noutput = out\nerror = err\nlog = log\n\
              should_transfer_files = YES\nwhen_to_transfer_output = ON_EXIT\n\
              requirements = TARGET.Machine == \"{}\"\n{}\nqueue\n",
-            way.node, self.submit
+            way.node,
+            self.submit.replace("{word}", &self.word(way))
         );
         for (name, content) in [("job", program.as_bytes()), ("submit", submit.as_bytes())] {
             fs::write(dir.join(name), content).unwrap();
@@ -327,7 +334,6 @@ pub const REMOVED: u32 = 9;
 pub const SUSPENDED: u32 = 10;
 pub const CONTINUED: u32 = 11;
 pub const HELD: u32 = 12;
-pub const RELEASED: u32 = 13;
 
 /// The time that a test waits for an event of the pool, whose daemons poll each other.
 pub const LIMIT: Duration = Duration::from_secs(120);

@@ -5,7 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod batch;
+mod cluster;
 mod ends;
 mod files;
 mod fixture;
+mod hostile;
+mod interrupted;
+mod killed;
+mod long;
 mod surroundings;
