@@ -63,7 +63,7 @@ fn a_job_is_another_user_in_no_group_of_the_pilots() {
 #[test]
 #[ignore = "needs a pool: scripts/pool test"]
 fn arguments_reach_a_job_byte_by_byte() {
-    let out = all_are_as_plain("arguments");
+    let out = all_are_as_plain("arguments").split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(out.contains("01 02 03 04 05 06 07 08 09 0b 0c 0e 0f 10"), "{out}");
 }
 
