@@ -111,8 +111,11 @@ fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
         .map_err(|_| Refusal::client("the command holds a NUL"))?;
     let (arguments, environment) =
         (c_strings(&payload.command)?, c_strings(&environment(payload, home.as_ref()))?);
-    seccomp::forbid_set_id_files(payload.openat2)
-        .map_err(failed("keep the payload from making set-user-ID files (seccomp(2))"))?;
+    match &payload.world {
+        Some(world) => world.restrict(payload.openat2),
+        None => seccomp::forbid_set_id_files(payload.openat2),
+    }
+    .map_err(failed("restrict the system calls of the payload (seccomp(2))"))?;
     Ok((program, arguments, environment))
 }
 

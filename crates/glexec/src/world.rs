@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ::world::{Closed, Home, Inhabitant, Opener, Spec};
 use command::refusal::Result;
 use sys::process;
+use sys::seccomp::Openat2;
 use wire::Operation;
 
 use crate::installed;
@@ -54,5 +55,10 @@ impl World {
             has_pid_namespace: true,
         };
         ::world::enter(&self.closed, &inhabitant, Opener::This)
+    }
+
+    /// Restricts what this process can ask of the kernel, as the last step before the command.
+    pub(crate) fn restrict(&self, openat2: Openat2) -> sys::Result<()> {
+        ::world::filter::restrict(self.closed.nested, openat2)
     }
 }

@@ -44,6 +44,7 @@ pub mod identity;
 pub mod inherited;
 pub mod ipc;
 pub mod keyring;
+pub mod landlock;
 pub mod mount;
 pub mod mount_tree;
 pub mod name;

@@ -9,7 +9,8 @@
 //! - [`enter`]: the steps, in the payload's process, while that still has the rights to mount;
 //! - `view`: the tree of files as it is built, and the places in it where something is mounted;
 //! - `places`: what of the machine is hidden and what is kept; `devices`: /dev; `names`:
-//!   /etc/passwd and /etc/group.
+//!   /etc/passwd and /etc/group;
+//! - [`filter`]: what the payload can ask of the kernel.
 //!
 //! The world is built in place: the mount namespace of the payload has the machine's mounts, which
 //! become read-only, and what is different is mounted above. So a payload without capabilities
@@ -22,6 +23,7 @@
 
 mod devices;
 mod enter;
+pub mod filter;
 mod names;
 mod places;
 mod resolve;

@@ -133,6 +133,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         session_scripts: None,
         inherited: Inherited { umask: 0o022, descriptors: None },
         is_below_starter: false,
+        world: None,
         timeout: Some(Duration::from_secs(60)),
         grace: 1,
         command: ["/bin/sh", "-c", is_other_user, "sh", &caller].map(OsString::from).to_vec(),

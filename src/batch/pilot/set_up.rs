@@ -110,7 +110,11 @@ fn set_up_through(
             Begun::Cancelled => {
                 return Err(Error::refused(sandbox.path(), "interrupted").into());
             }
-            Begun::Failed(error) => reason = Some(error.to_string()),
+            // A copy would have another path.
+            Begun::Copy(why) if spec.world.is_some() => {
+                return Err(Error::refused(sandbox.path(), why).into());
+            }
+            Begun::Copy(why) => reason = Some(why),
         }
     }
     let copying = switcher.clone().with_halt(interrupt.halt()).with_handover(Handover::Copy);

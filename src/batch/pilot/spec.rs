@@ -45,6 +45,22 @@ pub struct PayloadSpec {
     /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the
     /// streams as they are, and each signal; the starter alone decides when it is killed.
     pub is_below_starter: bool,
+    /// The payload's closed world; none: it sees the machine. A closed world is for the project's
+    /// `glexec` without privilege, and for a sandbox whose owner is changed.
+    pub world: Option<World>,
     /// The program, as a path, and its arguments.
     pub command: Vec<OsString>,
+}
+
+/// What a payload sees of the machine in a closed world.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Where it sees its sandbox.
+    pub sandbox_at: PathBuf,
+    /// Directories that are empty for it.
+    pub hidden: Vec<PathBuf>,
+    /// What it sees although a directory above it is hidden.
+    pub shown: Vec<PathBuf>,
+    /// What it can write to, beside the sandbox.
+    pub writable: Vec<PathBuf>,
 }

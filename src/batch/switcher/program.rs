@@ -15,6 +15,7 @@ use super::find::{find_in_path, installed_program};
 use super::processes::is_project_glexec;
 use crate::batch::handover::Handover;
 use crate::batch::identity::log_id_of;
+use crate::batch::pilot::spec::World;
 
 /// The program behind the switcher.
 const AGENT: &str = "condor_glexec_agent";
@@ -163,28 +164,34 @@ impl Switcher {
         self.own_command(words.chain(operation.to_args()))
     }
 
-    /// A call of the project's `glexec` that hands a directory over to an operation of the agent.
-    /// `report` is the number of the descriptor for its reports.
+    /// A call of the project's `glexec` that hands a directory over to an operation of the agent,
+    /// in this world. `report` is the number of the descriptor for its reports.
     pub fn command_handing_over(
         &self,
         directory: &Path,
         links: Links,
         report: i32,
+        world: Option<&World>,
         operation: &Operation,
     ) -> Command {
-        let (report, agent) = (report.to_string(), self.agent.as_os_str());
-        let words: [&OsStr; 8] = [
-            "--hand-over".as_ref(),
-            directory.as_os_str(),
-            "--links".as_ref(),
-            links_option(links).as_ref(),
-            "--report".as_ref(),
-            report.as_ref(),
-            "--".as_ref(),
-            agent,
-        ];
-        let words = words.into_iter().map(OsString::from);
-        self.own_command(words.chain(operation.to_args()))
+        let mut words: Vec<OsString> = Vec::new();
+        let mut option = |name: &str, value: &OsStr| words.extend([name.into(), value.to_owned()]);
+        option("--hand-over", directory.as_os_str());
+        option("--links", links_option(links).as_ref());
+        option("--report", report.to_string().as_ref());
+        if let Some(World { sandbox_at, hidden, shown, writable }) = world {
+            option("--world", "closed".as_ref());
+            let mut bind = directory.as_os_str().to_owned();
+            bind.push(":");
+            bind.push(sandbox_at);
+            option("--bind", &bind);
+            hidden.iter().for_each(|path| option("--hide", path.as_os_str()));
+            shown.iter().for_each(|path| option("--read-only", path.as_os_str()));
+            writable.iter().for_each(|path| option("--writable", path.as_os_str()));
+        }
+        words.push("--".into());
+        words.push(self.agent.clone().into_os_string());
+        self.own_command(words.into_iter().chain(operation.to_args()))
     }
 
     /// The same with any arguments, such as options of the project's `glexec`.

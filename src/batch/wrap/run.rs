@@ -16,8 +16,9 @@ use super::scratch::{Scratch, directory_for};
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
 use super::streams::Opened;
-use super::{entries, marker, sweep};
+use super::{entries, marker, sweep, world};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
+use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
 use crate::batch::pilot::run::Outcome;
@@ -147,10 +148,18 @@ impl<'a> Job<'a> {
         sweep::clear(settings, &mut slot, Some(scratch), step_log)?;
         slot.set_note(&note)?;
         let path = slot.sandbox();
-        let paths = Paths { from: &scratch.names, to: &path };
+        let world = world::of(settings, scratch)?;
+        let paths = match &world {
+            // The paths are as they were.
+            Some(_) => Paths { from: &[], to: scratch.named() },
+            None => Paths { from: &scratch.names, to: &path },
+        };
         let chained = settings.wrapper.iter().map(|wrapper| wrapper.clone().into_os_string());
         let spec = PayloadSpec {
-            glexec: settings.glexec.clone(),
+            glexec: world.as_ref().map_or_else(
+                || settings.glexec.clone(),
+                |(program, _)| Some(program.clone().into_os_string()),
+            ),
             idle_timeout: settings.idle_timeout,
             sandbox: path.clone(),
             credential: match &settings.credential {
@@ -161,12 +170,13 @@ impl<'a> Job<'a> {
             input: None,
             output: None,
             keeps_sandbox: true,
-            handover: settings.handover,
+            handover: if world.is_some() { Handover::Own } else { settings.handover },
             links: settings.links,
             environment: environment::variables(variables, &paths),
             inherited: *inherited,
             session_scripts: None,
             is_below_starter: true,
+            world: world.map(|(_, world)| world),
             timeout: None,
             grace: 0,
             command: chained.chain(environment::arguments(command, &paths)).collect(),
