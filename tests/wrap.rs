@@ -10,9 +10,10 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use nix::sys::signal::Signal;
+use support::families::state;
 use support::pilot::{family, signal};
 use support::user_job_wrapper::Node;
-use support::{Account, Site, wait_until, write};
+use support::{Account, Site, retained, wait_until, write};
 
 #[test]
 fn a_job_runs_as_another_user_and_its_files_go_there_and_back() {
@@ -355,4 +356,40 @@ fn a_job_can_open_its_streams_by_path() {
             ("one\n".into(), "two\n".into())
         );
     }
+}
+
+#[test]
+fn a_job_is_suspended_while_its_wrapper_is_stopped() {
+    for node in Node::both() {
+        let job = node.job(
+            "dir_1",
+            "(trap '' TERM; exec setsid sleep 600) & : >ready; until test -e go; do sleep 0.05; done
+             exit 8",
+        );
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        let mark = retained(&sandbox).display().to_string();
+        wait_until("the agent follows the wrapper", || runs_with(&["follow", &mark]));
+        let states = || -> Vec<char> { family(&sandbox).into_iter().filter_map(state).collect() };
+        signal(&child, Signal::SIGSTOP);
+        wait_until("all processes are stopped", || {
+            let states = states();
+            states.len() >= 2 && states.iter().all(|state| *state == 'T')
+        });
+        signal(&child, Signal::SIGCONT);
+        wait_until("all processes are continued", || !states().contains(&'T'));
+        write(sandbox.join("go"), "", 0o644);
+        assert_eq!(child.wait().unwrap().code(), Some(8));
+        wait_until("no process is left", || family(&sandbox).is_empty());
+    }
+}
+
+/// Whether a process has all these words as arguments.
+fn runs_with(words: &[&str]) -> bool {
+    fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let arguments: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
+        words.iter().all(|word| arguments.contains(&word.as_bytes()))
+    })
 }
