@@ -10,6 +10,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 
 use support::glexec::Rootless;
+use support::setuid::Setuid;
 use support::{Account, program, succeeded};
 
 /// What the hostile program got: for each group, each attempt and its result.
@@ -127,6 +128,38 @@ fn a_payload_reaches_abstract_sockets_of_its_own_only() {
         [name.as_str()],
         "{inside:?}: Landlock with scopes needs Linux 6.12"
     );
+}
+
+#[test]
+fn a_payload_reaches_no_process_outside_its_world_that_has_the_same_user() {
+    let setuid = Setuid::new();
+    let mut outside = Account::job().command("sleep").arg("1000").spawn().unwrap();
+    let pid = outside.id().to_string();
+    let hostile = program("examples/hostile_calls");
+    let results_of = |call: &mut Command| {
+        let output = call.arg(&pid).output().unwrap();
+        succeeded(&output);
+        results(&String::from_utf8(output.stdout).unwrap())
+    };
+    let same_user = results_of(&mut Account::job().command(&hostile));
+    let mut call = setuid.glexec();
+    let inside = results_of(call.args(["--world", "closed", "--"]).arg(&hostile));
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+    let all = same_user["process"].len();
+    assert_eq!(with(&same_user, "process", "granted").len(), all, "{same_user:?}");
+    assert_eq!(inside["process"].len(), all);
+    assert_eq!(with(&inside, "process", "granted"), Vec::<&str>::new());
+}
+
+#[test]
+fn through_a_set_user_id_glexec_the_kernel_answers_the_same() {
+    let setuid = Setuid::new();
+    let mut call = setuid.glexec();
+    call.args(["--world", "closed", "--"]).arg(program("examples/hostile_calls"));
+    let output = call.output().unwrap();
+    succeeded(&output);
+    assert_eq!(results(&String::from_utf8(output.stdout).unwrap()), as_payload(&[], &[]));
 }
 
 #[test]
