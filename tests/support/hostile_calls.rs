@@ -204,7 +204,8 @@ fn kernel() {
         ("finit_module", libc::SYS_finit_module, none),
         ("delete_module", libc::SYS_delete_module, none),
         ("kexec_load", libc::SYS_kexec_load, none),
-        ("kexec_file_load", libc::SYS_kexec_file_load, none),
+        // Not every C library has a name for it.
+        ("kexec_file_load", if cfg!(target_arch = "x86_64") { 320 } else { 294 }, none),
         ("reboot", libc::SYS_reboot, none),
         ("swapon", libc::SYS_swapon, none),
         ("swapoff", libc::SYS_swapoff, none),
