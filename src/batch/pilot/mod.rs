@@ -12,6 +12,7 @@
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
+//! - [`limits`]: the limits of a payload, and what it has used;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
 //!   it; `unfinished_call`: one whose owner was changing; [`renew`]: renewing a payload's proxy and
@@ -24,6 +25,7 @@ pub(super) mod check;
 pub mod error;
 pub(super) mod input;
 pub mod interrupt;
+pub mod limits;
 mod losses;
 pub(super) mod make;
 mod one_call;

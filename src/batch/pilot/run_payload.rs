@@ -6,6 +6,8 @@ use error::{Error, Result};
 use sys::signal::Signals;
 
 use super::error::Stage;
+use super::limits::plan::Plan;
+use super::limits::watches::Watches;
 use super::one_call::OneCall;
 use super::payload::{self, Start};
 use super::run::Outcome;
@@ -22,6 +24,7 @@ pub(super) struct PayloadRun<'a> {
     pub(super) spec: &'a PayloadSpec,
     pub(super) sandbox: &'a Sandbox,
     pub(super) switcher: &'a Switcher,
+    pub(super) plan: &'a Plan,
     pub(super) signals: &'a Signals,
 }
 
@@ -38,7 +41,7 @@ impl PayloadRun<'_> {
     ) -> Outcome {
         let started_at = Instant::now();
         let reads_terminal = streams::may_read_terminal();
-        let PayloadRun { spec, sandbox, switcher, signals } = *self;
+        let PayloadRun { spec, sandbox, switcher, plan, signals } = *self;
         let supervisor = |kept, step_log| Supervisor {
             spec,
             sandbox,
@@ -50,7 +53,7 @@ impl PayloadRun<'_> {
         };
         let result = match one_call {
             Some(one_call) => self.run_in(one_call, &mut supervisor(kept, step_log)),
-            None => match payload::start(spec, sandbox, switcher, signals, kept) {
+            None => match payload::start(spec, sandbox, switcher, plan, signals, kept) {
                 Ok(Start::Started(payload)) => supervisor(kept, step_log).wait_for_end(*payload),
                 Ok(Start::Cancelled(reason)) => return outcome.stopped(reason),
                 Err(error) => Err(error),
@@ -60,8 +63,8 @@ impl PayloadRun<'_> {
             Ok(PayloadResult { not_executed: Some(error), .. }) | Err(error) => {
                 (outcome, Some(error))
             }
-            Ok(PayloadResult { status, wait, stop_reason, not_executed: None }) => {
-                (Outcome { payload: Some(status), wait, stop_reason, ..outcome }, None)
+            Ok(PayloadResult { status, wait, stop_reason, used, not_executed: None }) => {
+                (Outcome { payload: Some(status), wait, stop_reason, used, ..outcome }, None)
             }
         };
         let message = error.as_ref().map(Error::to_string);
@@ -83,7 +86,9 @@ impl PayloadRun<'_> {
             return Err(Error::refused("the job wrapper", "it has ended"));
         };
         let streams = Streams::of_caller()?;
-        let (errors, relays) = payload::send_job(self.spec, wrapper, streams)?;
-        supervisor.wait_in_call(call, reports, errors, relays)
+        let PayloadRun { spec, sandbox, switcher, plan, .. } = *self;
+        let watches = Watches::begin(&spec.limits, plan, sandbox, switcher, call.pid())?;
+        let (errors, relays) = payload::send_job(spec, wrapper, streams)?;
+        supervisor.wait_in_call(call, reports, errors, relays, watches)
     }
 }

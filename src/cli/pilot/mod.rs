@@ -2,12 +2,14 @@
 //! check a node.
 //!
 //! - `run`, `recover`, `renew`, `doctor`: the subcommands;
-//! - of run: `run_definition`: its options; `run_order`: reading them; `variables`: the payload's
+//! - of run: `run_definition`: its options; `limits`: those that are limits; `run_order`: reading
+//!   them; `variables`: the payload's
 //!   variables; `report`: the report;
 //! - `options`: the options that several subcommands have; `status`: the exit statuses;
 //! - `steps`: what is logged and reported of each step; `progress`: the progress of a transfer.
 
 mod doctor;
+mod limits;
 mod options;
 mod progress;
 mod recover;
