@@ -91,25 +91,13 @@ fn number(option: &str, text: &OsStr) -> anyhow::Result<u64> {
 }
 
 fn size(option: &str, text: &OsStr) -> anyhow::Result<u64> {
-    match text.to_str().and_then(parse_size) {
+    match world::parse_size(text) {
         Some(bytes) => Ok(bytes),
         None => bail!(
             "{option} must be a number of bytes, or a number with K, M, G or T: '{}'",
             Shown::os(text)
         ),
     }
-}
-
-fn parse_size(text: &str) -> Option<u64> {
-    let (number, shift) = match text.split_at_checked(text.len().checked_sub(1)?)? {
-        (number, "K") => (number, 10),
-        (number, "M") => (number, 20),
-        (number, "G") => (number, 30),
-        (number, "T") => (number, 40),
-        _ => (text, 0),
-    };
-    let number = Some(number).filter(|number| is_number(number))?;
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn is_number(text: &str) -> bool {
@@ -141,26 +129,4 @@ pub fn report_of_used(used: &Used) -> Value {
         "peak_pids": used.watched.map(|watched| watched.peak_processes),
         "bytes_written": used.call.map(|usage| usage.written),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_size_is_a_number_of_bytes_or_one_with_a_unit() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("1", 1),
-            ("1K", 1 << 10),
-            ("20M", 20 << 20),
-            ("3G", 3 << 30),
-            ("1T", 1 << 40),
-        ] {
-            assert_eq!(parse_size(text), Some(bytes), "{text}");
-        }
-        for text in ["", "K", "1k", "1.5G", "-1", "+1", "1GB", "G1", "99999999999T", "1 M", "1é"] {
-            assert_eq!(parse_size(text), None, "{text}");
-        }
-    }
 }
