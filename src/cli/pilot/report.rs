@@ -93,7 +93,7 @@ pub fn of_run(
         "used": limits::report_of_used(&outcome.used),
         "sandbox": path(&spec.sandbox),
         "switcher": outcome.switcher.as_ref().map(path),
-        "world": outcome.switcher.is_some().then(|| {
+        "world": outcome.switcher.as_ref().map(|_| {
             if outcome.is_closed { "closed" } else { "shared" }
         }),
         "output": spec.output.as_ref().map(path),
