@@ -140,6 +140,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         world: None,
         inherited: Inherited { umask: 0o022, descriptors: None },
         is_below_starter: false,
+        sandbox_at: None,
         timeout: Some(Duration::from_secs(60)),
         grace: 1,
         command: ["/bin/sh", "-c", is_other_user, "sh", &caller].map(OsString::from).to_vec(),

@@ -11,6 +11,7 @@
 //! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
+//!   `follow`: the agent that stops the payload while this process is stopped;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
@@ -22,6 +23,7 @@ mod abandoned;
 pub mod candidates;
 pub(super) mod check;
 pub mod error;
+mod follow;
 pub(super) mod input;
 pub mod interrupt;
 mod losses;

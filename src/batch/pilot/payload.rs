@@ -110,7 +110,7 @@ pub(super) fn operation(
 ) -> Result<Operation> {
     let streams = ["-"; 3].map(OsString::from);
     Ok(Operation::Enter {
-        sandbox: sandbox.path(),
+        sandbox: spec.sandbox_at.clone().unwrap_or_else(|| sandbox.path()),
         mark,
         wrapper: installed_program(WRAPPER)?,
         arguments: streams.into_iter().chain(spec.command.iter().cloned()).collect(),

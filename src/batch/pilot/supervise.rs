@@ -16,6 +16,7 @@ use sys::{Errno, fd, process, signal};
 use wire::Hunt;
 use wire::launch::ErrorSocket;
 
+use super::follow::Follower;
 use super::one_call::Reports;
 use super::payload::StartedPayload;
 use super::signals::StopReason;
@@ -163,6 +164,7 @@ impl Supervisor<'_, '_> {
         let mut deadline =
             self.spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut kills, mut is_all_heard) = (0, false);
+        let _follower = self.spec.is_below_starter.then(|| self.call_follower(call));
         while kills <= MAX_KILLS {
             // A socket at its end would be readable all the time.
             let socket = if is_all_heard { &call.pidfd } else { &errors.socket };
@@ -200,6 +202,17 @@ impl Supervisor<'_, '_> {
             }
         }
         Ok(waited)
+    }
+
+    /// Calls the agent that stops the payload while this process is stopped.
+    fn call_follower(&mut self, call: &BoundCall) -> Option<Follower> {
+        let called = Follower::call(self.sandbox, self.switcher, call.pid());
+        let notice = &mut self.step_log.notice;
+        called
+            .map_err(|error| {
+                notice(&format!("condor_glexec_pilot: the payload cannot be suspended: {error}"));
+            })
+            .ok()
     }
 
     /// Forwards the next signal. One that ends the payload is returned instead.
