@@ -109,9 +109,8 @@ pub(super) fn operation(
     mark: OsString,
 ) -> Result<Operation> {
     let streams = ["-"; 3].map(OsString::from);
-    let seen = spec.world.as_ref().map(|world| world.sandbox_at.clone());
     Ok(Operation::Enter {
-        sandbox: seen.unwrap_or_else(|| sandbox.path()),
+        sandbox: spec.sandbox_at.clone().unwrap_or_else(|| sandbox.path()),
         mark,
         wrapper: installed_program(WRAPPER)?,
         arguments: streams.into_iter().chain(spec.command.iter().cloned()).collect(),

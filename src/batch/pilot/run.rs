@@ -24,6 +24,8 @@ use crate::batch::sandbox::{Found, Retained, Sandbox};
 pub struct Outcome {
     /// The switcher that was used.
     pub switcher: Option<PathBuf>,
+    /// Whether the payload's world is the closed one.
+    pub is_closed: bool,
     /// The payload's exit status, if it ran: 128 + N for signal N.
     pub payload: Option<i32>,
     /// The same in words, which tell exit statuses and signals apart; `None` if the end was not
@@ -123,7 +125,11 @@ fn run_in(
                 };
             }
         };
-    let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
+    let outcome = Outcome {
+        switcher: Some(switcher.program().to_owned()),
+        is_closed: switcher.world().is_closed(),
+        ..outcome
+    };
     let outcome = match interrupt.stop_reason() {
         Some(reason) => outcome.stopped(reason),
         None => {

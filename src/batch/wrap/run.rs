@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::world::Spec;
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
 use sys::spawn::Inherited;
@@ -148,7 +149,7 @@ impl<'a> Job<'a> {
         sweep::clear(settings, &mut slot, Some(scratch), step_log)?;
         slot.set_note(&note)?;
         let path = slot.sandbox();
-        let world = world::of(settings, scratch)?;
+        let world = world::of(settings, scratch, &path)?;
         let paths = match &world {
             // The paths are as they were.
             Some(_) => Paths { from: &[], to: scratch.named() },
@@ -176,7 +177,8 @@ impl<'a> Job<'a> {
             inherited: *inherited,
             session_scripts: None,
             is_below_starter: true,
-            world: world.map(|(_, world)| world),
+            sandbox_at: world.is_some().then(|| scratch.path.clone()),
+            world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
             timeout: None,
             grace: 0,
             command: chained.chain(environment::arguments(command, &paths)).collect(),

@@ -89,6 +89,10 @@ pub fn of_run(
         }),
         "sandbox": path(&spec.sandbox),
         "switcher": outcome.switcher.as_ref().map(path),
+        "world": outcome
+            .switcher
+            .as_ref()
+            .map(|_| if outcome.is_closed { "closed" } else { "shared" }),
         "output": spec.output.as_ref().map(path),
         "failures": failures,
         "notices": record.notices,

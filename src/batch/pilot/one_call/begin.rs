@@ -83,8 +83,7 @@ fn start(
     let (wrapper, input) = payload::wrapper_socket(switcher)?;
     let (reports, report) = fd::pipe().at("make a pipe for", switcher.program())?;
     let (path, number) = (sandbox.path(), report.as_raw_fd());
-    let command =
-        switcher.command_handing_over(&path, spec.links, number, spec.world.as_ref(), &operation);
+    let command = switcher.command_handing_over(&path, spec.links, number, &operation);
     let call = BoundCall::start_handing_over(switcher, command, input, spec.inherited, &report)?;
     Ok((call, wrapper, Reports::new(reports)))
 }
