@@ -207,7 +207,7 @@ impl<'a> Job<'a> {
 
     /// Hands the sandbox over, runs the job, and takes the sandbox back.
     fn run(&mut self, interrupt: &Arc<Interrupt>, step_log: &mut StepLog<'_>) -> Ended {
-        let Job { directory, sandbox, spec, .. } = self;
+        let Job { order, directory, sandbox, spec, .. } = self;
         step_log.log_id = sandbox.log_id();
         let _lock = match sandbox.lock() {
             Ok(lock) => lock,
@@ -256,6 +256,13 @@ impl<'a> Job<'a> {
         };
         if matches!(ended, Ended::Job(_)) {
             let _ = marker::clear(directory);
+        }
+        if order.settings.has_account_per_slot && one_call.is_none() {
+            // The agent that stayed would be ended as well.
+            if let Some(agent) = kept.take() {
+                agent.close();
+            }
+            sweep::end_account(&switcher, sandbox, step_log);
         }
         // A starter that cannot wait kills this process; then a sweep goes on.
         let halt = Halt::when(|| false);
