@@ -6,6 +6,7 @@
 //! - [`credential`]: the caller's files, opened with the caller's rights;
 //! - [`verify`]: whose a proxy is, by a process without privilege;
 //! - [`mapping`]: which account a credential has;
+//! - [`accounts`]: the accounts on lease, for the account daemon;
 //! - [`target`]: whom a payload runs as;
 //! - [`session`]: whether the command is a payload or an operation of the helpers;
 //! - [`environment`]: the environment of a payload;
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
 
+pub mod accounts;
 pub mod caller;
 pub mod check;
 pub mod config;
