@@ -10,7 +10,7 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 13] = [
+const DEPENDENCIES: [(&str, &[&str]); 14] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
@@ -20,12 +20,14 @@ const DEPENDENCIES: [(&str, &[&str]); 13] = [
     ("agent", &["command", "error", "sys", "tree", "wire"]),
     ("glexec", &["command", "error", "hooks", "root", "sys", "tree", "wire"]),
     ("glexec-sudo", &["command", "error", "sys"]),
-    ("root", &["command", "error", "hooks", "sys", "wire"]),
+    ("root", &["command", "error", "hooks", "sys", "tree", "wire"]),
+    ("accountd", &["command", "error", "root", "sys", "wire"]),
     ("verify", &["sys"]),
     ("envwrap", &["command", "error", "sys"]),
     (
         "glexec-helpers",
         &[
+            "accountd",
             "agent",
             "command",
             "envwrap",
@@ -56,11 +58,12 @@ const WITH_OPENSSL: [&str; 8] = [
 ];
 
 /// The third-party crates that each program may link.
-const PROGRAMS: [(&str, &[&str]); 5] = [
+const PROGRAMS: [(&str, &[&str]); 6] = [
     ("condor_glexec_agent", &NEAR_PRIVILEGE),
     ("condor_glexec_job_wrapper", &NEAR_PRIVILEGE),
     ("glexec", &NEAR_PRIVILEGE),
     ("glexec-sudo", &NEAR_PRIVILEGE),
+    ("glexecd", &NEAR_PRIVILEGE),
     ("glexec_verify", &WITH_OPENSSL),
 ];
 

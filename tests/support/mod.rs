@@ -7,6 +7,7 @@
 pub mod attack;
 pub mod clean_root;
 pub mod condor;
+pub mod daemon;
 pub mod families;
 pub mod glexec;
 pub mod handover;

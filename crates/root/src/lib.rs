@@ -1,6 +1,7 @@
 //! The steps of `glexec` that run as root, for a set-user-ID start and for a daemon alike.
 //!
 //! - [`door`]: the sequence of the steps of a call; it calls all of the following:
+//! - [`origin`]: what differs between the two;
 //! - [`sanitize`]: takes away what the caller has set for the process;
 //! - [`caller`]: who calls, and whether that account may;
 //! - [`credential`]: the caller's files, opened with the caller's rights;
@@ -13,8 +14,9 @@
 //! - [`payload`]: the payload's process, from root's rights to the command;
 //! - `start`: starts that process;
 //! - `linger`: the parent while the payload runs;
-//! - `family`: ends what the payload leaves;
+//! - `family`: ends what the payload leaves; `processes`: all of an account;
 //! - `epilogue`: runs the epilogue;
+//! - [`cgroup`]: the cgroup of a payload;
 //! - [`log`]: the lines of the log.
 //!
 //! What they follow:
@@ -29,6 +31,7 @@
 
 pub mod accounts;
 pub mod caller;
+pub mod cgroup;
 pub mod check;
 pub mod config;
 pub mod credential;
@@ -41,7 +44,9 @@ mod linger;
 pub mod log;
 pub mod mapping;
 mod names;
+pub mod origin;
 pub mod payload;
+mod processes;
 pub mod sanitize;
 mod scripts;
 pub mod session;

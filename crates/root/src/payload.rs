@@ -2,6 +2,8 @@
 //! to the process above, and nothing is executed.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,8 @@ pub struct Payload {
     pub umask: u32,
     /// Its limits.
     pub limits: SavedLimits,
+    /// The cgroup that its process joins: its file cgroup.procs, open to write.
+    pub cgroup: Option<File>,
 }
 
 impl Payload {
@@ -53,7 +57,12 @@ impl Payload {
         let failed = |step: &'static str| {
             move |cause: Errno| Refusal::internal(format!("cannot {step}: {cause}"))
         };
-        // As root. A payload on the caller's terminal could type into it.
+        // As root. Nothing that the process starts later is outside of the cgroup.
+        if let Some(mut cgroup) = self.cgroup.as_ref() {
+            let joined = cgroup.write_all(b"0");
+            joined.map_err(|error| failed("join the payload's cgroup")(sys::errno(&error)))?;
+        }
+        // A payload on the caller's terminal could type into it.
         process::leave_terminal().map_err(failed("leave the caller's terminal"))?;
         keyring::join_new_session_keyring()
             .map_err(failed("leave the caller's session keyring"))?;

@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -21,6 +21,11 @@ impl OPath {
     /// The root directory of this process.
     pub fn root() -> Result<OPath> {
         nix::fcntl::open("/", FLAGS, Mode::empty()).map(OPath)
+    }
+
+    /// The working directory of this process, also one that it may not read.
+    pub fn working_directory() -> Result<OPath> {
+        nix::fcntl::open(".", FLAGS | OFlag::O_DIRECTORY, Mode::empty()).map(OPath)
     }
 
     /// An entry of this directory; a symbolic link is not followed, a mount point is crossed.
@@ -57,5 +62,11 @@ impl OPath {
     /// As [`OPath::open`], of a directory.
     pub fn open_directory(&self) -> Result<Dir> {
         Dir::open(Path::new(&fd::proc_path(self.0.as_fd())))
+    }
+}
+
+impl AsFd for OPath {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

@@ -72,6 +72,14 @@ pub struct Config {
     /// Groups that the payload keeps of its caller's: a batch system follows a job by them.
     /// Default: none.
     pub tracking_groups: GroupRanges,
+    /// The socket of the account daemon. Default: /run/glexec/glexecd.socket.
+    pub daemon_socket: PathBuf,
+    /// How long a lease of the account daemon lasts after its last use. Default: a day.
+    pub lease_time: Duration,
+    /// How long a call waits for a guest account. Default: not at all.
+    pub lease_wait: Duration,
+    /// How many connections a client can have at the account daemon. Default: 4096.
+    pub client_limit: u32,
     /// Which side is said to switch; it is always this program. Default: [`SwitchBy::Glexec`].
     pub user_identity_switch_by: SwitchBy,
     /// Whether the parent stays until the payload ends. Default: yes.
@@ -135,6 +143,10 @@ impl Default for Config {
             min_uid: 1000,
             min_gid: 1000,
             tracking_groups: GroupRanges::default(),
+            daemon_socket: "/run/glexec/glexecd.socket".into(),
+            lease_time: Duration::from_secs(86_400),
+            lease_wait: Duration::ZERO,
+            client_limit: 4096,
             user_identity_switch_by: SwitchBy::Glexec,
             linger: true,
             end_family: true,

@@ -11,7 +11,7 @@ use crate::names::is_account_name;
 
 /// The target that a map names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// The account with this name.
     Account(Vec<u8>),
     /// `.prefix`: an account of the pool, leased to the credential.
@@ -20,7 +20,7 @@ pub(super) enum Target {
 
 impl Target {
     /// Reads a word of a map; none if it is neither a name nor a prefix.
-    pub(super) fn parse(word: &[u8]) -> Option<Target> {
+    pub(crate) fn parse(word: &[u8]) -> Option<Target> {
         let target = match word.strip_prefix(b".") {
             Some(prefix) => Target::Pool(prefix.to_vec()),
             None => Target::Account(word.to_vec()),
@@ -42,7 +42,7 @@ pub struct TargetAccount {
 /// The account of this name, if it exists and may be a target. No target is root, the user that
 /// asks the name service, or has an id below the limits of the configuration. The inner error says
 /// why it may not be one.
-pub(super) fn find(name: &[u8], config: &Config) -> Result<Result<TargetAccount, String>> {
+pub(crate) fn find(name: &[u8], config: &Config) -> Result<Result<TargetAccount, String>> {
     let Some(account) = accounts::named(name)? else {
         return Ok(Err("there is no such account".to_owned()));
     };
@@ -51,7 +51,7 @@ pub(super) fn find(name: &[u8], config: &Config) -> Result<Result<TargetAccount,
 }
 
 /// As [`find`], for an account that a map names: what is wrong is a refusal.
-pub(super) fn require(name: &[u8], config: &Config) -> Result<TargetAccount> {
+pub(crate) fn require(name: &[u8], config: &Config) -> Result<TargetAccount> {
     find(name, config)?.map_err(|why| {
         Refusal::not_authorized(format!(
             "the credential maps to the account {}, which cannot be used: {why}",

@@ -1,0 +1,161 @@
+//! The account daemon in a private mount namespace of a test, beside `glexec`, which is not
+//! set-user-ID there.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use super::handover::set_mode;
+use super::setuid::{LIBEXEC, Setuid};
+use super::{Account, own, program, wait_until, write};
+
+/// The socket of the daemon.
+pub const SOCKET: &str = "/run/glexec/glexecd.socket";
+
+/// Where the accounts on lease are.
+pub const ACCOUNTS: &str = "/run/glexec/accounts";
+
+/// The first of the user ids of guests that exist in the test's /etc only.
+const FIRST_GUEST: u32 = 70_001;
+
+/// A machine with the daemon. It is removed on drop, with the daemon.
+pub struct Daemon {
+    pub machine: Setuid,
+    daemon: Option<Child>,
+}
+
+impl Daemon {
+    /// With the batch user as its client, these accounts, and these lines of the configuration.
+    pub fn with(accounts: &str, lines: &str) -> Daemon {
+        let machine = Setuid::without_configuration();
+        let libexec = machine.path(LIBEXEC);
+        set_mode(libexec.join("glexec"), 0o755);
+        fs::copy(program("glexecd"), libexec.join("glexecd")).unwrap();
+        machine.configure(&format!("mapping = caller\nmin_uid = 900\nmin_gid = 900\n{lines}"));
+        fs::create_dir(machine.path("/etc/glexec")).unwrap();
+        let mut daemon = Daemon { machine, daemon: None };
+        daemon.write_private("/etc/glexec/clients", "gh-batch\n");
+        daemon.write_private("/etc/glexec/accounts", accounts);
+        daemon.start();
+        daemon
+    }
+
+    /// With one guest account, the job user.
+    pub fn new() -> Daemon {
+        Daemon::with("gh-job\n", "")
+    }
+
+    /// With so many guest accounts, which exist in this machine's /etc only.
+    pub fn with_guests(count: u32, lines: &str) -> Daemon {
+        let names: Vec<String> = (1..=count).map(|number| format!("guest{number:02}")).collect();
+        let mut daemon = Daemon::with(&format!("{}\n", names.join("\n")), lines);
+        daemon.stop();
+        let mut passwd = fs::read_to_string("/etc/passwd").unwrap();
+        let mut group = fs::read_to_string("/etc/group").unwrap();
+        for (id, name) in (FIRST_GUEST..).zip(&names) {
+            passwd += &format!("{name}:x:{id}:{id}::/:/bin/sh\n");
+            group += &format!("{name}:x:{id}:\n");
+        }
+        daemon.machine.write("/etc/passwd", passwd);
+        daemon.machine.write("/etc/group", group);
+        daemon.start();
+        daemon
+    }
+
+    /// The user ids of such guests.
+    pub fn guests(count: u32) -> std::ops::Range<u32> {
+        FIRST_GUEST..FIRST_GUEST + count
+    }
+
+    /// Writes a file of root's that no other user can read.
+    pub fn write_private(&self, path: &str, content: &str) {
+        // Replaced in one step, as an administrator's editor does.
+        let temporary = format!("{path}.new");
+        write(self.machine.path(&temporary), content, 0o600);
+        fs::rename(self.machine.path(&temporary), self.machine.path(path)).unwrap();
+    }
+
+    /// A command of root's on the machine.
+    pub fn root(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.machine.command(Account { uid: 0, gid: 0 }, program);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the daemon, and waits until it listens.
+    pub fn start(&mut self) {
+        let mut daemon = self.root(Path::new(LIBEXEC).join("glexecd"));
+        daemon.args(["--listen", SOCKET, "--group", "gh-batch"]);
+        let child = daemon.spawn().unwrap();
+        self.daemon = Some(child);
+        let path = self.machine.path(SOCKET);
+        wait_until("the daemon listens", || std::os::unix::net::UnixStream::connect(&path).is_ok());
+    }
+
+    /// The process id of the daemon.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
+    /// Ends the daemon by a signal, and waits for its end.
+    pub fn signal(&mut self, number: i32) {
+        let mut daemon = self.daemon.take().unwrap();
+        // SAFETY: sends a signal to a child that was not waited for.
+        assert_eq!(unsafe { libc::kill(daemon.id() as i32, number) }, 0);
+        daemon.wait().unwrap();
+    }
+
+    /// Stops the daemon.
+    pub fn stop(&mut self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// The switcher as the batch user, with the credential; without a command.
+    pub fn glexec(&self) -> Command {
+        self.machine.glexec()
+    }
+
+    /// Another credential of the batch user.
+    pub fn credential(&self, name: &str) -> PathBuf {
+        let path = self.machine.site.scratch().join(name);
+        write(&path, "a token\n", 0o600);
+        own(&path, Account::batch());
+        path
+    }
+
+    /// The switcher with another credential and a shell script as its payload.
+    pub fn script(&self, credential: &Path, script: &str) -> Command {
+        let mut command = self.glexec();
+        command.env("GLEXEC_CLIENT_CERT", credential).args(["/bin/sh", "-c", script]);
+        command
+    }
+
+    /// Runs a shell script as a payload.
+    pub fn runs(&self, script: &str) -> Output {
+        self.machine.runs(script)
+    }
+
+    /// What a payload that succeeds prints.
+    pub fn says(&self, script: &str) -> String {
+        self.machine.says(script)
+    }
+
+    /// The files of an account's directory in the table of leases.
+    pub fn files_of(&self, account: &str) -> Vec<String> {
+        let directory = self.machine.path(ACCOUNTS).join(account);
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.daemon.is_some() {
+            self.signal(libc::SIGKILL);
+        }
+    }
+}
