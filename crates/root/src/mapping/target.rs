@@ -47,7 +47,7 @@ pub(super) fn find(name: &[u8], config: &Config) -> Result<Result<TargetAccount,
         return Ok(Err("there is no such account".to_owned()));
     };
     let groups = groups::supplementary(&account)?;
-    Ok(check(&account, &groups, config).map(|()| TargetAccount { account, groups }))
+    Ok(may_be_target(&account, &groups, config).map(|()| TargetAccount { account, groups }))
 }
 
 /// As [`find`], for an account that a map names: what is wrong is a refusal.
@@ -60,7 +60,12 @@ pub(super) fn require(name: &[u8], config: &Config) -> Result<TargetAccount> {
     })
 }
 
-fn check(account: &Account, groups: &[Gid], config: &Config) -> Result<(), String> {
+/// Whether an account with these supplementary groups may be a target; the error says why not.
+pub(crate) fn may_be_target(
+    account: &Account,
+    groups: &[Gid],
+    config: &Config,
+) -> Result<(), String> {
     let (user, group) = (account.user, account.group);
     if user.is_root() {
         return Err("it is root".to_owned());
@@ -81,7 +86,7 @@ fn check(account: &Account, groups: &[Gid], config: &Config) -> Result<(), Strin
 mod tests {
     use sys::Gid;
 
-    use super::{Target, check};
+    use super::{Target, may_be_target};
     use crate::config::Config;
     use crate::test_account::account;
 
@@ -98,13 +103,13 @@ mod tests {
     fn no_target_is_root_or_nobody_or_below_the_limits() {
         let config = Config { min_uid: 500, min_gid: 100, ..Config::default() };
         let groups = |ids: &[u32]| ids.iter().copied().map(Gid::from_raw).collect::<Vec<_>>();
-        assert_eq!(check(&account("a", 500), &groups(&[100]), &config), Ok(()));
+        assert_eq!(may_be_target(&account("a", 500), &groups(&[100]), &config), Ok(()));
         for (id, others) in [(0, &[][..]), (499, &[]), (65534, &[]), (500, &[99]), (500, &[500, 0])]
         {
-            let checked = check(&account("a", id), &groups(others), &config);
+            let checked = may_be_target(&account("a", id), &groups(others), &config);
             assert!(checked.is_err(), "{id}, {others:?}");
         }
         let primary = command::accounts::Account { group: Gid::from_raw(6), ..account("a", 500) };
-        assert!(check(&primary, &[], &config).is_err());
+        assert!(may_be_target(&primary, &[], &config).is_err());
     }
 }
