@@ -107,7 +107,7 @@ fn one_line(text: &str) -> String {
 
 /// One message to the local system log, facility daemon (RFC 3164). It does not wait long for a
 /// busy log: then the line is lost.
-fn syslog(level: Level, line: &str) -> std::io::Result<()> {
+pub(crate) fn syslog(level: Level, line: &str) -> std::io::Result<()> {
     const DAEMON: u8 = 3 << 3;
     let severity = match level {
         Level::Error => 3,

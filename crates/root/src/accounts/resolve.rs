@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use command::accounts::{self, Account};
 use command::groups::{self, Group};
+use command::query;
 use command::refusal::Result;
 use error::Shown;
 use sys::Uid;
@@ -34,12 +35,13 @@ pub fn resolve(list: &[Entry], config: &Config) -> Result<Vec<Resolved>> {
     let by_name: HashMap<&[u8], &Account> =
         accounts.iter().rev().map(|account| (&account.name[..], account)).collect();
     let groups = groups::all_local();
+    let nobody = query::nobody().0;
     let mut by_user: HashMap<Uid, &[u8]> = HashMap::new();
     let mut resolved = Vec::with_capacity(list.len());
     for entry in list {
         let mut target = match by_name.get(&entry.account[..]) {
-            Some(account) => target(account, &groups, config),
-            None => other(&entry.account, config)?,
+            Some(account) => target(account, &groups, config, nobody),
+            None => other(&entry.account, config, nobody)?,
         };
         if let Ok(found) = &target {
             let first = by_user.entry(found.account.user).or_insert(&entry.account);
@@ -57,17 +59,22 @@ fn target(
     account: &Account,
     groups: &[Group],
     config: &Config,
+    nobody: Uid,
 ) -> std::result::Result<TargetAccount, String> {
     let groups = groups::of_member(groups, account);
-    may_be_target(account, &groups, config)?;
+    may_be_target(account, &groups, config, nobody)?;
     Ok(TargetAccount { account: account.clone(), groups })
 }
 
 /// An account that /etc/passwd does not have.
-fn other(name: &[u8], config: &Config) -> Result<std::result::Result<TargetAccount, String>> {
+fn other(
+    name: &[u8],
+    config: &Config,
+    nobody: Uid,
+) -> Result<std::result::Result<TargetAccount, String>> {
     let Some(account) = accounts::named(name)? else {
         return Ok(Err("there is no such account".to_owned()));
     };
     let groups = groups::supplementary(&account)?;
-    Ok(may_be_target(&account, &groups, config).map(|()| TargetAccount { account, groups }))
+    Ok(may_be_target(&account, &groups, config, nobody).map(|()| TargetAccount { account, groups }))
 }
