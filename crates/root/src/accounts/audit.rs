@@ -11,7 +11,8 @@ pub mod history;
 mod line;
 pub mod record;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use command::refusal::Status;
@@ -69,13 +70,23 @@ pub enum Event<'a> {
     DrainEnded { by: Uid },
 }
 
+/// The file, once this process has read the configuration.
+static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+
+/// Sets the file of this process and of those that it makes by fork: `audit_file` of the
+/// configuration; none for the system log alone. Without it the file is the default one. The first
+/// call counts.
+pub fn set_file(path: Option<PathBuf>) {
+    let _ = FILE.set(path);
+}
+
 /// Writes an event to the file and to the system log. It never fails its caller: that the file
 /// cannot be written is an error in the system log, and the event is there, too.
-pub fn write(config: &Config, event: &Event<'_>) {
+pub fn write(event: &Event<'_>) {
     let line = object(event, utc::now());
     let tag = format!("glexecd[{}]", process::getpid());
     let _ = log::syslog(Level::Notice, &format!("{tag}: {line}"));
-    let Some(path) = &config.audit_file else { return };
+    let Some(path) = FILE.get_or_init(|| Config::default().audit_file) else { return };
     if let Err(error) = file::append(path, &line) {
         let _ = log::syslog(Level::Error, &format!("{tag}: the audit is not complete: {error}"));
     }

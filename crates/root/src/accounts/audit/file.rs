@@ -11,7 +11,8 @@ use hooks::trust::{self, Owners};
 use sys::{Errno, file};
 
 /// Appends a line with one write. A line that an earlier write has left incomplete, because the
-/// disk was full, is ended first.
+/// disk was full, is ended first. A line that is just being written can look so, too: then a blank
+/// line is between the two, which a reader ignores.
 pub(super) fn append(path: &Path, line: &str) -> Result<()> {
     let mut file = open(path)?;
     let length = file.metadata().at("examine", path)?.len();
