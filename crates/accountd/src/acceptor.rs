@@ -20,7 +20,7 @@ use sys::{Errno, Pid, Uid, fd, process, wait};
 use crate::connection::Connection;
 use crate::files::Files;
 use crate::listen::Listener;
-use crate::supervisor::{Supervisor, configuration};
+use crate::supervisor::Supervisor;
 
 /// How long a connection may be open before its first byte.
 const IDLE: Duration = Duration::from_secs(10);
@@ -66,6 +66,7 @@ impl Acceptor {
         listener: Listener,
         files: Files,
         cgroups: Option<Cgroup>,
+        config: Config,
     ) -> Result<Acceptor> {
         let signals = Signals::open()
             .map_err(|cause| Refusal::internal(format!("cannot wait for signals: {cause}")))?;
@@ -74,7 +75,7 @@ impl Acceptor {
             signals,
             files,
             cgroups,
-            config: configuration()?,
+            config,
             idle: Vec::new(),
             children: HashMap::new(),
             connections: HashMap::new(),

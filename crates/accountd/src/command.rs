@@ -7,13 +7,16 @@ use std::process::ExitCode;
 use command::program::{Options, Program, VERSION, flag, option, print};
 use command::refusal::{Refusal, Result, Status};
 use command::{Parsed, say};
+use root::accounts::audit;
 use root::cgroup::Cgroup;
+use root::log::{Level, Log};
 use sys::rlimit::SavedLimits;
 use sys::{Errno, environment, process, signal, stdio};
 
 use crate::acceptor::Acceptor;
 use crate::files::Files;
 use crate::listen;
+use crate::supervisor::configuration;
 
 /// The program's options and its help text.
 pub const PROGRAM: Program = Program {
@@ -119,6 +122,13 @@ fn serve(settings: &Settings) -> Result<()> {
         true => Some(Cgroup::of_daemon()?),
         false => None,
     };
-    let files = Files::read()?;
-    Acceptor::new(listener, files, cgroup)?.run()
+    let config = configuration()?;
+    audit::set_file(config.audit_file.clone());
+    let (files, read) = Files::read();
+    if let Err(refusal) = read {
+        // It serves: an administrator can correct the file meanwhile.
+        say(PROGRAM.name, &refusal);
+        Log::new(&config).write(Level::Error, &refusal);
+    }
+    Acceptor::new(listener, files, cgroup, config)?.run()
 }

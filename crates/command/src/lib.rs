@@ -13,7 +13,8 @@
 //! - [`replace`]: replaces a file by one rename;
 //! - [`executable`]: where a program is found by its name;
 //! - [`location`]: where a file is, in any mount namespace;
-//! - [`query`]: asks a program of the system, with a time limit.
+//! - [`query`]: asks a program of the system, with a time limit;
+//! - [`utc`]: times in UTC.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -31,6 +32,7 @@ pub mod program;
 pub mod query;
 pub mod refusal;
 pub mod replace;
+pub mod utc;
 
 pub use caller::{as_the_caller, say};
 pub use program::{Flag, Parsed, Program, flag};

@@ -11,13 +11,13 @@ use sys::flock::{self, Lock};
 
 use super::audit::{self, Event, Holding};
 use super::end;
-use super::list::AccountList;
+use super::list::{AccountList, Entry};
 use super::new_id;
 use super::queue::{self, Ticket};
 use super::record::{Identity, LeaseRecord};
+use super::resolve::resolve;
 use super::table::{DRAIN, Slot, Table, now};
 use crate::config::Config;
-use crate::mapping::subject::Subject;
 use crate::mapping::target::{self, TargetAccount};
 use crate::mapping::{self, Mode};
 
@@ -70,16 +70,6 @@ pub fn renew(record: &LeaseRecord, config: &Config) -> Result<()> {
     }
 }
 
-/// What one look at the guest accounts has found.
-enum Look {
-    /// The lease that the identity has.
-    Leased(Box<LeaseRecord>, File),
-    /// A free account, which is reserved as long as the file is open.
-    Reserved(Slot, File),
-    /// No account is free.
-    None,
-}
-
 impl Ask<'_> {
     /// The account of the identity. 202 if there is none for it now, or no new lease may begin.
     pub fn acquire(&self) -> Result<Leased> {
@@ -94,12 +84,11 @@ impl Ask<'_> {
 
     /// The account that the identity owns.
     fn owned(&self) -> Option<&[u8]> {
-        let is_owner = |owner: &Vec<u8>| match self.subject {
-            Some(subject) => Subject::new(subject.as_bytes()).matches(&Subject::new(owner), false),
-            None => *owner == self.client.name,
+        let is_owned = |entry: &&Entry| match self.subject {
+            Some(subject) => entry.is_owned_by_subject(subject.as_bytes()),
+            None => entry.is_owned_by_caller(&self.client.name),
         };
-        let mut entries = self.list.entries().iter();
-        let entry = entries.find(|entry| entry.owner.as_ref().is_some_and(is_owner))?;
+        let entry = self.list.entries().iter().find(is_owned)?;
         Some(&entry.account)
     }
 
@@ -130,112 +119,88 @@ impl Ask<'_> {
 
     fn acquire_guest(&self) -> Result<Leased> {
         let deadline = Instant::now() + self.config.lease_wait;
-        let (mut ticket, mut unusable, mut has_reclaimed) = (None, Vec::new(), false);
+        let guests = self.guests()?;
+        if guests.is_empty() {
+            return Err(self.without_guests());
+        }
+        let (mut ticket, mut has_reclaimed) = (None, false);
         loop {
-            match self.look(ticket.as_ref(), &unusable)? {
-                Look::Leased(record, held) => {
-                    let target = target::require(&record.account, self.config)?;
-                    return Ok(Leased { record: *record, target, held });
-                }
-                Look::Reserved(slot, held) => match target::find(slot.account(), self.config)? {
-                    Ok(target) => return self.begin(&slot, held, target),
-                    Err(_) => unusable.push(slot.account().to_vec()),
-                },
-                Look::None if !has_reclaimed => {
-                    end::sweep()?;
-                    has_reclaimed = true;
-                }
-                Look::None => {
-                    if Instant::now() >= deadline {
-                        return Err(self.exhausted());
-                    }
-                    if (self.is_abandoned)() {
-                        return Err(Refusal::internal("the client is gone"));
-                    }
-                    if ticket.is_none() {
-                        ticket = Some(Ticket::take(&Table::lock()?)?);
-                        continue;
-                    }
-                    std::thread::sleep(PAUSE);
-                }
+            if let Some(leased) = self.look(&guests, ticket.as_ref())? {
+                return Ok(leased);
+            }
+            if !has_reclaimed {
+                end::sweep()?;
+                has_reclaimed = true;
+            } else if Instant::now() >= deadline {
+                return Err(Refusal::internal(
+                    "no guest account is free: wait for the end of another job; an administrator \
+                     can add accounts by glexec_accounts add, or see by glexec_accounts list which \
+                     leases there are",
+                ));
+            } else if (self.is_abandoned)() {
+                return Err(Refusal::internal("the client is gone"));
+            } else if ticket.is_none() {
+                ticket = Some(Ticket::take(&Table::lock()?)?);
+            } else {
+                std::thread::sleep(PAUSE);
             }
         }
     }
 
     /// Looks for the lease of the identity; and then for a free account, if calls that wait leave
-    /// one.
-    fn look(&self, ticket: Option<&Ticket>, unusable: &[Vec<u8>]) -> Result<Look> {
-        let table = Table::lock()?;
-        if let Some((slot, record)) = self.find_guest()? {
-            let held = self.hold(&slot)?;
-            let record = self.renewed(record);
-            slot.write(&record)?;
-            return Ok(Look::Leased(Box::new(record), held));
-        }
-        if self.mode == Mode::VerifyAccount {
-            return Err(mapping::no_lease(&Shown(self.identity().value())));
-        }
-        self.permit_new()?;
-        let mut free = Vec::new();
-        for entry in self.guests().filter(|entry| !unusable.contains(*entry)) {
-            let slot = Slot::of(entry)?;
-            if slot.is_free() {
-                free.push(slot);
-            }
-        }
-        // The account that was used last comes last.
-        free.sort_by_key(Slot::last_use);
-        let before = queue::before(&table, ticket);
-        if free.len() <= before {
-            return Ok(Look::None);
-        }
-        for slot in free {
-            let held = slot.open_use()?;
-            if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_ok() {
-                return Ok(Look::Reserved(slot, held));
-            }
-        }
-        Ok(Look::None)
-    }
-
-    /// Begins a lease of a reserved account.
-    fn begin(&self, slot: &Slot, held: File, target: TargetAccount) -> Result<Leased> {
-        let _table = Table::lock()?;
-        // Another call of the identity may have begun a lease meanwhile.
-        if let Some((other, record)) = self.find_guest()? {
-            drop(held);
-            let held = self.hold(&other)?;
-            let target = target::require(&record.account, self.config)?;
-            let record = self.renewed(record);
-            other.write(&record)?;
-            return Ok(Leased { record, target, held });
-        }
-        let record = self.record(&target, self.identity(), Holding::Guest);
-        slot.write(&record)?;
-        self.audit_begin(&record);
-        // Not atomic: but others lock it exclusively only while the table is locked.
-        flock::lock(&held, Lock::Shared, MOMENT).map_err(|cause| self.busy(slot, cause))?;
-        Ok(Leased { record, target, held })
-    }
-
-    /// The lease of a guest account that the identity has.
-    fn find_guest(&self) -> Result<Option<(Slot, LeaseRecord)>> {
+    /// one. All of it while the table is locked: so no identity gets two accounts, and no account
+    /// two leases.
+    fn look(&self, guests: &[TargetAccount], ticket: Option<&Ticket>) -> Result<Option<Leased>> {
         let identity = self.identity();
-        for account in self.guests() {
-            let slot = Slot::of(account)?;
+        let table = Table::lock()?;
+        let mut free = Vec::new();
+        for target in guests {
+            let slot = Slot::of(&target.account.name)?;
             let found = slot
                 .lease_of(self.client.user)
                 .filter(|record| record.identity == identity && record.holding == Holding::Guest);
             if let Some(record) = found {
-                return Ok(Some((slot, record)));
+                let held = self.hold(&slot)?;
+                let record = self.renewed(record);
+                slot.write(&record)?;
+                return Ok(Some(Leased { record, target: target.clone(), held }));
             }
+            if slot.is_free() {
+                free.push((slot, target));
+            }
+        }
+        if self.mode == Mode::VerifyAccount {
+            return Err(mapping::no_lease(&Shown(identity.value())));
+        }
+        self.permit_new()?;
+        if free.len() <= queue::before(&table, ticket) {
+            return Ok(None);
+        }
+        // The account that was used last comes last.
+        free.sort_by_key(|(slot, _)| slot.last_use());
+        for (slot, target) in free {
+            let held = slot.open_use()?;
+            // An account without a lease that is used is one whose list has changed.
+            if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_err() {
+                continue;
+            }
+            let record = self.record(target, identity, Holding::Guest);
+            slot.write(&record)?;
+            // Not atomic: but others lock it exclusively only while the table is locked.
+            flock::lock(&held, Lock::Shared, MOMENT).map_err(|cause| self.busy(&slot, cause))?;
+            self.audit_begin(&record);
+            return Ok(Some(Leased { record, target: target.clone(), held }));
         }
         Ok(None)
     }
 
-    fn guests(&self) -> impl Iterator<Item = &Vec<u8>> {
-        let guests = self.list.entries().iter().filter(|entry| entry.owner.is_none());
-        guests.map(|entry| &entry.account)
+    /// The guest accounts that can be used.
+    fn guests(&self) -> Result<Vec<TargetAccount>> {
+        let all = resolve(self.list.entries(), self.config)?.into_iter();
+        Ok(all
+            .filter(|resolved| resolved.entry.owner.is_none())
+            .filter_map(|resolved| resolved.target.ok())
+            .collect())
     }
 
     /// For whom a guest account is leased.
@@ -303,21 +268,15 @@ impl Ask<'_> {
         }
     }
 
-    fn exhausted(&self) -> Refusal {
-        match self.guests().next() {
-            None => Refusal::not_authorized(format!(
-                "{} owns no account, and there are no guest accounts: an administrator can add \
-                 one by glexec_accounts add",
-                match self.subject {
-                    Some(subject) => Shown(subject.as_bytes()),
-                    None => Shown(&self.client.name),
-                }
-            )),
-            Some(_) => Refusal::internal(
-                "no guest account is free: wait for the end of another job; an administrator can \
-                 add accounts by glexec_accounts add, or see by glexec_accounts list which leases \
-                 there are",
-            ),
-        }
+    fn without_guests(&self) -> Refusal {
+        let identity = match self.subject {
+            Some(subject) => Shown(subject.as_bytes()),
+            None => Shown(&self.client.name),
+        };
+        Refusal::not_authorized(format!(
+            "{identity} owns no account, and there is no guest account that can be used: an \
+             administrator can add one by glexec_accounts add, and see by glexec_accounts list why \
+             one cannot be used"
+        ))
     }
 }

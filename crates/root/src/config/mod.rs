@@ -119,6 +119,8 @@ pub struct Config {
     pub log_destination: Destination,
     /// The log, for [`Destination::File`]. Default: /var/log/glexec.log.
     pub log_file: PathBuf,
+    /// The audit of the account daemon. Default: /var/log/glexec/accounts.jsonl.
+    pub audit_file: Option<PathBuf>,
     /// How much is logged: 1 (errors) to 5 (each step). Default: 3.
     pub log_level: u8,
     /// Whether the reason of a refusal goes to the log only, not to the caller. Default: no.
@@ -168,6 +170,7 @@ impl Default for Config {
             session_script_refuses: true,
             log_destination: Destination::Syslog,
             log_file: "/var/log/glexec.log".into(),
+            audit_file: Some("/var/log/glexec/accounts.jsonl".into()),
             log_level: 3,
             silent_logging: false,
         }

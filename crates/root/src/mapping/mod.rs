@@ -12,7 +12,7 @@ pub(crate) mod caller_map;
 pub(crate) mod credential_lease;
 pub(crate) mod grid_mapfile;
 pub(crate) mod gridmapdir;
-pub(crate) mod subject;
+mod subject;
 pub(crate) mod target;
 pub(crate) mod words;
 
@@ -28,8 +28,10 @@ use error::Shown;
 
 use self::credential_lease::Call;
 use self::gridmapdir::{Gridmapdir, name, refusal};
+use self::subject::Subject;
 use self::target::Target;
 pub use self::target::TargetAccount;
+pub(crate) use self::target::may_be_target;
 use crate::config::Config;
 use crate::names::is_of_pool;
 use crate::trusted;
@@ -46,6 +48,11 @@ pub enum Identity<'a> {
         /// Where the credential is; the caller has shown that it may read it.
         credential: &'a Location,
     },
+}
+
+/// Whether two subjects are one: spellings of the same attribute do not count.
+pub(crate) fn is_same_subject(one: &[u8], other: &[u8]) -> bool {
+    Subject::new(one).matches(&Subject::new(other), false)
 }
 
 /// What a call asks for: `GLEXEC_MODE`.
