@@ -101,9 +101,9 @@ impl Supervisor<'_> {
         self.finish(client, &config, ended);
     }
 
-    /// Makes this process as if its client had started it set-user-ID: its standard streams, working
-    /// directory, nice value and limits are the client's. The kernel says what these are where the
-    /// client could claim more than it has.
+    /// Makes this process as if its client had started it set-user-ID: its standard streams,
+    /// working directory, nice value and limits are the client's. The kernel says what these are
+    /// where the client could claim more than it has.
     fn prepare(&self, run: Run, descriptors: Vec<OwnedFd>) -> Result<Prepared> {
         let Peer { identity, pid } = self.peer;
         let mut descriptors = descriptors.into_iter();

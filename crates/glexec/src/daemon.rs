@@ -196,8 +196,9 @@ impl Connection {
         };
         match signals.read() {
             Ok(Received { number: SIGCHLD, .. }) | Err(_) => {}
-            // A shell expects that the terminal's signal stops this process. One of another process
-            // only stops the payload: if this process stopped too, a SIGCONT could come before that.
+            // A shell expects that the terminal's signal stops this process. One of another
+            // process only stops the payload: if this process stopped too, a SIGCONT could come
+            // before that.
             Ok(Received { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true, .. }) => {
                 send(SIGTSTP, false);
                 signal::stop_self();
