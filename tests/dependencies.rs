@@ -10,18 +10,19 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 15] = [
+const DEPENDENCIES: [(&str, &[&str]); 16] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("command", &["error", "sys"]),
     ("wire", &["error", "sys"]),
     ("tree", &["error", "sys", "wire"]),
     ("hooks", &["error", "sys"]),
+    ("world", &["command", "error", "sys"]),
     ("agent", &["command", "error", "sys", "tree", "wire"]),
-    ("glexec", &["command", "error", "hooks", "root", "sys", "tree", "wire"]),
+    ("glexec", &["command", "error", "hooks", "root", "sys", "tree", "wire", "world"]),
     ("glexec-sudo", &["command", "error", "sys"]),
-    ("root", &["command", "error", "hooks", "sys", "tree", "wire"]),
-    ("accountd", &["command", "error", "root", "sys", "wire"]),
+    ("root", &["command", "error", "hooks", "sys", "tree", "wire", "world"]),
+    ("accountd", &["command", "error", "root", "sys", "wire", "world"]),
     ("accounts", &["command", "error", "root", "sys"]),
     ("verify", &["sys"]),
     ("envwrap", &["command", "error", "sys"]),
@@ -40,6 +41,7 @@ const DEPENDENCIES: [(&str, &[&str]); 15] = [
             "sys",
             "tree",
             "wire",
+            "world",
         ],
     ),
 ];

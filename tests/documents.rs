@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, and the modules of the root package, whose paths the documents name.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "sys",
     "error",
     "command",
     "wire",
     "tree",
     "hooks",
+    "world",
     "agent",
     "glexec",
     "glexec_sudo",

@@ -7,12 +7,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use support::glexec::processes_of;
 use support::handover::{assert_owner, mode, set_mode, text};
 use support::owner::inode;
 use support::owner_calls::Calls;
-use support::snapshot::snapshot;
+use support::snapshot::{Snapshot, snapshot};
 use support::{Account, failed, messages, own, wait_until, write};
 
 /// Runs a shell script as the payload, which has the directory; it ends with this status.
@@ -237,7 +238,8 @@ fn a_hand_over_that_is_killed_at_any_change_loses_nothing_and_tells_its_directio
             let (top, contents) = prepared(&calls);
             let script = format!("cd {} && {PAYLOAD}", top.display());
             let command = calls.handing(&top, &[], &["/bin/sh", "-c", &script]);
-            let log = calls.injected(&command, call, &format!("signal=SIGKILL:when={number}"));
+            let what = format!("signal=SIGKILL:when={number}");
+            let (log, _) = calls.injected(&command, call, &what);
             tried += u32::from(log.contains("killed by SIGKILL"));
             wait_until("the lease is free", || calls.is_idle());
             let is_given = top.join("out").symlink_metadata().is_ok();
@@ -254,6 +256,33 @@ fn a_hand_over_that_is_killed_at_any_change_loses_nothing_and_tells_its_directio
     assert!(tried > 15, "{tried}");
 }
 
+/// A call whose payload would leave a mark, and in which a system call fails. Returns what strace
+/// has seen, and the call's output; it must have failed if the payload has not run.
+fn failing(calls: &Calls, top: &Path, call: &str, when: &str) -> (String, Output) {
+    let script = format!("touch {}", top.join("ran").display());
+    let command = calls.handing(top, &[], &["/bin/sh", "-c", &script]);
+    let (log, output) = calls.injected(&command, call, &format!("error=EIO:when={when}"));
+    if calls.reports().is_empty() {
+        // A file system that seems to grant no leases means a copy, and nothing was changed.
+        let is_copied = messages(&output).contains("grants no leases");
+        failed(&output, if is_copied { 205 } else { 202 }, &["I/O error"]);
+        assert!(!top.join("ran").exists(), "{call} {when}");
+    }
+    (log, output)
+}
+
+/// Fails unless a call has said that it could not undo what it did, and `--undo` then restores the
+/// directory, all but its mode.
+fn undone_afterwards(calls: &Calls, top: &Path, before: &Snapshot, output: &Output) {
+    let said = messages(output);
+    assert!(said.contains("; and then: ") && said.contains("glexec --undo finishes it"), "{said}");
+    calls.done(&[("--undo", top)], &[]);
+    calls.is_whole(top, Account::batch(), &["tree"]);
+    assert_eq!(mode(top), 0o700, "{said}");
+    set_mode(top, 0o751);
+    assert_eq!(&snapshot(top), before, "{said}");
+}
+
 #[test]
 fn a_hand_over_in_which_a_call_fails_before_the_payload_is_undone() {
     let calls = Calls::new();
@@ -262,16 +291,18 @@ fn a_hand_over_in_which_a_call_fails_before_the_payload_is_undone() {
         for number in 1..=3 {
             let (top, _) = prepared(&calls);
             let before = snapshot(&top);
-            let marker = top.join("ran");
-            let script = format!("touch {}", marker.display());
-            let command = calls.handing(&top, &[], &["/bin/sh", "-c", &script]);
-            let what = format!("error=EIO:when={number}");
-            let log = calls.injected(&command, call, &what);
+            let (log, output) = failing(&calls, &top, call, &number.to_string());
             let ran = calls.reports().iter().any(|line| line["operation"] == "end");
             tried += u32::from(log.contains("INJECTED") && !ran);
             if ran {
                 recover(&calls, &top);
+            } else if messages(&output).contains("; and then: ") {
+                // Two threads give: one fails, and then the other one, which undoes, fails too.
+                undone_afterwards(&calls, &top, &before, &output);
             } else {
+                let is_refused = output.status.code() == Some(205);
+                let said = messages(&output);
+                assert!(is_refused || said.contains("it is as it was before"), "{said}");
                 calls.is_whole(&top, Account::batch(), &["tree"]);
                 assert_eq!(snapshot(&top), before, "{call} {number}");
             }
@@ -279,6 +310,20 @@ fn a_hand_over_in_which_a_call_fails_before_the_payload_is_undone() {
         }
     }
     assert!(tried > 4, "{tried}");
+}
+
+#[test]
+fn a_hand_over_that_can_be_neither_completed_nor_undone_says_what_restores_the_directory() {
+    let calls = Calls::new();
+    // The calls before close the top; of the second one, the owner of the top is changed then.
+    for (call, when, owner) in [("fchown", "2+", Account::batch()), ("fchmod", "2+", calls.user)] {
+        let (top, _) = prepared(&calls);
+        let before = snapshot(&top);
+        let (_, output) = failing(&calls, &top, call, when);
+        assert_eq!((Account::of(&top), mode(&top)), (owner, 0o1700), "{}", messages(&output));
+        undone_afterwards(&calls, &top, &before, &output);
+        fs::remove_dir_all(&top).unwrap();
+    }
 }
 
 #[test]

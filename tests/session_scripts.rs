@@ -270,6 +270,23 @@ fn a_pilots_scripts_run_around_its_payload_only() {
 }
 
 #[test]
+fn a_script_that_refuses_a_pilots_payload_runs_once() {
+    let scripts = Scripts::new();
+    scripts.put("added/10W-a", "echo $1 >>$top/log; exit 1");
+    scripts.put("removed/10W-a", "echo $1 $GLEXEC_SESSION_RESULT >>$top/log");
+    let site = &scripts.rootless.site;
+    let mut run = Account::batch().command(program("condor_glexec_pilot"));
+    run.env("GLEXEC_STATE_DIR", scripts.state()).arg("run").arg("--glexec").arg(program("glexec"));
+    run.arg("--execute").arg(site.execute());
+    run.arg("--session-scripts").arg(scripts.path("session.d")).args(["--", "/bin/echo", "ran"]);
+    let output = run.output().unwrap();
+    failed(&output, 241, &["10W-a", "exited 1"]);
+    assert!(output.stdout.is_empty());
+    assert_eq!(scripts.log(), ["session_added", "session_removed refused"]);
+    assert!(site.entries().is_empty() && !scripts.is_registered());
+}
+
+#[test]
 fn a_pilots_scripts_need_the_projects_glexec() {
     let scripts = Scripts::new();
     let mut run = Account::batch().command(program("condor_glexec_pilot"));

@@ -4,6 +4,7 @@
 //! - [`setup`], [`run`], [`cleanup`], [`kill`], [`update_proxy`]: the operations of the helpers;
 //! - [`pilot`]: all of them in one command, for pilots; [`doctor`]: whether a node can run
 //!   payloads;
+//! - [`wrap`]: the job of a starter that has no helpers (today's HTCondor);
 //! - [`sandbox`]: a sandbox and its state; [`ticket`]: one helper at a time works on it;
 //! - [`identity`]: the mark of a job's family, and the id in the log; [`credential`]: reading one;
 //! - [`switcher`]: calls of the identity switcher; [`agent`]: the helper's side of the protocol
@@ -32,6 +33,7 @@ pub mod switcher;
 pub mod temporary_directory;
 mod ticket;
 pub mod update_proxy;
+pub mod wrap;
 
 pub use report::Report;
 pub use retry::Retries;

@@ -27,6 +27,7 @@ pub mod setuid;
 pub mod snapshot;
 pub mod starter;
 pub mod trial;
+pub mod user_job_wrapper;
 mod verify;
 
 use std::ffi::{OsStr, OsString};

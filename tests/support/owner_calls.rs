@@ -113,13 +113,14 @@ impl Calls {
 
     /// Kills the call, all its processes, at a system call. Whether the call made so many of it.
     pub fn killed_at(&self, paths: &[(&str, &Path)], call: &str, number: u32) -> bool {
-        self.injected(&self.call(paths, &[]), call, &format!("signal=SIGKILL:when={number}"))
-            .contains("killed by SIGKILL")
+        let what = format!("signal=SIGKILL:when={number}");
+        let (log, _) = self.injected(&self.call(paths, &[]), call, &what);
+        log.contains("killed by SIGKILL")
     }
 
-    /// Runs a call while strace(1) injects something at a system call. Returns what strace has
-    /// seen.
-    pub fn injected(&self, command: &Command, call: &str, what: &str) -> String {
+    /// Runs a call while strace(1) injects something at a system call. `when` counts the calls of
+    /// each thread separately. Returns what strace has seen, and the call's output.
+    pub fn injected(&self, command: &Command, call: &str, what: &str) -> (String, Output) {
         let log = self.rootless.site.path().join("log");
         let _ = fs::remove_file(&log);
         let mut strace = Command::new("strace");
@@ -128,8 +129,8 @@ impl Calls {
         strace.args(["-e", &format!("trace={call}"), "-e", &inject]);
         strace.arg(command.get_program()).args(command.get_args());
         strace.env_clear().envs(variables_of(command)).current_dir("/").stdin(Stdio::null());
-        strace.output().unwrap();
-        text(&log)
+        let output = strace.output().unwrap();
+        (text(&log), output)
     }
 
     /// Whether a payload of the lease can be run.

@@ -1,5 +1,5 @@
-//! The lists of clients and accounts. They are read again when they change; a list with a wrong line
-//! is reported, and the one before stays in force.
+//! The lists of clients and accounts. They are read again when they change; one with a wrong line
+//! is reported, and the list before stays in force.
 
 use command::refusal::{Refusal, Result};
 use root::accounts::clients::Clients;

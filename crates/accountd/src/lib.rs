@@ -1,5 +1,5 @@
-//! `glexecd`: the account daemon. It runs payloads of listed clients as accounts on lease, without a
-//! set-user-ID program.
+//! `glexecd`: the account daemon. It runs payloads of listed clients as accounts on lease, without
+//! a set-user-ID program.
 //!
 //! - [`command`]: the command line, and what the daemon does before it serves;
 //! - `listen`: the listening socket, of systemd or of its own;

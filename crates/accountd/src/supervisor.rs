@@ -2,6 +2,7 @@
 //! daemon's process and outlives it. From the start of the payload on it is what the set-user-ID
 //! program is: the parent of the payload, as root.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -18,6 +19,7 @@ use sys::socket::Peer;
 use sys::wait::End;
 use sys::{Errno, inherited, proc, process, stdio};
 use wire::daemon::{Answer, Request, Run};
+use world::Spec;
 
 use crate::client::{Client, Has};
 use crate::connection::Connection;
@@ -97,13 +99,14 @@ impl Supervisor<'_> {
             lingers: run.lingers,
             has: Has::default(),
         };
-        let ended = door::serve(&start, run.command, &config, &mut client);
+        let ended = world_of(&run.world)
+            .and_then(|world| door::serve(&start, run.command, world, &config, &mut client));
         self.finish(client, &config, ended);
     }
 
-    /// Makes this process as if its client had started it set-user-ID: its standard streams, working
-    /// directory, nice value and limits are the client's. The kernel says what these are where the
-    /// client could claim more than it has.
+    /// Makes this process as if its client had started it set-user-ID: its standard streams,
+    /// working directory, nice value and limits are the client's. The kernel says what these are
+    /// where the client could claim more than it has.
     fn prepare(&self, run: Run, descriptors: Vec<OwnedFd>) -> Result<Prepared> {
         let Peer { identity, pid } = self.peer;
         let mut descriptors = descriptors.into_iter();
@@ -166,6 +169,24 @@ impl Supervisor<'_> {
             }
         }
     }
+}
+
+/// The world of a payload, from the words of its options.
+fn world_of(words: &[OsString]) -> Result<Spec> {
+    let mut options = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let name = word.to_str().and_then(|word| word.strip_prefix("--"));
+        let name = name.ok_or_else(|| Refusal::client("the request has no valid world"))?;
+        let value = if name == "nested" {
+            Some(OsStr::new(""))
+        } else {
+            words.next().map(OsString::as_os_str)
+        };
+        let value = value.ok_or_else(|| Refusal::client("the request has no valid world"))?;
+        options.push((name, value));
+    }
+    Spec::parse(options)
 }
 
 /// What a request has become.

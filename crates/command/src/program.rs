@@ -34,6 +34,8 @@ pub struct Flag {
     pub value: &'static str,
     /// Whether a call can have further options beside it, and no command.
     pub combines: bool,
+    /// Whether it can be given more than once.
+    pub repeats: bool,
     /// What it does, as a phrase.
     pub help: &'static str,
 }
@@ -46,12 +48,17 @@ pub const VERSION: Flag = flag('V', "version", "Print the version");
 
 /// Makes an option of a table that is the only one of its call.
 pub const fn flag(short: char, long: &'static str, help: &'static str) -> Flag {
-    Flag { short, long, value: "", combines: false, help }
+    Flag { short, long, value: "", combines: false, repeats: false, help }
 }
 
 /// Makes an option of a table that can be one of several.
 pub const fn option(long: &'static str, value: &'static str, help: &'static str) -> Flag {
-    Flag { short: '\0', long, value, combines: true, help }
+    Flag { short: '\0', long, value, combines: true, repeats: false, help }
+}
+
+/// As [`option`]; it can be given more than once.
+pub const fn repeated(long: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag { repeats: true, ..option(long, value, help) }
 }
 
 /// What the command line of a call says.
@@ -67,7 +74,7 @@ pub enum Parsed {
     Words(Vec<OsString>),
 }
 
-/// Options that can be combined, each once, and the words of a command after `--`.
+/// Options that can be combined, and the words of a command after `--`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub(crate) given: Vec<(&'static str, OsString)>,
@@ -75,7 +82,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The value of the option with this name, if it is given. It is empty for one without a value.
+    /// The value of the option with this name, if it is given: the first one. It is empty for one
+    /// without a value.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         let found = self.given.iter().find(|(found, _)| *found == name);
         found.map(|(_, value)| value.as_os_str())
@@ -84,6 +92,11 @@ impl Options {
     /// The names of all options that are given.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.given.iter().map(|(name, _)| *name)
+    }
+
+    /// All options that are given, with their values.
+    pub fn given(&self) -> impl Iterator<Item = (&str, &OsStr)> {
+        self.given.iter().map(|(name, value)| (*name, value.as_os_str()))
     }
 
     /// The words after `--`; none if there is no `--`.
@@ -153,7 +166,7 @@ impl Program {
             let Some(value) = value else {
                 return Err(format!("the option {shown} needs a value: {}", flag.value));
             };
-            if found.get(flag.long).is_some() {
+            if !flag.repeats && found.get(flag.long).is_some() {
                 return Err(format!("the option --{} is given twice", flag.long));
             }
             found.given.push((flag.long, value));
@@ -254,6 +267,7 @@ mod tests {
         options: &[
             option("move", "<path>", "Move it there"),
             option("now", "", "Do not wait"),
+            repeated("also", "<path>", "Move this, too"),
             flag('v', "version", "Print the version"),
             flag('V', "", "Print all settings"),
         ],
@@ -291,6 +305,8 @@ mod tests {
         assert_eq!(options(&["--move", "-h"]), path("-h"));
         assert_eq!(options(&["--move="]), path(""));
         assert_eq!(options(&["--move", "/a", "--", "--now", "--"]), path("/a"));
+        let twice = vec![("also", OsString::from("/b")), ("also", OsString::from("/c"))];
+        assert_eq!(options(&["--also", "/b", "--also=/c"]), Ok(twice));
         let Ok(Parsed::Options(found)) = read(&["--now", "--", "x", "--"]) else { panic!() };
         assert_eq!(found.command(), ["x", "--"]);
         for (wrong, why) in [
@@ -325,6 +341,7 @@ Options:
   -h, --help         Print help
       --move <path>  Move it there
       --now          Do not wait
+      --also <path>  Move this, too
   -v, --version      Print the version
   -V                 Print all settings
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use command::payload::PATH;
-use command::program::{Options, Program, flag, option, print};
+use command::program::{Options, Program, flag, option, print, repeated};
 use command::refusal::{Refusal, Result, Status};
 use command::{Parsed, say};
 use error::Shown;
@@ -12,6 +12,7 @@ use root::check;
 use root::config::{self, Config, Finding};
 use sys::process;
 use sys::wait::End;
+use world::Spec;
 
 use crate::door::{self, Privilege};
 use crate::{rootless, setuid};
@@ -22,13 +23,26 @@ pub const PROGRAM: Program = Program {
     about: "Runs a command as the user that a credential maps to.",
     arguments: "[--] <command> [arg…]",
     operations: &[
-        "--hand-over <dir> [--links copy|keep|drop] --report <fd> -- <command> [arg…]",
+        "--world shared|closed [--writable <dir>] [--read-only <dir>[:<at>]] … -- <command> \
+         [arg…]",
+        "--hand-over <dir> [--links copy|keep|drop] --report <fd> [--world …] -- <command> [arg…]",
         "--give <dir> [--to <path>] [--mode <mode>] [--fill-from <dir>] [--confirm] \
          [--top-limit <n>]",
         "--take <dir> [--exchange <path>] [--links copy|keep|drop] [--end] [--top-limit <n>]",
         "--undo <dir> [--end]",
     ],
     options: &[
+        option("world", "<world>", "shared (default), or closed: see below"),
+        repeated("writable", "<dir>", "The command can write to it, also in the closed world"),
+        repeated("read-only", "<dir>[:<at>]", "Show it there, read-only"),
+        repeated("bind", "<dir>:<at>", "Show it there, writable"),
+        repeated("hide", "<dir>", "Hide it"),
+        option("cwd", "<dir>", "The working directory (default: yours)"),
+        option("root", "<dir>", "The root directory, read-only"),
+        option("network", "<network>", "machine (default), or none: loopback alone"),
+        repeated("device", "<path>", "Show this device in /dev"),
+        option("tmp-size", "<size>", "Of /tmp, /var/tmp and /dev/shm together (default: 1G)"),
+        option("nested", "", "It may make namespaces and mounts of its own"),
         option("hand-over", "<dir>", "Make it the payload user's while the command runs"),
         option("report", "<fd>", "The descriptor for the lines of JSON about it"),
         option("give", "<dir>", "Make it and all below it the payload user's"),
@@ -68,6 +82,12 @@ instead of a copy, and prints one line of JSON. Paths are absolute. A payload of
 must not run meanwhile. After a call that was killed, the same call finishes the
 change. --undo takes back what a killed --give has given.
 
+With --world closed, or any option of it, the command has a world of its own: it
+can write to its sandbox (its working directory, if that belongs to its user), to
+what --writable and --bind name, and to a /tmp, /var/tmp and /dev/shm that end
+with it. All else is read-only. Homes, other sandboxes, /run, and the IPC objects
+of others are not there. docs/world.md says more.
+
 Environment:
   GLEXEC_CLIENT_CERT   the credential: your file, mode 0600; its content does
                        not matter (default: X509_USER_PROXY)
@@ -85,6 +105,7 @@ Environment:
   GLEXEC_SESSION_SCRIPTS
                        directories, joined by colons, with scripts that run as
                        you when the payload begins and when it ends
+  GLEXEC_WORLD         closed: the same as --world closed
   GLEXEC_EXACT_STATUS  if not empty, glexec ends as the payload does: by the
                        same signal, or with the same status, also 201 to 204;
                        for callers that know by other means whether the payload
@@ -106,14 +127,25 @@ the owner of the directory cannot be changed, and it is as it was: copy it.
 
 /// What a call asks for.
 pub(crate) enum Asked {
-    /// To run this command.
-    Payload(Vec<OsString>),
-    /// To run a command, which gets a directory meanwhile.
-    HandOver(Options),
+    /// To run this command, in this world.
+    Payload(Vec<OsString>, Spec),
+    /// To run a command, which gets a directory meanwhile, in this world.
+    HandOver(Options, Spec),
     /// To change the owner of a directory.
     Owner(Options),
     /// To print something.
     Information(Information),
+}
+
+impl Asked {
+    /// The same, with the closed world for a payload.
+    pub(crate) fn in_closed_world(self) -> Asked {
+        match self {
+            Asked::Payload(command, world) => Asked::Payload(command, world.or_closed()),
+            Asked::HandOver(options, world) => Asked::HandOver(options, world.or_closed()),
+            other => other,
+        }
+    }
 }
 
 /// What a call asks to print.
@@ -150,9 +182,12 @@ pub(crate) fn read_arguments() -> (Result<Asked>, Vec<String>) {
     // There may be no argument at all, not even the program's name.
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let asked = match PROGRAM.read(words.iter().cloned()) {
-        Ok(Parsed::Words(command)) => Ok(Asked::Payload(command)),
+        Ok(Parsed::Words(command)) => Ok(Asked::Payload(command, Spec::Shared)),
         Ok(Parsed::Options(options)) if options.get("hand-over").is_some() => {
-            Ok(Asked::HandOver(options))
+            world_of(&options).map(|world| Asked::HandOver(options, world))
+        }
+        Ok(Parsed::Options(options)) if options.names().all(is_of_world) => {
+            world_of(&options).map(|world| Asked::Payload(options.command().to_vec(), world))
         }
         Ok(Parsed::Options(options)) => Ok(Asked::Owner(options)),
         Ok(Parsed::Help) => Ok(Asked::Information(Information::Help)),
@@ -164,11 +199,21 @@ pub(crate) fn read_arguments() -> (Result<Asked>, Vec<String>) {
         Err(error) => Err(Refusal::client(error)),
     };
     let shown = match &asked {
-        Ok(Asked::Payload(command)) => command,
+        Ok(Asked::Payload(command, _)) => command,
         _ => &words,
     };
     let shown = shown.iter().map(|word| Shown::os(word).to_string()).collect();
     (asked, shown)
+}
+
+/// Whether an option is one of a payload's world.
+pub(crate) fn is_of_world(option: &str) -> bool {
+    world::OPTIONS.contains(&option)
+}
+
+/// The world that the options ask for.
+fn world_of(options: &Options) -> Result<Spec> {
+    Spec::parse(options.given().filter(|(name, _)| is_of_world(name)))
 }
 
 /// Refuses a call without a command.

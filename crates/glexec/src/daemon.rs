@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use ::command::credential::{self, refusal};
 use ::command::refusal::{Refusal, Result, Status};
+use ::world::Spec;
 use error::Shown;
 use sys::signal::{self, Received, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTSTP};
 use sys::signal::{SIGTTIN, SIGTTOU, Signals};
@@ -30,11 +31,11 @@ pub(crate) fn serve(asked: Result<Asked>, socket: &Path, words: &[String], umask
     let started = Instant::now();
     let mut user = None;
     let ended = asked.and_then(|asked| match asked {
-        Asked::Payload(command) => run(command, socket, umask, &mut user),
+        Asked::Payload(command, world) => run(command, &world, socket, umask, &mut user),
         Asked::Owner(_) => {
             Err(Refusal::copy("the account daemon does not change owners: copy the directory"))
         }
-        Asked::HandOver(_) => Err(door::no_hand_over()),
+        Asked::HandOver(..) => Err(door::no_hand_over()),
         Asked::Information(_) => Ok(End::Exited(0)),
     });
     rootless::conclude(&ended, user, words, &[], started)
@@ -50,7 +51,13 @@ fn open(path: &OsString) -> Result<File> {
 }
 
 /// Runs a command, and returns how it has ended. `user` becomes the user that it runs as.
-fn run(command: Vec<OsString>, socket: &Path, umask: u32, user: &mut Option<Uid>) -> Result<End> {
+fn run(
+    command: Vec<OsString>,
+    world: &Spec,
+    socket: &Path,
+    umask: u32,
+    user: &mut Option<Uid>,
+) -> Result<End> {
     check_command(&command)?;
     let credential = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
     let credential = open(&credential.ok_or_else(|| {
@@ -65,6 +72,7 @@ fn run(command: Vec<OsString>, socket: &Path, umask: u32, user: &mut Option<Uid>
         .map_err(|cause| Refusal::client(format!("cannot open the working directory: {cause}")))?;
     let request = Request::Run(Run {
         command,
+        world: world.to_words(),
         environment: std::env::vars_os().filter(|(name, _)| !name.is_empty()).collect(),
         umask: umask & 0o777,
         has_proxy: proxy.is_some(),
@@ -196,8 +204,9 @@ impl Connection {
         };
         match signals.read() {
             Ok(Received { number: SIGCHLD, .. }) | Err(_) => {}
-            // A shell expects that the terminal's signal stops this process. One of another process
-            // only stops the payload: if this process stopped too, a SIGCONT could come before that.
+            // A shell expects that the terminal's signal stops this process. One of another
+            // process only stops the payload: if this process stopped too, a SIGCONT could come
+            // before that.
             Ok(Received { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true, .. }) => {
                 send(SIGTSTP, false);
                 signal::stop_self();

@@ -51,17 +51,19 @@ pub(crate) enum Unprivileged {
 }
 
 /// How a call without privilege is served. 202 where the configuration allows only another way. A
-/// caller that may not read the configuration gets what it would get without one.
-pub(crate) fn for_unprivileged() -> Result<Unprivileged> {
+/// caller that may not read the configuration gets what it would get without one. Also returns
+/// whether the configuration closes the world of payloads.
+pub(crate) fn for_unprivileged() -> Result<(Unprivileged, bool)> {
     let config = match Config::load() {
         Err(ConfigError::Missing) => Config::default(),
         Err(ConfigError::Unusable(Error::System { cause: Errno::EACCES, .. })) => Config::default(),
         loaded => loaded?,
     };
+    let is_closed = config.world_is_closed;
     match config.door {
-        Door::Rootless => Ok(Unprivileged::Rootless),
-        Door::Auto if !is_there(&config.daemon_socket) => Ok(Unprivileged::Rootless),
-        Door::Auto | Door::Daemon => Ok(Unprivileged::Daemon(config.daemon_socket)),
+        Door::Rootless => Ok((Unprivileged::Rootless, is_closed)),
+        Door::Auto if !is_there(&config.daemon_socket) => Ok((Unprivileged::Rootless, is_closed)),
+        Door::Auto | Door::Daemon => Ok((Unprivileged::Daemon(config.daemon_socket), is_closed)),
         Door::Setuid => Err(Refusal::internal(
             "the configuration says door = setuid, but this process has not got root's rights: \
              glexec must be root's and set-user-ID, on a file system that is not mounted nosuid, \
@@ -73,7 +75,7 @@ pub(crate) fn for_unprivileged() -> Result<Unprivileged> {
 /// The word for how a payload of an unprivileged call would be run.
 pub(crate) fn mode() -> &'static str {
     match for_unprivileged() {
-        Ok(Unprivileged::Daemon(_)) => "daemon",
+        Ok((Unprivileged::Daemon(_), _)) => "daemon",
         _ => "rootless",
     }
 }

@@ -11,9 +11,11 @@ use command::payload::{
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
 use hooks::session::changes::Changes;
+use root::world::World;
 use sys::seccomp::{self, Openat2};
 use sys::signal::{self, SIGKILL};
 use sys::{Errno, Pid, exec, identity, inherited, keyring, prctl, process, rlimit};
+use world::{Home, Opener};
 
 use crate::ranges::Ids;
 use crate::request::Request;
@@ -36,16 +38,18 @@ pub(crate) struct Payload {
     openat2: Openat2,
     /// What session scripts have changed in its environment.
     pub(crate) changes: Changes,
+    /// Its world, unless that is the shared one.
+    pub(crate) world: Option<World>,
 }
 
 impl Payload {
     /// The payload of a request, with these ids and limits.
     pub(crate) fn new(request: Request, ids: Ids, umask: u32, descriptors: u64) -> Payload {
-        let Request { command, proxy, target, .. } = request;
+        let Request { command, proxy, target, world, .. } = request;
         let openat2 = installed::openat2_for(&command);
         let proxy = proxy.map(|content| Proxy::new(content, target, ids.user));
         let changes = Changes::default();
-        Payload { command, ids, proxy, umask, descriptors, openat2, changes }
+        Payload { command, ids, proxy, umask, descriptors, openat2, changes, world }
     }
 }
 
@@ -64,6 +68,10 @@ pub(crate) fn become_payload(payload: &Payload, above: Pid) -> Refusal {
 type Prepared = (CString, Vec<CString>, Vec<CString>);
 
 fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
+    // First, since it needs the rights of the namespace's root.
+    let home = payload.world.as_ref();
+    let ids = (payload.ids.user, payload.ids.group);
+    let home = home.map(|world| world.enter(ids, true, Opener::This)).transpose()?;
     // A security module may let a user namespace be made, and then withhold its capabilities.
     let failed = |step: &'static str| move |cause: Errno| restrictions::forbidden(step, cause);
     let Ids { user, group } = payload.ids;
@@ -104,28 +112,34 @@ fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
     let program = CString::new(program.as_os_str().as_bytes())
         .map_err(|_| Refusal::client("the command holds a NUL"))?;
     let (arguments, environment) =
-        (c_strings(&payload.command)?, c_strings(&environment(payload))?);
-    seccomp::forbid_set_id_files(payload.openat2)
-        .map_err(failed("keep the payload from making set-user-ID files (seccomp(2))"))?;
+        (c_strings(&payload.command)?, c_strings(&environment(payload, home.as_ref()))?);
+    match &payload.world {
+        Some(world) => world.restrict(payload.openat2),
+        None => seccomp::forbid_set_id_files(payload.openat2),
+    }
+    .map_err(failed("restrict the system calls of the payload (seccomp(2))"))?;
     Ok((program, arguments, environment))
 }
 
 /// The variable of the caller's that the payload gets: an environment that glexec_wrapenv has made.
 const WRAPPED_ENVIRONMENT: &str = "GLEXEC_ENV";
 
-/// The payload's whole environment. Its user has no entry in the account database: the name is the
-/// number, the home is the root directory, the shell is one that every machine has.
-fn environment(payload: &Payload) -> Vec<OsString> {
-    let user = payload.ids.user;
+/// The payload's whole environment. In the shared world its user has no entry in the account
+/// database: the name is the number, the home is the root directory. The shell is one that every
+/// machine has.
+fn environment(payload: &Payload, home: Option<&Home>) -> Vec<OsString> {
+    let name = home.map_or_else(|| payload.ids.user.to_string(), |home| home.name.clone());
     let mut environment: Vec<OsString> = [
-        format!("USER={user}"),
-        format!("LOGNAME={user}"),
-        "HOME=/".into(),
+        format!("USER={name}"),
+        format!("LOGNAME={name}"),
         "SHELL=/bin/sh".into(),
         format!("PATH={PATH}"),
     ]
     .map(OsString::from)
     .into();
+    let mut entry = OsString::from("HOME=");
+    entry.push(home.map_or("/".as_ref(), |home| home.path.as_os_str()));
+    environment.push(entry);
     if let Some(proxy) = &payload.proxy {
         environment.push(proxy.variable());
     }

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use ::command::refusal::{Refusal, Result};
+use ::world::Spec;
 use error::Shown;
-use sys::Uid;
+use root::world::{self, World};
+use sys::{Uid, process};
 
 use crate::command::check_command;
 use crate::credential;
@@ -25,6 +27,8 @@ pub(crate) struct Request {
     pub(crate) target: Option<PathBuf>,
     /// The directories of session scripts (`GLEXEC_SESSION_SCRIPTS`).
     pub(crate) scripts: Vec<PathBuf>,
+    /// The payload's world, unless that is the shared one.
+    pub(crate) world: Option<World>,
 }
 
 /// The lease that a call asks for.
@@ -41,7 +45,7 @@ pub(crate) struct Wish {
 impl Request {
     /// Reads the environment, and the files that it names. A usage error if one of them cannot be
     /// used.
-    pub(crate) fn read(command: Vec<OsString>) -> Result<Request> {
+    pub(crate) fn read(command: Vec<OsString>, world: Spec) -> Result<Request> {
         check_command(&command)?;
         let wish = Wish::read()?;
         let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
@@ -64,7 +68,15 @@ impl Request {
             true => Vec::new(),
             false => scripts::directories(variable("GLEXEC_SESSION_SCRIPTS"))?,
         };
-        Ok(Request { command, wish, proxy, target, scripts })
+        let world = match installed::is_operation(&command) {
+            // The helpers' own operations work on the machine.
+            true => None,
+            false => {
+                let spec = world::asked(world, variable("GLEXEC_WORLD").as_deref(), false)?;
+                World::of(spec, &command, process::geteuid())?
+            }
+        };
+        Ok(Request { command, wish, proxy, target, scripts, world })
     }
 }
 

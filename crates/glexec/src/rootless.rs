@@ -30,7 +30,7 @@ use crate::{call_log, daemon, door, idmap, installed, ownership, restrictions};
 pub(crate) fn main() -> ExitCode {
     let (asked, words) = read_arguments();
     let report = match &asked {
-        Ok(Asked::HandOver(options)) => Some(HandOver::report(options)),
+        Ok(Asked::HandOver(options, _)) => Some(HandOver::report(options)),
         _ => None,
     };
     // No other descriptor of the caller's stays open in the processes above the payload. This
@@ -42,8 +42,16 @@ pub(crate) fn main() -> ExitCode {
     match asked {
         Ok(Asked::Information(information)) => inform(&information, door::mode()),
         asked => match door::for_unprivileged() {
-            Ok(Unprivileged::Rootless) => serve(asked, report, &words, umask),
-            Ok(Unprivileged::Daemon(socket)) => daemon::serve(asked, &socket, &words, umask),
+            Ok((way, is_closed)) => {
+                let asked = match is_closed {
+                    true => asked.map(Asked::in_closed_world),
+                    false => asked,
+                };
+                match way {
+                    Unprivileged::Rootless => serve(asked, report, &words, umask),
+                    Unprivileged::Daemon(socket) => daemon::serve(asked, &socket, &words, umask),
+                }
+            }
             Err(refusal) => serve(asked.and(Err(refusal)), report, &words, umask),
         },
     }
@@ -60,12 +68,12 @@ pub(crate) fn serve(
     let started = Instant::now();
     let (mut user, mut notes) = (None, Vec::new());
     let ended = asked.and_then(|asked| match asked {
-        Asked::Payload(command) => Request::read(command)
+        Asked::Payload(command, world) => Request::read(command, world)
             .and_then(|request| run(request, umask, &mut user, &mut notes, None)),
-        Asked::HandOver(options) => {
+        Asked::HandOver(options, world) => {
             let report = report.unwrap_or_else(|| Err(door::no_hand_over()))?;
             let hand_over = Some(HandOver::read(&options, report)?);
-            let request = Request::read(options.command().to_vec())?;
+            let request = Request::read(options.command().to_vec(), world)?;
             run(request, umask, &mut user, &mut notes, hand_over)
         }
         Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
@@ -113,7 +121,12 @@ fn run(
     let descriptors = prepare()?;
     let ranges = Ranges::of(process::geteuid())?;
     let usage = if hand_over.is_some() { Usage::HandOver } else { Usage::Payload };
-    let acquired = lease::acquire(&request.wish, usage, &ranges)?;
+    let mut acquired = lease::acquire(&request.wish, usage, &ranges)?;
+    if request.world.is_some() {
+        // The processes that its /proc shows are its own: so it does not join another payload's
+        // namespaces, but has some of its own, with the same ids.
+        acquired.lease.namespace = None;
+    }
     if let Some(hand_over) = &hand_over {
         hand_over.check_outside(&request.wish.credential.path)?;
         hand_over.check_outside(acquired.directory())?;
@@ -193,9 +206,10 @@ fn start_guard(
                 guard::run(&Position::Inside, payload, directory, pipes, above)
             }
             Fork::Parent(pid) => {
-                match hand_over {
-                    Some(_) => idmap::map_with_own_group(pid, lease.ids)?,
-                    None => idmap::map(pid, lease.ids)?,
+                // Files are made in there, and files of the caller's change their owner.
+                match hand_over.is_some() || payload.world.is_some() {
+                    true => idmap::map_with_own_group(pid, lease.ids)?,
+                    false => idmap::map(pid, lease.ids)?,
                 }
                 pid
             }

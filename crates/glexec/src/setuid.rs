@@ -48,6 +48,10 @@ pub(crate) fn main() -> ExitCode {
             command::end(&ended, start.environment.get(EXACT_STATUS).is_some())
         }
         Door::Rootless => as_caller(door::become_unprivileged(&start), || {
+            let asked = match config.world_is_closed {
+                true => asked.map(Asked::in_closed_world),
+                false => asked,
+            };
             rootless::serve(asked, None, &words, start.umask)
         }),
     }
@@ -88,16 +92,16 @@ fn refused(refusal: &Refusal) -> ExitCode {
 
 fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
     match asked {
-        Asked::Payload(command) => {
+        Asked::Payload(command, world) => {
             check_command(&command)?;
-            root::door::serve(start, command, config, &mut SetUserId)
+            root::door::serve(start, command, world, config, &mut SetUserId)
         }
         Asked::Owner(options) => {
             let report = ownership::confined::run(&options, start, config)?;
             print(&format!("{report}\n"));
             Ok(End::Exited(0))
         }
-        Asked::HandOver(_) => Err(door::no_hand_over()),
+        Asked::HandOver(..) => Err(door::no_hand_over()),
         Asked::Information(_) => Ok(End::Exited(0)),
     }
 }

@@ -8,14 +8,15 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::PathBuf;
 
+use ::world::Spec;
 use command::accounts::Account;
 use command::location::Location;
 use command::payload::Proxy;
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use hooks::epilogue::Epilogue;
-use sys::Pid;
 use sys::wait::End;
+use sys::{Pid, switch};
 
 use crate::config::{Config, Mapping};
 use crate::credential::Credential;
@@ -28,6 +29,7 @@ use crate::sanitize::Start;
 use crate::scripts::Scripts;
 use crate::session::{self, Kind};
 use crate::target::{self, Target};
+use crate::world::{self, World};
 use crate::{caller, credential, environment, family, linger, scripts, start, verify};
 
 /// Serves a call of a process that [`crate::sanitize::sanitize`] has prepared, or that is as if it
@@ -36,13 +38,14 @@ use crate::{caller, credential, environment, family, linger, scripts, start, ver
 pub fn serve(
     start: &Start,
     command: Vec<OsString>,
+    world: Spec,
     config: &Config,
     origin: &mut dyn Origin,
 ) -> Result<End> {
     let log = Log::new(config);
     let id = start.environment.get("GLEXEC_ID").unwrap_or_default().to_owned();
     let call = Call { start, config, log, shown: shown(&command), id: Shown::os(&id).to_string() };
-    let ended = call.steps(command, origin);
+    let ended = call.steps(command, world, origin);
     if let Err(refusal) = &ended {
         let (status, text) = (refusal.status as u8, &refusal.text);
         call.log(Level::Error, &format!("status {status}: {text}"));
@@ -139,7 +142,7 @@ impl Call<'_> {
         self.log.write(level, format_args!("{text}; caller uid {user}, id \"{id}\": {shown}"));
     }
 
-    fn steps(&self, command: Vec<OsString>, origin: &mut dyn Origin) -> Result<End> {
+    fn steps(&self, command: Vec<OsString>, world: Spec, origin: &mut dyn Origin) -> Result<End> {
         let Call { start, config, .. } = self;
         let found = origin.find(start, config)?;
         let Found { target, lease, .. } = &found;
@@ -151,7 +154,7 @@ impl Call<'_> {
             Kind::Operation(_) => None,
         };
         let is_session = kind == Kind::Session;
-        let mut payload = self.payload(command, kind, target, origin)?;
+        let mut payload = self.payload(command, kind, target, world, origin)?;
         origin.prepare(&found, &mut payload)?;
         if !config.linger {
             if is_session {
@@ -212,9 +215,15 @@ impl Call<'_> {
         command: Vec<OsString>,
         kind: Kind,
         target: &Target,
+        world: Spec,
         origin: &mut dyn Origin,
     ) -> Result<Payload> {
         let Call { start, config, .. } = self;
+        let world = match kind {
+            Kind::Session => self.world(&command, world)?,
+            // The helpers' own operations work on the machine.
+            Kind::Operation(_) => None,
+        };
         let proxy = self.target_proxy(target, origin)?;
         let (account, variables) = (&target.account, &start.environment);
         let environment = environment::of(variables, account, proxy.as_ref(), config);
@@ -232,7 +241,20 @@ impl Call<'_> {
             umask: start.umask,
             limits: start.limits.clone(),
             cgroup: None,
+            world,
         })
+    }
+
+    /// The world of a payload. Its paths are the caller's, and are resolved with the caller's
+    /// rights.
+    fn world(&self, command: &[OsString], options: Spec) -> Result<Option<World>> {
+        let Call { start, config, .. } = self;
+        let variable = start.environment.get("GLEXEC_WORLD");
+        let spec = world::asked(options, variable, config.world_is_closed)?;
+        let caller = &start.caller;
+        switch::with_files_of(caller, || World::of(spec, command, caller.user)).map_err(
+            |cause| Refusal::internal(format!("cannot take the caller's rights: {cause}")),
+        )?
     }
 
     /// The copy of a proxy that the caller asks for.

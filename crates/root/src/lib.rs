@@ -12,6 +12,7 @@
 //! - [`session`]: whether the command is a payload or an operation of the helpers;
 //! - [`environment`]: the environment of a payload;
 //! - [`payload`]: the payload's process, from root's rights to the command;
+//! - [`world`]: what the payload sees and can write, if that is not the whole machine;
 //! - `start`: starts that process;
 //! - `linger`: the parent while the payload runs;
 //! - `family`: ends what the payload leaves; `processes`: all of an account;
@@ -57,5 +58,6 @@ mod test_account;
 mod trusted;
 pub mod users;
 pub mod verify;
+pub mod world;
 
 pub use scripts::REGISTRY as SESSION_REGISTRY;

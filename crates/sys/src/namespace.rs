@@ -51,6 +51,23 @@ pub fn join_user_namespace(namespace: &impl AsFd) -> Result<()> {
     nix::sched::setns(namespace, CloneFlags::CLONE_NEWUSER)
 }
 
+/// The namespaces that [`unshare`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The network stays that of the caller.
+    Kept,
+    /// A network namespace of its own, with nothing but a loopback interface that is down.
+    Own,
+}
+
+/// Puts this process into new mount, IPC and UTS namespaces, which belong to its user namespace
+/// (unshare(2)).
+pub fn unshare(network: Network) -> Result<()> {
+    let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    flags.set(CloneFlags::CLONE_NEWNET, network == Network::Own);
+    nix::sched::unshare(flags)
+}
+
 /// Mounts a proc file system for this pid namespace on /proc.
 pub fn mount_proc() -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;

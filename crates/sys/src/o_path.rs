@@ -1,13 +1,15 @@
 //! Files and directories opened by O_PATH (open(2)): the descriptor names a file, without the right
 //! to read it. So the file can be examined before anything is opened.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::fcntl::{AT_FDCWD, OFlag};
+use nix::sys::stat::{FchmodatFlags, Mode};
 
 use super::{Dir, Errno, Name, Result, Stat, fd, xattr};
 
@@ -63,10 +65,56 @@ impl OPath {
     pub fn open_directory(&self) -> Result<Dir> {
         Dir::open(Path::new(&fd::proc_path(self.0.as_fd())))
     }
+
+    /// Makes a directory here with exactly this mode, whatever the umask is, and opens it.
+    pub fn make_dir(&self, name: Name<'_>, mode: u32) -> Result<OPath> {
+        nix::sys::stat::mkdirat(&self.0, name.os(), Mode::S_IRWXU)?;
+        let made = self.directory(name)?;
+        let path = fd::proc_path(made.0.as_fd());
+        nix::sys::stat::fchmodat(
+            AT_FDCWD,
+            path.as_str(),
+            Mode::from_bits_truncate(mode),
+            FchmodatFlags::FollowSymlink,
+        )?;
+        Ok(made)
+    }
+
+    /// Makes a regular file here with this content, mode 0644, and opens it.
+    pub fn make_file(&self, name: Name<'_>, content: &[u8]) -> Result<OPath> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(0o644);
+        let made = nix::fcntl::openat(&self.0, name.os(), flags, mode)?;
+        let mut file = File::from(made);
+        file.write_all(content).map_err(|error| super::errno(&error))?;
+        nix::sys::stat::fchmod(&file, mode)?;
+        self.entry(name)
+    }
+
+    /// Makes a symbolic link here with this target.
+    pub fn make_symlink(&self, name: Name<'_>, target: &[u8]) -> Result<()> {
+        nix::unistd::symlinkat(target, &self.0, name.os())
+    }
+
+    /// The target, if it is a symbolic link.
+    pub fn read_link(&self) -> Result<Vec<u8>> {
+        nix::fcntl::readlinkat(&self.0, c"").map(OsString::into_vec)
+    }
+
+    /// Duplicates the descriptor.
+    pub fn try_clone(&self) -> Result<OPath> {
+        self.0.try_clone().map(OPath).map_err(|error| super::errno(&error))
+    }
 }
 
 impl AsFd for OPath {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for OPath {
+    fn from(fd: OwnedFd) -> OPath {
+        OPath(fd)
     }
 }

@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 
-use command::Status;
 use error::{Context as _, Error, Result};
 use serde_json::Value;
 use sys::wait::End;
@@ -169,10 +168,7 @@ impl OwnerCall {
 
 /// Why the directory has to be copied, if that is what the call says.
 fn as_copy(outcome: CallOutcome) -> Result<String> {
-    match outcome.end {
-        Some(End::Exited(status)) if status == Status::Copy as i32 => Ok(outcome.into_output()),
-        _ => Err(outcome.error()),
-    }
+    if outcome.asks_for_copy() { Ok(outcome.into_output()) } else { Err(outcome.error()) }
 }
 
 fn words(options: &[(&str, &OsStr)]) -> Vec<OsString> {

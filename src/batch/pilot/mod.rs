@@ -26,14 +26,14 @@ pub(super) mod input;
 pub mod interrupt;
 mod losses;
 pub(super) mod make;
-mod one_call;
+pub(super) mod one_call;
 mod output;
 mod payload;
 pub mod recover;
 pub mod renew;
 pub mod run;
-mod run_payload;
-mod set_up;
+pub(super) mod run_payload;
+pub(super) mod set_up;
 pub mod signals;
 pub mod spec;
 pub mod step_log;
@@ -41,7 +41,7 @@ mod streams;
 mod supervise;
 mod unfinished_call;
 mod watch;
-mod way_back;
+pub(super) mod way_back;
 
 pub use abandoned::AbandonedSandbox;
 

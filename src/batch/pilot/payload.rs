@@ -79,7 +79,7 @@ pub fn start(
     }
     // The agent is called after the wrapper: the first call of the project's `glexec` makes the
     // namespaces, and those must be the payload's.
-    let prepared = Streams::of_caller().and_then(|streams| {
+    let prepared = Streams::of_caller(spec.is_below_starter).and_then(|streams| {
         Ok((Watch::begin(sandbox, switcher, call.pid(), mark, kept)?, streams))
     });
     let (watch, streams) = match prepared {

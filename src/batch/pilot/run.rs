@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
+use sys::wait::End;
 use wire::Totals;
 
 use super::error::{PilotError, Stage};
@@ -23,11 +24,17 @@ use crate::batch::sandbox::{Found, Retained, Sandbox};
 pub struct Outcome {
     /// The switcher that was used.
     pub switcher: Option<PathBuf>,
+    /// Whether the payload's world is the closed one.
+    pub is_closed: bool,
     /// The payload's exit status, if it ran: 128 + N for signal N.
     pub payload: Option<i32>,
     /// The same in words, which tell exit statuses and signals apart; `None` if the end was not
     /// seen.
     pub wait: Option<String>,
+    /// The same as waitpid(2) tells it; none if the end was not seen.
+    pub end: Option<End>,
+    /// Whether the payload can have begun.
+    pub has_begun: bool,
     /// Why the payload was ended, or not started.
     pub stop_reason: Option<StopReason>,
     /// What failed.
@@ -118,7 +125,11 @@ fn run_in(
                 };
             }
         };
-    let outcome = Outcome { switcher: Some(switcher.program().to_owned()), ..outcome };
+    let outcome = Outcome {
+        switcher: Some(switcher.program().to_owned()),
+        is_closed: switcher.world().is_closed(),
+        ..outcome
+    };
     let outcome = match interrupt.stop_reason() {
         Some(reason) => outcome.stopped(reason),
         None => {

@@ -18,23 +18,23 @@ use crate::batch::sandbox::Sandbox;
 use crate::batch::switcher::Switcher;
 
 /// A payload that is to run in a sandbox that was handed over.
-pub(super) struct PayloadRun<'a> {
-    pub(super) spec: &'a PayloadSpec,
-    pub(super) sandbox: &'a Sandbox,
-    pub(super) switcher: &'a Switcher,
-    pub(super) signals: &'a Signals,
+pub(in crate::batch) struct PayloadRun<'a> {
+    pub(in crate::batch) spec: &'a PayloadSpec,
+    pub(in crate::batch) sandbox: &'a Sandbox,
+    pub(in crate::batch) switcher: &'a Switcher,
+    pub(in crate::batch) signals: &'a Signals,
 }
 
 impl PayloadRun<'_> {
     /// Starts the payload, and waits for its end. `one_call` is the call that has handed the
     /// sandbox over, if it also runs the payload; `kept` is the agent that has done it, which
     /// watches meanwhile.
-    pub(super) fn run(
+    pub(in crate::batch) fn run(
         &self,
         one_call: Option<&mut OneCall>,
         kept: &mut Option<Agent>,
         step_log: &mut StepLog<'_>,
-        outcome: Outcome,
+        mut outcome: Outcome,
     ) -> Outcome {
         let started_at = Instant::now();
         let reads_terminal = streams::may_read_terminal();
@@ -49,19 +49,25 @@ impl PayloadRun<'_> {
             step_log,
         };
         let result = match one_call {
-            Some(one_call) => self.run_in(one_call, &mut supervisor(kept, step_log)),
+            Some(one_call) => {
+                self.run_in(one_call, &mut supervisor(kept, step_log), &mut outcome.has_begun)
+            }
             None => match payload::start(spec, sandbox, switcher, signals, kept) {
-                Ok(Start::Started(payload)) => supervisor(kept, step_log).wait_for_end(*payload),
+                Ok(Start::Started(payload)) => {
+                    outcome.has_begun = true;
+                    supervisor(kept, step_log).wait_for_end(*payload)
+                }
                 Ok(Start::Cancelled(reason)) => return outcome.stopped(reason),
                 Err(error) => Err(error),
             },
         };
         let (outcome, error) = match result {
-            Ok(PayloadResult { not_executed: Some(error), .. }) | Err(error) => {
-                (outcome, Some(error))
+            Ok(PayloadResult { not_executed: Some(error), .. }) => {
+                (Outcome { has_begun: false, ..outcome }, Some(error))
             }
-            Ok(PayloadResult { status, wait, stop_reason, not_executed: None }) => {
-                (Outcome { payload: Some(status), wait, stop_reason, ..outcome }, None)
+            Err(error) => (outcome, Some(error)),
+            Ok(PayloadResult { status, wait, end, stop_reason, not_executed: None }) => {
+                (Outcome { payload: Some(status), wait, end, stop_reason, ..outcome }, None)
             }
         };
         let message = error.as_ref().map(Error::to_string);
@@ -77,13 +83,16 @@ impl PayloadRun<'_> {
         &self,
         one_call: &mut OneCall,
         supervisor: &mut Supervisor<'_, '_>,
+        has_begun: &mut bool,
     ) -> Result<PayloadResult> {
         let OneCall { call, wrapper, reports, .. } = one_call;
         let Some(wrapper) = wrapper.take() else {
             return Err(Error::refused("the job wrapper", "it has ended"));
         };
-        let streams = Streams::of_caller()?;
-        let (errors, relays) = payload::send_job(self.spec, wrapper, streams)?;
+        let spec = self.spec;
+        let streams = Streams::of_caller(spec.is_below_starter)?;
+        let (errors, relays) = payload::send_job(spec, wrapper, streams)?;
+        *has_begun = true;
         supervisor.wait_in_call(call, reports, errors, relays)
     }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use error::{Error, Result};
+use error::{Error, Result, Shown};
 use wire::Totals;
+use world::Spec;
 
 use super::candidates::{self, SwitcherKind};
 use super::interrupt::Interrupt;
@@ -15,7 +16,7 @@ use crate::batch::agent::Agent;
 use crate::batch::error::HelperError;
 use crate::batch::handover::{Handover, Way};
 use crate::batch::sandbox::Sandbox;
-use crate::batch::switcher::{Switcher, is_without_project_glexec};
+use crate::batch::switcher::{Switcher, is_project_glexec, is_without_project_glexec};
 use crate::batch::{Report, Retries, setup};
 
 /// A switcher that cannot work here may end with a status of a temporary failure: the next switcher
@@ -23,17 +24,17 @@ use crate::batch::{Report, Retries, setup};
 const NO_RETRIES: Retries = Retries { max: 0, min_delay: 0 };
 
 /// A sandbox that was handed over.
-pub(super) struct HandedOver {
+pub(in crate::batch) struct HandedOver {
     /// The switcher that works here.
-    pub(super) switcher: Switcher,
+    pub(in crate::batch) switcher: Switcher,
     /// The call that has done it, if it also runs the payload.
-    pub(super) one_call: Option<OneCall>,
+    pub(in crate::batch) one_call: Option<OneCall>,
     /// The agent that has done it, if it stays to watch and to bring the files back.
-    pub(super) kept: Option<Agent>,
+    pub(in crate::batch) kept: Option<Agent>,
 }
 
 /// Hands the sandbox over through the first switcher that works.
-pub(super) fn set_up(
+pub(in crate::batch) fn set_up(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     totals: Option<Totals>,
@@ -47,13 +48,19 @@ pub(super) fn set_up(
             .withholding_credential()
             .with_handover(spec.handover)
             .with_session_scripts(spec.session_scripts.clone())
+            .with_world(spec.world.clone().unwrap_or_else(|| Spec::Shared.or_closed()))
             // The retained directory may be another one than the sandbox's own.
             .with_log_id(sandbox.log_id());
         let handed_over = step_log.transfer_step("setup", totals, |report| {
             set_up_through(spec, sandbox, &switcher, interrupt, report)
         });
         match handed_over {
-            Ok((one_call, kept)) => return Ok(HandedOver { switcher, one_call, kept }),
+            Ok((one_call, kept)) => {
+                if spec.world.is_none() && !switcher.world().is_closed() {
+                    (step_log.notice)(&shared_world(&switcher));
+                }
+                return Ok(HandedOver { switcher, one_call, kept });
+            }
             Err(failure) if interrupt.stop_reason().is_some() => return Err(failure.error),
             Err(failure) => errors.push(failure.error),
         }
@@ -70,10 +77,28 @@ pub(super) fn set_up(
     Err(Error::refused("switcher", why))
 }
 
+/// That a payload has the shared world, since its switcher has no other.
+fn shared_world(switcher: &Switcher) -> String {
+    format!(
+        "The payload has the shared world: {} cannot give it a closed one.",
+        Shown::os(switcher.program())
+    )
+}
+
 /// The switchers to try. Session scripts of the caller's are for the project's `glexec` without
 /// privilege: where it has privilege, it runs those of the administrator.
-pub(super) fn programs(spec: &PayloadSpec) -> Result<Vec<PathBuf>> {
+pub(in crate::batch) fn programs(spec: &PayloadSpec) -> Result<Vec<PathBuf>> {
     let mut programs = candidates::programs(spec.glexec.as_ref())?;
+    if spec.world.as_ref().is_some_and(Spec::is_closed) {
+        programs.retain(|program| is_project_glexec(program));
+        if programs.is_empty() {
+            return Err(Error::refused(
+                "--world closed",
+                "this switcher cannot give a payload a closed world, nor an option of it: only \
+                 the glexec that is installed beside this program can",
+            ));
+        }
+    }
     if let Some(directory) = &spec.session_scripts {
         let is_rootless = |program: &PathBuf| {
             candidates::named(program.clone()).kind == Some(SwitcherKind::Rootless)
@@ -110,7 +135,7 @@ fn set_up_through(
             Begun::Cancelled => {
                 return Err(Error::refused(sandbox.path(), "interrupted").into());
             }
-            Begun::Failed(error) => reason = Some(error.to_string()),
+            Begun::Copy(why) => reason = Some(why),
         }
     }
     let copying = switcher.clone().with_halt(interrupt.halt()).with_handover(Handover::Copy);

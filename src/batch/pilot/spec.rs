@@ -34,6 +34,8 @@ pub struct PayloadSpec {
     pub links: Links,
     /// The payload's environment variables, each as `NAME=VALUE`.
     pub environment: Vec<Vec<u8>>,
+    /// The payload's world; `None`: the closed one, if the switcher can give it.
+    pub world: Option<world::Spec>,
     /// What the payload inherits from the caller, unless the switcher changes it.
     pub inherited: Inherited,
     /// The directory of the caller's session scripts.
@@ -42,6 +44,9 @@ pub struct PayloadSpec {
     pub timeout: Option<Duration>,
     /// How many seconds the payload may take to end after a signal, before it is killed.
     pub grace: u32,
+    /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the
+    /// streams as they are, and each signal; the starter alone decides when it is killed.
+    pub is_below_starter: bool,
     /// The program, as a path, and its arguments.
     pub command: Vec<OsString>,
 }

@@ -37,8 +37,17 @@ pub struct Streams {
 
 impl Streams {
     /// Those of this process, as far as the payload may have them. Signals must be blocked: the
-    /// threads that are started here must not get any.
-    pub fn of_caller() -> Result<Streams> {
+    /// threads that are started here must not get any. With `as_they_are` the payload gets all of
+    /// them: they are files of its own job, which nothing else reads before its end.
+    pub fn of_caller(as_they_are: bool) -> Result<Streams> {
+        if as_they_are {
+            let passed = [
+                duplicate(io::stdin().as_fd(), "standard input")?,
+                duplicate(io::stdout().as_fd(), "standard output")?,
+                duplicate(io::stderr().as_fd(), "standard error")?,
+            ];
+            return Ok(Streams { passed, relays: Relays::default() });
+        }
         let (output, errors) = (io::stdout(), io::stderr());
         let mut relays = Relays::default();
         let output_file = regular_file(output.as_fd(), "standard output")?;

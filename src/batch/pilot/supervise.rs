@@ -50,6 +50,8 @@ pub struct PayloadResult {
     /// The same in words, which tell exit statuses and signals apart; `None` if the end was not
     /// seen.
     pub wait: Option<String>,
+    /// The same as waitpid(2) tells it.
+    pub end: Option<End>,
     /// Why it was ended.
     pub stop_reason: Option<StopReason>,
     /// Why it was not executed, if it was not.
@@ -129,7 +131,8 @@ impl Supervisor<'_, '_> {
             (self.step_log.notice)(&format!("condor_glexec_pilot: {error}"));
         }
         let not_executed = errors.error().map(|text| Error::Told { who: "the job wrapper", text });
-        Ok(PayloadResult { status, wait, stop_reason: waited?.stop_reason, not_executed })
+        let stop_reason = waited?.stop_reason;
+        Ok(PayloadResult { status, wait, end, stop_reason, not_executed })
     }
 
     /// How the payload has ended, as the call reports it. Without a report the call is killed: all
@@ -202,6 +205,10 @@ impl Supervisor<'_, '_> {
     /// Forwards the next signal. One that ends the payload is returned instead.
     fn forward_signal(&mut self, call: &BoundCall) -> Option<StopReason> {
         let received = self.signals.read().ok()?;
+        if self.spec.is_below_starter && !matches!(received.number, SIGTSTP | SIGCONT) {
+            self.forward_to_first(call, received.number);
+            return None;
+        }
         let reads_terminal = self.reads_terminal;
         let number = match received.number {
             // The stop is over already.
@@ -238,6 +245,30 @@ impl Supervisor<'_, '_> {
             signal::stop_self();
         }
         None
+    }
+
+    /// Forwards a signal to the payload's first process alone, as a starter sends it.
+    fn forward_to_first(&mut self, call: &BoundCall, number: i32) {
+        // A switcher that is this user's process forwards it.
+        if call.send_signal(number).is_ok() {
+            return;
+        }
+        let request = kill::KillRequest {
+            scope: Scope::Process(call.pid()),
+            signal: number,
+            grace: 0,
+            soft_kill_signal: SIGTERM,
+            clean: false,
+        };
+        let (switcher, credential) =
+            (self.switcher.with_short_idle_timeout(), self.sandbox.credential());
+        let sent = self
+            .step_log
+            .step("kill", |report| kill::kill(&switcher, &credential, request, RETRIES, report));
+        if let Err(error) = sent {
+            let name = signal::name(number);
+            (self.step_log.notice)(&format!("cannot send {name} to the payload: {error}"));
+        }
     }
 
     /// Ends the payload: a signal first, SIGKILL after the grace time. If no agent can be called

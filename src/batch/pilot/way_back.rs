@@ -20,17 +20,17 @@ use crate::batch::{Report, Retries};
 const RETRIES: Retries = Retries { max: 3, min_delay: 1 };
 
 /// A sandbox whose payload has ended, with all its processes.
-pub(super) struct WayBack<'a> {
-    pub(super) spec: &'a PayloadSpec,
-    pub(super) sandbox: &'a Sandbox,
-    pub(super) switcher: &'a Switcher,
-    pub(super) halt: &'a Halt,
+pub(in crate::batch) struct WayBack<'a> {
+    pub(in crate::batch) spec: &'a PayloadSpec,
+    pub(in crate::batch) sandbox: &'a Sandbox,
+    pub(in crate::batch) switcher: &'a Switcher,
+    pub(in crate::batch) halt: &'a Halt,
 }
 
 impl WayBack<'_> {
     /// Brings the files back, and to the output. `one_call` is the call that takes the sandbox
     /// back, if it does; `kept` is the agent that has handed it over, if it still serves it.
-    pub(super) fn bring_back(
+    pub(in crate::batch) fn bring_back(
         &self,
         one_call: Option<OneCall>,
         mut kept: Option<Agent>,

@@ -92,6 +92,11 @@ impl BoundCall {
         let _ = pidfd::send_signal(&self.pidfd, signal::SIGTERM);
     }
 
+    /// Sends a signal to the switcher's process. EPERM if this user may not.
+    pub fn send_signal(&self, number: i32) -> sys::Result<()> {
+        pidfd::send_signal(&self.pidfd, number)
+    }
+
     /// Kills the switcher's process, if this user may. The processes behind it end with it, or
     /// must be killed separately.
     pub fn kill(&self) {

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use command::Status;
 use error::Error;
 use sys::wait::End;
 
@@ -20,6 +21,12 @@ impl CallOutcome {
     /// Whether the switcher ended with status 0.
     pub fn is_success(&self) -> bool {
         self.end == Some(End::Exited(0))
+    }
+
+    /// Whether the project's `glexec` says that the owner of the directory cannot be changed: it is
+    /// as it was, and has to be copied.
+    pub fn asks_for_copy(&self) -> bool {
+        self.end == Some(End::Exited(Status::Copy as i32))
     }
 
     /// What the switcher wrote, as one line.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use error::{Context as _, Error, Result};
 use sys::{OwnedName, Uid};
 use wire::{Halt, Links, Operation};
+use world::Spec;
 
 use super::find::{find_in_path, installed_program};
 use super::processes::is_project_glexec;
@@ -41,6 +42,8 @@ pub struct Switcher {
     log_id: Option<String>,
     /// The directory of session scripts for the project's `glexec`.
     session_scripts: Option<PathBuf>,
+    /// The world of payloads, if it is the project's `glexec`.
+    world: Spec,
 }
 
 impl Switcher {
@@ -67,6 +70,7 @@ impl Switcher {
             handover: Handover::Copy,
             log_id: None,
             session_scripts: None,
+            world: Spec::Shared,
         })
     }
 
@@ -107,6 +111,12 @@ impl Switcher {
         Switcher { session_scripts, ..self }
     }
 
+    /// The same, but if it is the project's `glexec`, its payloads have this world.
+    #[must_use]
+    pub fn with_world(self, world: Spec) -> Self {
+        Switcher { world, ..self }
+    }
+
     /// The same, but if it is the project's `glexec` and makes a new lease, it does so for this
     /// user, or fails.
     #[must_use]
@@ -128,6 +138,20 @@ impl Switcher {
     /// this program can only have them copied.
     pub fn handover(&self) -> Handover {
         if is_project_glexec(&self.program) { self.handover } else { Handover::Copy }
+    }
+
+    /// The world of its payloads. A switcher that is not the `glexec` that is installed beside this
+    /// program can only give them the shared one.
+    pub fn world(&self) -> &Spec {
+        if is_project_glexec(&self.program) { &self.world } else { &Spec::Shared }
+    }
+
+    /// The options for the world of an operation: only `enter` becomes a payload.
+    fn world_options(&self, operation: &Operation) -> Vec<OsString> {
+        match operation {
+            Operation::Enter { .. } if self.world().is_closed() => self.world().to_words(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a change of owner is tried.
@@ -159,8 +183,12 @@ impl Switcher {
     /// A call for an operation of the agent. It must be made from a directory that every user can
     /// enter.
     pub fn command(&self, operation: &Operation) -> Command {
-        let words = std::iter::once(self.agent.clone().into_os_string());
-        self.own_command(words.chain(operation.to_args()))
+        let mut words = self.world_options(operation);
+        if !words.is_empty() {
+            words.push("--".into());
+        }
+        words.push(self.agent.clone().into_os_string());
+        self.own_command(words.into_iter().chain(operation.to_args()))
     }
 
     /// A call of the project's `glexec` that hands a directory over to an operation of the agent.
@@ -172,19 +200,19 @@ impl Switcher {
         report: i32,
         operation: &Operation,
     ) -> Command {
-        let (report, agent) = (report.to_string(), self.agent.as_os_str());
-        let words: [&OsStr; 8] = [
+        let report = report.to_string();
+        let words: [&OsStr; 6] = [
             "--hand-over".as_ref(),
             directory.as_os_str(),
             "--links".as_ref(),
             links_option(links).as_ref(),
             "--report".as_ref(),
             report.as_ref(),
-            "--".as_ref(),
-            agent,
         ];
-        let words = words.into_iter().map(OsString::from);
-        self.own_command(words.chain(operation.to_args()))
+        let mut words: Vec<OsString> = words.map(OsString::from).into();
+        words.extend(self.world_options(operation));
+        words.extend(["--".into(), self.agent.clone().into_os_string()]);
+        self.own_command(words.into_iter().chain(operation.to_args()))
     }
 
     /// The same with any arguments, such as options of the project's `glexec`.

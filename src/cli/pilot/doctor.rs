@@ -17,7 +17,7 @@ use crate::cli::definition::flag;
 use crate::cli::{environment, log};
 
 /// The longest time without progress of a switcher that is tried.
-const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The definition of the subcommand.
 pub fn definition() -> Command {
@@ -37,10 +37,16 @@ Exit status:
   1    the node cannot run payloads: system requirements are not met
   240  usage error or bad input
 
+With --condor, it prints attributes for HTCondor's STARTD_CRON: GLEXEC_FIT says
+whether this node can start jobs through 'wrap', GLEXEC_REASON why not. It is
+not fit for ten minutes after a job could not be started. Its trial runs below
+the directory 'doctor', beside those of the slots. The status is 0 in both cases.
+
 Environment: see 'condor_glexec_pilot --help'.
 
 Example:
   condor_glexec_pilot doctor --execute /var/lib/condor/execute
+  condor_glexec_pilot doctor --condor --execute /var/lib/condor/execute
 ",
         )
         .arg(options::glexec().help(
@@ -51,10 +57,21 @@ Example:
         .arg(options::proxy())
         .arg(options::execute())
         .arg(flag("json", "Prints the result as one line of JSON"))
+        .arg(
+            flag(
+                "condor",
+                "Prints the result as attributes of a ClassAd (STARTD_CRON), with the\n\
+                 settings of 'wrap'. --execute names HTCondor's execute directory",
+            )
+            .conflicts_with_all(["json", "glexec", "credential", "proxy"]),
+        )
 }
 
 /// Runs the subcommand.
 pub fn main(matches: &ArgMatches) -> ExitCode {
+    if matches.get_flag("condor") {
+        return super::doctor_condor::main(matches);
+    }
     let started = Instant::now();
     let examined = match examined(matches) {
         Ok(examined) => examined,

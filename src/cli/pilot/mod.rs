@@ -2,12 +2,14 @@
 //! check a node.
 //!
 //! - `run`, `recover`, `renew`, `doctor`: the subcommands;
+//! - `wrap`, `sweep`: those for a starter of HTCondor, also by the names of links;
 //! - of run: `run_definition`: its options; `run_order`: reading them; `variables`: the payload's
-//!   variables; `report`: the report;
+//!   variables; `world`: its world; `report`: the report;
 //! - `options`: the options that several subcommands have; `status`: the exit statuses;
 //! - `steps`: what is logged and reported of each step; `progress`: the progress of a transfer.
 
 mod doctor;
+mod doctor_condor;
 mod options;
 mod progress;
 mod recover;
@@ -18,7 +20,10 @@ mod run_definition;
 mod run_order;
 mod status;
 mod steps;
+mod sweep;
 mod variables;
+mod world;
+mod wrap;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -50,12 +55,14 @@ Environment:
           the credential for the switcher, if --credential is not given
 {LINKS}{HANDOVER}{IDLE_TIMEOUT}{LOG}"
         ))
-        .override_usage("condor_glexec_pilot run|recover|renew-proxy|doctor [options] …")
+        .override_usage("condor_glexec_pilot run|recover|renew-proxy|wrap|sweep|doctor [options] …")
         .subcommand_required(true)
         .args_override_self(true)
         .subcommand(run_definition::definition())
         .subcommand(recover::definition())
         .subcommand(renew::definition())
+        .subcommand(wrap::definition())
+        .subcommand(sweep::definition())
         .subcommand(doctor::definition())
 }
 
@@ -64,6 +71,9 @@ pub fn main() -> ExitCode {
     sys::signal::default_sigchld();
     let umask = sys::process::umask(0o077);
     sys::signal::ignore_sigxfsz();
+    if let Some(link) = wrap::Link::of_this_call() {
+        return link.main(umask);
+    }
     let matches = match arguments::parse(definition(), std::env::args_os()) {
         Ok(matches) => matches,
         Err(NotParsed::HelpPrinted) => return PilotStatus::Success.into(),
@@ -81,6 +91,8 @@ pub fn main() -> ExitCode {
         Some(("run", matches)) => run::main(matches, inherited),
         Some(("recover", matches)) => recover::main(matches),
         Some(("renew-proxy", matches)) => renew::main(matches),
+        Some(("wrap", matches)) => wrap::main(matches, inherited),
+        Some(("sweep", matches)) => sweep::main(matches),
         Some(("doctor", matches)) => doctor::main(matches),
         _ => refuse(&anyhow!("there is no command")),
     }

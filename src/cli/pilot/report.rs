@@ -89,6 +89,9 @@ pub fn of_run(
         }),
         "sandbox": path(&spec.sandbox),
         "switcher": outcome.switcher.as_ref().map(path),
+        "world": outcome.switcher.is_some().then(|| {
+            if outcome.is_closed { "closed" } else { "shared" }
+        }),
         "output": spec.output.as_ref().map(path),
         "failures": failures,
         "notices": record.notices,

@@ -3,7 +3,7 @@
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
 
-use super::options;
+use super::{options, world};
 use crate::cli::definition::{flag, option};
 
 /// The definition of the subcommand.
@@ -15,6 +15,7 @@ pub fn definition() -> Command {
         .after_help(TEXT)
         .args(files())
         .args(environment())
+        .args(world::arguments())
         .args(limits())
         .args(reports())
         .arg(
@@ -33,10 +34,10 @@ const TEXT: &str = "\
 run creates a directory (the sandbox) with a copy of the input, gives it to the
 job user (the account that the switcher maps the credential to), and runs the
 command (the payload) in it. A command without a slash is searched for in PATH;
-a relative path such as ./name starts in the sandbox. The payload has the
-standard streams of this program and the variables that the switcher and --env
-set. When it has ended, all processes that it left running are killed, and the
-files come back.
+a relative path such as ./name starts in the working directory. The payload has
+the standard streams of this program and the variables that the switcher and
+--env set. When it has ended, all processes that it left running are killed, and
+the files come back.
 
 SIGTERM, SIGINT and SIGHUP end the payload: all its processes get the signal;
 those that are left after --grace are killed; the files come back. The end of

@@ -27,13 +27,27 @@ pub fn record<T>(
     record: &mut Record,
     operation: impl FnOnce(&mut StepLog<'_>) -> T,
 ) -> T {
+    record_with(notice::print, sandbox, record, operation)
+}
+
+/// The same, but no line is printed: standard error is the payload's.
+pub fn record_quietly<T>(sandbox: &Path, operation: impl FnOnce(&mut StepLog<'_>) -> T) -> T {
+    record_with(|_| (), sandbox, &mut Record::default(), operation)
+}
+
+fn record_with<T>(
+    show: fn(&str),
+    sandbox: &Path,
+    record: &mut Record,
+    operation: impl FnOnce(&mut StepLog<'_>) -> T,
+) -> T {
     let Record { steps, notices } = record;
     // A line can come from a thread that transfers files.
     let printed = Arc::new(Mutex::new(Vec::new()));
     let lines = Arc::clone(&printed);
     let urgent: UrgentNotice = Arc::new(move |line: &str| {
         lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
-        notice::print(line);
+        show(line);
     });
     let (print, warn) = (Arc::clone(&urgent), Arc::clone(&urgent));
     let mut step_ended =

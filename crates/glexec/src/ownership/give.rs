@@ -28,6 +28,8 @@ pub(super) struct Giving<'a> {
     pub(super) top_limit: Option<u64>,
     /// Whether it matters here that the payload's user can reach the directory.
     pub(super) has_to_be_reached: bool,
+    /// What finishes it if it fails and cannot be undone, for the message.
+    pub(super) finished_by: &'static str,
     pub(super) users: Users,
 }
 
@@ -144,7 +146,7 @@ impl Giving<'_> {
         let shown = target.shown();
         Refusal::internal(match undone {
             Ok(_) => format!("{shown}: {why}; it is as it was before"),
-            Err(then) => format!("{shown}: {why}; and then: {then}; {}", super::AGAIN),
+            Err(then) => format!("{shown}: {why}; and then: {then}; {}", self.finished_by),
         })
     }
 

@@ -19,6 +19,10 @@ use super::users::Users;
 use super::{AGAIN, order, report, take, undo};
 use crate::ranges::Ids;
 
+/// What to do when a tree is left half given: the payload has not begun. The same call would refuse
+/// it if the top is the payload user's.
+const UNDO: &str = "glexec --undo finishes it";
+
 /// What a call with `--hand-over` asks for.
 #[derive(Debug)]
 pub(crate) struct HandOver {
@@ -89,6 +93,7 @@ impl HandOver {
             top_limit: None,
             // The payload is what reaches it, or fails.
             has_to_be_reached: false,
+            finished_by: UNDO,
             users,
         };
         let mode = giving.mode_before(&target)?;
@@ -105,7 +110,7 @@ impl HandOver {
         match undone {
             Ok(_) => why,
             Err(then) => {
-                let text = format!("{why}; and then: {then}; glexec --undo finishes it");
+                let text = format!("{why}; and then: {then}; {UNDO}");
                 Refusal::new(why.status, text)
             }
         }

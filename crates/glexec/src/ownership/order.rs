@@ -12,6 +12,7 @@ use tree::{Place, sandbox_name};
 use wire::Links;
 
 use super::target::path_of;
+use crate::command::is_of_world;
 use crate::lease::Usage;
 
 /// A change of owner. The directories that it names are open: their parents, by the caller's
@@ -157,7 +158,10 @@ pub(super) fn operation(options: &Options) -> Result<&'static str> {
         let why = "exactly one of --give, --take, --undo and --hand-over must be given";
         return Err(Refusal::client(why));
     };
-    let is_other = |name: &&str| name != operation && !allowed.contains(name);
+    // A payload has a world.
+    let is_of_payload = |name: &str| *operation == "hand-over" && is_of_world(name);
+    let is_other =
+        |name: &&str| name != operation && !allowed.contains(name) && !is_of_payload(name);
     match options.names().find(is_other) {
         Some(other) => {
             let why = format!("--{other} cannot be given together with --{operation}");

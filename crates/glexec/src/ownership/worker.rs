@@ -12,7 +12,7 @@ use tree::owner::Job;
 
 use super::order::Order;
 use super::users::Users;
-use super::{give, take, undo};
+use super::{AGAIN, give, take, undo};
 use crate::restrictions;
 
 /// What the worker needs.
@@ -117,6 +117,7 @@ fn work(worker: &mut Worker<'_>) -> Result<String> {
                 confirm: *confirm,
                 top_limit: *top_limit,
                 has_to_be_reached: true,
+                finished_by: AGAIN,
                 users,
             };
             giving.run(worker.signals)

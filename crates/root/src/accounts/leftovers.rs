@@ -1,6 +1,6 @@
 //! What a guest has left when its processes have ended: files in the directories where every user
-//! may make files, objects of IPC, mail, and entries of cron and at. A process of the account itself
-//! removes them, by directory descriptor, so no link leads it to a file of another user.
+//! may make files, objects of IPC, mail, and entries of cron and at. A process of the account
+//! itself removes them, by directory descriptor, so no link leads it to a file of another user.
 
 use std::io::Write as _;
 use std::os::fd::AsFd as _;

@@ -1,5 +1,5 @@
-//! The accounts on lease: /etc/glexec/accounts, lines `account [owner]`. An account with an owner is leased
-//! for that owner only; one without is a guest account.
+//! The accounts on lease: /etc/glexec/accounts, lines `account [owner]`. An account with an owner
+//! is leased for that owner only; one without is a guest account.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
 //! The queue of calls that wait for a guest account: one file for each in /run/glexec/queue, which
-//! the call locks. Names are in the order in which the calls came; a file whose lock is free belongs
-//! to a call that was killed.
+//! the call locks. Names are in the order in which the calls came; a file whose lock is free
+//! belongs to a call that was killed.
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;

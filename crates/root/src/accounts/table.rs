@@ -1,5 +1,5 @@
-//! The table of leases: a directory for each account below /run/glexec/accounts, which only root can
-//! enter.
+//! The table of leases: a directory for each account below /run/glexec/accounts, which only root
+//! can enter.
 //!
 //! ```text
 //! lock                     locked while a lease begins or ends

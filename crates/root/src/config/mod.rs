@@ -86,6 +86,8 @@ pub struct Config {
     pub linger: bool,
     /// Whether the payload's descendants are ended after it. Default: yes.
     pub end_family: bool,
+    /// Whether every payload has the closed world. Default: no.
+    pub world_is_closed: bool,
     /// The PATH of the payload, in which its program is searched for, too. Default:
     /// /usr/local/bin:/usr/bin:/bin.
     pub path: OsString,
@@ -152,6 +154,7 @@ impl Default for Config {
             user_identity_switch_by: SwitchBy::Glexec,
             linger: true,
             end_family: true,
+            world_is_closed: false,
             path: "/usr/local/bin:/usr/bin:/bin".into(),
             preserve_env_variables: Vec::new(),
             create_target_proxy: true,

@@ -12,6 +12,15 @@ use crate::names::is_account_name;
 
 type Parsed<T> = Result<T, String>;
 
+/// `shared` or `closed`, in any case: whether it is closed.
+pub(super) fn world(value: &[u8]) -> Parsed<bool> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"shared" => Ok(false),
+        b"closed" => Ok(true),
+        _ => Err("it must be shared or closed".to_owned()),
+    }
+}
+
 /// `yes` or `no`, in any case.
 pub(super) fn yes_no(value: &[u8]) -> Parsed<bool> {
     match () {

@@ -1,5 +1,5 @@
-//! The fields of a frame. Nothing is allocated by a length that the bytes name: a list is as long as
-//! the bytes that are there.
+//! The fields of a frame. Nothing is allocated by a length that the bytes name: a list is as long
+//! as the bytes that are there.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

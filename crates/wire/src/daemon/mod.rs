@@ -70,6 +70,7 @@ mod tests {
     fn requests() -> Vec<Request> {
         let run = Run {
             command: vec!["/bin/sh".into(), String::new().into(), "-c".into()],
+            world: vec!["--world".into(), "closed".into()],
             environment: vec![("A".into(), "b=c".into()), ("B".into(), "".into())],
             umask: 0o027,
             has_proxy: true,

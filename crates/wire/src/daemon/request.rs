@@ -24,6 +24,8 @@ pub enum Request {
 pub struct Run {
     /// The program and its arguments: at least one word, and not empty.
     pub command: Vec<OsString>,
+    /// The options of the payload's world, as words.
+    pub world: Vec<OsString>,
     /// The client's environment.
     pub environment: Vec<(OsString, OsString)>,
     /// The permission bits that new files do not get.
@@ -54,6 +56,7 @@ impl Request {
                 fields.extend_from_slice(&run.umask.to_le_bytes());
                 fields.extend([u8::from(run.has_proxy), u8::from(run.lingers)]);
                 put_words(&mut fields, run.command.iter().map(OsString::as_os_str));
+                put_words(&mut fields, run.world.iter().map(OsString::as_os_str));
                 let mut variables = Vec::new();
                 for (name, value) in &run.environment {
                     variables.extend_from_slice(name.as_bytes());
@@ -95,10 +98,11 @@ impl Run {
         if command.first().is_none_or(|program| program.is_empty()) {
             return Err(Invalid::Malformed);
         }
+        let world = fields.words()?;
         let variables = fields.words()?;
         let environment = variables.iter().map(|word| variable(word)).collect::<Option<_>>();
         let environment = environment.ok_or(Invalid::Malformed)?;
-        Ok(Run { command, environment, umask, has_proxy, lingers })
+        Ok(Run { command, world, environment, umask, has_proxy, lingers })
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use error::{Context as _, Error, Result};
+use error::{Context as _, Result};
 use sys::fd;
 use wire::launch::Wrapper;
 
@@ -26,11 +26,12 @@ pub(in crate::batch::pilot) enum Begun {
     Ready(Box<OneCall>),
     /// A signal asked for the end of this process. The sandbox is as it was.
     Cancelled,
-    /// The sandbox was not handed over, and why. It is as it was.
-    Failed(Error),
+    /// The sandbox has to be copied, and why. It is as it was, and nothing has run.
+    Copy(String),
 }
 
-/// Begins the call. It is an error if the sandbox could not be put back after a failure.
+/// Begins the call. If it fails for another reason than [`Begun::Copy`], a copy would not help:
+/// another call would fail too, after it has run the session scripts once more.
 pub(in crate::batch::pilot) fn begin(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
@@ -39,13 +40,12 @@ pub(in crate::batch::pilot) fn begin(
 ) -> Result<Begun> {
     let lock = match withhold_credential(sandbox) {
         Ok(lock) => lock,
-        Err(error) => return Ok(Begun::Failed(error)),
+        // No call was made.
+        Err(error) => return Ok(Begun::Copy(error.to_string())),
     };
     let (call, wrapper, mut reports) = match start(spec, sandbox, switcher) {
         Ok(started) => started,
-        Err(error) => {
-            return restore(sandbox, switcher, spec.links, None).map(|()| Begun::Failed(error));
-        }
+        Err(error) => return Err(error.and_then(restore(sandbox, switcher, spec.links, None))),
     };
     let stop_reason = || interrupt.stop_reason();
     let signals = (&interrupt.signals, &stop_reason as &dyn Fn() -> _);
@@ -61,12 +61,16 @@ pub(in crate::batch::pilot) fn begin(
         call.terminate();
     }
     let outcome = call.end_within(END_LIMIT);
-    restore(sandbox, switcher, spec.links, Some(reports))?;
-    Ok(match waited {
-        Ok(WrapperState::Cancelled(_)) => Begun::Cancelled,
-        Ok(_) => Begun::Failed(outcome.error()),
-        Err(error) => Begun::Failed(error),
-    })
+    let restored = restore(sandbox, switcher, spec.links, Some(reports));
+    let failure = match waited {
+        Ok(WrapperState::Cancelled(_)) => return restored.map(|()| Begun::Cancelled),
+        Ok(_) if outcome.asks_for_copy() => {
+            return restored.map(|()| Begun::Copy(outcome.error().to_string()));
+        }
+        Ok(_) => outcome.error(),
+        Err(error) => error,
+    };
+    Err(failure.and_then(restored))
 }
 
 /// Starts the call.

@@ -32,7 +32,7 @@ use crate::batch::switcher::BoundCall;
 
 /// A call whose job wrapper is ready. The payload has the sandbox.
 #[derive(Debug)]
-pub(super) struct OneCall {
+pub(in crate::batch) struct OneCall {
     /// The call, which ends when the sandbox is back.
     pub(super) call: BoundCall,
     /// The wrapper. If its socket is closed, it ends, and there is no payload.

@@ -24,6 +24,19 @@ pub(super) const KEYS: &[Key] = &[
         effect: Set(|config, value| parse::yes_no(value).map(|yes| config.end_family = yes)),
     },
     Key {
+        name: "world",
+        value: "shared or closed",
+        default: "shared",
+        text: "closed: every payload has a world of its own: it can write to its sandbox, to \
+               private directories /tmp, /var/tmp and /dev/shm that end with it, and to what the \
+               caller's options name; all else is read-only, and homes and other sandboxes are not \
+               there. shared: only a payload whose caller asks for it, by --world closed or \
+               GLEXEC_WORLD=closed.",
+        effect: Set(|config, value| {
+            parse::world(value).map(|is_closed| config.world_is_closed = is_closed)
+        }),
+    },
+    Key {
         name: "path",
         value: "directories, separated by colons",
         default: "/usr/local/bin:/usr/bin:/bin",

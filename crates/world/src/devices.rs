@@ -1,0 +1,72 @@
+//! /dev of the closed world.
+
+use std::path::{Path, PathBuf};
+
+use command::refusal::{Refusal, Result};
+use error::Shown;
+use sys::mount_tree::{Links, NewFileSystem, Tree, open_in};
+use sys::{Name, OPath};
+
+use crate::view::{Access, View, failed};
+
+/// Devices of the machine that have no state which payloads share.
+const HARMLESS: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Links in /dev, and what they lead to.
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// The devices of the machine that a payload gets.
+pub(crate) struct Devices(Vec<(PathBuf, Tree)>);
+
+impl Devices {
+    /// Opens the harmless devices and these others. To be called before the machine's are covered.
+    pub(crate) fn open(others: &[PathBuf]) -> Result<Devices> {
+        let root = OPath::root().map_err(failed("open", Path::new("/")))?;
+        let mut found = Vec::new();
+        let tree =
+            |path: &Path| open_in(&root, path, Links::Followed).and_then(|one| Tree::of(&one));
+        for name in HARMLESS {
+            let path = Path::new("/dev").join(name);
+            if let Ok(tree) = tree(&path) {
+                found.push((path, tree));
+            }
+        }
+        for path in others {
+            let tree = tree(path).map_err(|cause| {
+                Refusal::client(format!("cannot use --device {}: {cause}", Shown::os(path)))
+            })?;
+            found.push((path.clone(), tree));
+        }
+        Ok(Devices(found))
+    }
+
+    /// Makes /dev, with this directory as /dev/shm.
+    pub(crate) fn make(&self, view: &mut View, shm: &OPath) -> Result<()> {
+        let at = Path::new("/dev");
+        let made = view.fresh(0o755)?;
+        let directory = |name: &[u8]| {
+            let name = Name::new(name).ok_or_else(|| Refusal::internal("no name"))?;
+            made.make_dir(name, 0o755).map(drop).map_err(failed("make a directory in", at))
+        };
+        for name in ["pts", "shm", "mqueue"] {
+            directory(name.as_bytes())?;
+        }
+        for (name, target) in LINKS {
+            let name = Name::new(name.as_bytes()).ok_or_else(|| Refusal::internal("no name"))?;
+            made.make_symlink(name, target.as_bytes()).map_err(failed("make a link in", at))?;
+        }
+        view.cover(at, &made, Access::ReadOnly)?;
+        view.cover(Path::new("/dev/shm"), shm, Access::Writable)?;
+        let options = "newinstance,ptmxmode=0666,mode=0620";
+        view.mount(NewFileSystem::Terminals, Path::new("/dev/pts"), options)?;
+        view.mount(NewFileSystem::MessageQueues, Path::new("/dev/mqueue"), "")?;
+        self.0.iter().try_for_each(|(path, tree)| view.put(tree, path, Access::Writable))
+    }
+}

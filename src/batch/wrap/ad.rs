@@ -1,0 +1,34 @@
+//! What the wrapper reads in the ClassAds that the starter has put into the scratch directory.
+
+/// The file with the job's ClassAd.
+pub const JOB_AD: &str = ".job.ad";
+
+/// The file with the machine's ClassAd.
+pub const MACHINE_AD: &str = ".machine.ad";
+
+/// The value of an attribute that is a string without escapes: `Name = "value"`, in any case.
+pub fn string<'a>(ad: &'a [u8], attribute: &str) -> Option<&'a str> {
+    ad.split(|byte| *byte == b'\n').find_map(|line| {
+        let line = std::str::from_utf8(line).ok()?;
+        let (name, value) = line.split_once('=')?;
+        if !name.trim().eq_ignore_ascii_case(attribute) {
+            return None;
+        }
+        let value = value.trim().strip_prefix('"')?.strip_suffix('"')?;
+        (!value.contains(['"', '\\'])).then_some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::string;
+
+    #[test]
+    fn a_string_is_found_by_its_attribute() {
+        let ad = b"MyName = \"x\"\nname = \"slot1_2@host\"\nNumber = 7\nOdd = \"a\\\"b\"\n";
+        assert_eq!(string(ad, "Name"), Some("slot1_2@host"));
+        assert_eq!(string(ad, "Number"), None);
+        assert_eq!(string(ad, "Odd"), None);
+        assert_eq!(string(ad, "None"), None);
+    }
+}

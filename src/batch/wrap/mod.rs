@@ -1,0 +1,27 @@
+//! The wrapper of a starter's job (HTCondor's USER_JOB_WRAPPER): the job runs as another user.
+//!
+//! The starter executes the wrapper in the job's *scratch directory*, and takes its end for the
+//! job's. The wrapper moves the job's files from the scratch directory to a sandbox in a
+//! *slot directory*, runs the job as a pilot runs its payload, and moves the files back.
+//!
+//! - [`settings`]: the file with the settings; the environment is the job's, and not believed;
+//! - [`scratch`]: the scratch directory, by its descriptor, and its names;
+//! - [`names`]: which entries of it the job gets; [`entries`]: moving them;
+//! - [`environment`]: the job's variables and arguments, with the paths of the sandbox;
+//! - [`slot`]: the directory of a slot, its lock, and its note; [`ad`]: what the job's and the
+//!   machine's ClassAd say;
+//! - [`streams`]: the modes of the standard streams;
+//! - [`run`]: the sequence; [`sweep`]: what a wrapper that was killed has left;
+//! - [`marker`]: tells `doctor --condor` that a job could not be started here.
+
+pub mod ad;
+mod entries;
+pub mod environment;
+pub mod marker;
+mod names;
+pub mod run;
+pub mod scratch;
+pub mod settings;
+pub mod slot;
+mod streams;
+pub mod sweep;

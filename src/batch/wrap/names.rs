@@ -1,0 +1,50 @@
+//! Which entries of a scratch directory are the job's.
+
+use crate::batch::pilot::{CREDENTIAL, PROXY};
+
+/// What becomes of an entry of the scratch directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is the job's: it goes to the job and comes back.
+    Moved,
+    /// It is the starter's, and the job reads it: the job gets a copy, which does not come back.
+    Copied,
+    /// It is the starter's alone. One that the job makes does not come back.
+    Kept,
+}
+
+/// What becomes of the entry with this name.
+pub fn fate(name: &[u8]) -> Fate {
+    const COPIED: [&[u8]; 3] = [b".job.ad", b".machine.ad", b".chirp.config"];
+    const KEPT: [&[u8]; 4] = [
+        b".job_wrapper_failure",
+        b".condor_container_launched",
+        CREDENTIAL.as_bytes(),
+        PROXY.as_bytes(),
+    ];
+    const KEPT_PREFIXES: [&[u8]; 4] =
+        [b".update.ad", b"_condor_std", b".docker_", b".condor_ssh_to_job"];
+    if COPIED.contains(&name) {
+        Fate::Copied
+    } else if KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        Fate::Kept
+    } else {
+        Fate::Moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fate, fate};
+
+    #[test]
+    fn the_starters_files_stay_with_the_starter() {
+        for name in [".update.ad", ".update.ad.tmp", ".job_wrapper_failure", "_condor_stdout"] {
+            assert_eq!(fate(name.as_bytes()), Fate::Kept, "{name}");
+        }
+        assert_eq!(fate(b".job.ad"), Fate::Copied);
+        for name in ["condor_exec.exe", ".job.ad2", "_condor", "tmp", "var"] {
+            assert_eq!(fate(name.as_bytes()), Fate::Moved, "{name}");
+        }
+    }
+}

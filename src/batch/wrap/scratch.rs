@@ -1,0 +1,100 @@
+//! The scratch directory of a starter's job, which is the wrapper's working directory.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use error::{Context as _, Error, Result};
+use sys::{Dir, Name, process};
+
+/// The name of the directory of the slot directories, if the settings name none.
+const DIRECTORY: &str = "glexec_payloads";
+
+/// The scratch directory.
+#[derive(Debug)]
+pub struct Scratch {
+    /// The directory.
+    pub dir: Dir,
+    /// Its path without symbolic links.
+    pub path: PathBuf,
+    /// All its paths that the job can have been told; the longest is first.
+    pub names: Vec<PathBuf>,
+}
+
+impl Scratch {
+    /// That of this process. It must belong to this user, and to no other it may be open.
+    /// `named` is the path that the starter gives it in the environment.
+    pub fn of_working_directory(named: Option<&OsStr>) -> Result<Scratch> {
+        let path = std::env::current_dir().at("find the path of", "the working directory")?;
+        let dir = Dir::open(Path::new(".")).at("open the scratch directory", &path)?;
+        let found = dir.stat_self().at("examine the scratch directory", &path)?;
+        let user = process::geteuid();
+        if found.uid() != user {
+            let why = format!("it belongs to uid {}, not to you: no starter made it", found.uid());
+            return Err(Error::refused(&path, why));
+        }
+        if found.mode() & 0o022 != 0 {
+            let why = format!(
+                "its mode is {:04o}: other users can write to it, so it is no scratch directory \
+                 of a starter's",
+                found.mode()
+            );
+            return Err(Error::refused(&path, why));
+        }
+        let mut names = vec![path.clone()];
+        let other = named.map(PathBuf::from).filter(|named| named.is_absolute() && *named != path);
+        if let Some(other) = other {
+            let identity = std::fs::metadata(&other).map(|found| (found.dev(), found.ino()));
+            if identity.is_ok_and(|identity| identity == found.identity()) {
+                names.push(other);
+            }
+        }
+        names.sort_by_key(|name| std::cmp::Reverse(name.as_os_str().len()));
+        Ok(Scratch { dir, path, names })
+    }
+
+    /// What tells it from every other directory of this machine.
+    pub fn identity(&self) -> Result<(u64, u64)> {
+        Ok(self.dir.stat_self().at("examine the scratch directory", &self.path)?.identity())
+    }
+
+    /// The execute directory: a starter's scratch directory is `dir_N` there, or `dir_N/scratch`
+    /// (HTCondor 25).
+    pub fn execute(&self) -> Result<&Path> {
+        let is_job_directory = |path: &Path| {
+            let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+            name.starts_with(b"dir_")
+        };
+        let mut job = self.path.as_path();
+        if !is_job_directory(job) {
+            job = job.parent().filter(|parent| is_job_directory(parent)).unwrap_or(job);
+        }
+        let why = "its place is not that of a scratch directory: set 'directory'";
+        job.parent().ok_or_else(|| Error::refused(&self.path, why))
+    }
+
+    /// The content of a file of the starter's; none if there is none.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        use std::io::Read as _;
+        const MAX_SIZE: u64 = 16 << 20;
+        let file = self.dir.open_file(Name::new(name.as_bytes())?).ok()?;
+        let found = sys::file::stat(&file).ok()?;
+        if found.kind() != sys::Kind::File || found.uid() != process::geteuid() {
+            return None;
+        }
+        let mut content = Vec::new();
+        file.take(MAX_SIZE).read_to_end(&mut content).ok()?;
+        Some(content)
+    }
+}
+
+/// Where the directory of the slot directories is by default: beside the execute directory, or in it
+/// if that is a file system of its own.
+pub fn directory_for(execute: &Path) -> Result<PathBuf> {
+    let why = "there is no directory above it: set 'directory'";
+    let above = execute.parent().ok_or_else(|| Error::refused(execute, why))?;
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev());
+    let is_same = device(above).ok() == device(execute).ok();
+    let is_writable = sys::access::may_write_directory(above);
+    Ok(if is_same && is_writable { above } else { execute }.join(DIRECTORY))
+}

@@ -1,0 +1,165 @@
+//! The directory of a slot: it has the sandbox of the slot's job, and a note that names the job.
+//!
+//! ```text
+//! <directory>            0711
+//!   <slot>               1777: an agent makes its copy of the sandbox here
+//!     note               the scratch directory of the job; locked while its wrapper lives
+//!     work               the sandbox
+//!     work.condor        the retained directory: the switcher's credential
+//! ```
+//!
+//! Without a note there is no sandbox: it is written before the sandbox is made, and emptied after
+//! that has been removed.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use error::{Context as _, Error, Result};
+use sys::flock::{self, Lock};
+use sys::{Dir, Errno, Kind, Name, OwnedName, file, process};
+
+use super::ad;
+use super::scratch::Scratch;
+
+const NOTE: &str = "note";
+const SANDBOX: &str = "work";
+
+/// How long to wait for the lock: a child of a wrapper that was killed holds it until it executes
+/// its program.
+const LIMIT: Duration = Duration::from_millis(500);
+
+/// The longest note in bytes.
+const MAX_NOTE: u64 = 64 * 1024;
+
+/// A slot's directory.
+#[derive(Debug)]
+pub struct Slot {
+    /// Its path.
+    pub path: PathBuf,
+    note: File,
+}
+
+/// A slot's directory whose lock is asked for.
+#[derive(Debug)]
+pub enum Locked {
+    /// This process has it now.
+    Here(Slot),
+    /// Another process has it; its note.
+    Elsewhere(Vec<u8>),
+}
+
+impl Slot {
+    /// Makes the directory of this slot, if there is none, and locks it.
+    pub fn lock(directory: &Path, slot: &str) -> Result<Locked> {
+        make_directory(directory, 0o711)?;
+        let path = directory.join(slot);
+        make_directory(&path, 0o1777)?;
+        Slot::lock_existing(path, true)
+    }
+
+    /// Locks a slot's directory that exists.
+    pub fn lock_existing(path: PathBuf, makes_note: bool) -> Result<Locked> {
+        let place = path.join(NOTE);
+        let mut options = File::options();
+        options.read(true).write(true).create(makes_note).truncate(false).mode(0o600);
+        options.custom_flags(file::NOFOLLOW_NONBLOCK);
+        let note = options.open(&place).at("open the note of the slot", &place)?;
+        let found = file::stat(&note).at("examine the note of the slot", &place)?;
+        if found.kind() != Kind::File || found.uid() != process::geteuid() {
+            let why = format!("it is no file of yours (owner: uid {}): remove it", found.uid());
+            return Err(Error::refused(&place, why));
+        }
+        let slot = Slot { path, note };
+        match flock::lock(&slot.note, Lock::Exclusive, LIMIT) {
+            Err(Errno::EAGAIN) => Ok(Locked::Elsewhere(slot.note()?)),
+            locked => locked.at("lock the note of the slot", place).map(|()| Locked::Here(slot)),
+        }
+    }
+
+    /// The note; empty if the slot has no job.
+    pub fn note(&self) -> Result<Vec<u8>> {
+        let mut file = self.note.try_clone().at("read the note of the slot", &self.path)?;
+        let mut text = Vec::new();
+        file.rewind().at("read the note of the slot", &self.path)?;
+        let read = file.take(MAX_NOTE).read_to_end(&mut text);
+        read.at("read the note of the slot", &self.path).map(|_| text)
+    }
+
+    /// Writes the note.
+    pub fn set_note(&mut self, note: &[u8]) -> Result<()> {
+        let written = self.note.set_len(0).and_then(|()| {
+            self.note.rewind()?;
+            self.note.write_all(note)
+        });
+        written.at("write the note of the slot", &self.path)
+    }
+
+    /// Makes the directory for the trials of a doctor.
+    pub fn make_for_trials(directory: &Path) -> Result<PathBuf> {
+        make_directory(directory, 0o711)?;
+        let path = directory.join("doctor");
+        make_directory(&path, 0o1777).map(|()| path)
+    }
+
+    /// The path of the sandbox.
+    pub fn sandbox(&self) -> PathBuf {
+        self.path.join(SANDBOX)
+    }
+}
+
+/// What the note says of this job: two jobs never have the same.
+pub fn note_of(scratch: &Scratch) -> Result<Vec<u8>> {
+    let (device, inode) = scratch.identity()?;
+    let ad = scratch.read(ad::JOB_AD).unwrap_or_default();
+    let job = ad::string(&ad, "GlobalJobId").unwrap_or_default();
+    let start = format!("{device:x} {inode:x} {job}\n");
+    Ok([start.as_bytes(), scratch.path.as_os_str().as_bytes(), b"\n"].concat())
+}
+
+/// The name of a slot: the first part of the machine's name in its ad (`slot1_1@host`), or else of
+/// the variable `_CONDOR_SLOT`.
+pub fn name_of(scratch: &Scratch, variable: Option<&std::ffi::OsStr>) -> Result<String> {
+    let ad = scratch.read(ad::MACHINE_AD).unwrap_or_default();
+    let variable = variable.and_then(std::ffi::OsStr::to_str);
+    let name = ad::string(&ad, "Name").or(variable);
+    let name = name.and_then(|name| name.split('@').next()).unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
+        let why = "neither .machine.ad (Name) nor the variable _CONDOR_SLOT names the slot: this \
+                   program must be called by a starter of HTCondor";
+        return Err(Error::refused(&scratch.path, why));
+    }
+    Ok(name.to_owned())
+}
+
+/// Makes a directory of this user with this mode, unless it exists. Its mode is set again: the
+/// umask does not count, and an administrator may have made it.
+fn make_directory(path: &Path, mode: u32) -> Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Error::refused(path, "it must be the path of a directory below another"));
+    };
+    let name = OwnedName::new(name.as_bytes().to_vec())
+        .ok_or_else(|| Error::refused(path, "this is not the name of a directory"))?;
+    let above = Dir::open(parent).at("open the directory", parent)?;
+    let dir = open_or_make(&above, name.name()).at("make the directory", path)?;
+    let found = dir.stat_self().at("examine", path)?;
+    if found.uid() != process::geteuid() {
+        let why = format!("it belongs to uid {}, not to you", found.uid());
+        return Err(Error::refused(path, why));
+    }
+    if found.mode() != mode {
+        dir.set_mode(mode).at("set the mode of", path)?;
+    }
+    Ok(())
+}
+
+fn open_or_make(above: &Dir, name: Name<'_>) -> sys::Result<Dir> {
+    match above.create_dir(name) {
+        Err(Errno::EEXIST) => above.open_dir(name),
+        made => made,
+    }
+}

@@ -1,0 +1,176 @@
+//! A starter of today's HTCondor, which calls `condor_glexec_pilot wrap` as its USER_JOB_WRAPPER.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use super::{Account, MAP, Site, own, program, write};
+
+/// The link's name.
+pub const LINK: &str = "condor_glexec_user_job_wrapper";
+
+/// The link of HOOK_JOB_EXIT.
+pub const JOB_EXIT: &str = "condor_glexec_hook_job_exit";
+
+/// A node with one slot: LOCAL_DIR, EXECUTE, and the link with its settings.
+pub struct Node {
+    pub site: Site,
+}
+
+/// A job in its scratch directory.
+pub struct Job<'a> {
+    node: &'a Node,
+    pub scratch: PathBuf,
+    pub arguments: Vec<OsString>,
+    pub variables: BTreeMap<OsString, OsString>,
+}
+
+impl Node {
+    /// A node whose switcher is that of the site.
+    pub fn new(site: Site) -> Node {
+        let node = Node { site };
+        for (directory, mode) in [("local", 0o755), ("local/execute", 0o755), ("link", 0o755)] {
+            fs::create_dir(node.path(directory)).unwrap();
+            fs::set_permissions(node.path(directory), Permissions::from_mode(mode)).unwrap();
+            Account::batch().owns(node.path(directory));
+        }
+        for link in [LINK, JOB_EXIT] {
+            symlink(program("condor_glexec_pilot"), node.path("link").join(link)).unwrap();
+        }
+        let switcher = node.site.switcher();
+        node.set(&format!("glexec = {}\n", switcher.display()));
+        node
+    }
+
+    /// One through sudo, and one through the project's `glexec`.
+    pub fn both() -> [Node; 2] {
+        [Node::new(Site::new()), Node::new(Site::new().owning())]
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.site.path().join(below)
+    }
+
+    /// Writes the settings.
+    pub fn set(&self, settings: &str) {
+        let leases = self.site.leases();
+        let text = format!(
+            "sudo_map = {MAP}\nstate_dir = {}\nidle_timeout = 30\n{settings}",
+            leases.display()
+        );
+        write(self.settings(), text, 0o644);
+    }
+
+    /// The file of the settings.
+    pub fn settings(&self) -> PathBuf {
+        self.path("link").join(format!("{LINK}.conf"))
+    }
+
+    /// The directory of the slot directories.
+    pub fn slots(&self) -> PathBuf {
+        self.path("local/glexec_payloads")
+    }
+
+    /// What the slot's directory has but for its note, which is empty without a job.
+    pub fn left(&self) -> Vec<OsString> {
+        let slot = self.slots().join("slot1");
+        let entries = fs::read_dir(slot).into_iter().flatten().map(|entry| entry.unwrap());
+        entries
+            .filter(|entry| entry.file_name() != "note" || entry.metadata().unwrap().len() > 0)
+            .map(|entry| entry.file_name())
+            .collect()
+    }
+
+    /// A job that is a script of a shell, in a new scratch directory of this name.
+    pub fn job(&self, name: &str, script: &str) -> Job<'_> {
+        let scratch = self.path("local/execute").join(name);
+        fs::create_dir(&scratch).unwrap();
+        let put = |name: &str, content: &str, mode| write(scratch.join(name), content, mode);
+        put("condor_exec.exe", &format!("#!/bin/sh\n{script}\n"), 0o755);
+        put(".job.ad", &format!("GlobalJobId = \"host#{name}#1\"\n"), 0o644);
+        put(".machine.ad", "Name = \"slot1@host\"\n", 0o644);
+        put(".chirp.config", "chirp\n", 0o600);
+        put(".update.ad", "update\n", 0o600);
+        own(&scratch, Account::batch());
+        fs::set_permissions(&scratch, Permissions::from_mode(0o700)).unwrap();
+        let mut job = Job { node: self, scratch, arguments: vec![], variables: BTreeMap::new() };
+        let below = |name: &str| job.scratch.join(name).into_os_string();
+        job.variables = [
+            ("_CONDOR_SCRATCH_DIR", job.scratch.clone().into_os_string()),
+            ("_CONDOR_JOB_AD", below(".job.ad")),
+            ("_CONDOR_WRAPPER_ERROR_FILE", below(".job_wrapper_failure")),
+            ("_CONDOR_ANCESTOR_77", "88:1:2".into()),
+            ("_CONDOR_SLOT", "slot1".into()),
+            ("TMPDIR", job.scratch.clone().into_os_string()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
+        .collect();
+        job
+    }
+
+    /// A call of the link of HOOK_JOB_EXIT, in a directory.
+    pub fn job_exit(&self, directory: &Path) -> Command {
+        let mut command = Account::batch().command(self.path("link").join(JOB_EXIT));
+        command.env_clear().current_dir(directory).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Job<'_> {
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    /// The content of a file in the scratch directory.
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.file(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// Starts the wrapper as the starter does: in the scratch directory, in a new session, with
+    /// SIGPIPE ignored, without other descriptors, and with the job's environment.
+    pub fn start(&self) -> Child {
+        let stream = |name: &str| {
+            let mut options = File::options();
+            let file = options.append(true).create(true).mode(0o644).open(self.file(name)).unwrap();
+            Account::batch().owns(self.file(name));
+            file
+        };
+        let link = self.node.path("link").join(LINK);
+        let mut command = Account::batch().command(link);
+        command.arg(self.file("condor_exec.exe")).args(&self.arguments);
+        command.env_clear().envs(&self.variables).current_dir(&self.scratch).stdin(Stdio::null());
+        command.stdout(stream("_condor_stdout")).stderr(stream("_condor_stderr"));
+        let prepare = || {
+            nix::unistd::setsid()?;
+            let ignored = nix::sys::signal::SigHandler::SigIgn;
+            // SAFETY: the action has no handler.
+            unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGPIPE, ignored) }?;
+            Ok(())
+        };
+        // SAFETY: the closure makes two system calls, and allocates nothing.
+        unsafe { command.pre_exec(prepare) };
+        command.spawn().unwrap()
+    }
+
+    /// Runs the job to its end.
+    pub fn run(&self) -> ExitStatus {
+        self.start().wait().unwrap()
+    }
+
+    /// Fails unless the job has ended so: `exited 0`, `killed 9`.
+    pub fn ends(&self, expected: &str) {
+        let status = self.run();
+        let end = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited {code}"),
+            (None, signal) => format!("killed {}", signal.unwrap_or(0)),
+        };
+        let said = self.text("_condor_stderr") + &self.text(".job_wrapper_failure");
+        assert_eq!(end, expected, "{said}");
+        assert!(!self.file(".job_wrapper_failure").exists(), "{said}");
+    }
+}

@@ -1,0 +1,327 @@
+//! `condor_glexec_pilot wrap`, called as a starter of today's HTCondor calls its USER_JOB_WRAPPER,
+//! with real accounts and real switchers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use nix::sys::signal::Signal;
+use support::pilot::{family, signal};
+use support::user_job_wrapper::Node;
+use support::{Account, Site, wait_until, write};
+
+#[test]
+fn a_job_runs_as_another_user_and_its_files_go_there_and_back() {
+    for node in Node::both() {
+        let job = node.job(
+            "dir_1",
+            "id -u; pwd -P >place; cat input/a; cat .job.ad; echo x >made; mkdir new; echo y >new/z
+             rm input/b; exit 3",
+        );
+        fs::create_dir(job.file("input")).unwrap();
+        write(job.file("input/a"), "the input\n", 0o644);
+        write(job.file("input/b"), "", 0o644);
+        support::own(&job.file("input"), Account::batch());
+        job.ends("exited 3");
+        let out = job.text("_condor_stdout");
+        let mut lines = out.lines();
+        let user: u32 = lines.next().unwrap().parse().unwrap();
+        assert!(user != 0 && user != Account::batch().uid, "{user}");
+        assert_eq!(lines.next(), Some("the input"));
+        assert_eq!(lines.next(), Some("GlobalJobId = \"host#dir_1#1\""));
+        assert_eq!((job.text("made").as_str(), job.text("new/z").as_str()), ("x\n", "y\n"));
+        assert!(!job.file("input/b").exists());
+        for name in ["made", "new", "new/z", "input/a", "condor_exec.exe"] {
+            let owner = fs::symlink_metadata(job.file(name)).unwrap().uid();
+            assert_eq!(owner, Account::batch().uid, "{name}");
+        }
+        assert!(node.left().is_empty(), "{:?}", node.left());
+    }
+}
+
+#[test]
+fn nothing_of_the_wrapper_stays_in_the_scratch_directory() {
+    for node in Node::both() {
+        let job = node.job("dir_1", "true");
+        let names = || {
+            let entries = fs::read_dir(&job.scratch).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let mut before = names();
+        before.extend(["_condor_stdout".into(), "_condor_stderr".into()]);
+        before.sort();
+        job.ends("exited 0");
+        assert_eq!(names(), before);
+        let mode = fs::metadata(job.file("_condor_stdout")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "the mode of the streams is as before");
+    }
+}
+
+#[test]
+fn a_job_gets_every_byte_of_its_arguments_and_its_environment() {
+    for node in Node::both() {
+        let mut job = node.job("dir_1", "for i; do printf '<%s>' \"$i\"; done; env -0");
+        let odd = OsString::from_vec((1..=255).collect());
+        job.arguments = vec![odd.clone(), "".into(), "--help".into(), job.file("x").into()];
+        job.variables.insert("ODD".into(), odd.clone());
+        job.variables.insert(
+            "BELOW".into(),
+            [job.file("a"), job.file("b")].map(|path| path.display().to_string()).join(":").into(),
+        );
+        job.variables.insert("HOME".into(), "/home/pilot".into());
+        job.ends("exited 0");
+        let out = fs::read(job.file("_condor_stdout")).unwrap();
+        let odd = odd.into_vec();
+        let sandbox = node.slots().join("slot1/work").display().to_string();
+        let expected = [&b"<"[..], &odd, format!("><><--help><{sandbox}/x>").as_bytes()].concat();
+        assert!(out.starts_with(&expected), "{}", String::from_utf8_lossy(&out));
+        let variables: Vec<&[u8]> = out[expected.len()..].split(|byte| *byte == 0).collect();
+        let has = |wanted: &[u8]| variables.contains(&wanted);
+        assert!(has(&[&b"ODD="[..], &odd].concat()));
+        assert!(has(format!("BELOW={sandbox}/a:{sandbox}/b").as_bytes()));
+        assert!(has(format!("HOME={sandbox}").as_bytes()));
+        assert!(has(format!("_CONDOR_JOB_AD={sandbox}/.job.ad").as_bytes()));
+        for dropped in [&b"_CONDOR_ANCESTOR_"[..], b"_CONDOR_WRAPPER_ERROR_FILE", b"GLEXEC"] {
+            assert!(!variables.iter().any(|variable| variable.starts_with(dropped)));
+        }
+    }
+}
+
+#[test]
+fn a_wrapper_ends_exactly_as_its_job() {
+    for node in Node::both() {
+        let mut number = 0;
+        let mut ends = |script: &str, expected: &str| {
+            number += 1;
+            node.job(&format!("dir_{number}"), script).ends(expected);
+        };
+        for status in [0, 1, 37, 126, 127, 137, 143, 201, 204, 240, 241, 242, 243, 244, 255] {
+            ends(&format!("exit {status}"), &format!("exited {status}"));
+        }
+        for signal in [2, 6, 9, 11, 15] {
+            ends(&format!("kill -{signal} $$"), &format!("killed {signal}"));
+        }
+        assert!(node.left().is_empty(), "{:?}", node.left());
+    }
+}
+
+#[test]
+fn no_variable_of_the_job_reaches_the_wrapper_or_the_switcher() {
+    for node in Node::both() {
+        let mut job = node.job("dir_1", "id -u; exit 4");
+        let evil = node.site.script("evil", "touch /var/tmp/evil.$(id -u)");
+        for (name, value) in [
+            ("GLEXEC_HELPERS_LOG", job.file("log").display().to_string()),
+            ("GLEXEC_SUDO_MAP", evil.display().to_string()),
+            ("GLEXEC_STATE_DIR", "/nonexistent".to_owned()),
+            ("GLEXEC_CLIENT_CERT", "/nonexistent".to_owned()),
+            ("GLEXEC_HELPERS_IDLE_TIMEOUT", "none".to_owned()),
+            ("GLEXEC_HELPERS_HANDOVER", "none".to_owned()),
+            ("X509_USER_PROXY", "/nonexistent".to_owned()),
+            ("PATH", node.site.path().display().to_string()),
+            ("LD_PRELOAD", job.file("x.so").display().to_string()),
+            ("_CONDOR_SCRATCH_DIR", "/".to_owned()),
+        ] {
+            job.variables.insert(name.into(), value.into());
+        }
+        job.variables.insert("PATH".into(), "/usr/bin:/bin".into());
+        job.ends("exited 4");
+        assert!(!job.file("log").exists());
+        assert!(job.text("_condor_stdout").parse::<u32>().is_err());
+    }
+}
+
+#[test]
+fn settings_that_another_user_can_change_are_not_believed() {
+    let node = Node::new(Site::new());
+    let job = node.job("dir_1", "echo begun >begun");
+    let refused = |why: &str| {
+        let status = job.run();
+        assert_eq!(status.code(), Some(1));
+        assert!(
+            job.text(".job_wrapper_failure").contains(why),
+            "{}",
+            job.text(".job_wrapper_failure")
+        );
+        fs::remove_file(job.file(".job_wrapper_failure")).unwrap();
+        assert!(!job.file("begun").exists());
+    };
+    fs::set_permissions(node.settings(), fs::Permissions::from_mode(0o666)).unwrap();
+    refused("its mode is 0666");
+    fs::set_permissions(node.settings(), fs::Permissions::from_mode(0o644)).unwrap();
+    Account::other().owns(node.settings());
+    refused("it belongs to uid");
+    Account::batch().owns(node.settings());
+    fs::set_permissions(node.path("link"), fs::Permissions::from_mode(0o777)).unwrap();
+    refused("its mode is 0777");
+    fs::set_permissions(node.path("link"), fs::Permissions::from_mode(0o755)).unwrap();
+    node.set("colour = red\n");
+    refused("there is no setting colour");
+}
+
+#[test]
+fn the_starters_files_neither_reach_a_job_nor_come_from_it() {
+    for node in Node::both() {
+        let job = node.job(
+            "dir_1",
+            "ls -A; cat .update.ad; echo forged >.update.ad; echo forged >.job_wrapper_failure
+             echo forged >.machine.ad; echo forged >_condor_stdout; mkdir .docker_sock; exit 0",
+        );
+        job.ends("exited 0");
+        assert!(!job.text("_condor_stdout").contains(".update.ad\n"));
+        assert!(!job.text("_condor_stdout").contains("update\n"));
+        assert_eq!(job.text(".update.ad"), "update\n");
+        assert_eq!(job.text(".machine.ad"), "Name = \"slot1@host\"\n");
+        assert!(!job.file(".docker_sock").exists());
+    }
+}
+
+#[test]
+fn a_job_that_cannot_be_executed_ends_with_126_or_127_and_is_not_run_again() {
+    for node in Node::both() {
+        let job = node.job("dir_1", "true");
+        fs::set_permissions(job.file("condor_exec.exe"), fs::Permissions::from_mode(0o644))
+            .unwrap();
+        job.ends("exited 126");
+        assert!(job.text("_condor_stderr").contains("condor_exec.exe"));
+        let job = node.job("dir_2", "true");
+        fs::remove_file(job.file("condor_exec.exe")).unwrap();
+        job.ends("exited 127");
+        assert!(node.left().is_empty(), "{:?}", node.left());
+    }
+}
+
+#[test]
+fn a_node_that_cannot_start_jobs_reports_that_and_changes_nothing() {
+    let node = Node::new(Site::new());
+    node.set("glexec = /nonexistent/glexec\n");
+    let job = node.job("dir_1", "true");
+    assert_eq!(job.run().code(), Some(1));
+    let why = job.text(".job_wrapper_failure");
+    assert!(why.contains("/nonexistent/glexec"), "{why}");
+    assert!(job.file("condor_exec.exe").exists());
+    assert!(node.left().is_empty(), "{:?}", node.left());
+    let marker = fs::read_to_string(node.slots().join("failed")).unwrap();
+    assert!(marker.starts_with("1\n") && marker.contains("/nonexistent/glexec"), "{marker}");
+}
+
+#[test]
+fn a_signal_of_the_starter_goes_to_the_job_alone() {
+    for node in Node::both() {
+        let job = node.job(
+            "dir_1",
+            "trap 'echo term >>got; exit 5' TERM; trap 'echo usr1 >>got' USR1
+             : >ready; while :; do sleep 0.05; done",
+        );
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        signal(&child, Signal::SIGUSR1);
+        wait_until("USR1", || {
+            fs::read_to_string(sandbox.join("got")).is_ok_and(|got| got == "usr1\n")
+        });
+        signal(&child, Signal::SIGTERM);
+        assert_eq!(child.wait().unwrap().code(), Some(5));
+        assert_eq!(job.text("got"), "usr1\nterm\n");
+    }
+}
+
+#[test]
+fn a_killed_wrapper_ends_its_job_and_the_exit_hook_brings_the_files_back() {
+    for node in Node::both() {
+        let job = node.job(
+            "dir_1",
+            "(trap '' TERM; exec setsid sleep 600) & echo x >made; : >ready; exec sleep 600",
+        );
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        signal(&child, Signal::SIGKILL);
+        child.wait().unwrap();
+        wait_until("no process is left", || family(&sandbox).is_empty());
+        support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+        assert_eq!(job.text("made"), "x\n");
+        assert!(job.file("condor_exec.exe").exists());
+        assert!(node.left().is_empty(), "{:?}", node.left());
+        support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+    }
+}
+
+#[test]
+fn the_next_job_of_a_slot_gets_nothing_of_one_whose_wrapper_and_starter_were_killed() {
+    for node in Node::both() {
+        let job = node.job("dir_1", "echo secret >secret; : >ready; exec sleep 600");
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        signal(&child, Signal::SIGKILL);
+        child.wait().unwrap();
+        fs::remove_dir_all(&job.scratch).unwrap();
+        let next = node.job("dir_2", "ls -A");
+        next.ends("exited 0");
+        assert!(!next.text("_condor_stdout").contains("secret"));
+        assert!(!next.file("secret").exists());
+        assert!(node.left().is_empty(), "{:?}", node.left());
+    }
+}
+
+#[test]
+fn a_job_that_runs_again_in_its_scratch_directory_finds_its_files() {
+    for node in Node::both() {
+        let job = node.job("dir_1", "test -e checkpoint && exit 0; echo x >checkpoint; exit 85");
+        job.ends("exited 85");
+        job.ends("exited 0");
+    }
+}
+
+#[test]
+fn a_second_call_beside_a_running_job_is_refused_and_harms_nothing() {
+    for node in Node::both() {
+        let job = node.job("dir_1", ": >ready; until test -e go; do sleep 0.05; done; exit 6");
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        assert_eq!(job.run().code(), Some(1));
+        assert!(job.text("_condor_stderr").contains("its job runs already"));
+        assert!(!job.file(".job_wrapper_failure").exists());
+        write(sandbox.join("go"), "", 0o644);
+        assert_eq!(child.wait().unwrap().code(), Some(6));
+    }
+}
+
+#[test]
+fn a_wrapper_of_the_site_runs_in_front_of_the_job_as_its_user() {
+    for node in Node::both() {
+        let site = node.site.script("site-wrapper", "id -u; echo \"in front of $*\"; exec \"$@\"");
+        let switcher = node.site.switcher();
+        node.set(&format!("glexec = {}\nwrapper = {}\n", switcher.display(), site.display()));
+        let mut job = node.job("dir_1", "id -u; echo \"the job has $*\"; exit 7");
+        job.arguments = vec!["a".into(), "b".into()];
+        job.ends("exited 7");
+        let out = job.text("_condor_stdout");
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines[0], lines[2]);
+        assert_ne!(lines[0], Account::batch().uid.to_string());
+        assert!(lines[1].ends_with("condor_exec.exe a b"), "{out}");
+        assert_eq!(lines[3], "the job has a b");
+    }
+}
+
+#[test]
+fn a_job_can_open_its_streams_by_path() {
+    for node in Node::both() {
+        let job =
+            node.job("dir_1", "echo one >>/dev/stdout; echo two >>/dev/stderr; cat /dev/stdin");
+        job.ends("exited 0");
+        assert_eq!(
+            (job.text("_condor_stdout"), job.text("_condor_stderr")),
+            ("one\n".into(), "two\n".into())
+        );
+    }
+}
