@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::handover::set_mode;
 use super::setuid::{LIBEXEC, Setuid};
@@ -16,17 +17,23 @@ pub const SOCKET: &str = "/run/glexec/glexecd.socket";
 /// Where the accounts on lease are.
 pub const ACCOUNTS: &str = "/run/glexec/accounts";
 
-/// The first of the user ids of guests that exist in the test's /etc only.
-const FIRST_GUEST: u32 = 70_001;
+/// The user ids of the accounts that exist in a test's /etc only. The tests run at the same time, and
+/// see one another's processes: so no two machines have the same ids.
+static NEXT_USER: AtomicU32 = AtomicU32::new(70_000);
 
 /// A machine with the daemon. It is removed on drop, with the daemon.
 pub struct Daemon {
     pub machine: Setuid,
     daemon: Option<Child>,
+    first_user: u32,
 }
 
+/// How many such accounts a machine has.
+const MOST_GUESTS: u32 = 50;
+
 impl Daemon {
-    /// With the batch user as its client, these accounts, and these lines of the configuration.
+    /// With these lines of the list of accounts, of which guest01 to guest50 exist in this
+    /// machine's /etc only, and these lines of the configuration. The batch user is its client.
     pub fn with(accounts: &str, lines: &str) -> Daemon {
         let machine = Setuid::without_configuration();
         let libexec = machine.path(LIBEXEC);
@@ -34,38 +41,37 @@ impl Daemon {
         fs::copy(program("glexecd"), libexec.join("glexecd")).unwrap();
         machine.configure(&format!("mapping = caller\nmin_uid = 900\nmin_gid = 900\n{lines}"));
         fs::create_dir(machine.path("/etc/glexec")).unwrap();
-        let mut daemon = Daemon { machine, daemon: None };
+        let first_user = NEXT_USER.fetch_add(MOST_GUESTS, Ordering::Relaxed);
+        let mut passwd = fs::read_to_string("/etc/passwd").unwrap();
+        let mut group = fs::read_to_string("/etc/group").unwrap();
+        for number in 1..=MOST_GUESTS {
+            let id = first_user + number;
+            passwd += &format!("guest{number:02}:x:{id}:{id}::/:/bin/sh\n");
+            group += &format!("guest{number:02}:x:{id}:\n");
+        }
+        machine.write("/etc/passwd", passwd);
+        machine.write("/etc/group", group);
+        let mut daemon = Daemon { machine, daemon: None, first_user };
         daemon.write_private("/etc/glexec/clients", "gh-batch\n");
         daemon.write_private("/etc/glexec/accounts", accounts);
         daemon.start();
         daemon
     }
 
-    /// With one guest account, the job user.
+    /// With one guest account, guest01.
     pub fn new() -> Daemon {
-        Daemon::with("gh-job\n", "")
+        Daemon::with_guests(1, "")
     }
 
-    /// With so many guest accounts, which exist in this machine's /etc only.
+    /// With so many guest accounts, from guest01 on.
     pub fn with_guests(count: u32, lines: &str) -> Daemon {
-        let names: Vec<String> = (1..=count).map(|number| format!("guest{number:02}")).collect();
-        let mut daemon = Daemon::with(&format!("{}\n", names.join("\n")), lines);
-        daemon.stop();
-        let mut passwd = fs::read_to_string("/etc/passwd").unwrap();
-        let mut group = fs::read_to_string("/etc/group").unwrap();
-        for (id, name) in (FIRST_GUEST..).zip(&names) {
-            passwd += &format!("{name}:x:{id}:{id}::/:/bin/sh\n");
-            group += &format!("{name}:x:{id}:\n");
-        }
-        daemon.machine.write("/etc/passwd", passwd);
-        daemon.machine.write("/etc/group", group);
-        daemon.start();
-        daemon
+        let names: Vec<String> = (1..=count).map(|number| format!("guest{number:02}\n")).collect();
+        Daemon::with(&names.concat(), lines)
     }
 
-    /// The user ids of such guests.
-    pub fn guests(count: u32) -> std::ops::Range<u32> {
-        FIRST_GUEST..FIRST_GUEST + count
+    /// The account guest01, guest02, and so on.
+    pub fn guest(&self, number: u32) -> Account {
+        Account { uid: self.first_user + number, gid: self.first_user + number }
     }
 
     /// Writes a file of root's that no other user can read.
@@ -141,6 +147,13 @@ impl Daemon {
         self.machine.says(script)
     }
 
+    /// The number of the lease that an account has.
+    pub fn lease(&self, account: &str) -> Option<String> {
+        let file = format!("lease.{}", Account::batch().uid);
+        let path = self.machine.path(ACCOUNTS).join(account).join(file);
+        Some(fs::read_to_string(path).ok()?.lines().next()?.to_owned())
+    }
+
     /// The files of an account's directory in the table of leases.
     pub fn files_of(&self, account: &str) -> Vec<String> {
         let directory = self.machine.path(ACCOUNTS).join(account);
@@ -150,6 +163,28 @@ impl Daemon {
         names.sort();
         names
     }
+}
+
+/// Sends a signal to a process that this process has started and not waited for.
+pub fn kill(pid: u32, signal: i32) {
+    // SAFETY: sends a signal.
+    assert_eq!(unsafe { libc::kill(i32::try_from(pid).unwrap(), signal) }, 0);
+}
+
+/// The processes of a user that have not ended.
+pub fn processes_of(uid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        let is_users = status.lines().any(|line| line.starts_with(&format!("Uid:\t{uid}\t")));
+        if is_users && !status.contains("\nState:\tZ") {
+            found.push(pid);
+        }
+    }
+    found
 }
 
 impl Drop for Daemon {

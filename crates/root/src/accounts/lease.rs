@@ -24,6 +24,9 @@ use crate::mapping::{self, Mode};
 /// How often a call that waits looks for a free account.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How often a call that waits looks for leases that are over.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// How long a lock is tried that another process has for a moment.
 const MOMENT: Duration = Duration::from_secs(5);
 
@@ -123,14 +126,14 @@ impl Ask<'_> {
         if guests.is_empty() {
             return Err(self.without_guests());
         }
-        let (mut ticket, mut has_reclaimed) = (None, false);
+        let (mut ticket, mut next_sweep) = (None, Instant::now());
         loop {
             if let Some(leased) = self.look(&guests, ticket.as_ref())? {
                 return Ok(leased);
             }
-            if !has_reclaimed {
+            if Instant::now() >= next_sweep {
                 end::sweep()?;
-                has_reclaimed = true;
+                next_sweep = Instant::now() + SWEEP;
             } else if Instant::now() >= deadline {
                 return Err(Refusal::internal(
                     "no guest account is free: wait for the end of another job; an administrator \
