@@ -142,7 +142,7 @@ impl Origin for Client<'_> {
             // Noted first: what is noted and was not made does no harm.
             registered.set_cgroup(&cgroups.path().join(&name))?;
             let cgroup = cgroups.child(&name)?;
-            payload.cgroup = Some(cgroup.procs()?);
+            payload.cgroup = Some(cgroup.clone());
             self.has.cgroup = Some(cgroup);
         }
         self.has.payload = Some(registered);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use command::refusal::{Refusal, Result};
 use error::Shown;
+use sys::Errno;
 
 /// Where the hierarchy is mounted: the place of systemd, and that of systems which have both
 /// versions.
@@ -39,11 +40,7 @@ impl Cgroup {
         if own.0.file_name().is_some_and(|name| name == CHILD) {
             return Ok(Cgroup(own.0.parent().unwrap_or(&own.0).to_owned()));
         }
-        let child = own.child(CHILD)?;
-        let joined = child.procs()?.write_all(b"0");
-        joined.map_err(|error| {
-            Refusal::internal(format!("cannot join the cgroup {}: {error}", Shown::os(&child.0)))
-        })?;
+        own.child(CHILD)?.join()?;
         Ok(own)
     }
 
@@ -69,12 +66,33 @@ impl Cgroup {
         }
     }
 
-    /// Its file cgroup.procs, open to write: a process that writes `0` joins the cgroup.
-    pub fn procs(&self) -> Result<File> {
+    /// Moves this process into it. If it does not exist it is made again: when systemd stops or
+    /// restarts a unit, it removes the empty cgroups below that of the unit.
+    pub fn join(&self) -> Result<()> {
         let path = self.0.join("cgroup.procs");
-        File::options().write(true).open(&path).map_err(|error| {
-            Refusal::internal(format!("cannot open {}: {error}", Shown::os(&path)))
-        })
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let joined = File::options().write(true).open(&path);
+            let error = match joined.and_then(|mut procs| procs.write_all(b"0")) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            // ENODEV: it was removed after the open.
+            let is_gone = matches!(sys::errno(&error), Errno::ENOENT | Errno::ENODEV);
+            if !is_gone || Instant::now() > deadline {
+                let shown = Shown::os(&self.0);
+                return Err(Refusal::internal(format!("cannot join the cgroup {shown}: {error}")));
+            }
+            match fs::create_dir(&self.0) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    let shown = Shown::os(&self.0);
+                    return Err(Refusal::internal(format!(
+                        "cannot make the cgroup {shown}: {error}"
+                    )));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Kills all processes in it, waits for their end, and removes it. Whether it is gone.

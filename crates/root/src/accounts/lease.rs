@@ -266,7 +266,7 @@ impl Ask<'_> {
             false => Ok(()),
             true => Err(Refusal::internal(
                 "no new lease begins on this machine: an administrator has run glexec_accounts \
-                 drain, and can end that by glexec_accounts drain --off",
+                 drain, and can end that by glexec_accounts undrain",
             )),
         }
     }
