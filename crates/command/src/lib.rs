@@ -2,7 +2,8 @@
 //! options and the writer of JSON are here.
 //!
 //! - [`program`]: a table of options; the parser, the help text, man pages and completions are made
-//!   from it; [`leading`]: the parser for options that precede a command;
+//!   from it; [`leading`]: the parser for options that precede a command; `anywhere`: for options
+//!   and operands in any order;
 //! - [`log`]: one line of JSON for each operation;
 //! - [`caller`]: the check that each program makes first, and messages for the caller;
 //! - [`refusal`]: why an identity switcher does not run a command, and its exit status;
@@ -20,6 +21,7 @@
 #![warn(clippy::incompatible_msrv)]
 
 pub mod accounts;
+mod anywhere;
 pub mod caller;
 pub mod credential;
 pub mod executable;

@@ -114,7 +114,7 @@ fn a_file_is_replaced_atomically_and_no_change_of_several_is_lost() {
                 scope.spawn(move || {
                     let new = [(account.into_bytes(), None)];
                     together.wait();
-                    assert_eq!(edit::change(path, |text| edit::add(text, path, &new)), Ok(1));
+                    assert_eq!(edit::change(path, b"", |text| edit::add(text, path, &new)), Ok(1));
                 });
             }
             together.wait();
@@ -133,12 +133,12 @@ fn a_file_is_replaced_atomically_and_no_change_of_several_is_lost() {
         // What a killed change has left does not keep the next from its work; a bad file does.
         fs::write("/etc/glexec/.accounts.new", "half").unwrap();
         let names = [b"pool01".to_vec()];
-        assert_eq!(edit::change(path, |text| edit::remove(text, path, &names)), Ok(1));
+        assert_eq!(edit::change(path, b"", |text| edit::remove(text, path, &names)), Ok(1));
         let inode = fs::metadata(path).unwrap().ino();
-        assert_eq!(edit::change(path, |text| edit::remove(text, path, &names)), Ok(0));
+        assert_eq!(edit::change(path, b"", |text| edit::remove(text, path, &names)), Ok(0));
         assert_eq!(fs::metadata(path).unwrap().ino(), inode, "nothing changes, nothing is written");
         write(ACCOUNTS, "pool01 x y\n");
-        assert!(edit::change(path, |text| edit::remove(text, path, &names)).is_err());
+        assert!(edit::change(path, b"", |text| edit::remove(text, path, &names)).is_err());
         assert_eq!(fs::read_to_string(path).unwrap(), "pool01 x y\n");
     });
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use command::accounts::Account;
 use command::refusal::Result;
+use error::Shown;
 
 use super::list_file;
 use super::{BadLine, Wrong, each_line};
@@ -19,6 +20,11 @@ pub struct Clients(UserList);
 impl Clients {
     /// The file.
     pub const PATH: &'static str = "/etc/glexec/clients";
+
+    /// The content of the file before there is an entry.
+    pub const FIRST: &'static [u8] =
+        b"# The users that glexecd serves, one a line, by name or user \
+        id. See glexec-clients(5).\n";
 
     /// Reads the file. 202 if it does not exist or is not trusted, or if a line is wrong.
     pub fn read() -> Result<Clients> {
@@ -48,6 +54,55 @@ impl Clients {
     pub fn contains(&self, account: &Account) -> bool {
         self.0.contains(account)
     }
+}
+
+/// Adds users to a text; those that it has already stay. Returns the new text, and how many are new.
+pub fn add(
+    text: &[u8],
+    path: &Path,
+    users: &[Vec<u8>],
+) -> std::result::Result<(Vec<u8>, usize), BadLine> {
+    let there = names(text, path)?;
+    let mut new = text.to_vec();
+    if !new.is_empty() && !new.ends_with(b"\n") {
+        new.push(b'\n');
+    }
+    let mut count = 0;
+    for name in users.iter().filter(|name| !there.contains(name)) {
+        if user(name).ok().flatten().as_ref() != Some(name) {
+            let why = format!("\"{}\" is not the name of a user", Shown(name));
+            return Err(BadLine { path: path.to_owned(), line: there.len() + count + 1, why });
+        }
+        new.extend_from_slice(name);
+        new.push(b'\n');
+        count += 1;
+    }
+    // What is written must be read again, as these users.
+    names(&new, path)?;
+    Ok((new, count))
+}
+
+/// Removes the lines of users. Returns the new text, and how many there were.
+pub fn remove(
+    text: &[u8],
+    path: &Path,
+    users: &[Vec<u8>],
+) -> std::result::Result<(Vec<u8>, usize), BadLine> {
+    names(text, path)?;
+    let is_kept = |line: &&[u8]| {
+        !user(line.trim_ascii_end())
+            .is_ok_and(|found| found.is_some_and(|found| users.contains(&found)))
+    };
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let kept: Vec<&[u8]> = lines.clone().filter(is_kept).collect();
+    let count = lines.count() - kept.len();
+    Ok((kept.concat(), count))
+}
+
+/// The users of a text, as it has them.
+fn names(text: &[u8], path: &Path) -> std::result::Result<Vec<Vec<u8>>, BadLine> {
+    Clients::parse(text, path)?;
+    each_line(text, path, |line, _| user(line))
 }
 
 /// The one word of a line.
@@ -107,6 +162,21 @@ mod tests {
             assert_eq!(bad.line, 2, "{bad}");
             let said = bad.to_string();
             assert!(said.starts_with("/clients, line 2: ") && said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn users_are_added_and_removed_and_other_lines_stay() {
+        let path = Path::new("/clients");
+        let users =
+            |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
+        let text = b"# a\ncondor # x\n7";
+        let (new, count) = super::add(text, path, &users(&["condor", "pilot"])).unwrap();
+        assert_eq!((&new[..], count), (&b"# a\ncondor # x\n7\npilot\n"[..], 1));
+        let (new, count) = super::remove(&new, path, &users(&["condor", "7", "none"])).unwrap();
+        assert_eq!((&new[..], count), (&b"# a\npilot\n"[..], 2));
+        for bad in ["a b", "a\nb", "", "#", "-a", "a #b"] {
+            assert!(super::add(text, path, &users(&[bad])).is_err(), "{bad:?}");
         }
     }
 

@@ -21,10 +21,6 @@ use crate::trusted;
 /// How long a change waits for another one.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The content of a list that does not exist yet.
-const FIRST: &[u8] = b"# The accounts that glexecd leases, one a line: account [owner]. \
-See glexec-accounts(5).\n";
-
 /// Adds accounts; those that the text has already, with this owner, stay. Returns the new text, and
 /// how many accounts are new. An account that has another owner, or is a guest account, is a
 /// refusal.
@@ -94,17 +90,21 @@ pub fn remove(text: &[u8], path: &Path, accounts: &[Vec<u8>]) -> Result<(Vec<u8>
 
 /// Replaces the file by what `change` makes of its content, if that differs: the new content is
 /// written to a new file beside it and renamed. Meanwhile the directory is locked, so that of two
-/// changes none is lost. A file that does not exist yet has a comment as its content.
+/// changes none is lost. A file that does not exist yet has `first` as its content, a comment.
 ///
 /// The file must be trusted, as the daemon trusts it; the new one has the same mode, and 0600 if it
 /// is the first.
-pub fn change<T>(path: &Path, change: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)>) -> Result<T> {
+pub fn change<T>(
+    path: &Path,
+    first: &[u8],
+    change: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)>,
+) -> Result<T> {
     let failed = |error: Error| Refusal::internal(error.to_string());
     let directory = path.parent().unwrap_or(path);
     let directory_of = trust::open_directory(directory, &Owners::ROOT).map_err(failed)?;
     let _locked = lock(&directory_of, directory).map_err(failed)?;
     let (text, mode) = match list_file::open(path) {
-        Err(Error::System { cause: Errno::ENOENT, .. }) => (FIRST.to_vec(), 0o600),
+        Err(Error::System { cause: Errno::ENOENT, .. }) => (first.to_vec(), 0o600),
         opened => {
             let (file, found) = opened.map_err(failed)?;
             let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o7777;

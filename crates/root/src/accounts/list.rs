@@ -49,6 +49,10 @@ impl AccountList {
     /// The file.
     pub const PATH: &'static str = "/etc/glexec/accounts";
 
+    /// The content of the file before there is an entry.
+    pub const FIRST: &'static [u8] = b"# The accounts that glexecd leases, one a line: \
+        account [owner]. See glexec-accounts(5).\n";
+
     /// Reads the file; an empty list if it does not exist. 202 if it is not trusted, or if a line
     /// is wrong.
     pub fn read() -> Result<AccountList> {

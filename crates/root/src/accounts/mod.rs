@@ -78,8 +78,8 @@ impl std::error::Error for BadLine {}
 /// What is wrong with a line.
 pub(crate) type Wrong = String;
 
-/// Reads each line by `parse`, which returns nothing for a blank line or a comment, and refuses the
-/// second of two entries that `same` calls the same by returning the line of the first.
+/// Reads each line by `parse`, which gets its number, too, and returns nothing for a blank line or a
+/// comment.
 pub(crate) fn each_line<T>(
     text: &[u8],
     path: &Path,
@@ -128,6 +128,17 @@ pub fn state(account: &[u8]) -> Result<State> {
         (None, false, 0) => State::Free,
         (None, false, count) => State::Leased(count),
     })
+}
+
+/// The accounts that are not free, whether or not they are in the list.
+pub fn used() -> Result<Vec<Vec<u8>>> {
+    let used = Slot::all()?.into_iter().filter(|slot| !slot.is_free());
+    Ok(used.map(|slot| slot.account().to_vec()).collect())
+}
+
+/// Lets no new lease begin, or lets leases begin again. Returns whether that is a change.
+pub fn set_drain(drains: bool) -> Result<bool> {
+    table::set_drain(drains)
 }
 
 /// Registers a payload of this process: it is one of the account until the file is closed.

@@ -197,6 +197,24 @@ impl Slot {
     }
 }
 
+/// Makes or removes [`DRAIN`], in one step with the leases that begin. Returns whether that is a
+/// change.
+pub(super) fn set_drain(drains: bool) -> Result<bool> {
+    let _table = Table::lock()?;
+    let path = Path::new(DRAIN);
+    let changed = match drains {
+        true => File::options().write(true).create_new(true).mode(0o600).open(path).map(drop),
+        false => fs::remove_file(path),
+    };
+    match changed {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
+            Ok(false)
+        }
+        Err(error) => Err(failed("change", path, errno(&error))),
+    }
+}
+
 /// Makes a directory that only root can enter, in /run/glexec, which every user can enter.
 fn make_directory(path: &Path) -> Result<()> {
     let make = |path: &Path, mode: u32| match fs::DirBuilder::new().mode(mode).create(path) {
