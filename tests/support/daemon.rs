@@ -91,7 +91,15 @@ impl Daemon {
 
     /// Starts the daemon, and waits until it listens.
     pub fn start(&mut self) {
-        let mut daemon = self.root(Path::new(LIBEXEC).join("glexecd"));
+        self.start_under(&[]);
+    }
+
+    /// The same, under another program, which becomes the daemon.
+    pub fn start_under(&mut self, words: &[&str]) {
+        let glexecd = format!("{LIBEXEC}/glexecd");
+        let words = [words, &[&glexecd]].concat();
+        let mut daemon = self.root(words[0]);
+        daemon.args(&words[1..]);
         daemon.args(["--listen", SOCKET, "--group", "gh-batch"]);
         let child = daemon.spawn().unwrap();
         self.daemon = Some(child);
@@ -110,6 +118,14 @@ impl Daemon {
         // SAFETY: sends a signal to a child that was not waited for.
         assert_eq!(unsafe { libc::kill(daemon.id() as i32, number) }, 0);
         daemon.wait().unwrap();
+    }
+
+    /// Kills the daemon, which may have been killed already.
+    pub fn kill_if_it_runs(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
     }
 
     /// Stops the daemon.

@@ -71,9 +71,15 @@ pub fn is_setuid() -> bool {
     std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "setuid")
 }
 
+/// Whether the tests use the project's own switcher as the client of the account daemon, in a mount
+/// namespace that ci/daemon-glexec has made.
+pub fn is_daemon() -> bool {
+    std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "daemon")
+}
+
 /// Whether the switcher is one that stays above its command as another process.
 pub fn stays_above() -> bool {
-    is_rootless() || is_setuid()
+    is_rootless() || is_setuid() || is_daemon()
 }
 
 /// An account of this machine.
@@ -225,7 +231,7 @@ impl Site {
 
     /// The real switcher: sudo through its adapter, or the project's own.
     pub fn switcher(&self) -> PathBuf {
-        program(if self.rootless || is_setuid() { "glexec" } else { "glexec-sudo" })
+        program(if self.rootless || is_setuid() || is_daemon() { "glexec" } else { "glexec-sudo" })
     }
 
     /// A switcher for one test: a script.
@@ -308,6 +314,15 @@ impl Site {
             // No variable of a caller decides this. Without new privileges the program gets no
             // rights, and can do nothing without them.
             *call = under(call, &["setpriv", "--no-new-privs", "--"]);
+            call.stdin(Stdio::null());
+            return;
+        }
+        if is_daemon() {
+            // There the socket is another file.
+            let script = "mount --bind /dev/null /run/glexec/glexecd.socket && \
+                          exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"";
+            let words = ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount"];
+            *call = under(call, &[&words[..], &["sh", "-c", script, "sh"]].concat());
             call.stdin(Stdio::null());
             return;
         }
