@@ -86,6 +86,11 @@ fn a_payload_reaches_no_part_of_the_kernel_that_is_for_administrators() {
     nothing_is_granted("kernel", 4);
 }
 
+#[test]
+fn a_payload_in_the_closed_world_makes_no_file_set_user_id_or_set_group_id() {
+    nothing_is_granted("set-id", 10);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn calls_of_32_bit_programs_do_not_get_round_the_filter() {
@@ -109,7 +114,7 @@ fn a_payload_can_do_what_programs_need() {
 fn a_refused_call_fails_as_a_program_expects() {
     // No such permission, no such call, or no such family of addresses: never a wrong argument.
     let inside = as_payload(&[], &[]);
-    for group in ["namespace", "mount", "key", "kernel"] {
+    for group in ["namespace", "mount", "key", "kernel", "set-id"] {
         for (name, result) in &inside[group] {
             assert!(["error 1", "error 38", "error 97"].contains(&result.as_str()), "{name}");
         }
@@ -169,7 +174,7 @@ fn a_nested_container_gets_namespaces_and_mounts_and_nothing_else() {
     for group in ["namespace", "mount"] {
         assert_eq!(with(&nested, group, "granted"), with(&outside, group, "granted"), "{group}");
     }
-    for group in ["terminal", "key", "kernel", "allowed"] {
+    for group in ["terminal", "key", "kernel", "set-id", "allowed"] {
         assert_eq!(nested[group], plain[group]);
     }
 }
