@@ -359,8 +359,8 @@ fn a_job_can_open_its_streams_by_path() {
 }
 
 #[test]
-fn a_job_is_suspended_while_its_wrapper_is_stopped() {
-    for node in Node::both() {
+fn a_job_is_suspended_as_the_batch_system_suspends_it() {
+    for (node, is_rootless) in Node::both().into_iter().zip([false, true]) {
         let job = node.job(
             "dir_1",
             "(trap '' TERM; exec setsid sleep 600) & : >ready; until test -e go; do sleep 0.05; done
@@ -369,19 +369,55 @@ fn a_job_is_suspended_while_its_wrapper_is_stopped() {
         let mut child = job.start();
         let sandbox = node.slots().join("slot1/work");
         wait_until("the job is ready", || sandbox.join("ready").exists());
-        let mark = retained(&sandbox).display().to_string();
-        wait_until("the agent follows the wrapper", || runs_with(&["follow", &mark]));
         let states = || -> Vec<char> { family(&sandbox).into_iter().filter_map(state).collect() };
-        signal(&child, Signal::SIGSTOP);
+        let mark = retained(&sandbox).display().to_string();
+        if !is_rootless {
+            wait_until("an agent follows the wrapper", || runs_with(&["follow", &mark]));
+        }
+        // HTCondor's ProcD signals all that descends from the wrapper, as far as its user may.
+        let signal_all = |name: &str| {
+            let mut kill = Account::batch().command("kill");
+            kill.args(["-s", name, &child.id().to_string()]);
+            kill.args(family(&sandbox).iter().map(u32::to_string)).output().unwrap();
+        };
         wait_until("all processes are stopped", || {
+            signal_all("STOP");
             let states = states();
             states.len() >= 2 && states.iter().all(|state| *state == 'T')
         });
-        signal(&child, Signal::SIGCONT);
+        signal_all("CONT");
         wait_until("all processes are continued", || !states().contains(&'T'));
         write(sandbox.join("go"), "", 0o644);
         assert_eq!(child.wait().unwrap().code(), Some(8));
         wait_until("no process is left", || family(&sandbox).is_empty());
+        wait_until("no agent follows", || !runs_with(&["follow", &mark]));
+    }
+}
+
+#[test]
+fn a_sweep_removes_what_a_job_without_scratch_directory_has_left_and_no_other() {
+    for node in Node::both() {
+        let job = node.job("dir_1", ": >ready; exec sleep 600");
+        let sandbox = node.slots().join("slot1/work");
+        for is_gone in [false, true] {
+            let mut child = job.start();
+            wait_until("the job is ready", || sandbox.join("ready").exists());
+            let sweep = || support::succeeded(&node.sweep().output().unwrap());
+            sweep();
+            assert!(sandbox.exists(), "its wrapper lives");
+            signal(&child, Signal::SIGKILL);
+            child.wait().unwrap();
+            if is_gone {
+                fs::remove_dir_all(&job.scratch).unwrap();
+                sweep();
+                assert!(node.left().is_empty(), "{:?}", node.left());
+            } else {
+                sweep();
+                assert!(sandbox.exists(), "its starter can ask for the files");
+                support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+                fs::remove_file(job.file("ready")).unwrap();
+            }
+        }
     }
 }
 
