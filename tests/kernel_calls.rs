@@ -9,6 +9,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 
+use support::daemon::Daemon;
 use support::glexec::Rootless;
 use support::setuid::Setuid;
 use support::{Account, program, succeeded};
@@ -158,13 +159,16 @@ fn a_payload_reaches_no_process_outside_its_world_that_has_the_same_user() {
 }
 
 #[test]
-fn through_a_set_user_id_glexec_the_kernel_answers_the_same() {
-    let setuid = Setuid::new();
-    let mut call = setuid.glexec();
-    call.args(["--world", "closed", "--"]).arg(program("examples/hostile_calls"));
-    let output = call.output().unwrap();
-    succeeded(&output);
-    assert_eq!(results(&String::from_utf8(output.stdout).unwrap()), as_payload(&[], &[]));
+fn through_each_door_the_kernel_answers_the_same() {
+    let expected = as_payload(&[], &[]);
+    let (setuid, daemon) = (Setuid::new(), Daemon::new());
+    for (door, mut call) in [("set-user-ID", setuid.glexec()), ("daemon", daemon.glexec())] {
+        call.args(["--world", "closed", "--"]).arg(program("examples/hostile_calls"));
+        let output = call.output().unwrap();
+        succeeded(&output);
+        let found = results(&String::from_utf8(output.stdout).unwrap());
+        assert_eq!(found, expected, "{door}");
+    }
 }
 
 #[test]
