@@ -13,8 +13,8 @@ use super::settings::Settings;
 use crate::batch::handover::Handover;
 use crate::batch::pilot::candidates::{self, SwitcherKind};
 
-/// The closed world of a job with this sandbox, and the switcher that makes it; none if the job sees the machine. It is an
-/// error if the settings ask for a closed world that is not possible.
+/// The closed world of a job with this sandbox, and the switcher that makes it; none if the job
+/// sees the machine. It is an error if the settings ask for a closed world that is not possible.
 pub fn of(
     settings: &Settings,
     scratch: &Scratch,
