@@ -28,6 +28,9 @@ Operations:
       pilot it also ends a family of processes, as watch does
   enter <sandbox> <mark> <wrapper> [arg…]
       enters the sandbox and becomes the job wrapper
+  enter-limited <sandbox> <mark> <limits> <wrapper> [arg…]
+      the same with limits: file-size=BYTES,processor-seconds=N,processes=N,
+      processors=N, or some of them
   signal <caller> <pid> <signal>
       sends a signal to one process
   hunt <caller> <pid> <signal> <grace> <soft-kill-signal> <mark>
@@ -80,8 +83,8 @@ fn run(arguments: &[OsString]) -> Result<()> {
     })?;
     match operation {
         Operation::Serve { sandbox } => serve::serve(&sandbox),
-        Operation::Enter { sandbox, mark, wrapper, arguments } => {
-            Err(enter::enter(&sandbox, &mark, &wrapper, &arguments))
+        Operation::Enter { sandbox, mark, limits, wrapper, arguments } => {
+            Err(enter::enter(&sandbox, &mark, &limits, &wrapper, &arguments))
         }
         Operation::Signal { caller, pid, signal } => {
             refuse_caller(caller)?;

@@ -17,7 +17,8 @@
 //! - `family`: which processes belong to a family;
 //! - `hunter`: how a signal gets to each of them;
 //! - `remains`: what an account without processes leaves behind;
-//! - `monitor`: the case that sudo stays above the agent.
+//! - `monitor`: the case that sudo stays above the agent;
+//! - `limits`: the limits that a job gets.
 //!
 //! `condor_glexec_job_wrapper`, which becomes the job:
 //!
@@ -37,6 +38,7 @@ mod helper;
 mod hunt;
 mod hunter;
 mod job;
+mod limits;
 mod monitor;
 mod remains;
 mod serve;

@@ -5,14 +5,14 @@ use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
 use super::{Errno, OPath, Result};
 
-/// LANDLOCK_ACCESS_FS_REFER of linux/landlock.h, since version 2 of the interface: links and renames
-/// from one directory to another.
+/// LANDLOCK_ACCESS_FS_REFER of linux/landlock.h, since version 2 of the interface: links and
+/// renames from one directory to another.
 const REFER: u64 = 1 << 13;
 /// LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and LANDLOCK_SCOPE_SIGNAL, since version 6.
 const SCOPES: u64 = 1 | (1 << 1);
 
-/// struct landlock_ruleset_attr. Versions before 6 know the first two fields, or the first one; they
-/// accept a longer structure whose rest is zero.
+/// struct landlock_ruleset_attr. Versions before 6 know the first two fields, or the first one;
+/// they accept a longer structure whose rest is zero.
 #[repr(C)]
 struct Attributes {
     handled_access_fs: u64,

@@ -8,8 +8,11 @@ use std::path::PathBuf;
 use error::Shown;
 use sys::{Pid, Uid};
 
+use super::payload_limits::PayloadLimits;
+
 const SERVE: &str = "serve";
 const ENTER: &str = "enter";
+const ENTER_LIMITED: &str = "enter-limited";
 const SIGNAL: &str = "signal";
 const HUNT: &str = "hunt";
 const HUNT_ACCOUNT: &str = "hunt-account";
@@ -39,6 +42,8 @@ pub enum Operation {
         sandbox: PathBuf,
         /// The mark that all processes of the job get.
         mark: OsString,
+        /// The limits that the job gets.
+        limits: PayloadLimits,
         /// The job wrapper.
         wrapper: PathBuf,
         /// The wrapper's arguments.
@@ -154,9 +159,13 @@ impl Operation {
     pub fn to_args(&self) -> Vec<OsString> {
         match self {
             Operation::Serve { sandbox } => vec![SERVE.into(), sandbox.into()],
-            Operation::Enter { sandbox, mark, wrapper, arguments } => {
-                let fixed = [ENTER.into(), sandbox.into(), mark.clone(), wrapper.into()];
-                fixed.into_iter().chain(arguments.iter().cloned()).collect()
+            Operation::Enter { sandbox, mark, limits, wrapper, arguments } => {
+                let name = if limits.is_none() { ENTER } else { ENTER_LIMITED };
+                let mut words = vec![name.into(), sandbox.into(), mark.clone()];
+                words.extend((!limits.is_none()).then(|| limits.to_word()));
+                words.push(wrapper.into());
+                words.extend(arguments.iter().cloned());
+                words
             }
             Operation::Signal { caller, pid, signal } => {
                 vec![SIGNAL.into(), text(caller), text(pid), text(signal)]
@@ -195,9 +204,19 @@ impl Operation {
             (Some(ENTER), [sandbox, mark, wrapper, arguments @ ..]) => Ok(Operation::Enter {
                 sandbox: sandbox.into(),
                 mark: mark.clone(),
+                limits: PayloadLimits::default(),
                 wrapper: wrapper.into(),
                 arguments: arguments.to_vec(),
             }),
+            (Some(ENTER_LIMITED), [sandbox, mark, limits, wrapper, arguments @ ..]) => {
+                Ok(Operation::Enter {
+                    sandbox: sandbox.into(),
+                    mark: mark.clone(),
+                    limits: limits_of(limits)?,
+                    wrapper: wrapper.into(),
+                    arguments: arguments.to_vec(),
+                })
+            }
             (Some(SIGNAL), [caller, pid, signal]) => Ok(Operation::Signal {
                 caller: caller_of(caller)?,
                 pid: pid_of(pid)?,
@@ -269,6 +288,10 @@ fn grace_of(word: &OsStr) -> Result<u32, Invalid> {
     number(word).ok_or_else(|| invalid("<grace>", word))
 }
 
+fn limits_of(word: &OsStr) -> Result<PayloadLimits, Invalid> {
+    PayloadLimits::parse(word).ok_or_else(|| invalid("<limits>", word))
+}
+
 fn policy_of(word: &OsStr) -> Result<RemainsPolicy, Invalid> {
     let policy = RemainsPolicy::ALL.into_iter().find(|policy| word == policy.word());
     policy.ok_or_else(|| invalid("<remains>", word))
@@ -289,6 +312,16 @@ mod tests {
         OsString::from_vec((0..length).map(|_| rng.u8(1..)).collect())
     }
 
+    fn limits(rng: &mut Rng) -> PayloadLimits {
+        let mut limit = |least: u64| Some(rng.u64(least..)).filter(|limit| limit % 2 == 0);
+        PayloadLimits {
+            file_size: limit(0),
+            processor_seconds: limit(0),
+            processes: limit(0),
+            processors: limit(1),
+        }
+    }
+
     fn operation(rng: &mut Rng) -> Operation {
         let (caller, pid) = (Uid::from_raw(rng.u32(..)), Pid::from_raw(rng.i32(1..)));
         let (signal, grace) = (rng.i32(0..=MAX_SIGNAL), rng.u32(..));
@@ -297,6 +330,7 @@ mod tests {
             1 => Operation::Enter {
                 sandbox: word(rng).into(),
                 mark: word(rng),
+                limits: limits(rng),
                 wrapper: word(rng).into(),
                 arguments: (0..rng.usize(..4)).map(|_| word(rng)).collect(),
             },

@@ -13,6 +13,7 @@
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
 //!   `follow`: the agent that stops the payload while this process is stopped;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
+//! - [`limits`]: the limits of a payload, and what it has used;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
 //!   it; `unfinished_call`: one whose owner was changing; [`renew`]: renewing a payload's proxy and
@@ -26,6 +27,7 @@ pub mod error;
 mod follow;
 pub(super) mod input;
 pub mod interrupt;
+pub mod limits;
 mod losses;
 pub(super) mod make;
 pub(super) mod one_call;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sys::spawn::Inherited;
 use wire::Links;
 
+use super::limits::Limits;
 use crate::batch::handover::Handover;
 
 /// A payload, and what becomes of its files.
@@ -42,6 +43,8 @@ pub struct PayloadSpec {
     pub session_scripts: Option<PathBuf>,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
+    /// What the payload may use.
+    pub limits: Limits,
     /// How many seconds the payload may take to end after a signal, before it is killed.
     pub grace: u32,
     /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the

@@ -1,5 +1,6 @@
 //! The sequence of one call of the wrapper.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
 use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
+use crate::batch::pilot::limits::Limits;
 use crate::batch::pilot::run::Outcome;
 use crate::batch::pilot::run_payload::PayloadRun;
 use crate::batch::pilot::set_up::{HandedOver, set_up};
@@ -180,6 +182,7 @@ impl<'a> Job<'a> {
             sandbox_at: world.is_some().then(|| scratch.path.clone()),
             world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
             timeout: None,
+            limits: Limits::default(),
             grace: 0,
             command: chained.chain(environment::arguments(command, &paths)).collect(),
         };
@@ -212,13 +215,15 @@ impl<'a> Job<'a> {
         };
         let stopped = || match interrupt.stop_reason() {
             Some(StopReason::Signal(number)) => Some(Ended::Stopped(number)),
-            Some(StopReason::Timeout) => Some(Ended::Stopped(signal::SIGTERM)),
+            Some(StopReason::Timeout | StopReason::Limit(_)) => {
+                Some(Ended::Stopped(signal::SIGTERM))
+            }
             None => None,
         };
         if let Some(stopped) = stopped() {
             return stopped;
         }
-        let HandedOver { switcher, mut one_call, mut kept } =
+        let HandedOver { switcher, mut one_call, mut kept, plan } =
             match set_up(spec, sandbox, None, interrupt, step_log) {
                 Ok(handed_over) => handed_over,
                 Err(error) => return stopped().unwrap_or(Ended::NotBegun(error)),
@@ -227,8 +232,13 @@ impl<'a> Job<'a> {
             Some(_) => Outcome::default(),
             None => {
                 let streams = Opened::of_this_process();
-                let run =
-                    PayloadRun { spec, sandbox, switcher: &switcher, signals: &interrupt.signals };
+                let run = PayloadRun {
+                    spec,
+                    sandbox,
+                    switcher: &switcher,
+                    plan: &plan,
+                    signals: &interrupt.signals,
+                };
                 let outcome = run.run(one_call.as_mut(), &mut kept, step_log, Outcome::default());
                 drop(streams);
                 outcome
@@ -256,7 +266,9 @@ impl<'a> Job<'a> {
         }
         // A starter that cannot wait kills this process; then a sweep goes on.
         let halt = Halt::when(|| false);
-        let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt };
+        // HTCondor measures its job itself.
+        let usage = Cell::new(None);
+        let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt, usage: &usage };
         match (way_back.bring_back(one_call, kept, step_log), ended) {
             (Ok(()), ended) => ended,
             (Err(error), Ended::NotBegun(first)) => Ended::NotBegun(first.and_then(Err(error))),

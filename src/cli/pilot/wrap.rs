@@ -43,7 +43,7 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// The definition of the subcommand.
 pub fn definition() -> Command {
     Command::new("wrap")
-        .about("Runs the job of an HTCondor starter as another user (USER_JOB_WRAPPER).")
+        .about("Runs the job of an HTCondor starter as another user.")
         .override_usage("condor_glexec_pilot wrap [options] -- <job> [arg…]")
         .next_line_help(true)
         .after_help(
