@@ -283,7 +283,8 @@ fn a_help_text_has_at_most_80_columns() {
         ["glexec_sessions", "glexec_wrapenv", "glexec_unwrapenv", "mkgltempdir"];
     let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].into_iter().chain(BESIDE);
     let helpers = helpers.map(|name| (name, None));
-    let subcommands = ["run", "recover", "renew-proxy", "doctor"].map(|word| (PILOT, Some(word)));
+    let subcommands = ["run", "recover", "renew-proxy", "doctor", "wrap", "sweep"]
+        .map(|word| (PILOT, Some(word)));
     for (name, subcommand) in helpers.chain(subcommands) {
         let mut command = Command::new(program(name));
         let output = command.args(subcommand).arg("--help").env_clear().output().unwrap();

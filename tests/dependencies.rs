@@ -21,7 +21,7 @@ const DEPENDENCIES: [(&str, &[&str]); 14] = [
     ("agent", &["command", "error", "sys", "tree", "wire"]),
     ("glexec", &["command", "error", "hooks", "root", "sys", "tree", "wire", "world"]),
     ("glexec-sudo", &["command", "error", "sys"]),
-    ("root", &["command", "error", "hooks", "sys", "wire"]),
+    ("root", &["command", "error", "hooks", "sys", "wire", "world"]),
     ("verify", &["sys"]),
     ("envwrap", &["command", "error", "sys"]),
     (
@@ -37,6 +37,7 @@ const DEPENDENCIES: [(&str, &[&str]); 14] = [
             "sys",
             "tree",
             "wire",
+            "world",
         ],
     ),
 ];

@@ -307,7 +307,7 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
             .unwrap();
         failed(&setup, 1, &["limit of open files", "ulimit"]);
         let mut run = site.helper("condor_glexec_pilot");
-        run.args(["run", "--glexec"])
+        run.args(["run", "--world", "shared", "--glexec"])
             .arg(site.switcher())
             .arg("--execute")
             .arg(site.execute())
@@ -329,7 +329,10 @@ fn with_few_descriptors_a_helper_or_pilot_works_or_changes_nothing() {
         assert_eq!(site.entries(), ["s"], "{limit}");
     }
     let mut run = site.helper("condor_glexec_pilot");
-    run.args(["run", "--glexec"]).arg(site.switcher()).arg("--execute").arg(site.execute());
+    run.args(["run", "--world", "shared", "--glexec"])
+        .arg(site.switcher())
+        .arg("--execute")
+        .arg(site.execute());
     run.args(["--", "sh", "-c", "ulimit -Sn"]);
     let output = limited(&run, "40:1024").output().unwrap();
     succeeded(&output);

@@ -29,7 +29,7 @@ fn operations(pilot: &Pilot) -> String {
             write(top.join(format!("file{number}")), "content", 0o644);
         }
     });
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute());
     call.arg("--input").arg(input).arg("--output").arg(pilot.output());
     let output = call.args(["--", "sh", "-c", "(setsid sleep 60 &); echo made >made"]).output();
@@ -138,7 +138,7 @@ fn an_agent_that_stays_for_longer_than_the_idle_timeout_is_not_given_up() {
     let pilot = Pilot::new();
     let calls = pilot.site.scratch().join("calls");
     let switcher = pilot.switcher_that(&format!("echo $2 >>{}", calls.display()));
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute());
     call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1");
     succeeded(&call.args(["--", "sleep", "3"]).output().unwrap());

@@ -1,5 +1,5 @@
 //! scripts/test and ci/checks themselves: if a part fails, the other parts still run, and the
-//! summary names it.
+//! summary names it; what scripts/test names exists.
 //!
 //! A script that records its calls is in the place of cargo and of all other programs that they
 //! call.
@@ -165,4 +165,37 @@ fn a_check_that_is_not_run_is_named_with_its_reason_and_one_that_fails_is_the_st
         "{summary:?}"
     );
     assert_eq!((checked(&["able"]).1.len(), checked(&["unknown"]).0), (1, Some(1)));
+}
+
+/// The words between two texts that follow each other, for each time that they do.
+fn words_between<'a>(text: &'a str, begin: &'a str, end: &'a str) -> Vec<&'a str> {
+    let parts = text.split(begin).skip(1).filter_map(|part| part.split_once(end));
+    parts.flat_map(|(part, _)| part.split_whitespace()).filter(|word| *word != "\\").collect()
+}
+
+#[test]
+fn every_file_and_test_that_scripts_test_names_exists() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = fs::read_to_string(top.join("scripts/test")).unwrap();
+    let mut files = words_between(&script, "tests=(", ")");
+    files.extend(words_between(&script, "for test in ", "; do"));
+    files.extend(script.split("--test ").skip(1).filter_map(|rest| rest.split_whitespace().next()));
+    let is_variable = |word: &&str| word.starts_with(['$', '"']);
+    files.retain(|word| !is_variable(word));
+    assert!(files.len() > 40, "{files:?}");
+    let mut all = String::new();
+    for file in files {
+        let path = top.join("tests").join(file.trim_end_matches(')')).with_extension("rs");
+        all += &fs::read_to_string(&path).unwrap_or_else(|_| panic!("{file} does not exist"));
+    }
+    // What is not run there: a word of the names of tests, and the reason.
+    let skipped = script.split("done <<END\n").skip(1).filter_map(|rest| rest.split_once("\nEND"));
+    let mut count = 0;
+    for name in skipped.flat_map(|(lines, _)| lines.lines()).map(|line| line.split_once(": ")) {
+        let (name, _) = name.expect("a name and a reason");
+        let is_there = |line: &str| line.starts_with("fn ") && line.contains(name);
+        assert!(all.lines().any(is_there), "no test is called {name}");
+        count += 1;
+    }
+    assert!(count > 15, "{count}");
 }

@@ -576,7 +576,7 @@ fn the_payload_gets_nothing_of_the_switchers_credential_and_no_variable_that_nam
         calls = calls.display()
     ));
     for (option, secret) in [(None, "a secret of the caller"), (Some(&named), "a secret, named")] {
-        let mut call = pilot.call("run");
+        let mut call = pilot.run_through_any();
         call.arg("--glexec")
             .arg(&switcher)
             .arg("--execute")
@@ -785,7 +785,7 @@ fn the_report_says_exactly_how_the_payload_ended() {
     for (script, status, payload, wait) in
         exits.into_iter().chain([1, 2, 9, 13, 15, 34, 64].map(killed))
     {
-        let mut call = pilot.call("run");
+        let mut call = pilot.run_through_any();
         call.arg("--glexec")
             .arg(&switcher)
             .arg("--execute")
@@ -807,7 +807,7 @@ fn the_report_says_exactly_how_the_payload_ended() {
     }
     // Another switcher, which stays above the payload, returns 137 for a signal.
     let staying = pilot.switcher_that(&format!("{} \"$@\"; exit $?", support::as_job()));
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(staying)
         .arg("--execute")
@@ -827,7 +827,7 @@ fn a_set_up_that_fails_ends_with_241_and_leaves_nothing() {
     let pilot = Pilot::new();
     let input = pilot.input(fill);
     let before = snapshot(&input);
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec").arg(pilot.site.script("refuses", "echo no such luck >&2; exit 203"));
     call.arg("--execute").arg(pilot.site.execute()).arg("--input").arg(&input).args(["--", "true"]);
     failed(&call.output().unwrap(), 241, &["could not be handed over", "203", "no such luck"]);
@@ -845,7 +845,7 @@ fn a_payload_that_cannot_be_started_ends_with_242_and_leaves_nothing() {
     );
     pilot.is_empty("after a program that there is not");
     let switcher = pilot.switcher_that("case $2 in enter) echo not now >&2; exit 203 ;; esac");
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(switcher)
         .arg("--execute")
@@ -915,7 +915,7 @@ fn a_clean_up_that_fails_ends_with_243_and_both_facts_and_recover_completes_it()
         broken = broken.display()
     ));
     set_mode(pilot.site.path(), 0o777);
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(&switcher)
         .arg("--execute")
@@ -957,7 +957,7 @@ fn no_other_program_brings_the_files_back_while_the_pilot_does_and_what_it_leave
          {w} ]; do sleep 0.02; done; exit 1; fi ;; esac",
         w = waiting.display()
     ));
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(switcher)
         .arg("--execute")
@@ -1112,7 +1112,7 @@ fn a_payload_that_keeps_other_agents_from_their_work_ends_when_its_time_is_over(
     let pilot = Pilot::new();
     // As if the payload killed each agent that is called to end it.
     let switcher = pilot.switcher_that("case $2 in hunt) exit 1 ;; esac");
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute()).args([
         "--timeout",
         "1",
@@ -1136,7 +1136,7 @@ fn a_signal_before_the_payload_begins_keeps_it_from_beginning() {
         "[ -e {0}.once ] || {{ touch {0} {0}.once; while [ -e {0} ]; do sleep 0.02; done; }}",
         waiting.display()
     ));
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(switcher)
         .arg("--execute")
@@ -1268,7 +1268,7 @@ fn a_signal_while_a_switcher_keeps_it_waiting_ends_it() {
         "touch {0}; while [ -e {0} ]; do sleep 0.02; done",
         waiting.display()
     ));
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(switcher)
         .arg("--execute")
@@ -1428,7 +1428,7 @@ fn a_signal_to_the_whole_process_group_does_not_keep_the_files_from_coming_back(
     let switcher = pilot.switcher_that(&hold);
     let mut call = support::under(
         pilot
-            .call("run")
+            .run_through_any()
             .arg("--glexec")
             .arg(switcher)
             .arg("--execute")

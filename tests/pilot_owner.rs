@@ -22,7 +22,7 @@ fn pilot() -> Pilot {
 }
 
 fn run(pilot: &Pilot, name: &str, options: &[&str], script: &str) -> Command {
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec").arg(program("glexec")).arg("--execute").arg(pilot.site.execute());
     call.args(["--name", name, "--report"]).arg(report_file(pilot)).args(options);
     call.args(["--", "sh", "-c", script]).stdin(Stdio::null());

@@ -245,7 +245,7 @@ fn a_pilot_that_is_killed_before_its_payload_begins_leaves_no_payload() {
         "case $2 in enter) touch {0}; while [ -e {0} ]; do sleep 0.02; done ;; esac",
         begun.display()
     ));
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(&switcher)
         .arg("--execute")
@@ -268,7 +268,7 @@ fn a_payload_that_kills_all_of_its_account_does_not_outlive_its_pilot_below_glex
     let _alone = alone();
     let rootless = Rootless::new();
     let pilot = Pilot { site: rootless.site };
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(program("glexec"))
         .arg("--execute")
@@ -309,7 +309,7 @@ fn a_payload_has_a_pid_namespace_of_its_own_whatever_comes_first_below_the_proje
     let glexec = program("glexec");
     // The process that the guard of a namespace starts is its second process.
     let sees = |switcher: &std::path::Path| {
-        let mut call = pilot.call("run");
+        let mut call = pilot.run_through_any();
         call.arg("--glexec").arg(switcher).arg("--execute").arg(pilot.site.execute());
         let output = call
             .args(["--", "sh", "-c", "echo $$; set -- /proc/[0-9]*; echo $#"])
@@ -549,7 +549,7 @@ fn a_transfer_that_takes_long_shows_its_progress_on_a_terminal_and_nowhere_else(
     // The first bytes move long after the step has begun.
     let switcher = pilot.switcher_that("case $2 in serve) sleep 1.2 ;; esac");
     let input = pilot.input(|top| write(top.join("file"), "x".repeat(5000), 0o644));
-    let mut call = pilot.call("run");
+    let mut call = pilot.run_through_any();
     call.arg("--glexec")
         .arg(switcher)
         .arg("--execute")

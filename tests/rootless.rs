@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
 use support::families::{Target, is_alive, state};
-use support::glexec::{Rootless, processes_of};
+use support::glexec::{Rootless, STATUSES, processes_of};
 use support::handover::{SETUP, field, kill, set_mode, text};
 use support::job::run;
 use support::keys::{KEY, with_a_key};
@@ -51,21 +51,7 @@ fn children_of(pid: u32) -> Vec<u32> {
 #[test]
 fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
     let rootless = Rootless::new();
-    for (script, status) in [
-        ("exit 0", 0),
-        ("exit 7", 7),
-        ("exit 200", 200),
-        ("exit 205", 205),
-        ("exit 255", 255),
-        ("exit 201", 204),
-        ("exit 202", 204),
-        ("exit 203", 204),
-        ("exit 204", 204),
-        ("kill -KILL $$", 137),
-        ("kill -TERM $$", 143),
-        // A signal without a name.
-        ("kill -34 $$", 162),
-    ] {
+    for (script, status) in STATUSES {
         let output = rootless.shell(script);
         assert_eq!(
             (output.status.code(), messages(&output).as_str()),

@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Output;
 
+use support::glexec::STATUSES;
 use support::handover::set_mode;
 use support::setuid::{CONFIGURATION, LIBEXEC, Setuid, ends};
 use support::{Account, SUBORDINATE, failed, messages, own, wait_until, write};
@@ -21,22 +22,7 @@ fn text_of(output: &Output) -> (Option<i32>, String, String) {
 #[test]
 fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
     let setuid = Setuid::new();
-    for (script, status) in [
-        ("exit 0", 0),
-        ("exit 7", 7),
-        ("exit 126", 126),
-        ("exit 200", 200),
-        ("exit 205", 205),
-        ("exit 255", 255),
-        ("exit 201", 204),
-        ("exit 202", 204),
-        ("exit 203", 204),
-        ("exit 204", 204),
-        ("kill -KILL $$", 137),
-        ("kill -TERM $$", 143),
-        // A signal without a name.
-        ("kill -34 $$", 162),
-    ] {
+    for (script, status) in STATUSES {
         let output = setuid.runs(script);
         let found = (output.status.code(), messages(&output));
         assert_eq!(found, (Some(status), String::new()), "{script}");

@@ -10,9 +10,10 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use nix::sys::signal::Signal;
+use support::families::state;
 use support::pilot::{family, signal};
 use support::user_job_wrapper::Node;
-use support::{Account, Site, wait_until, write};
+use support::{Account, Site, retained, wait_until, write};
 
 #[test]
 fn a_job_runs_as_another_user_and_its_files_go_there_and_back() {
@@ -355,4 +356,76 @@ fn a_job_can_open_its_streams_by_path() {
             ("one\n".into(), "two\n".into())
         );
     }
+}
+
+#[test]
+fn a_job_is_suspended_as_the_batch_system_suspends_it() {
+    for (node, is_rootless) in Node::both().into_iter().zip([false, true]) {
+        let job = node.job(
+            "dir_1",
+            "(trap '' TERM; exec setsid sleep 600) & : >ready; until test -e go; do sleep 0.05; done
+             exit 8",
+        );
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        let states = || -> Vec<char> { family(&sandbox).into_iter().filter_map(state).collect() };
+        let mark = retained(&sandbox).display().to_string();
+        if !is_rootless {
+            wait_until("an agent follows the wrapper", || runs_with(&["follow", &mark]));
+        }
+        // HTCondor's ProcD signals all that descends from the wrapper, as far as its user may.
+        let signal_all = |name: &str| {
+            let mut kill = Account::batch().command("kill");
+            kill.args(["-s", name, &child.id().to_string()]);
+            kill.args(family(&sandbox).iter().map(u32::to_string)).output().unwrap();
+        };
+        wait_until("all processes are stopped", || {
+            signal_all("STOP");
+            let states = states();
+            states.len() >= 2 && states.iter().all(|state| *state == 'T')
+        });
+        signal_all("CONT");
+        wait_until("all processes are continued", || !states().contains(&'T'));
+        write(sandbox.join("go"), "", 0o644);
+        assert_eq!(child.wait().unwrap().code(), Some(8));
+        wait_until("no process is left", || family(&sandbox).is_empty());
+        wait_until("no agent follows", || !runs_with(&["follow", &mark]));
+    }
+}
+
+#[test]
+fn a_sweep_removes_what_a_job_without_scratch_directory_has_left_and_no_other() {
+    for node in Node::both() {
+        let job = node.job("dir_1", ": >ready; exec sleep 600");
+        let sandbox = node.slots().join("slot1/work");
+        for is_gone in [false, true] {
+            let mut child = job.start();
+            wait_until("the job is ready", || sandbox.join("ready").exists());
+            let sweep = || support::succeeded(&node.sweep().output().unwrap());
+            sweep();
+            assert!(sandbox.exists(), "its wrapper lives");
+            signal(&child, Signal::SIGKILL);
+            child.wait().unwrap();
+            if is_gone {
+                fs::remove_dir_all(&job.scratch).unwrap();
+                sweep();
+                assert!(node.left().is_empty(), "{:?}", node.left());
+            } else {
+                sweep();
+                assert!(sandbox.exists(), "its starter can ask for the files");
+                support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+                fs::remove_file(job.file("ready")).unwrap();
+            }
+        }
+    }
+}
+
+/// Whether a process has all these words as arguments.
+fn runs_with(words: &[&str]) -> bool {
+    fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let arguments: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
+        words.iter().all(|word| arguments.contains(&word.as_bytes()))
+    })
 }

@@ -10,6 +10,7 @@ mod common;
 mod file_system;
 mod memory;
 mod moves;
+mod on_trees;
 mod report;
 mod sides;
 #[path = "../../tests/support/mod.rs"]
@@ -20,14 +21,12 @@ mod trees;
 use std::process::ExitCode;
 
 use common::options::Options;
-use common::times::Times;
-use common::{program, rounds};
-use file_system::{FileSystem, Mounted, Room};
-use report::Outcome;
+use common::program;
+use file_system::FileSystem;
+use on_trees::Outcome;
 use serde_json::Value;
 use sides::SIDES;
-use support::Site;
-use trees::{TREES, Tree};
+use trees::TREES;
 
 fn main() -> ExitCode {
     program::main(include_str!("help.txt"), &["--fs", "--trees"], measure)
@@ -38,36 +37,9 @@ fn measure(options: &Options) -> Result<Vec<Value>, String> {
     let trees = options.chosen("--trees", &TREES, |tree| tree.name)?;
     let mut samples = Vec::new();
     for file_system in file_systems {
-        let outcomes = measure_on(file_system, &trees, options);
+        let outcomes = on_trees::measure(file_system, &trees, options, SIDES);
         println!("{}", report::table(&outcomes));
         samples.extend(outcomes.iter().map(Outcome::samples));
     }
     Ok(samples)
-}
-
-fn measure_on(file_system: FileSystem, trees: &[Tree], options: &Options) -> Vec<Outcome> {
-    let site = Site::new();
-    let mounted = Mounted::new(file_system, &site, Room::for_trees(options.small));
-    let outcome = |tree: &Tree| {
-        eprintln!("bench: {} on {}", tree.name, file_system.name());
-        Outcome {
-            file_system: file_system.name(),
-            mounted: mounted.facts(),
-            tree: tree.name,
-            times: measure_tree(&site, tree, options),
-        }
-    };
-    trees.iter().map(outcome).collect()
-}
-
-fn measure_tree(site: &Site, tree: &Tree, options: &Options) -> Times {
-    // The tiny tree takes milliseconds, the others seconds: it gets more rounds.
-    let more = if tree.name == "tiny" && !options.small { 7 } else { 1 };
-    rounds::run(more * options.rounds, SIDES, |side| {
-        // Memory for the tree, its copy, and what the file system below the mount caches of both.
-        memory::touch_and_free(4 * tree.bytes(options.small));
-        let sandbox = site.sandbox("sandbox");
-        tree.fill(&sandbox, options.small);
-        side(site, &sandbox)
-    })
 }

@@ -1,41 +1,15 @@
 //! The result of the bench: a table of medians for each file system, and the samples.
 
-use serde_json::{Value, json};
-
 use super::common::table::Table;
-use super::common::times::{self, Times};
 use super::moves::{CP, RSYNC};
+use super::on_trees::Outcome;
 use super::sides::{BASELINE, FS_EXTRA, HELPERS, SWITCHER};
 
 const TABLE: Table<10> = Table([8, 10, 10, 10, 10, 10, 10, 10, 10, 10]);
 /// The line above the names of the columns: each of its cells is above several columns.
 const GROUPS: Table<4> = Table([8, 10, 20, 60]);
 
-/// What was measured with one tree on one file system.
-pub struct Outcome {
-    pub file_system: &'static str,
-    /// Its line in the table of mounts.
-    pub mounted: String,
-    pub tree: &'static str,
-    pub times: Times,
-}
-
 impl Outcome {
-    /// In milliseconds.
-    fn median(&self, name: &str) -> f64 {
-        times::median(&self.times[name])
-    }
-
-    /// All samples, in milliseconds, in the order of the rounds.
-    pub fn samples(&self) -> Value {
-        json!({
-            "fs": self.file_system,
-            "mounted": self.mounted,
-            "tree": self.tree,
-            "ms": times::samples(&self.times),
-        })
-    }
-
     fn line(&self) -> String {
         let [setup, all_gone, cleanup] = HELPERS;
         let [baseline_setup, baseline_cleanup] = BASELINE;

@@ -2,7 +2,7 @@
 
 use super::common::svg::{Anchor, Svg};
 use super::growth::{NAMES, Order, Step};
-use super::report::Outcome;
+use super::on_trees::Outcome;
 use super::sides::{CALLS, COPY, OWN};
 
 const AXIS: &str = "#888888";

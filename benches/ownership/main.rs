@@ -16,6 +16,8 @@ mod growth;
 mod memory;
 #[path = "../handover/moves.rs"]
 mod moves;
+#[path = "../handover/on_trees.rs"]
+mod on_trees;
 mod report;
 mod sides;
 #[path = "../../tests/support/mod.rs"]
@@ -30,14 +32,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use common::options::Options;
-use common::times::Times;
-use common::{program, rounds};
-use file_system::{FileSystem, Mounted, Room};
-use report::Outcome;
+use common::program;
+use file_system::FileSystem;
+use on_trees::Outcome;
 use serde_json::Value;
 use sides::SIDES;
-use support::Site;
-use trees::{TREES, Tree};
+use trees::TREES;
 
 fn main() -> ExitCode {
     let own = ["--fs", "--trees", "--growth", "--growth-fs", "--svg"];
@@ -54,7 +54,7 @@ fn measure(options: &Options) -> Result<Vec<Value>, String> {
     }
     let mut outcomes = Vec::new();
     for file_system in file_systems {
-        let more = measure_on(file_system, &trees, options);
+        let more = on_trees::measure(file_system, &trees, options, SIDES);
         println!("{}", report::table(&more));
         outcomes.extend(more);
     }
@@ -67,31 +67,4 @@ fn measure(options: &Options) -> Result<Vec<Value>, String> {
     }
     let samples = outcomes.iter().map(Outcome::samples);
     Ok(samples.chain(grown.iter().map(|step| step.samples(&order))).collect())
-}
-
-fn measure_on(file_system: FileSystem, trees: &[Tree], options: &Options) -> Vec<Outcome> {
-    let site = Site::new();
-    let mounted = Mounted::new(file_system, &site, Room::for_trees(options.small));
-    let outcome = |tree: &Tree| {
-        eprintln!("bench: {} on {}", tree.name, file_system.name());
-        Outcome {
-            file_system: file_system.name(),
-            mounted: mounted.facts(),
-            tree: tree.name,
-            times: measure_tree(&site, tree, options),
-        }
-    };
-    trees.iter().map(outcome).collect()
-}
-
-fn measure_tree(site: &Site, tree: &Tree, options: &Options) -> Times {
-    // The tiny tree takes milliseconds, the others seconds: it gets more rounds.
-    let more = if tree.name == "tiny" && !options.small { 7 } else { 1 };
-    rounds::run(more * options.rounds, SIDES, |side| {
-        // Memory for the tree, its copy, and what the file system below the mount caches of both.
-        memory::touch_and_free(4 * tree.bytes(options.small));
-        let sandbox = site.sandbox("sandbox");
-        tree.fill(&sandbox, options.small);
-        side(site, &sandbox)
-    })
 }

@@ -25,9 +25,13 @@ grep -zh ^SECRET= /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n'
 for process in /proc/[0-9]*; do cat "$process/cwd/secret.txt" 2>/dev/null; done
 cat /var/lib/pool/token 2>/dev/null
 for name in condor_starter condor_startd condor_master; do
-    for process in $(pgrep -x "$name"); do kill -0 "$process" 2>/dev/null && echo "signals $name"; done
+    for process in $(pgrep -x "$name"); do
+        kill -0 "$process" 2>/dev/null && echo "signals $name"
+    done
 done
-for process in $(pgrep -f "child[.]$1"); do kill -0 "$process" 2>/dev/null && echo "signals child"; done
+for process in $(pgrep -f "child[.]$1"); do
+    kill -0 "$process" 2>/dev/null && echo "signals child"
+done
 exit 0
 "#;
 

@@ -7,6 +7,24 @@ use std::process::{Command, Output, Stdio};
 
 use super::{Account, MAP, Site, messages, own, program, write};
 
+/// Shell scripts, and the status that a call of `glexec` has for a payload that runs one.
+pub const STATUSES: [(&str, i32); 13] = [
+    ("exit 0", 0),
+    ("exit 7", 7),
+    ("exit 126", 126),
+    ("exit 200", 200),
+    ("exit 205", 205),
+    ("exit 255", 255),
+    ("exit 201", 204),
+    ("exit 202", 204),
+    ("exit 203", 204),
+    ("exit 204", 204),
+    ("kill -KILL $$", 137),
+    ("kill -TERM $$", 143),
+    // A signal without a name.
+    ("kill -34 $$", 162),
+];
+
 /// A site with a credential.
 pub struct Rootless {
     pub site: Site,

@@ -1,6 +1,7 @@
 //! Asks the kernel for what a payload must not get. Prints a line for each attempt: its group, its
-//! name, and `granted`, `error N` or `killed by N`. With arguments, each names an abstract Unix
-//! socket to connect to, and nothing else is tried. Each attempt is a process of its own.
+//! name, and `granted`, `error N` or `killed by N`. With arguments, nothing else is tried than to
+//! reach them: abstract Unix sockets, by their names, and processes, by their pids. Each attempt is
+//! a process of its own.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::ffi::CStr;
@@ -12,8 +13,13 @@ use libc::{c_int, c_long};
 
 fn main() {
     let names: Vec<_> = std::env::args().skip(1).collect();
+    for name in &names {
+        match name.parse() {
+            Ok(pid) => process(pid),
+            Err(_) => attempt("socket", name, || connect(name)),
+        }
+    }
     if !names.is_empty() {
-        names.iter().for_each(|name| attempt("socket", name, || connect(name)));
         return;
     }
     namespaces();
@@ -204,7 +210,8 @@ fn kernel() {
         ("finit_module", libc::SYS_finit_module, none),
         ("delete_module", libc::SYS_delete_module, none),
         ("kexec_load", libc::SYS_kexec_load, none),
-        ("kexec_file_load", libc::SYS_kexec_file_load, none),
+        // Not every C library has a name for it.
+        ("kexec_file_load", if cfg!(target_arch = "x86_64") { 320 } else { 294 }, none),
         ("reboot", libc::SYS_reboot, none),
         ("swapon", libc::SYS_swapon, none),
         ("swapoff", libc::SYS_swapoff, none),
@@ -280,20 +287,44 @@ fn allowed() {
     });
     attempt("allowed", "fixed addresses", || call(libc::SYS_personality, &[0x0004_0000]));
     attempt("allowed", "socket", || call(libc::SYS_socket, &[2, 1]));
-    attempt("allowed", "memory of a process", || {
-        call(
-            libc::SYS_process_vm_readv,
-            &[
-                // SAFETY: asks for a number.
-                c_long::from(unsafe { libc::getpid() }),
-            ],
-        )
-    });
+    attempt("allowed", "own memory", || read_memory(c_long::from(std::process::id())));
     attempt("allowed", "own abstract socket", || {
         let address = SocketAddr::from_abstract_name(format!("gh-{}", std::process::id())).unwrap();
         let _listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
         UnixStream::connect_addr(&address).map_or(-1, |_| 0)
     });
+}
+
+/// Reaches for another process.
+fn process(pid: c_long) {
+    const SEIZE: c_long = 0x4206; // PTRACE_SEIZE
+    attempt("process", "signal", || call(libc::SYS_kill, &[pid, 0]));
+    attempt("process", "signal through a descriptor", || {
+        let process = call(libc::SYS_pidfd_open, &[pid]);
+        if process < 0 { process } else { call(libc::SYS_pidfd_send_signal, &[process, 0]) }
+    });
+    attempt("process", "trace", || call(libc::SYS_ptrace, &[SEIZE, pid]));
+    attempt("process", "its descriptors", || {
+        let process = call(libc::SYS_pidfd_open, &[pid]);
+        if process < 0 { process } else { call(libc::SYS_pidfd_getfd, &[process]) }
+    });
+    attempt("process", "its memory", || read_memory(pid));
+    for name in ["root", "cwd", "exe", "fd", "mem", "environ", "ns/mnt"] {
+        attempt("process", name, || {
+            let path = format!("/proc/{pid}/{name}");
+            std::fs::File::open(path).map_or(-1, |_| 0)
+        });
+    }
+}
+
+/// Reads the memory of a process, where there is none: the kernel says so only if this is allowed.
+fn read_memory(pid: c_long) -> c_long {
+    let mut byte = 0_u8;
+    let (here, there) = ([(&raw mut byte) as c_long, 1], [1, 1]);
+    let (here, there) = (here.as_ptr() as c_long, there.as_ptr() as c_long);
+    let status = call(libc::SYS_process_vm_readv, &[pid, here, 1, there, 1]);
+    let cause = std::io::Error::last_os_error().raw_os_error();
+    if status < 0 && cause == Some(libc::EFAULT) { 0 } else { status }
 }
 
 /// Connects to an abstract socket.

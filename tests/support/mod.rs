@@ -28,6 +28,7 @@ pub mod starter;
 pub mod trial;
 pub mod user_job_wrapper;
 mod verify;
+pub mod world;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};

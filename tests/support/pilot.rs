@@ -34,8 +34,24 @@ impl Pilot {
         command
     }
 
-    /// `run` through the site's switcher, without the payload's command.
+    /// `run` through the site's switcher, without the payload's command. The payloads of most tests
+    /// leave files in the machine's directories for the test to see: so the world is the shared
+    /// one. `world.rs` has the tests of the closed one.
     pub fn run(&self) -> Command {
+        let mut command = self.run_through_any();
+        command.arg("--glexec").arg(self.site.switcher()).arg("--execute").arg(self.site.execute());
+        command
+    }
+
+    /// The same without a switcher and a directory.
+    pub fn run_through_any(&self) -> Command {
+        let mut command = self.call("run");
+        command.args(["--world", "shared"]);
+        command
+    }
+
+    /// As [`Pilot::run`], in the world that the switcher gives by itself.
+    pub fn run_in_default_world(&self) -> Command {
         let mut command = self.call("run");
         command.arg("--glexec").arg(self.site.switcher()).arg("--execute").arg(self.site.execute());
         command

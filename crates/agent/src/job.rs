@@ -11,7 +11,7 @@ use std::path::Path;
 
 use error::Shown;
 use error::access::why_not_executed;
-use sys::{self, Errno, exec, inherited, signal, stdio};
+use sys::{self, Errno, exec, inherited, process, signal, stdio};
 use wire::launch::{self, Starter, StarterError};
 use wire::v2;
 
@@ -48,6 +48,13 @@ pub(crate) enum Failure {
         /// The kernel's error.
         cause: Errno,
     },
+    /// The working directory cannot be entered.
+    Directory {
+        /// Its path, shortened.
+        path: String,
+        /// The kernel's error.
+        cause: Errno,
+    },
     /// An argument or variable holds a NUL, which no C string can.
     Nul,
     /// One of the last steps before the execution failed.
@@ -75,6 +82,9 @@ impl fmt::Display for Failure {
             Failure::Environment(cause) => write!(f, "bad job environment: {cause}"),
             Failure::Open { stream, path, cause } => {
                 write!(f, "cannot open {stream} {path}: {cause}")
+            }
+            Failure::Directory { path, cause } => {
+                write!(f, "cannot enter the working directory {path}: {cause}")
             }
             Failure::Nul => f.write_str("an argument or variable of the job holds a NUL"),
             Failure::System { step, cause } => write!(f, "cannot {step}: {cause}"),
@@ -158,8 +168,9 @@ impl Job {
     }
 
     /// The last step. Its failures are reported on the new socket, which the execution closes.
-    fn execute(&self, environment: Vec<Vec<u8>>, streams: &[OwnedFd; 3]) -> Failure {
+    fn execute(&self, mut environment: Vec<Vec<u8>>, streams: &[OwnedFd; 3]) -> Failure {
         let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| Failure::Nul);
+        let directory = launch::take_working_directory(&mut environment);
         let prepared = (|| {
             let program = c_string(self.program.as_bytes())?;
             let all = std::iter::once(&self.program).chain(&self.arguments);
@@ -172,6 +183,12 @@ impl Job {
                 .map_err(failed("close the descriptors that are not the job's"))?;
             stdio::set_stdio(streams).map_err(failed("put the standard streams in place"))?;
             signal::reset_all().map_err(failed("reset the signals"))?;
+            if let Some(directory) = &directory {
+                process::chdir(directory).map_err(|cause| Failure::Directory {
+                    path: shortened(directory.as_os_str()),
+                    cause,
+                })?;
+            }
             Ok((program, arguments, environment))
         })();
         match prepared {

@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
     let job = Job { streams: [next(), next(), next()], program: next(), arguments };
     let failure = job.start();
     // If the execution failed, the starter has the error, and standard error is already the job's.
-    if !matches!(failure, Failure::Execute { .. }) {
+    if !matches!(failure, Failure::Execute { .. } | Failure::Directory { .. }) {
         say(PROGRAM.name, failure);
     }
     ExitCode::FAILURE

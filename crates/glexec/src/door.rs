@@ -40,11 +40,15 @@ fn is_set_user_id() -> bool {
 }
 
 /// Refuses a call without privilege where the configuration allows only another way. A caller that
-/// may not read the configuration gets what it would get without one.
-pub(crate) fn for_unprivileged() -> Result<()> {
+/// may not read the configuration gets what it would get without one. Returns whether the
+/// configuration closes the world of payloads.
+pub(crate) fn for_unprivileged() -> Result<bool> {
     match Config::load() {
-        Ok(Config { door: Door::Auto | Door::Rootless, .. }) | Err(ConfigError::Missing) => Ok(()),
-        Err(ConfigError::Unusable(Error::System { cause: Errno::EACCES, .. })) => Ok(()),
+        Ok(Config { door: Door::Auto | Door::Rootless, world_is_closed, .. }) => {
+            Ok(world_is_closed)
+        }
+        Err(ConfigError::Missing) => Ok(false),
+        Err(ConfigError::Unusable(Error::System { cause: Errno::EACCES, .. })) => Ok(false),
         Ok(Config { door: Door::Setuid, .. }) => Err(Refusal::internal(
             "the configuration says door = setuid, but this process has not got root's rights: \
              glexec must be root's and set-user-ID, on a file system that is not mounted nosuid, \

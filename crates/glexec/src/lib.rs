@@ -11,7 +11,7 @@
 //! - `rootless`: the steps of a call, in their order; it calls all of the following:
 //! - [`ranges`]: the caller's subordinate ids;
 //! - `lease`: which of them the credential has, by the table of leases;
-//! - `payload`: the payload's process, until it executes the command; `world`: what it sees;
+//! - `payload`: the payload's process, until it executes the command;
 //! - `guard`: the process above the payload, which starts it; `directory`: what the payload has
 //!   meanwhile;
 //! - `supervise`: the caller's process while the payload runs;
@@ -46,6 +46,5 @@ mod scripts;
 pub mod sessions;
 mod setuid;
 mod supervise;
-mod world;
 
 use ::command::location;

@@ -5,20 +5,20 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use ::world::Home;
 use command::payload::{
     self, PATH, Proxy, c_strings, enter_working_directory, is_shortage, search,
 };
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
 use hooks::session::changes::Changes;
+use root::world::World;
 use sys::seccomp::{self, Openat2};
 use sys::signal::{self, SIGKILL};
 use sys::{Errno, Pid, exec, identity, inherited, keyring, prctl, process, rlimit};
+use world::{Home, Opener};
 
 use crate::ranges::Ids;
 use crate::request::Request;
-use crate::world::World;
 use crate::{installed, restrictions};
 
 /// A command, and what its process gets.
@@ -69,7 +69,9 @@ type Prepared = (CString, Vec<CString>, Vec<CString>);
 
 fn prepare(payload: &Payload, above: Pid) -> Result<Prepared> {
     // First, since it needs the rights of the namespace's root.
-    let home = payload.world.as_ref().map(|world| world.enter(payload.ids)).transpose()?;
+    let home = payload.world.as_ref();
+    let ids = (payload.ids.user, payload.ids.group);
+    let home = home.map(|world| world.enter(ids, true, Opener::This)).transpose()?;
     // A security module may let a user namespace be made, and then withhold its capabilities.
     let failed = |step: &'static str| move |cause: Errno| restrictions::forbidden(step, cause);
     let Ids { user, group } = payload.ids;

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use ::command::refusal::{Refusal, Result};
 use ::world::Spec;
 use error::Shown;
-use sys::Uid;
+use root::world::{self, World};
+use sys::{Uid, process};
 
 use crate::command::check_command;
 use crate::credential;
 use crate::location::Location;
-use crate::world::World;
 use crate::{installed, scripts};
 
 /// A call whose command and variables are valid.
@@ -68,7 +68,14 @@ impl Request {
             true => Vec::new(),
             false => scripts::directories(variable("GLEXEC_SESSION_SCRIPTS"))?,
         };
-        let world = World::of(wanted_world(world)?, &command)?;
+        let world = match installed::is_operation(&command) {
+            // The helpers' own operations work on the machine.
+            true => None,
+            false => {
+                let spec = world::asked(world, variable("GLEXEC_WORLD").as_deref(), false)?;
+                World::of(spec, &command, process::geteuid())?
+            }
+        };
         Ok(Request { command, wish, proxy, target, scripts, world })
     }
 }
@@ -81,19 +88,6 @@ impl Wish {
             wanted: wanted()?,
             state_dir: variable("GLEXEC_STATE_DIR").map(PathBuf::from),
         })
-    }
-}
-
-/// The world that the options or the environment ask for.
-fn wanted_world(world: Spec) -> Result<Spec> {
-    match variable("GLEXEC_WORLD") {
-        None => Ok(world),
-        Some(value) if value == "closed" => Ok(world.or_closed()),
-        Some(value) if value == "shared" => Ok(world),
-        Some(value) => Err(Refusal::client(format!(
-            "GLEXEC_WORLD must be shared or closed: {}",
-            Shown::os(&value)
-        ))),
     }
 }
 

@@ -41,7 +41,12 @@ pub(crate) fn main() -> ExitCode {
     match asked {
         Ok(Asked::Information(information)) => inform(&information, "rootless"),
         asked => {
-            let asked = asked.and_then(|asked| door::for_unprivileged().map(|()| asked));
+            let asked = asked.and_then(|asked| {
+                Ok(match door::for_unprivileged()? {
+                    true => asked.in_closed_world(),
+                    false => asked,
+                })
+            });
             serve(asked, report, &words, umask)
         }
     }

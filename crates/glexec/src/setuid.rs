@@ -41,6 +41,10 @@ pub(crate) fn main() -> ExitCode {
         }
         Door::Daemon => as_caller(door::become_caller(&start), || refused(&door::no_daemon())),
         Door::Rootless => as_caller(door::become_unprivileged(&start), || {
+            let asked = match config.world_is_closed {
+                true => asked.map(Asked::in_closed_world),
+                false => asked,
+            };
             rootless::serve(asked, None, &words, start.umask)
         }),
     }
@@ -69,9 +73,9 @@ fn refused(refusal: &Refusal) -> ExitCode {
 
 fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
     match asked {
-        Asked::Payload(command, _) => {
+        Asked::Payload(command, world) => {
             check_command(&command)?;
-            root::door::serve(start, command, config)
+            root::door::serve(start, command, world, config)
         }
         Asked::Owner(options) => {
             let report = ownership::confined::run(&options, start, config)?;

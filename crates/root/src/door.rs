@@ -8,14 +8,15 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::PathBuf;
 
+use ::world::Spec;
 use command::accounts::Account;
 use command::location::Location;
 use command::payload::Proxy;
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use hooks::epilogue::Epilogue;
-use sys::Pid;
 use sys::wait::End;
+use sys::{Pid, switch};
 
 use crate::config::{Config, Mapping};
 use crate::credential::Credential;
@@ -27,15 +28,18 @@ use crate::sanitize::Start;
 use crate::scripts::Scripts;
 use crate::session::{self, Kind};
 use crate::target::{self, Target};
-use crate::{caller, credential, environment, family, linger, scripts, start, verify};
+use crate::world::{self, World};
+use crate::{
+    caller, credential, environment, family, linger, root_directory, scripts, start, verify,
+};
 
 /// Serves a call of a process that [`crate::sanitize::sanitize`] has prepared: returns how the
 /// payload has ended, or why the call failed. Without `linger` it returns only in the latter case.
-pub fn serve(start: &Start, command: Vec<OsString>, config: &Config) -> Result<End> {
+pub fn serve(start: &Start, command: Vec<OsString>, world: Spec, config: &Config) -> Result<End> {
     let log = Log::new(config);
     let id = start.environment.get("GLEXEC_ID").unwrap_or_default().to_owned();
     let call = Call { start, config, log, shown: shown(&command), id: Shown::os(&id).to_string() };
-    let ended = call.steps(command);
+    let ended = call.steps(command, world);
     if let Err(refusal) = &ended {
         let (status, text) = (refusal.status as u8, &refusal.text);
         call.log(Level::Error, &format!("status {status}: {text}"));
@@ -114,7 +118,7 @@ impl Call<'_> {
         self.log.write(level, format_args!("{text}; caller uid {user}, id \"{id}\": {shown}"));
     }
 
-    fn steps(&self, command: Vec<OsString>) -> Result<End> {
+    fn steps(&self, command: Vec<OsString>, world: Spec) -> Result<End> {
         let Call { start, config, .. } = self;
         let found = find(start, config)?;
         let Found { target, lease, .. } = &found;
@@ -126,10 +130,12 @@ impl Call<'_> {
             Kind::Operation(_) => None,
         };
         let is_session = kind == Kind::Session;
-        let mut payload = self.payload(command, kind, target)?;
+        let asked = world.clone();
+        let mut payload = self.payload(command, kind, target, world)?;
         if !config.linger {
             if is_session {
                 scripts::require_none(config)?;
+                self.root(&mut payload, target, None, &asked)?;
             }
             return Err(self.replace(&payload, lease.as_ref()));
         }
@@ -138,7 +144,12 @@ impl Call<'_> {
             false => Scripts::none(self.log),
         };
         let mut ended = None;
-        let result = self.run(&found, &payload, epilogue, &mut scripts, &mut ended);
+        let rooted = match is_session {
+            true => self.root(&mut payload, target, scripts.root(), &asked),
+            false => Ok(()),
+        };
+        let result =
+            rooted.and_then(|()| self.run(&found, &payload, epilogue, &mut scripts, &mut ended));
         scripts.end(match (&result, ended) {
             (_, Some(end)) => Ok(end),
             (Err(refusal), None) => Err(refusal.status as u8),
@@ -178,8 +189,19 @@ impl Call<'_> {
     }
 
     /// The command, with all that its process gets.
-    fn payload(&self, command: Vec<OsString>, kind: Kind, target: &Target) -> Result<Payload> {
+    fn payload(
+        &self,
+        command: Vec<OsString>,
+        kind: Kind,
+        target: &Target,
+        world: Spec,
+    ) -> Result<Payload> {
         let Call { start, config, .. } = self;
+        let world = match kind {
+            Kind::Session => self.world(&command, world, target)?,
+            // The helpers' own operations work on the machine.
+            Kind::Operation(_) => None,
+        };
         let proxy = self.target_proxy(target)?;
         let (account, variables) = (&target.account, &start.environment);
         let environment = environment::of(variables, account, proxy.as_ref(), config);
@@ -196,7 +218,42 @@ impl Call<'_> {
             proxy,
             umask: start.umask,
             limits: start.limits.clone(),
+            world,
         })
+    }
+
+    /// Gives the payload a root directory, if it gets one: after the session scripts, which can
+    /// make or name it.
+    fn root(
+        &self,
+        payload: &mut Payload,
+        target: &Target,
+        by_script: Option<&OsStr>,
+        asked: &Spec,
+    ) -> Result<()> {
+        let Some(root) = root_directory::of(self.config, target, by_script)? else {
+            return Ok(());
+        };
+        let world = match payload.world.take() {
+            Some(world) => Some(world),
+            None => self.world(&payload.command, asked.clone().or_closed(), target)?,
+        };
+        payload.world = world.map(|world| world.with_root(root));
+        Ok(())
+    }
+
+    /// The world of a payload. Its paths are the caller's, and are resolved with the caller's
+    /// rights.
+    fn world(&self, command: &[OsString], options: Spec, target: &Target) -> Result<Option<World>> {
+        let Call { start, config, .. } = self;
+        let variable = start.environment.get("GLEXEC_WORLD");
+        let spec = world::asked(options, variable, config.world_is_closed)?;
+        let caller = &start.caller;
+        let world = switch::with_files_of(caller, || World::of(spec, command, caller.user))
+            .map_err(|cause| {
+                Refusal::internal(format!("cannot take the caller's rights: {cause}"))
+            })?;
+        Ok(world?.map(|world| world.with_name(&target.account.name)))
     }
 
     /// The copy of a proxy that the caller asks for.

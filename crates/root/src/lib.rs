@@ -10,6 +10,8 @@
 //! - [`session`]: whether the command is a payload or an operation of the helpers;
 //! - [`environment`]: the environment of a payload;
 //! - [`payload`]: the payload's process, from root's rights to the command;
+//! - [`world`]: what the payload sees and can write, if that is not the whole machine;
+//! - [`root_directory`]: the payload's root directory, where the administrator gives it one;
 //! - `start`: starts that process;
 //! - `linger`: the parent while the payload runs;
 //! - `family`: ends what the payload leaves;
@@ -40,6 +42,7 @@ pub mod log;
 pub mod mapping;
 mod names;
 pub mod payload;
+pub mod root_directory;
 pub mod sanitize;
 mod scripts;
 pub mod session;
@@ -50,5 +53,6 @@ mod test_account;
 mod trusted;
 pub mod users;
 pub mod verify;
+pub mod world;
 
 pub use scripts::REGISTRY as SESSION_REGISTRY;

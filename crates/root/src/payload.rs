@@ -5,13 +5,17 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use ::world::{Home, Opener};
 use command::payload::{self as steps, Proxy};
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
 use sys::rlimit::SavedLimits;
+use sys::seccomp::Openat2;
 use sys::signal::SIGKILL;
 use sys::switch::{self, Identity};
 use sys::{Errno, Pid, exec, inherited, keyring, prctl, process, signal};
+
+use crate::world::World;
 
 /// A command, and what its process gets.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Payload {
     pub umask: u32,
     /// Its limits.
     pub limits: SavedLimits,
+    /// Its world, unless that is the shared one.
+    pub world: Option<World>,
 }
 
 impl Payload {
@@ -58,6 +64,12 @@ impl Payload {
         keyring::join_new_session_keyring()
             .map_err(failed("leave the caller's session keyring"))?;
         inherited::set_cloexec_above_2().map_err(failed("close descriptors above 2"))?;
+        let ids = (self.target.user, self.target.group);
+        let home = self.world.as_ref().map(|world| {
+            // Its paths are the caller's: they are opened with the caller's rights.
+            world.enter(ids, false, Opener::User(&self.caller))
+        });
+        let home = home.transpose()?;
         switch::become_for_good(&self.target, &self.caller)
             .map_err(failed("become the payload's user for good"))?;
         // As the target. Other processes of that user must not trace this one, which has read the
@@ -82,12 +94,18 @@ impl Payload {
         let words = [&[program.into_os_string()], &self.command[..]].concat();
         let mut words = steps::c_strings(&words)?;
         let arguments = words.split_off(1);
-        let environment = steps::c_strings(&self.environment)?;
+        let environment = steps::c_strings(&with_home(&self.environment, home))?;
         let program = words.pop().ok_or_else(|| Refusal::client("the command is empty"))?;
         // The caller's settings last: they may be too narrow for what comes before.
         process::umask(self.umask);
         self.limits.restore().map_err(failed("set the caller's limits again"))?;
         signal::reset_all().map_err(failed("reset the signals"))?;
+        if let Some(world) = &self.world {
+            prctl::set_no_new_privs().map_err(failed("renounce new privileges"))?;
+            world
+                .restrict(Openat2::Unavailable)
+                .map_err(failed("restrict the system calls of the payload (seccomp(2))"))?;
+        }
         Ok((program, arguments, environment))
     }
 
@@ -97,6 +115,18 @@ impl Payload {
             Refusal::new(Status::NotFound, format!("{program}: there is no such program in {path}"))
         })
     }
+}
+
+/// The environment, with the home of the world, where there is one: the account's is hidden.
+fn with_home(environment: &[OsString], home: Option<Home>) -> Vec<OsString> {
+    let mut environment = environment.to_vec();
+    if let Some(home) = home {
+        environment.retain(|entry| !entry.as_bytes().starts_with(b"HOME="));
+        let mut entry = OsString::from("HOME=");
+        entry.push(home.path);
+        environment.push(entry);
+    }
+    environment
 }
 
 /// Why a program was not executed: 127 if there is none, 126 if it cannot be executed.

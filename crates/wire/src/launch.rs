@@ -12,8 +12,11 @@
 //!
 //! Descriptors are attached to bytes, so each step reads exactly its own bytes.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sys::{Errno, socket};
@@ -30,6 +33,28 @@ const MAX_ENVIRONMENT: usize = 64 << 20;
 
 /// How long the wrapper waits for the new socket after a failure.
 const ERROR_SOCKET_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The variable in the environment of step 2 that names the job's working directory, if that is not
+/// the sandbox. The job does not get it.
+const WORKING_DIRECTORY: &[u8] = b"_GLEXEC_HELPERS_CWD=";
+
+/// The entry of the environment that asks for a working directory.
+pub fn working_directory(path: &Path) -> Vec<u8> {
+    [WORKING_DIRECTORY, path.as_os_str().as_bytes()].concat()
+}
+
+/// Removes all such entries from an environment; returns the path of the last one.
+pub fn take_working_directory(environment: &mut Vec<Vec<u8>>) -> Option<PathBuf> {
+    let mut found = None;
+    environment.retain(|entry| match entry.strip_prefix(WORKING_DIRECTORY) {
+        Some(path) => {
+            found = Some(PathBuf::from(OsStr::from_bytes(path)));
+            false
+        }
+        None => true,
+    });
+    found
+}
 
 /// Why the wrapper could not receive what the starter sends.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,8 +29,8 @@ const CALLS: [Call; 3] = [
     // Allowed by its number alone.
     ("getppid", 10_000, || assert_ne!(std::os::unix::process::parent_id(), 0)),
     // The filter looks at an argument.
-    ("open and close", 1_000, || drop(File::open("/dev/null").unwrap())),
-    ("stat", 1_000, || drop(std::fs::metadata("/dev/null").unwrap())),
+    ("open and close", 1_000, || assert!(File::open("/dev/null").is_ok())),
+    ("stat", 1_000, || assert!(std::fs::metadata("/dev/null").is_ok())),
 ];
 
 fn nanoseconds((_, count, call): Call) -> f64 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use error::{Context as _, Error, Result};
-use sys::{Dir, Name, access, dir};
+use sys::{Dir, Name, access, dir, process};
 use tree::Place;
 
 use super::output::require_free;
@@ -21,6 +21,10 @@ pub fn check(spec: &PayloadSpec) -> Result<Sandbox> {
         if !access::may_execute(&program) {
             return Err(Error::refused(program, "it does not exist, or you may not execute it"));
         }
+    }
+    if let Some(world) = &spec.world {
+        let resolved = world.clone().resolve(process::geteuid());
+        resolved.map_err(|refusal| Error::Usage { text: refusal.text })?;
     }
     if sandbox.found()? != Found::Nothing || sandbox.retained()? != Retained::Absent {
         return Err(Error::refused(&spec.sandbox, "a sandbox of this name exists already"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sys::spawn::Inherited;
 use wire::Links;
 
+use super::limits::Limits;
 use crate::batch::handover::Handover;
 
 /// A payload, and what becomes of its files.
@@ -34,33 +35,24 @@ pub struct PayloadSpec {
     pub links: Links,
     /// The payload's environment variables, each as `NAME=VALUE`.
     pub environment: Vec<Vec<u8>>,
+    /// The payload's world; `None`: the closed one, if the switcher can give it.
+    pub world: Option<world::Spec>,
     /// What the payload inherits from the caller, unless the switcher changes it.
     pub inherited: Inherited,
     /// The directory of the caller's session scripts.
     pub session_scripts: Option<PathBuf>,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
+    /// What the payload may use.
+    pub limits: Limits,
     /// How many seconds the payload may take to end after a signal, before it is killed.
     pub grace: u32,
     /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the
     /// streams as they are, and each signal; the starter alone decides when it is killed.
     pub is_below_starter: bool,
-    /// The payload's closed world; none: it sees the machine. A closed world is for the project's
-    /// `glexec` without privilege, and for a sandbox whose owner is changed.
-    pub world: Option<World>,
+    /// Where the payload sees its sandbox, if that is another place in its closed world. Then the
+    /// owner of the sandbox has to be changed: a copy would have another path.
+    pub sandbox_at: Option<PathBuf>,
     /// The program, as a path, and its arguments.
     pub command: Vec<OsString>,
-}
-
-/// What a payload sees of the machine in a closed world.
-#[derive(Clone, Debug)]
-pub struct World {
-    /// Where it sees its sandbox.
-    pub sandbox_at: PathBuf,
-    /// Directories that are empty for it.
-    pub hidden: Vec<PathBuf>,
-    /// What it sees although a directory above it is hidden.
-    pub shown: Vec<PathBuf>,
-    /// What it can write to, beside the sandbox.
-    pub writable: Vec<PathBuf>,
 }

@@ -20,6 +20,6 @@ pub use bound_call::BoundCall;
 pub use call::Call;
 pub use find::{find_in_path, installed_program};
 pub use outcome::CallOutcome;
-pub use processes::is_without_project_glexec;
+pub use processes::{is_project_glexec, is_without_project_glexec};
 pub use program::{Switcher, links_option};
 pub use run_command::run_command;

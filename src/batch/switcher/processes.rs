@@ -52,7 +52,7 @@ pub(super) fn is_own(pid: Pid) -> bool {
 }
 
 /// Whether a file is the `glexec` that is installed beside this program.
-pub(super) fn is_project_glexec(file: &Path) -> bool {
+pub fn is_project_glexec(file: &Path) -> bool {
     installed_program("glexec").is_ok_and(|glexec| is_same_file(file, &glexec))
 }
 

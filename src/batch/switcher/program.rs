@@ -10,12 +10,12 @@ use std::time::Duration;
 use error::{Context as _, Error, Result};
 use sys::{OwnedName, Uid};
 use wire::{Halt, Links, Operation};
+use world::Spec;
 
 use super::find::{find_in_path, installed_program};
 use super::processes::is_project_glexec;
 use crate::batch::handover::Handover;
 use crate::batch::identity::log_id_of;
-use crate::batch::pilot::spec::World;
 
 /// The program behind the switcher.
 const AGENT: &str = "condor_glexec_agent";
@@ -42,6 +42,8 @@ pub struct Switcher {
     log_id: Option<String>,
     /// The directory of session scripts for the project's `glexec`.
     session_scripts: Option<PathBuf>,
+    /// The world of payloads, if it is the project's `glexec`.
+    world: Spec,
 }
 
 impl Switcher {
@@ -68,6 +70,7 @@ impl Switcher {
             handover: Handover::Copy,
             log_id: None,
             session_scripts: None,
+            world: Spec::Shared,
         })
     }
 
@@ -108,6 +111,12 @@ impl Switcher {
         Switcher { session_scripts, ..self }
     }
 
+    /// The same, but if it is the project's `glexec`, its payloads have this world.
+    #[must_use]
+    pub fn with_world(self, world: Spec) -> Self {
+        Switcher { world, ..self }
+    }
+
     /// The same, but if it is the project's `glexec` and makes a new lease, it does so for this
     /// user, or fails.
     #[must_use]
@@ -129,6 +138,20 @@ impl Switcher {
     /// this program can only have them copied.
     pub fn handover(&self) -> Handover {
         if is_project_glexec(&self.program) { self.handover } else { Handover::Copy }
+    }
+
+    /// The world of its payloads. A switcher that is not the `glexec` that is installed beside this
+    /// program can only give them the shared one.
+    pub fn world(&self) -> &Spec {
+        if is_project_glexec(&self.program) { &self.world } else { &Spec::Shared }
+    }
+
+    /// The options for the world of an operation: only `enter` becomes a payload.
+    fn world_options(&self, operation: &Operation) -> Vec<OsString> {
+        match operation {
+            Operation::Enter { .. } if self.world().is_closed() => self.world().to_words(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a change of owner is tried.
@@ -160,37 +183,35 @@ impl Switcher {
     /// A call for an operation of the agent. It must be made from a directory that every user can
     /// enter.
     pub fn command(&self, operation: &Operation) -> Command {
-        let words = std::iter::once(self.agent.clone().into_os_string());
-        self.own_command(words.chain(operation.to_args()))
+        let mut words = self.world_options(operation);
+        if !words.is_empty() {
+            words.push("--".into());
+        }
+        words.push(self.agent.clone().into_os_string());
+        self.own_command(words.into_iter().chain(operation.to_args()))
     }
 
-    /// A call of the project's `glexec` that hands a directory over to an operation of the agent,
-    /// in this world. `report` is the number of the descriptor for its reports.
+    /// A call of the project's `glexec` that hands a directory over to an operation of the agent.
+    /// `report` is the number of the descriptor for its reports.
     pub fn command_handing_over(
         &self,
         directory: &Path,
         links: Links,
         report: i32,
-        world: Option<&World>,
         operation: &Operation,
     ) -> Command {
-        let mut words: Vec<OsString> = Vec::new();
-        let mut option = |name: &str, value: &OsStr| words.extend([name.into(), value.to_owned()]);
-        option("--hand-over", directory.as_os_str());
-        option("--links", links_option(links).as_ref());
-        option("--report", report.to_string().as_ref());
-        if let Some(World { sandbox_at, hidden, shown, writable }) = world {
-            option("--world", "closed".as_ref());
-            let mut bind = directory.as_os_str().to_owned();
-            bind.push(":");
-            bind.push(sandbox_at);
-            option("--bind", &bind);
-            hidden.iter().for_each(|path| option("--hide", path.as_os_str()));
-            shown.iter().for_each(|path| option("--read-only", path.as_os_str()));
-            writable.iter().for_each(|path| option("--writable", path.as_os_str()));
-        }
-        words.push("--".into());
-        words.push(self.agent.clone().into_os_string());
+        let report = report.to_string();
+        let words: [&OsStr; 6] = [
+            "--hand-over".as_ref(),
+            directory.as_os_str(),
+            "--links".as_ref(),
+            links_option(links).as_ref(),
+            "--report".as_ref(),
+            report.as_ref(),
+        ];
+        let mut words: Vec<OsString> = words.map(OsString::from).into();
+        words.extend(self.world_options(operation));
+        words.extend(["--".into(), self.agent.clone().into_os_string()]);
         self.own_command(words.into_iter().chain(operation.to_args()))
     }
 

@@ -97,8 +97,8 @@ impl Scratch {
     }
 }
 
-/// Where the directory of the slot directories is by default: beside the execute directory, or in it
-/// if that is a file system of its own.
+/// Where the directory of the slot directories is by default: beside the execute directory, or in
+/// it if that is a file system of its own.
 pub fn directory_for(execute: &Path) -> Result<PathBuf> {
     let why = "there is no directory above it: set 'directory'";
     let above = execute.parent().ok_or_else(|| Error::refused(execute, why))?;

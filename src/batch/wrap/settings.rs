@@ -37,6 +37,9 @@ pub struct Settings {
     pub shown: Vec<PathBuf>,
     /// `writable`, which can be repeated: what else the job can write to there.
     pub writable: Vec<PathBuf>,
+    /// `accounts = slot`: whether each slot has an account of its own, so that all processes of the
+    /// account can be ended with the job.
+    pub has_account_per_slot: bool,
     /// `log`: as `GLEXEC_HELPERS_LOG`.
     pub log: Option<OsString>,
     /// `sudo_map`: as `GLEXEC_SUDO_MAP`.
@@ -62,6 +65,7 @@ impl Default for Settings {
             hidden: Vec::new(),
             shown: Vec::new(),
             writable: Vec::new(),
+            has_account_per_slot: false,
             log: None,
             sudo_map: None,
             state_dir: None,
@@ -160,6 +164,13 @@ fn set(settings: &mut Settings, key: &[u8], value: &[u8]) -> std::result::Result
         b"hide" => settings.hidden.push(path()?),
         b"show" => settings.shown.push(path()?),
         b"writable" => settings.writable.push(path()?),
+        b"accounts" => {
+            settings.has_account_per_slot = match value {
+                b"slot" => true,
+                b"shared" => false,
+                _ => return Err(unknown("slot or shared")),
+            }
+        }
         b"world" => {
             settings.closes_world = match value {
                 b"auto" => None,

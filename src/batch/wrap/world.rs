@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use ::world::{Bind, Closed, Spec};
 use error::{Error, Result, Shown};
 use sys::process;
 
@@ -11,15 +12,18 @@ use super::scratch::Scratch;
 use super::settings::Settings;
 use crate::batch::handover::Handover;
 use crate::batch::pilot::candidates::{self, SwitcherKind};
-use crate::batch::pilot::spec::World;
 
-/// The closed world, with the switcher that makes it; none if the job sees the machine. It is an
-/// error if the settings ask for a closed world that is not possible.
-pub fn of(settings: &Settings, scratch: &Scratch) -> Result<Option<(PathBuf, World)>> {
+/// The closed world of a job with this sandbox, and the switcher that makes it; none if the job
+/// sees the machine. It is an error if the settings ask for a closed world that is not possible.
+pub fn of(
+    settings: &Settings,
+    scratch: &Scratch,
+    sandbox: &Path,
+) -> Result<Option<(PathBuf, Spec)>> {
     if settings.closes_world == Some(false) {
         return Ok(None);
     }
-    match closed(settings, scratch)? {
+    match closed(settings, scratch, sandbox)? {
         Ok(world) => Ok(Some(world)),
         Err(_) if settings.closes_world.is_none() => Ok(None),
         Err(why) => {
@@ -33,7 +37,8 @@ pub fn of(settings: &Settings, scratch: &Scratch) -> Result<Option<(PathBuf, Wor
 fn closed(
     settings: &Settings,
     scratch: &Scratch,
-) -> Result<std::result::Result<(PathBuf, World), String>> {
+    sandbox: &Path,
+) -> Result<std::result::Result<(PathBuf, Spec), String>> {
     let first = candidates::programs(settings.glexec.as_ref())?.into_iter().next();
     let Some(program) = first.filter(|program| is_rootless(program)) else {
         return Ok(Err("it needs the project's glexec without privilege".to_owned()));
@@ -55,11 +60,16 @@ fn closed(
     if let Some(above) = top.ancestors().skip(1).find(is_closed) {
         return Ok(Err(format!("other users cannot pass {}", Shown::os(above))));
     }
-    let sandbox_at = scratch.path.clone();
     hidden.extend(settings.hidden.iter().cloned());
-    let shown = settings.shown.iter().chain(&settings.wrapper).cloned().collect();
-    let writable = settings.writable.clone();
-    Ok(Ok((program, World { sandbox_at, hidden, shown, writable })))
+    let shown = settings.shown.iter().chain(&settings.wrapper);
+    let closed = Closed {
+        bind: vec![Bind { from: sandbox.to_owned(), at: scratch.path.clone() }],
+        hide: hidden,
+        read_only: shown.map(|path| Bind { from: path.clone(), at: path.clone() }).collect(),
+        writable: settings.writable.clone(),
+        ..Closed::default()
+    };
+    Ok(Ok((program, Spec::Closed(closed))))
 }
 
 fn is_rootless(program: &Path) -> bool {

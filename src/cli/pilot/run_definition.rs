@@ -3,7 +3,7 @@
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
 
-use super::options;
+use super::{limits, options, world};
 use crate::cli::definition::{flag, option};
 
 /// The definition of the subcommand.
@@ -12,10 +12,12 @@ pub fn definition() -> Command {
         .about("Runs a command as another user, and brings its files back.")
         .override_usage("condor_glexec_pilot run [options] -- <command> [arg…]")
         .next_line_help(true)
-        .after_help(TEXT)
+        .after_help(TEXT.replace("{LIMITS}\n", limits::TEXT))
         .args(files())
         .args(environment())
-        .args(limits())
+        .args(world::arguments())
+        .args(times())
+        .args(limits::options())
         .args(reports())
         .arg(
             Arg::new("command")
@@ -33,10 +35,10 @@ const TEXT: &str = "\
 run creates a directory (the sandbox) with a copy of the input, gives it to the
 job user (the account that the switcher maps the credential to), and runs the
 command (the payload) in it. A command without a slash is searched for in PATH;
-a relative path such as ./name starts in the sandbox. The payload has the
-standard streams of this program and the variables that the switcher and --env
-set. When it has ended, all processes that it left running are killed, and the
-files come back.
+a relative path such as ./name starts in the working directory. The payload has
+the standard streams of this program and the variables that the switcher and
+--env set. When it has ended, all processes that it left running are killed, and
+the files come back.
 
 SIGTERM, SIGINT and SIGHUP end the payload: all its processes get the signal;
 those that are left after --grace are killed; the files come back. The end of
@@ -45,6 +47,7 @@ processes of the payload. SIGUSR1 and SIGUSR2 are forwarded to them. If standard
 input is a terminal, Ctrl-C and Ctrl-\\ are forwarded to the payload; this
 program keeps running.
 
+{LIMITS}
 If SIGTERM, SIGINT or SIGHUP comes before the payload begins, this program ends
 at once, and nothing is left. While the files come back, the first such signal
 only prints a line; the second one ends this program with status 243. If this
@@ -120,7 +123,7 @@ fn environment() -> Vec<Arg> {
 }
 
 /// Options about times.
-fn limits() -> Vec<Arg> {
+fn times() -> Vec<Arg> {
     vec![
         option(
             "timeout",

@@ -11,7 +11,7 @@ use error::Shown;
 use sys::spawn::Inherited;
 use tree::sandbox_name;
 
-use super::{options, variables};
+use super::{limits, options, variables, world};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
 use crate::batch::pilot::PROXY;
 use crate::batch::pilot::spec::PayloadSpec;
@@ -44,17 +44,19 @@ pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Res
         sandbox,
         credential,
         proxy,
-        input: options::path(matches, "input")?,
+        input: world::copied_input(matches)?,
         output: options::path(matches, "output")?,
         keeps_sandbox: matches.get_flag("keep-sandbox"),
         handover: environment::handover()?,
         links: environment::links()?,
         environment,
+        world: world::from_arguments(matches)?,
         inherited,
         session_scripts: options::path(matches, "session-scripts")?,
         is_below_starter: false,
-        world: None,
+        sandbox_at: None,
         timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        limits: limits::from_arguments(matches)?,
         grace: grace.map_or(GRACE, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
         command,
     })
@@ -68,6 +70,9 @@ fn payload_environment(
     has_proxy: bool,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut environment = vec![[b"HOME=", sandbox.as_os_str().as_bytes()].concat()];
+    if let Some(directory) = options::path(matches, "cwd")? {
+        environment.push(wire::launch::working_directory(&directory));
+    }
     if has_proxy {
         let path = sandbox.join(PROXY);
         environment.push([b"X509_USER_PROXY=", path.as_os_str().as_bytes()].concat());
@@ -113,7 +118,7 @@ fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
 }
 
 /// A time in seconds: a number, with a unit or without.
-fn seconds(option: &str, text: &OsStr) -> anyhow::Result<u64> {
+pub(super) fn seconds(option: &str, text: &OsStr) -> anyhow::Result<u64> {
     match text.to_str().and_then(parse_time) {
         Some(seconds) => Ok(seconds),
         None => bail!(

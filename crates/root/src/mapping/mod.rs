@@ -14,7 +14,7 @@ pub(crate) mod grid_mapfile;
 pub(crate) mod gridmapdir;
 mod subject;
 mod target;
-mod words;
+pub(crate) mod words;
 
 use std::ffi::OsStr;
 use std::fmt::Display;
