@@ -22,8 +22,8 @@ use crate::batch::switcher::Switcher;
 const RETRIES: Retries = Retries { max: 2, min_delay: 1 };
 
 /// Sweeps each slot's directory below `directory`. `scratch` is the scratch directory of a job that
-/// has ended: its files go back to it, and no other slot is touched. Without it, all slots are cleared
-/// that have no running job, and no scratch directory. Returns how many were.
+/// has ended: its files go back to it, and no other slot is touched. Without it, all slots are
+/// cleared that have no running job, and no scratch directory. Returns how many were.
 pub fn sweep(
     settings: &Settings,
     directory: &Path,
