@@ -211,6 +211,7 @@ impl Supervisor<'_, '_> {
             self.spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut kills, mut is_all_heard) = (0, false);
         let _follower = self.call_follower(call);
+        let mut renewed = self.spec.renewed.as_ref().map(renewed_file::Watched::new);
         while kills <= MAX_KILLS {
             // A socket at its end would be readable all the time.
             let socket = if is_all_heard { &call.pidfd } else { &errors.socket };
