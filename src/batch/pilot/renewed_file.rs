@@ -29,7 +29,7 @@ pub struct RenewedFile {
 
 /// What is known of the file while the payload runs.
 #[derive(Debug)]
-pub(super) struct Watched<'a> {
+pub(super) struct Renewal<'a> {
     file: &'a RenewedFile,
     seen: Option<Version>,
     next: Instant,
@@ -38,10 +38,10 @@ pub(super) struct Watched<'a> {
 /// What differs between two versions.
 type Version = ((u64, u64), sys::Time, u64);
 
-impl<'a> Watched<'a> {
+impl<'a> Renewal<'a> {
     /// As it is now: the payload has this version.
-    pub(super) fn new(file: &'a RenewedFile) -> Watched<'a> {
-        Watched { file, seen: version(file), next: Instant::now() + INTERVAL }
+    pub(super) fn new(file: &'a RenewedFile) -> Renewal<'a> {
+        Renewal { file, seen: version(file), next: Instant::now() + INTERVAL }
     }
 
     /// When it is looked at next.
@@ -62,9 +62,8 @@ impl<'a> Watched<'a> {
         // It is not tried again before the next version.
         self.seen = found;
         let content = read(self.file)?;
-        let mut agent =
-            AgentCall::serve(&switcher.with_short_idle_timeout(), &sandbox.path())?
-                .wait_for_hello()?;
+        let mut agent = AgentCall::serve(&switcher.with_short_idle_timeout(), &sandbox.path())?
+            .wait_for_hello()?;
         match agent.put_proxy(self.file.name.name(), &content) {
             Ok(()) => {
                 agent.close();
