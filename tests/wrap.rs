@@ -420,6 +420,21 @@ fn a_proxy_that_the_starter_renews_reaches_the_job() {
 }
 
 #[test]
+fn the_hook_before_a_job_refuses_what_cannot_be_executed_and_removes_commands() {
+    let node = Node::new(Site::new());
+    let job = node.job("dir_1", "true");
+    let ad = "JobUniverse = 5\nCmd = \"/home/a/condor_exec.exe\"\nPreCmd = \"evil\"\n";
+    let (is_accepted, printed) = node.prepare_job(&job, ad);
+    assert!(is_accepted && printed.contains("PreCmd = undefined\n"), "{printed}");
+    write(job.file("condor_exec.exe"), "#!/nonexistent/sh\n", 0o755);
+    let (is_accepted, printed) = node.prepare_job(&job, ad);
+    assert!(!is_accepted && printed.starts_with("HookStatusMessage = \""), "{printed}");
+    assert!(printed.contains("its interpreter /nonexistent/sh does not exist"), "{printed}");
+    node.set("wrapper = /bin/env\n");
+    assert!(node.prepare_job(&job, ad).0, "the wrapper of the site decides where it is");
+}
+
+#[test]
 fn a_sweep_removes_what_a_job_without_scratch_directory_has_left_and_no_other() {
     for node in Node::both() {
         let job = node.job("dir_1", ": >ready; exec sleep 600");
