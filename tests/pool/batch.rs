@@ -25,9 +25,12 @@ impl Batch {
                 jobs.iter().map(|job| (job.name, job.write(pool, way))).collect();
             all.push((way.clone(), submitted));
         }
-        let submit = "for job in */*/submit; do (cd \"${job%/*}\" && condor_submit -terse submit)
+        let submit =
+            "for job; do (cd \"$job\" && condor_submit -terse -append 'priority = 0' submit)
             done";
-        pool.central(&["sh", "-ec", submit]);
+        let directories = all.iter().flat_map(|(_, jobs)| jobs).map(|(_, job)| job.inside.as_str());
+        let words: Vec<&str> = ["sh", "-ec", submit, "sh"].into_iter().chain(directories).collect();
+        pool.central(&words);
         let jobs = || all.iter().flat_map(|(_, submitted)| submitted);
         let ended = until(Duration::from_secs(300), || {
             jobs().all(|(_, job)| !job.events(TERMINATED).is_empty()).then_some(())

@@ -32,16 +32,31 @@ impl Way {
 pub struct Pool {
     pub dir: PathBuf,
     pub ways: Vec<Way>,
-    holder: Child,
+    holder: Option<Child>,
 }
 
-/// The pool that the tests share. The variable `GH_POOL_WAYS` names its ways.
+/// The pool that the tests share. The variable `GH_POOL_WAYS` names its ways, and `GH_POOL_DIR` one
+/// that runs already.
 pub fn pool() -> &'static Pool {
     static POOL: OnceLock<Pool> = OnceLock::new();
     POOL.get_or_init(|| {
         let ways = std::env::var("GH_POOL_WAYS").unwrap_or_else(|_| "none,rootless,sudo".into());
-        Pool::start("shared", &ways, 2, 0)
+        match std::env::var_os("GH_POOL_DIR") {
+            Some(dir) => Pool { dir: dir.into(), ways: of_nodes(&ways, 0), holder: None },
+            None => Pool::start("shared", &ways, 2, 0),
+        }
     })
+}
+
+/// The ways of the nodes in turn. With 0 nodes, there is one for each way.
+fn of_nodes(ways: &str, nodes: usize) -> Vec<Way> {
+    let names: Vec<&str> = ways.split(',').collect();
+    let count = if nodes == 0 { names.len() } else { nodes };
+    let way = |index: usize| Way {
+        name: names[index % names.len()].to_owned(),
+        node: format!("node{}", index + 1),
+    };
+    (0..count).map(way).collect()
 }
 
 impl Pool {
@@ -51,12 +66,8 @@ impl Pool {
             "/var/cache/glexec-helpers/pool-test-{}-{name}",
             std::process::id()
         ));
-        let names: Vec<&str> = ways.split(',').collect();
-        let count = if nodes == 0 { names.len() } else { nodes };
-        let ways_of_nodes = (0..count).map(|index| Way {
-            name: names[index % names.len()].to_owned(),
-            node: format!("node{}", index + 1),
-        });
+        let ways_of_nodes = of_nodes(ways, nodes);
+        let count = ways_of_nodes.len();
         let programs = Path::new(env!("CARGO_BIN_EXE_condor_glexec_pilot")).parent().unwrap();
         let root = std::env::var_os("GH_POOL_ROOT");
         let root = root.iter().flat_map(|root| ["--root".as_ref(), root.as_os_str()]);
@@ -74,7 +85,7 @@ impl Pool {
         let mut line = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "up\n", "the pool did not start: see the message above");
-        Pool { dir, ways: ways_of_nodes.collect(), holder }
+        Pool { dir, ways: ways_of_nodes, holder: Some(holder) }
     }
 
     /// The ways through a switcher.
@@ -146,8 +157,10 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        assert!(self.holder.wait().unwrap().success() || std::thread::panicking());
+        if let Some(holder) = &mut self.holder {
+            drop(holder.stdin.take());
+            assert!(holder.wait().unwrap().success() || std::thread::panicking());
+        }
     }
 }
 
@@ -231,11 +244,13 @@ impl Job {
     /// Writes the job's directory, for this way.
     pub fn write(&self, pool: &Pool, way: &Way) -> Submitted {
         let dir = pool.home().join(&way.node).join(self.name);
+        let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
         let program = format!("#!/bin/bash\n{}\n", self.script);
         let submit = format!(
             "executable = job\noutput = out\nerror = err\nlog = log\n\
              should_transfer_files = YES\nwhen_to_transfer_output = ON_EXIT\n\
+             priority = 10\n\
              requirements = TARGET.Machine == \"{}\"\n{}\nqueue\n",
             way.node,
             self.submit.replace("{word}", &self.word(way))

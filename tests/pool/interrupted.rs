@@ -41,12 +41,17 @@ fn wait_for_children(
     assert!(found.is_some(), "{}, {}, not {count}: {now:?}", job.name, way.name);
 }
 
-/// Submits the job for all ways, and waits until each has its children.
-fn started(job: &Job) -> Vec<(&'static Way, Submitted)> {
+/// Runs the job on one node after the other, so that a test occupies one slot at a time: with two,
+/// tests that run beside each other could wait for each other's. Each time, waits until the job has
+/// this many children, then does the rest.
+fn on_each_node(job: &Job, count: usize, rest: impl Fn(&'static Way, &Submitted)) {
     let pool = pool();
-    let all: Vec<_> = pool.ways.iter().map(|way| (way, job.submit(pool, way))).collect();
-    all.iter().for_each(|(way, _)| wait_for_children(pool, way, job, 2, |_| true));
-    all
+    for way in &pool.ways {
+        let submitted = job.submit(pool, way);
+        wait_for_children(pool, way, job, count, |_| true);
+        rest(way, &submitted);
+        wait_for_children(pool, way, job, 0, |_| true);
+    }
 }
 
 fn remove(submitted: &Submitted) {
@@ -58,17 +63,14 @@ fn remove(submitted: &Submitted) {
 #[ignore = "needs a pool: scripts/pool test"]
 fn a_removed_job_has_no_process_left() {
     const JOB: Job = resists("removed");
-    for (way, submitted) in started(&JOB) {
-        remove(&submitted);
-        wait_for_children(pool(), way, &JOB, 0, |_| true);
-    }
+    on_each_node(&JOB, 2, |_, submitted| remove(submitted));
 }
 
 #[test]
 #[ignore = "needs a pool: scripts/pool test"]
 fn a_held_job_has_no_process_left_and_runs_again_when_it_is_released() {
     const JOB: Job = resists("held");
-    for (way, submitted) in started(&JOB) {
+    on_each_node(&JOB, 2, |way, submitted| {
         let id = submitted.id();
         pool().central(&["condor_hold", &id]);
         submitted.wait(HELD, 1);
@@ -76,14 +78,14 @@ fn a_held_job_has_no_process_left_and_runs_again_when_it_is_released() {
         pool().central(&["condor_qedit", &id, "Arguments", "\"end\""]);
         pool().central(&["condor_release", &id]);
         assert_eq!(submitted.end(), End::Exited(7), "{}", way.name);
-    }
+    });
 }
 
 #[test]
 #[ignore = "needs a pool: scripts/pool test"]
 fn a_suspended_job_stands_still_with_all_its_processes_until_it_is_continued() {
     const JOB: Job = resists("suspended");
-    for (way, submitted) in started(&JOB) {
+    on_each_node(&JOB, 2, |way, submitted| {
         let id = submitted.id();
         pool().central(&["condor_suspend", &id]);
         submitted.wait(SUSPENDED, 1);
@@ -91,23 +93,22 @@ fn a_suspended_job_stands_still_with_all_its_processes_until_it_is_continued() {
         pool().central(&["condor_continue", &id]);
         submitted.wait(CONTINUED, 1);
         wait_for_children(pool(), way, &JOB, 2, |process| process.state != 'T');
-        remove(&submitted);
-        wait_for_children(pool(), way, &JOB, 0, |_| true);
-    }
+        remove(submitted);
+    });
 }
 
 #[test]
 #[ignore = "needs a pool: scripts/pool test"]
 fn a_job_that_is_vacated_at_once_has_no_process_left_and_runs_again() {
     const JOB: Job = resists("vacated-fast");
-    for (way, submitted) in started(&JOB) {
+    on_each_node(&JOB, 2, |way, submitted| {
         let before = children(pool(), way, &JOB);
         pool().central(&["condor_vacate_job", "-fast", &submitted.id()]);
         submitted.wait(EVICTED, 1);
         submitted.wait(EXECUTING, 2);
         wait_for_children(pool(), way, &JOB, 2, |process| !before.contains(process));
-        remove(&submitted);
-    }
+        remove(submitted);
+    });
 }
 
 /// Saves its state when it is asked to end, and ends with the state that it finds.
@@ -124,14 +125,11 @@ fn what_a_vacated_job_saves_is_there_when_it_runs_again() {
     const JOB: Job = Job::new("vacated", SAVES)
         .with("arguments = {word}\nwhen_to_transfer_output = ON_EXIT_OR_EVICT");
     let pool = pool();
-    let all: Vec<_> = pool.ways.iter().map(|way| (way, JOB.submit(pool, way))).collect();
-    for (way, submitted) in all {
-        wait_for_children(pool, way, &JOB, 1, |_| true);
+    on_each_node(&JOB, 1, |way, submitted| {
         pool.central(&["condor_vacate_job", &submitted.id()]);
         submitted.wait(EVICTED, 1);
         assert_eq!(submitted.end(), End::Exited(5), "{}", way.name);
-        wait_for_children(pool, way, &JOB, 0, |_| true);
-    }
+    });
 }
 
 /// Prints a line, and another one once its child has been ended.
@@ -147,16 +145,14 @@ fn streamed_output_is_there_while_the_job_runs() {
     const JOB: Job = Job::new("streamed", PRINTS)
         .with("arguments = {word}\nstream_output = True\nstream_error = True");
     let pool = pool();
-    let all: Vec<_> = pool.ways.iter().map(|way| (way, JOB.submit(pool, way))).collect();
-    for (way, submitted) in all {
-        wait_for_children(pool, way, &JOB, 1, |_| true);
+    on_each_node(&JOB, 1, |way, submitted| {
         let first = until(LIMIT, || (submitted.out() == "first\n").then_some(()));
         assert!(first.is_some(), "{}: {:?}", way.name, submitted.out());
         let child = nix::unistd::Pid::from_raw(children(pool, way, &JOB)[0].pid);
         nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGTERM).unwrap();
         assert_eq!(submitted.end(), End::Exited(0), "{}", way.name);
         assert_eq!(submitted.out(), "first\nsecond\n", "{}", way.name);
-    }
+    });
 }
 
 /// A job whose submitter has chosen the signals notes which one came.
@@ -172,13 +168,11 @@ fn a_job_gets_the_signal_that_its_submitter_has_chosen() {
     const JOB: Job = Job::new("kill-signal", NOTES)
         .with("arguments = {word}\nkill_sig = SIGUSR1\nstream_output = True");
     let pool = pool();
-    let all: Vec<_> = pool.ways.iter().map(|way| (way, JOB.submit(pool, way))).collect();
-    for (way, submitted) in all {
-        wait_for_children(pool, way, &JOB, 1, |_| true);
+    on_each_node(&JOB, 1, |way, submitted| {
         pool.central(&["condor_vacate_job", &submitted.id()]);
         submitted.wait(EVICTED, 1);
         let told = until(LIMIT, || submitted.out().starts_with("USR1\n").then_some(()));
         assert!(told.is_some(), "{}: {:?}", way.name, submitted.out());
-        remove(&submitted);
-    }
+        remove(submitted);
+    });
 }
