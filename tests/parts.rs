@@ -12,8 +12,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Records each call in a line, and fails for the call that is named. As cargo, it names what it has
-/// built.
+/// Records each call in a line, and fails for the call that is named. As cargo, it names what it
+/// has built.
 const PLAYED: &str = r#"#!/bin/bash
 name=$(basename "$0") call=$(tr '\n' ' ' <<<"${0##*/} $* ${GH_TEST_SWITCHER-}")
 [ "$name" != rustc ] || echo /toolchain
