@@ -1,11 +1,12 @@
 //! /dev of the closed world.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::mount_tree::{Links, NewFileSystem, Tree, open_in};
-use sys::{Name, OPath};
+use sys::{Errno, Name, OPath};
 
 use crate::view::{Access, View, failed};
 
@@ -61,6 +62,16 @@ impl Devices {
         for (name, target) in LINKS {
             let name = Name::new(name.as_bytes()).ok_or_else(|| Refusal::internal("no name"))?;
             made.make_symlink(name, target.as_bytes()).map_err(failed("make a link in", at))?;
+        }
+        // The places of the devices, so that none has to be looked for.
+        for name in self.0.iter().filter_map(|(path, _)| path.strip_prefix(at).ok()) {
+            if let Some(name) = Name::new(name.as_os_str().as_bytes()) {
+                match made.make_file(name, b"") {
+                    // It is named twice.
+                    Ok(_) | Err(Errno::EEXIST) => {}
+                    Err(cause) => return Err(failed("make a file in", at)(cause)),
+                }
+            }
         }
         view.cover(at, &made, Access::ReadOnly)?;
         view.cover(Path::new("/dev/shm"), shm, Access::Writable)?;
