@@ -18,6 +18,7 @@ use crate::batch::agent::{Agent, AgentCall};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
 use crate::batch::handover::{Handover, Way};
 use crate::batch::pilot::input::Survey;
+use crate::batch::pilot::limits::Limits;
 use crate::batch::pilot::spec::PayloadSpec;
 use crate::batch::pilot::step_log::{ProgressCallback, StepLog};
 use crate::batch::pilot::{check, make, run};
@@ -140,7 +141,9 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         world: None,
         inherited: Inherited { umask: 0o022, descriptors: None },
         is_below_starter: false,
+        sandbox_at: None,
         timeout: Some(Duration::from_secs(60)),
+        limits: Limits::default(),
         grace: 1,
         command: ["/bin/sh", "-c", is_other_user, "sh", &caller].map(OsString::from).to_vec(),
     }
