@@ -219,7 +219,9 @@ fn devices_are_the_harmless_ones_and_those_that_are_named() {
                   python3 -c 'import pty; print(len(pty.openpty()))'";
     assert_eq!(says(&rootless, &["--device", "/dev/kmsg"], script), "3\n/dev/kmsg\n2");
     let none = shell(&rootless, &["--device", "/dev/none"], "true");
-    failed(&none, 201, &["--device", "/dev/none", "ENOENT"]);
+    failed(&none, 201, &["/dev/none", "ENOENT"]);
+    failed(&shell(&rootless, &["--device", "/dev/stdin"], "true"), 201, &["/dev/stdin", "ELOOP"]);
+    failed(&shell(&rootless, &["--device", "/dev/pts"], "true"), 201, &["not a device"]);
 }
 
 #[test]

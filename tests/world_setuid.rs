@@ -47,6 +47,12 @@ fn a_set_user_id_glexec_opens_what_is_named_with_its_callers_rights() {
     write(secret.join("below/file"), "secret", 0o644);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
     let below = secret.join("below");
+    // /dev/shm is open to all, and a link in it leads anywhere.
+    let link = setuid.path("/dev/shm/link");
+    std::os::unix::fs::symlink(&below, &link).unwrap();
+    let mut call = setuid.glexec();
+    call.args(["--device", "/dev/shm/link", "--", "/bin/ls", "/dev/shm/link"]);
+    failed(&call.output().unwrap(), 201, &["/dev/shm/link", "ELOOP"]);
     for option in ["--read-only", "--writable"] {
         let mut call = setuid.glexec();
         call.args([option, below.to_str().unwrap(), "--", "/bin/ls"]).arg(&below);
