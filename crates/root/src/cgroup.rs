@@ -1,13 +1,14 @@
 //! The cgroup of a payload (cgroups(7), version 2): a child of a cgroup that was delegated to the
 //! account daemon.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use command::refusal::{Refusal, Result};
 use error::Shown;
+use sys::Errno;
 
 /// Where the hierarchy is mounted: the place of systemd, and that of systems which have both
 /// versions.
@@ -39,11 +40,7 @@ impl Cgroup {
         if own.0.file_name().is_some_and(|name| name == CHILD) {
             return Ok(Cgroup(own.0.parent().unwrap_or(&own.0).to_owned()));
         }
-        let child = own.child(CHILD)?;
-        let joined = child.procs()?.write_all(b"0");
-        joined.map_err(|error| {
-            Refusal::internal(format!("cannot join the cgroup {}: {error}", Shown::os(&child.0)))
-        })?;
+        Cgroup(own.0.join(CHILD)).join()?;
         Ok(own)
     }
 
@@ -57,23 +54,23 @@ impl Cgroup {
         &self.0
     }
 
-    /// Makes a child with this name, or finds it.
-    pub fn child(&self, name: &str) -> Result<Cgroup> {
-        let path = self.0.join(name);
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                let shown = Shown::os(&path);
-                Err(Refusal::internal(format!("cannot make the cgroup {shown}: {error}")))
+    /// Makes it, if it does not exist, and moves this process into it. systemd removes empty
+    /// cgroups of a unit that it stops or starts: then both are tried again.
+    pub fn join(&self) -> Result<()> {
+        const TRIES: usize = 100;
+        let mut result = Ok(());
+        for _ in 0..TRIES {
+            result = match fs::create_dir(&self.0) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+                _ => fs::write(self.0.join("cgroup.procs"), "0"),
+            };
+            match &result {
+                Err(error) if is_gone(error) => {}
+                _ => break,
             }
-            _ => Ok(Cgroup(path)),
         }
-    }
-
-    /// Its file cgroup.procs, open to write: a process that writes `0` joins the cgroup.
-    pub fn procs(&self) -> Result<File> {
-        let path = self.0.join("cgroup.procs");
-        File::options().write(true).open(&path).map_err(|error| {
-            Refusal::internal(format!("cannot open {}: {error}", Shown::os(&path)))
+        result.map_err(|error| {
+            Refusal::internal(format!("cannot join the cgroup {}: {error}", Shown::os(&self.0)))
         })
     }
 
@@ -102,4 +99,9 @@ impl Cgroup {
             let _ = sys::signal::kill(sys::Pid::from_raw(pid), sys::signal::SIGKILL);
         }
     }
+}
+
+/// Whether a cgroup was removed while a process joined it.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(sys::errno(error), Errno::ENOENT | Errno::ENODEV)
 }

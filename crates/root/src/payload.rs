@@ -2,8 +2,6 @@
 //! to the process above, and nothing is executed.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
-use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +15,7 @@ use sys::signal::SIGKILL;
 use sys::switch::{self, Identity};
 use sys::{Errno, Pid, exec, inherited, keyring, prctl, process, signal};
 
+use crate::cgroup::Cgroup;
 use crate::world::World;
 
 /// A command, and what its process gets.
@@ -40,8 +39,8 @@ pub struct Payload {
     pub umask: u32,
     /// Its limits.
     pub limits: SavedLimits,
-    /// The cgroup that its process joins: its file cgroup.procs, open to write.
-    pub cgroup: Option<File>,
+    /// The cgroup that its process makes and joins.
+    pub cgroup: Option<Cgroup>,
     /// Its world, unless that is the shared one.
     pub world: Option<World>,
 }
@@ -64,9 +63,8 @@ impl Payload {
             move |cause: Errno| Refusal::internal(format!("cannot {step}: {cause}"))
         };
         // As root. Nothing that the process starts later is outside of the cgroup.
-        if let Some(mut cgroup) = self.cgroup.as_ref() {
-            let joined = cgroup.write_all(b"0");
-            joined.map_err(|error| failed("join the payload's cgroup")(sys::errno(&error)))?;
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.join()?;
         }
         // A payload on the caller's terminal could type into it.
         process::leave_terminal().map_err(failed("leave the caller's terminal"))?;
