@@ -26,6 +26,7 @@ pub mod prefix;
 pub mod setuid;
 pub mod snapshot;
 pub mod starter;
+pub mod systemd;
 pub mod trial;
 pub mod user_job_wrapper;
 mod verify;

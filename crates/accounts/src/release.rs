@@ -18,11 +18,11 @@ pub const PROGRAM: Program = Program {
     operations: &["--all"],
     options: &[option("all", "", "All accounts that have a lease or are in quarantine"), VERSION],
     text: "\
-The payloads get SIGTERM, and are killed if they do not end; their callers get
-the status. A guest account is cleaned then: all its processes are ended, and
-what it has left in /tmp, /var/tmp, /dev/shm, in mail and cron and as System V
-IPC is removed. If that cannot be proved the account stays in quarantine, and is
-not leased; release it again once the reason is gone.
+The payloads are killed; their callers get status 137. A guest account is
+cleaned then: all its processes are ended, and what it has left in /tmp,
+/var/tmp, /dev/shm, in mail and cron and as System V IPC is removed. If that
+cannot be proved the account stays in quarantine, and is not leased; release it
+again once the reason is gone.
 
 Exit status: 0; 1 an account could not be released or is in quarantine.
 ",
