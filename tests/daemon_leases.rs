@@ -92,7 +92,7 @@ fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
     let (mut number, mut kills) = (0, 0);
     loop {
         number += 1;
-        daemon.stop();
+        daemon.kill_if_it_runs();
         daemon.start_under(&[
             "strace",
             "-D",
