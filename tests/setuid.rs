@@ -427,7 +427,7 @@ fn door_says_by_which_way_a_call_is_served() {
     assert!(SUBORDINATE.contains(&uid.trim_end().parse().unwrap()), "{uid}");
     let (status, _, message) = user("daemon");
     assert_eq!(status, Some(202));
-    assert!(message.contains("door = daemon"), "{message}");
+    assert!(message.contains("cannot ask the account daemon"), "{message}");
 }
 
 #[test]
