@@ -291,7 +291,8 @@ fn a_help_text_has_at_most_80_columns() {
         ["list", "add", "remove", "allow", "deny", "release", "drain", "undrain", "history"];
     let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].into_iter().chain(BESIDE);
     let helpers = helpers.map(|name| (name, None));
-    let subcommands = ["run", "recover", "renew-proxy", "doctor"].map(|word| (PILOT, Some(word)));
+    let subcommands = ["run", "recover", "renew-proxy", "doctor", "wrap", "sweep"]
+        .map(|word| (PILOT, Some(word)));
     let accounts = ACCOUNTS.map(|word| ("glexec_accounts", Some(word)));
     for (name, subcommand) in helpers.chain(subcommands).chain(accounts) {
         let mut command = Command::new(program(name));

@@ -188,7 +188,10 @@ fn bash_completes_commands_and_options() {
     assert_eq!(completed(&["condor_glexec_kill", "--fa"]), ["--family"]);
     assert_eq!(completed(&["glexec", "--g"]), ["--give"]);
     assert_eq!(completed(&["glexec", "--v"]), ["--version"]);
-    assert_eq!(completed(&["glexec", "--give", "x", "--t"]), ["--to", "--take", "--top-limit"]);
+    assert_eq!(
+        completed(&["glexec", "--give", "x", "--t"]),
+        ["--tmp-size", "--to", "--take", "--top-limit"]
+    );
     assert_eq!(completed(&["glexec_wrapenv", "--ex"]), ["--exclude"]);
     assert_eq!(completed(&["glexec_accounts", "un"]), ["undrain"]);
     assert_eq!(completed(&["glexec_accounts", "add", "--p"]), ["--pool"]);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use error::{Error, Result};
 use sys::{Errno, exec, prctl, process, signal};
-use wire::Operation;
+use wire::{Operation, PayloadLimits};
 
 use super::error::{HelperError, HelperStatus};
 use super::sandbox::Sandbox;
@@ -28,6 +28,7 @@ pub fn run(
     let command = switcher.command(&Operation::Enter {
         sandbox: sandbox.path(),
         mark,
+        limits: PayloadLimits::default(),
         wrapper: wrapper.into(),
         arguments: arguments.to_vec(),
     });

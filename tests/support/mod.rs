@@ -30,6 +30,7 @@ pub mod systemd;
 pub mod trial;
 pub mod user_job_wrapper;
 mod verify;
+pub mod world;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -75,6 +76,19 @@ pub fn is_setuid() -> bool {
 /// namespace that ci/daemon-glexec has made.
 pub fn is_daemon() -> bool {
     std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "daemon")
+}
+
+/// Whether `scripts/test --long` runs the tests.
+pub fn is_long() -> bool {
+    std::env::var_os("GH_TEST_LONG").is_some_and(|value| !value.is_empty())
+}
+
+/// Which of many moments a test tries, by their numbers: all of them in a long run, else one of
+/// every `step`. Tests with different names begin with different ones.
+pub fn moments(step: usize, name: &str) -> impl Fn(usize) -> bool {
+    let step = if is_long() { 1 } else { step };
+    let first = name.bytes().map(usize::from).sum::<usize>() % step;
+    move |number| number % step == first
 }
 
 /// Whether the switcher is one that stays above its command as another process.

@@ -9,7 +9,7 @@ use error::{Error, Result};
 use sys::{Uid, process};
 use wire::Operation;
 
-use super::{enter, hunt, serve, signal, watch};
+use super::{enter, follow, hunt, serve, signal, watch};
 
 /// The command line and the help.
 pub const PROGRAM: Program = Program {
@@ -28,6 +28,9 @@ Operations:
       pilot it also ends a family of processes, as watch does
   enter <sandbox> <mark> <wrapper> [arg…]
       enters the sandbox and becomes the job wrapper
+  enter-limited <sandbox> <mark> <limits> <wrapper> [arg…]
+      the same with limits: file-size=BYTES,processor-seconds=N,processes=N,
+      processors=N, or some of them
   signal <caller> <pid> <signal>
       sends a signal to one process
   hunt <caller> <pid> <signal> <grace> <soft-kill-signal> <mark>
@@ -36,11 +39,13 @@ Operations:
       sends a signal to all processes of the job user
   watch <caller> <pid> <mark>
       ends a family of processes when the calling program has ended
+  follow <caller> <leader> <pid> <mark>
+      stops a family of processes while the process <leader> is stopped
 
 <caller> is the uid of the calling user. <grace> is the time in seconds between
 <soft-kill-signal> (for hunt-account: TERM) and KILL. <pid> may be - for hunt.
-serve, hunt, hunt-account and watch need a socket to the calling program as
-descriptor 0.
+serve, hunt, hunt-account, watch and follow need a socket to the calling program
+as descriptor 0.
 
 Install it beside the other programs, where the job user can execute it. Its
 mode must be 0711, so that only its owner can read it: a user who cannot read a
@@ -78,8 +83,8 @@ fn run(arguments: &[OsString]) -> Result<()> {
     })?;
     match operation {
         Operation::Serve { sandbox } => serve::serve(&sandbox),
-        Operation::Enter { sandbox, mark, wrapper, arguments } => {
-            Err(enter::enter(&sandbox, &mark, &wrapper, &arguments))
+        Operation::Enter { sandbox, mark, limits, wrapper, arguments } => {
+            Err(enter::enter(&sandbox, &mark, &limits, &wrapper, &arguments))
         }
         Operation::Signal { caller, pid, signal } => {
             refuse_caller(caller)?;
@@ -96,6 +101,10 @@ fn run(arguments: &[OsString]) -> Result<()> {
         Operation::Watch { caller, root, mark } => {
             refuse_caller(caller)?;
             watch::watch(root, &mark)
+        }
+        Operation::Follow { caller, leader, root, mark } => {
+            refuse_caller(caller)?;
+            follow::follow(leader, root, &mark)
         }
     }
 }

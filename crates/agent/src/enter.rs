@@ -7,14 +7,22 @@ use std::process::Command;
 
 use error::{Context as _, Error, Result};
 use sys::{dir, exec, fork, keyring, process, signal};
+use wire::PayloadLimits;
 
 use super::environment::MARK;
-use super::monitor;
+use super::{limits, monitor};
 
 /// Makes the sandbox the working directory and becomes the wrapper, with the mark in its
-/// environment. Returns only the reason why it could not.
-pub(crate) fn enter(sandbox: &Path, mark: &OsStr, wrapper: &Path, arguments: &[OsString]) -> Error {
-    if let Err(error) = prepare(sandbox, wrapper) {
+/// environment and these limits. Returns only the reason why it could not.
+pub(crate) fn enter(
+    sandbox: &Path,
+    mark: &OsStr,
+    limits: &PayloadLimits,
+    wrapper: &Path,
+    arguments: &[OsString],
+) -> Error {
+    // An agent that stays above the job has no limits.
+    if let Err(error) = prepare(sandbox, wrapper).and_then(|()| limits::set(limits)) {
         return error;
     }
     let cause = exec::exec(Command::new(wrapper).args(arguments).env(MARK, mark));

@@ -8,7 +8,8 @@
 //! - `enter`: make the sandbox the working directory, and become the job wrapper;
 //! - `signal`: send a signal to one process;
 //! - `hunt`: send a signal to a family, or to all processes of the account;
-//! - `watch`: kill a family when its pilot is gone.
+//! - `watch`: kill a family when its pilot is gone;
+//! - `follow`: stop a family while a process above it is stopped.
 //!
 //! What these are made of:
 //!
@@ -16,7 +17,8 @@
 //! - `family`: which processes belong to a family;
 //! - `hunter`: how a signal gets to each of them;
 //! - `remains`: what an account without processes leaves behind;
-//! - `monitor`: the case that sudo stays above the agent.
+//! - `monitor`: the case that sudo stays above the agent;
+//! - `limits`: the limits that a job gets.
 //!
 //! `condor_glexec_job_wrapper`, which becomes the job:
 //!
@@ -31,10 +33,12 @@ pub mod agent;
 mod enter;
 mod environment;
 mod family;
+mod follow;
 mod helper;
 mod hunt;
 mod hunter;
 mod job;
+mod limits;
 mod monitor;
 mod remains;
 mod serve;

@@ -30,7 +30,9 @@ use crate::scripts::Scripts;
 use crate::session::{self, Kind};
 use crate::target::{self, Target};
 use crate::world::{self, World};
-use crate::{caller, credential, environment, family, linger, scripts, start, verify};
+use crate::{
+    caller, credential, environment, family, linger, root_directory, scripts, start, verify,
+};
 
 /// Serves a call of a process that [`crate::sanitize::sanitize`] has prepared, or that is as if it
 /// had: returns how the payload has ended, or why the call failed. Without `linger` it returns only
@@ -154,11 +156,13 @@ impl Call<'_> {
             Kind::Operation(_) => None,
         };
         let is_session = kind == Kind::Session;
+        let asked = world.clone();
         let mut payload = self.payload(command, kind, target, world, origin)?;
         origin.prepare(&found, &mut payload)?;
         if !config.linger {
             if is_session {
                 scripts::require_none(config)?;
+                self.root(&mut payload, target, None, &asked)?;
             }
             return Err(self.replace(&payload, lease.as_ref()));
         }
@@ -167,7 +171,12 @@ impl Call<'_> {
             false => Scripts::none(self.log),
         };
         let mut ended = None;
-        let result = self.run(&found, &payload, epilogue, &mut scripts, &mut ended, origin);
+        let rooted = match is_session {
+            true => self.root(&mut payload, target, scripts.root(), &asked),
+            false => Ok(()),
+        };
+        let result = rooted
+            .and_then(|()| self.run(&found, &payload, epilogue, &mut scripts, &mut ended, origin));
         scripts.end(match (&result, ended) {
             (_, Some(end)) => Ok(end),
             (Err(refusal), None) => Err(refusal.status as u8),
@@ -220,7 +229,7 @@ impl Call<'_> {
     ) -> Result<Payload> {
         let Call { start, config, .. } = self;
         let world = match kind {
-            Kind::Session => self.world(&command, world)?,
+            Kind::Session => self.world(&command, world, target)?,
             // The helpers' own operations work on the machine.
             Kind::Operation(_) => None,
         };
@@ -245,16 +254,38 @@ impl Call<'_> {
         })
     }
 
+    /// Gives the payload a root directory, if it gets one: after the session scripts, which can
+    /// make or name it.
+    fn root(
+        &self,
+        payload: &mut Payload,
+        target: &Target,
+        by_script: Option<&OsStr>,
+        asked: &Spec,
+    ) -> Result<()> {
+        let Some(root) = root_directory::of(self.config, target, by_script)? else {
+            return Ok(());
+        };
+        let world = match payload.world.take() {
+            Some(world) => Some(world),
+            None => self.world(&payload.command, asked.clone().or_closed(), target)?,
+        };
+        payload.world = world.map(|world| world.with_root(root));
+        Ok(())
+    }
+
     /// The world of a payload. Its paths are the caller's, and are resolved with the caller's
     /// rights.
-    fn world(&self, command: &[OsString], options: Spec) -> Result<Option<World>> {
+    fn world(&self, command: &[OsString], options: Spec, target: &Target) -> Result<Option<World>> {
         let Call { start, config, .. } = self;
         let variable = start.environment.get("GLEXEC_WORLD");
         let spec = world::asked(options, variable, config.world_is_closed)?;
         let caller = &start.caller;
-        switch::with_files_of(caller, || World::of(spec, command, caller.user)).map_err(
-            |cause| Refusal::internal(format!("cannot take the caller's rights: {cause}")),
-        )?
+        let world = switch::with_files_of(caller, || World::of(spec, command, caller.user))
+            .map_err(|cause| {
+                Refusal::internal(format!("cannot take the caller's rights: {cause}"))
+            })?;
+        Ok(world?.map(|world| world.with_name(&target.account.name)))
     }
 
     /// The copy of a proxy that the caller asks for.

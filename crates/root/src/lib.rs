@@ -13,6 +13,7 @@
 //! - [`environment`]: the environment of a payload;
 //! - [`payload`]: the payload's process, from root's rights to the command;
 //! - [`world`]: what the payload sees and can write, if that is not the whole machine;
+//! - [`root_directory`]: the payload's root directory, where the administrator gives it one;
 //! - `start`: starts that process;
 //! - `linger`: the parent while the payload runs;
 //! - `family`: ends what the payload leaves; `processes`: all of an account;
@@ -48,6 +49,7 @@ mod names;
 pub mod origin;
 pub mod payload;
 mod processes;
+pub mod root_directory;
 pub mod sanitize;
 mod scripts;
 pub mod session;

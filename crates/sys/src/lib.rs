@@ -31,6 +31,7 @@
 #![warn(clippy::incompatible_msrv)]
 
 pub mod access;
+pub mod affinity;
 pub mod dir;
 mod entries;
 pub mod environment;

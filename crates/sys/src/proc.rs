@@ -26,6 +26,10 @@ pub struct Entry {
     pub threads: u64,
     /// When it was started, in clock ticks since the boot.
     pub started: u64,
+    /// Its processor time in user mode and in the kernel, in clock ticks.
+    pub own_times: [u64; 2],
+    /// The same of its children that it has waited for, and of theirs.
+    pub waited_times: [u64; 2],
 }
 
 impl Entry {
@@ -121,8 +125,11 @@ fn parse(line: &[u8]) -> Option<Entry> {
     let state = *words.next()?.as_bytes().first()?;
     let mut number = |skipped: usize| words.nth(skipped)?.parse::<i64>().ok();
     let (parent, group, session) = (number(0)?, number(0)?, number(0)?);
-    // Skips tty_nr and tpgid; then minflt to nice; then itrealvalue.
-    let (flags, threads, started) = (number(2)?, number(10)?, number(1)?);
+    // Skips tty_nr and tpgid; then minflt to cmajflt; then priority and nice; then itrealvalue.
+    let flags = number(2)?;
+    let [user, system, waited_user, waited_system] =
+        [number(4)?, number(0)?, number(0)?, number(0)?].map(|ticks| ticks.max(0) as u64);
+    let (threads, started) = (number(2)?, number(1)?);
     let pid = |number: i64| i32::try_from(number).ok().map(Pid::from_raw);
     const PF_KTHREAD: i64 = 0x0020_0000; // include/linux/sched.h
     Some(Entry {
@@ -133,6 +140,8 @@ fn parse(line: &[u8]) -> Option<Entry> {
         kernel: flags & PF_KTHREAD != 0,
         threads: u64::try_from(threads).ok()?,
         started: u64::try_from(started).ok()?,
+        own_times: [user, system],
+        waited_times: [waited_user, waited_system],
     })
 }
 
@@ -154,6 +163,54 @@ pub fn cmdline(pid: Pid) -> Vec<Vec<u8>> {
         Ok(1..) => words.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The resident memory of a process that no file is behind, in bytes: what cannot be dropped. Pages
+/// that it shares with its children after a fork count in each of them. None if it has ended or is
+/// hidden, and for a thread of the kernel.
+pub fn resident(pid: Pid) -> Option<u64> {
+    let lines = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    kilobytes(&lines, &["RssAnon:", "RssShmem:"])
+}
+
+/// As [`resident`], but each page counts by its share. Only the user of the process, and the owner
+/// of its user namespace, may read this (PTRACE_MODE_READ, ptrace(2)); it takes the kernel a look
+/// at each page.
+pub fn proportional(pid: Pid) -> Option<u64> {
+    let lines = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    kilobytes(&lines, &["Pss_Anon:", "Pss_Shmem:"])
+}
+
+/// The sum of some lines of a file of /proc, in bytes; none if one of them is missing.
+fn kilobytes(lines: &str, names: &[&str]) -> Option<u64> {
+    let value = |name: &&str| {
+        let rest = lines.lines().find_map(|line| line.strip_prefix(*name))?;
+        rest.split_ascii_whitespace().next()?.parse::<u64>().ok()
+    };
+    let sum: Option<u64> = names.iter().map(value).sum();
+    Some(sum?.saturating_mul(1024))
+}
+
+/// How many clock ticks a second has (sysconf(3)).
+pub fn ticks_per_second() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    ticks.and_then(|ticks| u64::try_from(ticks).ok()).filter(|ticks| *ticks > 0).unwrap_or(100)
+}
+
+/// Whether /proc hides other users' processes from this user (`hidepid`, proc(5)), as far as the
+/// options of its mount tell.
+pub fn hides_others() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    // The last mount on a directory is the one that is seen.
+    let options = mounts.lines().rev().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        (words.next() == Some("/proc")).then(|| words.nth(1)).flatten()
+    });
+    let is_hiding = |option: &str| {
+        let value = option.strip_prefix("hidepid=");
+        value.is_some_and(|value| !matches!(value, "0" | "off"))
+    };
+    options.is_some_and(|options| options.split(',').any(is_hiding))
 }
 
 /// Whether the command name of a process is that of sudo or sudo-rs.
@@ -263,6 +320,7 @@ mod tests {
         let pids = [entry.parent, entry.group, entry.session].map(Pid::as_raw);
         assert_eq!((pids, entry.started), ([7, 8, -9], 2222));
         assert_eq!(entry.threads, 20);
+        assert_eq!((entry.own_times, entry.waited_times), ([14, 15], [16, 17]));
         assert_eq!((entry.is_stopped(), entry.has_ended(), entry.kernel), (true, false, false));
         let kernel = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0";
         assert!(parse(kernel).is_some_and(|entry| entry.kernel));

@@ -194,6 +194,29 @@ pub fn confine(limits: &Limits) -> Result<()> {
     Ok(())
 }
 
+/// Lowers the limit of a process on the size of a file that it writes, in bytes (RLIMIT_FSIZE),
+/// soft and hard: it gets SIGXFSZ. A lower limit stays.
+pub fn limit_file_size(bytes: u64) -> Result<()> {
+    lower(Resource::RLIMIT_FSIZE, bytes, bytes)
+}
+
+/// Lowers the limit on this process's processor time, in seconds (RLIMIT_CPU). It gets SIGXCPU at
+/// `soft`, and SIGKILL at `hard`. A lower limit stays.
+pub fn limit_processor_time(soft: u64, hard: u64) -> Result<()> {
+    lower(Resource::RLIMIT_CPU, soft, hard)
+}
+
+/// Lowers the number of processes and threads of this user from which on this process can start no
+/// further one (RLIMIT_NPROC), soft and hard. A lower limit stays.
+pub fn limit_processes(processes: u64) -> Result<()> {
+    lower(Resource::RLIMIT_NPROC, processes, processes)
+}
+
+fn lower(resource: Resource, new_soft: u64, new_hard: u64) -> Result<()> {
+    let (soft, hard) = getrlimit(resource)?;
+    setrlimit(resource, soft.min(new_soft), hard.min(new_hard))
+}
+
 #[cfg(test)]
 mod tests {
     use nix::sys::resource::getrlimit;

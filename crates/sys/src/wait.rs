@@ -110,11 +110,49 @@ pub fn try_wait_any_with_times() -> Option<(Pid, End, Times)> {
         let waited = libc::wait4(-1, &raw mut status, libc::WNOHANG, usage.as_mut_ptr());
         (waited, usage.assume_init())
     };
-    let time = |time: libc::timeval| {
-        Duration::new(time.tv_sec.max(0) as u64, 0) + Duration::from_micros(time.tv_usec as u64)
-    };
-    let times = Times { user: time(usage.ru_utime), system: time(usage.ru_stime) };
+    let times = Times { user: duration(usage.ru_utime), system: duration(usage.ru_stime) };
     (waited > 0).then(|| (Pid::from_raw(waited), ExitStatus::from_raw(status).into(), times))
+}
+
+/// What a child has used that has ended and was waited for, with its own children that it has
+/// waited for (getrusage(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The processor time.
+    pub times: Times,
+    /// The most resident memory that one of the processes has had, in bytes.
+    pub largest_process: u64,
+    /// What they have written to file systems on devices, in bytes.
+    pub written: u64,
+}
+
+/// As [`wait`], with how the child has ended, and what it has used (wait4(2)).
+pub fn wait_with_usage(pid: Pid) -> Result<(End, Usage)> {
+    let (mut status, mut usage) = (0, MaybeUninit::<libc::rusage>::zeroed());
+    loop {
+        // SAFETY: writes one number and the structure.
+        let waited = unsafe { libc::wait4(pid.as_raw(), &raw mut status, 0, usage.as_mut_ptr()) };
+        match Errno::result(waited) {
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+    // SAFETY: all-zero is a valid value of it, and the kernel has written it.
+    let usage = unsafe { usage.assume_init() };
+    let number =
+        |number: libc::c_long, unit: u64| u64::try_from(number).unwrap_or(0).saturating_mul(unit);
+    // ru_maxrss is in kilobytes, and ru_oublock in blocks of 512 bytes.
+    let usage = Usage {
+        times: Times { user: duration(usage.ru_utime), system: duration(usage.ru_stime) },
+        largest_process: number(usage.ru_maxrss, 1024),
+        written: number(usage.ru_oublock, 512),
+    };
+    Ok((ExitStatus::from_raw(status).into(), usage))
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    Duration::new(time.tv_sec.max(0) as u64, 0) + Duration::from_micros(time.tv_usec as u64)
 }
 
 /// Waits until all children have ended. Returns how many of them were killed.

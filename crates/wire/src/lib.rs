@@ -20,6 +20,7 @@ pub mod frame;
 mod halt;
 pub mod launch;
 pub mod operation;
+mod payload_limits;
 pub mod v2;
 mod values;
 pub mod verified;
@@ -28,6 +29,7 @@ pub use channel::Channel;
 pub use frame::Frame;
 pub use halt::Halt;
 pub use operation::{Operation, RemainsPolicy};
+pub use payload_limits::PayloadLimits;
 pub use values::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 
 /// The environment variable that makes the project's switcher, `glexec`, end exactly as its payload

@@ -8,12 +8,16 @@ use std::path::PathBuf;
 use error::Shown;
 use sys::{Pid, Uid};
 
+use super::payload_limits::PayloadLimits;
+
 const SERVE: &str = "serve";
 const ENTER: &str = "enter";
+const ENTER_LIMITED: &str = "enter-limited";
 const SIGNAL: &str = "signal";
 const HUNT: &str = "hunt";
 const HUNT_ACCOUNT: &str = "hunt-account";
 const WATCH: &str = "watch";
+const FOLLOW: &str = "follow";
 
 /// Stands for the process of a hunt that names none.
 const NO_PROCESS: &str = "-";
@@ -38,6 +42,8 @@ pub enum Operation {
         sandbox: PathBuf,
         /// The mark that all processes of the job get.
         mark: OsString,
+        /// The limits that the job gets.
+        limits: PayloadLimits,
         /// The job wrapper.
         wrapper: PathBuf,
         /// The wrapper's arguments.
@@ -83,6 +89,18 @@ pub enum Operation {
     Watch {
         /// The batch user.
         caller: Uid,
+        /// The first process of the family, or one above it that the switcher left there; above 0.
+        root: Pid,
+        /// The family's mark.
+        mark: OsString,
+    },
+    /// Stop a family while another process is stopped, until that or the other end of descriptor 0
+    /// is gone.
+    Follow {
+        /// The batch user.
+        caller: Uid,
+        /// The process that is followed; above 0.
+        leader: Pid,
         /// The first process of the family, or one above it that the switcher left there; above 0.
         root: Pid,
         /// The family's mark.
@@ -141,9 +159,13 @@ impl Operation {
     pub fn to_args(&self) -> Vec<OsString> {
         match self {
             Operation::Serve { sandbox } => vec![SERVE.into(), sandbox.into()],
-            Operation::Enter { sandbox, mark, wrapper, arguments } => {
-                let fixed = [ENTER.into(), sandbox.into(), mark.clone(), wrapper.into()];
-                fixed.into_iter().chain(arguments.iter().cloned()).collect()
+            Operation::Enter { sandbox, mark, limits, wrapper, arguments } => {
+                let name = if limits.is_none() { ENTER } else { ENTER_LIMITED };
+                let mut words = vec![name.into(), sandbox.into(), mark.clone()];
+                words.extend((!limits.is_none()).then(|| limits.to_word()));
+                words.push(wrapper.into());
+                words.extend(arguments.iter().cloned());
+                words
             }
             Operation::Signal { caller, pid, signal } => {
                 vec![SIGNAL.into(), text(caller), text(pid), text(signal)]
@@ -167,6 +189,9 @@ impl Operation {
             Operation::Watch { caller, root, mark } => {
                 vec![WATCH.into(), text(caller), text(root), mark.clone()]
             }
+            Operation::Follow { caller, leader, root, mark } => {
+                vec![FOLLOW.into(), text(caller), text(leader), text(root), mark.clone()]
+            }
         }
     }
 
@@ -179,9 +204,19 @@ impl Operation {
             (Some(ENTER), [sandbox, mark, wrapper, arguments @ ..]) => Ok(Operation::Enter {
                 sandbox: sandbox.into(),
                 mark: mark.clone(),
+                limits: PayloadLimits::default(),
                 wrapper: wrapper.into(),
                 arguments: arguments.to_vec(),
             }),
+            (Some(ENTER_LIMITED), [sandbox, mark, limits, wrapper, arguments @ ..]) => {
+                Ok(Operation::Enter {
+                    sandbox: sandbox.into(),
+                    mark: mark.clone(),
+                    limits: limits_of(limits)?,
+                    wrapper: wrapper.into(),
+                    arguments: arguments.to_vec(),
+                })
+            }
             (Some(SIGNAL), [caller, pid, signal]) => Ok(Operation::Signal {
                 caller: caller_of(caller)?,
                 pid: pid_of(pid)?,
@@ -205,6 +240,12 @@ impl Operation {
             }),
             (Some(WATCH), [caller, root, mark]) => Ok(Operation::Watch {
                 caller: caller_of(caller)?,
+                root: pid_of(root)?,
+                mark: mark.clone(),
+            }),
+            (Some(FOLLOW), [caller, leader, root, mark]) => Ok(Operation::Follow {
+                caller: caller_of(caller)?,
+                leader: pid_of(leader)?,
                 root: pid_of(root)?,
                 mark: mark.clone(),
             }),
@@ -247,6 +288,10 @@ fn grace_of(word: &OsStr) -> Result<u32, Invalid> {
     number(word).ok_or_else(|| invalid("<grace>", word))
 }
 
+fn limits_of(word: &OsStr) -> Result<PayloadLimits, Invalid> {
+    PayloadLimits::parse(word).ok_or_else(|| invalid("<limits>", word))
+}
+
 fn policy_of(word: &OsStr) -> Result<RemainsPolicy, Invalid> {
     let policy = RemainsPolicy::ALL.into_iter().find(|policy| word == policy.word());
     policy.ok_or_else(|| invalid("<remains>", word))
@@ -267,14 +312,25 @@ mod tests {
         OsString::from_vec((0..length).map(|_| rng.u8(1..)).collect())
     }
 
+    fn limits(rng: &mut Rng) -> PayloadLimits {
+        let mut limit = |least: u64| Some(rng.u64(least..)).filter(|limit| limit % 2 == 0);
+        PayloadLimits {
+            file_size: limit(0),
+            processor_seconds: limit(0),
+            processes: limit(0),
+            processors: limit(1),
+        }
+    }
+
     fn operation(rng: &mut Rng) -> Operation {
         let (caller, pid) = (Uid::from_raw(rng.u32(..)), Pid::from_raw(rng.i32(1..)));
         let (signal, grace) = (rng.i32(0..=MAX_SIGNAL), rng.u32(..));
-        match rng.u8(..6) {
+        match rng.u8(..7) {
             0 => Operation::Serve { sandbox: word(rng).into() },
             1 => Operation::Enter {
                 sandbox: word(rng).into(),
                 mark: word(rng),
+                limits: limits(rng),
                 wrapper: word(rng).into(),
                 arguments: (0..rng.usize(..4)).map(|_| word(rng)).collect(),
             },
@@ -292,6 +348,12 @@ mod tests {
                 signal,
                 grace,
                 remains: RemainsPolicy::ALL[rng.usize(..RemainsPolicy::ALL.len())],
+            },
+            5 => Operation::Follow {
+                caller,
+                leader: Pid::from_raw(rng.i32(1..)),
+                root: pid,
+                mark: word(rng),
             },
             _ => Operation::Watch { caller, root: pid, mark: word(rng) },
         }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 /// The number of bytes: digits, and K, M, G or T for powers of 1024. None for anything else, and
 /// for more than 64 bits hold.
-pub(crate) fn parse(text: &OsStr) -> Option<u64> {
+pub fn parse(text: &OsStr) -> Option<u64> {
     let text = text.to_str()?;
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let shift = match &text[digits.len()..] {

@@ -11,7 +11,9 @@
 //! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
+//!   `follow`: the agent that stops the payload while this process is stopped;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
+//! - [`limits`]: the limits of a payload, and what it has used;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
 //!   it; `unfinished_call`: one whose owner was changing; [`renew`]: renewing a payload's proxy and
@@ -22,8 +24,10 @@ mod abandoned;
 pub mod candidates;
 pub(super) mod check;
 pub mod error;
+mod follow;
 pub(super) mod input;
 pub mod interrupt;
+pub mod limits;
 mod losses;
 pub(super) mod make;
 pub(super) mod one_call;

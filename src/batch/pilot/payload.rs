@@ -8,8 +8,10 @@ use error::{Context as _, Error, Result};
 use sys::signal::Signals;
 use sys::{Errno, fd, socket};
 use wire::launch::{ErrorSocket, Wrapper};
-use wire::{Operation, v2};
+use wire::{Operation, PayloadLimits, v2};
 
+use super::limits::plan::Plan;
+use super::limits::watches::Watches;
 use super::signals::{StopReason, pending_stop};
 use super::spec::PayloadSpec;
 use super::streams::{Relays, Streams};
@@ -24,13 +26,17 @@ const WRAPPER: &str = "condor_glexec_job_wrapper";
 /// How long a wrapper may take to end when its socket is closed.
 const WRAPPER_END: Duration = Duration::from_secs(5);
 
+/// How many processes of the payload's user watch while it runs.
+const AGENTS: u64 = 1;
+
 /// A payload that got everything it needs, and is executed now.
-#[derive(Debug)]
-pub struct StartedPayload {
+pub struct StartedPayload<'a> {
     /// The call of the switcher, which ends with the payload.
     pub call: BoundCall,
     /// The agent that kills the family when this process ends.
     pub watch: Watch,
+    /// Looks at what it uses, as far as limits are watched.
+    pub watches: Watches<'a>,
     /// Receives why the payload was not executed, if it was not.
     pub errors: ErrorSocket,
     /// The threads that write the payload's output to regular files.
@@ -40,24 +46,25 @@ pub struct StartedPayload {
 }
 
 /// The result of starting a payload.
-pub enum Start {
+pub enum Start<'a> {
     /// It is executed now.
-    Started(Box<StartedPayload>),
+    Started(Box<StartedPayload<'a>>),
     /// A signal asked for its end before that.
     Cancelled(StopReason),
 }
 
 /// Starts the payload with the standard streams of this process. It is executed only after an agent
 /// is there that kills it if this process is killed: `kept`, if there is one.
-pub fn start(
+pub fn start<'a>(
     spec: &PayloadSpec,
-    sandbox: &Sandbox,
+    sandbox: &'a Sandbox,
     switcher: &Switcher,
+    plan: &Plan,
     signals: &Signals,
     kept: &mut Option<Agent>,
-) -> Result<Start> {
+) -> Result<Start<'a>> {
     let mark = sandbox.family()?;
-    let operation = operation(spec, sandbox, mark.clone())?;
+    let operation = operation(spec, sandbox, mark.clone(), plan.of_process(AGENTS))?;
     let (wrapper, input) = wrapper_socket(switcher)?;
     let call = BoundCall::start(switcher, &operation, input, spec.inherited)?;
     let stop_reason = || pending_stop(signals);
@@ -80,9 +87,11 @@ pub fn start(
     // The agent is called after the wrapper: the first call of the project's `glexec` makes the
     // namespaces, and those must be the payload's.
     let prepared = Streams::of_caller(spec.is_below_starter).and_then(|streams| {
-        Ok((Watch::begin(sandbox, switcher, call.pid(), mark, kept)?, streams))
+        let watch = Watch::begin(sandbox, switcher, call.pid(), mark, kept)?;
+        let watches = Watches::begin(&spec.limits, plan, sandbox, switcher, call.pid())?;
+        Ok((watch, watches, streams))
     });
-    let (watch, streams) = match prepared {
+    let (watch, watches, streams) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             end(wrapper, call);
@@ -92,7 +101,7 @@ pub fn start(
     match send_job(spec, wrapper, streams) {
         Ok((errors, relays)) => {
             let is_exact = call.ends_as_payload();
-            let started = StartedPayload { call, watch, errors, relays, is_exact };
+            let started = StartedPayload { call, watch, watches, errors, relays, is_exact };
             Ok(Start::Started(Box::new(started)))
         }
         Err(error) => {
@@ -107,11 +116,13 @@ pub(super) fn operation(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     mark: OsString,
+    limits: PayloadLimits,
 ) -> Result<Operation> {
     let streams = ["-"; 3].map(OsString::from);
     Ok(Operation::Enter {
-        sandbox: sandbox.path(),
+        sandbox: spec.sandbox_at.clone().unwrap_or_else(|| sandbox.path()),
         mark,
+        limits,
         wrapper: installed_program(WRAPPER)?,
         arguments: streams.into_iter().chain(spec.command.iter().cloned()).collect(),
     })

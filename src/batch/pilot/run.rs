@@ -1,5 +1,6 @@
 //! A pilot's run: a sandbox is made and handed over, the payload runs, and its files come back.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use wire::Totals;
 
 use super::error::{PilotError, Stage};
 use super::interrupt::Interrupt;
+use super::limits::plan::Plan;
+use super::limits::used::Used;
 use super::run_payload::PayloadRun;
 use super::set_up::{HandedOver, set_up};
 use super::signals::{SIGNALS, StopReason};
@@ -37,6 +40,10 @@ pub struct Outcome {
     pub has_begun: bool,
     /// Why the payload was ended, or not started.
     pub stop_reason: Option<StopReason>,
+    /// How its limits are enforced.
+    pub plan: Plan,
+    /// What it has used.
+    pub used: Used,
     /// What failed.
     pub failures: Vec<PilotError>,
 }
@@ -115,7 +122,7 @@ fn run_in(
             Err(error) => outcome.fail(Stage::SetUp, error),
         };
     }
-    let HandedOver { switcher, mut one_call, mut kept } =
+    let HandedOver { switcher, mut one_call, mut kept, plan } =
         match set_up(spec, sandbox, totals, interrupt, step_log) {
             Ok(handed_over) => handed_over,
             Err(error) => {
@@ -125,6 +132,10 @@ fn run_in(
                 };
             }
         };
+    for (limit, why) in plan.missing() {
+        let name = limit.name();
+        (step_log.notice)(&format!("condor_glexec_pilot: --{name} is not enforced: {why}"));
+    }
     let outcome = Outcome {
         switcher: Some(switcher.program().to_owned()),
         is_closed: switcher.world().is_closed(),
@@ -133,14 +144,23 @@ fn run_in(
     let outcome = match interrupt.stop_reason() {
         Some(reason) => outcome.stopped(reason),
         None => {
-            let run =
-                PayloadRun { spec, sandbox, switcher: &switcher, signals: &interrupt.signals };
+            let run = PayloadRun {
+                spec,
+                sandbox,
+                switcher: &switcher,
+                plan: &plan,
+                signals: &interrupt.signals,
+            };
             run.run(one_call.as_mut(), &mut kept, step_log, outcome)
         }
     };
+    let usage = Cell::new(outcome.used.call);
     let halt = interrupt.halt_at_second_signal(&step_log.urgent);
-    let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt };
-    match way_back.bring_back(one_call, kept, step_log) {
+    let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt, usage: &usage };
+    let back = way_back.bring_back(one_call, kept, step_log);
+    let used = Used { call: usage.get(), ..outcome.used };
+    let outcome = Outcome { plan, used, ..outcome };
+    match back {
         Ok(()) => outcome,
         Err(error) => outcome.fail(Stage::CleanUp, error),
     }

@@ -6,6 +6,8 @@ use error::{Error, Result};
 use sys::signal::Signals;
 
 use super::error::Stage;
+use super::limits::plan::Plan;
+use super::limits::watches::Watches;
 use super::one_call::OneCall;
 use super::payload::{self, Start};
 use super::run::Outcome;
@@ -22,6 +24,7 @@ pub(in crate::batch) struct PayloadRun<'a> {
     pub(in crate::batch) spec: &'a PayloadSpec,
     pub(in crate::batch) sandbox: &'a Sandbox,
     pub(in crate::batch) switcher: &'a Switcher,
+    pub(in crate::batch) plan: &'a Plan,
     pub(in crate::batch) signals: &'a Signals,
 }
 
@@ -38,7 +41,7 @@ impl PayloadRun<'_> {
     ) -> Outcome {
         let started_at = Instant::now();
         let reads_terminal = streams::may_read_terminal();
-        let PayloadRun { spec, sandbox, switcher, signals } = *self;
+        let PayloadRun { spec, sandbox, switcher, plan, signals } = *self;
         let supervisor = |kept, step_log| Supervisor {
             spec,
             sandbox,
@@ -52,7 +55,7 @@ impl PayloadRun<'_> {
             Some(one_call) => {
                 self.run_in(one_call, &mut supervisor(kept, step_log), &mut outcome.has_begun)
             }
-            None => match payload::start(spec, sandbox, switcher, signals, kept) {
+            None => match payload::start(spec, sandbox, switcher, plan, signals, kept) {
                 Ok(Start::Started(payload)) => {
                     outcome.has_begun = true;
                     supervisor(kept, step_log).wait_for_end(*payload)
@@ -66,8 +69,8 @@ impl PayloadRun<'_> {
                 (Outcome { has_begun: false, ..outcome }, Some(error))
             }
             Err(error) => (outcome, Some(error)),
-            Ok(PayloadResult { status, wait, end, stop_reason, not_executed: None }) => {
-                (Outcome { payload: Some(status), wait, end, stop_reason, ..outcome }, None)
+            Ok(PayloadResult { status, wait, end, stop_reason, used, not_executed: None }) => {
+                (Outcome { payload: Some(status), wait, end, stop_reason, used, ..outcome }, None)
             }
         };
         let message = error.as_ref().map(Error::to_string);
@@ -89,10 +92,11 @@ impl PayloadRun<'_> {
         let Some(wrapper) = wrapper.take() else {
             return Err(Error::refused("the job wrapper", "it has ended"));
         };
-        let spec = self.spec;
+        let PayloadRun { spec, sandbox, switcher, plan, .. } = *self;
         let streams = Streams::of_caller(spec.is_below_starter)?;
+        let watches = Watches::begin(&spec.limits, plan, sandbox, switcher, call.pid())?;
         let (errors, relays) = payload::send_job(spec, wrapper, streams)?;
         *has_begun = true;
-        supervisor.wait_in_call(call, reports, errors, relays)
+        supervisor.wait_in_call(call, reports, errors, relays, watches)
     }
 }

@@ -1,6 +1,6 @@
 //! The sandbox changes hands: in the call that also runs the payload, or by a copy before it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use error::{Error, Result, Shown};
@@ -9,6 +9,7 @@ use world::Spec;
 
 use super::candidates::{self, SwitcherKind};
 use super::interrupt::Interrupt;
+use super::limits::plan::Plan;
 use super::one_call::{self, Begun, OneCall};
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
@@ -31,6 +32,8 @@ pub(in crate::batch) struct HandedOver {
     pub(in crate::batch) one_call: Option<OneCall>,
     /// The agent that has done it, if it stays to watch and to bring the files back.
     pub(in crate::batch) kept: Option<Agent>,
+    /// How the payload's limits are enforced.
+    pub(in crate::batch) plan: Plan,
 }
 
 /// Hands the sandbox over through the first switcher that works.
@@ -51,15 +54,16 @@ pub(in crate::batch) fn set_up(
             .with_world(spec.world.clone().unwrap_or_else(|| Spec::Shared.or_closed()))
             // The retained directory may be another one than the sandbox's own.
             .with_log_id(sandbox.log_id());
+        let plan = plan(spec, &program);
         let handed_over = step_log.transfer_step("setup", totals, |report| {
-            set_up_through(spec, sandbox, &switcher, interrupt, report)
+            set_up_through(spec, sandbox, &switcher, &plan, interrupt, report)
         });
         match handed_over {
             Ok((one_call, kept)) => {
                 if spec.world.is_none() && !switcher.world().is_closed() {
                     (step_log.notice)(&shared_world(&switcher));
                 }
-                return Ok(HandedOver { switcher, one_call, kept });
+                return Ok(HandedOver { switcher, one_call, kept, plan });
             }
             Err(failure) if interrupt.stop_reason().is_some() => return Err(failure.error),
             Err(failure) => errors.push(failure.error),
@@ -85,8 +89,9 @@ fn shared_world(switcher: &Switcher) -> String {
     )
 }
 
-/// The switchers to try. Session scripts of the caller's are for the project's `glexec` without
-/// privilege: where it has privilege, it runs those of the administrator.
+/// The switchers to try: those through which the limits can be enforced. Session scripts of the
+/// caller's are for the project's `glexec` without privilege: where it has privilege, it runs those
+/// of the administrator.
 pub(in crate::batch) fn programs(spec: &PayloadSpec) -> Result<Vec<PathBuf>> {
     let mut programs = candidates::programs(spec.glexec.as_ref())?;
     if spec.world.as_ref().is_some_and(Spec::is_closed) {
@@ -112,7 +117,20 @@ pub(in crate::batch) fn programs(spec: &PayloadSpec) -> Result<Vec<PathBuf>> {
             ));
         }
     }
+    if !spec.limits.best_effort {
+        let unusable = |program: &PathBuf| plan(spec, program).require().err();
+        let why = programs.first().and_then(unusable);
+        programs.retain(|program| unusable(program).is_none());
+        if let (true, Some(why)) = (programs.is_empty(), why) {
+            return Err(why);
+        }
+    }
     Ok(programs)
+}
+
+/// How the payload's limits are enforced through this switcher.
+fn plan(spec: &PayloadSpec, program: &Path) -> Plan {
+    Plan::new(&spec.limits, || candidates::named(program.to_owned()).kind)
 }
 
 /// Hands the sandbox over through this switcher. A sandbox that cannot change its owner is copied.
@@ -120,12 +138,13 @@ fn set_up_through(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     switcher: &Switcher,
+    plan: &Plan,
     interrupt: &Arc<Interrupt>,
     report: &mut Report<'_>,
 ) -> Result<(Option<OneCall>, Option<Agent>), HelperError> {
     let mut reason = None;
     if switcher.changes_owners() {
-        match one_call::begin(spec, sandbox, switcher, interrupt)? {
+        match one_call::begin(spec, sandbox, switcher, plan, interrupt)? {
             Begun::Ready(one_call) => {
                 let given = one_call.reports.given().unwrap_or_default();
                 report.moved = Some((given.totals, given.dropped));
@@ -134,6 +153,10 @@ fn set_up_through(
             }
             Begun::Cancelled => {
                 return Err(Error::refused(sandbox.path(), "interrupted").into());
+            }
+            // A copy would have another path.
+            Begun::Copy(why) if spec.sandbox_at.is_some() => {
+                return Err(Error::refused(sandbox.path(), why).into());
             }
             Begun::Copy(why) => reason = Some(why),
         }

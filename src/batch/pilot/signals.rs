@@ -9,6 +9,8 @@ use sys::signal::{
 };
 use sys::{fd, signal};
 
+use super::limits::Exceeded;
+
 /// The signals that are forwarded to a payload. Batch systems warn with SIGUSR1 and SIGUSR2.
 pub const SIGNALS: [i32; 9] =
     [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2, SIGWINCH];
@@ -20,6 +22,8 @@ pub enum StopReason {
     Signal(i32),
     /// The payload's timeout.
     Timeout,
+    /// The payload has exceeded a limit.
+    Limit(Exceeded),
 }
 
 /// Handles the signals that are pending while there is no payload, up to the first that asks for

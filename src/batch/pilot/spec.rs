@@ -7,6 +7,7 @@ use std::time::Duration;
 use sys::spawn::Inherited;
 use wire::Links;
 
+use super::limits::Limits;
 use crate::batch::handover::Handover;
 
 /// A payload, and what becomes of its files.
@@ -42,11 +43,16 @@ pub struct PayloadSpec {
     pub session_scripts: Option<PathBuf>,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
+    /// What the payload may use.
+    pub limits: Limits,
     /// How many seconds the payload may take to end after a signal, before it is killed.
     pub grace: u32,
     /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the
     /// streams as they are, and each signal; the starter alone decides when it is killed.
     pub is_below_starter: bool,
+    /// Where the payload sees its sandbox, if that is another place in its closed world. Then the
+    /// owner of the sandbox has to be changed: a copy would have another path.
+    pub sandbox_at: Option<PathBuf>,
     /// The program, as a path, and its arguments.
     pub command: Vec<OsString>,
 }

@@ -9,13 +9,19 @@ use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
 use sys::signal::{
-    SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGWINCH, Signals,
+    SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGWINCH, SIGXCPU,
+    SIGXFSZ, Signals,
 };
 use sys::wait::End;
 use sys::{Errno, fd, process, signal};
 use wire::Hunt;
 use wire::launch::ErrorSocket;
 
+use super::candidates::{self, SwitcherKind};
+use super::follow::Follower;
+use super::limits::used::Used;
+use super::limits::watches::{Found, Watches};
+use super::limits::{Exceeded, Limit};
 use super::one_call::Reports;
 use super::payload::StartedPayload;
 use super::signals::StopReason;
@@ -54,6 +60,8 @@ pub struct PayloadResult {
     pub end: Option<End>,
     /// Why it was ended.
     pub stop_reason: Option<StopReason>,
+    /// What it has used.
+    pub used: Used,
     /// Why it was not executed, if it was not.
     pub not_executed: Option<Error>,
 }
@@ -87,20 +95,21 @@ pub struct Supervisor<'a, 'd> {
 impl Supervisor<'_, '_> {
     /// Waits for the payload's end, and then kills the rest of its family, also after an error.
     pub fn wait_for_end(&mut self, payload: StartedPayload) -> Result<PayloadResult> {
-        let StartedPayload { call, watch, mut errors, relays, is_exact } = payload;
+        let StartedPayload { call, watch, mut watches, mut errors, relays, is_exact } = payload;
         let mut watch = Some(watch);
-        let waited = self.wait_for_switcher(&call, &mut errors, &mut watch, None);
+        let waited = self.wait_for_switcher(&call, &mut errors, &mut watch, None, &mut watches);
         if !waited.as_ref().is_ok_and(|waited| waited.is_family_killed) {
             self.kill_family(&mut watch);
         }
         // The wrapper's last bytes.
         let _ = errors.receive();
-        let end = call.end_within(SWITCHER_END).end;
+        let outcome = call.end_within(SWITCHER_END);
+        let (end, used) = (outcome.end, watches.end(outcome.usage));
         let wait = end.map(|end| match end {
             End::Exited(status @ 129..) if !is_exact => format!("{end} or killed {}", status - 128),
             end => end.to_string(),
         });
-        self.result(waited, (end, wait), errors, relays)
+        self.result(waited, (end, wait), used, errors, relays)
     }
 
     /// Waits for the end of a payload whose call kills the rest of the family, and goes on after
@@ -111,11 +120,14 @@ impl Supervisor<'_, '_> {
         reports: &mut Reports,
         mut errors: ErrorSocket,
         relays: Relays,
+        mut watches: Watches<'_>,
     ) -> Result<PayloadResult> {
-        let waited = self.wait_for_switcher(call, &mut errors, &mut None, Some(reports));
+        let waited =
+            self.wait_for_switcher(call, &mut errors, &mut None, Some(reports), &mut watches);
         let _ = errors.receive();
         let end = self.end_of(call, reports);
-        self.result(waited, (Some(end), Some(end.to_string())), errors, relays)
+        let used = watches.end(None);
+        self.result(waited, (Some(end), Some(end.to_string())), used, errors, relays)
     }
 
     /// The result of a payload that has ended so.
@@ -123,6 +135,7 @@ impl Supervisor<'_, '_> {
         &mut self,
         waited: Result<Waited>,
         (end, wait): (Option<End>, Option<String>),
+        used: Used,
         errors: ErrorSocket,
         relays: Relays,
     ) -> Result<PayloadResult> {
@@ -131,8 +144,41 @@ impl Supervisor<'_, '_> {
             (self.step_log.notice)(&format!("condor_glexec_pilot: {error}"));
         }
         let not_executed = errors.error().map(|text| Error::Told { who: "the job wrapper", text });
-        let stop_reason = waited?.stop_reason;
-        Ok(PayloadResult { status, wait, end, stop_reason, not_executed })
+        let waited = waited?;
+        let stop_reason = waited.stop_reason.or_else(|| self.limit_of_process(end));
+        Ok(PayloadResult { status, wait, end, stop_reason, used, not_executed })
+    }
+
+    /// The limit for which the kernel has killed the payload's first process.
+    fn limit_of_process(&mut self, end: Option<End>) -> Option<StopReason> {
+        let limit = match end {
+            Some(End::Killed(SIGXFSZ)) => Limit::FileSize,
+            Some(End::Killed(SIGXCPU)) => Limit::CpuTime,
+            _ => return None,
+        };
+        let value = self.spec.limits.value(limit)?;
+        Some(self.exceeded(Exceeded { limit, value, used: None }))
+    }
+
+    /// Says what a look has found. A payload can make it impossible to watch it: that ends it.
+    fn found(&mut self, found: Found) -> Option<StopReason> {
+        let (exceeded, error) = match found {
+            Found::Exceeded(exceeded) => return Some(self.exceeded(exceeded)),
+            Found::Blind(exceeded, error) => (exceeded, error),
+        };
+        let is_ended = !self.spec.limits.best_effort;
+        let then = if is_ended { "; the payload is ended" } else { "" };
+        (self.step_log.notice)(&format!(
+            "condor_glexec_pilot: --{} cannot be watched any more{then}: {error}",
+            exceeded.limit.name()
+        ));
+        is_ended.then_some(StopReason::Limit(exceeded))
+    }
+
+    /// Says which limit the payload has exceeded.
+    fn exceeded(&mut self, exceeded: Exceeded) -> StopReason {
+        (self.step_log.notice)(&format!("condor_glexec_pilot: {exceeded}"));
+        StopReason::Limit(exceeded)
     }
 
     /// How the payload has ended, as the call reports it. Without a report the call is killed: all
@@ -158,25 +204,32 @@ impl Supervisor<'_, '_> {
         errors: &mut ErrorSocket,
         watch: &mut Option<Watch>,
         mut reports: Option<&mut Reports>,
+        watches: &mut Watches<'_>,
     ) -> Result<Waited> {
         let mut waited = Waited { stop_reason: None, is_family_killed: false };
         let mut deadline =
             self.spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut kills, mut is_all_heard) = (0, false);
+        let _follower = self.call_follower(call);
         while kills <= MAX_KILLS {
             // A socket at its end would be readable all the time.
             let socket = if is_all_heard { &call.pidfd } else { &errors.socket };
             let reported = reports.as_deref().filter(|reports| !reports.is_complete());
+            // It is watched until it is ended.
+            let is_watched = waited.stop_reason.is_none();
+            let look = watches.next().filter(|_| is_watched);
+            let disk = watches.disk().filter(|_| is_watched);
             let readable = fd::poll_readable(
                 [
                     call.pidfd.as_fd(),
                     socket.as_fd(),
                     self.signals.as_fd(),
                     reported.map_or(call.pidfd.as_fd(), |reports| reports.as_fd()),
+                    disk.unwrap_or(call.pidfd.as_fd()),
                 ],
-                deadline,
+                deadline.into_iter().chain(look).min(),
             );
-            let [mut is_over, is_socket, is_signal, is_report] = match readable {
+            let [mut is_over, is_socket, is_signal, is_report, is_disk] = match readable {
                 Err(Errno::EINTR) => continue,
                 readable => readable.at("wait for", "the payload")?,
             };
@@ -192,14 +245,40 @@ impl Supervisor<'_, '_> {
             }
             let by_signal = if is_signal { self.forward_signal(call) } else { None };
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if let Some(reason) = by_signal.or(is_late.then_some(StopReason::Timeout)) {
-                let grace = if waited.stop_reason.is_none() { self.spec.grace } else { 0 };
+            let mut reason = by_signal.or(is_late.then_some(StopReason::Timeout));
+            if is_watched && reason.is_none() {
+                reason = watches.look(is_disk)?.and_then(|found| self.found(found));
+            }
+            if let Some(reason) = reason {
+                let allows_grace = match reason {
+                    StopReason::Limit(exceeded) => exceeded.limit.allows_grace(),
+                    StopReason::Signal(_) | StopReason::Timeout => true,
+                };
+                let is_first = waited.stop_reason.is_none();
+                let grace = if is_first && allows_grace { self.spec.grace } else { 0 };
                 let reason = *waited.stop_reason.get_or_insert(reason);
                 waited.is_family_killed = self.end_payload(reason, grace, call, watch);
                 (deadline, kills) = (Some(Instant::now() + KILL_INTERVAL), kills + 1);
             }
         }
         Ok(waited)
+    }
+
+    /// Calls the agent that stops the payload while this process is stopped. Behind `glexec`
+    /// without privilege there is none: the batch system itself can signal the payload, because its
+    /// user owns the payload's user namespace (user_namespaces(7)).
+    fn call_follower(&mut self, call: &BoundCall) -> Option<Follower> {
+        let kind = candidates::named(self.switcher.program().to_owned()).kind;
+        if !self.spec.is_below_starter || kind == Some(SwitcherKind::Rootless) {
+            return None;
+        }
+        let called = Follower::call(self.sandbox, self.switcher, call.pid());
+        let notice = &mut self.step_log.notice;
+        called
+            .map_err(|error| {
+                notice(&format!("condor_glexec_pilot: the payload cannot be suspended: {error}"));
+            })
+            .ok()
     }
 
     /// Forwards the next signal. One that ends the payload is returned instead.
@@ -282,7 +361,7 @@ impl Supervisor<'_, '_> {
     ) -> bool {
         let first = match reason {
             StopReason::Signal(number) => number,
-            StopReason::Timeout => SIGTERM,
+            StopReason::Timeout | StopReason::Limit(_) => SIGTERM,
         };
         // A stopped switcher would not see its payload's end.
         call.resume();

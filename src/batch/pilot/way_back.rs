@@ -1,6 +1,9 @@
 //! The way of the files back, and to the output.
 
+use std::cell::Cell;
+
 use error::{Error, Result};
+use sys::wait::Usage;
 use wire::{Halt, Totals};
 
 use super::losses::report_losses;
@@ -25,6 +28,8 @@ pub(in crate::batch) struct WayBack<'a> {
     pub(in crate::batch) sandbox: &'a Sandbox,
     pub(in crate::batch) switcher: &'a Switcher,
     pub(in crate::batch) halt: &'a Halt,
+    /// Gets what a call has used that ends when the sandbox is back.
+    pub(in crate::batch) usage: &'a Cell<Option<Usage>>,
 }
 
 impl WayBack<'_> {
@@ -36,7 +41,7 @@ impl WayBack<'_> {
         mut kept: Option<Agent>,
         step_log: &mut StepLog<'_>,
     ) -> Result<()> {
-        let WayBack { spec, sandbox, switcher, halt } = *self;
+        let WayBack { spec, sandbox, switcher, halt, .. } = *self;
         // No other user may enter a directory that this process has locked.
         let policy =
             cleanup::Policy { links: spec.links, kills: KillScope::Nothing, closes_top: true };
@@ -90,8 +95,8 @@ impl WayBack<'_> {
 
     /// Takes the sandbox back. Returns why it has to be copied, if it has to be.
     fn take_back(&self, one_call: OneCall, report: &mut Report<'_>) -> Result<Option<String>> {
-        let WayBack { spec, sandbox, switcher, halt } = *self;
-        match one_call::take_back(one_call, sandbox, switcher, spec.links, halt)? {
+        let WayBack { spec, sandbox, switcher, halt, usage } = *self;
+        match one_call::take_back(one_call, sandbox, switcher, spec.links, halt, usage)? {
             Back::Taken(changed) => {
                 report.moved = Some((changed.totals, changed.dropped));
                 report.left = changed.removed_links;

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use error::{Context as _, Result};
 use sys::spawn::Inherited;
-use sys::wait::End;
-use sys::{Pid, pidfd, signal, spawn};
+use sys::{Pid, pidfd, signal, spawn, wait};
 use wire::{EXACT_STATUS, Operation};
 
 use super::outcome::CallOutcome;
@@ -116,8 +115,9 @@ impl BoundCall {
             self.kill();
             has_ended = self.has_ended_within(limit);
         }
-        let end = if has_ended { self.child.wait().ok().map(End::from) } else { None };
-        CallOutcome { program: self.program, end, output: self.output.read() }
+        let waited = if has_ended { wait::wait_with_usage(self.pid()).ok() } else { None };
+        let (end, usage) = waited.unzip();
+        CallOutcome { program: self.program, end, usage, output: self.output.read() }
     }
 
     fn has_ended_within(&self, limit: Duration) -> bool {

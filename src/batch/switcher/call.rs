@@ -63,7 +63,7 @@ impl Call {
     /// Waits until the switcher has ended, at most for this time.
     pub fn wait_within(mut self, limit: Duration) -> CallOutcome {
         let end = self.child.take().and_then(|child| end_within(child, limit));
-        CallOutcome { program: self.program.clone(), end, output: self.output.read() }
+        CallOutcome { program: self.program.clone(), end, usage: None, output: self.output.read() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use command::Status;
 use error::Error;
-use sys::wait::End;
+use sys::wait::{End, Usage};
 
 /// The outcome of a call that is not waited for any more.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct CallOutcome {
     pub(super) program: PathBuf,
     /// How the switcher's process ended; `None` if it did not end in time.
     pub end: Option<End>,
+    /// What it has used, with the processes below it that were waited for, if that is known.
+    pub usage: Option<Usage>,
     /// What it wrote, as one line.
     pub output: String,
 }

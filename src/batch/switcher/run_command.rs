@@ -31,6 +31,7 @@ pub fn run_command(program: &Path, words: &[&OsStr]) -> Result<CallOutcome> {
     Ok(CallOutcome {
         program: program.to_owned(),
         end: Some(End::from(end)),
+        usage: None,
         output: output.read(),
     })
 }

@@ -1,26 +1,29 @@
 //! The sequence of one call of the wrapper.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::world::Spec;
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
 use sys::spawn::Inherited;
 use sys::wait::End;
 use sys::{Rename, signal};
 use wire::Halt;
-use world::Spec;
 
 use super::environment::{self, Paths};
 use super::scratch::{Scratch, directory_for};
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
 use super::streams::Opened;
-use super::{entries, marker, sweep};
+use super::{entries, marker, sweep, world};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
+use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
+use crate::batch::pilot::limits::Limits;
 use crate::batch::pilot::run::Outcome;
 use crate::batch::pilot::run_payload::PayloadRun;
 use crate::batch::pilot::set_up::{HandedOver, set_up};
@@ -148,11 +151,18 @@ impl<'a> Job<'a> {
         sweep::clear(settings, &mut slot, Some(scratch), step_log)?;
         slot.set_note(&note)?;
         let path = slot.sandbox();
-        let paths = Paths { from: &scratch.names, to: &path };
+        let world = world::of(settings, scratch, &path)?;
+        let paths = match &world {
+            // The paths are as they were.
+            Some(_) => Paths { from: &[], to: scratch.named() },
+            None => Paths { from: &scratch.names, to: &path },
+        };
         let chained = settings.wrapper.iter().map(|wrapper| wrapper.clone().into_os_string());
         let spec = PayloadSpec {
-            world: Some(Spec::Shared),
-            glexec: settings.glexec.clone(),
+            glexec: world.as_ref().map_or_else(
+                || settings.glexec.clone(),
+                |(program, _)| Some(program.clone().into_os_string()),
+            ),
             idle_timeout: settings.idle_timeout,
             sandbox: path.clone(),
             credential: match &settings.credential {
@@ -163,13 +173,16 @@ impl<'a> Job<'a> {
             input: None,
             output: None,
             keeps_sandbox: true,
-            handover: settings.handover,
+            handover: if world.is_some() { Handover::Own } else { settings.handover },
             links: settings.links,
             environment: environment::variables(variables, &paths),
             inherited: *inherited,
             session_scripts: None,
             is_below_starter: true,
+            sandbox_at: world.is_some().then(|| scratch.path.clone()),
+            world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
             timeout: None,
+            limits: Limits::default(),
             grace: 0,
             command: chained.chain(environment::arguments(command, &paths)).collect(),
         };
@@ -194,7 +207,7 @@ impl<'a> Job<'a> {
 
     /// Hands the sandbox over, runs the job, and takes the sandbox back.
     fn run(&mut self, interrupt: &Arc<Interrupt>, step_log: &mut StepLog<'_>) -> Ended {
-        let Job { directory, sandbox, spec, .. } = self;
+        let Job { order, directory, sandbox, spec, .. } = self;
         step_log.log_id = sandbox.log_id();
         let _lock = match sandbox.lock() {
             Ok(lock) => lock,
@@ -202,13 +215,15 @@ impl<'a> Job<'a> {
         };
         let stopped = || match interrupt.stop_reason() {
             Some(StopReason::Signal(number)) => Some(Ended::Stopped(number)),
-            Some(StopReason::Timeout) => Some(Ended::Stopped(signal::SIGTERM)),
+            Some(StopReason::Timeout | StopReason::Limit(_)) => {
+                Some(Ended::Stopped(signal::SIGTERM))
+            }
             None => None,
         };
         if let Some(stopped) = stopped() {
             return stopped;
         }
-        let HandedOver { switcher, mut one_call, mut kept } =
+        let HandedOver { switcher, mut one_call, mut kept, plan } =
             match set_up(spec, sandbox, None, interrupt, step_log) {
                 Ok(handed_over) => handed_over,
                 Err(error) => return stopped().unwrap_or(Ended::NotBegun(error)),
@@ -217,8 +232,13 @@ impl<'a> Job<'a> {
             Some(_) => Outcome::default(),
             None => {
                 let streams = Opened::of_this_process();
-                let run =
-                    PayloadRun { spec, sandbox, switcher: &switcher, signals: &interrupt.signals };
+                let run = PayloadRun {
+                    spec,
+                    sandbox,
+                    switcher: &switcher,
+                    plan: &plan,
+                    signals: &interrupt.signals,
+                };
                 let outcome = run.run(one_call.as_mut(), &mut kept, step_log, Outcome::default());
                 drop(streams);
                 outcome
@@ -237,9 +257,18 @@ impl<'a> Job<'a> {
         if matches!(ended, Ended::Job(_)) {
             let _ = marker::clear(directory);
         }
+        if order.settings.has_account_per_slot && one_call.is_none() {
+            // The agent that stayed would be ended as well.
+            if let Some(agent) = kept.take() {
+                agent.close();
+            }
+            sweep::end_account(&switcher, sandbox, step_log);
+        }
         // A starter that cannot wait kills this process; then a sweep goes on.
         let halt = Halt::when(|| false);
-        let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt };
+        // HTCondor measures its job itself.
+        let usage = Cell::new(None);
+        let way_back = WayBack { spec, sandbox, switcher: &switcher, halt: &halt, usage: &usage };
         match (way_back.bring_back(one_call, kept, step_log), ended) {
             (Ok(()), ended) => ended,
             (Err(error), Ended::NotBegun(first)) => Ended::NotBegun(first.and_then(Err(error))),

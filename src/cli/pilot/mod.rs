@@ -4,12 +4,13 @@
 //! - `run`, `recover`, `renew`, `doctor`: the subcommands;
 //! - `wrap`, `sweep`: those for a starter of HTCondor, also by the names of links;
 //! - of run: `run_definition`: its options; `run_order`: reading them; `variables`: the payload's
-//!   variables; `world`: its world; `report`: the report;
+//!   variables; `world`: its world; `limits`: its limits; `report`: the report;
 //! - `options`: the options that several subcommands have; `status`: the exit statuses;
 //! - `steps`: what is logged and reported of each step; `progress`: the progress of a transfer.
 
 mod doctor;
 mod doctor_condor;
+mod limits;
 mod options;
 mod progress;
 mod recover;

@@ -11,6 +11,7 @@ use error::Shown;
 use serde_json::{Value, json};
 use sys::{file, process, signal};
 
+use super::limits;
 use super::status::PilotStatus;
 use super::steps::Record;
 use crate::batch::pilot::error::{PilotError, Stage};
@@ -85,11 +86,14 @@ pub fn of_run(
         "payload_end": outcome.wait,
         "ended_by": outcome.stop_reason.map(|reason| match reason {
             StopReason::Timeout => "timeout".to_owned(),
+            StopReason::Limit(exceeded) => exceeded.limit.name().to_owned(),
             StopReason::Signal(number) => format!("SIG{}", signal::name(number)),
         }),
+        "limits": limits::report_of_plan(&outcome.plan),
+        "used": limits::report_of_used(&outcome.used),
         "sandbox": path(&spec.sandbox),
         "switcher": outcome.switcher.as_ref().map(path),
-        "world": outcome.switcher.is_some().then(|| {
+        "world": outcome.switcher.as_ref().map(|_| {
             if outcome.is_closed { "closed" } else { "shared" }
         }),
         "output": spec.output.as_ref().map(path),

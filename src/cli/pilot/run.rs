@@ -78,7 +78,9 @@ fn status(outcome: &Outcome) -> u8 {
         (None, None, Some(StopReason::Signal(number))) => {
             u8::try_from(128 + number).unwrap_or(u8::MAX)
         }
-        (None, None, _) => PilotStatus::StartFailed as u8,
+        (None, None, Some(StopReason::Timeout | StopReason::Limit(_)) | None) => {
+            PilotStatus::StartFailed as u8
+        }
     }
 }
 

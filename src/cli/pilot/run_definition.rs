@@ -3,7 +3,7 @@
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
 
-use super::{options, world};
+use super::{limits, options, world};
 use crate::cli::definition::{flag, option};
 
 /// The definition of the subcommand.
@@ -12,11 +12,12 @@ pub fn definition() -> Command {
         .about("Runs a command as another user, and brings its files back.")
         .override_usage("condor_glexec_pilot run [options] -- <command> [arg…]")
         .next_line_help(true)
-        .after_help(TEXT)
+        .after_help(TEXT.replace("{LIMITS}\n", limits::TEXT))
         .args(files())
         .args(environment())
         .args(world::arguments())
-        .args(limits())
+        .args(times())
+        .args(limits::options())
         .args(reports())
         .arg(
             Arg::new("command")
@@ -46,6 +47,7 @@ processes of the payload. SIGUSR1 and SIGUSR2 are forwarded to them. If standard
 input is a terminal, Ctrl-C and Ctrl-\\ are forwarded to the payload; this
 program keeps running.
 
+{LIMITS}
 If SIGTERM, SIGINT or SIGHUP comes before the payload begins, this program ends
 at once, and nothing is left. While the files come back, the first such signal
 only prints a line; the second one ends this program with status 243. If this
@@ -121,7 +123,7 @@ fn environment() -> Vec<Arg> {
 }
 
 /// Options about times.
-fn limits() -> Vec<Arg> {
+fn times() -> Vec<Arg> {
     vec![
         option(
             "timeout",

@@ -11,7 +11,7 @@ use error::Shown;
 use sys::spawn::Inherited;
 use tree::sandbox_name;
 
-use super::{options, variables, world};
+use super::{limits, options, variables, world};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
 use crate::batch::pilot::PROXY;
 use crate::batch::pilot::spec::PayloadSpec;
@@ -54,7 +54,9 @@ pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Res
         inherited,
         session_scripts: options::path(matches, "session-scripts")?,
         is_below_starter: false,
+        sandbox_at: None,
         timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        limits: limits::from_arguments(matches)?,
         grace: grace.map_or(GRACE, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
         command,
     })
@@ -116,7 +118,7 @@ fn name(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
 }
 
 /// A time in seconds: a number, with a unit or without.
-fn seconds(option: &str, text: &OsStr) -> anyhow::Result<u64> {
+pub(super) fn seconds(option: &str, text: &OsStr) -> anyhow::Result<u64> {
     match text.to_str().and_then(parse_time) {
         Some(seconds) => Ok(seconds),
         None => bail!(

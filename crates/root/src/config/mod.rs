@@ -26,6 +26,8 @@ pub(crate) use load::load;
 pub use rules::{NEVER_PRESERVED, is_never_preserved};
 pub use values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
 
+use ::world::Bind;
+
 use crate::group_ranges::GroupRanges;
 use crate::users::UserList;
 
@@ -88,6 +90,14 @@ pub struct Config {
     pub end_family: bool,
     /// Whether every payload has the closed world. Default: no.
     pub world_is_closed: bool,
+    /// The table of root directories. Default: none.
+    pub root_directories: Option<PathBuf>,
+    /// Whether an account that is not in that table is refused. Default: yes.
+    pub root_directory_missing_refuses: bool,
+    /// Whether a payload is refused whose root directory cannot be used. Default: yes.
+    pub root_directory_error_refuses: bool,
+    /// What of the machine is in a root directory, read-only. Default: nothing.
+    pub root_mounts: Vec<Bind>,
     /// The PATH of the payload, in which its program is searched for, too. Default:
     /// /usr/local/bin:/usr/bin:/bin.
     pub path: OsString,
@@ -155,6 +165,10 @@ impl Default for Config {
             linger: true,
             end_family: true,
             world_is_closed: false,
+            root_directories: None,
+            root_directory_missing_refuses: true,
+            root_directory_error_refuses: true,
+            root_mounts: Vec::new(),
             path: "/usr/local/bin:/usr/bin:/bin".into(),
             preserve_env_variables: Vec::new(),
             create_target_proxy: true,

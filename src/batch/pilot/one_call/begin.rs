@@ -11,6 +11,7 @@ use wire::launch::Wrapper;
 use super::restore::restore;
 use super::{OneCall, Reports, withhold_credential};
 use crate::batch::pilot::interrupt::Interrupt;
+use crate::batch::pilot::limits::plan::Plan;
 use crate::batch::pilot::payload::{self, WrapperState, wait_for_wrapper};
 use crate::batch::pilot::spec::PayloadSpec;
 use crate::batch::sandbox::Sandbox;
@@ -36,6 +37,7 @@ pub(in crate::batch::pilot) fn begin(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     switcher: &Switcher,
+    plan: &Plan,
     interrupt: &Arc<Interrupt>,
 ) -> Result<Begun> {
     let lock = match withhold_credential(sandbox) {
@@ -43,7 +45,7 @@ pub(in crate::batch::pilot) fn begin(
         // No call was made.
         Err(error) => return Ok(Begun::Copy(error.to_string())),
     };
-    let (call, wrapper, mut reports) = match start(spec, sandbox, switcher) {
+    let (call, wrapper, mut reports) = match start(spec, sandbox, switcher, plan) {
         Ok(started) => started,
         Err(error) => return Err(error.and_then(restore(sandbox, switcher, spec.links, None))),
     };
@@ -78,8 +80,10 @@ fn start(
     spec: &PayloadSpec,
     sandbox: &Sandbox,
     switcher: &Switcher,
+    plan: &Plan,
 ) -> Result<(BoundCall, Wrapper, Reports)> {
-    let operation = payload::operation(spec, sandbox, sandbox.family()?)?;
+    let limits = plan.of_process(0);
+    let operation = payload::operation(spec, sandbox, sandbox.family()?, limits)?;
     let (wrapper, input) = payload::wrapper_socket(switcher)?;
     let (reports, report) = fd::pipe().at("make a pipe for", switcher.program())?;
     let (path, number) = (sandbox.path(), report.as_raw_fd());

@@ -1,11 +1,12 @@
 //! After the payload's end: the call takes the sandbox back, and ends.
 
+use std::cell::Cell;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use error::{Error, Result};
 use sys::fd;
-use sys::wait::End;
+use sys::wait::{End, Usage};
 use wire::{Halt, Links};
 
 use super::reports::{Reports, Taken};
@@ -27,13 +28,15 @@ pub(in crate::batch::pilot) enum Back {
 }
 
 /// Waits until the call has ended, and puts the credential back into the sandbox. `halt` kills the
-/// call; another one takes the rest.
+/// call; another one takes the rest. `usage` becomes what the
+/// call has used, if that is known.
 pub(in crate::batch::pilot) fn take_back(
     one_call: OneCall,
     sandbox: &Sandbox,
     switcher: &Switcher,
     links: Links,
     halt: &Halt,
+    usage: &Cell<Option<Usage>>,
 ) -> Result<Back> {
     let OneCall { call, wrapper, mut reports, lock: _lock } = one_call;
     drop(wrapper);
@@ -47,7 +50,9 @@ pub(in crate::batch::pilot) fn take_back(
             _ => {}
         }
     }
-    let end = call.end_within(Duration::from_secs(5)).end;
+    let outcome = call.end_within(Duration::from_secs(5));
+    usage.set(outcome.usage);
+    let end = outcome.end;
     reports.finish();
     if halt.is_requested() {
         return Err(Error::refused(sandbox.path(), "taking it back was interrupted"));
