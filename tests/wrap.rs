@@ -435,6 +435,22 @@ fn the_hook_before_a_job_refuses_what_cannot_be_executed_and_removes_commands() 
 }
 
 #[test]
+fn a_job_whose_files_exceed_the_limit_is_killed() {
+    for node in Node::both() {
+        let switcher = node.site.switcher();
+        node.set(&format!("glexec = {}\ndisk = request\n", switcher.display()));
+        let job = node.job("dir_1", "head -c 3000000 /dev/zero >large; exec sleep 600");
+        let ad = "GlobalJobId = \"h#1\"\nRequestDisk = 1024\n";
+        write(job.file(".job.ad"), ad, 0o644);
+        Account::batch().owns(job.file(".job.ad"));
+        job.ends("killed 9");
+        let said = job.text("_condor_stderr");
+        assert!(said.contains("its files exceed 1048576 bytes"), "{said}");
+        assert_eq!(fs::metadata(job.file("large")).unwrap().len(), 3_000_000);
+    }
+}
+
+#[test]
 fn a_sweep_removes_what_a_job_without_scratch_directory_has_left_and_no_other() {
     for node in Node::both() {
         let job = node.job("dir_1", ": >ready; exec sleep 600");
