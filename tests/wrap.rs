@@ -400,7 +400,8 @@ fn a_proxy_that_the_starter_renews_reaches_the_job() {
     for node in Node::both() {
         let job = node.job(
             "dir_1",
-            "cat proxy; : >ready; until grep -q second proxy; do sleep 0.05; done; echo forged >proxy",
+            "cat proxy; : >ready; until grep -q second proxy; do sleep 0.05; done; \
+             echo forged >proxy",
         );
         let put = |name: &str, content: &str| {
             write(job.file(name), content, 0o600);

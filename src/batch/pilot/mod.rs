@@ -11,8 +11,9 @@
 //! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
-//!   `renewed_file`: a proxy that the starter renews; `follow`: the agent that stops the payload while this process is stopped;
-//!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
+//!   `renewed_file`: a proxy that the starter renews; `follow`: the agent that stops the payload
+//!   while this process is stopped; [`streams`]: its standard streams; [`supervise`]: signals and
+//!   the timeout while it runs;
 //! - [`limits`]: the limits of a payload, and what it has used;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
