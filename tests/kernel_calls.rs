@@ -9,6 +9,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 
+use support::daemon::Daemon;
 use support::glexec::Rootless;
 use support::setuid::Setuid;
 use support::{Account, program, succeeded};
@@ -86,6 +87,11 @@ fn a_payload_reaches_no_part_of_the_kernel_that_is_for_administrators() {
     nothing_is_granted("kernel", 4);
 }
 
+#[test]
+fn a_payload_in_the_closed_world_makes_no_file_set_user_id_or_set_group_id() {
+    nothing_is_granted("set-id", 10);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn calls_of_32_bit_programs_do_not_get_round_the_filter() {
@@ -109,7 +115,7 @@ fn a_payload_can_do_what_programs_need() {
 fn a_refused_call_fails_as_a_program_expects() {
     // No such permission, no such call, or no such family of addresses: never a wrong argument.
     let inside = as_payload(&[], &[]);
-    for group in ["namespace", "mount", "key", "kernel"] {
+    for group in ["namespace", "mount", "key", "kernel", "set-id"] {
         for (name, result) in &inside[group] {
             assert!(["error 1", "error 38", "error 97"].contains(&result.as_str()), "{name}");
         }
@@ -153,13 +159,16 @@ fn a_payload_reaches_no_process_outside_its_world_that_has_the_same_user() {
 }
 
 #[test]
-fn through_a_set_user_id_glexec_the_kernel_answers_the_same() {
-    let setuid = Setuid::new();
-    let mut call = setuid.glexec();
-    call.args(["--world", "closed", "--"]).arg(program("examples/hostile_calls"));
-    let output = call.output().unwrap();
-    succeeded(&output);
-    assert_eq!(results(&String::from_utf8(output.stdout).unwrap()), as_payload(&[], &[]));
+fn through_each_door_the_kernel_answers_the_same() {
+    let expected = as_payload(&[], &[]);
+    let (setuid, daemon) = (Setuid::new(), Daemon::new());
+    for (door, mut call) in [("set-user-ID", setuid.glexec()), ("daemon", daemon.glexec())] {
+        call.args(["--world", "closed", "--"]).arg(program("examples/hostile_calls"));
+        let output = call.output().unwrap();
+        succeeded(&output);
+        let found = results(&String::from_utf8(output.stdout).unwrap());
+        assert_eq!(found, expected, "{door}");
+    }
 }
 
 #[test]
@@ -169,7 +178,7 @@ fn a_nested_container_gets_namespaces_and_mounts_and_nothing_else() {
     for group in ["namespace", "mount"] {
         assert_eq!(with(&nested, group, "granted"), with(&outside, group, "granted"), "{group}");
     }
-    for group in ["terminal", "key", "kernel", "allowed"] {
+    for group in ["terminal", "key", "kernel", "set-id", "allowed"] {
         assert_eq!(nested[group], plain[group]);
     }
 }

@@ -27,6 +27,7 @@ fn main() {
     terminal();
     keys();
     kernel();
+    set_id();
     #[cfg(target_arch = "x86_64")]
     other_abis();
     allowed();
@@ -238,6 +239,40 @@ fn kernel() {
     ] {
         attempt("kernel", name, || call(number, arguments));
     }
+}
+
+/// Makes files set-user-ID and set-group-ID, in a new directory.
+fn set_id() {
+    let place = std::env::temp_dir().join(format!("gh-test-{}", std::process::id()));
+    std::fs::create_dir(&place).unwrap();
+    std::env::set_current_dir(&place).unwrap();
+    std::fs::write("file", "").unwrap();
+    let open = std::fs::File::open("file").unwrap();
+    let (here, open) = (c_long::from(libc::AT_FDCWD), c_long::from(open.as_raw_fd()));
+    let creates = c_long::from(libc::O_CREAT | libc::O_WRONLY);
+    let file = text(c"file");
+    for (what, bits) in [("uid", 0o4755), ("gid", 0o2755)] {
+        let attempt = |name: &str, number, arguments: &[c_long]| {
+            attempt("set-id", &format!("{name} {what}"), || call(number, arguments));
+        };
+        let regular = bits | c_long::from(libc::S_IFREG);
+        attempt("fchmod", libc::SYS_fchmod, &[open, bits]);
+        attempt("fchmodat", libc::SYS_fchmodat, &[here, file, bits]);
+        attempt("fchmodat2", 452, &[here, file, bits]);
+        attempt("openat", libc::SYS_openat, &[here, text(c"openat"), creates, bits]);
+        attempt("mknodat", libc::SYS_mknodat, &[here, text(c"mknodat"), regular]);
+        #[cfg(target_arch = "x86_64")]
+        {
+            attempt("chmod", libc::SYS_chmod, &[file, bits]);
+            attempt("open", libc::SYS_open, &[text(c"open"), creates, bits]);
+            attempt("creat", libc::SYS_creat, &[text(c"creat"), bits]);
+            attempt("mknod", libc::SYS_mknod, &[text(c"mknod"), regular]);
+        }
+        for name in ["openat", "mknodat", "open", "creat", "mknod"] {
+            let _ = std::fs::remove_file(name);
+        }
+    }
+    std::fs::remove_dir_all(&place).unwrap();
 }
 
 /// The calls of 32-bit programs by their numbers: getpid, unshare and ioctl; and those of x32.

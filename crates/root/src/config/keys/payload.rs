@@ -197,6 +197,17 @@ pub(super) const KEYS: &[Key] = &[
         effect: Set(|config, value| parse::path(value).map(|path| config.log_file = path)),
     },
     Key {
+        name: "audit_file",
+        value: "path or nothing",
+        default: "/var/log/glexec/accounts.jsonl",
+        text: "The audit of the account daemon: which client had which account when, and what ran \
+               as it. It is opened for each line, so it can be rotated by renaming. All lines are \
+               in the system log, too; with nothing here they are only there.",
+        effect: Set(|config, value| {
+            parse::optional_path(value).map(|path| config.audit_file = path)
+        }),
+    },
+    Key {
         name: "log_level",
         value: "1 to 5",
         default: "3",
