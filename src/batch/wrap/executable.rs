@@ -72,10 +72,9 @@ fn why_not_program(program: &Path, is_transferred: bool) -> Option<String> {
         return is_missing
             .then(|| format!("its interpreter {} does not exist", Shown(interpreter)));
     }
-    let has_other_formats = std::fs::read_dir(FORMATS)
-        .map_or(0, |entries| entries.flatten().count())
-        .saturating_sub(2)
-        > 0;
+    let has_other_formats =
+        std::fs::read_dir(FORMATS).map_or(0, |entries| entries.flatten().count()).saturating_sub(2)
+            > 0;
     (!has_other_formats)
         .then(|| "it is neither a program nor a script that begins with #!".to_owned())
 }
