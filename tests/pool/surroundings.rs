@@ -16,7 +16,7 @@ const ENVIRONMENT: &str = "env -0 | sort -z | tr '\\0' '\\n'; echo; pwd -P; echo
 /// The shell that runs this, and what it inherits.
 const PROCESS: &str = r#"
 echo "descriptors $(ls /proc/$$/fd | grep -v 255 | tr '\n' ' ')"
-grep -E '^(SigIgn|SigBlk|Groups|Umask):' /proc/$$/status | grep -v Groups
+grep -E '^(SigIgn|SigBlk|Umask):' /proc/self/status
 ulimit -a | grep -v 'pending signals'
 nice
 readlink /proc/$$/fd/0
