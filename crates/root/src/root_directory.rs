@@ -111,8 +111,11 @@ pub(crate) fn faults(text: &[u8]) -> Vec<(usize, &'static str)> {
     lines.filter_map(|(number, line)| parse(line).err().map(|why| (number, why))).collect()
 }
 
+/// A line: who has which directory.
+type Line = (Vec<u8>, Vec<u8>);
+
 /// The two words of a line; none if it is blank or a comment.
-fn parse(line: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, &'static str> {
+fn parse(line: &[u8]) -> Result<Option<Line>, &'static str> {
     let words = words::words(line).ok_or("its quotes or escapes are not valid")?;
     let words: Vec<Vec<u8>> = words.into_iter().map(|word| word.text).collect();
     let [who, directory] = &words[..] else {
