@@ -10,9 +10,10 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 14] = [
+const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("sys", &[]),
     ("error", &["sys"]),
+    ("cgroup", &["error", "sys"]),
     ("command", &["error", "sys"]),
     ("wire", &["error", "sys"]),
     ("tree", &["error", "sys", "wire"]),
@@ -28,6 +29,7 @@ const DEPENDENCIES: [(&str, &[&str]); 14] = [
         "glexec-helpers",
         &[
             "agent",
+            "cgroup",
             "command",
             "envwrap",
             "error",

@@ -24,6 +24,7 @@ const FOREIGN_TIME: Duration = Duration::from_secs(1);
 /// The payload's processes.
 #[derive(Debug)]
 pub struct Family {
+    first: Pid,
     /// The switcher's process directly above the payload, if it stays there and is not this
     /// process. It may adopt what the payload's processes leave.
     above: Option<Pid>,
@@ -50,6 +51,7 @@ impl Family {
             return Err(missing("it has ended"));
         };
         Ok(Family {
+            first: wrapper,
             above: Some(entry.parent).filter(|above| *above != process::getpid()),
             ancestors: proc::ancestors(wrapper).into_iter().collect(),
             user,
@@ -96,6 +98,17 @@ impl Family {
         }
         self.foreign.extend(others.into_iter().map(|(pid, _)| pid));
         Ok(())
+    }
+
+    /// Makes these the members: they are known in another way.
+    pub fn set(&mut self, pids: &[Pid]) {
+        let entry = |pid: &Pid| Some((*pid, proc::entry(*pid).ok()??));
+        self.members = pids.iter().filter_map(entry).collect();
+    }
+
+    /// The process that becomes the payload.
+    pub fn first(&self) -> Pid {
+        self.first
     }
 
     /// The members of the last look.
