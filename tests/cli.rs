@@ -279,12 +279,22 @@ fn help_explains_arguments_and_exit_statuses() {
 #[test]
 fn a_help_text_has_at_most_80_columns() {
     const PILOT: &str = "condor_glexec_pilot";
-    const BESIDE: [&str; 4] =
-        ["glexec_sessions", "glexec_wrapenv", "glexec_unwrapenv", "mkgltempdir"];
+    const BESIDE: [&str; 6] = [
+        "glexec_sessions",
+        "glexec_wrapenv",
+        "glexec_unwrapenv",
+        "mkgltempdir",
+        "glexecd",
+        "glexec_accounts",
+    ];
+    const ACCOUNTS: [&str; 9] =
+        ["list", "add", "remove", "allow", "deny", "release", "drain", "undrain", "history"];
     let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].into_iter().chain(BESIDE);
     let helpers = helpers.map(|name| (name, None));
-    let subcommands = ["run", "recover", "renew-proxy", "doctor"].map(|word| (PILOT, Some(word)));
-    for (name, subcommand) in helpers.chain(subcommands) {
+    let subcommands = ["run", "recover", "renew-proxy", "doctor", "wrap", "sweep"]
+        .map(|word| (PILOT, Some(word)));
+    let accounts = ACCOUNTS.map(|word| ("glexec_accounts", Some(word)));
+    for (name, subcommand) in helpers.chain(subcommands).chain(accounts) {
         let mut command = Command::new(program(name));
         let output = command.args(subcommand).arg("--help").env_clear().output().unwrap();
         succeeded(&output);

@@ -10,7 +10,7 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 15] = [
+const DEPENDENCIES: [(&str, &[&str]); 17] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("cgroup", &["error", "sys"]),
@@ -22,12 +22,16 @@ const DEPENDENCIES: [(&str, &[&str]); 15] = [
     ("agent", &["command", "error", "sys", "tree", "wire"]),
     ("glexec", &["command", "error", "hooks", "root", "sys", "tree", "wire", "world"]),
     ("glexec-sudo", &["command", "error", "sys"]),
-    ("root", &["command", "error", "hooks", "sys", "wire", "world"]),
+    ("root", &["command", "error", "hooks", "sys", "tree", "wire", "world"]),
+    ("accountd", &["command", "error", "root", "sys", "wire", "world"]),
+    ("accounts", &["command", "error", "root", "sys"]),
     ("verify", &["sys"]),
     ("envwrap", &["command", "error", "sys"]),
     (
         "glexec-helpers",
         &[
+            "accountd",
+            "accounts",
             "agent",
             "cgroup",
             "command",
@@ -60,11 +64,13 @@ const WITH_OPENSSL: [&str; 8] = [
 ];
 
 /// The third-party crates that each program may link.
-const PROGRAMS: [(&str, &[&str]); 5] = [
+const PROGRAMS: [(&str, &[&str]); 7] = [
     ("condor_glexec_agent", &NEAR_PRIVILEGE),
     ("condor_glexec_job_wrapper", &NEAR_PRIVILEGE),
     ("glexec", &NEAR_PRIVILEGE),
     ("glexec-sudo", &NEAR_PRIVILEGE),
+    ("glexec_accounts", &NEAR_PRIVILEGE),
+    ("glexecd", &NEAR_PRIVILEGE),
     ("glexec_verify", &WITH_OPENSSL),
 ];
 

@@ -5,7 +5,8 @@
 //! their order on one machine, and those of one user in one session. A block whose comment ends
 //! with `, instead` can replace the block of shell lines before it; on another machine, the test
 //! types these. A block of text after `<!-- prints -->` is the output of the block before it; in a
-//! line, `…` stands for any text.
+//! line, `…` stands for any text. A block whose comment ends with `, below systemd` is typed by
+//! `daemon_systemd.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -88,6 +89,13 @@ fn user_of(document: &str, block: &Block) -> Option<(String, bool)> {
                 "{place}: .ci/run does not run {script}"
             );
         }
+        return None;
+    }
+    if block.comment.ends_with(", below systemd") {
+        assert_eq!(
+            document, "docs/daemon.md",
+            "{place}: daemon_systemd.rs types no other document"
+        );
         return None;
     }
     let user = block.comment.strip_prefix("as ");

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::clean_root::CleanRoot;
-use support::installation::{PROGRAMS, stripped};
+use support::installation::{PROGRAMS, section_of, stripped};
 use support::prefix::{Place, SOURCE, assert_worked, package, script};
 use support::{Account, failed, messages, program};
 
 /// The links to programs that users call.
-const LINKS: [(&str, &str); 12] = [
+const LINKS: [(&str, &str); 17] = [
     ("bin/condor_glexec_pilot", "condor_glexec_pilot"),
     ("bin/glexec", "glexec"),
     ("bin/glexec_sessions", "glexec_sessions"),
@@ -28,8 +28,13 @@ const LINKS: [(&str, &str); 12] = [
     ("bin/glexec_wrapenv.pl", "glexec_wrapenv"),
     ("bin/mkgltempdir", "mkgltempdir"),
     ("sbin/glexec", "glexec"),
+    ("sbin/glexec_accounts", "glexec_accounts"),
     ("sbin/glexec_unwrapenv.pl", "glexec_unwrapenv"),
     ("sbin/glexec_wrapenv.pl", "glexec_wrapenv"),
+    ("sbin/glexecd", "glexecd"),
+    ("sbin/legion_add_host_account", "glexec_accounts"),
+    ("sbin/legion_list_host_accounts", "glexec_accounts"),
+    ("sbin/legion_remove_host_account", "glexec_accounts"),
     ("sbin/mkgltempdir", "mkgltempdir"),
 ];
 
@@ -50,7 +55,9 @@ fn all_files_belong_to_root_and_all_but_the_agent_are_readable_by_all_users() {
     for name in PROGRAMS {
         let path = place.path("libexec/glexec-helpers").join(name);
         assert!(path.is_file(), "{}", path.display());
-        assert!(place.path("share/man/man1").join(format!("{name}.1")).is_file(), "{name}");
+        let section = section_of(name);
+        let page = place.path(&format!("share/man/man{section}/{name}.{section}"));
+        assert!(page.is_file(), "{}", page.display());
     }
     for name in ["share/doc/glexec-helpers/README.md", "share/doc/glexec-helpers/LICENSE"] {
         assert_eq!(

@@ -9,7 +9,9 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 
+use support::daemon::Daemon;
 use support::glexec::Rootless;
+use support::setuid::Setuid;
 use support::{Account, program, succeeded};
 
 /// What the hostile program got: for each group, each attempt and its result.
@@ -85,6 +87,11 @@ fn a_payload_reaches_no_part_of_the_kernel_that_is_for_administrators() {
     nothing_is_granted("kernel", 4);
 }
 
+#[test]
+fn a_payload_in_the_closed_world_makes_no_file_set_user_id_or_set_group_id() {
+    nothing_is_granted("set-id", 10);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn calls_of_32_bit_programs_do_not_get_round_the_filter() {
@@ -108,7 +115,7 @@ fn a_payload_can_do_what_programs_need() {
 fn a_refused_call_fails_as_a_program_expects() {
     // No such permission, no such call, or no such family of addresses: never a wrong argument.
     let inside = as_payload(&[], &[]);
-    for group in ["namespace", "mount", "key", "kernel"] {
+    for group in ["namespace", "mount", "key", "kernel", "set-id"] {
         for (name, result) in &inside[group] {
             assert!(["error 1", "error 38", "error 97"].contains(&result.as_str()), "{name}");
         }
@@ -130,13 +137,48 @@ fn a_payload_reaches_abstract_sockets_of_its_own_only() {
 }
 
 #[test]
+fn a_payload_reaches_no_process_outside_its_world_that_has_the_same_user() {
+    let setuid = Setuid::new();
+    let mut outside = Account::job().command("sleep").arg("1000").spawn().unwrap();
+    let pid = outside.id().to_string();
+    let hostile = program("examples/hostile_calls");
+    let results_of = |call: &mut Command| {
+        let output = call.arg(&pid).output().unwrap();
+        succeeded(&output);
+        results(&String::from_utf8(output.stdout).unwrap())
+    };
+    let same_user = results_of(&mut Account::job().command(&hostile));
+    let mut call = setuid.glexec();
+    let inside = results_of(call.args(["--world", "closed", "--"]).arg(&hostile));
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+    let all = same_user["process"].len();
+    assert_eq!(with(&same_user, "process", "granted").len(), all, "{same_user:?}");
+    assert_eq!(inside["process"].len(), all);
+    assert_eq!(with(&inside, "process", "granted"), Vec::<&str>::new());
+}
+
+#[test]
+fn through_each_door_the_kernel_answers_the_same() {
+    let expected = as_payload(&[], &[]);
+    let (setuid, daemon) = (Setuid::new(), Daemon::new());
+    for (door, mut call) in [("set-user-ID", setuid.glexec()), ("daemon", daemon.glexec())] {
+        call.args(["--world", "closed", "--"]).arg(program("examples/hostile_calls"));
+        let output = call.output().unwrap();
+        succeeded(&output);
+        let found = results(&String::from_utf8(output.stdout).unwrap());
+        assert_eq!(found, expected, "{door}");
+    }
+}
+
+#[test]
 fn a_nested_container_gets_namespaces_and_mounts_and_nothing_else() {
     let (outside, plain, nested) =
         (without_filter(&[]), as_payload(&[], &[]), as_payload(&["--nested"], &[]));
     for group in ["namespace", "mount"] {
         assert_eq!(with(&nested, group, "granted"), with(&outside, group, "granted"), "{group}");
     }
-    for group in ["terminal", "key", "kernel", "allowed"] {
+    for group in ["terminal", "key", "kernel", "set-id", "allowed"] {
         assert_eq!(nested[group], plain[group]);
     }
 }

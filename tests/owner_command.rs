@@ -18,7 +18,7 @@ use support::mounts::Mounts;
 use support::owner::inode;
 use support::owner_calls::{Calls, large, number, owners, report, send, set_list, worker_of};
 use support::snapshot::{make_fifo, snapshot};
-use support::{Account, failed, messages, own, variables_of, wait_until, write};
+use support::{Account, failed, is_long, messages, own, variables_of, wait_until, write};
 
 // Both directions.
 
@@ -541,7 +541,7 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
     link.mode = mode(Path::new("/etc/passwd")) | 0o600;
     let mut random = fastrand::Rng::with_seed(11);
     let mut killed = [0, 0];
-    for round in 0..16 {
+    for round in 0..if is_long() { 16 } else { 6 } {
         let give = round % 2 == 0;
         let paths = if give {
             [("--give", top.clone()), ("--to", other.clone())]

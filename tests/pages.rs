@@ -9,11 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use support::installation::section_of;
 use support::program;
 use tempfile::TempDir;
 
 /// Every command with its subcommands.
-const COMMANDS: [(&str, &[&str]); 15] = [
+const COMMANDS: [(&str, &[&str]); 17] = [
     ("condor_glexec_agent", &[]),
     ("condor_glexec_cleanup", &[]),
     ("condor_glexec_job_wrapper", &[]),
@@ -24,10 +25,15 @@ const COMMANDS: [(&str, &[&str]); 15] = [
     ("condor_glexec_update_proxy", &[]),
     ("glexec", &[]),
     ("glexec-sudo", &[]),
+    (
+        "glexec_accounts",
+        &["list", "add", "remove", "allow", "deny", "release", "drain", "undrain", "history"],
+    ),
     ("glexec_sessions", &[]),
     ("glexec_unwrapenv", &[]),
     ("glexec_verify", &[]),
     ("glexec_wrapenv", &[]),
+    ("glexecd", &[]),
     ("mkgltempdir", &[]),
 ];
 
@@ -39,7 +45,8 @@ fn pages() -> TempDir {
 }
 
 fn page(pages: &TempDir, name: &str) -> PathBuf {
-    pages.path().join("man/man1").join(format!("{name}.1"))
+    let section = section_of(name);
+    pages.path().join(format!("man/man{section}/{name}.{section}"))
 }
 
 fn page_of_configuration(pages: &TempDir) -> PathBuf {
@@ -78,7 +85,10 @@ fn options(text: &str) -> BTreeSet<&str> {
 #[test]
 fn every_command_has_a_page_with_every_option_that_its_help_names() {
     let pages = pages();
-    assert_eq!(fs::read_dir(pages.path().join("man/man1")).unwrap().count(), COMMANDS.len());
+    let count =
+        |section| fs::read_dir(pages.path().join(format!("man/man{section}"))).unwrap().count();
+    // Three commands have the names and the usage of Legion, too.
+    assert_eq!(count(1) + count(8), COMMANDS.len() + 3);
     for (name, commands) in COMMANDS {
         let page = shown(&page(&pages, name));
         for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"] {
@@ -121,7 +131,9 @@ fn the_page_of_the_configuration_has_every_key_with_its_default() {
 fn mandoc_warns_of_no_page() {
     let pages = pages();
     let commands = COMMANDS.map(|(name, _)| page(&pages, name));
-    for path in commands.into_iter().chain([page_of_configuration(&pages)]) {
+    let files = ["glexec.conf", "glexec-accounts", "glexec-clients"]
+        .map(|name| pages.path().join(format!("man/man5/{name}.5")));
+    for path in commands.into_iter().chain(files) {
         let found = printed(
             "mandoc",
             &["-T".as_ref(), "lint".as_ref(), "-W".as_ref(), "warning".as_ref(), path.as_os_str()],
@@ -176,8 +188,13 @@ fn bash_completes_commands_and_options() {
     assert_eq!(completed(&["condor_glexec_kill", "--fa"]), ["--family"]);
     assert_eq!(completed(&["glexec", "--g"]), ["--give"]);
     assert_eq!(completed(&["glexec", "--v"]), ["--version"]);
-    assert_eq!(completed(&["glexec", "--give", "x", "--t"]), ["--to", "--take", "--top-limit"]);
+    assert_eq!(
+        completed(&["glexec", "--give", "x", "--t"]),
+        ["--tmp-size", "--to", "--take", "--top-limit"]
+    );
     assert_eq!(completed(&["glexec_wrapenv", "--ex"]), ["--exclude"]);
+    assert_eq!(completed(&["glexec_accounts", "un"]), ["undrain"]);
+    assert_eq!(completed(&["glexec_accounts", "add", "--p"]), ["--pool"]);
     assert_eq!(completed(&["mkgltempdir", "--par"]), ["--parent-mode"]);
 }
 

@@ -7,22 +7,18 @@
 
 mod support;
 
-use std::fs;
+use support::messages;
+use support::pilot::{Pilot, stdout_of};
 
-use support::glexec::Rootless;
-use support::{Account, messages};
-
-/// Runs a script as a payload, and compares its output.
+/// Runs a script as a payload of the pilot's command in the closed world, which is its default, and
+/// compares its output.
 fn works(options: &[&str], script: &str, expected: &str) {
-    let rootless = Rootless::new();
-    let sandbox = rootless.site.execute().join("sandbox");
-    fs::create_dir(&sandbox).unwrap();
-    let user = rootless.user();
-    Account { uid: user, gid: user }.owns(&sandbox);
-    let mut call = rootless.glexec();
-    call.current_dir(sandbox).args(["--world", "closed"]).args(options);
+    let pilot = Pilot::new();
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(support::program("glexec"));
+    call.arg("--execute").arg(pilot.site.execute()).args(options);
     let output = call.args(["--", "sh", "-c", script]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = stdout_of(&output);
     let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
     assert_eq!(
         (lines.join("\n").as_str(), output.status.code()),

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use support::glexec::Rootless;
+use support::glexec::{Rootless, begun};
 use support::{Account, executable, failed, messages, own, program, succeeded, wait_until, write};
 
 /// Directories of scripts of the batch user's, and a table of leases.
@@ -182,8 +182,8 @@ fn the_next_call_ends_the_session_of_one_that_was_killed() {
     scripts.put("added/10W-a", "echo begun >>$top/log");
     scripts.put("removed/10W-a", "echo $GLEXEC_SESSION_RESULT >>$top/log");
     let mut call = scripts.glexec();
-    let mut child = call.args(["/bin/sleep", "1000"]).spawn().unwrap();
-    wait_until("the session", || scripts.log() == ["begun"]);
+    let mut child = begun(call.arg("/bin/cat"));
+    assert_eq!(scripts.log(), ["begun"]);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(scripts.is_registered());

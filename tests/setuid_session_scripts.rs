@@ -9,9 +9,10 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use support::families::is_alive;
+use support::glexec::begun;
 use support::handover::{set_mode, text};
 use support::setuid::{LIBEXEC, Setuid, ends};
-use support::{Account, executable, failed, messages, succeeded, wait_until};
+use support::{Account, executable, failed, messages, succeeded};
 
 const DIRECTORY: &str = "/etc/glexec/session.d";
 
@@ -86,7 +87,8 @@ fn what_runs_in_the_background_ends_with_the_payload() {
     let wait = "echo $$ >>/mnt/libexec/pids; exec sleep 1000";
     put(&setuid, "added/10D-a", wait);
     put(&setuid, "added/20-b", wait);
-    setuid.says("while [ $(cat /mnt/libexec/pids | wc -l) -lt 2 ]; do sleep 0.01; done");
+    setuid
+        .says("until [ \"$(grep -c . /mnt/libexec/pids 2>/dev/null)\" = 2 ]; do sleep 0.01; done");
     for pid in text(setuid.path("/mnt/libexec/pids")).lines() {
         assert!(!is_alive(pid.parse().unwrap()));
     }
@@ -133,12 +135,12 @@ fn a_session_is_registered_for_all_to_read_and_swept_after_a_kill() {
     put(&setuid, "added/10W-a", "echo begun >>$log");
     put(&setuid, "removed/10W-a", "echo $GLEXEC_SESSION_RESULT >>$log");
     let mut call = setuid.glexec();
-    let mut child = call.args(["/bin/sleep", "1000"]).stdout(Stdio::null()).spawn().unwrap();
-    wait_until("the session", || log(&setuid) == ["begun"]);
+    let mut child = begun(call.arg("/bin/cat"));
+    assert_eq!(log(&setuid), ["begun"]);
     let read = "cd /run/glexec/users/gh-job/* && cat user caller command; cat credential";
     let output = setuid.command(Account::other(), "/bin/sh").args(["-c", read]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(text, "gh-jobgh-batch/bin/sleep 1000");
+    assert_eq!(text, "gh-jobgh-batch/bin/cat");
     assert!(messages(&output).contains("credential: Permission denied"), "{}", messages(&output));
     let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
     nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();

@@ -1,18 +1,18 @@
 //! The closed world of a payload: what it sees, writes and leaves, by an observer inside and one
-//! outside. `glexec` without privilege, set-user-ID, and the pilot's command.
+//! outside; by `glexec` without privilege.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use support::glexec::Rootless;
-use support::pilot::{Pilot, stdout_of};
-use support::setuid::Setuid;
+use support::pilot::stdout_of;
+use support::world::{MACHINE, writes_to};
 use support::{Account, failed, messages, own, succeeded, wait_until, write};
 
 /// A call of `glexec` with the closed world.
@@ -42,14 +42,6 @@ fn directory(site: &support::Site, name: &str, mode: u32) -> PathBuf {
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     path
 }
-
-/// A script that prints the directories among these in which a file can be made.
-fn writes_to(directories: &str) -> String {
-    format!("for d in {directories}; do touch $d/by-payload 2>/dev/null && echo $d; done; :")
-}
-
-/// Directories of the machine that a payload might write to.
-const MACHINE: &str = "/ /usr /etc /var /var/lib /dev /run /home /root /sys /proc /mnt /srv";
 
 #[test]
 fn a_payload_writes_to_its_private_directories_and_named_ones_alone() {
@@ -307,148 +299,4 @@ fn no_mount_is_left_on_the_machine_after_many_runs() {
     }
     assert_eq!(mounts(), before.0);
     wait_until("the namespaces end", || namespaces() <= before.1);
-}
-
-#[test]
-fn a_set_user_id_glexec_closes_the_world_as_the_call_or_its_configuration_asks() {
-    let open = "/var/tmp/world-of-setuid";
-    let script = writes_to(&format!("{MACHINE} /var/tmp /tmp /dev/shm")) + " cat /proc/1/status";
-    for (lines, variable, options) in [
-        ("", None, &["--world", "closed", "--"][..]),
-        ("", Some("closed"), &[]),
-        ("world = closed\n", None, &[]),
-        ("world = closed\n", Some("shared"), &["--world", "shared", "--"]),
-    ] {
-        let setuid = Setuid::with(lines);
-        let mut call = setuid.glexec();
-        if let Some(variable) = variable {
-            call.env("GLEXEC_WORLD", variable);
-        }
-        let output = call.args(options).args(["/bin/sh", "-c", &script]).output().unwrap();
-        assert_eq!(stdout_of(&output), "/var/tmp\n/tmp\n/dev/shm\n", "{}", messages(&output));
-        assert!(!Path::new(open).exists() && !Path::new("/tmp/by-payload").exists());
-        let mut call = setuid.glexec();
-        call.args(["--world", "closed", "--", "/bin/sh", "-c"]);
-        let who = "id -un; ls -A /home /root | grep -v :; grep NoNewPrivs /proc/self/status";
-        let who = call.arg(who).output().unwrap();
-        assert_eq!(stdout_of(&who), "gh-job\n\nNoNewPrivs:\t1\n", "{}", messages(&who));
-    }
-}
-
-#[test]
-fn a_set_user_id_glexec_opens_what_is_named_with_its_callers_rights() {
-    let setuid = Setuid::new();
-    let secret = setuid.site.scratch().join("roots");
-    fs::create_dir(&secret).unwrap();
-    fs::create_dir(secret.join("below")).unwrap();
-    write(secret.join("below/file"), "secret", 0o644);
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
-    let below = secret.join("below");
-    for option in ["--read-only", "--writable"] {
-        let mut call = setuid.glexec();
-        call.args([option, below.to_str().unwrap(), "--", "/bin/ls"]).arg(&below);
-        failed(&call.output().unwrap(), 201, &["EACCES", below.to_str().unwrap()]);
-    }
-}
-
-/// A pilot's call in the world that its switcher gives by itself, below its own `glexec`.
-fn pilot_run(pilot: &Pilot, options: &[&str], script: &str) -> Output {
-    let mut call = pilot.call("run");
-    call.arg("--glexec").arg(support::program("glexec"));
-    call.arg("--execute").arg(pilot.site.execute()).args(options);
-    call.args(["--", "/bin/sh", "-c", script]).output().unwrap()
-}
-
-#[test]
-fn a_pilots_payload_has_the_closed_world_with_its_sandbox_and_no_other() {
-    let pilot = Pilot::new();
-    let other = pilot.site.execute().join("pilot_other");
-    fs::create_dir(&other).unwrap();
-    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
-    let input = pilot.input(|path| write(path.join("in"), "data", 0o644));
-    let report = pilot.site.scratch().join("report");
-    let script = format!(
-        "cat in; echo out >out; echo $HOME; pwd; ls ..; {}",
-        writes_to(&format!("{MACHINE} .. . /tmp"))
-    );
-    let options = [
-        "--input",
-        input.to_str().unwrap(),
-        "--output",
-        &pilot.output().display().to_string(),
-        "--name",
-        "pilot_mine",
-        "--report",
-        report.to_str().unwrap(),
-    ];
-    let output = pilot_run(&pilot, &options, &script);
-    succeeded(&output);
-    let sandbox = pilot.sandbox("pilot_mine");
-    let sandbox = sandbox.to_str().unwrap();
-    let expected = format!("data{sandbox}\n{sandbox}\npilot_mine\n.\n/tmp\n");
-    assert_eq!((stdout_of(&output), messages(&output)), (expected, String::new()));
-    assert_eq!(fs::read_to_string(pilot.output().join("out")).unwrap(), "out\n");
-    assert_eq!(fs::metadata(pilot.output().join("out")).unwrap().uid(), Account::batch().uid);
-    let report = fs::read_to_string(report).unwrap();
-    assert!(report.contains("\"world\":\"closed\""), "{report}");
-    fs::remove_dir(&other).unwrap();
-}
-
-#[test]
-fn a_copied_sandbox_has_the_same_world() {
-    let pilot = Pilot { site: support::Site::new().copying() };
-    let output = pilot_run(&pilot, &[], &writes_to(&format!("{MACHINE} .. . /tmp")));
-    succeeded(&output);
-    assert_eq!(stdout_of(&output), ".\n/tmp\n");
-}
-
-#[test]
-fn a_bound_input_is_not_copied_and_cannot_be_changed() {
-    let pilot = Pilot::new();
-    let input = pilot.input(|path| write(path.join("in"), "data", 0o644));
-    fs::set_permissions(&input, fs::Permissions::from_mode(0o755)).unwrap();
-    let shown = input.to_str().unwrap();
-    let script = format!("ls -A; cat {shown}/in; echo x 2>/dev/null >{shown}/in || echo kept");
-    let options = ["--input", shown, "--input-mode", "bind"];
-    let output = pilot_run(&pilot, &options, &script);
-    succeeded(&output);
-    assert_eq!(stdout_of(&output), "datakept\n");
-    let output = pilot_run(&pilot, &["--input-mode", "bind"], "true");
-    failed(&output, 240, &["--input-mode bind needs --input"]);
-}
-
-#[test]
-fn a_pilots_payload_begins_in_the_directory_that_is_named() {
-    let pilot = Pilot::new();
-    for world in ["closed", "shared"] {
-        let output = pilot_run(&pilot, &["--world", world, "--cwd", "/usr"], "pwd; env");
-        succeeded(&output);
-        let printed = stdout_of(&output);
-        assert!(printed.starts_with("/usr\n") && !printed.contains("HELPERS_CWD"), "{printed}");
-    }
-    let output = pilot_run(&pilot, &["--cwd", "/none"], "true");
-    failed(&output, 242, &["cannot enter the working directory /none"]);
-}
-
-#[test]
-fn a_switcher_that_cannot_close_the_world_is_named() {
-    let pilot = Pilot::new();
-    let switcher = pilot.switcher_that("");
-    let foreign = || {
-        let mut call = pilot.call("run");
-        call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute());
-        call
-    };
-    for option in [&["--world", "closed"][..], &["--hide", "/usr"], &["--network", "none"]] {
-        let mut call = foreign();
-        call.args(option).args(["--", "/bin/true"]);
-        failed(&call.output().unwrap(), 240, &["glexec that is installed beside this program"]);
-    }
-    let mut call = foreign();
-    let output = call.args(["--json", "--", "/bin/true"]).output().unwrap();
-    let printed = messages(&output);
-    assert!(output.status.success(), "{printed}");
-    assert!(printed.contains("\"world\":\"shared\""), "{printed}");
-    let line = format!("shared world: {} cannot give it a closed one", switcher.display());
-    assert!(printed.contains(&line), "{printed}");
 }

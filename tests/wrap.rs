@@ -10,9 +10,10 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use nix::sys::signal::Signal;
+use support::families::state;
 use support::pilot::{family, signal};
 use support::user_job_wrapper::Node;
-use support::{Account, Site, wait_until, write};
+use support::{Account, Site, retained, wait_until, write};
 
 #[test]
 fn a_job_runs_as_another_user_and_its_files_go_there_and_back() {
@@ -65,21 +66,26 @@ fn nothing_of_the_wrapper_stays_in_the_scratch_directory() {
 
 #[test]
 fn a_job_gets_every_byte_of_its_arguments_and_its_environment() {
-    for node in Node::both() {
-        let mut job = node.job("dir_1", "for i; do printf '<%s>' \"$i\"; done; env -0");
+    let [sudo, closed] = Node::both();
+    let shared = Node::new(Site::new().owning());
+    let switcher = shared.site.switcher();
+    shared.set(&format!("glexec = {}\nworld = shared\n", switcher.display()));
+    for (node, keeps_paths) in [(sudo, false), (shared, false), (closed, true)] {
+        let mut job = node.job("dir_1", "for i; do printf '<%s>' \"$i\"; done; pwd; env -0");
         let odd = OsString::from_vec((1..=255).collect());
+        let list = [job.file("a"), job.file("b")].map(|path| path.display().to_string()).join(":");
         job.arguments = vec![odd.clone(), "".into(), "--help".into(), job.file("x").into()];
         job.variables.insert("ODD".into(), odd.clone());
-        job.variables.insert(
-            "BELOW".into(),
-            [job.file("a"), job.file("b")].map(|path| path.display().to_string()).join(":").into(),
-        );
+        job.variables.insert("BELOW".into(), list.into());
         job.variables.insert("HOME".into(), "/home/pilot".into());
         job.ends("exited 0");
         let out = fs::read(job.file("_condor_stdout")).unwrap();
         let odd = odd.into_vec();
-        let sandbox = node.slots().join("slot1/work").display().to_string();
-        let expected = [&b"<"[..], &odd, format!("><><--help><{sandbox}/x>").as_bytes()].concat();
+        // In a closed world the files are where the starter says.
+        let sandbox = if keeps_paths { job.scratch } else { node.slots().join("slot1/work") };
+        let sandbox = sandbox.display().to_string();
+        let rest = format!("><><--help><{sandbox}/x>{sandbox}\n");
+        let expected = [&b"<"[..], &odd, rest.as_bytes()].concat();
         assert!(out.starts_with(&expected), "{}", String::from_utf8_lossy(&out));
         let variables: Vec<&[u8]> = out[expected.len()..].split(|byte| *byte == 0).collect();
         let has = |wanted: &[u8]| variables.contains(&wanted);
@@ -91,6 +97,32 @@ fn a_job_gets_every_byte_of_its_arguments_and_its_environment() {
             assert!(!variables.iter().any(|variable| variable.starts_with(dropped)));
         }
     }
+}
+
+#[test]
+fn in_a_closed_world_a_job_sees_nothing_of_the_batch_system_and_of_other_jobs() {
+    let node = Node::new(Site::new().owning());
+    let other = node.job("dir_1", ": >ready; until test -e go; do sleep 0.05; done");
+    let mut child = other.start();
+    let sandbox = node.slots().join("slot1/work");
+    wait_until("the job is ready", || sandbox.join("ready").exists());
+    fs::create_dir(node.path("local/log")).unwrap();
+    write(node.path("local/log/StartLog"), "secret", 0o644);
+    let local = node.path("local");
+    let script =
+        "cd /; find \"$1\"; find \"$1\" -writable; touch \"$1/x\" \"$1/execute/x\"; exit 0";
+    let mut job = node.job("dir_2", script);
+    write(job.file(".machine.ad"), "Name = \"slot2@host\"\n", 0o644);
+    job.arguments = vec![local.clone().into()];
+    job.ends("exited 0");
+    let out = job.text("_condor_stdout");
+    assert!(out.contains("execute/dir_2/condor_exec.exe"), "{out}");
+    for hidden in ["StartLog", "dir_1", "slot1", "note"] {
+        assert!(!out.contains(hidden), "{hidden}: {out}");
+    }
+    assert!(!local.join("x").exists() && !local.join("execute/x").exists());
+    write(sandbox.join("go"), "", 0o644);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -324,4 +356,76 @@ fn a_job_can_open_its_streams_by_path() {
             ("one\n".into(), "two\n".into())
         );
     }
+}
+
+#[test]
+fn a_job_is_suspended_as_the_batch_system_suspends_it() {
+    for (node, is_rootless) in Node::both().into_iter().zip([false, true]) {
+        let job = node.job(
+            "dir_1",
+            "(trap '' TERM; exec setsid sleep 600) & : >ready; until test -e go; do sleep 0.05; done
+             exit 8",
+        );
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        let states = || -> Vec<char> { family(&sandbox).into_iter().filter_map(state).collect() };
+        let mark = retained(&sandbox).display().to_string();
+        if !is_rootless {
+            wait_until("an agent follows the wrapper", || runs_with(&["follow", &mark]));
+        }
+        // HTCondor's ProcD signals all that descends from the wrapper, as far as its user may.
+        let signal_all = |name: &str| {
+            let mut kill = Account::batch().command("kill");
+            kill.args(["-s", name, &child.id().to_string()]);
+            kill.args(family(&sandbox).iter().map(u32::to_string)).output().unwrap();
+        };
+        wait_until("all processes are stopped", || {
+            signal_all("STOP");
+            let states = states();
+            states.len() >= 2 && states.iter().all(|state| *state == 'T')
+        });
+        signal_all("CONT");
+        wait_until("all processes are continued", || !states().contains(&'T'));
+        write(sandbox.join("go"), "", 0o644);
+        assert_eq!(child.wait().unwrap().code(), Some(8));
+        wait_until("no process is left", || family(&sandbox).is_empty());
+        wait_until("no agent follows", || !runs_with(&["follow", &mark]));
+    }
+}
+
+#[test]
+fn a_sweep_removes_what_a_job_without_scratch_directory_has_left_and_no_other() {
+    for node in Node::both() {
+        let job = node.job("dir_1", ": >ready; exec sleep 600");
+        let sandbox = node.slots().join("slot1/work");
+        for is_gone in [false, true] {
+            let mut child = job.start();
+            wait_until("the job is ready", || sandbox.join("ready").exists());
+            let sweep = || support::succeeded(&node.sweep().output().unwrap());
+            sweep();
+            assert!(sandbox.exists(), "its wrapper lives");
+            signal(&child, Signal::SIGKILL);
+            child.wait().unwrap();
+            if is_gone {
+                fs::remove_dir_all(&job.scratch).unwrap();
+                sweep();
+                assert!(node.left().is_empty(), "{:?}", node.left());
+            } else {
+                sweep();
+                assert!(sandbox.exists(), "its starter can ask for the files");
+                support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+                fs::remove_file(job.file("ready")).unwrap();
+            }
+        }
+    }
+}
+
+/// Whether a process has all these words as arguments.
+fn runs_with(words: &[&str]) -> bool {
+    fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let arguments: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
+        words.iter().all(|word| arguments.contains(&word.as_bytes()))
+    })
 }

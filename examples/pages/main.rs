@@ -5,6 +5,7 @@
 
 mod configuration;
 mod help;
+mod lists;
 mod page;
 mod runner;
 
@@ -29,6 +30,14 @@ const TABLES: [&Program; 7] = [
     &envwrap::unwrap::PROGRAM,
 ];
 
+/// Those of an administrator: their pages are in section 8.
+const OF_ADMINISTRATORS: [&Program; 4] = [
+    &accountd::command::PROGRAM,
+    &accounts::legion::ADD,
+    &accounts::legion::LIST,
+    &accounts::legion::REMOVE,
+];
+
 fn main() -> Result<()> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let [top] = &words[..] else { bail!("usage: pages <directory>") };
@@ -46,10 +55,22 @@ fn main() -> Result<()> {
     for program in TABLES {
         pages.push(page::Page::new(program.name, &program.help()));
     }
+    for program in OF_ADMINISTRATORS {
+        pages.push(page::Page::of_administrators(program.name, &program.help()));
+    }
+    let mut page = page::Page::of_administrators(
+        accounts::command::PROGRAM.name,
+        &accounts::command::PROGRAM.help(),
+    );
+    page.commands =
+        accounts::command::COMMANDS.map(|command| help::Help::read(&command.help())).into();
+    pages.push(page);
     // Its crate is not in this workspace.
     let verify = include_str!("../../crates/verify/src/help.txt");
     pages.push(page::Page::new("glexec_verify", verify));
     pages.push(page::Page::of_file("glexec.conf", configuration::help()));
+    pages.push(page::Page::of_file("glexec-accounts", lists::accounts()));
+    pages.push(page::Page::of_file("glexec-clients", lists::clients()));
     let names: Vec<_> = pages.iter().map(|page| (page.name.as_str(), page.section)).collect();
     for page in &pages {
         let place = format!("man/man{0}/{1}.{0}", page.section, page.name);
@@ -57,10 +78,15 @@ fn main() -> Result<()> {
     }
 
     let runs_a_command = |arg: Arg| arg.value_hint(ValueHint::CommandWithArguments);
+    let manager = accounts::command::COMMANDS
+        .iter()
+        .fold(options_of(&accounts::command::PROGRAM), |definition, command| {
+            definition.subcommand(with_accounts(command))
+        });
+    let tables = TABLES.map(definition_of).into_iter();
+    let tables = tables.chain(OF_ADMINISTRATORS.map(with_accounts)).chain([manager]);
     let completed =
-        definitions.into_iter().chain(TABLES.map(definition_of)).map(|definition| match definition
-            .get_name()
-        {
+        definitions.into_iter().chain(tables).map(|definition| match definition.get_name() {
             "condor_glexec_pilot" => {
                 definition.mut_subcommand("run", |run| run.mut_arg("command", runs_a_command))
             }
@@ -92,8 +118,10 @@ fn main() -> Result<()> {
 }
 
 /// A table of options as a definition for clap, from which the completions are generated.
-fn definition_of(program: &Program) -> Command {
-    let definition = Command::new(program.name).disable_help_flag(true);
+fn options_of(program: &Program) -> Command {
+    // Of a command of a program its own name.
+    let name = program.name.rsplit(' ').next().unwrap_or(program.name);
+    let definition = Command::new(name).about(program.about).disable_help_flag(true);
     let options = program.flags().map(|flag| {
         let name = if flag.long.is_empty() { flag.help } else { flag.long };
         let option = Arg::new(name).help(flag.help);
@@ -105,7 +133,17 @@ fn definition_of(program: &Program) -> Command {
         let option = if flag.short == '\0' { option } else { option.short(flag.short) };
         if flag.long.is_empty() { option } else { option.long(flag.long) }
     });
-    definition.args(options).arg(Arg::new("command").num_args(1..).trailing_var_arg(true))
+    definition.args(options)
+}
+
+/// The same with a command after the options.
+fn definition_of(program: &Program) -> Command {
+    options_of(program).arg(Arg::new("command").num_args(1..).trailing_var_arg(true))
+}
+
+/// The same with names of accounts.
+fn with_accounts(program: &Program) -> Command {
+    options_of(program).arg(Arg::new("operand").num_args(0..).value_hint(ValueHint::Username))
 }
 
 /// The page of a command, with a section for each of its subcommands.

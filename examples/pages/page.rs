@@ -21,6 +21,11 @@ impl Page {
         Page { name: name.to_owned(), section: 1, commands: Vec::new(), help: Help::read(text) }
     }
 
+    /// The page of an administrator's command, in section 8.
+    pub fn of_administrators(name: &str, text: &str) -> Page {
+        Page { section: 8, ..Page::new(name, text) }
+    }
+
     /// The page of a file's format, in section 5.
     pub fn of_file(name: &str, help: Help) -> Page {
         Page { name: name.to_owned(), section: 5, commands: Vec::new(), help }
@@ -32,7 +37,11 @@ impl Page {
         let mut roff = Roff::new();
         // Without a date, the same source gives the same bytes.
         let version = concat!("glexec-helpers ", env!("CARGO_PKG_VERSION"));
-        let manual = if *section == 1 { "User Commands" } else { "File Formats" };
+        let manual = match section {
+            1 => "User Commands",
+            5 => "File Formats",
+            _ => "System Administration",
+        };
         let number = section.to_string();
         roff.control("TH", [&name.to_uppercase(), number.as_str(), "\"\"", version, manual]);
         // No hyphenation, and no adjustment to the right margin.

@@ -1,11 +1,21 @@
 //! Calls of `glexec` as the batch user.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use super::{Account, MAP, Site, messages, own, program, write};
+
+/// A call whose payload is cat(1), when that has begun: no other process of the call is about to
+/// become it.
+pub fn begun(call: &mut Command) -> Child {
+    let mut child = call.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    child
+}
 
 /// Shell scripts, and the status that a call of `glexec` has for a payload that runs one.
 pub const STATUSES: [(&str, i32); 13] = [

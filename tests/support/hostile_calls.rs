@@ -1,6 +1,7 @@
 //! Asks the kernel for what a payload must not get. Prints a line for each attempt: its group, its
-//! name, and `granted`, `error N` or `killed by N`. With arguments, each names an abstract Unix
-//! socket to connect to, and nothing else is tried. Each attempt is a process of its own.
+//! name, and `granted`, `error N` or `killed by N`. With arguments, nothing else is tried than to
+//! reach them: abstract Unix sockets, by their names, and processes, by their pids. Each attempt is
+//! a process of its own.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::ffi::CStr;
@@ -12,8 +13,13 @@ use libc::{c_int, c_long};
 
 fn main() {
     let names: Vec<_> = std::env::args().skip(1).collect();
+    for name in &names {
+        match name.parse() {
+            Ok(pid) => process(pid),
+            Err(_) => attempt("socket", name, || connect(name)),
+        }
+    }
     if !names.is_empty() {
-        names.iter().for_each(|name| attempt("socket", name, || connect(name)));
         return;
     }
     namespaces();
@@ -21,6 +27,7 @@ fn main() {
     terminal();
     keys();
     kernel();
+    set_id();
     #[cfg(target_arch = "x86_64")]
     other_abis();
     allowed();
@@ -234,6 +241,40 @@ fn kernel() {
     }
 }
 
+/// Makes files set-user-ID and set-group-ID, in a new directory.
+fn set_id() {
+    let place = std::env::temp_dir().join(format!("gh-test-{}", std::process::id()));
+    std::fs::create_dir(&place).unwrap();
+    std::env::set_current_dir(&place).unwrap();
+    std::fs::write("file", "").unwrap();
+    let open = std::fs::File::open("file").unwrap();
+    let (here, open) = (c_long::from(libc::AT_FDCWD), c_long::from(open.as_raw_fd()));
+    let creates = c_long::from(libc::O_CREAT | libc::O_WRONLY);
+    let file = text(c"file");
+    for (what, bits) in [("uid", 0o4755), ("gid", 0o2755)] {
+        let attempt = |name: &str, number, arguments: &[c_long]| {
+            attempt("set-id", &format!("{name} {what}"), || call(number, arguments));
+        };
+        let regular = bits | c_long::from(libc::S_IFREG);
+        attempt("fchmod", libc::SYS_fchmod, &[open, bits]);
+        attempt("fchmodat", libc::SYS_fchmodat, &[here, file, bits]);
+        attempt("fchmodat2", 452, &[here, file, bits]);
+        attempt("openat", libc::SYS_openat, &[here, text(c"openat"), creates, bits]);
+        attempt("mknodat", libc::SYS_mknodat, &[here, text(c"mknodat"), regular]);
+        #[cfg(target_arch = "x86_64")]
+        {
+            attempt("chmod", libc::SYS_chmod, &[file, bits]);
+            attempt("open", libc::SYS_open, &[text(c"open"), creates, bits]);
+            attempt("creat", libc::SYS_creat, &[text(c"creat"), bits]);
+            attempt("mknod", libc::SYS_mknod, &[text(c"mknod"), regular]);
+        }
+        for name in ["openat", "mknodat", "open", "creat", "mknod"] {
+            let _ = std::fs::remove_file(name);
+        }
+    }
+    std::fs::remove_dir_all(&place).unwrap();
+}
+
 /// The calls of 32-bit programs by their numbers: getpid, unshare and ioctl; and those of x32.
 #[cfg(target_arch = "x86_64")]
 fn other_abis() {
@@ -281,20 +322,44 @@ fn allowed() {
     });
     attempt("allowed", "fixed addresses", || call(libc::SYS_personality, &[0x0004_0000]));
     attempt("allowed", "socket", || call(libc::SYS_socket, &[2, 1]));
-    attempt("allowed", "memory of a process", || {
-        call(
-            libc::SYS_process_vm_readv,
-            &[
-                // SAFETY: asks for a number.
-                c_long::from(unsafe { libc::getpid() }),
-            ],
-        )
-    });
+    attempt("allowed", "own memory", || read_memory(c_long::from(std::process::id())));
     attempt("allowed", "own abstract socket", || {
         let address = SocketAddr::from_abstract_name(format!("gh-{}", std::process::id())).unwrap();
         let _listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
         UnixStream::connect_addr(&address).map_or(-1, |_| 0)
     });
+}
+
+/// Reaches for another process.
+fn process(pid: c_long) {
+    const SEIZE: c_long = 0x4206; // PTRACE_SEIZE
+    attempt("process", "signal", || call(libc::SYS_kill, &[pid, 0]));
+    attempt("process", "signal through a descriptor", || {
+        let process = call(libc::SYS_pidfd_open, &[pid]);
+        if process < 0 { process } else { call(libc::SYS_pidfd_send_signal, &[process, 0]) }
+    });
+    attempt("process", "trace", || call(libc::SYS_ptrace, &[SEIZE, pid]));
+    attempt("process", "its descriptors", || {
+        let process = call(libc::SYS_pidfd_open, &[pid]);
+        if process < 0 { process } else { call(libc::SYS_pidfd_getfd, &[process]) }
+    });
+    attempt("process", "its memory", || read_memory(pid));
+    for name in ["root", "cwd", "exe", "fd", "mem", "environ", "ns/mnt"] {
+        attempt("process", name, || {
+            let path = format!("/proc/{pid}/{name}");
+            std::fs::File::open(path).map_or(-1, |_| 0)
+        });
+    }
+}
+
+/// Reads the memory of a process, where there is none: the kernel says so only if this is allowed.
+fn read_memory(pid: c_long) -> c_long {
+    let mut byte = 0_u8;
+    let (here, there) = ([(&raw mut byte) as c_long, 1], [1, 1]);
+    let (here, there) = (here.as_ptr() as c_long, there.as_ptr() as c_long);
+    let status = call(libc::SYS_process_vm_readv, &[pid, here, 1, there, 1]);
+    let cause = std::io::Error::last_os_error().raw_os_error();
+    if status < 0 && cause == Some(libc::EFAULT) { 0 } else { status }
 }
 
 /// Connects to an abstract socket.

@@ -8,7 +8,7 @@ use std::sync::Once;
 use super::{Account, Site, program, variables_of, write};
 
 /// Every program that is installed.
-pub const PROGRAMS: [&str; 15] = [
+pub const PROGRAMS: [&str; 17] = [
     "condor_glexec_agent",
     "condor_glexec_cleanup",
     "condor_glexec_job_wrapper",
@@ -19,12 +19,20 @@ pub const PROGRAMS: [&str; 15] = [
     "condor_glexec_update_proxy",
     "glexec",
     "glexec-sudo",
+    "glexec_accounts",
     "glexec_sessions",
     "glexec_unwrapenv",
     "glexec_verify",
     "glexec_wrapenv",
+    "glexecd",
     "mkgltempdir",
 ];
+
+/// The section of the manual that has the page of a program.
+pub fn section_of(program: &str) -> u8 {
+    let is_administrators = ["glexecd", "glexec_accounts"].contains(&program);
+    if is_administrators { 8 } else { 1 }
+}
 
 /// A directory with the tests' programs without debug information, which is nine tenths of their
 /// size.

@@ -39,6 +39,8 @@ for home in /root /home/pilot /var/lib/condor; do
     user=$(stat -c %U "$home")
     chown -R "$user:$(id -gn "$user")" "$home/glexec-helpers"
 done
+# A package of these programs is large: it is not compressed.
+echo 'export DPKG_DEB_COMPRESSOR_TYPE=none' >/etc/profile.d/package.sh
 # With these files, a login shell of root would find the real cargo.
 rm -f /root/.profile /root/.bash_profile /root/.bashrc
 chmod 700 /home/pilot

@@ -7,6 +7,7 @@
 pub mod attack;
 pub mod clean_root;
 pub mod condor;
+pub mod daemon;
 pub mod families;
 pub mod glexec;
 pub mod handover;
@@ -25,9 +26,11 @@ pub mod prefix;
 pub mod setuid;
 pub mod snapshot;
 pub mod starter;
+pub mod systemd;
 pub mod trial;
 pub mod user_job_wrapper;
 mod verify;
+pub mod world;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -69,9 +72,28 @@ pub fn is_setuid() -> bool {
     std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "setuid")
 }
 
+/// Whether the tests use the project's own switcher as the client of the account daemon, in a mount
+/// namespace that ci/daemon-glexec has made.
+pub fn is_daemon() -> bool {
+    std::env::var_os("GH_TEST_SWITCHER").is_some_and(|name| name == "daemon")
+}
+
+/// Whether `scripts/test --long` runs the tests.
+pub fn is_long() -> bool {
+    std::env::var_os("GH_TEST_LONG").is_some_and(|value| !value.is_empty())
+}
+
+/// Which of many moments a test tries, by their numbers: all of them in a long run, else one of
+/// every `step`. Tests with different names begin with different ones.
+pub fn moments(step: usize, name: &str) -> impl Fn(usize) -> bool {
+    let step = if is_long() { 1 } else { step };
+    let first = name.bytes().map(usize::from).sum::<usize>() % step;
+    move |number| number % step == first
+}
+
 /// Whether the switcher is one that stays above its command as another process.
 pub fn stays_above() -> bool {
-    is_rootless() || is_setuid()
+    is_rootless() || is_setuid() || is_daemon()
 }
 
 /// An account of this machine.
@@ -223,7 +245,7 @@ impl Site {
 
     /// The real switcher: sudo through its adapter, or the project's own.
     pub fn switcher(&self) -> PathBuf {
-        program(if self.rootless || is_setuid() { "glexec" } else { "glexec-sudo" })
+        program(if self.rootless || is_setuid() || is_daemon() { "glexec" } else { "glexec-sudo" })
     }
 
     /// A switcher for one test: a script.
@@ -306,6 +328,15 @@ impl Site {
             // No variable of a caller decides this. Without new privileges the program gets no
             // rights, and can do nothing without them.
             *call = under(call, &["setpriv", "--no-new-privs", "--"]);
+            call.stdin(Stdio::null());
+            return;
+        }
+        if is_daemon() {
+            // There the socket is another file.
+            let script = "mount --bind /dev/null /run/glexec/glexecd.socket && \
+                          exec setpriv --ambient-caps=-all --inh-caps=-all -- \"$@\"";
+            let words = ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount"];
+            *call = under(call, &[&words[..], &["sh", "-c", script, "sh"]].concat());
             call.stdin(Stdio::null());
             return;
         }

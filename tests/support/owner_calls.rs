@@ -179,7 +179,7 @@ pub fn large(top: &Path) {
     for directory in 0..8 {
         let below = top.join(format!("directory-{directory}"));
         fs::create_dir(&below).unwrap();
-        for file in 0..60 {
+        for file in 0..20 {
             write(below.join(format!("file-{file}")), format!("{directory} {file}"), 0o644);
         }
     }

@@ -11,8 +11,8 @@ use std::process::{Command, Output, Stdio};
 use super::handover::{CLEANUP, SETUP};
 use super::snapshot::{Entry, Snapshot, set_attribute, set_modified, snapshot};
 use super::{
-    Account, PROXY, Site, as_job, messages, own, owner, retained, succeeded, variables_of,
-    wait_until, write,
+    Account, PROXY, Site, as_job, messages, moments, own, owner, retained, stays_above, succeeded,
+    variables_of, wait_until, write,
 };
 
 /// The system calls that change files, or send to the other side. openat counts only if it creates
@@ -190,6 +190,9 @@ impl Trial {
 
     /// Injects a fault into each changing call of this side, in a separate run for each call.
     /// `check` gets the helper's output; afterwards a cleanup must bring everything back.
+    ///
+    /// Through sudo it is each call, and in a long run; else one of three, as the helpers and the
+    /// agent are the same.
     pub fn at_each_call(
         &self,
         helper: &str,
@@ -199,7 +202,9 @@ impl Trial {
         check: impl Fn(&Trial, &str, &Output),
     ) {
         let trace = format!("trace={CHANGING}");
-        for Call { name, number, .. } in self.changing(helper, side, both) {
+        let is_tried = moments(if stays_above() { 3 } else { 1 }, fault);
+        let calls = self.changing(helper, side, both).into_iter().enumerate();
+        for (_, Call { name, number, .. }) in calls.filter(|(index, _)| is_tried(*index)) {
             let what = format!("{fault} at {name} {number} of {helper}'s {side:?}");
             self.before(helper);
             let inject = format!("inject={name}:{fault}:when={number}");

@@ -113,6 +113,14 @@ impl Node {
         job
     }
 
+    /// A sweep of the node.
+    pub fn sweep(&self) -> Command {
+        let mut command = Account::batch().command(program("condor_glexec_pilot"));
+        command.env_clear().args(["sweep", "--settings"]).arg(self.settings());
+        command.arg("--directory").arg(self.slots()).stdin(Stdio::null());
+        command
+    }
+
     /// A call of the link of HOOK_JOB_EXIT, in a directory.
     pub fn job_exit(&self, directory: &Path) -> Command {
         let mut command = Account::batch().command(self.path("link").join(JOB_EXIT));

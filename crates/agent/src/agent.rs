@@ -9,7 +9,7 @@ use error::{Error, Result};
 use sys::{Uid, process};
 use wire::Operation;
 
-use super::{enter, hunt, serve, signal, watch};
+use super::{enter, follow, hunt, serve, signal, watch};
 
 /// The command line and the help.
 pub const PROGRAM: Program = Program {
@@ -39,11 +39,13 @@ Operations:
       sends a signal to all processes of the job user
   watch <caller> <pid> <mark>
       ends a family of processes when the calling program has ended
+  follow <caller> <leader> <pid> <mark>
+      stops a family of processes while the process <leader> is stopped
 
 <caller> is the uid of the calling user. <grace> is the time in seconds between
 <soft-kill-signal> (for hunt-account: TERM) and KILL. <pid> may be - for hunt.
-serve, hunt, hunt-account and watch need a socket to the calling program as
-descriptor 0.
+serve, hunt, hunt-account, watch and follow need a socket to the calling program
+as descriptor 0.
 
 Install it beside the other programs, where the job user can execute it. Its
 mode must be 0711, so that only its owner can read it: a user who cannot read a
@@ -99,6 +101,10 @@ fn run(arguments: &[OsString]) -> Result<()> {
         Operation::Watch { caller, root, mark } => {
             refuse_caller(caller)?;
             watch::watch(root, &mark)
+        }
+        Operation::Follow { caller, leader, root, mark } => {
+            refuse_caller(caller)?;
+            follow::follow(leader, root, &mark)
         }
     }
 }

@@ -8,7 +8,8 @@
 //! - `enter`: make the sandbox the working directory, and become the job wrapper;
 //! - `signal`: send a signal to one process;
 //! - `hunt`: send a signal to a family, or to all processes of the account;
-//! - `watch`: kill a family when its pilot is gone.
+//! - `watch`: kill a family when its pilot is gone;
+//! - `follow`: stop a family while a process above it is stopped.
 //!
 //! What these are made of:
 //!
@@ -32,6 +33,7 @@ pub mod agent;
 mod enter;
 mod environment;
 mod family;
+mod follow;
 mod helper;
 mod hunt;
 mod hunter;

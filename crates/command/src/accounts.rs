@@ -52,6 +52,11 @@ pub fn local_of(user: Uid) -> Option<Account> {
     in_table(|account| account.user == user)
 }
 
+/// All accounts of /etc/passwd, in its order.
+pub fn all_local() -> Vec<Account> {
+    accounts(&std::fs::read(TABLE).unwrap_or_default()).collect()
+}
+
 /// The first account that matches. The answer of getent(1) is checked too: it takes a name of
 /// digits for a user id.
 fn find(key: &OsStr, matches: impl Fn(&Account) -> bool) -> Result<Option<Account>> {

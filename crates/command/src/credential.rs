@@ -29,14 +29,19 @@ fn open_with(path: &Path, flags: i32) -> Result<File> {
 /// not followed.
 pub fn open_private(path: &Path, owner: Uid) -> Result<File> {
     let file = open_no_link(path)?;
-    refuse_irregular(&file, path)?;
-    let found = file::stat(&file).at("examine", path)?.uid();
+    check_private(&file, path, owner)?;
+    Ok(file)
+}
+
+/// Refuses an open file that is not a regular one of this user, or that another user can access.
+pub fn check_private(file: &File, path: &Path, owner: Uid) -> Result<()> {
+    refuse_irregular(file, path)?;
+    let found = file::stat(file).at("examine", path)?.uid();
     if found != owner {
         let why = format!("the credential belongs to uid {found}, not to you");
         return Err(Error::refused(path, why));
     }
-    refuse_shared(&file, path)?;
-    Ok(file)
+    refuse_shared(file, path)
 }
 
 /// A credential that cannot be used is a usage error, unless this process has run out of something.

@@ -39,16 +39,28 @@ pub fn of(id: Gid) -> Result<Option<Group>> {
 /// account of /etc/passwd they are those of /etc/group; for another account the name service is
 /// asked.
 pub fn supplementary(account: &Account) -> Result<Vec<Gid>> {
-    let mut ids = if account.is_local {
-        let is_member = |group: &Group| group.members.contains(&account.name);
-        groups(&table()).filter(is_member).map(|group| group.id).collect()
-    } else {
-        from_name_service(account)?
-    };
+    if account.is_local {
+        return Ok(of_member(&all_local(), account));
+    }
+    from_name_service(account).map(|ids| sorted(ids, account))
+}
+
+/// All groups of /etc/group, in its order.
+pub fn all_local() -> Vec<Group> {
+    groups(&table()).collect()
+}
+
+/// Those of these groups that have the account as a member, as [`supplementary`] returns them.
+pub fn of_member(groups: &[Group], account: &Account) -> Vec<Gid> {
+    let is_member = |group: &&Group| group.members.contains(&account.name);
+    sorted(groups.iter().filter(is_member).map(|group| group.id).collect(), account)
+}
+
+fn sorted(mut ids: Vec<Gid>, account: &Account) -> Vec<Gid> {
     ids.retain(|id| *id != account.group);
     ids.sort_by_key(|id| id.as_raw());
     ids.dedup();
-    Ok(ids)
+    ids
 }
 
 fn from_name_service(account: &Account) -> Result<Vec<Gid>> {

@@ -77,8 +77,8 @@ pub enum Parsed {
 /// Options that can be combined, and the words of a command after `--`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    given: Vec<(&'static str, OsString)>,
-    command: Vec<OsString>,
+    pub(crate) given: Vec<(&'static str, OsString)>,
+    pub(crate) command: Vec<OsString>,
 }
 
 impl Options {

@@ -34,7 +34,8 @@ impl Status {
         Status::Copy,
     ];
 
-    fn from_byte(byte: u8) -> Option<Status> {
+    /// The status with this number.
+    pub fn from_byte(byte: u8) -> Option<Status> {
         Status::ALL.into_iter().find(|status| *status as u8 == byte)
     }
 }

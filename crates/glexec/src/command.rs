@@ -82,11 +82,11 @@ instead of a copy, and prints one line of JSON. Paths are absolute. A payload of
 must not run meanwhile. After a call that was killed, the same call finishes the
 change. --undo takes back what a killed --give has given.
 
-With --world closed, or any option of it, the command has a world of its own: it
-can write to its sandbox (its working directory, if that belongs to its user), to
-what --writable and --bind name, and to a /tmp, /var/tmp and /dev/shm that end
-with it. All else is read-only. Homes, other sandboxes, /run, and the IPC objects
-of others are not there. docs/world.md says more.
+With --world closed, or any option of it, the command has a world of its own. It
+can write to its sandbox (its working directory, if that is its user's), to what
+--writable and --bind name, and to a /tmp, /var/tmp and /dev/shm that end with
+it. All else is read-only. Homes, other sandboxes, /run and the IPC objects of
+others are not there. docs/world.md says more.
 
 Environment:
   GLEXEC_CLIENT_CERT   the credential: your file, mode 0600; its content does

@@ -1,9 +1,11 @@
 //! Which way a call takes: with root's rights, through a daemon, or without privilege.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 
 use command::refusal::{Refusal, Result};
 use error::Error;
+use hooks::trust::{self, Owners};
 use root::config::{Config, ConfigError, Door};
 use root::sanitize::Start;
 use sys::switch::{self, Identity};
@@ -39,38 +41,66 @@ fn is_set_user_id() -> bool {
     program.is_ok_and(|found| found.uid() == 0 && found.mode() & SET_USER_ID != 0)
 }
 
-/// Refuses a call without privilege where the configuration allows only another way. A caller that
-/// may not read the configuration gets what it would get without one. Returns whether the
-/// configuration closes the world of payloads.
-pub(crate) fn for_unprivileged() -> Result<bool> {
-    match Config::load() {
-        Ok(Config { door: Door::Auto | Door::Rootless, world_is_closed, .. }) => {
-            Ok(world_is_closed)
-        }
-        Err(ConfigError::Missing) => Ok(false),
-        Err(ConfigError::Unusable(Error::System { cause: Errno::EACCES, .. })) => Ok(false),
-        Ok(Config { door: Door::Setuid, .. }) => Err(Refusal::internal(
+/// How a call without privilege is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unprivileged {
+    /// By the account daemon that listens at this path.
+    Daemon(PathBuf),
+    /// By this process, with subordinate ids.
+    Rootless,
+}
+
+/// How a call without privilege is served. 202 where the configuration allows only another way. A
+/// caller that may not read the configuration gets what it would get without one. Also returns
+/// whether the configuration closes the world of payloads.
+pub(crate) fn for_unprivileged() -> Result<(Unprivileged, bool)> {
+    let config = match Config::load() {
+        Err(ConfigError::Missing) => Config::default(),
+        Err(ConfigError::Unusable(Error::System { cause: Errno::EACCES, .. })) => Config::default(),
+        loaded => loaded?,
+    };
+    let is_closed = config.world_is_closed;
+    match config.door {
+        Door::Rootless => Ok((Unprivileged::Rootless, is_closed)),
+        Door::Auto if !is_there(&config.daemon_socket) => Ok((Unprivileged::Rootless, is_closed)),
+        Door::Auto | Door::Daemon => Ok((Unprivileged::Daemon(config.daemon_socket), is_closed)),
+        Door::Setuid => Err(Refusal::internal(
             "the configuration says door = setuid, but this process has not got root's rights: \
              glexec must be root's and set-user-ID, on a file system that is not mounted nosuid, \
              and not be started by a tracer or with no_new_privs",
         )),
-        Ok(Config { door: Door::Daemon, .. }) => Err(no_daemon()),
-        Err(error) => Err(error.into()),
     }
 }
 
-/// That there is no daemon to ask.
-pub(crate) fn no_daemon() -> Refusal {
-    Refusal::internal(
-        "the configuration says door = daemon, but this version has no account daemon: use auto, \
-         setuid or rootless",
-    )
+/// The word for how a payload of an unprivileged call would be run.
+pub(crate) fn mode() -> &'static str {
+    match for_unprivileged() {
+        Ok((Unprivileged::Daemon(_), _)) => "daemon",
+        _ => "rootless",
+    }
 }
 
-/// That a call which was started set-user-ID hands no directory over around a payload: the
-/// descriptor for its reports was closed with all others.
+/// Whether an unprivileged call would be served by the account daemon.
+pub fn asks_daemon() -> bool {
+    mode() == "daemon"
+}
+
+/// Whether a socket of root's is at a path that only root can change.
+pub(crate) fn is_there(socket: &Path) -> bool {
+    let Ok(found) = std::fs::symlink_metadata(socket) else { return false };
+    let Some(directory) = socket.parent() else { return false };
+    found.file_type().is_socket()
+        && found.uid() == 0
+        && trust::open_directory(directory, &Owners::ROOT).is_ok()
+}
+
+/// That a call hands no directory over around a payload: after a set-user-ID start the descriptor
+/// for its reports was closed with all others, and the account daemon does not get it.
 pub(crate) fn no_hand_over() -> Refusal {
-    Refusal::copy("--hand-over is not for a set-user-ID start: use --give and --take, or copy")
+    Refusal::copy(
+        "--hand-over is not for a set-user-ID start or the account daemon: use --give and --take, \
+         or copy",
+    )
 }
 
 /// Gives up root's rights for good, and proves it.

@@ -2,8 +2,9 @@
 //! caller's, without privilege; or, set-user-ID root, as an account that a policy of root's names.
 //!
 //! - [`command`]: the command line, the help text, the exit status;
-//! - `door`: which of the two ways a call takes;
+//! - `door`: which way a call takes;
 //! - `setuid`: the way with root's rights, whose steps are those of the crate `root`.
+//! - `daemon`: the way through the account daemon, whose client it is.
 //!
 //! Without privilege, from the command line to the end of a payload:
 //!
@@ -30,6 +31,7 @@ mod call_log;
 mod children;
 pub mod command;
 mod credential;
+mod daemon;
 mod directory;
 mod door;
 mod guard;
@@ -46,5 +48,7 @@ mod scripts;
 pub mod sessions;
 mod setuid;
 mod supervise;
+
+pub use door::asks_daemon;
 
 use ::command::location;

@@ -15,6 +15,7 @@ use wire::EXACT_STATUS;
 
 use crate::command::{self, Asked, PROGRAM, inform, read_arguments};
 use crate::directory::Directory;
+use crate::door::Unprivileged;
 use crate::guard::{self, Pipes, Position};
 use crate::lease::{self, Lease, Usage};
 use crate::ownership::HandOver;
@@ -23,7 +24,7 @@ use crate::ranges::Ranges;
 use crate::request::Request;
 use crate::scripts::{self, Scripts};
 use crate::supervise::{self, Guard, Taking};
-use crate::{call_log, door, idmap, installed, ownership, restrictions};
+use crate::{call_log, daemon, door, idmap, installed, ownership, restrictions};
 
 /// Serves a call of a process that has no more rights than its caller.
 pub(crate) fn main() -> ExitCode {
@@ -39,16 +40,20 @@ pub(crate) fn main() -> ExitCode {
     // Its own files are private, and it can read them again, whatever the caller's umask is.
     let umask = process::umask(0o077);
     match asked {
-        Ok(Asked::Information(information)) => inform(&information, "rootless"),
-        asked => {
-            let asked = asked.and_then(|asked| {
-                Ok(match door::for_unprivileged()? {
-                    true => asked.in_closed_world(),
+        Ok(Asked::Information(information)) => inform(&information, door::mode()),
+        asked => match door::for_unprivileged() {
+            Ok((way, is_closed)) => {
+                let asked = match is_closed {
+                    true => asked.map(Asked::in_closed_world),
                     false => asked,
-                })
-            });
-            serve(asked, report, &words, umask)
-        }
+                };
+                match way {
+                    Unprivileged::Rootless => serve(asked, report, &words, umask),
+                    Unprivileged::Daemon(socket) => daemon::serve(asked, &socket, &words, umask),
+                }
+            }
+            Err(refusal) => serve(asked.and(Err(refusal)), report, &words, umask),
+        },
     }
 }
 
@@ -77,7 +82,18 @@ pub(crate) fn serve(
         }),
         Asked::Information(_) => Ok(End::Exited(0)),
     });
-    if let Err(refusal) = &ended {
+    conclude(&ended, user, words, &notes, started)
+}
+
+/// Tells the end of a call: to the caller, in the log, and by the exit status.
+pub(crate) fn conclude(
+    ended: &Result<End>,
+    user: Option<Uid>,
+    words: &[String],
+    notes: &[String],
+    started: Instant,
+) -> ExitCode {
+    if let Err(refusal) = ended {
         say(PROGRAM.name, refusal);
     }
     let is_exact = std::env::var_os(EXACT_STATUS).is_some_and(|value| !value.is_empty());
@@ -85,12 +101,12 @@ pub(crate) fn serve(
     if !log::is_wanted() {
         notes.iter().for_each(|note| say(PROGRAM.name, note));
     }
-    let line = call_log::line(user, words, &notes, error);
-    let status = command::status(&ended, is_exact);
+    let line = call_log::line(user, words, notes, error);
+    let status = command::status(ended, is_exact);
     if let Err(warning) = line.write(PROGRAM.name, started.elapsed(), Some(status)) {
         say(PROGRAM.name, warning);
     }
-    command::end(&ended, is_exact)
+    command::end(ended, is_exact)
 }
 
 /// Runs the payload and returns how it has ended. It gets this umask. `user` becomes the user id of

@@ -81,6 +81,13 @@ impl Scripts {
         match Session::begin(setup, facts, notes).map_err(failed)? {
             Ok((session, changes)) => {
                 print(&changes);
+                if changes.root.is_some() {
+                    notes.push(
+                        "session scripts: GLEXEC_ROOT is for a glexec with root's rights: it has \
+                         no effect here, see --root"
+                            .to_owned(),
+                    );
+                }
                 Ok(Some((session, changes)))
             }
             Err(why) => Err(Refusal::internal(why.why)),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use command::log::Line;
 use command::program::{Options, Program, VERSION, option, print};
 use command::refusal::{Refusal, Result};
+use command::utc::Utc;
 use command::{Parsed, say};
 use error::Shown;
 use hooks::session::{self, Facts};
@@ -115,7 +116,7 @@ fn table(sessions: &[Facts]) -> String {
     let row = |facts: &Facts| {
         [
             facts.id.clone(),
-            time(facts.since),
+            Utc::of(facts.since).to_string(),
             Shown(&facts.caller).to_string(),
             Shown(&facts.user).to_string(),
             facts.pid.to_string(),
@@ -136,37 +137,4 @@ fn table(sessions: &[Facts]) -> String {
         let _ = writeln!(text, "{}", row[6]);
     }
     text
-}
-
-/// A time in UTC (ISO 8601). The date is counted in years that begin in March, so that a leap day
-/// is the last one.
-fn time(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, carried) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + carried;
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::time;
-
-    #[test]
-    fn a_time_is_shown_in_utc() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (951_868_799, "2000-02-29T23:59:59Z"),
-            (1_709_251_200, "2024-03-01T00:00:00Z"),
-            (4_102_444_799, "2099-12-31T23:59:59Z"),
-        ] {
-            assert_eq!(time(seconds), expected);
-        }
-    }
 }

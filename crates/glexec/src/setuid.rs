@@ -6,12 +6,13 @@ use ::command::program::print;
 use ::command::refusal::{Refusal, Result};
 use ::command::say;
 use root::config::{Config, Door};
+use root::origin::SetUserId;
 use root::sanitize::{self, Start};
 use sys::wait::End;
 use wire::EXACT_STATUS;
 
 use crate::command::{self, Asked, PROGRAM, check_command, inform, read_arguments};
-use crate::{door, ownership, rootless};
+use crate::{daemon, door, ownership, rootless};
 
 /// Serves a call. Nothing is read before the process is sanitized, and nothing runs without a
 /// configuration that can be used.
@@ -23,8 +24,11 @@ pub(crate) fn main() -> ExitCode {
     let (asked, words) = read_arguments();
     let config = Config::load();
     if let Ok(Asked::Information(information)) = &asked {
-        let is_rootless = config.is_ok_and(|config| config.door == Door::Rootless);
-        let mode = if is_rootless { "rootless" } else { "setuid" };
+        let mode = match config.map(|config| (config.door, door::is_there(&config.daemon_socket))) {
+            Ok((Door::Rootless, _)) => "rootless",
+            Ok((Door::Daemon, _) | (Door::Auto, true)) => "daemon",
+            _ => "setuid",
+        };
         return as_caller(door::become_caller(&start), || inform(information, mode));
     }
     let config = match config {
@@ -32,6 +36,10 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return refused(&error.into()),
     };
     match config.door {
+        Door::Auto if door::is_there(&config.daemon_socket) => {
+            through_daemon(asked, &start, &config, &words)
+        }
+        Door::Daemon => through_daemon(asked, &start, &config, &words),
         Door::Auto | Door::Setuid => {
             let ended = asked.and_then(|asked| serve(asked, &start, &config));
             if let Err(refusal) = &ended {
@@ -39,7 +47,6 @@ pub(crate) fn main() -> ExitCode {
             }
             command::end(&ended, start.environment.get(EXACT_STATUS).is_some())
         }
-        Door::Daemon => as_caller(door::become_caller(&start), || refused(&door::no_daemon())),
         Door::Rootless => as_caller(door::become_unprivileged(&start), || {
             let asked = match config.world_is_closed {
                 true => asked.map(Asked::in_closed_world),
@@ -48,6 +55,18 @@ pub(crate) fn main() -> ExitCode {
             rootless::serve(asked, None, &words, start.umask)
         }),
     }
+}
+
+/// Asks the account daemon, as the caller for good.
+fn through_daemon(
+    asked: Result<Asked>,
+    start: &Start,
+    config: &Config,
+    words: &[String],
+) -> ExitCode {
+    as_caller(door::become_unprivileged(start), || {
+        daemon::serve(asked, &config.daemon_socket, words, start.umask)
+    })
 }
 
 /// Goes on as the caller, if the process has become that.
@@ -75,7 +94,7 @@ fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
     match asked {
         Asked::Payload(command, world) => {
             check_command(&command)?;
-            root::door::serve(start, command, world, config)
+            root::door::serve(start, command, world, config, &mut SetUserId)
         }
         Asked::Owner(options) => {
             let report = ownership::confined::run(&options, start, config)?;

@@ -7,6 +7,7 @@ use hooks::trust::{self, Owners};
 
 use crate::config::{self, Config, ConfigError, Destination, Finding, Mapping, Severity};
 use crate::mapping::{ban, caller_map, grid_mapfile};
+use crate::root_directory;
 use crate::trusted;
 
 /// The parser of a map: the lines that are not understood.
@@ -59,6 +60,10 @@ fn named_files(config: &Config) -> Vec<Finding> {
                 findings.extend(directory("gridmapdir", &config.gridmapdir));
             }
         }
+    }
+    if let Some(path) = &config.root_directories {
+        let (longest, faults) = (root_directory::LONGEST, root_directory::faults);
+        findings.extend(map("root_directories", path, longest, faults));
     }
     if config.log_destination == Destination::File {
         let parent = config.log_file.parent().filter(|parent| *parent != Path::new("/"));

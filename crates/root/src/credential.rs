@@ -55,6 +55,21 @@ pub fn read(path: &OsStr, caller: &Identity, config: &Config) -> Result<Credenti
     Ok(Credential { path: path_of(&file, path, caller)?, content })
 }
 
+/// As [`read`], of a file that the caller has opened and passed. `named` is for messages.
+pub fn read_passed(
+    file: File,
+    named: &Path,
+    caller: &Identity,
+    config: &Config,
+) -> Result<Credential> {
+    let content = credential::check_private(&file, named, caller.user)
+        .and_then(|()| lock(&file, config.input_lock_mechanism).at("lock the credential", named))
+        .and_then(|()| file.try_clone().at("use", named))
+        .and_then(|held| credential::read(held, named, LONGEST))
+        .map_err(|error| refusal(&error))?;
+    Ok(Credential { path: path_of(&file, named, caller)?, content })
+}
+
 /// Waits for a program that is writing the file, if that locks it in the same way.
 fn lock(file: &File, mechanism: LockMechanism) -> sys::Result<()> {
     const TIMEOUT: Duration = Duration::from_secs(5);

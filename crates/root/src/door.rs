@@ -23,21 +23,31 @@ use crate::credential::Credential;
 use crate::epilogue::{self, Around};
 use crate::log::{Level, Log};
 use crate::mapping::{self, Identity, Mapped, Mode};
+use crate::origin::Origin;
 use crate::payload::Payload;
 use crate::sanitize::Start;
 use crate::scripts::Scripts;
 use crate::session::{self, Kind};
 use crate::target::{self, Target};
 use crate::world::{self, World};
-use crate::{caller, credential, environment, family, linger, scripts, start, verify};
+use crate::{
+    caller, credential, environment, family, linger, root_directory, scripts, start, verify,
+};
 
-/// Serves a call of a process that [`crate::sanitize::sanitize`] has prepared: returns how the
-/// payload has ended, or why the call failed. Without `linger` it returns only in the latter case.
-pub fn serve(start: &Start, command: Vec<OsString>, world: Spec, config: &Config) -> Result<End> {
+/// Serves a call of a process that [`crate::sanitize::sanitize`] has prepared, or that is as if it
+/// had: returns how the payload has ended, or why the call failed. Without `linger` it returns only
+/// in the latter case.
+pub fn serve(
+    start: &Start,
+    command: Vec<OsString>,
+    world: Spec,
+    config: &Config,
+    origin: &mut dyn Origin,
+) -> Result<End> {
     let log = Log::new(config);
     let id = start.environment.get("GLEXEC_ID").unwrap_or_default().to_owned();
     let call = Call { start, config, log, shown: shown(&command), id: Shown::os(&id).to_string() };
-    let ended = call.steps(command, world);
+    let ended = call.steps(command, world, origin);
     if let Err(refusal) = &ended {
         let (status, text) = (refusal.status as u8, &refusal.text);
         call.log(Level::Error, &format!("status {status}: {text}"));
@@ -46,7 +56,7 @@ pub fn serve(start: &Start, command: Vec<OsString>, world: Spec, config: &Config
 }
 
 /// The words of a command, as the log shows them.
-fn shown(command: &[OsString]) -> String {
+pub fn shown(command: &[OsString]) -> String {
     let words: Vec<String> = command.iter().map(|word| Shown::os(word).to_string()).collect();
     words.join(" ")
 }
@@ -85,6 +95,28 @@ pub fn find(start: &Start, config: &Config) -> Result<Found> {
     Ok(Found { caller, credential: credential.path, subject, target, lease: mapped.lease })
 }
 
+/// The subject of a credential that is a proxy, where credentials are known by their subjects.
+pub fn subject(
+    caller: &Account,
+    credential: &Credential,
+    config: &Config,
+) -> Result<Option<String>> {
+    match config.mapping {
+        Mapping::Proxy => {
+            verify::verify(&credential.content, caller, config).map(|found| Some(found.subject))
+        }
+        Mapping::Caller => Ok(None),
+    }
+}
+
+/// Where a credential is.
+pub fn location(credential: &Credential) -> Result<Location> {
+    Location::of(credential.path.clone()).map_err(|cause| {
+        let path = Shown::os(&credential.path);
+        Refusal::internal(format!("cannot find the file system of {path}: {cause}"))
+    })
+}
+
 /// The account of a credential, and its subject, if it is a proxy.
 fn map(
     caller: &Account,
@@ -92,17 +124,13 @@ fn map(
     mode: Mode,
     config: &Config,
 ) -> Result<(Mapped, Option<String>)> {
-    match config.mapping {
-        Mapping::Proxy => {
-            let subject = verify::verify(&credential.content, caller, config)?.subject;
+    match subject(caller, credential, config)? {
+        Some(subject) => {
             let mapped = mapping::map(config, &Identity::Subject(subject.as_bytes()), mode)?;
             Ok((mapped, Some(subject)))
         }
-        Mapping::Caller => {
-            let location = Location::of(credential.path.clone()).map_err(|cause| {
-                let path = Shown::os(&credential.path);
-                Refusal::internal(format!("cannot find the file system of {path}: {cause}"))
-            })?;
+        None => {
+            let location = location(credential)?;
             let identity = Identity::Caller { account: caller, credential: &location };
             Ok((mapping::map(config, &identity, mode)?, None))
         }
@@ -116,9 +144,9 @@ impl Call<'_> {
         self.log.write(level, format_args!("{text}; caller uid {user}, id \"{id}\": {shown}"));
     }
 
-    fn steps(&self, command: Vec<OsString>, world: Spec) -> Result<End> {
+    fn steps(&self, command: Vec<OsString>, world: Spec, origin: &mut dyn Origin) -> Result<End> {
         let Call { start, config, .. } = self;
-        let found = find(start, config)?;
+        let found = origin.find(start, config)?;
         let Found { target, lease, .. } = &found;
         let (user, name) = (target.identity.user, Shown(&target.account.name).to_string());
         self.log(Level::Notice, &format!("runs as {name} (uid {user})"));
@@ -128,10 +156,13 @@ impl Call<'_> {
             Kind::Operation(_) => None,
         };
         let is_session = kind == Kind::Session;
-        let mut payload = self.payload(command, kind, target, world)?;
+        let asked = world.clone();
+        let mut payload = self.payload(command, kind, target, world, origin)?;
+        origin.prepare(&found, &mut payload)?;
         if !config.linger {
             if is_session {
                 scripts::require_none(config)?;
+                self.root(&mut payload, target, None, &asked)?;
             }
             return Err(self.replace(&payload, lease.as_ref()));
         }
@@ -140,7 +171,12 @@ impl Call<'_> {
             false => Scripts::none(self.log),
         };
         let mut ended = None;
-        let result = self.run(&found, &payload, epilogue, &mut scripts, &mut ended);
+        let rooted = match is_session {
+            true => self.root(&mut payload, target, scripts.root(), &asked),
+            false => Ok(()),
+        };
+        let result = rooted
+            .and_then(|()| self.run(&found, &payload, epilogue, &mut scripts, &mut ended, origin));
         scripts.end(match (&result, ended) {
             (_, Some(end)) => Ok(end),
             (Err(refusal), None) => Err(refusal.status as u8),
@@ -158,19 +194,22 @@ impl Call<'_> {
         epilogue: Option<Epilogue>,
         scripts: &mut Scripts<'_>,
         ended: &mut Option<End>,
+        origin: &mut dyn Origin,
     ) -> Result<End> {
         let Found { caller, subject, target, lease, .. } = found;
         let (start, user) = (self.start, target.identity.user);
         let child = start::start(payload)?;
-        linger::let_go(lease.as_ref(), scripts.session());
+        linger::let_go(lease.as_ref(), scripts.session(), origin);
+        origin.started(child, found);
         self.log.started(child, user);
         if let Some(subject) = subject {
             self.log.subject(child, subject);
         }
         let around = Around { caller, start, target, payload };
         let facts = epilogue.map(|epilogue| (epilogue, around.facts(child)));
-        let end = self.wait(payload, child, scripts);
+        let end = self.wait(payload, child, scripts, origin);
         *ended = Some(end);
+        origin.ended(end, found);
         match facts {
             Some((epilogue, facts)) => {
                 epilogue::run(&epilogue, facts?, end, self.log).map(|()| end)
@@ -186,14 +225,15 @@ impl Call<'_> {
         kind: Kind,
         target: &Target,
         world: Spec,
+        origin: &mut dyn Origin,
     ) -> Result<Payload> {
         let Call { start, config, .. } = self;
         let world = match kind {
-            Kind::Session => self.world(&command, world)?,
+            Kind::Session => self.world(&command, world, target)?,
             // The helpers' own operations work on the machine.
             Kind::Operation(_) => None,
         };
-        let proxy = self.target_proxy(target)?;
+        let proxy = self.target_proxy(target, origin)?;
         let (account, variables) = (&target.account, &start.environment);
         let environment = environment::of(variables, account, proxy.as_ref(), config);
         Ok(Payload {
@@ -209,24 +249,47 @@ impl Call<'_> {
             proxy,
             umask: start.umask,
             limits: start.limits.clone(),
+            cgroup: None,
             world,
         })
     }
 
+    /// Gives the payload a root directory, if it gets one: after the session scripts, which can
+    /// make or name it.
+    fn root(
+        &self,
+        payload: &mut Payload,
+        target: &Target,
+        by_script: Option<&OsStr>,
+        asked: &Spec,
+    ) -> Result<()> {
+        let Some(root) = root_directory::of(self.config, target, by_script)? else {
+            return Ok(());
+        };
+        let world = match payload.world.take() {
+            Some(world) => Some(world),
+            None => self.world(&payload.command, asked.clone().or_closed(), target)?,
+        };
+        payload.world = world.map(|world| world.with_root(root));
+        Ok(())
+    }
+
     /// The world of a payload. Its paths are the caller's, and are resolved with the caller's
     /// rights.
-    fn world(&self, command: &[OsString], options: Spec) -> Result<Option<World>> {
+    fn world(&self, command: &[OsString], options: Spec, target: &Target) -> Result<Option<World>> {
         let Call { start, config, .. } = self;
         let variable = start.environment.get("GLEXEC_WORLD");
         let spec = world::asked(options, variable, config.world_is_closed)?;
         let caller = &start.caller;
-        switch::with_files_of(caller, || World::of(spec, command, caller.user)).map_err(
-            |cause| Refusal::internal(format!("cannot take the caller's rights: {cause}")),
-        )?
+        let world = switch::with_files_of(caller, || World::of(spec, command, caller.user))
+            .map_err(|cause| {
+                Refusal::internal(format!("cannot take the caller's rights: {cause}"))
+            })?;
+        Ok(world?.map(|world| world.with_name(&target.account.name)))
     }
 
     /// The copy of a proxy that the caller asks for.
-    fn target_proxy(&self, target: &Target) -> Result<Option<Proxy>> {
+    fn target_proxy(&self, target: &Target, origin: &mut dyn Origin) -> Result<Option<Proxy>> {
         let variables = &self.start.environment;
         let path = variables.get("GLEXEC_TARGET_PROXY");
         let source = match variables.get("GLEXEC_SOURCE_PROXY") {
@@ -240,8 +303,8 @@ impl Call<'_> {
                 Shown::os(&path)
             ))),
             path => {
-                let read = credential::read(source, &self.start.caller, self.config)?;
-                Ok(Some(Proxy::new(read.content, path, target.identity.user)))
+                let content = origin.proxy(source, self.start, self.config)?;
+                Ok(Some(Proxy::new(content, path, target.identity.user)))
             }
         }
     }
@@ -260,7 +323,13 @@ impl Call<'_> {
 
     /// Waits for the end of the payload and, unless the configuration says otherwise, ends what it
     /// has started.
-    fn wait(&self, payload: &Payload, child: Pid, scripts: &mut Scripts<'_>) -> End {
+    fn wait(
+        &self,
+        payload: &Payload,
+        child: Pid,
+        scripts: &mut Scripts<'_>,
+        origin: &mut dyn Origin,
+    ) -> End {
         let ends_family = self.config.end_family;
         let kill_family = || {
             if ends_family {
@@ -268,9 +337,10 @@ impl Call<'_> {
             }
         };
         let (end, mut times) =
-            linger::wait_for(child, kill_family, |number| scripts.signalled(number));
+            linger::wait_for(child, origin, kill_family, |number| scripts.signalled(number));
         scripts.payload_ended();
         if ends_family {
+            origin.end_family();
             let (more, left) = family::end(payload.caller.user);
             times += more;
             if left > 0 {

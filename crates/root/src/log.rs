@@ -7,9 +7,10 @@
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use command::log::open_to_append;
+use command::utc::{self, Utc};
 use sys::wait::Times;
 use sys::{Pid, Uid, process};
 
@@ -80,7 +81,9 @@ impl<'a> Log<'a> {
             Destination::Syslog => syslog(level, &line),
             Destination::File => open_to_append(&self.0.log_file).and_then(|mut file| {
                 // One write for the whole line: the lines of other calls do not mix with it.
-                file.write_all(format!("{} {} {line}\n", date(now()), host()).as_bytes())
+                file.write_all(
+                    format!("{} {} {line}\n", date(utc::now().as_secs()), host()).as_bytes(),
+                )
             }),
         };
     }
@@ -104,7 +107,7 @@ fn one_line(text: &str) -> String {
 
 /// One message to the local system log, facility daemon (RFC 3164). It does not wait long for a
 /// busy log: then the line is lost.
-fn syslog(level: Level, line: &str) -> std::io::Result<()> {
+pub(crate) fn syslog(level: Level, line: &str) -> std::io::Result<()> {
     const DAEMON: u8 = 3 << 3;
     let severity = match level {
         Level::Error => 3,
@@ -123,26 +126,13 @@ fn host() -> String {
     one_line(name.trim_end())
 }
 
-/// The seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// A time as syslog writes it, in UTC: the C library would read the time zone from a file that the
-/// environment names.
+/// A time as syslog writes it, in UTC.
 fn date(seconds: u64) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March: a leap day is the last of its year. From 0000-03-01 on.
-    let day = days + 719_468;
-    let of_era = day % 146_097;
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let name = MONTHS[(month as usize + 2) % 12];
-    format!("{name} {day:2} {:02}:{:02}:{:02}", time / 3600, time / 60 % 60, time % 60)
+    let Utc { month, day, hour, minute, second, .. } = Utc::of(seconds);
+    let name = usize::try_from(month - 1).ok().and_then(|month| MONTHS.get(month)).unwrap_or(&"");
+    format!("{name} {day:2} {hour:02}:{minute:02}:{second:02}")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use sys::signal::SIGKILL;
 use sys::switch::{self, Identity};
 use sys::{Errno, Pid, exec, inherited, keyring, prctl, process, signal};
 
+use crate::cgroup::Cgroup;
 use crate::world::World;
 
 /// A command, and what its process gets.
@@ -38,6 +39,8 @@ pub struct Payload {
     pub umask: u32,
     /// Its limits.
     pub limits: SavedLimits,
+    /// The cgroup that its process joins.
+    pub cgroup: Option<Cgroup>,
     /// Its world, unless that is the shared one.
     pub world: Option<World>,
 }
@@ -59,7 +62,11 @@ impl Payload {
         let failed = |step: &'static str| {
             move |cause: Errno| Refusal::internal(format!("cannot {step}: {cause}"))
         };
-        // As root. A payload on the caller's terminal could type into it.
+        // As root. Nothing that the process starts later is outside of the cgroup.
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.join()?;
+        }
+        // A payload on the caller's terminal could type into it.
         process::leave_terminal().map_err(failed("leave the caller's terminal"))?;
         keyring::join_new_session_keyring()
             .map_err(failed("leave the caller's session keyring"))?;

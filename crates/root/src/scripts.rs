@@ -1,6 +1,7 @@
 //! Session scripts around a payload: what the configuration says about them, and what they are
 //! told.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -25,13 +26,15 @@ pub const REGISTRY: &str = "/run/glexec";
 /// The scripts around a payload, of which there may be none.
 pub(crate) struct Scripts<'a> {
     session: Option<Session>,
+    /// The root directory that a script has named for the payload.
+    root: Option<OsString>,
     log: Log<'a>,
 }
 
 impl<'a> Scripts<'a> {
     /// No scripts, as around the calls of the helpers' agent.
     pub(crate) fn none(log: Log<'a>) -> Scripts<'a> {
-        Scripts { session: None, log }
+        Scripts { session: None, root: None, log }
     }
 
     /// Runs the scripts that a killed call has left to run, and those of the payload's begin, which
@@ -59,10 +62,15 @@ impl<'a> Scripts<'a> {
                 }
                 let _ = stdout.flush();
                 changes.apply(&mut payload.environment);
-                Ok(Scripts { session: Some(session), log })
+                Ok(Scripts { session: Some(session), root: changes.root, log })
             }
             Err(failed) => Err(Refusal::internal(failed.why)),
         }
+    }
+
+    /// The root directory that a script has named for the payload.
+    pub(crate) fn root(&self) -> Option<&OsStr> {
+        self.root.as_deref()
     }
 
     /// The session, for the descriptors that it needs.

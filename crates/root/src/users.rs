@@ -16,7 +16,7 @@ pub struct UserList(Vec<UserEntry>);
 
 /// An entry of a list of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum UserEntry {
+pub(crate) enum UserEntry {
     /// The account with this name.
     Name(OsString),
     /// `.prefix`: the accounts of a pool, whose names are the prefix and digits.
@@ -34,6 +34,11 @@ impl UserList {
         }
         let entries = text.split(|byte| *byte == b',').map(|word| entry(word.trim_ascii()));
         entries.collect::<Result<_, _>>().map(UserList)
+    }
+
+    /// The list of these entries.
+    pub(crate) fn of(entries: Vec<UserEntry>) -> UserList {
+        UserList(entries)
     }
 
     /// Whether no user is in the list.
@@ -63,7 +68,8 @@ impl UserList {
     }
 }
 
-fn entry(word: &[u8]) -> Result<UserEntry, String> {
+/// An entry: a name, `.prefix` or a user id. The error says what is wrong.
+pub(crate) fn entry(word: &[u8]) -> Result<UserEntry, String> {
     if word.iter().all(u8::is_ascii_digit) && !word.is_empty() {
         let user = std::str::from_utf8(word).ok().and_then(|digits| digits.parse().ok());
         let user = user.filter(|user| *user != u32::MAX);

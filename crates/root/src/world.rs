@@ -11,6 +11,8 @@ use sys::seccomp::Openat2;
 use sys::{Gid, Uid};
 use wire::Operation;
 
+use crate::root_directory::Root;
+
 /// A closed world, with all paths without symbolic links.
 #[derive(Debug)]
 pub struct World {
@@ -19,6 +21,10 @@ pub struct World {
     sandbox: Option<PathBuf>,
     /// The programs that it needs for that.
     programs: Vec<PathBuf>,
+    /// The root directory that the administrator gives it.
+    root: Option<Root>,
+    /// The name of its user.
+    name: Option<String>,
 }
 
 /// The world that a call asks for: by its options, or by `GLEXEC_WORLD`, whose value this is. Both
@@ -41,7 +47,8 @@ impl World {
     pub fn of(spec: Spec, command: &[OsString], caller: Uid) -> Result<Option<World>> {
         let Spec::Closed(closed) = spec.resolve(caller)? else { return Ok(None) };
         let resolve = |path: &PathBuf| ::world::resolve(path, caller);
-        let mut world = World { closed, sandbox: None, programs: Vec::new() };
+        let mut world =
+            World { closed, sandbox: None, programs: Vec::new(), root: None, name: None };
         if let Some((agent, arguments)) = command.split_first() {
             if let Ok(Operation::Enter { sandbox, wrapper, .. }) = Operation::parse(arguments) {
                 world.sandbox = Some(resolve(&sandbox)?);
@@ -50,6 +57,18 @@ impl World {
             }
         }
         Ok(Some(world))
+    }
+
+    /// The same world for a user of this name.
+    #[must_use]
+    pub fn with_name(self, name: &[u8]) -> World {
+        World { name: String::from_utf8(name.to_vec()).ok(), ..self }
+    }
+
+    /// The same world with a root directory.
+    #[must_use]
+    pub fn with_root(self, root: Root) -> World {
+        World { root: Some(root), ..self }
     }
 
     /// Puts this process into the world of a payload with these ids: see [`::world::enter`].
@@ -62,9 +81,12 @@ impl World {
         let inhabitant = Inhabitant {
             user,
             group,
+            name: self.name.clone(),
             sandbox: self.sandbox.clone(),
             programs: self.programs.clone(),
             has_pid_namespace,
+            root: self.root.as_ref().map(|root| root.directory.clone()),
+            mounts: self.root.as_ref().map(|root| root.mounts.clone()).unwrap_or_default(),
         };
         ::world::enter(&self.closed, &inhabitant, opener)
     }

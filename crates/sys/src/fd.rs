@@ -42,6 +42,14 @@ pub fn poll_readable<const N: usize>(
     Ok(polled.map(|polled| polled.any().unwrap_or(true)))
 }
 
+/// As [`poll_readable`], of any number of descriptors.
+pub fn poll_all_readable(fds: &[BorrowedFd<'_>], deadline: Option<Instant>) -> Result<Vec<bool>> {
+    let mut polled: Vec<PollFd> =
+        fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    nix::poll::poll(&mut polled, deadline.map_or(PollTimeout::NONE, poll_timeout))?;
+    Ok(polled.iter().map(|polled| polled.any().unwrap_or(true)).collect())
+}
+
 /// The time until a deadline, at most 65 seconds, as poll(2) takes it. It is rounded up: after a
 /// wait that ends too early the caller would poll again and again without a wait.
 pub(super) fn poll_timeout(deadline: Instant) -> PollTimeout {

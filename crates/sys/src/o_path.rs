@@ -25,6 +25,11 @@ impl OPath {
         nix::fcntl::open("/", FLAGS, Mode::empty()).map(OPath)
     }
 
+    /// The working directory of this process, also one that it may not read.
+    pub fn working_directory() -> Result<OPath> {
+        nix::fcntl::open(".", FLAGS | OFlag::O_DIRECTORY, Mode::empty()).map(OPath)
+    }
+
     /// An entry of this directory; a symbolic link is not followed, a mount point is crossed.
     pub fn entry(&self, name: Name<'_>) -> Result<OPath> {
         nix::fcntl::openat(&self.0, name.os(), FLAGS, Mode::empty()).map(OPath)

@@ -74,6 +74,29 @@ pub fn chdir(path: &Path) -> Result<()> {
     nix::unistd::chdir(path)
 }
 
+/// Makes an open directory the working directory.
+pub fn fchdir(directory: &impl AsFd) -> Result<()> {
+    nix::unistd::fchdir(directory)
+}
+
+/// The nice value of a process (getpriority(2)).
+pub fn nice_of(pid: Pid) -> Result<i32> {
+    Errno::clear();
+    // SAFETY: takes numbers. -1 is a value, too: then the error number says which it is.
+    let value = unsafe { libc::getpriority(libc::PRIO_PROCESS, pid.as_raw() as libc::id_t) };
+    match Errno::last_raw() {
+        0 => Ok(value),
+        cause if value == -1 => Err(Errno::from_raw(cause)),
+        _ => Ok(value),
+    }
+}
+
+/// Sets the nice value of this process (setpriority(2)).
+pub fn set_nice(value: i32) -> Result<()> {
+    // SAFETY: takes numbers.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) }).map(drop)
+}
+
 /// Sets the permission bits that new files do not get; returns those before.
 pub fn umask(mask: u32) -> u32 {
     nix::sys::stat::umask(Mode::from_bits_truncate(mask)).bits()

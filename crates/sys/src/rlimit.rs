@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-use super::{Errno, Result};
+use super::{Errno, Pid, Result};
 
 /// The limits that can end or hinder a process with root's rights, and that its caller sets.
 const REPAIRED: [Resource; 7] = [
@@ -14,6 +14,40 @@ const REPAIRED: [Resource; 7] = [
     Resource::RLIMIT_NOFILE,
     Resource::RLIMIT_NPROC,
 ];
+
+/// All limits that Linux has, with their names in proc_pid_limits(5).
+const ALL: [(&str, Resource); 16] = [
+    ("Max address space", Resource::RLIMIT_AS),
+    ("Max core file size", Resource::RLIMIT_CORE),
+    ("Max cpu time", Resource::RLIMIT_CPU),
+    ("Max data size", Resource::RLIMIT_DATA),
+    ("Max file locks", Resource::RLIMIT_LOCKS),
+    ("Max file size", Resource::RLIMIT_FSIZE),
+    ("Max locked memory", Resource::RLIMIT_MEMLOCK),
+    ("Max msgqueue size", Resource::RLIMIT_MSGQUEUE),
+    ("Max nice priority", Resource::RLIMIT_NICE),
+    ("Max open files", Resource::RLIMIT_NOFILE),
+    ("Max pending signals", Resource::RLIMIT_SIGPENDING),
+    ("Max processes", Resource::RLIMIT_NPROC),
+    ("Max realtime priority", Resource::RLIMIT_RTPRIO),
+    ("Max realtime timeout", Resource::RLIMIT_RTTIME),
+    ("Max resident set", Resource::RLIMIT_RSS),
+    ("Max stack size", Resource::RLIMIT_STACK),
+];
+
+/// Parses proc_pid_limits(5): lines of a name, the soft and the hard limit, and perhaps a unit.
+fn parse(text: &str) -> Option<Vec<(Resource, u64, u64)>> {
+    let number = |word: &str| match word {
+        "unlimited" => Some(RLIM_INFINITY),
+        word => word.parse().ok(),
+    };
+    let limit = |(name, resource): (&str, Resource)| {
+        let values = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        let mut words = values.split_ascii_whitespace();
+        Some((resource, number(words.next()?)?, number(words.next()?)?))
+    };
+    ALL.into_iter().map(limit).collect()
+}
 
 /// Those of them that end a process, or a write in its middle; and how much it needs at most, in
 /// seconds and bytes.
@@ -49,6 +83,29 @@ impl SavedLimits {
             }
         }
         Ok(SavedLimits(before))
+    }
+
+    /// All limits of another process (proc_pid_limits(5)). prlimit(2) needs CAP_SYS_RESOURCE for a
+    /// process of another user, also to ask.
+    pub fn of_process(pid: Pid) -> Result<SavedLimits> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/limits"));
+        let text = text.map_err(|error| super::errno(&error))?;
+        parse(&text).map(SavedLimits).ok_or(Errno::EINVAL)
+    }
+
+    /// Raises the hard limits of this process that are lower than these, so that a process that it
+    /// starts can set them without privilege. Where this process may not, these are lowered.
+    pub fn permit(&mut self) -> Result<()> {
+        for (resource, soft, hard) in &mut self.0 {
+            let (own_soft, own_hard) = getrlimit(*resource)?;
+            if own_hard < *hard {
+                match setrlimit(*resource, own_soft, *hard) {
+                    Err(Errno::EPERM) => (*soft, *hard) = ((*soft).min(own_hard), own_hard),
+                    set => set?,
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sets the limits again.
@@ -158,4 +215,21 @@ pub fn limit_processes(processes: u64) -> Result<()> {
 fn lower(resource: Resource, new_soft: u64, new_hard: u64) -> Result<()> {
     let (soft, hard) = getrlimit(resource)?;
     setrlimit(resource, soft.min(new_soft), hard.min(new_hard))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::resource::getrlimit;
+
+    use super::SavedLimits;
+    use crate::process::getpid;
+
+    #[test]
+    fn the_limits_that_proc_shows_are_those_of_the_process() {
+        let limits = SavedLimits::of_process(getpid()).unwrap_or_else(|cause| panic!("{cause}"));
+        assert_eq!(limits.0.len(), 16);
+        for (resource, soft, hard) in limits.0 {
+            assert_eq!(getrlimit(resource), Ok((soft, hard)), "{resource:?}");
+        }
+    }
 }

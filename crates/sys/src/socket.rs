@@ -3,8 +3,10 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag,
@@ -12,7 +14,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::{Errno, Passed, Pid, Result, Uid, passed};
+use super::switch::Identity;
+use super::{Errno, Gid, Passed, Pid, Result, Uid, passed};
 
 /// Two connected sockets, both close-on-exec.
 pub fn socketpair() -> Result<(OwnedFd, OwnedFd)> {
@@ -29,6 +32,96 @@ pub fn is_unix_stream(fd: &impl AsFd) -> bool {
 /// unix(7)).
 pub fn peer_uid(fd: &impl AsFd) -> Result<Uid> {
     socket::getsockopt(fd, sockopt::PeerCredentials).map(|peer| Uid::from_raw(peer.uid()))
+}
+
+/// The process at the other end of a connection to a listening socket, as it was when it connected
+/// (SO_PEERCRED, SO_PEERGROUPS, unix(7)): no user can choose these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its user and groups.
+    pub identity: Identity,
+    /// Its process id. The process may have ended since.
+    pub pid: Pid,
+}
+
+/// Who is at the other end of a connection.
+pub fn peer(fd: &impl AsFd) -> Result<Peer> {
+    let found = socket::getsockopt(fd, sockopt::PeerCredentials)?;
+    let identity = Identity {
+        user: Uid::from_raw(found.uid()),
+        group: Gid::from_raw(found.gid()),
+        groups: peer_groups(fd)?,
+    };
+    Ok(Peer { identity, pid: Pid::from_raw(found.pid()) })
+}
+
+/// The supplementary groups of the peer. nix has no such option.
+fn peer_groups(fd: &impl AsFd) -> Result<Vec<Gid>> {
+    // NGROUPS_MAX (limits.h(0p)): the kernel fails with ERANGE if there is less room than groups.
+    let mut groups = vec![0 as libc::gid_t; 65_536];
+    let mut length = (groups.len() * size_of::<libc::gid_t>()) as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as it is borrowed; the buffer has `length` bytes, of
+    // which the call writes some and says how many.
+    let status = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(status)?;
+    groups.truncate(length as usize / size_of::<libc::gid_t>());
+    Ok(groups.into_iter().map(Gid::from_raw).collect())
+}
+
+/// Connects to a listening socket at a path. EAGAIN if its queue is full as long as `timeout`.
+pub fn connect(path: &Path, timeout: Duration) -> Result<OwnedFd> {
+    let end = Instant::now() + timeout;
+    let address = socket::UnixAddr::new(path)?;
+    loop {
+        // Non-blocking: connect(2) would wait for room in the queue without limit.
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let made = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        match socket::connect(made.as_raw_fd(), &address) {
+            Err(Errno::EAGAIN | Errno::EINTR) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            connected => {
+                connected?;
+                fcntl(&made, FcntlArg::F_SETFL(OFlag::empty()))?;
+                return Ok(made);
+            }
+        }
+    }
+}
+
+/// Makes a listening socket at a path where nothing is.
+pub fn listen(path: &Path, backlog: i32) -> Result<OwnedFd> {
+    let made = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::bind(made.as_raw_fd(), &socket::UnixAddr::new(path)?)?;
+    socket::listen(&made, socket::Backlog::new(backlog)?)?;
+    Ok(made)
+}
+
+/// Whether a descriptor is a stream socket of the UNIX domain that listens (SO_ACCEPTCONN).
+pub fn is_listening(fd: &impl AsFd) -> bool {
+    is_unix_stream(fd) && socket::getsockopt(fd, sockopt::AcceptConn) == Ok(true)
+}
+
+/// The next connection to a listening socket. EAGAIN if there is none, where the socket does not
+/// block ([`set_nonblocking`]).
+pub fn accept(listener: &impl AsFd) -> Result<OwnedFd> {
+    let number = socket::accept4(listener.as_fd().as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: this process has just received the descriptor: it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A call on the socket that would wait fails with EAGAIN instead (O_NONBLOCK).
+pub fn set_nonblocking(fd: &impl AsFd) -> Result<()> {
+    let flags = OFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
 }
 
 /// A call on the socket fails with EAGAIN if it waits longer than this (SO_RCVTIMEO, SO_SNDTIMEO).
@@ -84,7 +177,16 @@ pub fn is_closed(fd: &impl AsFd) -> bool {
 /// As [`send_all`], and passes a descriptor with the first byte (SCM_RIGHTS). ETOOMANYREFS if this
 /// user has passed too many that were not received yet.
 pub fn send_with_descriptor(fd: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> Result<()> {
-    let passed = [descriptor.as_fd().as_raw_fd()];
+    send_with_descriptors(fd, bytes, &[descriptor.as_fd()])
+}
+
+/// As [`send_with_descriptor`], with several descriptors, in their order.
+pub fn send_with_descriptors(
+    fd: &impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<()> {
+    let passed: Vec<RawFd> = descriptors.iter().map(|descriptor| descriptor.as_raw_fd()).collect();
     loop {
         let vector = [IoSlice::new(bytes)];
         let control = [ControlMessage::ScmRights(&passed)];

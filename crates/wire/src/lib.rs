@@ -6,6 +6,7 @@
 //! - `channel`: sending and receiving these messages over a socket;
 //! - `halt`: ending a transfer before it is complete;
 //! - `values`: the values in these messages that describe trees and hunts;
+//! - [`daemon`]: the messages between the account daemon and its clients;
 //! - [`launch`]: the messages between the starter and the job wrapper;
 //! - [`v2`]: the syntax of a job's environment;
 //! - [`verified`]: the answer about a credential's certificates.
@@ -14,6 +15,7 @@
 #![warn(clippy::incompatible_msrv)]
 
 mod channel;
+pub mod daemon;
 pub mod frame;
 mod halt;
 pub mod launch;
@@ -34,3 +36,6 @@ pub use values::{Attributes, Dropped, Hunt, Links, Needs, Totals};
 /// ends: by the same signal, or with the same status. For callers that learn in another way whether
 /// the payload was started.
 pub const EXACT_STATUS: &str = "GLEXEC_EXACT_STATUS";
+
+/// The environment variable that lets a payload of the account daemon go on when its `glexec` ends.
+pub const LINGER: &str = "GLEXEC_LINGER";

@@ -17,6 +17,7 @@ const SIGNAL: &str = "signal";
 const HUNT: &str = "hunt";
 const HUNT_ACCOUNT: &str = "hunt-account";
 const WATCH: &str = "watch";
+const FOLLOW: &str = "follow";
 
 /// Stands for the process of a hunt that names none.
 const NO_PROCESS: &str = "-";
@@ -88,6 +89,18 @@ pub enum Operation {
     Watch {
         /// The batch user.
         caller: Uid,
+        /// The first process of the family, or one above it that the switcher left there; above 0.
+        root: Pid,
+        /// The family's mark.
+        mark: OsString,
+    },
+    /// Stop a family while another process is stopped, until that or the other end of descriptor 0
+    /// is gone.
+    Follow {
+        /// The batch user.
+        caller: Uid,
+        /// The process that is followed; above 0.
+        leader: Pid,
         /// The first process of the family, or one above it that the switcher left there; above 0.
         root: Pid,
         /// The family's mark.
@@ -176,6 +189,9 @@ impl Operation {
             Operation::Watch { caller, root, mark } => {
                 vec![WATCH.into(), text(caller), text(root), mark.clone()]
             }
+            Operation::Follow { caller, leader, root, mark } => {
+                vec![FOLLOW.into(), text(caller), text(leader), text(root), mark.clone()]
+            }
         }
     }
 
@@ -224,6 +240,12 @@ impl Operation {
             }),
             (Some(WATCH), [caller, root, mark]) => Ok(Operation::Watch {
                 caller: caller_of(caller)?,
+                root: pid_of(root)?,
+                mark: mark.clone(),
+            }),
+            (Some(FOLLOW), [caller, leader, root, mark]) => Ok(Operation::Follow {
+                caller: caller_of(caller)?,
+                leader: pid_of(leader)?,
                 root: pid_of(root)?,
                 mark: mark.clone(),
             }),
@@ -303,7 +325,7 @@ mod tests {
     fn operation(rng: &mut Rng) -> Operation {
         let (caller, pid) = (Uid::from_raw(rng.u32(..)), Pid::from_raw(rng.i32(1..)));
         let (signal, grace) = (rng.i32(0..=MAX_SIGNAL), rng.u32(..));
-        match rng.u8(..6) {
+        match rng.u8(..7) {
             0 => Operation::Serve { sandbox: word(rng).into() },
             1 => Operation::Enter {
                 sandbox: word(rng).into(),
@@ -326,6 +348,12 @@ mod tests {
                 signal,
                 grace,
                 remains: RemainsPolicy::ALL[rng.usize(..RemainsPolicy::ALL.len())],
+            },
+            5 => Operation::Follow {
+                caller,
+                leader: Pid::from_raw(rng.i32(1..)),
+                root: pid,
+                mark: word(rng),
             },
             _ => Operation::Watch { caller, root: pid, mark: word(rng) },
         }

@@ -10,7 +10,7 @@ use sys::switch::{self, Identity};
 use sys::{Errno, Gid, Kind, OPath, Uid, dir, file, namespace, network, process};
 
 use crate::devices::Devices;
-use crate::spec::{Closed, Network};
+use crate::spec::{Bind, Closed, Network};
 use crate::view::{Access, View, failed};
 use crate::{names, places};
 
@@ -25,11 +25,18 @@ pub struct Inhabitant {
     pub user: Uid,
     /// The payload's group.
     pub group: Gid,
+    /// The name of the user, if it is known.
+    pub name: Option<String>,
     /// The sandbox, if the payload has one: a path without symbolic links. Its directory is hidden,
     /// with all other sandboxes in it.
     pub sandbox: Option<PathBuf>,
     /// Programs that must be there, whatever is hidden: paths without symbolic links.
     pub programs: Vec<PathBuf>,
+    /// A root directory that the administrator has named: it is opened with the rights of this
+    /// process. It counts more than that of the caller.
+    pub root: Option<PathBuf>,
+    /// What is seen, read-only, for the administrator: opened in the same way.
+    pub mounts: Vec<Bind>,
     /// Whether the pid namespace is the payload's alone; else it sees only processes of its user.
     pub has_pid_namespace: bool,
 }
@@ -136,7 +143,14 @@ fn build(
     let programs = who.programs.iter();
     let programs: Vec<(Tree, &PathBuf)> =
         programs.map(|path| opener.tree(path).map(|tree| (tree, path))).collect::<Result<_>>()?;
-    let root = closed.root.as_ref().map(|root| opener.open(root)).transpose()?;
+    for bind in &who.mounts {
+        trees.push((Opener::This.tree(&bind.from)?, &bind.at, Access::ReadOnly));
+    }
+    let root = match (&who.root, &closed.root) {
+        (Some(root), _) => Some(Opener::This.open(root)?),
+        (None, Some(root)) => Some(opener.open(root)?),
+        (None, None) => None,
+    };
     let of_machine: &[&str] = if root.is_some() { &places::OF_MACHINE } else { &places::KEPT };
     let kept = of_machine.iter().map(Path::new).filter_map(|path| {
         let root = OPath::root().ok()?;
@@ -202,7 +216,8 @@ fn make_names(view: &mut View, who: &Inhabitant, home: Option<&Path>) -> Result<
     let home = home.unwrap_or(Path::new("/"));
     let (user, group) = (who.user.as_raw(), who.group.as_raw());
     let (passwd, groups) = (Path::new("/etc/passwd"), Path::new("/etc/group"));
-    let passwd_table = names::passwd(&table(view, passwd)?, user, group, home);
+    let passwd_table =
+        names::passwd(&table(view, passwd)?, (user, who.name.as_deref()), group, home);
     let group_table = names::group(&table(view, groups)?, group);
     for (path, content) in [(passwd, passwd_table), (groups, group_table)] {
         let file = view.fresh_file(&content)?;

@@ -17,13 +17,17 @@ fn name_in(table: &[u8], id: u32) -> Option<Vec<u8>> {
     })
 }
 
-/// A name that no entry of a table has.
-fn free_name(table: &[u8], id: u32) -> String {
+/// A name that no entry of a table has: this one, if it can be.
+fn free_name(table: &[u8], id: u32, wanted: Option<&str>) -> String {
     let is_taken = |name: &str| {
         table
             .split(|byte| *byte == b'\n')
             .any(|line| line.split(|byte| *byte == b':').next() == Some(name.as_bytes()))
     };
+    let is_name = |name: &&str| !name.is_empty() && !name.contains([':', '\n']);
+    if let Some(name) = wanted.filter(is_name).filter(|name| !is_taken(name)) {
+        return name.to_owned();
+    }
     let numbered = || (0..).map(|n| format!("{NAME}{id}_{n}")).find(|name| !is_taken(name));
     if is_taken(NAME) { numbered().unwrap_or_default() } else { NAME.to_owned() }
 }
@@ -31,13 +35,21 @@ fn free_name(table: &[u8], id: u32) -> String {
 /// The name of a user in the closed world, by the machine's table.
 pub fn name_of(user: u32) -> String {
     let table = std::fs::read("/etc/passwd").unwrap_or_default();
-    name_in(&table, user)
-        .map_or_else(|| free_name(&table, user), |name| String::from_utf8_lossy(&name).into_owned())
+    name_in(&table, user).map_or_else(
+        || free_name(&table, user, None),
+        |name| String::from_utf8_lossy(&name).into_owned(),
+    )
 }
 
-/// The table of users, with an entry for this user, whose home is this directory.
-pub(crate) fn passwd(table: &[u8], user: u32, group: u32, home: &Path) -> Vec<u8> {
-    with(table, user, |name| {
+/// The table of users, with an entry for this user, whose home is this directory. Its name is the
+/// wanted one, if no other user has it.
+pub(crate) fn passwd(
+    table: &[u8],
+    (user, wanted): (u32, Option<&str>),
+    group: u32,
+    home: &Path,
+) -> Vec<u8> {
+    with(table, user, wanted, |name| {
         // A home with a colon or a newline would be other fields.
         let home = home.as_os_str().as_bytes();
         let is_plain = !home.iter().any(|byte| matches!(byte, b':' | b'\n'));
@@ -49,16 +61,21 @@ pub(crate) fn passwd(table: &[u8], user: u32, group: u32, home: &Path) -> Vec<u8
 
 /// The table of groups, with an entry for this group.
 pub(crate) fn group(table: &[u8], group: u32) -> Vec<u8> {
-    with(table, group, |name| format!("{name}:x:{group}:\n").into_bytes())
+    with(table, group, None, |name| format!("{name}:x:{group}:\n").into_bytes())
 }
 
 /// The table, with one more line if it has no entry of this id.
-fn with(table: &[u8], id: u32, line: impl FnOnce(&str) -> Vec<u8>) -> Vec<u8> {
+fn with(
+    table: &[u8],
+    id: u32,
+    wanted: Option<&str>,
+    line: impl FnOnce(&str) -> Vec<u8>,
+) -> Vec<u8> {
     if name_in(table, id).is_some() {
         return table.to_vec();
     }
     let newline: &[u8] = if table.is_empty() || table.ends_with(b"\n") { b"" } else { b"\n" };
-    [table, newline, &line(&free_name(table, id))].concat()
+    [table, newline, &line(&free_name(table, id, wanted))].concat()
 }
 
 #[cfg(test)]
@@ -68,14 +85,17 @@ mod tests {
     #[test]
     fn a_user_without_a_name_gets_one_that_is_free() {
         let table = b"root:x:0:0::/root:/bin/sh";
-        let with = passwd(table, 70000, 70001, Path::new("/s"));
+        let of = |table: &[u8], user, name, home: &str| {
+            passwd(table, (user, name), 70001, Path::new(home))
+        };
+        let with = of(table, 70000, None, "/s");
         let line = "payload:x:70000:70001:payload:/s:/bin/sh\n";
         assert_eq!(with, [table, &b"\n"[..], line.as_bytes()].concat());
-        assert_eq!(passwd(&with, 70000, 70001, Path::new("/s")), with);
-        assert!(
-            passwd(&with, 9, 9, Path::new("/a:b"))
-                .ends_with(b"payload9_0:x:9:9:payload:/:/bin/sh\n")
-        );
+        assert_eq!(of(&with, 70000, None, "/s"), with);
+        let last = |name| of(&with, 9, name, "/a:b")[with.len()..].to_vec();
+        assert_eq!(last(None), b"payload9_0:x:9:70001:payload:/:/bin/sh\n");
+        assert_eq!(last(Some("job")), b"job:x:9:70001:payload:/:/bin/sh\n");
+        assert_eq!(last(Some("root")), last(None));
         assert_eq!(group(b"", 5), b"payload:x:5:\n");
         assert_eq!(group(b"a:x:5:b\n", 5), b"a:x:5:b\n");
     }

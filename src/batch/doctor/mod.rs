@@ -7,6 +7,7 @@
 //! - `execute_directory`: the directory in which sandboxes are made;
 //! - `programs`: the programs that run as the job user; `set_user_id`: `glexec` with the bit;
 //!   `session_scripts`: which scripts would run around a payload;
+//! - `isolation`: what the kernel isolates payloads from;
 //! - `credential`: the credential; `expiry`: until when it is valid;
 //! - `closed_directories`: directories that other users cannot pass.
 
@@ -17,6 +18,7 @@ mod credential;
 mod execute_directory;
 mod expiry;
 pub mod finding;
+mod isolation;
 mod programs;
 mod session_scripts;
 mod set_user_id;
@@ -72,6 +74,7 @@ pub fn examine(options: &Options) -> Examination {
     findings.extend(programs::examine());
     findings.extend(set_user_id::examine());
     findings.extend(session_scripts::examine());
+    findings.push(isolation::examine());
     // A trial needs a sandbox.
     let has_directory = Dir::open(&options.execute).is_ok();
     let (tried, best) =

@@ -1,6 +1,7 @@
 //! The installed switchers, each tried with a payload.
 
 use error::Shown;
+use world::Spec;
 
 use super::caller::Caller;
 use super::finding::{Finding, Level};
@@ -8,6 +9,7 @@ use super::trial::{self, AgentFacts};
 use super::{Options, advice};
 use crate::batch::handover::Way;
 use crate::batch::pilot::candidates::{self, Candidate, MAP, SwitcherKind};
+use crate::batch::switcher::is_project_glexec;
 
 /// Tries each of them. Returns also the first that works, which is the best.
 pub(super) fn examine(options: &Options) -> (Vec<Finding>, Option<Candidate>) {
@@ -77,14 +79,24 @@ fn examine_one(options: &Options, caller: &Caller, candidate: &Candidate) -> Vec
     if candidate.kind == Some(SwitcherKind::Rootless) {
         findings.extend(shared_ids(&what, caller));
     }
-    match trial::run_payload(options, &candidate.program) {
-        Ok(way) => {
+    let mut tried = trial::run_payload(options, &candidate.program, None);
+    if let Err(failure) = &tried {
+        let shared = trial::run_payload(options, &candidate.program, Some(Spec::Shared));
+        if let Some(advice) = world_advice(candidate).filter(|_| shared.is_ok()) {
+            let text = format!("payloads cannot have the closed world: {}", failure.text);
+            findings.push(Finding::warning(&what, text, advice));
+            tried = shared;
+        }
+    }
+    match tried {
+        Ok((way, is_closed)) => {
             let way = match way {
                 Way::Own { .. } => "its sandbox changed its owner".to_owned(),
                 Way::Copy { reason: None } => "its sandbox was copied".to_owned(),
                 Way::Copy { reason: Some(why) } => format!("its sandbox was copied: {why}"),
             };
-            let text = format!("works; a test payload ran as uid {}; {way}", facts.uid);
+            let world = if is_closed { "the closed world" } else { "the shared world" };
+            let text = format!("works; a test payload ran as uid {} in {world}; {way}", facts.uid);
             findings.insert(0, Finding::ok(&what, text));
         }
         Err(failure) => {
@@ -93,6 +105,14 @@ fn examine_one(options: &Options, caller: &Caller, candidate: &Candidate) -> Vec
         }
     }
     findings
+}
+
+/// What to do where the project's `glexec` cannot give payloads the closed world.
+fn world_advice(candidate: &Candidate) -> Option<&'static str> {
+    is_project_glexec(&candidate.program).then_some(
+        "call run with --world shared; or use Linux 5.12 or newer, and let user namespaces mount \
+         proc and tmpfs (in a container: an unmasked /proc, and a seccomp profile with mount)",
+    )
 }
 
 /// The unwanted effects of a switcher that works.

@@ -10,6 +10,7 @@ use error::{Error, Result, Shown};
 use sys::spawn::Inherited;
 use sys::{Uid, proc, process};
 use wire::Links;
+use world::Spec;
 
 use super::Options;
 use crate::batch::Report;
@@ -83,9 +84,14 @@ pub(super) struct PayloadFailure {
     pub(super) error: Option<Error>,
 }
 
-/// Runs a payload that checks its user id. Returns how its sandbox changed hands.
-pub(super) fn run_payload(options: &Options, program: &Path) -> Result<Way, PayloadFailure> {
-    let spec = payload_spec(options, program);
+/// Runs a payload that checks its user id, in the world that the switcher gives by itself or in
+/// this one. Returns how its sandbox changed hands, and whether its world was the closed one.
+pub(super) fn run_payload(
+    options: &Options,
+    program: &Path,
+    world: Option<Spec>,
+) -> Result<(Way, bool), PayloadFailure> {
+    let spec = PayloadSpec { world, ..payload_spec(options, program) };
     let mut way = Way::Copy { reason: None };
     let mut step_log = StepLog {
         sandbox: spec.sandbox.clone(),
@@ -103,7 +109,7 @@ pub(super) fn run_payload(options: &Options, program: &Path) -> Result<Way, Payl
     drop(step_log);
     let texts: Vec<String> = outcome.failures.iter().map(ToString::to_string).collect();
     let text = match (texts.is_empty(), outcome.payload) {
-        (true, Some(0)) => return Ok(way),
+        (true, Some(0)) => return Ok((way, outcome.is_closed)),
         (true, Some(status)) => {
             format!("a payload that checks its user id ended with status {status}")
         }
@@ -135,6 +141,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         world: None,
         inherited: Inherited { umask: 0o022, descriptors: None },
         is_below_starter: false,
+        sandbox_at: None,
         timeout: Some(Duration::from_secs(60)),
         limits: Limits::default(),
         grace: 1,

@@ -79,7 +79,7 @@ impl AbandonedSandbox {
     }
 
     /// The switcher that leads to this user.
-    pub(super) fn switcher_to(&self, user: Uid) -> Result<Switcher> {
+    pub(in crate::batch) fn switcher_to(&self, user: Uid) -> Result<Switcher> {
         let mut reasons = Vec::new();
         for program in candidates::programs(self.glexec.as_ref())? {
             let switcher = self.switcher(&program)?.with_lease_for(user);

@@ -11,6 +11,7 @@
 //! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
+//!   `follow`: the agent that stops the payload while this process is stopped;
 //!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
 //! - [`limits`]: the limits of a payload, and what it has used;
 //! - [`candidates`]: the switchers that are installed;
@@ -23,6 +24,7 @@ mod abandoned;
 pub mod candidates;
 pub(super) mod check;
 pub mod error;
+mod follow;
 pub(super) mod input;
 pub mod interrupt;
 pub mod limits;

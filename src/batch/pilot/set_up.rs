@@ -154,6 +154,10 @@ fn set_up_through(
             Begun::Cancelled => {
                 return Err(Error::refused(sandbox.path(), "interrupted").into());
             }
+            // A copy would have another path.
+            Begun::Copy(why) if spec.sandbox_at.is_some() => {
+                return Err(Error::refused(sandbox.path(), why).into());
+            }
             Begun::Copy(why) => reason = Some(why),
         }
     }

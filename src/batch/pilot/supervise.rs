@@ -17,6 +17,8 @@ use sys::{Errno, fd, process, signal};
 use wire::Hunt;
 use wire::launch::ErrorSocket;
 
+use super::candidates::{self, SwitcherKind};
+use super::follow::Follower;
 use super::limits::used::Used;
 use super::limits::watches::{Found, Watches};
 use super::limits::{Exceeded, Limit};
@@ -209,6 +211,7 @@ impl Supervisor<'_, '_> {
         let mut deadline =
             self.spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut kills, mut is_all_heard) = (0, false);
+        let _follower = self.call_follower(call);
         while kills <= MAX_KILLS {
             // A socket at its end would be readable all the time.
             let socket = if is_all_heard { &call.pidfd } else { &errors.socket };
@@ -260,6 +263,23 @@ impl Supervisor<'_, '_> {
             }
         }
         Ok(waited)
+    }
+
+    /// Calls the agent that stops the payload while this process is stopped. Behind `glexec`
+    /// without privilege there is none: the batch system itself can signal the payload, because its
+    /// user owns the payload's user namespace (user_namespaces(7)).
+    fn call_follower(&mut self, call: &BoundCall) -> Option<Follower> {
+        let kind = candidates::named(self.switcher.program().to_owned()).kind;
+        if !self.spec.is_below_starter || kind == Some(SwitcherKind::Rootless) {
+            return None;
+        }
+        let called = Follower::call(self.sandbox, self.switcher, call.pid());
+        let notice = &mut self.step_log.notice;
+        called
+            .map_err(|error| {
+                notice(&format!("condor_glexec_pilot: the payload cannot be suspended: {error}"));
+            })
+            .ok()
     }
 
     /// Forwards the next signal. One that ends the payload is returned instead.

@@ -8,6 +8,7 @@
 //! - [`scratch`]: the scratch directory, by its descriptor, and its names;
 //! - [`names`]: which entries of it the job gets; [`entries`]: moving them;
 //! - [`environment`]: the job's variables and arguments, with the paths of the sandbox;
+//! - [`world`]: whether the job has a closed world, and what is in it;
 //! - [`slot`]: the directory of a slot, its lock, and its note; [`ad`]: what the job's and the
 //!   machine's ClassAd say;
 //! - [`streams`]: the modes of the standard streams;
@@ -25,3 +26,4 @@ pub mod settings;
 pub mod slot;
 mod streams;
 pub mod sweep;
+pub mod world;

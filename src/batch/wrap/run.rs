@@ -5,21 +5,22 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ::world::Spec;
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
 use sys::spawn::Inherited;
 use sys::wait::End;
 use sys::{Rename, signal};
 use wire::Halt;
-use world::Spec;
 
 use super::environment::{self, Paths};
 use super::scratch::{Scratch, directory_for};
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
 use super::streams::Opened;
-use super::{entries, marker, sweep};
+use super::{entries, marker, sweep, world};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
+use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
 use crate::batch::pilot::limits::Limits;
@@ -150,11 +151,18 @@ impl<'a> Job<'a> {
         sweep::clear(settings, &mut slot, Some(scratch), step_log)?;
         slot.set_note(&note)?;
         let path = slot.sandbox();
-        let paths = Paths { from: &scratch.names, to: &path };
+        let world = world::of(settings, scratch, &path)?;
+        let paths = match &world {
+            // The paths are as they were.
+            Some(_) => Paths { from: &[], to: scratch.named() },
+            None => Paths { from: &scratch.names, to: &path },
+        };
         let chained = settings.wrapper.iter().map(|wrapper| wrapper.clone().into_os_string());
         let spec = PayloadSpec {
-            world: Some(Spec::Shared),
-            glexec: settings.glexec.clone(),
+            glexec: world.as_ref().map_or_else(
+                || settings.glexec.clone(),
+                |(program, _)| Some(program.clone().into_os_string()),
+            ),
             idle_timeout: settings.idle_timeout,
             sandbox: path.clone(),
             credential: match &settings.credential {
@@ -165,12 +173,14 @@ impl<'a> Job<'a> {
             input: None,
             output: None,
             keeps_sandbox: true,
-            handover: settings.handover,
+            handover: if world.is_some() { Handover::Own } else { settings.handover },
             links: settings.links,
             environment: environment::variables(variables, &paths),
             inherited: *inherited,
             session_scripts: None,
             is_below_starter: true,
+            sandbox_at: world.is_some().then(|| scratch.path.clone()),
+            world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
             timeout: None,
             limits: Limits::default(),
             grace: 0,
@@ -197,7 +207,7 @@ impl<'a> Job<'a> {
 
     /// Hands the sandbox over, runs the job, and takes the sandbox back.
     fn run(&mut self, interrupt: &Arc<Interrupt>, step_log: &mut StepLog<'_>) -> Ended {
-        let Job { directory, sandbox, spec, .. } = self;
+        let Job { order, directory, sandbox, spec, .. } = self;
         step_log.log_id = sandbox.log_id();
         let _lock = match sandbox.lock() {
             Ok(lock) => lock,
@@ -246,6 +256,13 @@ impl<'a> Job<'a> {
         };
         if matches!(ended, Ended::Job(_)) {
             let _ = marker::clear(directory);
+        }
+        if order.settings.has_account_per_slot && one_call.is_none() {
+            // The agent that stayed would be ended as well.
+            if let Some(agent) = kept.take() {
+                agent.close();
+            }
+            sweep::end_account(&switcher, sandbox, step_log);
         }
         // A starter that cannot wait kills this process; then a sweep goes on.
         let halt = Halt::when(|| false);

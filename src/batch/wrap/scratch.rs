@@ -19,6 +19,8 @@ pub struct Scratch {
     pub path: PathBuf,
     /// All its paths that the job can have been told; the longest is first.
     pub names: Vec<PathBuf>,
+    /// The one that the starter has named; else the first.
+    named: PathBuf,
 }
 
 impl Scratch {
@@ -43,14 +45,21 @@ impl Scratch {
         }
         let mut names = vec![path.clone()];
         let other = named.map(PathBuf::from).filter(|named| named.is_absolute() && *named != path);
+        let mut named = path.clone();
         if let Some(other) = other {
             let identity = std::fs::metadata(&other).map(|found| (found.dev(), found.ino()));
             if identity.is_ok_and(|identity| identity == found.identity()) {
-                names.push(other);
+                names.push(other.clone());
+                named = other;
             }
         }
         names.sort_by_key(|name| std::cmp::Reverse(name.as_os_str().len()));
-        Ok(Scratch { dir, path, names })
+        Ok(Scratch { dir, path, names, named })
+    }
+
+    /// Its path as the starter names it.
+    pub fn named(&self) -> &Path {
+        &self.named
     }
 
     /// What tells it from every other directory of this machine.

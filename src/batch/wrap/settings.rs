@@ -29,6 +29,17 @@ pub struct Settings {
     pub credential: Option<PathBuf>,
     /// `wrapper`: a program that runs in front of each job, as its user.
     pub wrapper: Option<PathBuf>,
+    /// `world`: whether the job must have a closed world; none: where that is possible.
+    pub closes_world: Option<bool>,
+    /// `hide`, which can be repeated: what else is hidden in a closed world.
+    pub hidden: Vec<PathBuf>,
+    /// `show`, which can be repeated: what is visible there in hidden directories.
+    pub shown: Vec<PathBuf>,
+    /// `writable`, which can be repeated: what else the job can write to there.
+    pub writable: Vec<PathBuf>,
+    /// `accounts = slot`: whether each slot has an account of its own, so that all processes of the
+    /// account can be ended with the job.
+    pub has_account_per_slot: bool,
     /// `log`: as `GLEXEC_HELPERS_LOG`.
     pub log: Option<OsString>,
     /// `sudo_map`: as `GLEXEC_SUDO_MAP`.
@@ -50,6 +61,11 @@ impl Default for Settings {
             directory: None,
             credential: None,
             wrapper: None,
+            closes_world: None,
+            hidden: Vec::new(),
+            shown: Vec::new(),
+            writable: Vec::new(),
+            has_account_per_slot: false,
             log: None,
             sudo_map: None,
             state_dir: None,
@@ -145,6 +161,24 @@ fn set(settings: &mut Settings, key: &[u8], value: &[u8]) -> std::result::Result
         b"state_dir" => settings.state_dir = Some(path()?.into_os_string()),
         b"log" if value == b"syslog" => settings.log = Some(text()),
         b"log" => settings.log = Some(path()?.into_os_string()),
+        b"hide" => settings.hidden.push(path()?),
+        b"show" => settings.shown.push(path()?),
+        b"writable" => settings.writable.push(path()?),
+        b"accounts" => {
+            settings.has_account_per_slot = match value {
+                b"slot" => true,
+                b"shared" => false,
+                _ => return Err(unknown("slot or shared")),
+            }
+        }
+        b"world" => {
+            settings.closes_world = match value {
+                b"auto" => None,
+                b"closed" => Some(true),
+                b"shared" => Some(false),
+                _ => return Err(unknown("auto, closed or shared")),
+            }
+        }
         b"handover" => {
             settings.handover = match value {
                 b"auto" => Handover::Auto,

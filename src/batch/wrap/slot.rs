@@ -120,6 +120,20 @@ pub fn note_of(scratch: &Scratch) -> Result<Vec<u8>> {
     Ok([start.as_bytes(), scratch.path.as_os_str().as_bytes(), b"\n"].concat())
 }
 
+/// Whether the scratch directory of a note is still there.
+pub fn has_scratch(note: &[u8]) -> bool {
+    let mut lines = note.splitn(2, |byte| *byte == b'\n');
+    let numbers = lines.next().and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
+    let mut numbers = numbers.split(' ').map(|word| u64::from_str_radix(word, 16).ok());
+    let identity = (numbers.next().flatten(), numbers.next().flatten());
+    let path = lines.next().and_then(|line| line.strip_suffix(b"\n")).unwrap_or_default();
+    let found = sys::dir::lstat(Path::new(std::ffi::OsStr::from_bytes(path)));
+    found.is_ok_and(|found| {
+        let (device, inode) = found.identity();
+        identity == (Some(device), Some(inode))
+    })
+}
+
 /// The name of a slot: the first part of the machine's name in its ad (`slot1_1@host`), or else of
 /// the variable `_CONDOR_SLOT`.
 pub fn name_of(scratch: &Scratch, variable: Option<&std::ffi::OsStr>) -> Result<String> {

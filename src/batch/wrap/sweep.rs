@@ -4,19 +4,26 @@
 use std::path::Path;
 
 use error::{Context as _, Result};
+use sys::{Uid, signal};
 use wire::Links;
 
 use super::entries;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
+use crate::batch::Retries;
+use crate::batch::kill::{self, Scope};
 use crate::batch::pilot::step_log::StepLog;
 use crate::batch::pilot::{AbandonedSandbox, CREDENTIAL, make};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
+use crate::batch::switcher::Switcher;
+
+/// A switcher may fail for a moment.
+const RETRIES: Retries = Retries { max: 2, min_delay: 1 };
 
 /// Sweeps each slot's directory below `directory`. `scratch` is the scratch directory of a job that
-/// has ended: its files go back to it, and no other slot is touched. Without it, all slots without
-/// a running job are cleared. Returns how many were.
+/// has ended: its files go back to it, and no other slot is touched. Without it, all slots are
+/// cleared that have no running job, and no scratch directory. Returns how many were.
 pub fn sweep(
     settings: &Settings,
     directory: &Path,
@@ -35,7 +42,12 @@ pub fn sweep(
         }
         let Ok(Locked::Here(mut slot)) = Slot::lock_existing(entry.path(), false) else { continue };
         let found = slot.note()?;
-        if found.is_empty() || note.as_ref().is_some_and(|note| *note != found) {
+        let is_wanted = match &note {
+            Some(note) => *note == found,
+            // The starter of a job whose scratch directory is there can still ask for its files.
+            None => !found.is_empty() && !slot::has_scratch(&found),
+        };
+        if !is_wanted {
             continue;
         }
         match clear(settings, &mut slot, scratch, step_log) {
@@ -70,6 +82,13 @@ pub fn clear(
     )?;
     let sandbox = Sandbox::find(&path, CREDENTIAL.as_ref())?;
     let is_there = (sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Nothing);
+    if settings.has_account_per_slot {
+        if let Ok(Some(owner)) = owner_of(&sandbox) {
+            if let Ok(switcher) = found.switcher_to(owner) {
+                end_account(&switcher, &sandbox, step_log);
+            }
+        }
+    }
     match scratch {
         Some(scratch) => {
             if is_there {
@@ -83,6 +102,29 @@ pub fn clear(
         None => sandbox.sweep(None),
     }
     slot.set_note(b"")
+}
+
+/// The job's user, if the sandbox belongs to it.
+fn owner_of(sandbox: &Sandbox) -> Result<Option<Uid>> {
+    Ok(match (sandbox.retained()?, sandbox.found()?) {
+        (Retained::Proxy | Retained::Data, Found::Theirs(owner)) => Some(owner),
+        _ => None,
+    })
+}
+
+/// Ends all processes of the job's user, and removes what it left outside of the sandbox. What
+/// could not be done is logged.
+pub fn end_account(switcher: &Switcher, sandbox: &Sandbox, step_log: &mut StepLog<'_>) {
+    let request = kill::KillRequest {
+        scope: Scope::Account,
+        signal: signal::SIGKILL,
+        grace: 0,
+        soft_kill_signal: signal::SIGTERM,
+        clean: true,
+    };
+    let (switcher, credential) = (switcher.with_short_idle_timeout(), sandbox.credential());
+    let _ = step_log
+        .step("account", |report| kill::kill(&switcher, &credential, request, RETRIES, report));
 }
 
 /// Moves the files of a sandbox of this user to the scratch directory, and removes the sandbox.

@@ -40,7 +40,8 @@ Exit status:
 With --condor, it prints attributes for HTCondor's STARTD_CRON: GLEXEC_FIT says
 whether this node can start jobs through 'wrap', GLEXEC_REASON why not. It is
 not fit for ten minutes after a job could not be started. Its trial runs below
-the directory 'doctor', beside those of the slots. The status is 0 in both cases.
+the directory 'doctor', beside those of the slots. It also sweeps, as 'sweep'.
+The status is 0 in both cases.
 
 Environment: see 'condor_glexec_pilot --help'.
 

@@ -12,7 +12,7 @@ use sys::prctl;
 
 use super::doctor::MAX_TIMEOUT;
 use super::status::PilotStatus;
-use super::{options, wrap};
+use super::{options, steps, wrap};
 use crate::batch::doctor::finding::Level;
 use crate::batch::doctor::{self, Examination, Options};
 use crate::batch::pilot::candidates::{Candidate, SwitcherKind};
@@ -20,6 +20,7 @@ use crate::batch::wrap::marker;
 use crate::batch::wrap::scratch::directory_for;
 use crate::batch::wrap::settings::Settings;
 use crate::batch::wrap::slot::Slot;
+use crate::batch::wrap::sweep;
 
 /// Runs the subcommand with `--condor`.
 pub fn main(matches: &ArgMatches) -> ExitCode {
@@ -45,6 +46,10 @@ fn examined(execute: PathBuf) -> anyhow::Result<String> {
         Some(directory) => directory.clone(),
         None => directory_for(&execute)?,
     };
+    // What killed jobs have left is removed now and then.
+    let swept = steps::record_quietly(&directory, |step_log| {
+        sweep::sweep(&settings, &directory, None, step_log)
+    });
     let examination = doctor::examine(&Options {
         glexec: settings.glexec.clone(),
         credential: settings.credential.clone(),
@@ -53,8 +58,10 @@ fn examined(execute: PathBuf) -> anyhow::Result<String> {
         idle_timeout: settings.idle_timeout.min(MAX_TIMEOUT),
     });
     let failed = marker::read(&directory);
-    let is_fit = examination.is_fit() && failed.is_none();
-    let reason = reason(&examination).or(failed.map(|(_, why)| why));
+    let is_fit = examination.is_fit() && failed.is_none() && swept.is_ok();
+    let reason = reason(&examination)
+        .or(failed.map(|(_, why)| why))
+        .or(swept.err().map(|error| error.to_string()));
     Ok(attributes(is_fit, reason.as_deref().filter(|_| !is_fit), examination.best.as_ref()))
 }
 

@@ -54,6 +54,7 @@ pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Res
         inherited,
         session_scripts: options::path(matches, "session-scripts")?,
         is_below_starter: false,
+        sandbox_at: None,
         timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         limits: limits::from_arguments(matches)?,
         grace: grace.map_or(GRACE, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),

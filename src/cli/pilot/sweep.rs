@@ -23,10 +23,11 @@ pub fn definition() -> Command {
         .after_help(
             "\
 sweep is for the start of a node, and for HTCondor's HOOK_JOB_EXIT (by the name
-of the link condor_glexec_hook_job_exit). It ends all processes of each job whose
-wrap was killed. With --job, the files go back to the scratch directory, which is
-the working directory; only this job is looked for. Without it, the files of all
-such jobs are removed. Jobs that run are not touched.
+of the link condor_glexec_hook_job_exit). It ends all processes of each job
+whose wrap was killed. With --job, the files go back to the scratch directory,
+which is the working directory; only this job is looked for. Without it, the
+files of all such jobs whose scratch directories are gone are removed. Jobs
+that run are not touched. 'doctor --condor' does the same.
 
 Exit status:
   0    nothing is left
@@ -64,7 +65,10 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
     }
 }
 
+/// A hook's environment is a job's in part. So the switcher's comes from the settings alone.
 fn sweep(settings: &Settings, is_of_job: bool) -> anyhow::Result<()> {
+    sys::environment::take()?;
+    wrap::set_environment(settings)?;
     let scratch = is_of_job.then(|| Scratch::of_working_directory(None)).transpose()?;
     let directory = match (&settings.directory, &scratch) {
         (Some(directory), _) => directory.clone(),
@@ -81,11 +85,8 @@ fn sweep(settings: &Settings, is_of_job: bool) -> anyhow::Result<()> {
 pub fn job_exit(settings: &Path) -> ExitCode {
     discard_input();
     let _ = sys::inherited::set_cloexec_above_2();
-    let _ = sys::environment::take();
-    let swept = Settings::read(settings).map_err(anyhow::Error::from).and_then(|settings| {
-        wrap::set_environment(&settings)?;
-        sweep(&settings, true)
-    });
+    let settings = Settings::read(settings).map_err(anyhow::Error::from);
+    let swept = settings.and_then(|settings| sweep(&settings, true));
     match swept {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

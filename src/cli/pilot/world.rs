@@ -69,8 +69,8 @@ pub fn arguments() -> Vec<Arg> {
         option(
             "input-mode",
             "MODE",
-            "copy: the input is copied into the sandbox. bind: it is not copied; the\n\
-             payload sees it at its own path, read-only [default: copy]",
+            "copy: the input is copied into the sandbox. bind: it is not copied;\n\
+             the payload sees it at its own path, read-only [default: copy]",
         ),
     ]
 }

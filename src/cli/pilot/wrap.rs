@@ -67,6 +67,15 @@ user may write to them. Without the file, all have their defaults:
   credential    the file with the switcher's credential [a dummy credential]
   wrapper       a program that runs in front of each job, as the job user, with
                 the job and its arguments as its arguments [none]
+  accounts      slot: each slot has an account of its own, by the place of its
+                sandboxes; all processes of the account end with the job, and
+                what it left in /tmp, /var/tmp and /dev/shm is removed [shared]
+  world         closed: the job sees its files at the path of the scratch
+                directory, and neither the batch system's files nor other jobs'
+                [closed through glexec without privilege; else shared]
+  hide, show, writable
+                for a closed world, and can be repeated: what else is hidden,
+                what is visible nevertheless, what else the job can write to
   handover, links, idle_timeout, log, sudo_map, state_dir
                 as the variables GLEXEC_HELPERS_HANDOVER, GLEXEC_HELPERS_LINKS,
                 GLEXEC_HELPERS_IDLE_TIMEOUT, GLEXEC_HELPERS_LOG (a path or

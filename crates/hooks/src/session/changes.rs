@@ -8,6 +8,12 @@ use error::Shown;
 
 use crate::environment;
 
+/// The name that asks for a root directory.
+const ROOT: &[u8] = b"GLEXEC_ROOT";
+
+/// The same in the file of pam_script's scripts.
+const ROOT_OF_PAM_SCRIPT: &[u8] = b"CHROOTDIR=";
+
 /// A change of the payload's environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -24,6 +30,9 @@ pub struct Changes {
     pub environment: Vec<Change>,
     /// Lines, without their newline.
     pub print: Vec<OsString>,
+    /// The root directory that the payload gets, by `export GLEXEC_ROOT=…`, or by CHROOTDIR in the
+    /// file of pam_script's scripts. It is no variable of the payload's.
+    pub root: Option<OsString>,
 }
 
 impl Changes {
@@ -56,6 +65,10 @@ impl Changes {
                     return refused("there is no =");
                 };
                 let (name, value) = (&rest[..equals], &rest[equals + 1..]);
+                if name == ROOT {
+                    self.root = Some(text(value));
+                    return Ok(());
+                }
                 match name_refused(name) {
                     Some(why) => return refused(why),
                     None => self.environment.push(Change::Set(text(name), text(value))),
@@ -64,6 +77,18 @@ impl Changes {
             _ => return refused("it is neither export, unset nor print"),
         }
         Ok(())
+    }
+
+    /// Reads the file that pam_script's scripts can write to: lines `NAME=VALUE`.
+    pub(crate) fn read_info(&mut self, content: &[u8]) {
+        let lines = content.split(|byte| *byte == b'\n');
+        if let Some(path) =
+            lines.filter_map(|line| line.strip_prefix(ROOT_OF_PAM_SCRIPT)).next_back()
+        {
+            let path = path.trim_ascii().strip_suffix(b"\"").unwrap_or(path.trim_ascii());
+            let path = path.strip_prefix(b"\"").unwrap_or(path);
+            self.root = Some(OsStr::from_bytes(path).to_owned()).filter(|path| !path.is_empty());
+        }
     }
 
     /// Applies the changes to an environment of entries `NAME=VALUE`.
@@ -106,7 +131,7 @@ impl Changes {
                 None => Change::Unset(text(entry)),
             })
             .collect();
-        Changes { environment, print: Vec::new() }
+        Changes { environment, print: Vec::new(), root: None }
     }
 }
 
@@ -145,6 +170,15 @@ mod tests {
         let again = Changes::from_bytes(&changes.to_bytes());
         assert_eq!(again.environment, changes.environment);
         assert_eq!(again.environment[1], Change::Unset("B".into()));
+    }
+
+    #[test]
+    fn a_root_directory_is_named_by_a_line_or_in_pam_scripts_file() {
+        let mut changes = Changes::default();
+        assert!(changes.read(b"export GLEXEC_ROOT=/srv/a\n").is_empty());
+        assert_eq!((changes.root.clone(), changes.environment.len()), (Some("/srv/a".into()), 0));
+        changes.read_info(b"A=1\nCHROOTDIR=\"/srv/b\"\n");
+        assert_eq!(changes.root, Some("/srv/b".into()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{OpenOptionsExt as _, chown};
 use std::time::Duration;
@@ -82,6 +82,11 @@ impl Run<'_> {
                 }
             }
         }
+        let mut info = Vec::new();
+        if let Ok(file) = File::open(self.entry.info()) {
+            let _ = file.take(LONGEST_OUTPUT as u64).read_to_end(&mut info);
+        }
+        changes.read_info(&info);
         if !list.is_empty() {
             if let Err(cause) = self.in_background(|| self.one_by_one(&list)) {
                 notes.push(cannot_start(&cause));

@@ -26,6 +26,8 @@ pub(crate) use load::load;
 pub use rules::{NEVER_PRESERVED, is_never_preserved};
 pub use values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
 
+use ::world::Bind;
+
 use crate::group_ranges::GroupRanges;
 use crate::users::UserList;
 
@@ -72,6 +74,14 @@ pub struct Config {
     /// Groups that the payload keeps of its caller's: a batch system follows a job by them.
     /// Default: none.
     pub tracking_groups: GroupRanges,
+    /// The socket of the account daemon. Default: /run/glexec/glexecd.socket.
+    pub daemon_socket: PathBuf,
+    /// How long a lease of the account daemon lasts after its last use. Default: a day.
+    pub lease_time: Duration,
+    /// How long a call waits for a guest account. Default: not at all.
+    pub lease_wait: Duration,
+    /// How many connections a client can have at the account daemon. Default: 4096.
+    pub client_limit: u32,
     /// Which side is said to switch; it is always this program. Default: [`SwitchBy::Glexec`].
     pub user_identity_switch_by: SwitchBy,
     /// Whether the parent stays until the payload ends. Default: yes.
@@ -80,6 +90,14 @@ pub struct Config {
     pub end_family: bool,
     /// Whether every payload has the closed world. Default: no.
     pub world_is_closed: bool,
+    /// The table of root directories. Default: none.
+    pub root_directories: Option<PathBuf>,
+    /// Whether an account that is not in that table is refused. Default: yes.
+    pub root_directory_missing_refuses: bool,
+    /// Whether a payload is refused whose root directory cannot be used. Default: yes.
+    pub root_directory_error_refuses: bool,
+    /// What of the machine is in a root directory, read-only. Default: nothing.
+    pub root_mounts: Vec<Bind>,
     /// The PATH of the payload, in which its program is searched for, too. Default:
     /// /usr/local/bin:/usr/bin:/bin.
     pub path: OsString,
@@ -113,6 +131,8 @@ pub struct Config {
     pub log_destination: Destination,
     /// The log, for [`Destination::File`]. Default: /var/log/glexec.log.
     pub log_file: PathBuf,
+    /// The audit of the account daemon. Default: /var/log/glexec/accounts.jsonl.
+    pub audit_file: Option<PathBuf>,
     /// How much is logged: 1 (errors) to 5 (each step). Default: 3.
     pub log_level: u8,
     /// Whether the reason of a refusal goes to the log only, not to the caller. Default: no.
@@ -137,10 +157,18 @@ impl Default for Config {
             min_uid: 1000,
             min_gid: 1000,
             tracking_groups: GroupRanges::default(),
+            daemon_socket: "/run/glexec/glexecd.socket".into(),
+            lease_time: Duration::from_secs(86_400),
+            lease_wait: Duration::ZERO,
+            client_limit: 4096,
             user_identity_switch_by: SwitchBy::Glexec,
             linger: true,
             end_family: true,
             world_is_closed: false,
+            root_directories: None,
+            root_directory_missing_refuses: true,
+            root_directory_error_refuses: true,
+            root_mounts: Vec::new(),
             path: "/usr/local/bin:/usr/bin:/bin".into(),
             preserve_env_variables: Vec::new(),
             create_target_proxy: true,
@@ -159,6 +187,7 @@ impl Default for Config {
             session_script_refuses: true,
             log_destination: Destination::Syslog,
             log_file: "/var/log/glexec.log".into(),
+            audit_file: Some("/var/log/glexec/accounts.jsonl".into()),
             log_level: 3,
             silent_logging: false,
         }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use ::world::Bind;
 use error::Shown;
 
 use super::values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
@@ -100,6 +101,29 @@ pub(super) fn refuses(value: &[u8]) -> Parsed<bool> {
         b"log" => Ok(false),
         _ => Err("it must be refuse or log".to_owned()),
     }
+}
+
+/// Whether something missing or unusable refuses the payload.
+pub(super) fn refuses_or_goes_on(value: &[u8]) -> Parsed<bool> {
+    match value {
+        b"refuse" => Ok(true),
+        b"go_on" => Ok(false),
+        _ => Err("it must be refuse or go_on".to_owned()),
+    }
+}
+
+/// Paths with commas between them, each with a colon and the place where it is seen, or without.
+pub(super) fn binds(value: &[u8]) -> Parsed<Vec<Bind>> {
+    if value.is_empty() {
+        return Ok(Vec::new());
+    }
+    let bind = |word: &[u8]| {
+        let mut parts = word.splitn(2, |byte| *byte == b':');
+        let from = path(parts.next().unwrap_or_default())?;
+        let at = parts.next().map_or(Ok(from.clone()), path)?;
+        Ok(Bind { from, at })
+    };
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).map(bind).collect()
 }
 
 /// The name of an account or group, or nothing.

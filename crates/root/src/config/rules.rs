@@ -96,7 +96,7 @@ fn faults(config: &Config) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Whether a reason applies, the keys that have no effect then if they are set, and the reason.
-fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 8] {
+fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 9] {
     [
         (
             config.mapping == Mapping::Caller,
@@ -125,6 +125,11 @@ fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 8
             config.session_scripts.is_empty() || !config.linger,
             &["session_script_user", "session_script_timeout", "session_script_failure"],
             "no session script runs: session_scripts is empty, or linger = no",
+        ),
+        (
+            config.root_directories.is_none(),
+            &["root_directory_missing"],
+            "there are no root_directories",
         ),
         (!config.linger, &["end_family"], "with linger = no nothing is left to end it"),
         (

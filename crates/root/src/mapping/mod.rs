@@ -9,12 +9,12 @@
 
 pub(crate) mod ban;
 pub(crate) mod caller_map;
-mod credential_lease;
+pub(crate) mod credential_lease;
 pub(crate) mod grid_mapfile;
 pub(crate) mod gridmapdir;
 mod subject;
-mod target;
-mod words;
+pub(crate) mod target;
+pub(crate) mod words;
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -28,8 +28,10 @@ use error::Shown;
 
 use self::credential_lease::Call;
 use self::gridmapdir::{Gridmapdir, name, refusal};
+use self::subject::Subject;
 use self::target::Target;
 pub use self::target::TargetAccount;
+pub(crate) use self::target::may_be_target;
 use crate::config::Config;
 use crate::names::is_of_pool;
 use crate::trusted;
@@ -46,6 +48,11 @@ pub enum Identity<'a> {
         /// Where the credential is; the caller has shown that it may read it.
         credential: &'a Location,
     },
+}
+
+/// Whether two subjects are one: spellings of the same attribute do not count.
+pub(crate) fn is_same_subject(one: &[u8], other: &[u8]) -> bool {
+    Subject::new(one).matches(&Subject::new(other), false)
 }
 
 /// What a call asks for: `GLEXEC_MODE`.
@@ -95,11 +102,15 @@ pub fn map(config: &Config, identity: &Identity<'_>, mode: Mode) -> Result<Mappe
     }
 }
 
+/// Refuses a subject that `ban_file` has.
+pub(crate) fn check_ban(config: &Config, subject: &[u8]) -> Result<()> {
+    let Some(path) = &config.ban_file else { return Ok(()) };
+    let text = trusted::read(path, ban::LONGEST).map_err(refusal)?;
+    ban::check(&text, path, subject)
+}
+
 fn of_subject(config: &Config, subject: &[u8], mode: Mode) -> Result<TargetAccount> {
-    if let Some(path) = &config.ban_file {
-        let text = trusted::read(path, ban::LONGEST).map_err(refusal)?;
-        ban::check(&text, path, subject)?;
-    }
+    check_ban(config, subject)?;
     let path = &config.grid_mapfile;
     let text = trusted::read(path, grid_mapfile::LONGEST).map_err(refusal)?;
     let targets = grid_mapfile::find(&text, path, subject, config.grid_mapfile_wildcards)?;
@@ -191,7 +202,7 @@ fn exhausted(prefix: &[u8], directory: &Path) -> Refusal {
     ))
 }
 
-fn no_lease(identity: &dyn Display) -> Refusal {
+pub(crate) fn no_lease(identity: &dyn Display) -> Refusal {
     Refusal::not_authorized(format!(
         "{identity} has no account to verify: GLEXEC_MODE=lcmaps_get_account leases one"
     ))

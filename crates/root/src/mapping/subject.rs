@@ -3,7 +3,7 @@
 /// A subject, in the one spelling that is compared. Software writes some attributes in several
 /// ways: OpenSSL has written /Email= and later /emailAddress=, and /USERID= and later /UID=.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Subject(Vec<u8>);
+pub(crate) struct Subject(Vec<u8>);
 
 /// Spellings of attributes, and those that they are compared as.
 const SPELLINGS: [(&[u8], &[u8]); 3] =
@@ -11,7 +11,7 @@ const SPELLINGS: [(&[u8], &[u8]); 3] =
 
 impl Subject {
     /// A subject as a proxy or a map has it.
-    pub(super) fn new(text: &[u8]) -> Subject {
+    pub(crate) fn new(text: &[u8]) -> Subject {
         let mut subject = Vec::with_capacity(text.len());
         let mut rest = text;
         while let Some(first) = rest.first() {
@@ -34,7 +34,7 @@ impl Subject {
 
     /// Whether this is the subject of a line of a map. With wildcards, a `*` in the line's stands
     /// for any text.
-    pub(super) fn matches(&self, line: &Subject, wildcards: bool) -> bool {
+    pub(crate) fn matches(&self, line: &Subject, wildcards: bool) -> bool {
         if wildcards { matches_pattern(&self.0, &line.0) } else { self == line }
     }
 }

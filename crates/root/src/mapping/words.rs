@@ -4,7 +4,7 @@
 
 /// The words of a line, and whether each was quoted; none if a quote does not end, stands within a
 /// word, or has another escape in it.
-pub(super) fn words(line: &[u8]) -> Option<Vec<Word>> {
+pub(crate) fn words(line: &[u8]) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii();
     while let Some(first) = rest.first() {
@@ -21,9 +21,9 @@ pub(super) fn words(line: &[u8]) -> Option<Vec<Word>> {
 
 /// A word.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) text: Vec<u8>,
-    pub(super) is_quoted: bool,
+pub(crate) struct Word {
+    pub(crate) text: Vec<u8>,
+    pub(crate) is_quoted: bool,
 }
 
 /// The word up to the next blank, and the rest.

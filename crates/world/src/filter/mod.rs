@@ -8,20 +8,22 @@
 
 mod table;
 
+use sys::Result;
+use sys::landlock::{self, Isolation};
 use sys::seccomp::{self, Openat2, Rule};
-use sys::{Result, landlock};
 use table::{ALWAYS, NAMESPACES, NEWEST};
 
 pub use table::Line;
 
 /// Restricts this thread and all that it starts or executes; it cannot undo that. `nested` allows
 /// namespaces and mounts of its own, so that a container can run in it; `openat2` is for the agent.
-/// [`sys::prctl::set_no_new_privs`] comes before. Abstract sockets of other processes stay open on
-/// a kernel that cannot close them ([`landlock::has_scopes`]). ENOSYS on a machine that is neither
-/// x86_64 nor aarch64.
+/// [`sys::prctl::set_no_new_privs`] comes before. A kernel whose Landlock is too old isolates less
+/// ([`landlock::best_isolation`]). ENOSYS on a machine that is neither x86_64 nor aarch64.
 pub fn restrict(nested: bool, openat2: Openat2) -> Result<()> {
-    if landlock::has_scopes() {
-        landlock::scope_abstract_sockets()?;
+    match landlock::best_isolation() {
+        // It would keep a container from mounting.
+        Isolation::Tracing if nested => {}
+        isolation => landlock::isolate(isolation)?,
     }
     let rules: Vec<(u32, Rule)> = lines(nested).filter_map(Line::rule_here).collect();
     seccomp::restrict(&rules, NEWEST, openat2)

@@ -78,11 +78,17 @@ impl Plan {
             limits.value(limit).is_some()
                 && (limit == Limit::CpuTime || controller(limit).is_some())
         });
-        plan.place = if has_groups { Place::of_self() } else { None };
+        let is_rootless = || kind() == Some(SwitcherKind::Rootless);
+        // The processes that a daemon starts are not in this process's group. An account of the
+        // daemon may have several payloads.
+        let is_daemon = || is_rootless() && glexec::asks_daemon();
+        if has_groups && !is_daemon() {
+            plan.place = Place::of_self();
+        }
         for limit in Limit::ALL {
             let Some(value) = limits.value(limit) else { continue };
             let is_hidden = *is_hidden.get_or_insert_with(proc::hides_others);
-            let has_one_payload = || kind() == Some(SwitcherKind::Rootless);
+            let has_one_payload = || is_rootless() && !is_daemon();
             let by_group =
                 |place: &Place| controller(limit).is_some_and(|name| place.can_have(name));
             let (means, missing) = match plan.place.as_ref().is_some_and(by_group) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use cgroup::{Group, Place};
 use error::{Error, Result};
 use sys::Pid;
+use sys::socket::Sender;
 use sys::wait::Usage;
 
 use super::disk::DiskWatcher;
@@ -35,20 +36,20 @@ pub enum Found {
 }
 
 impl<'a> Watches<'a> {
-    /// Watches the payload of a call whose wrapper waits, as the plan says. `switcher` is the
-    /// process of the switcher.
+    /// Watches the payload of a call whose wrapper waits, as the plan says. `call` and `wrapper` are
+    /// the processes of the switcher and of the wrapper.
     pub fn begin(
         limits: &Limits,
         plan: &Plan,
         sandbox: &'a Sandbox,
         switcher: &Switcher,
-        call: Pid,
+        (call, wrapper): (Pid, Sender),
     ) -> Result<Watches<'a>> {
         let (watched, mut group, mut processes) = (plan.watched(), None, None);
         if !watched.is_empty() || plan.place.is_some() {
-            let family = Family::find(call)?;
+            let family = Family::new(call, wrapper)?;
             if let Some(place) = &plan.place {
-                group = grouped(place, plan, family.first())?;
+                group = grouped(place, plan, wrapper.pid)?;
             }
             processes = Some(Watcher::new(family, limits, &watched));
             processes = processes.filter(|_| !watched.is_empty());

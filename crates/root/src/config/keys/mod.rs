@@ -2,6 +2,7 @@
 //! manual page glexec.conf(5) come.
 
 mod accounts;
+mod leases;
 mod payload;
 mod scripts;
 mod without_effect;
@@ -45,7 +46,7 @@ impl Key {
 /// All keys, in the order of the manual page. Values are applied in this order: so a key that is
 /// more general comes before the others.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    let ours = accounts::KEYS.iter().chain(payload::KEYS).chain(scripts::KEYS);
+    let ours = accounts::KEYS.iter().chain(leases::KEYS).chain(payload::KEYS).chain(scripts::KEYS);
     ours.chain(without_effect::KEYS)
 }
 
@@ -82,6 +83,6 @@ mod tests {
             assert!(key.text.ends_with('.') && !key.value.is_empty(), "{}", key.name);
             assert!(!key.text.contains("  ") && !key.text.contains('\n'), "{}", key.name);
         }
-        assert_eq!(names.len(), 47);
+        assert_eq!(names.len(), 53);
     }
 }

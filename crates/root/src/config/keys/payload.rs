@@ -37,6 +37,53 @@ pub(super) const KEYS: &[Key] = &[
         }),
     },
     Key {
+        name: "root_directories",
+        value: "path or nothing",
+        default: "",
+        text: "A table with the root directories of payloads: lines of an account, an @group or a \
+               pattern of account names with * and ?, and a directory, in which %u is the \
+               account's name, %g that of its group and %h its home. The first line that fits \
+               counts. The directory, and all that lead to it, must be root's. The payload has \
+               the closed world, with this directory as its root, read-only. A session script \
+               that is waited for can name another directory: by the line export \
+               GLEXEC_ROOT=DIRECTORY, or by CHROOTDIR=DIRECTORY in the file that \
+               PAM_SCRIPT_INFO names.",
+        effect: Set(|config, value| {
+            parse::optional_path(value).map(|path| config.root_directories = path)
+        }),
+    },
+    Key {
+        name: "root_directory_missing",
+        value: "refuse or go_on",
+        default: "refuse",
+        text: "What happens to a payload whose account is not in root_directories: it is refused \
+               (203), or has the machine's root directory.",
+        effect: Set(|config, value| {
+            parse::refuses_or_goes_on(value)
+                .map(|refuses| config.root_directory_missing_refuses = refuses)
+        }),
+    },
+    Key {
+        name: "root_directory_error",
+        value: "refuse or go_on",
+        default: "refuse",
+        text: "What happens to a payload whose root directory does not exist, or is not only \
+               root's: it is refused (202), or has the machine's root directory.",
+        effect: Set(|config, value| {
+            parse::refuses_or_goes_on(value)
+                .map(|refuses| config.root_directory_error_refuses = refuses)
+        }),
+    },
+    Key {
+        name: "root_mounts",
+        value: "paths, each with :place or without, separated by commas",
+        default: "",
+        text: "What of the machine a payload with a root directory of its own sees there, \
+               read-only, beside its sandbox, /proc, /sys, a minimal /dev, and /etc/hosts and \
+               /etc/resolv.conf.",
+        effect: Set(|config, value| parse::binds(value).map(|mounts| config.root_mounts = mounts)),
+    },
+    Key {
         name: "path",
         value: "directories, separated by colons",
         default: "/usr/local/bin:/usr/bin:/bin",
@@ -148,6 +195,17 @@ pub(super) const KEYS: &[Key] = &[
         text: "The log, for log_destination = file. It is opened for each call, so it can be \
                rotated by renaming.",
         effect: Set(|config, value| parse::path(value).map(|path| config.log_file = path)),
+    },
+    Key {
+        name: "audit_file",
+        value: "path or nothing",
+        default: "/var/log/glexec/accounts.jsonl",
+        text: "The audit of the account daemon: which client had which account when, and what ran \
+               as it. It is opened for each line, so it can be rotated by renaming. All lines are \
+               in the system log, too; with nothing here they are only there.",
+        effect: Set(|config, value| {
+            parse::optional_path(value).map(|path| config.audit_file = path)
+        }),
     },
     Key {
         name: "log_level",

@@ -16,7 +16,7 @@ use sys::{fd, inherited, process, stdio, wait};
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// For each credential, with the time of its lease's last use, whether it is gone.
-pub(super) fn gone(credentials: &[(&Location, SystemTime)]) -> Result<Vec<bool>> {
+pub(crate) fn gone(credentials: &[(&Location, SystemTime)]) -> Result<Vec<bool>> {
     if credentials.is_empty() {
         return Ok(Vec::new());
     }

@@ -4,10 +4,9 @@
 //! A lease is a link in gridmapdir, as that of a subject, so no account is leased to both; the file
 //! of the account says what it is leased to ([`record`]). A lease ends when its credential is gone
 //! and no call uses it. The caller's next call ends it, or a call of another user that finds no
-//! free account. What is left of the account's processes is killed then ([`processes`]).
+//! free account. What is left of the account's processes is killed then ([`crate::processes`]).
 
-mod gone;
-mod processes;
+pub(crate) mod gone;
 mod record;
 
 use std::fs::File;
@@ -207,7 +206,7 @@ fn end(directory: &Gridmapdir, over: &[&Entry]) -> Result<()> {
         // An account that is no longer there has no process that it would be known by.
         let is_ended = match accounts::named(account.bytes())? {
             Some(account) if account.user.is_root() => false,
-            Some(account) => processes::kill_all(account.user, account.group)?,
+            Some(account) => crate::processes::kill_all(account.user, account.group)?,
             None => true,
         };
         if is_ended {

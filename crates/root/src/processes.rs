@@ -12,7 +12,7 @@ use sys::{Gid, Uid, identity, inherited, proc, process, wait};
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Kills all processes of an account. Whether none is left.
-pub(super) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
+pub(crate) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
     let until = Instant::now() + TIMEOUT;
     kill_at_once(user, group)?;
     while is_running(user)? {

@@ -1,0 +1,257 @@
+//! The loop of the daemon: it accepts connections, and starts a process for each that sends
+//! something. It reads nothing that a client sends, and closes no descriptor that a client has
+//! passed: a file system of the client's could delay that.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use command::refusal::{Refusal, Result};
+use root::accounts::audit::{self, Event};
+use root::accounts::end;
+use root::cgroup::Cgroup;
+use root::config::Config;
+use root::log::{Level, Log};
+use sys::fork::{self, Fork};
+use sys::signal::{Received, SIGCHLD, SIGINT, SIGTERM, Signals};
+use sys::socket::{self, Peer};
+use sys::{Errno, Pid, Uid, fd, process, wait};
+
+use crate::connection::Connection;
+use crate::files::Files;
+use crate::listen::Listener;
+use crate::supervisor::Supervisor;
+
+/// How long a connection may be open before its first byte.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How often leases that are over are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// The most connections that have sent nothing yet: the rest waits to be accepted.
+const MOST_IDLE: usize = 8192;
+
+/// How many connections are accepted before others get their turn.
+const AT_ONCE: usize = 64;
+
+/// So many connections over its limit a client can have that are only told so.
+const OVER: u32 = 16;
+
+/// The daemon.
+pub(crate) struct Acceptor {
+    listener: Listener,
+    signals: Signals,
+    files: Files,
+    cgroups: Option<Cgroup>,
+    config: Config,
+    idle: Vec<Idle>,
+    /// The processes of connections, and whose these are.
+    children: HashMap<Pid, Uid>,
+    /// How many connections each client has.
+    connections: HashMap<Uid, u32>,
+    /// The process that looks for leases which are over.
+    sweeper: Option<Pid>,
+    next_sweep: Instant,
+}
+
+/// A connection that has sent nothing yet.
+struct Idle {
+    socket: OwnedFd,
+    peer: Peer,
+    until: Instant,
+}
+
+impl Acceptor {
+    pub(crate) fn new(
+        listener: Listener,
+        files: Files,
+        cgroups: Option<Cgroup>,
+        config: Config,
+    ) -> Result<Acceptor> {
+        let signals = Signals::open()
+            .map_err(|cause| Refusal::internal(format!("cannot wait for signals: {cause}")))?;
+        Ok(Acceptor {
+            listener,
+            signals,
+            files,
+            cgroups,
+            config,
+            idle: Vec::new(),
+            children: HashMap::new(),
+            connections: HashMap::new(),
+            sweeper: None,
+            next_sweep: Instant::now(),
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT.
+    pub(crate) fn run(mut self) -> Result<()> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        audit::write(&Event::DaemonStarted { boot: boot.trim_end() });
+        loop {
+            let [is_signal, is_connection] = self.wait();
+            if is_signal && self.signal() {
+                break;
+            }
+            self.refresh();
+            if is_connection {
+                self.accept();
+            }
+            self.sweep();
+        }
+        audit::write(&Event::DaemonStopped);
+        self.listener.remove();
+        Ok(())
+    }
+
+    /// Waits for the next event, and serves the connections that have sent something. Whether there
+    /// are signals, and new connections.
+    fn wait(&mut self) -> [bool; 2] {
+        let is_full = self.idle.len() >= MOST_IDLE;
+        let listener = if is_full { self.signals.as_fd() } else { self.listener.socket.as_fd() };
+        let mut polled = vec![self.signals.as_fd(), listener];
+        polled.extend(self.idle.iter().map(|idle| idle.socket.as_fd()));
+        let first_end = self.idle.iter().map(|idle| idle.until).min();
+        let deadline = first_end.unwrap_or(self.next_sweep).min(self.next_sweep);
+        let Ok(ready) = fd::poll_all_readable(&polled, Some(deadline)) else { return [false; 2] };
+        let now = Instant::now();
+        let all = std::mem::take(&mut self.idle);
+        for (idle, is_ready) in all.into_iter().zip(&ready[2..]) {
+            if *is_ready {
+                self.start(idle.socket, &idle.peer, None);
+            } else if idle.until <= now {
+                self.forget(idle.peer.identity.user);
+            } else {
+                self.idle.push(idle);
+            }
+        }
+        [ready[0], ready[1] && !is_full]
+    }
+
+    /// Reads one signal. Whether the daemon has to end.
+    fn signal(&mut self) -> bool {
+        match self.signals.read() {
+            Ok(Received { number: SIGCHLD, .. }) => {
+                while let Some((pid, _)) = wait::try_wait_any() {
+                    if self.sweeper == Some(pid) {
+                        self.sweeper = None;
+                    }
+                    if let Some(user) = self.children.remove(&pid) {
+                        self.forget(user);
+                    }
+                }
+                false
+            }
+            Ok(Received { number: SIGTERM | SIGINT, .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// One connection of a client is over.
+    fn forget(&mut self, user: Uid) {
+        if let Some(count) = self.connections.get_mut(&user) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.connections.remove(&user);
+            }
+        }
+    }
+
+    /// Reads again what has changed in the lists.
+    fn refresh(&mut self) {
+        if let Err(refusal) = self.files.refresh() {
+            let text = format!("{refusal}; the lists that were read before stay in force");
+            Log::new(&self.config).write(Level::Error, text);
+        }
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..AT_ONCE {
+            match socket::accept(&self.listener.socket) {
+                Ok(socket) => self.admit(socket),
+                Err(Errno::EINTR | Errno::ECONNABORTED) => {}
+                Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS) => {
+                    // They wait in the queue of the socket.
+                    std::thread::sleep(Duration::from_millis(10));
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Takes a new connection, if its client has not got too many.
+    fn admit(&mut self, socket: OwnedFd) {
+        let Ok(peer) = socket::peer(&socket) else { return };
+        let user = peer.identity.user;
+        let count = self.connections.entry(user).or_default();
+        *count += 1;
+        let limit = self.config.client_limit;
+        if *count <= limit {
+            self.idle.push(Idle { socket, peer, until: Instant::now() + IDLE });
+        } else if *count <= limit.saturating_add(OVER) {
+            let refusal = Refusal::internal(format!(
+                "you have {limit} connections with the account daemon, which is the limit \
+                 (client_limit): wait for the end of a payload"
+            ));
+            self.start(socket, &peer, Some(refusal));
+        } else {
+            self.forget(user);
+        }
+    }
+
+    /// Starts the process of a connection, or one that tells a refusal.
+    fn start(&mut self, socket: OwnedFd, peer: &Peer, refusal: Option<Refusal>) {
+        let user = peer.identity.user;
+        // The child waits for the end of this pipe. Before that this process has closed its copy of
+        // the socket: so it is never the last one, whose end closes what was sent and not read.
+        let Ok((mut closed, open)) = fd::pipe() else { return self.forget(user) };
+        match fork::fork() {
+            Ok(Fork::Child) => {
+                drop(open);
+                let _ = std::io::Read::read(&mut closed, &mut [0]);
+                let supervisor =
+                    Supervisor { peer, files: &self.files, cgroups: self.cgroups.as_ref() };
+                match refusal {
+                    None => supervisor.serve(socket),
+                    Some(refusal) => {
+                        if let Ok(connection) = Connection::new(socket) {
+                            supervisor.refuse(&connection, &refusal, "");
+                        }
+                    }
+                }
+                process::_exit(0)
+            }
+            Ok(Fork::Parent(pid)) => {
+                self.children.insert(pid, user);
+                drop(socket);
+            }
+            Err(_) => {
+                // Too many processes: the client sees the end of the connection.
+                self.forget(user);
+            }
+        }
+    }
+
+    /// Looks for leases that are over, in a process of its own.
+    fn sweep(&mut self) {
+        if Instant::now() < self.next_sweep {
+            return;
+        }
+        self.next_sweep = Instant::now() + SWEEP;
+        if self.sweeper.is_some() {
+            return;
+        }
+        match fork::fork() {
+            Ok(Fork::Child) => {
+                let _ = sys::inherited::release_all_but(&[]);
+                if let Err(refusal) = end::sweep() {
+                    Log::new(&self.config).write(Level::Error, refusal);
+                }
+                process::_exit(0)
+            }
+            Ok(Fork::Parent(pid)) => self.sweeper = Some(pid),
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A call through the account daemon, whose client this process is. It opens what it names with its
+//! own rights and passes the descriptors; the payload has the standard streams themselves. The end
+//! of this process ends the payload, unless it lingers on.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use ::command::credential::{self, refusal};
+use ::command::refusal::{Refusal, Result, Status};
+use ::world::Spec;
+use error::Shown;
+use sys::signal::{self, Received, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTSTP};
+use sys::signal::{SIGTTIN, SIGTTOU, Signals};
+use sys::wait::End;
+use sys::{Errno, OPath, Uid, fd, process, socket, stdio};
+use wire::LINGER;
+use wire::daemon::{self, Answer, Invalid, MAX_ANSWER, MAX_REQUEST, Request, Run, Signal};
+
+use crate::command::{Asked, check_command};
+use crate::{door, rootless};
+
+/// How long the daemon may take to accept a connection, and to start work on a request.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves a call, and writes the line of the log.
+pub(crate) fn serve(asked: Result<Asked>, socket: &Path, words: &[String], umask: u32) -> ExitCode {
+    let started = Instant::now();
+    let mut user = None;
+    let ended = asked.and_then(|asked| match asked {
+        Asked::Payload(command, world) => run(command, &world, socket, umask, &mut user),
+        Asked::Owner(_) => {
+            Err(Refusal::copy("the account daemon does not change owners: copy the directory"))
+        }
+        Asked::HandOver(..) => Err(door::no_hand_over()),
+        Asked::Information(_) => Ok(End::Exited(0)),
+    });
+    rootless::conclude(&ended, user, words, &[], started)
+}
+
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn open(path: &OsString) -> Result<File> {
+    credential::open_private(path.as_ref(), process::geteuid()).map_err(|error| refusal(&error))
+}
+
+/// Runs a command, and returns how it has ended. `user` becomes the user that it runs as.
+fn run(
+    command: Vec<OsString>,
+    world: &Spec,
+    socket: &Path,
+    umask: u32,
+    user: &mut Option<Uid>,
+) -> Result<End> {
+    check_command(&command)?;
+    let credential = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
+    let credential = open(&credential.ok_or_else(|| {
+        Refusal::client(
+            "no credential is named: set GLEXEC_CLIENT_CERT to the path of your file, mode 0600",
+        )
+    })?)?;
+    let has_target = variable("GLEXEC_TARGET_PROXY").as_deref() != Some("/dev/null".as_ref());
+    let proxy = variable("GLEXEC_SOURCE_PROXY").filter(|_| has_target);
+    let proxy = proxy.map(|path| open(&path)).transpose()?;
+    let directory = OPath::working_directory()
+        .map_err(|cause| Refusal::client(format!("cannot open the working directory: {cause}")))?;
+    let request = Request::Run(Run {
+        command,
+        world: world.to_words(),
+        environment: std::env::vars_os().filter(|(name, _)| !name.is_empty()).collect(),
+        umask: umask & 0o777,
+        has_proxy: proxy.is_some(),
+        lingers: variable(LINGER).is_some(),
+    });
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let mut descriptors =
+        vec![stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), directory.as_fd(), credential.as_fd()];
+    descriptors.extend(proxy.iter().map(AsFd::as_fd));
+    let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
+    signal::block_all().map_err(failed)?;
+    let signals = Signals::open().map_err(failed)?;
+    let mut connection = Connection::ask(socket, &request, &descriptors)?;
+    drop((directory, credential, proxy));
+    connection.wait_for_end(&signals, user)
+}
+
+/// A connection with the daemon.
+struct Connection {
+    socket: OwnedFd,
+    pending: Vec<u8>,
+}
+
+impl Connection {
+    /// Sends a request, and waits until a process works on it.
+    fn ask(path: &Path, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<Connection> {
+        let unreachable = |why: &dyn std::fmt::Display| {
+            Refusal::internal(format!(
+                "cannot ask the account daemon at {}: {why}: an administrator can look for it by \
+                 systemctl status glexecd.socket glexecd.service",
+                Shown::os(path)
+            ))
+        };
+        let bytes = request.encode();
+        if bytes.len() > MAX_REQUEST {
+            return Err(Refusal::client(format!(
+                "the command and the environment are longer than {MAX_REQUEST} bytes"
+            )));
+        }
+        let socket = socket::connect(path, TIMEOUT).map_err(|cause| match cause {
+            Errno::EACCES => Refusal::not_authorized(format!(
+                "you may not connect to the account daemon at {}: an administrator can add you to \
+                 its group",
+                Shown::os(path)
+            )),
+            Errno::EAGAIN => unreachable(&"it has too many connections"),
+            cause => unreachable(&cause),
+        })?;
+        socket::set_timeouts(&socket, TIMEOUT).map_err(|cause| unreachable(&cause))?;
+        let mut connection = Connection { socket, pending: Vec::new() };
+        // A daemon that refuses the client may have closed its end already; its answer is there.
+        let sent = socket::send_with_descriptors(&connection.socket, &bytes, descriptors);
+        match connection.answer() {
+            Ok(Some(Answer::Working)) => Ok(connection),
+            Ok(Some(Answer::Refused { status, text })) => Err(refused(status, text)),
+            Ok(_) => Err(unreachable(&match sent {
+                Err(cause) => cause.to_string(),
+                Ok(()) => "it ended the connection".to_owned(),
+            })),
+            Err(Errno::EAGAIN) => unreachable_in_time(path),
+            Err(cause) => Err(unreachable(&cause)),
+        }
+    }
+
+    /// Waits for the next answer; none at the end of the connection.
+    fn answer(&mut self) -> sys::Result<Option<Answer>> {
+        loop {
+            if let Some(answer) = self.take_pending()? {
+                return Ok(Some(answer));
+            }
+            let mut part = [0; 4096];
+            match socket::receive(&self.socket, &mut part)? {
+                0 => return Ok(None),
+                length => self.pending.extend_from_slice(&part[..length]),
+            }
+        }
+    }
+
+    /// The first complete answer of what has arrived. EPROTO if it is none.
+    fn take_pending(&mut self) -> sys::Result<Option<Answer>> {
+        let invalid = |_: Invalid| Errno::EPROTO;
+        let Some((field, rest)) = self.pending.split_first_chunk::<4>() else { return Ok(None) };
+        let length = daemon::length(*field, MAX_ANSWER).map_err(invalid)?;
+        let Some(frame) = rest.get(..length) else { return Ok(None) };
+        let answer = Answer::decode(frame).map_err(invalid)?;
+        self.pending.drain(..4 + length);
+        Ok(Some(answer))
+    }
+
+    /// Forwards signals to the payload until it has ended.
+    fn wait_for_end(&mut self, signals: &Signals, user: &mut Option<Uid>) -> Result<End> {
+        let mut is_started = false;
+        loop {
+            match self.take_pending() {
+                Ok(None) => {}
+                Ok(Some(Answer::Started { user: found, .. })) => {
+                    *user = Some(found);
+                    is_started = true;
+                    // This process must not keep a pipe of the payload's open.
+                    let _ = stdio::redirect_to_null();
+                    continue;
+                }
+                Ok(Some(Answer::Ended(end))) => return Ok(end),
+                Ok(Some(Answer::Refused { status, text })) => return Err(refused(status, text)),
+                Ok(Some(Answer::Working | Answer::Text(_))) => continue,
+                Err(_) => return over(is_started),
+            }
+            // An interruption is none of both.
+            let [is_signal, has_arrived] =
+                fd::poll_readable([signals.as_fd(), self.socket.as_fd()], None).unwrap_or_default();
+            if has_arrived {
+                let mut part = [0; 4096];
+                match socket::try_receive(&self.socket, &mut part) {
+                    Ok(None) => {}
+                    Ok(Some(0)) | Err(_) => return over(is_started),
+                    Ok(Some(length)) => self.pending.extend_from_slice(&part[..length]),
+                }
+            }
+            if is_signal {
+                self.forward(signals);
+            }
+        }
+    }
+
+    /// Forwards the next signal to the payload.
+    fn forward(&self, signals: &Signals) {
+        let send = |number, to_group| {
+            let _ = socket::send_all(&self.socket, &Signal { number, to_group }.encode());
+        };
+        match signals.read() {
+            Ok(Received { number: SIGCHLD, .. }) | Err(_) => {}
+            // A shell expects that the terminal's signal stops this process. One of another
+            // process only stops the payload: if this process stopped too, a SIGCONT could come
+            // before that.
+            Ok(Received { number: SIGTSTP | SIGTTIN | SIGTTOU, from_kernel: true, .. }) => {
+                send(SIGTSTP, false);
+                signal::stop_self();
+                send(SIGCONT, false);
+            }
+            Ok(Received {
+                number: number @ (SIGINT | SIGQUIT | SIGHUP),
+                from_kernel: true,
+                ..
+            }) => {
+                send(number, true);
+            }
+            Ok(Received { number, .. }) => send(number, false),
+        }
+    }
+}
+
+/// The end of a connection without an answer: the process above the payload was killed, and with it
+/// the payload.
+fn over(is_started: bool) -> Result<End> {
+    match is_started {
+        true => Ok(End::Killed(SIGKILL)),
+        false => Err(Refusal::internal(
+            "the account daemon ended the connection before the command was executed: try again",
+        )),
+    }
+}
+
+fn unreachable_in_time<T>(path: &Path) -> Result<T> {
+    Err(Refusal::internal(format!(
+        "the account daemon at {} does not answer within {} seconds: it is stopped, or has too \
+         much to do; try again later",
+        Shown::os(path),
+        TIMEOUT.as_secs()
+    )))
+}
+
+fn refused(status: u8, text: String) -> Refusal {
+    Refusal::new(Status::from_byte(status).unwrap_or(Status::Internal), text)
+}

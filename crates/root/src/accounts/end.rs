@@ -1,0 +1,221 @@
+//! The end of leases. An account with an owner may be his login: then only the record is removed,
+//! and payloads have ended before. A guest account is cleaned: no process of the account is left,
+//! and no file in the directories where every user may make files; else it is not leased again.
+
+use std::fs::File;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use command::accounts;
+use command::location::Location;
+use command::refusal::{Refusal, Result};
+use sys::Uid;
+use sys::flock::{self, Lock};
+use sys::signal::{self, SIGTERM};
+
+use super::audit::{self, Event, Holding};
+use super::record::{Identity, LeaseRecord};
+use super::table::{Slot, Table, now};
+use super::{leftovers, payloads};
+use crate::cgroup::Cgroup;
+use crate::mapping::credential_lease::gone::gone;
+use crate::processes;
+
+/// How long the payloads of an account may take to end.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often the end of payloads is looked for.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long the end of a payload is kept for a client that asks for it, in seconds.
+const KEPT: u64 = 86_400;
+
+/// What a release has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// How many payloads.
+    pub payloads: usize,
+    /// How many leases.
+    pub leases: usize,
+    /// Why the account could not be cleaned, if that is so.
+    pub quarantine: Option<String>,
+}
+
+/// Ends what is over: payloads whose process was killed, leases whose time is over or whose
+/// credential is gone, if no process uses them, and cleanings that were interrupted.
+pub fn sweep() -> Result<()> {
+    for slot in Slot::all()? {
+        end_dead_payloads(&slot);
+        if slot.is_ending() && slot.quarantine().is_none() {
+            finish_interrupted(&slot)?;
+        }
+        for (record, reason) in over(&slot)? {
+            end(&slot, &record, reason)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the payloads and the leases of an account: of one client, or of all.
+pub fn release(account: &[u8], client: Option<Uid>, reason: &str) -> Result<Released> {
+    let slot = Slot::of(account)?;
+    let is_asked = |uid: Uid| client.is_none_or(|client| client == uid);
+    let mut released = Released { payloads: end_payloads(&slot, is_asked)?, ..Released::default() };
+    for record in slot.leases().into_iter().filter(|record| is_asked(record.client)) {
+        released.leases += usize::from(end(&slot, &record, reason)?);
+    }
+    if client.is_none() && (slot.quarantine().is_some() || slot.is_ending()) {
+        finish_interrupted(&slot)?;
+    }
+    released.quarantine = slot.quarantine();
+    Ok(released)
+}
+
+/// Ends the payloads of an account that some clients have, and waits for their end. Returns how
+/// many there were.
+pub(super) fn end_payloads(slot: &Slot, is_asked: impl Fn(Uid) -> bool) -> Result<usize> {
+    let running = || {
+        let all = payloads::of(slot).into_iter();
+        all.filter(|record| record.is_running && is_asked(record.client)).collect::<Vec<_>>()
+    };
+    let first = running();
+    let deadline = Instant::now() + TIMEOUT;
+    let mut left = first.clone();
+    while !left.is_empty() {
+        if Instant::now() > deadline {
+            return Err(Refusal::internal(format!(
+                "{} payloads of the account do not end",
+                left.len()
+            )));
+        }
+        for record in &left {
+            // Its lock says that the process is there.
+            let _ = signal::kill(record.supervisor, SIGTERM);
+        }
+        std::thread::sleep(PAUSE);
+        left = running();
+    }
+    Ok(first.len())
+}
+
+/// Ends the cgroups of payloads whose process was killed, and forgets those and old ones.
+fn end_dead_payloads(slot: &Slot) {
+    let now = now();
+    for record in payloads::of(slot).into_iter().filter(|record| !record.is_running) {
+        if let Some(path) = &record.cgroup {
+            Cgroup::at(path).end();
+        }
+        if record.end.is_none() || record.begun + KEPT < now {
+            payloads::forget(slot, &record);
+        }
+    }
+}
+
+/// The leases of an account that are over, unless a process uses them, and why.
+fn over(slot: &Slot) -> Result<Vec<(LeaseRecord, &'static str)>> {
+    let now = now();
+    let (expired, others): (Vec<_>, Vec<_>) =
+        slot.leases().into_iter().partition(|record| record.until < now);
+    let files: Vec<LeaseRecord> =
+        others.into_iter().filter(|record| matches!(record.identity, Identity::File(_))).collect();
+    let used =
+        |record: &LeaseRecord| -> SystemTime { UNIX_EPOCH + Duration::from_secs(record.used) };
+    let credentials: Vec<(&Location, SystemTime)> =
+        files.iter().map(|record| (&record.credential, used(record))).collect();
+    let gone = gone(&credentials)?;
+    let gone: Vec<LeaseRecord> =
+        files.into_iter().zip(gone).filter(|(_, gone)| *gone).map(|(record, _)| record).collect();
+    let with =
+        |records: Vec<LeaseRecord>, reason| records.into_iter().map(move |record| (record, reason));
+    Ok(with(expired, "expired").chain(with(gone, "credential_gone")).collect())
+}
+
+/// Ends a lease, unless a process uses the account, or the lease was used meanwhile. Whether it has
+/// ended.
+fn end(slot: &Slot, record: &LeaseRecord, reason: &str) -> Result<bool> {
+    let table = Table::lock()?;
+    if slot.lease_of(record.client).as_ref() != Some(record) {
+        return Ok(false);
+    }
+    let held = slot.open_use()?;
+    match record.holding {
+        Holding::Owned => {
+            // Other clients may use the account.
+            let uses = payloads::of(slot);
+            if uses.iter().any(|payload| payload.is_running && payload.lease == record.lease) {
+                return Ok(false);
+            }
+            slot.remove(record.client)?;
+            audit::write(&Event::LeaseEnded { lease: record.audited(), reason, is_clean: true });
+        }
+        Holding::Guest => {
+            if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_err() {
+                return Ok(false);
+            }
+            slot.mark_ending()?;
+            drop(table);
+            finish(slot, &held, Some(record), reason)?;
+        }
+    }
+    Ok(true)
+}
+
+/// Cleans an account whose cleaning was interrupted, or has failed before.
+fn finish_interrupted(slot: &Slot) -> Result<()> {
+    let table = Table::lock()?;
+    let held = slot.open_use()?;
+    if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_err() {
+        return Ok(());
+    }
+    let record = slot.ending();
+    drop(table);
+    finish(slot, &held, record.as_ref(), "interrupted")
+}
+
+/// Cleans a guest account, which this process has locked: afterwards it is free, or in quarantine.
+fn finish(slot: &Slot, _held: &File, record: Option<&LeaseRecord>, reason: &str) -> Result<()> {
+    let account = accounts::named(slot.account())?;
+    let cleaned = match &account {
+        Some(account) if account.user.is_root() => Err("it is root's".to_owned()),
+        Some(account) => clean(slot, account),
+        // No process can be known by an account that does not exist any more.
+        None => Ok(()),
+    };
+    let uid = account.map(|account| account.user).or(record.map(|record| record.uid));
+    let uid = uid.unwrap_or(Uid::from_raw(u32::MAX));
+    match &cleaned {
+        Ok(()) => {
+            let was_quarantined = slot.quarantine().is_some();
+            slot.mark_clean()?;
+            if was_quarantined {
+                audit::write(&Event::Freed { account: slot.account(), uid });
+            }
+        }
+        Err(why) => {
+            slot.set_quarantine(why)?;
+            audit::write(&Event::Quarantined { account: slot.account(), uid, why });
+        }
+    }
+    if let Some(record) = record {
+        let is_clean = cleaned.is_ok();
+        audit::write(&Event::LeaseEnded { lease: record.audited(), reason, is_clean });
+    }
+    Ok(())
+}
+
+/// Ends all processes of a guest account, and removes what they have left. The error says what is
+/// left.
+fn clean(slot: &Slot, account: &accounts::Account) -> Result<(), String> {
+    for record in payloads::of(slot) {
+        if let Some(path) = &record.cgroup {
+            Cgroup::at(path).end();
+        }
+    }
+    match processes::kill_all(account.user, account.group) {
+        Ok(true) => {}
+        Ok(false) => return Err(format!("processes of uid {} do not end", account.user)),
+        Err(refusal) => return Err(refusal.text),
+    }
+    leftovers::remove(account)?;
+    payloads::of(slot).iter().for_each(|record| payloads::forget(slot, record));
+    Ok(())
+}

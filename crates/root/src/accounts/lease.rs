@@ -1,0 +1,285 @@
+//! A lease for a call: the account that the identity owns, or else a guest account.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use command::accounts::Account;
+use command::location::Location;
+use command::refusal::{Refusal, Result};
+use error::Shown;
+use sys::flock::{self, Lock};
+
+use super::audit::{self, Event, Holding};
+use super::end;
+use super::list::{AccountList, Entry};
+use super::new_id;
+use super::queue::{self, Ticket};
+use super::record::{Identity, LeaseRecord};
+use super::resolve::resolve;
+use super::table::{DRAIN, Slot, Table, now};
+use crate::config::Config;
+use crate::mapping::target::{self, TargetAccount};
+use crate::mapping::{self, Mode};
+
+/// How often a call that waits looks for a free account.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a call that waits looks for leases that are over.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long a lock is tried that another process has for a moment.
+const MOMENT: Duration = Duration::from_secs(5);
+
+/// A call that asks for an account.
+pub struct Ask<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The accounts.
+    pub list: &'a AccountList,
+    /// The client.
+    pub client: &'a Account,
+    /// The subject of the credential, if it is a proxy.
+    pub subject: Option<&'a str>,
+    /// Where the credential is.
+    pub credential: &'a Location,
+    /// Whether a new lease may begin.
+    pub mode: Mode,
+    /// Whether the client is gone: then a call does not wait any more.
+    pub is_abandoned: &'a dyn Fn() -> bool,
+}
+
+/// An account on lease. The lease does not end as long as a process has `held` open.
+#[derive(Debug)]
+pub struct Leased {
+    /// The lease.
+    pub record: LeaseRecord,
+    /// The account.
+    pub target: TargetAccount,
+    /// Its lock.
+    pub held: File,
+}
+
+/// Notes that a lease is used: its time begins again.
+pub fn renew(record: &LeaseRecord, config: &Config) -> Result<()> {
+    let slot = Slot::of(&record.account)?;
+    let _table = Table::lock()?;
+    match slot.lease_of(record.client).filter(|found| found.lease == record.lease) {
+        Some(found) => {
+            let used = now();
+            let until = used + config.lease_time.as_secs();
+            slot.write(&LeaseRecord { used, until, ..found })
+        }
+        None => Ok(()),
+    }
+}
+
+impl Ask<'_> {
+    /// The account of the identity. 202 if there is none for it now, or no new lease may begin.
+    pub fn acquire(&self) -> Result<Leased> {
+        if let Some(subject) = self.subject {
+            mapping::check_ban(self.config, subject.as_bytes())?;
+        }
+        match self.owned() {
+            Some(account) => self.acquire_owned(account),
+            None => self.acquire_guest(),
+        }
+    }
+
+    /// The account that the identity owns.
+    fn owned(&self) -> Option<&[u8]> {
+        let is_owned = |entry: &&Entry| match self.subject {
+            Some(subject) => entry.is_owned_by_subject(subject.as_bytes()),
+            None => entry.is_owned_by_caller(&self.client.name),
+        };
+        let entry = self.list.entries().iter().find(is_owned)?;
+        Some(&entry.account)
+    }
+
+    fn acquire_owned(&self, account: &[u8]) -> Result<Leased> {
+        let target = target::require(account, self.config)?;
+        let identity = match self.subject {
+            Some(subject) => Identity::Subject(subject.into()),
+            None => Identity::Caller(self.client.name.clone()),
+        };
+        let slot = Slot::of(account)?;
+        let _table = Table::lock()?;
+        let found = slot.lease_of(self.client.user);
+        let found =
+            found.filter(|record| record.identity == identity && record.holding == Holding::Owned);
+        if found.is_none() {
+            self.permit_new()?;
+        }
+        let is_new = found.is_none();
+        let record = found.unwrap_or_else(|| self.record(&target, identity, Holding::Owned));
+        let held = self.hold(&slot)?;
+        let record = self.renewed(record);
+        slot.write(&record)?;
+        if is_new {
+            self.audit_begin(&record);
+        }
+        Ok(Leased { record, target, held })
+    }
+
+    fn acquire_guest(&self) -> Result<Leased> {
+        let deadline = Instant::now() + self.config.lease_wait;
+        let guests = self.guests()?;
+        if guests.is_empty() {
+            return Err(self.without_guests());
+        }
+        let (mut ticket, mut next_sweep) = (None, Instant::now());
+        loop {
+            if let Some(leased) = self.look(&guests, ticket.as_ref())? {
+                return Ok(leased);
+            }
+            if Instant::now() >= next_sweep {
+                end::sweep()?;
+                next_sweep = Instant::now() + SWEEP;
+            } else if Instant::now() >= deadline {
+                return Err(Refusal::internal(
+                    "no guest account is free: wait for the end of another job; an administrator \
+                     can add accounts by glexec_accounts add, or see by glexec_accounts list which \
+                     leases there are",
+                ));
+            } else if (self.is_abandoned)() {
+                return Err(Refusal::internal("the client is gone"));
+            } else if ticket.is_none() {
+                ticket = Some(Ticket::take(&Table::lock()?)?);
+            } else {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Looks for the lease of the identity; and then for a free account, if calls that wait leave
+    /// one. All of it while the table is locked: so no identity gets two accounts, and no account
+    /// two leases.
+    fn look(&self, guests: &[TargetAccount], ticket: Option<&Ticket>) -> Result<Option<Leased>> {
+        let identity = self.identity();
+        let table = Table::lock()?;
+        let mut free = Vec::new();
+        for target in guests {
+            let slot = Slot::of(&target.account.name)?;
+            let found = slot
+                .lease_of(self.client.user)
+                .filter(|record| record.identity == identity && record.holding == Holding::Guest);
+            if let Some(record) = found {
+                let held = self.hold(&slot)?;
+                let record = self.renewed(record);
+                slot.write(&record)?;
+                return Ok(Some(Leased { record, target: target.clone(), held }));
+            }
+            if slot.is_free() {
+                free.push((slot, target));
+            }
+        }
+        if self.mode == Mode::VerifyAccount {
+            return Err(mapping::no_lease(&Shown(identity.value())));
+        }
+        self.permit_new()?;
+        if free.len() <= queue::before(&table, ticket) {
+            return Ok(None);
+        }
+        // The account that was used last comes last.
+        free.sort_by_key(|(slot, _)| slot.last_use());
+        for (slot, target) in free {
+            let held = slot.open_use()?;
+            // An account without a lease that is used is one whose list has changed.
+            if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_err() {
+                continue;
+            }
+            let record = self.record(target, identity, Holding::Guest);
+            slot.write(&record)?;
+            // Not atomic: but others lock it exclusively only while the table is locked.
+            flock::lock(&held, Lock::Shared, MOMENT).map_err(|cause| self.busy(&slot, cause))?;
+            self.audit_begin(&record);
+            return Ok(Some(Leased { record, target: target.clone(), held }));
+        }
+        Ok(None)
+    }
+
+    /// The guest accounts that can be used.
+    fn guests(&self) -> Result<Vec<TargetAccount>> {
+        let all = resolve(self.list.entries(), self.config)?.into_iter();
+        Ok(all
+            .filter(|resolved| resolved.entry.owner.is_none())
+            .filter_map(|resolved| resolved.target.ok())
+            .collect())
+    }
+
+    /// For whom a guest account is leased.
+    fn identity(&self) -> Identity {
+        match self.subject {
+            Some(subject) => Identity::Subject(subject.into()),
+            None => Identity::File(self.credential.place.clone()),
+        }
+    }
+
+    fn record(&self, target: &TargetAccount, identity: Identity, holding: Holding) -> LeaseRecord {
+        let begun = now();
+        LeaseRecord {
+            lease: new_id(),
+            account: target.account.name.clone(),
+            uid: target.account.user,
+            holding,
+            client: self.client.user,
+            client_name: self.client.name.clone(),
+            identity,
+            credential: self.credential.clone(),
+            begun,
+            until: begun + self.config.lease_time.as_secs(),
+            used: begun,
+        }
+    }
+
+    fn renewed(&self, record: LeaseRecord) -> LeaseRecord {
+        let used = now();
+        let until = used + self.config.lease_time.as_secs();
+        LeaseRecord { credential: self.credential.clone(), used, until, ..record }
+    }
+
+    /// Locks an account as used. An account that is cleaned has no lease any more, and the table is
+    /// locked: so a lock of another process is one for a moment only.
+    fn hold(&self, slot: &Slot) -> Result<File> {
+        let held = slot.open_use()?;
+        flock::lock(&held, Lock::Shared, MOMENT).map_err(|cause| self.busy(slot, cause))?;
+        Ok(held)
+    }
+
+    fn busy(&self, slot: &Slot, cause: sys::Errno) -> Refusal {
+        Refusal::internal(format!(
+            "cannot lock the account {}: {cause}: try again",
+            Shown(slot.account())
+        ))
+    }
+
+    fn audit_begin(&self, record: &LeaseRecord) {
+        audit::write(&Event::LeaseBegun {
+            lease: record.audited(),
+            credential: &record.credential.path,
+            until: record.until,
+        });
+    }
+
+    /// Refuses a new lease while the accounts are drained.
+    fn permit_new(&self) -> Result<()> {
+        match std::path::Path::new(DRAIN).exists() {
+            false => Ok(()),
+            true => Err(Refusal::internal(
+                "no new lease begins on this machine: an administrator has run glexec_accounts \
+                 drain, and can end that by glexec_accounts undrain",
+            )),
+        }
+    }
+
+    fn without_guests(&self) -> Refusal {
+        let identity = match self.subject {
+            Some(subject) => Shown(subject.as_bytes()),
+            None => Shown(&self.client.name),
+        };
+        Refusal::not_authorized(format!(
+            "{identity} owns no account, and there is no guest account that can be used: an \
+             administrator can add one by glexec_accounts add, and see by glexec_accounts list why \
+             one cannot be used"
+        ))
+    }
+}

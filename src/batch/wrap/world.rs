@@ -1,0 +1,77 @@
+//! The world of a job: closed through the project's `glexec` without privilege, where its files are
+//! at the path of the scratch directory, and the batch system's own are hidden.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use ::world::{Bind, Closed, Spec};
+use error::{Error, Result, Shown};
+use sys::process;
+
+use super::scratch::Scratch;
+use super::settings::Settings;
+use crate::batch::handover::Handover;
+use crate::batch::pilot::candidates::{self, SwitcherKind};
+
+/// The closed world of a job with this sandbox, and the switcher that makes it; none if the job
+/// sees the machine. It is an error if the settings ask for a closed world that is not possible.
+pub fn of(
+    settings: &Settings,
+    scratch: &Scratch,
+    sandbox: &Path,
+) -> Result<Option<(PathBuf, Spec)>> {
+    if settings.closes_world == Some(false) {
+        return Ok(None);
+    }
+    match closed(settings, scratch, sandbox)? {
+        Ok(world) => Ok(Some(world)),
+        Err(_) if settings.closes_world.is_none() => Ok(None),
+        Err(why) => {
+            let why = format!("there is no closed world (the setting 'world'): {why}");
+            Err(Error::refused(&scratch.path, why))
+        }
+    }
+}
+
+/// The closed world, or why there is none.
+fn closed(
+    settings: &Settings,
+    scratch: &Scratch,
+    sandbox: &Path,
+) -> Result<std::result::Result<(PathBuf, Spec), String>> {
+    let first = candidates::programs(settings.glexec.as_ref())?.into_iter().next();
+    let Some(program) = first.filter(|program| is_rootless(program)) else {
+        return Ok(Err("it needs the project's glexec without privilege".to_owned()));
+    };
+    if settings.handover == Handover::Copy {
+        return Ok(Err("it needs a change of owner, and 'handover' is copy".to_owned()));
+    }
+    let execute = scratch.execute()?;
+    let mut hidden = vec![execute.to_owned()];
+    // The directory of the batch system's logs and state.
+    let own = |path: &&Path| {
+        std::fs::metadata(path).is_ok_and(|found| found.uid() == process::geteuid().as_raw())
+    };
+    hidden.extend(execute.parent().filter(own).map(Path::to_owned));
+    // A hidden directory can be passed; one above all hidden ones must be.
+    let top = hidden.last().map_or(execute, PathBuf::as_path);
+    let is_closed =
+        |above: &&Path| std::fs::metadata(above).is_ok_and(|found| found.mode() & 0o001 == 0);
+    if let Some(above) = top.ancestors().skip(1).find(is_closed) {
+        return Ok(Err(format!("other users cannot pass {}", Shown::os(above))));
+    }
+    hidden.extend(settings.hidden.iter().cloned());
+    let shown = settings.shown.iter().chain(&settings.wrapper);
+    let closed = Closed {
+        bind: vec![Bind { from: sandbox.to_owned(), at: scratch.path.clone() }],
+        hide: hidden,
+        read_only: shown.map(|path| Bind { from: path.clone(), at: path.clone() }).collect(),
+        writable: settings.writable.clone(),
+        ..Closed::default()
+    };
+    Ok(Ok((program, Spec::Closed(closed))))
+}
+
+fn is_rootless(program: &Path) -> bool {
+    candidates::named(program.to_owned()).kind == Some(SwitcherKind::Rootless)
+}

@@ -1,0 +1,286 @@
+//! A hostile client of the account daemon: what it sends costs no other client anything, and gives
+//! it nothing. Root is the client here, which the daemon knows as any other.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs::File;
+use std::io::{IoSlice, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::stat::Mode;
+use support::daemon::{Daemon, SOCKET, processes_of};
+use support::wait_until;
+use wire::daemon::{Answer, MAX_ANSWER, Request, Run, length};
+
+/// A machine on which root is a client, too.
+fn machine() -> Daemon {
+    let daemon = Daemon::with_guests(2, "");
+    daemon.write_private("/etc/glexec/clients", "gh-batch\nroot\n");
+    daemon
+}
+
+fn connect(daemon: &Daemon) -> UnixStream {
+    let connection = UnixStream::connect(daemon.machine.path(SOCKET)).unwrap();
+    connection.set_read_timeout(Some(support::TIMEOUT)).unwrap();
+    connection
+}
+
+/// Sends bytes with descriptors. The daemon may have closed its end.
+fn send(connection: &UnixStream, bytes: &[u8], descriptors: &[OwnedFd]) {
+    let numbers: Vec<_> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
+    let control = [ControlMessage::ScmRights(&numbers)];
+    let control = if numbers.is_empty() { &control[..0] } else { &control[..] };
+    let _ = sendmsg::<()>(
+        connection.as_raw_fd(),
+        &[IoSlice::new(bytes)],
+        control,
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    );
+}
+
+/// The answers until the end of the connection.
+fn answers(mut connection: &UnixStream) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let mut field = [0; 4];
+    while connection.read_exact(&mut field).is_ok() {
+        let mut frame = vec![0; length(field, MAX_ANSWER).unwrap()];
+        connection.read_exact(&mut frame).unwrap();
+        answers.push(Answer::decode(&frame).unwrap());
+    }
+    answers
+}
+
+/// The status of a refusal, which is the last answer.
+fn refusal(answers: &[Answer]) -> (u8, String) {
+    match answers.last() {
+        Some(Answer::Refused { status, text }) => (*status, text.clone()),
+        _ => panic!("it is not refused: {answers:?}"),
+    }
+}
+
+fn run(command: &[&str]) -> Request {
+    Request::Run(Run {
+        command: command.iter().map(Into::into).collect(),
+        world: Vec::new(),
+        environment: vec![("GLEXEC_CLIENT_CERT".into(), "the credential".into())],
+        umask: 0o022,
+        has_proxy: false,
+        lingers: false,
+    })
+}
+
+/// A credential of root's.
+fn credential(daemon: &Daemon) -> OwnedFd {
+    let path = daemon.machine.site.scratch().join("of-root");
+    support::write(&path, "x", 0o600);
+    File::open(path).unwrap().into()
+}
+
+fn open(path: &str) -> OwnedFd {
+    File::open(path).unwrap().into()
+}
+
+/// The descriptors of a request that is served.
+fn good(daemon: &Daemon) -> Vec<OwnedFd> {
+    let null = || OwnedFd::from(File::options().read(true).write(true).open("/dev/null").unwrap());
+    vec![null(), null(), null(), open("/"), credential(daemon)]
+}
+
+/// Another client is served, at once.
+fn serves_others(daemon: &Daemon) {
+    let user = daemon.says("id -u").parse().unwrap();
+    assert!([1, 2].map(|number| daemon.guest(number).uid).contains(&user), "{user}");
+}
+
+#[test]
+fn a_request_with_good_descriptors_is_served() {
+    let daemon = machine();
+    serves_others(&daemon);
+    let connection = connect(&daemon);
+    send(&connection, &run(&["/bin/sh", "-c", "exit 7"]).encode(), &good(&daemon));
+    let answers = answers(&connection);
+    let [Answer::Working, Answer::Started { user, .. }, Answer::Ended(end)] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!((user.as_raw(), end.status()), (daemon.guest(2).uid, 7));
+}
+
+#[test]
+fn bytes_that_are_no_request_are_refused() {
+    let daemon = machine();
+    let valid = run(&["/bin/true"]).encode();
+    let mut frames: Vec<Vec<u8>> = vec![
+        vec![0, 0, 0, 0],
+        vec![1, 0, 0, 0, 1],
+        vec![255, 255, 255, 255],
+        [&(2_u32 << 20).to_le_bytes()[..], &[1, 0]].concat(),
+        [&2_u32.to_le_bytes()[..], &[1, 99]].concat(),
+        // A list whose length is longer than the frame.
+        [&10_u32.to_le_bytes()[..], &[1, 0, 18, 0, 0, 0, 0, 0, 255, 255]].concat(),
+        // A signal without a payload.
+        [&4_u32.to_le_bytes()[..], &[1, 64, 9, 0]].concat(),
+    ];
+    for at in 4..valid.len() {
+        let mut changed = valid.clone();
+        changed[at] ^= 0x80;
+        frames.push(changed);
+    }
+    let mut refused = 0;
+    for frame in frames {
+        let connection = connect(&daemon);
+        send(&connection, &frame, &[]);
+        connection.shutdown(std::net::Shutdown::Write).unwrap();
+        let (status, text) = refusal(&answers(&connection));
+        assert!((201..=202).contains(&status), "{frame:?}: {status} {text}");
+        refused += 1;
+    }
+    assert!(refused > 50);
+    serves_others(&daemon);
+}
+
+#[test]
+fn another_version_of_the_protocol_is_told() {
+    let daemon = machine();
+    let connection = connect(&daemon);
+    send(&connection, &[&2_u32.to_le_bytes()[..], &[9, 0]].concat(), &[]);
+    let (status, text) = refusal(&answers(&connection));
+    assert!(status == 202 && text.contains("version"), "{status} {text}");
+}
+
+#[test]
+fn descriptors_that_do_not_fit_are_refused() {
+    let daemon = machine();
+    let (fifo, _writer) = nix::unistd::pipe().unwrap();
+    let memory = memfd_create(c"credential", MFdFlags::MFD_CLOEXEC).unwrap();
+    let o_path = |path: &str| nix::fcntl::open(path, OFlag::O_PATH, Mode::empty()).unwrap();
+    let shadow = open("/etc/shadow");
+    let scratch = daemon.machine.site.scratch().to_owned();
+    let of_root = scratch.join("of-root");
+    let _ = credential(&daemon);
+    let write_only = OwnedFd::from(File::options().write(true).open(&of_root).unwrap());
+    let others = daemon.credential("others");
+    let others = OwnedFd::from(File::open(others).unwrap());
+    for (what, bad) in [
+        ("a pipe", fifo),
+        ("memory without a file", memory),
+        ("O_PATH", o_path(of_root.to_str().unwrap())),
+        ("a directory", open("/")),
+        ("a device", open("/dev/zero")),
+        ("a file that is open to write only", write_only),
+        ("a file of another user", others),
+        ("a file that a group can read", shadow),
+    ] {
+        let connection = connect(&daemon);
+        let mut descriptors = good(&daemon);
+        *descriptors.last_mut().unwrap() = bad;
+        send(&connection, &run(&["/bin/true"]).encode(), &descriptors);
+        let (status, text) = refusal(&answers(&connection));
+        assert_eq!(status, 201, "{what}: {text}");
+    }
+    // The working directory is none.
+    let connection = connect(&daemon);
+    let mut descriptors = good(&daemon);
+    descriptors[3] = open("/etc/passwd");
+    send(&connection, &run(&["/bin/true"]).encode(), &descriptors);
+    assert_eq!(refusal(&answers(&connection)).0, 201);
+    // Too few and too many of them.
+    for count in [0, 4, 6, 100] {
+        let connection = connect(&daemon);
+        let descriptors: Vec<_> = (0..count).map(|_| open("/dev/null")).collect();
+        send(&connection, &run(&["/bin/true"]).encode(), &descriptors);
+        assert_eq!(refusal(&answers(&connection)).0, 201, "{count}");
+    }
+    serves_others(&daemon);
+}
+
+#[test]
+fn a_directory_that_only_root_may_enter_is_not_entered_by_its_descriptor() {
+    let daemon = machine();
+    let closed = daemon.machine.site.scratch().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    support::handover::set_mode(&closed, 0o700);
+    let connection = connect(&daemon);
+    let mut descriptors = good(&daemon);
+    descriptors[3] = File::open(&closed).unwrap().into();
+    send(&connection, &run(&["/bin/true"]).encode(), &descriptors);
+    let (status, text) = refusal(&answers(&connection));
+    assert!(status == 201 && text.contains("cannot enter"), "{status} {text}");
+}
+
+#[test]
+fn a_thousand_idle_clients_and_slow_ones_delay_no_other() {
+    let daemon = machine();
+    let mut idle: Vec<_> = (0..1000).map(|_| connect(&daemon)).collect();
+    // Half of a length, and half of a request.
+    let slow = (connect(&daemon), connect(&daemon));
+    send(&slow.0, &[9, 0], &[]);
+    send(&slow.1, &run(&["/bin/true"]).encode()[..20], &good(&daemon));
+    serves_others(&daemon);
+    // They are given up after a time, without an answer or with a refusal.
+    let last = idle.pop().unwrap();
+    assert_eq!(answers(&last), []);
+    assert_eq!(refusal(&answers(&slow.0)).0, 201);
+    assert_eq!(refusal(&answers(&slow.1)).0, 201);
+}
+
+#[test]
+fn a_client_with_too_many_connections_is_told_so_and_others_are_served() {
+    let mut daemon = machine();
+    daemon.stop();
+    daemon.machine.configure("mapping = caller\nmin_uid = 900\nmin_gid = 900\nclient_limit = 5\n");
+    daemon.start();
+    // The connection with which the test has seen that the daemon listens may count for a moment.
+    let held: Vec<_> = (0..5).map(|_| connect(&daemon)).collect();
+    wait_until("the daemon has accepted them", || {
+        let connection = connect(&daemon);
+        connection.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let mut field = [0; 4];
+        (&connection).read_exact(&mut field).is_ok()
+    });
+    serves_others(&daemon);
+    drop(held);
+    wait_until("a connection is free again", || {
+        let connection = connect(&daemon);
+        send(&connection, &run(&["/bin/true"]).encode(), &good(&daemon));
+        matches!(answers(&connection).last(), Some(Answer::Ended(_)))
+    });
+}
+
+#[test]
+fn bytes_after_the_request_that_are_no_signal_end_the_payload() {
+    let daemon = machine();
+    let connection = connect(&daemon);
+    send(&connection, &run(&["/bin/sleep", "1000"]).encode(), &good(&daemon));
+    send(&connection, &[2, 0, 0, 0, 1, 7], &[]);
+    // The connection is over: there is no answer.
+    let answers = answers(&connection);
+    let Some(Answer::Started { user, .. }) = answers.last() else { panic!("{answers:?}") };
+    assert_eq!(processes_of(user.as_raw()), [0; 0]);
+}
+
+#[test]
+fn a_client_that_floods_its_payload_with_signals_ends_it_by_a_frame_as_ever() {
+    let daemon = machine();
+    let connection = connect(&daemon);
+    let script = "trap : USR1; while :; do sleep 0.01; done";
+    send(&connection, &run(&["/bin/sh", "-c", script]).encode(), &good(&daemon));
+    for _ in 0..20_000 {
+        let signal = wire::daemon::Signal { number: libc::SIGCONT, to_group: false };
+        send(&connection, &signal.encode(), &[]);
+    }
+    let kill = wire::daemon::Signal { number: libc::SIGKILL, to_group: false };
+    send(&connection, &kill.encode(), &[]);
+    let answers = answers(&connection);
+    assert!(
+        matches!(answers.last(), Some(Answer::Ended(end)) if end.status() == 137),
+        "{answers:?}"
+    );
+    serves_others(&daemon);
+}

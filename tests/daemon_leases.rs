@@ -1,0 +1,149 @@
+//! Leases of the account daemon under load and after kills: no account has two leases at a time,
+//! and none is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use support::daemon::{Daemon, processes_of};
+use support::handover::set_mode;
+use support::setuid::ends;
+use support::{messages, wait_until};
+
+/// What a payload of a guest does: it takes a name that no other payload of its user can have
+/// meanwhile, looks for secrets of others, and leaves one.
+const GUEST: &str = "\
+    mkdir \"$1/$(id -u)\" || { echo 'two payloads have one account'; exit 1; }
+    found=$(find /tmp /dev/shm -maxdepth 1 -name \"secret-$2.*\" -readable 2>/dev/null)
+    [ -z \"$found\" ] || { echo \"it can read $found\"; exit 1; }
+    umask 077
+    echo x >\"/tmp/secret-$2.$$\"
+    echo x >\"/dev/shm/secret-$2.$$\"
+    setsid sleep 1000 &
+    rmdir \"$1/$(id -u)\"";
+
+/// So many clients get so many leases of so many accounts, all of them one after the other.
+fn contend(clients: usize, accounts: u32, leases: usize) {
+    let daemon = Daemon::with_guests(accounts, "lease_wait = 3600\n");
+    let held = daemon.machine.site.scratch().join("held");
+    fs::create_dir(&held).unwrap();
+    set_mode(&held, 0o1777);
+    // The commands are made here: what a machine holds is for one thread.
+    let calls: Vec<_> = (0..leases)
+        .map(|number| {
+            let credential = daemon.credential(&format!("lease{number}"));
+            let mut call = daemon.script(&credential, GUEST);
+            call.arg("sh").arg(&held).arg(daemon.pid().to_string());
+            Mutex::new((credential, call))
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    let client = || {
+        let mut failures = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(call) = calls.get(number) else { return failures };
+            let (credential, call) = &mut *call.lock().unwrap();
+            let output = call.output().unwrap();
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                failures.push(format!("{number}: {said}{}", messages(&output)));
+            }
+            fs::remove_file(credential).unwrap();
+        }
+    };
+    let failures = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+        all.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(failures.is_empty(), "{} of {leases} leases: {:?}", failures.len(), failures.first());
+    let users = (1..=accounts).map(|number| daemon.guest(number).uid);
+    wait_until("no process and no lease is left", || {
+        users.clone().all(|user| processes_of(user).is_empty())
+            && (1..=accounts).all(|number| daemon.lease(&format!("guest{number:02}")).is_none())
+    });
+}
+
+#[test]
+fn clients_that_contend_for_accounts_never_share_one() {
+    contend(12, 4, 60);
+}
+
+#[test]
+#[ignore = "takes long: 2000 leases"]
+fn a_hundred_clients_get_two_thousand_leases_of_twenty_accounts() {
+    contend(100, 20, 2000);
+}
+
+/// The calls that change something which another process can see.
+const CHANGES: &str = "mkdir,rename,unlink,rmdir,flock,write,ftruncate,sendto,clone,execve,\
+                       setresuid,wait4,kill,accept4";
+
+#[test]
+#[ignore = "takes long: it kills the daemon and its processes at each changing call"]
+fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
+    let mut daemon = Daemon::new();
+    let trace = daemon.machine.site.scratch().join("trace");
+    let (mut number, mut kills) = (0, 0);
+    loop {
+        number += 1;
+        daemon.stop();
+        daemon.start_under(&[
+            "strace",
+            "-D",
+            "-f",
+            "-qq",
+            "-o",
+            trace.to_str().unwrap(),
+            "-e",
+            &format!("trace={CHANGES}"),
+            &format!("--inject={CHANGES}:signal=SIGKILL:when={number}"),
+        ]);
+        let (first, second) = (daemon.credential("first"), daemon.credential("second"));
+        let script = "setsid sleep 1000 & echo x >/tmp/left-$$; sleep 0.01";
+        let _ = daemon.script(&first, script).output().unwrap();
+        let was_killed =
+            fs::read_to_string(&trace).unwrap_or_default().contains("killed by SIGKILL");
+        // The daemon may have been killed, too.
+        daemon.kill_if_it_runs();
+        daemon.start();
+        let again = daemon.script(&first, "true").output().unwrap();
+        assert!(again.status.success(), "{number}: {}", messages(&again));
+        fs::remove_file(&first).unwrap();
+        let script = "find /tmp -maxdepth 1 -name 'left-*' -user $(id -u)";
+        let other = daemon.script(&second, script).output().unwrap();
+        assert!(other.status.success(), "{number}: {}", messages(&other));
+        assert!(other.stdout.is_empty(), "{number}: {}", String::from_utf8_lossy(&other.stdout));
+        fs::remove_file(&second).unwrap();
+        wait_until("no process and no lease is left", || {
+            processes_of(daemon.guest(1).uid).is_empty() && daemon.lease("guest01").is_none()
+        });
+        kills += usize::from(was_killed);
+        if !was_killed {
+            break;
+        }
+    }
+    assert!(kills > 20, "{kills}");
+}
+
+#[test]
+fn a_payload_without_its_supervisor_is_ended() {
+    let daemon = Daemon::new();
+    let credential = daemon.credential("credential");
+    let mut call = daemon.script(&credential, "echo $PPID; setsid sleep 1000 & sleep 1001");
+    let mut child = call.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    support::daemon::kill(line.trim().parse().unwrap(), libc::SIGKILL);
+    assert_eq!(ends(&mut child).code(), Some(137));
+    // What it has started ends with the lease.
+    fs::remove_file(&credential).unwrap();
+    let other = daemon.script(&daemon.credential("other"), "true").output().unwrap();
+    assert!(other.status.success(), "{}", messages(&other));
+    assert_eq!(processes_of(daemon.guest(1).uid), [0; 0]);
+}

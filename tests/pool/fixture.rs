@@ -1,0 +1,377 @@
+//! A pool of scripts/pool, jobs in it, and what their user logs say.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The user who submits jobs, and the batch user of the nodes, as scripts/pool makes them.
+pub const SUBMITTER: u32 = 1001;
+pub const PILOT: u32 = 1002;
+
+/// How a node runs its payloads: plain HTCondor, or through a switcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub name: String,
+    /// The machine that runs its payloads so.
+    pub node: String,
+}
+
+impl Way {
+    pub fn is_plain(&self) -> bool {
+        self.name == "none"
+    }
+}
+
+/// A pool with a node for each way. It ends with this process, or when it is dropped.
+#[derive(Debug)]
+pub struct Pool {
+    pub dir: PathBuf,
+    pub ways: Vec<Way>,
+    holder: Option<Child>,
+}
+
+/// The pool that the tests share. The variable `GH_POOL_WAYS` names its ways, and `GH_POOL_DIR` one
+/// that runs already.
+pub fn pool() -> &'static Pool {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    POOL.get_or_init(|| {
+        let ways = std::env::var("GH_POOL_WAYS").unwrap_or_else(|_| "none,rootless,sudo".into());
+        match std::env::var_os("GH_POOL_DIR") {
+            Some(dir) => Pool { dir: dir.into(), ways: of_nodes(&ways, 0), holder: None },
+            None => Pool::start("shared", &ways, 2, 0),
+        }
+    })
+}
+
+/// The ways of the nodes in turn. With 0 nodes, there is one for each way.
+fn of_nodes(ways: &str, nodes: usize) -> Vec<Way> {
+    let names: Vec<&str> = ways.split(',').collect();
+    let count = if nodes == 0 { names.len() } else { nodes };
+    let way = |index: usize| Way {
+        name: names[index % names.len()].to_owned(),
+        node: format!("node{}", index + 1),
+    };
+    (0..count).map(way).collect()
+}
+
+impl Pool {
+    /// Starts a pool with this many slots on each node. With 0 nodes, it has one for each way.
+    pub fn start(name: &str, ways: &str, slots: usize, nodes: usize) -> Pool {
+        let dir = PathBuf::from(format!(
+            "/var/cache/glexec-helpers/pool-test-{}-{name}",
+            std::process::id()
+        ));
+        let ways_of_nodes = of_nodes(ways, nodes);
+        let count = ways_of_nodes.len();
+        let programs = Path::new(env!("CARGO_BIN_EXE_condor_glexec_pilot")).parent().unwrap();
+        let root = std::env::var_os("GH_POOL_ROOT");
+        let root = root.iter().flat_map(|root| ["--root".as_ref(), root.as_os_str()]);
+        let mut holder = Command::new(script())
+            .args(["up", "--while-open", "--with", ways])
+            .args(root)
+            .args(["--nodes", &count.to_string(), "--slots", &slots.to_string()])
+            .arg("--programs")
+            .arg(programs)
+            .arg(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "up\n", "the pool did not start: see the message above");
+        Pool { dir, ways: ways_of_nodes, holder: Some(holder) }
+    }
+
+    /// The ways through a switcher.
+    pub fn ours(&self) -> impl Iterator<Item = &Way> {
+        self.ways.iter().filter(|way| !way.is_plain())
+    }
+
+    /// Runs a command in a machine of the pool, as its user.
+    pub fn run<S: AsRef<OsStr>>(&self, machine: &str, command: &[S]) -> Output {
+        let mut call = Command::new(script());
+        call.arg("run").arg(&self.dir).args(["--on", machine]).args(command);
+        call.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a command that must succeed on the central machine, and returns its output.
+    pub fn central(&self, command: &[&str]) -> String {
+        let output = self.run("central", command);
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The home directory of the submitting user.
+    pub fn home(&self) -> PathBuf {
+        self.dir.join("machines/central/home")
+    }
+
+    /// The directory of a node's HTCondor (`LOCAL_DIR`), as seen from outside.
+    pub fn local(&self, way: &Way) -> PathBuf {
+        self.dir.join("machines").join(&way.node).join("local")
+    }
+
+    /// The processes of the pool in whose command line this word is, as pids of this machine.
+    pub fn processes(&self, word: &str) -> Vec<Process> {
+        all_processes().into_iter().filter(|process| process.arguments.contains(word)).collect()
+    }
+
+    /// What a node has left of jobs: processes of other users than the batch user and root, and
+    /// entries where jobs have their directories.
+    pub fn left(&self, way: &Way) -> Vec<String> {
+        let local = self.local(way);
+        let mut left = Vec::new();
+        for directory in ["execute", "glexec_payloads"] {
+            for entry in fs::read_dir(local.join(directory)).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                let is_slot = directory == "glexec_payloads";
+                let inside = fs::read_dir(&path).into_iter().flatten().count();
+                if !is_slot || inside > 1 {
+                    left.push(path.display().to_string());
+                }
+            }
+        }
+        let namespace = self.namespace_of(way);
+        for process in all_processes() {
+            let is_here = namespace.is_some() && process.pid_namespace == namespace;
+            if is_here && process.uid != PILOT && process.uid != 0 {
+                left.push(format!("{process:?}"));
+            }
+        }
+        left
+    }
+
+    /// The pid namespace of a node's daemons.
+    fn namespace_of(&self, way: &Way) -> Option<PathBuf> {
+        let output = self.run(&way.node, &["readlink", "/proc/self/ns/pid"]);
+        let text = String::from_utf8(output.stdout).ok()?;
+        Some(PathBuf::from(text.trim_end()))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(holder) = &mut self.holder {
+            drop(holder.stdin.take());
+            assert!(holder.wait().unwrap().success() || std::thread::panicking());
+        }
+    }
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/pool")
+}
+
+/// A process of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub uid: u32,
+    /// The letter of its state in /proc.
+    pub state: char,
+    pub arguments: String,
+    pid_namespace: Option<PathBuf>,
+}
+
+fn all_processes() -> Vec<Process> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let path = entry.path();
+        let (Ok(status), Ok(arguments)) =
+            (fs::read_to_string(path.join("status")), fs::read(path.join("cmdline")))
+        else {
+            continue;
+        };
+        let value = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            line.unwrap_or_default().trim_start().to_owned()
+        };
+        found.push(Process {
+            pid,
+            uid: value("Uid:").split('\t').next().unwrap().parse().unwrap_or(0),
+            state: value("State:").chars().next().unwrap_or('?'),
+            arguments: String::from_utf8_lossy(&arguments).replace('\0', " "),
+            pid_namespace: fs::read_link(path.join("ns/pid")).ok(),
+        });
+    }
+    found
+}
+
+/// How a job has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// What is submitted: the job's program, lines of its submit file, and its input files.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    pub name: &'static str,
+    pub script: &'static str,
+    pub submit: &'static str,
+    pub files: &'static [(&'static str, &'static [u8])],
+}
+
+impl Job {
+    pub const fn new(name: &'static str, script: &'static str) -> Job {
+        Job { name, script, submit: "", files: &[] }
+    }
+
+    pub const fn with(self, submit: &'static str) -> Job {
+        Job { submit, ..self }
+    }
+
+    pub const fn and(self, files: &'static [(&'static str, &'static [u8])]) -> Job {
+        Job { files, ..self }
+    }
+
+    /// A word that only the job for this way has in its command lines. In the submit file it is
+    /// `{word}`.
+    pub fn word(&self, way: &Way) -> String {
+        format!("{}.{}", self.name, way.node)
+    }
+
+    /// Writes the job's directory, for this way.
+    pub fn write(&self, pool: &Pool, way: &Way) -> Submitted {
+        let dir = pool.home().join(&way.node).join(self.name);
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let program = format!("#!/bin/bash\n{}\n", self.script);
+        let submit = format!(
+            "executable = job\noutput = out\nerror = err\nlog = log\n\
+             should_transfer_files = YES\nwhen_to_transfer_output = ON_EXIT\n\
+             priority = 10\n\
+             requirements = TARGET.Machine == \"{}\"\n{}\nqueue\n",
+            way.node,
+            self.submit.replace("{word}", &self.word(way))
+        );
+        for (name, content) in [("job", program.as_bytes()), ("submit", submit.as_bytes())] {
+            fs::write(dir.join(name), content).unwrap();
+        }
+        for (name, content) in self.files {
+            let path = dir.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        fs::set_permissions(dir.join("job"), fs::Permissions::from_mode(0o755)).unwrap();
+        own(&dir);
+        chown(pool.home().join(&way.node), Some(SUBMITTER), Some(SUBMITTER)).unwrap();
+        Submitted { inside: format!("/home/submit/{}/{}", way.node, self.name), dir }
+    }
+
+    /// Submits the job, for this way.
+    pub fn submit(&self, pool: &Pool, way: &Way) -> Submitted {
+        let submitted = self.write(pool, way);
+        pool.central(&["sh", "-ec", "cd \"$0\"; condor_submit submit", &submitted.inside]);
+        submitted
+    }
+}
+
+/// Gives a tree to the submitting user.
+fn own(path: &Path) {
+    chown(path, Some(SUBMITTER), Some(SUBMITTER)).unwrap();
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| own(&entry.unwrap().path()));
+    }
+}
+
+/// A job of the queue.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    pub dir: PathBuf,
+    /// The path of the directory on the central machine.
+    pub inside: String,
+}
+
+impl Submitted {
+    /// The events of the user log with this number, with their text.
+    pub fn events(&self, number: u32) -> Vec<String> {
+        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let begin = format!("{number:03} (");
+        let events = log.split("\n...\n").filter(|event| event.starts_with(&begin));
+        events.map(str::to_owned).collect()
+    }
+
+    /// Waits for an event, which must be the job's `count`th with this number.
+    pub fn wait(&self, number: u32, count: usize) -> String {
+        let found = until(LIMIT, || self.events(number).into_iter().nth(count - 1));
+        found.unwrap_or_else(|| panic!("no event {number} of {}: {}", self.inside, self.log()))
+    }
+
+    /// Waits for the job's end.
+    pub fn end(&self) -> End {
+        end_of(&self.wait(TERMINATED, 1))
+    }
+
+    /// The end of a job that has ended.
+    pub fn ended(&self) -> End {
+        let events = self.events(TERMINATED);
+        assert_eq!(events.len(), 1, "{}: {}", self.inside, self.log());
+        end_of(&events[0])
+    }
+
+    /// The id of the job, such as `12.0`.
+    pub fn id(&self) -> String {
+        let event = self.wait(SUBMITTED, 1);
+        let cluster = event.split('(').nth(1).unwrap().split('.').next().unwrap();
+        format!("{}.0", cluster.trim_start_matches('0'))
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir.join(name)).unwrap_or_default()).into_owned()
+    }
+
+    pub fn out(&self) -> String {
+        self.read("out")
+    }
+}
+
+/// Numbers of events in a user log.
+pub const SUBMITTED: u32 = 0;
+pub const EXECUTING: u32 = 1;
+pub const EVICTED: u32 = 4;
+pub const TERMINATED: u32 = 5;
+pub const REMOVED: u32 = 9;
+pub const SUSPENDED: u32 = 10;
+pub const CONTINUED: u32 = 11;
+pub const HELD: u32 = 12;
+
+/// The time that a test waits for an event of the pool, whose daemons poll each other.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// The value, once there is one; none after this time.
+pub fn until<T>(limit: Duration, mut value: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        match value() {
+            None if Instant::now() < end => std::thread::sleep(Duration::from_millis(100)),
+            value => return value,
+        }
+    }
+}
+
+fn end_of(event: &str) -> End {
+    let number = |begin: &str| {
+        let rest = event.split(begin).nth(1)?;
+        rest.split(')').next()?.parse().ok()
+    };
+    match (number("(return value "), number("(signal ")) {
+        (Some(status), None) => End::Exited(status),
+        (None, Some(signal)) => End::Killed(signal),
+        _ => panic!("no end in: {event}"),
+    }
+}
