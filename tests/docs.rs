@@ -359,6 +359,7 @@ documents! {
     the_lines_of_the_readme_work "README.md"
     the_lines_for_administrators_work "docs/administrator.md"
     the_lines_for_pilots_work "docs/pilots.md"
+    the_lines_about_htcondor_work "docs/htcondor.md"
     the_lines_about_glexec_work "docs/glexec.md"
     the_lines_about_glexec_verify_work "docs/verify.md"
     the_lines_about_the_epilogue_work "docs/epilogue.md"

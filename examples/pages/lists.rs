@@ -5,11 +5,12 @@ use root::accounts::list::AccountList;
 
 use crate::help::{Block, Help};
 
-const TRUST: &str = "The file must be a regular file of root's with mode 0600, and no other user may be \
-     able to replace it or a directory of its path; no part of the path may be a symbolic link. It \
-     has at most 1 MiB and 100000 entries. The daemon reads it again when it has changed. A line \
-     that is not understood is an error that the system log names, with its number; the daemon goes \
-     on with the list that it has. A daemon that starts needs a list without such a line.";
+const TRUST: &str = "The file must be a regular file of root's with mode 0600, and no other user \
+     may be able to replace it or a directory of its path; no part of the path may be a symbolic \
+     link. It has at most 1 MiB and 100000 entries. The daemon reads it again when it has changed. \
+     A line that is not understood is an error that the system log names, with its number; the \
+     daemon goes on with the list that it has. A daemon that starts needs a list without such a \
+     line.";
 
 const WORDS: &str = "Blanks separate words. A comment begins with # at the beginning of a word. \
      Blank lines are ignored.";
@@ -28,10 +29,10 @@ pub fn accounts() -> Help {
     ];
     let form = [
         WORDS,
-        "The owner is the subject of a proxy, in double quotes; in the quotes, \\\" and \\\\ stand for \
-         one character, and \\x41 for the byte with that hexadecimal number. /E= and /Email= are \
-         compared as /emailAddress=, and /USERID= as /UID=. Or it is the name of an account: then \
-         it is the owner if it calls with a credential that is no proxy (mapping = caller, \
+        "The owner is the subject of a proxy, in double quotes; in the quotes, \\\" and \\\\ stand \
+         for one character, and \\x41 for the byte with that hexadecimal number. /E= and /Email= \
+         are compared as /emailAddress=, and /USERID= as /UID=. Or it is the name of an account: \
+         then it is the owner if it calls with a credential that is no proxy (mapping = caller, \
          glexec.conf(5)).",
         "An account must not be there twice. One that does not exist, or may not be a target \
          (min_uid, min_gid; root never may), or has the user id of another one before it, is not \
@@ -50,9 +51,9 @@ pub fn accounts() -> Help {
 /// The page of the clients.
 pub fn clients() -> Help {
     let description = [
-        "Each line has one user that the account daemon serves: the batch system's account, or that \
-         of a pilot. The user must also be able to connect to the socket, as a member of its group. \
-         glexec_accounts allow does both.",
+        "Each line has one user that the account daemon serves: the batch system's account, or \
+         that of a pilot. The user must also be able to connect to the socket, as a member of its \
+         group. glexec_accounts allow does both.",
         "The kernel tells the daemon the user of a connection. Root is served only if a line names \
          it.",
         TRUST,

@@ -22,6 +22,8 @@ const MOUNT: &str = r#"
     rm -rf /etc/glexec.conf /etc/glexec.conf.d /etc/glexec
     mkdir -p /run/glexec
     mount -t tmpfs -o mode=755 tmpfs /run/glexec
+    # The audit of the account daemon.
+    mount -t tmpfs -o mode=755 tmpfs /var/log
     # Of the program that verifies only what a test has built before.
     for name; do [ ! -e "$built/$name" ] || cp "$built/$name" /mnt/libexec/; done
     chmod 755 /mnt/libexec/*

@@ -17,8 +17,8 @@ const HOME: &str = "/nonexistent";
 /// The shells of accounts without a login, the first that there is.
 const SHELLS: [&str; 3] = ["/usr/sbin/nologin", "/sbin/nologin", "/bin/false"];
 
-/// Makes an account without a login: no password, no shell, no home, no subordinate ids, and a group
-/// of its own. Whether it was made: one that exists already is left as it is.
+/// Makes an account without a login: no password, no shell, no home, no subordinate ids, and a
+/// group of its own. Whether it was made: one that exists already is left as it is.
 pub(crate) fn account(name: &[u8], config: &Config) -> Result<bool> {
     if accounts::named(name)?.is_some() {
         return Ok(false);

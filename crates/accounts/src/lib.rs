@@ -1,5 +1,5 @@
-//! `glexec_accounts`: the administrator's command for the account daemon. It runs as root, and needs
-//! no daemon: it changes the same files under the same locks.
+//! `glexec_accounts`: the administrator's command for the account daemon. It runs as root, and
+//! needs no daemon: it changes the same files under the same locks.
 //!
 //! - [`command`]: the commands, and which of them a call is;
 //! - [`add`], [`allow`], [`remove`], [`list`], [`release`], [`drain`], [`history`]: a command each,

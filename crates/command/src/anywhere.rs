@@ -9,9 +9,9 @@ use crate::program::{Options, Program, VERSION, print};
 
 impl Program {
     /// Parses the arguments after the program's name: options of the table that combine, in any
-    /// place up to `--`, and operands, which are [`Options::command`] of the answer. `-` alone is an
-    /// operand. None if the help text or the version was asked for, which is printed; these must be
-    /// the only word.
+    /// place up to `--`, and operands, which are [`Options::command`] of the answer. `-` alone is
+    /// an operand. None if the help text or the version was asked for, which is printed; these must
+    /// be the only word.
     ///
     /// The error is one line.
     pub fn read_anywhere(

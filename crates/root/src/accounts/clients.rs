@@ -56,7 +56,8 @@ impl Clients {
     }
 }
 
-/// Adds users to a text; those that it has already stay. Returns the new text, and how many are new.
+/// Adds users to a text; those that it has already stay. Returns the new text, and how many are
+/// new.
 pub fn add(
     text: &[u8],
     path: &Path,

@@ -78,8 +78,8 @@ impl std::error::Error for BadLine {}
 /// What is wrong with a line.
 pub(crate) type Wrong = String;
 
-/// Reads each line by `parse`, which gets its number, too, and returns nothing for a blank line or a
-/// comment.
+/// Reads each line by `parse`, which gets its number, too, and returns nothing for a blank line or
+/// a comment.
 pub(crate) fn each_line<T>(
     text: &[u8],
     path: &Path,
