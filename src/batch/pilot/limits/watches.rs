@@ -36,8 +36,8 @@ pub enum Found {
 }
 
 impl<'a> Watches<'a> {
-    /// Watches the payload of a call whose wrapper waits, as the plan says. `call` and `wrapper` are
-    /// the processes of the switcher and of the wrapper.
+    /// Watches the payload of a call whose wrapper waits, as the plan says. `call` and `wrapper`
+    /// are the processes of the switcher and of the wrapper.
     pub fn begin(
         limits: &Limits,
         plan: &Plan,
