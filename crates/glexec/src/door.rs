@@ -103,6 +103,14 @@ pub(crate) fn no_hand_over() -> Refusal {
     )
 }
 
+/// That a call asks for what only the account daemon does.
+pub(crate) fn only_daemon() -> Refusal {
+    Refusal::client(
+        "only the account daemon does this, and this call would not be served by it: an \
+         administrator decides that (glexecd(8), and door in glexec.conf(5))",
+    )
+}
+
 /// Gives up root's rights for good, and proves it.
 pub(crate) fn become_caller(start: &Start) -> Result<()> {
     let failed = |cause| Refusal::internal(format!("cannot become the caller for good: {cause}"));

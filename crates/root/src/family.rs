@@ -37,6 +37,18 @@ pub(crate) fn end(caller: Uid) -> (Times, usize) {
     }
 }
 
+/// Sends a signal to all descendants of this process, from the top down: a process that is stopped
+/// starts no other one.
+pub(crate) fn signal_all(number: i32) {
+    let mut all = proc::children(process::getpid());
+    let mut at = 0;
+    while let Some(pid) = all.get(at).copied() {
+        let _ = signal::kill(pid, number);
+        all.extend(proc::children(pid));
+        at += 1;
+    }
+}
+
 /// Kills a child that was not waited for, with its process group if it leads one.
 pub(crate) fn kill(child: Pid) {
     let _ = signal::killpg(child, SIGKILL);
