@@ -210,7 +210,8 @@ fn the_processor_time_of_a_process_is_limited_while_the_pilot_is_stopped() {
     wait_until("the kernel has ended it", || !is_alive(found.unwrap()));
     signal(&child, Signal::SIGCONT);
     let output = child.wait_with_output().unwrap();
-    // The pilot also forwards SIGCONT, which may come too late for the payload: that is a line more.
+    // The pilot also forwards SIGCONT, which may come too late for the payload: that is a line
+    // more.
     assert_eq!(output.status.code(), Some(152));
     assert!(messages(&output).contains("the payload is ended: it exceeds --cpu-time, 1 s"));
     let report = run.report();
