@@ -141,10 +141,11 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let other = daemon.script(&second, script).output().unwrap();
     assert!(other.status.success(), "{at}: {}", messages(&other));
     assert!(other.stdout.is_empty(), "{at}: {}", String::from_utf8_lossy(&other.stdout));
-    fs::remove_file(&second).unwrap();
-    wait_until("no process and no lease is left", || {
-        processes_of(daemon.guest(1).uid).is_empty() && daemon.lease("guest01").is_none()
-    });
+    let released = daemon.glexec().env("GLEXEC_CLIENT_CERT", &second).arg("--release").output();
+    let released = released.unwrap();
+    assert!(released.status.success(), "{at}: {}", messages(&released));
+    assert_eq!(processes_of(daemon.guest(1).uid), [0; 0], "{at}");
+    assert_eq!(daemon.lease("guest01"), None, "{at}");
     fs::read_to_string(&trace).unwrap_or_default().contains("killed by SIGKILL")
 }
 
