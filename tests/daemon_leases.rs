@@ -117,7 +117,7 @@ fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
 fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let at = format!("{call} {number}");
     let trace = daemon.machine.site.scratch().join("trace");
-    daemon.kill_if_it_runs();
+    daemon.stop_if_it_runs();
     daemon.start_under(&[
         "strace",
         "-D",
@@ -131,8 +131,7 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let (first, second) = (daemon.credential("first"), daemon.credential("second"));
     let script = "setsid sleep 1000 & echo x >/tmp/left-$$";
     let _ = daemon.script(&first, script).output().unwrap();
-    // The daemon may have been killed, too.
-    daemon.kill_if_it_runs();
+    daemon.stop_if_it_runs();
     daemon.start();
     let again = daemon.script(&first, "true").output().unwrap();
     assert!(again.status.success(), "{at}: {}", messages(&again));
