@@ -117,7 +117,7 @@ fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
 fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let at = format!("{call} {number}");
     let trace = daemon.machine.site.scratch().join("trace");
-    daemon.kill_if_it_runs();
+    daemon.stop_if_it_runs();
     daemon.start_under(&[
         "strace",
         "-D",
@@ -131,8 +131,7 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let (first, second) = (daemon.credential("first"), daemon.credential("second"));
     let script = "setsid sleep 1000 & echo x >/tmp/left-$$";
     let _ = daemon.script(&first, script).output().unwrap();
-    // The daemon may have been killed, too.
-    daemon.kill_if_it_runs();
+    daemon.stop_if_it_runs();
     daemon.start();
     let again = daemon.script(&first, "true").output().unwrap();
     assert!(again.status.success(), "{at}: {}", messages(&again));
@@ -141,10 +140,11 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let other = daemon.script(&second, script).output().unwrap();
     assert!(other.status.success(), "{at}: {}", messages(&other));
     assert!(other.stdout.is_empty(), "{at}: {}", String::from_utf8_lossy(&other.stdout));
-    fs::remove_file(&second).unwrap();
-    wait_until("no process and no lease is left", || {
-        processes_of(daemon.guest(1).uid).is_empty() && daemon.lease("guest01").is_none()
-    });
+    let released = daemon.glexec().env("GLEXEC_CLIENT_CERT", &second).arg("--release").output();
+    let released = released.unwrap();
+    assert!(released.status.success(), "{at}: {}", messages(&released));
+    assert_eq!(processes_of(daemon.guest(1).uid), [0; 0], "{at}");
+    assert_eq!(daemon.lease("guest01"), None, "{at}");
     fs::read_to_string(&trace).unwrap_or_default().contains("killed by SIGKILL")
 }
 
