@@ -404,3 +404,59 @@ fn fifty_payloads_run_at_once() {
         ends(child);
     }
 }
+
+#[test]
+fn a_client_sees_and_ends_its_payloads_and_its_lease() {
+    let daemon = Daemon::with_guests(2, "");
+    let (first, second) = (daemon.credential("first"), daemon.credential("second"));
+    let mut children = [&first, &second].map(|credential| {
+        let mut call = daemon.script(credential, "echo ready; exec sleep 1000");
+        let mut child = call.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        child
+    });
+    let ask = |option: &str| {
+        let mut call = daemon.glexec();
+        let output = call.env("GLEXEC_CLIENT_CERT", &first).arg(option).output().unwrap();
+        assert_eq!(text_of(&output).0, Some(0), "{}", messages(&output));
+        text_of(&output).1
+    };
+    let status = ask("--status");
+    assert_eq!(status.matches("\"is_running\":true").count(), 2, "{status}");
+    assert!(status.contains("\"account\":\"guest01\""), "{status}");
+    assert_eq!(ask("--end-payloads"), "{\"payloads\":1}\n");
+    assert_eq!(ends(&mut children[0]).code(), Some(137));
+    assert_eq!(children[1].try_wait().unwrap(), None);
+    assert!(daemon.lease("guest01").is_some());
+    assert_eq!(ask("--release"), "{\"leases\":1,\"payloads\":0}\n");
+    assert_eq!((daemon.lease("guest01"), daemon.lease("guest02").is_some()), (None, true));
+    kill(children[1].id(), libc::SIGTERM);
+    assert_eq!(ends(&mut children[1]).code(), Some(143));
+}
+
+#[test]
+fn a_payload_is_stopped_and_continued_with_all_that_it_has_started() {
+    let daemon = Daemon::new();
+    let script = "setsid sleep 1001 & echo ready; sleep 1002";
+    let mut call = daemon.script(&daemon.machine.credential(), script);
+    let mut child = call.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let states = || {
+        let processes = processes_of(daemon.guest(1).uid);
+        let state = |pid: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(')').next().unwrap_or_default().trim().chars().next()
+        };
+        let states: BTreeSet<_> = processes.iter().map(state).collect();
+        (processes.len(), states.into_iter().flatten().collect::<String>())
+    };
+    wait_until("all run", || states() == (3, "S".to_owned()));
+    kill(child.id(), libc::SIGTSTP);
+    wait_until("all are stopped", || states() == (3, "T".to_owned()));
+    kill(child.id(), libc::SIGCONT);
+    wait_until("all go on", || states() == (3, "S".to_owned()));
+    kill(child.id(), libc::SIGTERM);
+    assert_eq!(ends(&mut child).code(), Some(143));
+}

@@ -436,6 +436,51 @@ fn the_hook_before_a_job_refuses_what_cannot_be_executed_and_removes_commands() 
 }
 
 #[test]
+fn a_job_whose_files_exceed_the_limit_is_killed() {
+    for node in Node::both() {
+        let switcher = node.site.switcher();
+        node.set(&format!("glexec = {}\ndisk = request\n", switcher.display()));
+        let job = node.job("dir_1", "head -c 3000000 /dev/zero >large; exec sleep 600");
+        let ad = "GlobalJobId = \"h#1\"\nRequestDisk = 1024\n";
+        write(job.file(".job.ad"), ad, 0o644);
+        Account::batch().owns(job.file(".job.ad"));
+        job.ends("killed 9");
+        let said = job.text("_condor_stderr");
+        assert!(said.contains("its files exceed 1048576 bytes"), "{said}");
+        assert_eq!(fs::metadata(job.file("large")).unwrap().len(), 3_000_000);
+    }
+}
+
+#[test]
+fn an_account_of_a_slot_has_no_process_after_the_job() {
+    let node = Node::new(Site::new());
+    let map = node.path("map");
+    write(&map, format!("gh-batch {} gh-job2\n", node.site.path().display()), 0o644);
+    let switcher = node.site.switcher();
+    node.set(&format!(
+        "glexec = {}\naccounts = slot\nsudo_map = {}\n",
+        switcher.display(),
+        map.display()
+    ));
+    // Nothing of this process leads to the job.
+    let escape = "(env -i setsid sleep 76543 </dev/null >/dev/null 2>&1 &)";
+    let is_left = || runs_with(&["sleep", "76543"]);
+    let job = node.job("dir_1", &format!("{escape}; sleep 0.2; id -u"));
+    job.ends("exited 0");
+    assert_eq!(job.text("_condor_stdout").trim(), Account::named("gh-job2").uid.to_string());
+    assert!(!is_left());
+    // Also if the wrapper was killed.
+    let job = node.job("dir_2", &format!("{escape}; : >ready; exec sleep 600"));
+    let mut child = job.start();
+    wait_until("the job is ready", || node.slots().join("slot1/work/ready").exists() && is_left());
+    signal(&child, Signal::SIGKILL);
+    child.wait().unwrap();
+    support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+    assert!(!is_left());
+    assert!(job.file("ready").exists() && node.left().is_empty());
+}
+
+#[test]
 fn a_sweep_removes_what_a_job_without_scratch_directory_has_left_and_no_other() {
     for node in Node::both() {
         let job = node.job("dir_1", ": >ready; exec sleep 600");

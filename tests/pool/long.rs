@@ -92,7 +92,7 @@ impl Random {
 
 #[test]
 #[ignore = "needs a pool: scripts/pool test --long"]
-fn of_many_jobs_that_are_interrupted_at_random_none_is_lost_or_runs_twice_unasked() {
+fn of_many_jobs_with_random_events_none_is_lost_or_runs_twice_unasked() {
     const JOB: Job =
         Job::new("many", "sleep 1; echo \"done $1\" >\"result.$1\"; exec -a \"many.$1\" sleep 1")
             .with(

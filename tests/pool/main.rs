@@ -13,4 +13,5 @@ mod hostile;
 mod interrupted;
 mod killed;
 mod long;
+mod proxy;
 mod surroundings;

@@ -101,10 +101,13 @@ impl Daemon {
         let mut daemon = self.root(words[0]);
         daemon.args(&words[1..]);
         daemon.args(["--listen", SOCKET, "--group", "gh-batch"]);
-        let child = daemon.spawn().unwrap();
-        self.daemon = Some(child);
+        let mut child = daemon.spawn().unwrap();
         let path = self.machine.path(SOCKET);
-        wait_until("the daemon listens", || std::os::unix::net::UnixStream::connect(&path).is_ok());
+        wait_until("the daemon listens, or has ended", || {
+            std::os::unix::net::UnixStream::connect(&path).is_ok()
+                || child.try_wait().unwrap().is_some()
+        });
+        self.daemon = Some(child);
     }
 
     /// The process id of the daemon.

@@ -209,6 +209,11 @@ impl Acceptor {
         match fork::fork() {
             Ok(Fork::Child) => {
                 drop(open);
+                // Nothing of the daemon's stays open here, above all not its socket.
+                let keep = [socket.as_fd(), closed.as_fd()];
+                if sys::inherited::release_all_but(&keep).is_err() {
+                    process::_exit(0);
+                }
                 let _ = std::io::Read::read(&mut closed, &mut [0]);
                 let supervisor =
                     Supervisor { peer, files: &self.files, cgroups: self.cgroups.as_ref() };

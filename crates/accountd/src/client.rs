@@ -22,7 +22,8 @@ use root::payload::Payload;
 use root::sanitize::Start;
 use root::{credential, target};
 use sys::Pid;
-use sys::signal::{Received, SIGCHLD, SIGTERM, Signals};
+use sys::signal::Signals;
+use sys::signal::{Received, SIGCHLD, SIGCONT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 use sys::switch::Identity;
 use sys::wait::End;
 use wire::daemon::{Answer, Signal};
@@ -141,7 +142,7 @@ impl Origin for Client<'_> {
         if let Some(cgroups) = self.cgroups {
             // Noted first: what is noted and was not made does no harm.
             registered.set_cgroup(&cgroups.path().join(&name))?;
-            let cgroup = cgroups.child(&name)?;
+            let cgroup = Cgroup::at(&cgroups.path().join(&name));
             payload.cgroup = Some(cgroup.clone());
             self.has.cgroup = Some(cgroup);
         }
@@ -177,7 +178,11 @@ impl Origin for Client<'_> {
             if has_arrived {
                 match self.connection.signal() {
                     Arrived::Signal(Signal { number, to_group }) => {
-                        return Event::Signal { number, to_group };
+                        return match number {
+                            SIGTSTP | SIGTTIN | SIGTTOU | SIGSTOP => Event::Stop,
+                            SIGCONT => Event::Continue,
+                            number => Event::Signal { number, to_group },
+                        };
                     }
                     Arrived::Nothing => {}
                     Arrived::End => {

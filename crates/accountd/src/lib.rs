@@ -11,7 +11,8 @@
 //!
 //! - `supervisor`: from the request to the end of the payload;
 //! - `connection`: frames and descriptors from and to the client;
-//! - `client`: the steps of a call that differ from those of a set-user-ID start.
+//! - `client`: the steps of a call that differ from those of a set-user-ID start;
+//! - `status`: what a client is told of its leases.
 //!
 //! All other steps are those of the crate `root`.
 
@@ -24,4 +25,5 @@ pub mod command;
 mod connection;
 mod files;
 mod listen;
+mod status;
 mod supervisor;

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use command::groups;
 use command::refusal::{Refusal, Result};
@@ -15,6 +15,12 @@ use sys::{Errno, inherited, process, socket};
 
 /// How many connections can wait to be accepted.
 const BACKLOG: i32 = 1024;
+
+/// How long a socket is tried that another process has.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The first descriptor that systemd passes (sd_listen_fds(3)).
 const FIRST: i32 = 3;
@@ -102,14 +108,21 @@ fn remove_stale(path: &Path) -> Result<()> {
     if !is_socket {
         return Ok(());
     }
-    match socket::connect(path, Duration::ZERO) {
-        Err(Errno::ECONNREFUSED) => {
-            let _ = fs::remove_file(path);
-            Ok(())
+    // A process that a killed daemon has just started may have the socket for a moment longer.
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match socket::connect(path, Duration::ZERO) {
+            Err(Errno::ECONNREFUSED) => {
+                let _ = fs::remove_file(path);
+                return Ok(());
+            }
+            _ if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            _ => {
+                return Err(Refusal::internal(format!(
+                    "a process listens on {} already: stop it first",
+                    Shown::os(path)
+                )));
+            }
         }
-        _ => Err(Refusal::internal(format!(
-            "a process listens on {} already: stop it first",
-            Shown::os(path)
-        ))),
     }
 }

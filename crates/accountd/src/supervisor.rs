@@ -7,11 +7,13 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use command::refusal::{Refusal, Result};
+use root::accounts as leases;
 use root::accounts::audit::{self, Event};
-use root::accounts::{self as leases, lease};
+use root::accounts::lease::{self, Ask};
 use root::cgroup::Cgroup;
 use root::config::{Config, ConfigError, Mapping};
 use root::door;
+use root::mapping::Mode;
 use root::sanitize::{Start, Variables};
 use sys::rlimit::SavedLimits;
 use sys::signal::Signals;
@@ -21,9 +23,10 @@ use sys::{Errno, inherited, proc, process, stdio};
 use wire::daemon::{Answer, Request, Run};
 use world::Spec;
 
-use crate::client::{Client, Has};
+use crate::client::{self, Client, Has};
 use crate::connection::Connection;
 use crate::files::Files;
+use crate::status;
 
 /// What the process of a connection gets from the daemon.
 pub(crate) struct Supervisor<'a> {
@@ -61,9 +64,47 @@ impl Supervisor<'_> {
         connection.send(&Answer::Working);
         match request {
             Request::Run(run) => self.run(connection, run, descriptors),
-            Request::Status | Request::Release | Request::End => {
-                let refusal = Refusal::internal("this version of glexecd does not do that");
-                self.refuse(&connection, &refusal, "");
+            other => match configuration()
+                .and_then(|config| self.other(&other, descriptors.into_iter().next(), &config))
+            {
+                Ok(text) => _ = connection.send(&Answer::Text(text)),
+                Err(refusal) => self.refuse(&connection, &refusal, ""),
+            },
+        }
+    }
+
+    /// Serves a request that runs no command. Returns the answer: lines.
+    fn other(&self, request: &Request, passed: Option<OwnedFd>, config: &Config) -> Result<String> {
+        let identity = &self.peer.identity;
+        let account = client::listed(self.files, identity)?;
+        if *request == Request::Status {
+            return status::of(account.user);
+        }
+        let credential = client::read(passed.map(File::from), None, identity, config)?;
+        let subject = door::subject(&account, &credential, config)?;
+        let location = door::location(&credential)?;
+        let ask = Ask {
+            config,
+            list: &self.files.accounts,
+            client: &account,
+            subject: subject.as_deref(),
+            credential: &location,
+            mode: Mode::VerifyAccount,
+            is_abandoned: &|| false,
+        };
+        let Some(lease) = ask.find()? else {
+            return Err(Refusal::not_authorized("the credential has no lease"));
+        };
+        match request {
+            Request::End => {
+                let count = leases::end_payloads(&lease.account, account.user)?;
+                Ok(format!("{{\"payloads\":{count}}}\n"))
+            }
+            _ => {
+                let released =
+                    leases::end::release(&lease.account, Some(account.user), "released")?;
+                let (payloads, leases) = (released.payloads, released.leases);
+                Ok(format!("{{\"leases\":{leases},\"payloads\":{payloads}}}\n"))
             }
         }
     }

@@ -12,6 +12,7 @@ use root::check;
 use root::config::{self, Config, Finding};
 use sys::process;
 use sys::wait::End;
+use wire::daemon::Request;
 use world::Spec;
 
 use crate::door::{self, Privilege};
@@ -56,6 +57,9 @@ pub const PROGRAM: Program = Program {
         option("undo", "<dir>", "Make it yours as it was, after a killed --give"),
         option("end", "", "First kill all processes of the payload's user"),
         option("top-limit", "<n>", "Refuse a directory that itself has more entries (205)"),
+        flag('\0', "status", "Print your leases and payloads at the account daemon, as JSON"),
+        flag('\0', "end-payloads", "End the credential's payloads at the account daemon"),
+        flag('\0', "release", "The same, and end the credential's lease"),
         flag('v', "version", "Print the version"),
         flag('V', "", "Print the version and how it was built"),
         flag('\0', "check-config", "Print what is wrong or without effect in the configuration"),
@@ -66,7 +70,11 @@ who may run commands as which account. The command gets the environment of that
 account and your GLEXEC_*. GLEXEC_MODE can be lcmaps_verify_account: then no
 account is leased, and the command runs only as the one that the credential has.
 A command that cannot be executed gives 126, one that does not exist 127.
-Otherwise, or if that file says so:
+
+An administrator can also run the account daemon, glexecd(8). Then glexec is its
+client: the command runs as an account on lease, a lease ends some time after
+its last use, and glexec works under no_new_privs. The command ends when glexec
+ends, unless GLEXEC_LINGER is set. Otherwise:
 
 glexec needs no privilege. The command (the payload) gets a user id and a group
 id from your subordinate ids (subuid(5)), in a new user and pid namespace. For
@@ -106,6 +114,8 @@ Environment:
                        directories, joined by colons, with scripts that run as
                        you when the payload begins and when it ends
   GLEXEC_WORLD         closed: the same as --world closed
+  GLEXEC_LINGER        if not empty, a command of the account daemon goes on when
+                       glexec is killed
   GLEXEC_EXACT_STATUS  if not empty, glexec ends as the payload does: by the
                        same signal, or with the same status, also 201 to 204;
                        for callers that know by other means whether the payload
@@ -133,6 +143,8 @@ pub(crate) enum Asked {
     HandOver(Options, Spec),
     /// To change the owner of a directory.
     Owner(Options),
+    /// What only the account daemon does.
+    Daemon(Request),
     /// To print something.
     Information(Information),
 }
@@ -191,11 +203,14 @@ pub(crate) fn read_arguments() -> (Result<Asked>, Vec<String>) {
         }
         Ok(Parsed::Options(options)) => Ok(Asked::Owner(options)),
         Ok(Parsed::Help) => Ok(Asked::Information(Information::Help)),
-        Ok(Parsed::Option(option)) => Ok(Asked::Information(match option.as_str() {
-            "V" => Information::Settings,
-            "check-config" => Information::CheckConfig,
-            _ => Information::Version,
-        })),
+        Ok(Parsed::Option(option)) => Ok(match option.as_str() {
+            "V" => Asked::Information(Information::Settings),
+            "check-config" => Asked::Information(Information::CheckConfig),
+            "status" => Asked::Daemon(Request::Status),
+            "end-payloads" => Asked::Daemon(Request::End),
+            "release" => Asked::Daemon(Request::Release),
+            _ => Asked::Information(Information::Version),
+        }),
         Err(error) => Err(Refusal::client(error)),
     };
     let shown = match &asked {

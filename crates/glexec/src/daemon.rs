@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ::command::credential::{self, refusal};
+use ::command::program::print;
 use ::command::refusal::{Refusal, Result, Status};
 use ::world::Spec;
 use error::Shown;
@@ -36,6 +37,7 @@ pub(crate) fn serve(asked: Result<Asked>, socket: &Path, words: &[String], umask
             Err(Refusal::copy("the account daemon does not change owners: copy the directory"))
         }
         Asked::HandOver(..) => Err(door::no_hand_over()),
+        Asked::Daemon(request) => ask(&request, socket),
         Asked::Information(_) => Ok(End::Exited(0)),
     });
     rootless::conclude(&ended, user, words, &[], started)
@@ -50,6 +52,34 @@ fn open(path: &OsString) -> Result<File> {
     credential::open_private(path.as_ref(), process::geteuid()).map_err(|error| refusal(&error))
 }
 
+/// The credential of the call.
+fn credential() -> Result<File> {
+    let path = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
+    open(&path.ok_or_else(|| {
+        Refusal::client(
+            "no credential is named: set GLEXEC_CLIENT_CERT to the path of your file, mode 0600",
+        )
+    })?)
+}
+
+/// Asks for something else than a command, and prints the answer.
+fn ask(request: &Request, socket: &Path) -> Result<End> {
+    let credential = if request.descriptors() > 0 { Some(credential()?) } else { None };
+    let descriptors: Vec<_> = credential.iter().map(AsFd::as_fd).collect();
+    let mut connection = Connection::ask(socket, request, &descriptors)?;
+    // It may wait for the end of payloads.
+    let failed = |cause| Refusal::internal(format!("cannot read from the account daemon: {cause}"));
+    socket::set_timeouts(&connection.socket, Duration::from_secs(120)).map_err(failed)?;
+    match connection.answer().map_err(failed)? {
+        Some(Answer::Text(text)) => {
+            print(&text);
+            Ok(End::Exited(0))
+        }
+        Some(Answer::Refused { status, text }) => Err(refused(status, text)),
+        _ => Err(Refusal::internal("the account daemon ended the connection: try again")),
+    }
+}
+
 /// Runs a command, and returns how it has ended. `user` becomes the user that it runs as.
 fn run(
     command: Vec<OsString>,
@@ -59,12 +89,7 @@ fn run(
     user: &mut Option<Uid>,
 ) -> Result<End> {
     check_command(&command)?;
-    let credential = variable("GLEXEC_CLIENT_CERT").or_else(|| variable("X509_USER_PROXY"));
-    let credential = open(&credential.ok_or_else(|| {
-        Refusal::client(
-            "no credential is named: set GLEXEC_CLIENT_CERT to the path of your file, mode 0600",
-        )
-    })?)?;
+    let credential = credential()?;
     let has_target = variable("GLEXEC_TARGET_PROXY").as_deref() != Some("/dev/null".as_ref());
     let proxy = variable("GLEXEC_SOURCE_PROXY").filter(|_| has_target);
     let proxy = proxy.map(|path| open(&path)).transpose()?;

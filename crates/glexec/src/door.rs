@@ -80,6 +80,11 @@ pub(crate) fn mode() -> &'static str {
     }
 }
 
+/// Whether an unprivileged call would be served by the account daemon.
+pub fn asks_daemon() -> bool {
+    mode() == "daemon"
+}
+
 /// Whether a socket of root's is at a path that only root can change.
 pub(crate) fn is_there(socket: &Path) -> bool {
     let Ok(found) = std::fs::symlink_metadata(socket) else { return false };
@@ -95,6 +100,14 @@ pub(crate) fn no_hand_over() -> Refusal {
     Refusal::copy(
         "--hand-over is not for a set-user-ID start or the account daemon: use --give and --take, \
          or copy",
+    )
+}
+
+/// That a call asks for what only the account daemon does.
+pub(crate) fn only_daemon() -> Refusal {
+    Refusal::client(
+        "only the account daemon does this, and this call would not be served by it: an \
+         administrator decides that (glexecd(8), and door in glexec.conf(5))",
     )
 }
 

@@ -80,6 +80,7 @@ pub(crate) fn serve(
             print(&format!("{report}\n"));
             End::Exited(0)
         }),
+        Asked::Daemon(_) => Err(door::only_daemon()),
         Asked::Information(_) => Ok(End::Exited(0)),
     });
     conclude(&ended, user, words, &notes, started)

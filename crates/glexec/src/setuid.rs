@@ -102,6 +102,7 @@ fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
             Ok(End::Exited(0))
         }
         Asked::HandOver(..) => Err(door::no_hand_over()),
+        Asked::Daemon(_) => Err(door::only_daemon()),
         Asked::Information(_) => Ok(End::Exited(0)),
     }
 }

@@ -1,8 +1,8 @@
 //! The cgroup of a payload (cgroups(7), version 2): a child of a cgroup that was delegated to the
 //! account daemon.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ impl Cgroup {
         if own.0.file_name().is_some_and(|name| name == CHILD) {
             return Ok(Cgroup(own.0.parent().unwrap_or(&own.0).to_owned()));
         }
-        own.child(CHILD)?.join()?;
+        Cgroup(own.0.join(CHILD)).join()?;
         Ok(own)
     }
 
@@ -54,45 +54,24 @@ impl Cgroup {
         &self.0
     }
 
-    /// Makes a child with this name, or finds it.
-    pub fn child(&self, name: &str) -> Result<Cgroup> {
-        let path = self.0.join(name);
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                let shown = Shown::os(&path);
-                Err(Refusal::internal(format!("cannot make the cgroup {shown}: {error}")))
-            }
-            _ => Ok(Cgroup(path)),
-        }
-    }
-
-    /// Moves this process into it. If it does not exist it is made again: when systemd stops or
-    /// restarts a unit, it removes the empty cgroups below that of the unit.
+    /// Makes it, if it does not exist, and moves this process into it. systemd removes empty
+    /// cgroups of a unit that it stops or starts: then both are tried again.
     pub fn join(&self) -> Result<()> {
-        let path = self.0.join("cgroup.procs");
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let joined = File::options().write(true).open(&path);
-            let error = match joined.and_then(|mut procs| procs.write_all(b"0")) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+        const TRIES: usize = 100;
+        let mut result = Ok(());
+        for _ in 0..TRIES {
+            result = match fs::create_dir(&self.0) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+                _ => fs::write(self.0.join("cgroup.procs"), "0"),
             };
-            // ENODEV: it was removed after the open.
-            let is_gone = matches!(sys::errno(&error), Errno::ENOENT | Errno::ENODEV);
-            if !is_gone || Instant::now() > deadline {
-                let shown = Shown::os(&self.0);
-                return Err(Refusal::internal(format!("cannot join the cgroup {shown}: {error}")));
-            }
-            match fs::create_dir(&self.0) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    let shown = Shown::os(&self.0);
-                    return Err(Refusal::internal(format!(
-                        "cannot make the cgroup {shown}: {error}"
-                    )));
-                }
-                _ => {}
+            match &result {
+                Err(error) if is_gone(error) => {}
+                _ => break,
             }
         }
+        result.map_err(|error| {
+            Refusal::internal(format!("cannot join the cgroup {}: {error}", Shown::os(&self.0)))
+        })
     }
 
     /// Kills all processes in it, waits for their end, and removes it. Whether it is gone.
@@ -120,4 +99,9 @@ impl Cgroup {
             let _ = sys::signal::kill(sys::Pid::from_raw(pid), sys::signal::SIGKILL);
         }
     }
+}
+
+/// Whether a cgroup was removed while a process joined it.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(sys::errno(error), Errno::ENOENT | Errno::ENODEV)
 }

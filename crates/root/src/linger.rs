@@ -6,8 +6,9 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use hooks::session::Session;
+use sys::signal::{self, SIGCONT, SIGSTOP, SIGTSTP};
 use sys::wait::{self, End, Times};
-use sys::{Pid, inherited, process, signal, stdio};
+use sys::{Pid, inherited, process, stdio};
 
 use crate::family;
 use crate::origin::{Event, Origin};
@@ -46,6 +47,16 @@ pub(crate) fn wait_for(
                 if sent.is_ok() {
                     signalled(number);
                 }
+                continue;
+            }
+            Event::Stop => {
+                family::signal_all(SIGSTOP);
+                signalled(SIGTSTP);
+                continue;
+            }
+            Event::Continue => {
+                family::signal_all(SIGCONT);
+                signalled(SIGCONT);
                 continue;
             }
             Event::End => {

@@ -55,6 +55,11 @@ pub enum Event {
         /// has made it before it was executed.
         to_group: bool,
     },
+    /// All processes of the payload have to stop: in a session without a terminal SIGTSTP is
+    /// ignored, so they get SIGSTOP.
+    Stop,
+    /// All processes of the payload go on.
+    Continue,
     /// The payload has to end.
     End,
 }

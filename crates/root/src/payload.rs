@@ -39,7 +39,7 @@ pub struct Payload {
     pub umask: u32,
     /// Its limits.
     pub limits: SavedLimits,
-    /// The cgroup that its process joins.
+    /// The cgroup that its process makes and joins.
     pub cgroup: Option<Cgroup>,
     /// Its world, unless that is the shared one.
     pub world: Option<World>,

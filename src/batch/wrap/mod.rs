@@ -28,3 +28,6 @@ pub mod slot;
 mod streams;
 pub mod sweep;
 pub mod world;
+
+/// The name that HTCondor calls the wrapper by, a link.
+pub const NAME: &str = "condor_glexec_user_job_wrapper";

@@ -23,7 +23,7 @@ use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
 use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
-use crate::batch::pilot::limits::Limits;
+use crate::batch::pilot::limits::{Exceeded, Limits};
 use crate::batch::pilot::renewed_file::RenewedFile;
 use crate::batch::pilot::run::Outcome;
 use crate::batch::pilot::run_payload::PayloadRun;
@@ -187,7 +187,10 @@ impl<'a> Job<'a> {
             sandbox_at: world.is_some().then(|| scratch.path.clone()),
             world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
             timeout: None,
-            limits: Limits::default(),
+            limits: Limits {
+                disk: settings.disk.and_then(|limit| scratch.disk_limit(limit)),
+                ..Limits::default()
+            },
             grace: 0,
             command: chained.chain(environment::arguments(command, &paths)).collect(),
         };
@@ -249,6 +252,13 @@ impl<'a> Job<'a> {
                 outcome
             }
         };
+        if let Some(StopReason::Limit(Exceeded { value, .. })) = outcome.stop_reason {
+            // This stream is the job's.
+            command::say(
+                super::NAME,
+                format_args!("the job is ended: its files exceed {value} bytes ('disk')"),
+            );
+        }
         let ended = match (outcome.end, outcome.failures.into_iter().next()) {
             (Some(end), None) => Ended::Job(end),
             (_, Some(failure)) if outcome.has_begun => Ended::FilesMissing(failure.error),

@@ -8,6 +8,7 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, Name, OwnedName, process};
 
 use super::ad;
+use super::settings::Disk;
 
 /// The name of the directory of the slot directories, if the settings name none.
 const DIRECTORY: &str = "glexec_payloads";
@@ -89,6 +90,17 @@ impl Scratch {
         let ad = self.read(ad::JOB_AD)?;
         let path = Path::new(ad::string(&ad, "x509userproxy")?);
         OwnedName::new(path.file_name()?.as_encoded_bytes().to_vec())
+    }
+
+    /// How many bytes this limit is; none without such a number in the ads.
+    pub fn disk_limit(&self, limit: Disk) -> Option<u64> {
+        let (file, attribute) = match limit {
+            Disk::Bytes(bytes) => return Some(bytes),
+            Disk::Slot => (ad::MACHINE_AD, "Disk"),
+            Disk::Request => (ad::JOB_AD, "RequestDisk"),
+        };
+        let kibibytes: u64 = ad::value(&self.read(file)?, attribute)?.parse().ok()?;
+        kibibytes.checked_mul(1024)
     }
 
     /// The content of a file of the starter's; none if there is none.

@@ -40,6 +40,8 @@ pub struct Settings {
     /// `accounts = slot`: whether each slot has an account of its own, so that all processes of the
     /// account can be ended with the job.
     pub has_account_per_slot: bool,
+    /// `disk`: what the job's files may use of the file system.
+    pub disk: Option<Disk>,
     /// `log`: as `GLEXEC_HELPERS_LOG`.
     pub log: Option<OsString>,
     /// `sudo_map`: as `GLEXEC_SUDO_MAP`.
@@ -54,6 +56,17 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
+/// A limit of the job's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// What the slot has (Disk of the machine's ad).
+    Slot,
+    /// What the job has asked for (RequestDisk of its ad).
+    Request,
+    /// So many bytes.
+    Bytes(u64),
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -66,6 +79,7 @@ impl Default for Settings {
             shown: Vec::new(),
             writable: Vec::new(),
             has_account_per_slot: false,
+            disk: None,
             log: None,
             sudo_map: None,
             state_dir: None,
@@ -170,6 +184,15 @@ fn set(settings: &mut Settings, key: &[u8], value: &[u8]) -> std::result::Result
                 b"shared" => false,
                 _ => return Err(unknown("slot or shared")),
             }
+        }
+        b"disk" => {
+            settings.disk = Some(match value {
+                b"slot" => Disk::Slot,
+                b"request" => Disk::Request,
+                _ => ::world::parse_size(&text()).map(Disk::Bytes).ok_or_else(|| {
+                    unknown("slot, request, or a number of bytes, also with K, M, G or T")
+                })?,
+            });
         }
         b"world" => {
             settings.closes_world = match value {

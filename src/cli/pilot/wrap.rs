@@ -20,12 +20,9 @@ use super::{options, steps, sweep};
 use crate::batch::wrap::run::{self, Ended, Order};
 use crate::batch::wrap::scratch::Scratch;
 use crate::batch::wrap::settings::Settings;
-use crate::batch::wrap::{environment, marker};
+use crate::batch::wrap::{NAME as LINK, environment, marker};
 use crate::cli::definition::option;
 use crate::cli::descriptors;
-
-/// The name of the link that HTCondor calls as USER_JOB_WRAPPER.
-const LINK: &str = "condor_glexec_user_job_wrapper";
 
 /// The names of the links that HTCondor calls as hooks.
 const PREPARE_JOB: &str = "condor_glexec_hook_prepare_job";
@@ -70,6 +67,10 @@ user may write to them. Without the file, all have their defaults:
   accounts      slot: each slot has an account of its own, by the place of its
                 sandboxes; all processes of the account end with the job, and
                 what it left in /tmp, /var/tmp and /dev/shm is removed [shared]
+  disk          what the job's files may use of the file system: slot (Disk of
+                the machine), request (RequestDisk of the job), or a number of
+                bytes, also with K, M, G or T; a job that exceeds it is killed
+                [no limit]
   world         closed: the job sees its files at the path of the scratch
                 directory, and neither the batch system's files nor other jobs'
                 [closed through glexec without privilege; else shared]

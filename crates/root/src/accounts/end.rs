@@ -216,6 +216,6 @@ fn clean(slot: &Slot, account: &accounts::Account) -> Result<(), String> {
         Err(refusal) => return Err(refusal.text),
     }
     leftovers::remove(account)?;
-    payloads::of(slot).iter().for_each(|record| payloads::forget(slot, record));
+    payloads::forget_all(slot);
     Ok(())
 }

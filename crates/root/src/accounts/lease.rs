@@ -85,6 +85,18 @@ impl Ask<'_> {
         }
     }
 
+    /// The lease that the identity has; none begins.
+    pub fn find(&self) -> Result<Option<LeaseRecord>> {
+        let identities = match self.subject {
+            Some(_) => [self.identity(), self.identity()],
+            None => [self.identity(), Identity::Caller(self.client.name.clone())],
+        };
+        let is_own = |record: &LeaseRecord| {
+            record.client == self.client.user && identities.contains(&record.identity)
+        };
+        Ok(super::leases()?.into_iter().find(is_own))
+    }
+
     /// The account that the identity owns.
     fn owned(&self) -> Option<&[u8]> {
         let is_owned = |entry: &&Entry| match self.subject {

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use sys::{Pid, Uid, errno, process};
 
 use super::record::{escape, unescape, value};
 use super::table::{Slot, failed, now, open, remove};
+
+/// The beginning of the name of a file that is not complete.
+const TEMPORARY: &str = "new.";
 
 /// A payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +113,7 @@ impl Registered {
         let directory = slot.payloads();
         let made = fs::create_dir_all(&directory);
         made.map_err(|error| failed("make", &directory, errno(&error)))?;
-        let temporary = directory.join(format!("new.{}", process::getpid()));
+        let temporary = directory.join(format!("{TEMPORARY}{}", process::getpid()));
         let path = directory.join(&record.payload);
         let file = open(&temporary)?;
         // Before it has its name: a file of that name without a lock belongs to a dead process.
@@ -166,21 +170,26 @@ impl Registered {
     }
 }
 
-/// The payloads of an account, with those that have ended. Files that a killed process has left
-/// incomplete are removed.
+/// The payloads of an account, with those that have ended. A file without its final name is one
+/// that a process is about to make, or was when it was killed.
 pub(super) fn of(slot: &Slot) -> Vec<PayloadRecord> {
     let entries = fs::read_dir(slot.payloads()).into_iter().flatten().flatten();
     let record = |entry: fs::DirEntry| {
+        if entry.file_name().as_bytes().starts_with(TEMPORARY.as_bytes()) {
+            return None;
+        }
         let path = entry.path();
         let file = File::options().write(true).open(&path).ok()?;
-        let is_running = flock::lock(&file, Lock::Exclusive, Duration::ZERO).is_err();
-        let record = PayloadRecord::parse(&fs::read(&path).ok()?, is_running);
-        if record.is_none() && !is_running {
-            let _ = fs::remove_file(&path);
-        }
-        record
+        // Shared: others may look at the same time.
+        let is_running = flock::lock(&file, Lock::Shared, Duration::ZERO).is_err();
+        PayloadRecord::parse(&fs::read(&path).ok()?, is_running)
     };
     entries.filter_map(record).collect()
+}
+
+/// Forgets all payloads of an account that no process uses.
+pub(super) fn forget_all(slot: &Slot) {
+    let _ = fs::remove_dir_all(slot.payloads());
 }
 
 /// Forgets a payload that has ended.
