@@ -346,6 +346,32 @@ fn systemd_finds_nothing_wrong_with_the_units_and_their_exposure_is_as_documente
     );
 }
 
+#[test]
+#[ignore = "boots a machine: scripts/test runs it in a part of its own"]
+fn the_doctor_says_whether_the_caller_can_reach_the_daemon() {
+    on_machine("the_doctor_says_whether_the_caller_can_reach_the_daemon", || {
+        root(&["useradd", "--create-home", "outsider"]);
+        let finding = |user: &str| {
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--reuid", user, "--regid", user, "--init-groups"]);
+            command.args(["condor_glexec_pilot", "doctor"]).current_dir("/");
+            let output = command.env("HOME", format!("/home/{user}")).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let lines = text.lines().skip_while(|line| !line.contains("account daemon"));
+            lines.take(3).collect::<Vec<_>>().join(" ")
+        };
+        assert!(finding("pilot").contains("accepts your connections"), "{}", finding("pilot"));
+        let refused = finding("outsider");
+        assert!(refused.contains("outsider is not in the group glexec"), "{refused}");
+        assert!(refused.contains("glexec_accounts allow outsider"), "{refused}");
+        root(&["glexec_accounts", "allow", "outsider"]);
+        assert!(finding("outsider").contains("accepts your connections"));
+        root(&["systemctl", "stop", SOCKET, SERVICE]);
+        assert!(finding("pilot").contains("systemctl start glexecd.socket"));
+        root(&["systemctl", "start", SOCKET]);
+    });
+}
+
 /// The blocks of the guide in their order: the user who types each, and its lines; and the lines
 /// that the block before prints.
 fn blocks_of_guide() -> Vec<(String, String)> {

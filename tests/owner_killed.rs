@@ -58,8 +58,8 @@ const CHANGING: [&str; 9] = [
     "fremovexattr",
 ];
 
-/// Kills processes of a helper at each changing call, and then finishes in a way. It is each call in
-/// a long run, else one of four, which another `way` has others of.
+/// Kills processes of a helper at each changing call, and then finishes in a way. It is each call
+/// in a long run, else one of four, which another `way` has others of.
 fn at_each_call(helper: &str, way: &str, finish: impl Fn(&Trial, &str)) {
     let mut kills = 0;
     let is_tried = moments(4, way);

@@ -219,7 +219,9 @@ fn devices_are_the_harmless_ones_and_those_that_are_named() {
                   python3 -c 'import pty; print(len(pty.openpty()))'";
     assert_eq!(says(&rootless, &["--device", "/dev/kmsg"], script), "3\n/dev/kmsg\n2");
     let none = shell(&rootless, &["--device", "/dev/none"], "true");
-    failed(&none, 201, &["--device", "/dev/none", "ENOENT"]);
+    failed(&none, 201, &["/dev/none", "ENOENT"]);
+    failed(&shell(&rootless, &["--device", "/dev/stdin"], "true"), 201, &["/dev/stdin", "ELOOP"]);
+    failed(&shell(&rootless, &["--device", "/dev/pts"], "true"), 201, &["not a device"]);
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn a_root_directory_is_read_only_and_has_the_sandbox_and_the_kernels_files() {
     let seen = says(&rootless, &["--root", image, "--read-only", bind], &script);
     assert_eq!(
         seen,
-        "ID=image\npayload\nbin dev etc lib lib64 proc sbin sys tmp usr /tmp\n/dev/shm\n\
+        "ID=image\npayload\nbin dev etc lib lib64 proc sbin sys tmp usr var /tmp\n/var/tmp\n/dev/shm\n\
          /dev/null\nroot:x:0:0::/root:/bin/sh"
     );
 }

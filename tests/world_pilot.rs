@@ -63,6 +63,15 @@ fn a_copied_sandbox_has_the_same_world() {
 }
 
 #[test]
+fn a_directory_is_not_passed_to_a_payload() {
+    let pilot = Pilot::new();
+    let mut call = pilot.call("run");
+    call.arg("--glexec").arg(support::program("glexec")).args(["--", "/bin/true"]);
+    call.stdin(fs::File::open("/").unwrap());
+    failed(&call.output().unwrap(), 240, &["standard input", "directory"]);
+}
+
+#[test]
 fn a_bound_input_is_not_copied_and_cannot_be_changed() {
     let pilot = Pilot::new();
     let input = pilot.input(|path| write(path.join("in"), "data", 0o644));

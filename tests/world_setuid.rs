@@ -47,6 +47,12 @@ fn a_set_user_id_glexec_opens_what_is_named_with_its_callers_rights() {
     write(secret.join("below/file"), "secret", 0o644);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
     let below = secret.join("below");
+    // /dev/shm is open to all, and a link in it leads anywhere.
+    let link = setuid.path("/dev/shm/link");
+    std::os::unix::fs::symlink(&below, &link).unwrap();
+    let mut call = setuid.glexec();
+    call.args(["--device", "/dev/shm/link", "--", "/bin/ls", "/dev/shm/link"]);
+    failed(&call.output().unwrap(), 201, &["/dev/shm/link", "ELOOP"]);
     for option in ["--read-only", "--writable"] {
         let mut call = setuid.glexec();
         call.args([option, below.to_str().unwrap(), "--", "/bin/ls"]).arg(&below);
@@ -59,7 +65,7 @@ fn a_set_user_id_glexec_opens_what_is_named_with_its_callers_rights() {
 fn site_with_roots(table: &str, lines: &str) -> Setuid {
     let setuid = Setuid::with(&format!("root_mounts = /usr\n{lines}"));
     setuid.write("/etc/roots", table);
-    for name in ["usr", "etc", "tmp", "dev", "proc"] {
+    for name in ["usr", "etc"] {
         fs::create_dir_all(setuid.path("/etc/image").join(name)).unwrap();
     }
     for name in ["bin", "lib", "lib64"] {
@@ -82,7 +88,8 @@ fn a_payload_has_the_root_directory_of_the_first_line_that_fits() {
         let script = "cat /etc/os-release; id -un; touch /etc/x 2>/dev/null || echo read-only; \
                       test / -ef /.. && ls /";
         let seen = setuid.says(script);
-        let expected = "image\ngh-job\nread-only\nbin\ndev\netc\nlib\nlib64\nproc\nsys\ntmp\nusr";
+        let expected =
+            "image\ngh-job\nread-only\nbin\ndev\netc\nlib\nlib64\nproc\nsys\ntmp\nusr\nvar";
         assert_eq!(seen, expected, "{line}");
     }
     let setuid = site_with_roots("gh-job /etc/roots-of/%u-%%\n", TABLE);

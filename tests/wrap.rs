@@ -383,7 +383,8 @@ fn a_job_is_suspended_as_the_batch_system_suspends_it() {
         wait_until("all processes are stopped", || {
             signal_all("STOP");
             let states = states();
-            states.len() >= 2 && states.iter().all(|state| *state == 'T')
+            // A shell that starts a command waits in D for the child, which is stopped (vfork(2)).
+            states.len() >= 2 && states.iter().all(|state| matches!(state, 'T' | 'D'))
         });
         signal_all("CONT");
         wait_until("all processes are continued", || !states().contains(&'T'));
@@ -392,6 +393,46 @@ fn a_job_is_suspended_as_the_batch_system_suspends_it() {
         wait_until("no process is left", || family(&sandbox).is_empty());
         wait_until("no agent follows", || !runs_with(&["follow", &mark]));
     }
+}
+
+#[test]
+fn a_proxy_that_the_starter_renews_reaches_the_job() {
+    for node in Node::both() {
+        let job = node.job(
+            "dir_1",
+            "cat proxy; : >ready; until grep -q second proxy; do sleep 0.05; done; \
+             echo forged >proxy",
+        );
+        let put = |name: &str, content: &str| {
+            write(job.file(name), content, 0o600);
+            Account::batch().owns(job.file(name));
+        };
+        put(".job.ad", "GlobalJobId = \"h#1\"\nx509userproxy = \"/home/a/proxy\"\n");
+        put("proxy", "first\n");
+        let mut child = job.start();
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        put("proxy.new", "second\n");
+        fs::rename(job.file("proxy.new"), job.file("proxy")).unwrap();
+        assert!(child.wait().unwrap().success(), "{}", job.text("_condor_stderr"));
+        assert_eq!(job.text("_condor_stdout"), "first\n");
+        assert_eq!(job.text("proxy"), "second\n", "the job's own does not come back");
+    }
+}
+
+#[test]
+fn the_hook_before_a_job_refuses_what_cannot_be_executed_and_removes_commands() {
+    let node = Node::new(Site::new());
+    let job = node.job("dir_1", "true");
+    let ad = "JobUniverse = 5\nCmd = \"/home/a/condor_exec.exe\"\nPreCmd = \"evil\"\n";
+    let (is_accepted, printed) = node.prepare_job(&job, ad);
+    assert!(is_accepted && printed.contains("PreCmd = undefined\n"), "{printed}");
+    write(job.file("condor_exec.exe"), "#!/nonexistent/sh\n", 0o755);
+    let (is_accepted, printed) = node.prepare_job(&job, ad);
+    assert!(!is_accepted && printed.starts_with("HookStatusMessage = \""), "{printed}");
+    assert!(printed.contains("its interpreter /nonexistent/sh does not exist"), "{printed}");
+    node.set("wrapper = /bin/env\n");
+    assert!(node.prepare_job(&job, ad).0, "the wrapper of the site decides where it is");
 }
 
 #[test]

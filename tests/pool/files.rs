@@ -12,7 +12,8 @@ use crate::fixture::{End, Job};
 const WORK: &str = r#"
 set -e
 cat data deep/er/file >sum
-ls -lR . | sed 's/ [^ ]* [^ ]* *[0-9]* [A-Z].* / /' | grep -E ' (data|tool|deep|er|file|empty)$' | awk '{print $1, $NF}' | sort
+ls -lR . | sed 's/ [^ ]* [^ ]* *[0-9]* [A-Z].* / /' |
+    grep -E ' (data|tool|deep|er|file|empty)$' | awk '{print $1, $NF}' | sort
 echo changed >>data
 mkdir -p new/sub new/void
 printf 'new\0\377' >new/sub/file

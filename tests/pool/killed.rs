@@ -1,5 +1,5 @@
-//! What is left when the processes above a payload are killed. These tests have a pool of their own,
-//! so that what they find left is of their own jobs.
+//! What is left when the processes above a payload are killed. These tests have a pool of their
+//! own, so that what they find left is of their own jobs.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 

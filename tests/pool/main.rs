@@ -1,5 +1,5 @@
-//! A pool of HTCondor whose nodes run payloads through `condor_glexec_pilot wrap`, and one that runs
-//! them as HTCondor does without it, for comparison. `scripts/pool test` runs these tests.
+//! A pool of HTCondor whose nodes run payloads through `condor_glexec_pilot wrap`, and one that
+//! runs them as HTCondor does without it, for comparison. `scripts/pool test` runs these tests.
 //!
 //! [`batch`] has the jobs that only run and end: they are submitted at once, for each way.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]

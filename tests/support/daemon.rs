@@ -17,8 +17,8 @@ pub const SOCKET: &str = "/run/glexec/glexecd.socket";
 /// Where the accounts on lease are.
 pub const ACCOUNTS: &str = "/run/glexec/accounts";
 
-/// The user ids of the accounts that exist in a test's /etc only. The tests run at the same time, and
-/// see one another's processes: so no two machines have the same ids.
+/// The user ids of the accounts that exist in a test's /etc only. The tests run at the same time,
+/// and see one another's processes: so no two machines have the same ids.
 static NEXT_USER: AtomicU32 = AtomicU32::new(70_000);
 
 /// A machine with the daemon. It is removed on drop, with the daemon.

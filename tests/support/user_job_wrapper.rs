@@ -16,6 +16,9 @@ pub const LINK: &str = "condor_glexec_user_job_wrapper";
 /// The link of HOOK_JOB_EXIT.
 pub const JOB_EXIT: &str = "condor_glexec_hook_job_exit";
 
+/// The link of HOOK_PREPARE_JOB.
+pub const PREPARE_JOB: &str = "condor_glexec_hook_prepare_job";
+
 /// A node with one slot: LOCAL_DIR, EXECUTE, and the link with its settings.
 pub struct Node {
     pub site: Site,
@@ -38,7 +41,7 @@ impl Node {
             fs::set_permissions(node.path(directory), Permissions::from_mode(mode)).unwrap();
             Account::batch().owns(node.path(directory));
         }
-        for link in [LINK, JOB_EXIT] {
+        for link in [LINK, JOB_EXIT, PREPARE_JOB] {
             symlink(program("condor_glexec_pilot"), node.path("link").join(link)).unwrap();
         }
         let switcher = node.site.switcher();
@@ -111,6 +114,16 @@ impl Node {
         .map(|(name, value)| (name.into(), value))
         .collect();
         job
+    }
+
+    /// A call of the link of HOOK_PREPARE_JOB with this ClassAd; its status, and what it prints.
+    pub fn prepare_job(&self, job: &Job<'_>, ad: &str) -> (bool, String) {
+        let input = self.site.path().join("ad");
+        write(&input, ad, 0o644);
+        let mut command = Account::batch().command(self.path("link").join(PREPARE_JOB));
+        command.env_clear().current_dir(&job.scratch).stdin(File::open(input).unwrap());
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
     /// A sweep of the node.

@@ -26,7 +26,7 @@ pub const PROGRAM: Program = Program {
     operations: &["--pool <prefix> --count <number>"],
     options: &[
         option("create", "", "Make the account on this machine if it does not exist"),
-        option("pool", "<prefix>", "Add guest accounts named <prefix>01 and so on, and make them"),
+        option("pool", "<prefix>", "Make and add guest accounts named <prefix>01 and so on"),
         option("count", "<number>", "How many, 1 to 10000"),
         VERSION,
     ],

@@ -23,8 +23,8 @@ use crate::output::{array, printable, row, table, time};
 pub const PROGRAM: Program = Program {
     name: "glexec_accounts history",
     about: "Tells who had an account at a time.",
-    arguments: "[--uid <uid> | --account <name>] --at <time> [--json]",
-    operations: &["[--uid <uid> | --account <name>] --since <time> [--until <time>] [--json]"],
+    arguments: "[--uid <uid> | --account <name>] --at <time>",
+    operations: &["[--uid <uid> | --account <name>] --since <time>"],
     options: &[
         option("uid", "<uid>", "Only the account with this user id"),
         option("account", "<name>", "Only this account"),

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, OFlag};
-use nix::sys::stat::{FchmodatFlags, Mode};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use super::{Dir, Errno, Name, Result, Stat, fd, xattr};
 
@@ -66,28 +66,19 @@ impl OPath {
         Dir::open(Path::new(&fd::proc_path(self.0.as_fd())))
     }
 
-    /// Makes a directory here with exactly this mode, whatever the umask is, and opens it.
+    /// Makes a directory here with this mode, without the bits of the umask, and opens it.
     pub fn make_dir(&self, name: Name<'_>, mode: u32) -> Result<OPath> {
-        nix::sys::stat::mkdirat(&self.0, name.os(), Mode::S_IRWXU)?;
-        let made = self.directory(name)?;
-        let path = fd::proc_path(made.0.as_fd());
-        nix::sys::stat::fchmodat(
-            AT_FDCWD,
-            path.as_str(),
-            Mode::from_bits_truncate(mode),
-            FchmodatFlags::FollowSymlink,
-        )?;
-        Ok(made)
+        nix::sys::stat::mkdirat(&self.0, name.os(), Mode::from_bits_truncate(mode))?;
+        self.directory(name)
     }
 
-    /// Makes a regular file here with this content, mode 0644, and opens it.
+    /// Makes a regular file here with this content, with mode 0644 without the bits of the umask,
+    /// and opens it.
     pub fn make_file(&self, name: Name<'_>, content: &[u8]) -> Result<OPath> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(0o644);
         let made = nix::fcntl::openat(&self.0, name.os(), flags, mode)?;
-        let mut file = File::from(made);
-        file.write_all(content).map_err(|error| super::errno(&error))?;
-        nix::sys::stat::fchmod(&file, mode)?;
+        File::from(made).write_all(content).map_err(|error| super::errno(&error))?;
         self.entry(name)
     }
 

@@ -1,12 +1,14 @@
 //! /dev of the closed world.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::mount_tree::{Links, NewFileSystem, Tree, open_in};
-use sys::{Name, OPath};
+use sys::{Errno, Kind, Name, OPath};
 
+use crate::enter::Opener;
 use crate::view::{Access, View, failed};
 
 /// Devices of the machine that have no state which payloads share.
@@ -26,8 +28,9 @@ const LINKS: [(&str, &str); 6] = [
 pub(crate) struct Devices(Vec<(PathBuf, Tree)>);
 
 impl Devices {
-    /// Opens the harmless devices and these others. To be called before the machine's are covered.
-    pub(crate) fn open(others: &[PathBuf]) -> Result<Devices> {
+    /// Opens the harmless devices, and these others with the caller's rights: other users can make
+    /// files in some directories of /dev. To be called before the machine's are covered.
+    pub(crate) fn open(others: &[PathBuf], opener: Opener<'_>) -> Result<Devices> {
         let root = OPath::root().map_err(failed("open", Path::new("/")))?;
         let mut found = Vec::new();
         let tree =
@@ -39,9 +42,13 @@ impl Devices {
             }
         }
         for path in others {
-            let tree = tree(path).map_err(|cause| {
-                Refusal::client(format!("cannot use --device {}: {cause}", Shown::os(path)))
-            })?;
+            let device = opener.open(path)?;
+            let kind = device.stat().map_err(failed("examine", path))?.kind();
+            if kind != Kind::Special {
+                let path = Shown::os(path);
+                return Err(Refusal::client(format!("cannot use {path}: it is not a device")));
+            }
+            let tree = Tree::of(&device).map_err(failed("copy the mount of", path))?;
             found.push((path.clone(), tree));
         }
         Ok(Devices(found))
@@ -61,6 +68,16 @@ impl Devices {
         for (name, target) in LINKS {
             let name = Name::new(name.as_bytes()).ok_or_else(|| Refusal::internal("no name"))?;
             made.make_symlink(name, target.as_bytes()).map_err(failed("make a link in", at))?;
+        }
+        // The places of the devices, so that none has to be looked for.
+        for name in self.0.iter().filter_map(|(path, _)| path.strip_prefix(at).ok()) {
+            if let Some(name) = Name::new(name.as_os_str().as_bytes()) {
+                match made.make_file(name, b"") {
+                    // It is named twice.
+                    Ok(_) | Err(Errno::EEXIST) => {}
+                    Err(cause) => return Err(failed("make a file in", at)(cause)),
+                }
+            }
         }
         view.cover(at, &made, Access::ReadOnly)?;
         view.cover(Path::new("/dev/shm"), shm, Access::Writable)?;

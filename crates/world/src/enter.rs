@@ -52,7 +52,7 @@ pub enum Opener<'a> {
 
 impl Opener<'_> {
     /// Opens what a path of the caller's names. It has no links: those were resolved before.
-    fn open(self, path: &Path) -> Result<OPath> {
+    pub(crate) fn open(self, path: &Path) -> Result<OPath> {
         let open = || {
             let root = OPath::root()?;
             open_in(&root, path, Links::Refused)
@@ -158,7 +158,7 @@ fn build(
         Some((Tree::of(&found).ok()?, path))
     });
     let kept: Vec<(Tree, &Path)> = kept.collect();
-    let devices = Devices::open(&closed.devices)?;
+    let devices = Devices::open(&closed.devices, opener)?;
     let sys = root.as_ref().map(|_| Opener::This.tree(Path::new("/sys"))).transpose()?;
 
     let mut view = View::new(root.as_ref(), &tmp_options(closed))?;

@@ -118,10 +118,10 @@ impl View {
         device(file).is_some() && device(file) == device(&self.base)
     }
 
-    /// Covers a place, if it exists, with a directory of [`View::fresh`], which becomes read-only
-    /// at the end, or stays writable.
+    /// Covers a place with a directory of [`View::fresh`], which becomes read-only at the end, or
+    /// stays writable.
     pub(crate) fn cover(&mut self, path: &Path, with: &OPath, access: Access) -> Result<()> {
-        let Some(point) = self.find(path)? else { return Ok(()) };
+        let point = self.point(path, true)?;
         let tree = Tree::of(with).map_err(failed("copy the mount for", path))?;
         tree.attach(&point).map_err(failed("mount", path))?;
         match access {
@@ -165,9 +165,9 @@ impl View {
         Ok(())
     }
 
-    /// Mounts a new file system on a directory that exists.
-    pub(crate) fn mount(&self, kind: NewFileSystem, at: &Path, options: &str) -> Result<()> {
-        let point = self.find(at)?.ok_or_else(|| failed("open", at)(Errno::ENOENT))?;
+    /// Mounts a new file system on a directory.
+    pub(crate) fn mount(&mut self, kind: NewFileSystem, at: &Path, options: &str) -> Result<()> {
+        let point = self.point(at, true)?;
         mount_new(kind, &point, options).map_err(failed("mount a file system of its own on", at))
     }
 

@@ -9,8 +9,10 @@
 //!   `session_scripts`: which scripts would run around a payload;
 //! - `isolation`: what the kernel isolates payloads from;
 //! - `credential`: the credential; `expiry`: until when it is valid;
+//! - `account_daemon`: the socket of the account daemon;
 //! - `closed_directories`: directories that other users cannot pass.
 
+mod account_daemon;
 mod advice;
 mod caller;
 mod closed_directories;
@@ -72,6 +74,7 @@ pub fn examine(options: &Options) -> Examination {
     findings.extend(credential::examine(options.credential.as_deref(), options.proxy.as_deref()));
     findings.extend(execute_directory::examine(&options.execute));
     findings.extend(programs::examine());
+    findings.extend(account_daemon::examine());
     findings.extend(set_user_id::examine());
     findings.extend(session_scripts::examine());
     findings.push(isolation::examine());
@@ -87,6 +90,10 @@ fn privileges() -> Finding {
     const WHAT: &str = "privileges";
     if !prctl::get_no_new_privs() {
         return Finding::ok(WHAT, "set-user-ID programs work for this process");
+    }
+    if account_daemon::is_there() {
+        let text = "this process was started with no_new_privs: only the account daemon works";
+        return Finding::ok(WHAT, text);
     }
     Finding::problem(
         WHAT,

@@ -11,6 +11,7 @@ use sys::access;
 use sys::space::Restrictions;
 use sys::wait::End;
 
+use super::account_daemon;
 use super::finding::Finding;
 use crate::batch::switcher::{installed_program, run_command};
 
@@ -25,7 +26,11 @@ pub(super) fn examine() -> Option<Finding> {
     let found = std::fs::metadata(&program).ok()?;
     let shown = Shown::os(&program);
     if found.mode() & 0o4000 == 0 {
-        let text = format!("{shown} is not set-user-ID: payloads run as your subordinate users");
+        let who = match account_daemon::is_there() {
+            true => "the account daemon's accounts",
+            false => "your subordinate users",
+        };
+        let text = format!("{shown} is not set-user-ID: payloads run as {who}");
         return Some(Finding::ok(WHAT, text));
     }
     Some(wrong_file(&program, &found).unwrap_or_else(|| configuration(&program)))

@@ -140,6 +140,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
         session_scripts: None,
         world: None,
         inherited: Inherited { umask: 0o022, descriptors: None },
+        renewed: None,
         is_below_starter: false,
         sandbox_at: None,
         timeout: Some(Duration::from_secs(60)),

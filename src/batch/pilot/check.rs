@@ -1,10 +1,12 @@
 //! The checks before a run changes anything.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use error::{Context as _, Error, Result};
-use sys::{Dir, Name, access, dir, process};
+use sys::{Dir, Kind, Name, access, dir, file, process};
 use tree::Place;
+use world::Spec;
 
 use super::output::require_free;
 use super::spec::PayloadSpec;
@@ -22,6 +24,9 @@ pub fn check(spec: &PayloadSpec) -> Result<Sandbox> {
             return Err(Error::refused(program, "it does not exist, or you may not execute it"));
         }
     }
+    if spec.world != Some(Spec::Shared) {
+        refuse_directories()?;
+    }
     if let Some(world) = &spec.world {
         let resolved = world.clone().resolve(process::geteuid());
         resolved.map_err(|refusal| Error::Usage { text: refusal.text })?;
@@ -37,6 +42,21 @@ pub fn check(spec: &PayloadSpec) -> Result<Sandbox> {
         check_output(output, &sandbox)?;
     }
     Ok(sandbox)
+}
+
+/// A directory that a payload has open leads out of its world.
+fn refuse_directories() -> Result<()> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    for (name, fd) in [
+        ("standard input", stdin.as_fd()),
+        ("standard output", stdout.as_fd()),
+        ("standard error", stderr.as_fd()),
+    ] {
+        if file::stat(&fd).is_ok_and(|found| found.kind() == Kind::Directory) {
+            return Err(Error::refused(name, "it is a directory, which a payload cannot have"));
+        }
+    }
+    Ok(())
 }
 
 fn check_input(input: &Path, sandbox: &Sandbox) -> Result<()> {

@@ -11,8 +11,9 @@
 //! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
-//!   `follow`: the agent that stops the payload while this process is stopped;
-//!   [`streams`]: its standard streams; [`supervise`]: signals and the timeout while it runs;
+//!   `renewed_file`: a proxy that the starter renews; `follow`: the agent that stops the payload
+//!   while this process is stopped; [`streams`]: its standard streams; [`supervise`]: signals and
+//!   the timeout while it runs;
 //! - [`limits`]: the limits of a payload, and what it has used;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
@@ -35,6 +36,7 @@ mod output;
 mod payload;
 pub mod recover;
 pub mod renew;
+pub(super) mod renewed_file;
 pub mod run;
 pub(super) mod run_payload;
 pub(super) mod set_up;

@@ -24,6 +24,7 @@ use super::limits::watches::{Found, Watches};
 use super::limits::{Exceeded, Limit};
 use super::one_call::Reports;
 use super::payload::StartedPayload;
+use super::renewed_file::Renewal;
 use super::signals::StopReason;
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
@@ -211,6 +212,7 @@ impl Supervisor<'_, '_> {
             self.spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (mut kills, mut is_all_heard) = (0, false);
         let _follower = self.call_follower(call);
+        let mut renewed = self.spec.renewed.as_ref().map(Renewal::new);
         while kills <= MAX_KILLS {
             // A socket at its end would be readable all the time.
             let socket = if is_all_heard { &call.pidfd } else { &errors.socket };
@@ -227,7 +229,7 @@ impl Supervisor<'_, '_> {
                     reported.map_or(call.pidfd.as_fd(), |reports| reports.as_fd()),
                     disk.unwrap_or(call.pidfd.as_fd()),
                 ],
-                deadline.into_iter().chain(look).min(),
+                deadline.into_iter().chain(look).chain(renewed.as_ref().map(Renewal::next)).min(),
             );
             let [mut is_over, is_socket, is_signal, is_report, is_disk] = match readable {
                 Err(Errno::EINTR) => continue,
@@ -242,6 +244,12 @@ impl Supervisor<'_, '_> {
             }
             if is_over {
                 break;
+            }
+            if let Some(Err(error)) =
+                renewed.as_mut().map(|file| file.look(self.sandbox, self.switcher))
+            {
+                let line = format!("condor_glexec_pilot: the proxy is not renewed: {error}");
+                (self.step_log.notice)(&line);
             }
             let by_signal = if is_signal { self.forward_signal(call) } else { None };
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);

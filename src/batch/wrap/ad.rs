@@ -6,17 +6,18 @@ pub const JOB_AD: &str = ".job.ad";
 /// The file with the machine's ClassAd.
 pub const MACHINE_AD: &str = ".machine.ad";
 
-/// The value of an attribute that is a string without escapes: `Name = "value"`, in any case.
-pub fn string<'a>(ad: &'a [u8], attribute: &str) -> Option<&'a str> {
+/// The text of an attribute's value, in an ad with one attribute per line. The name is in any case.
+pub fn value<'a>(ad: &'a [u8], attribute: &str) -> Option<&'a str> {
     ad.split(|byte| *byte == b'\n').find_map(|line| {
-        let line = std::str::from_utf8(line).ok()?;
-        let (name, value) = line.split_once('=')?;
-        if !name.trim().eq_ignore_ascii_case(attribute) {
-            return None;
-        }
-        let value = value.trim().strip_prefix('"')?.strip_suffix('"')?;
-        (!value.contains(['"', '\\'])).then_some(value)
+        let (name, value) = std::str::from_utf8(line).ok()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case(attribute).then(|| value.trim())
     })
+}
+
+/// The value of an attribute that is a string without escapes.
+pub fn string<'a>(ad: &'a [u8], attribute: &str) -> Option<&'a str> {
+    let value = value(ad, attribute)?.strip_prefix('"')?.strip_suffix('"')?;
+    (!value.contains(['"', '\\'])).then_some(value)
 }
 
 #[cfg(test)]

@@ -16,9 +16,10 @@ const MAX_COPIED: u64 = 16 << 20;
 
 /// Moves the job's entries to the sandbox, and copies those that it may only read.
 pub fn to_sandbox(scratch: &Scratch, sandbox: &Dir, path: &Path) -> Result<()> {
+    let proxy = scratch.proxy();
     for name in names_of(&scratch.dir, &scratch.path)? {
         let name = name.name();
-        match fate(name.bytes()) {
+        match fate(name.bytes(), proxy.as_ref().map(|name| name.name().bytes())) {
             Fate::Kept => {}
             Fate::Copied => copy(scratch, name, sandbox, path)?,
             Fate::Moved => move_entry(&scratch.dir, name, sandbox)
@@ -31,9 +32,10 @@ pub fn to_sandbox(scratch: &Scratch, sandbox: &Dir, path: &Path) -> Result<()> {
 /// Moves the job's entries back. What the scratch directory has under the same name stays: the
 /// starter has put it there meanwhile. What the job must not give the starter is removed.
 pub fn to_scratch(scratch: &Scratch, sandbox: &Dir, path: &Path) -> Result<()> {
+    let proxy = scratch.proxy();
     for name in names_of(sandbox, path)? {
         let name = name.name();
-        if fate(name.bytes()) != Fate::Moved {
+        if fate(name.bytes(), proxy.as_ref().map(|name| name.name().bytes())) != Fate::Moved {
             tree::remove(sandbox, name, path)?;
             continue;
         }

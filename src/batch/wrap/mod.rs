@@ -10,7 +10,7 @@
 //! - [`environment`]: the job's variables and arguments, with the paths of the sandbox;
 //! - [`world`]: whether the job has a closed world, and what is in it;
 //! - [`slot`]: the directory of a slot, its lock, and its note; [`ad`]: what the job's and the
-//!   machine's ClassAd say;
+//!   machine's ClassAd say; [`executable`]: whether the job can be executed at all;
 //! - [`streams`]: the modes of the standard streams;
 //! - [`run`]: the sequence; [`sweep`]: what a wrapper that was killed has left;
 //! - [`marker`]: tells `doctor --condor` that a job could not be started here.
@@ -18,6 +18,7 @@
 pub mod ad;
 mod entries;
 pub mod environment;
+pub mod executable;
 pub mod marker;
 mod names;
 pub mod run;

@@ -13,8 +13,8 @@ pub enum Fate {
     Kept,
 }
 
-/// What becomes of the entry with this name.
-pub fn fate(name: &[u8]) -> Fate {
+/// What becomes of the entry with this name; `proxy` is the name of the job's proxy.
+pub fn fate(name: &[u8], proxy: Option<&[u8]>) -> Fate {
     const COPIED: [&[u8]; 3] = [b".job.ad", b".machine.ad", b".chirp.config"];
     const KEPT: [&[u8]; 4] = [
         b".job_wrapper_failure",
@@ -24,7 +24,7 @@ pub fn fate(name: &[u8]) -> Fate {
     ];
     const KEPT_PREFIXES: [&[u8]; 4] =
         [b".update.ad", b"_condor_std", b".docker_", b".condor_ssh_to_job"];
-    if COPIED.contains(&name) {
+    if COPIED.contains(&name) || proxy == Some(name) {
         Fate::Copied
     } else if KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         Fate::Kept
@@ -40,11 +40,12 @@ mod tests {
     #[test]
     fn the_starters_files_stay_with_the_starter() {
         for name in [".update.ad", ".update.ad.tmp", ".job_wrapper_failure", "_condor_stdout"] {
-            assert_eq!(fate(name.as_bytes()), Fate::Kept, "{name}");
+            assert_eq!(fate(name.as_bytes(), None), Fate::Kept, "{name}");
         }
-        assert_eq!(fate(b".job.ad"), Fate::Copied);
+        assert_eq!(fate(b".job.ad", None), Fate::Copied);
+        assert_eq!(fate(b"proxy", Some(b"proxy")), Fate::Copied);
         for name in ["condor_exec.exe", ".job.ad2", "_condor", "tmp", "var"] {
-            assert_eq!(fate(name.as_bytes()), Fate::Moved, "{name}");
+            assert_eq!(fate(name.as_bytes(), None), Fate::Moved, "{name}");
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
 use crate::batch::pilot::limits::Limits;
+use crate::batch::pilot::renewed_file::RenewedFile;
 use crate::batch::pilot::run::Outcome;
 use crate::batch::pilot::run_payload::PayloadRun;
 use crate::batch::pilot::set_up::{HandedOver, set_up};
@@ -178,6 +179,10 @@ impl<'a> Job<'a> {
             environment: environment::variables(variables, &paths),
             inherited: *inherited,
             session_scripts: None,
+            renewed: scratch.proxy().map(|name| {
+                let directory = scratch.path.clone();
+                RenewedFile { directory, name }
+            }),
             is_below_starter: true,
             sandbox_at: world.is_some().then(|| scratch.path.clone()),
             world: Some(world.map_or(Spec::Shared, |(_, world)| world)),

@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Context as _, Error, Result};
-use sys::{Dir, Name, process};
+use sys::{Dir, Name, OwnedName, process};
+
+use super::ad;
 
 /// The name of the directory of the slot directories, if the settings name none.
 const DIRECTORY: &str = "glexec_payloads";
@@ -80,6 +82,13 @@ impl Scratch {
         }
         let why = "its place is not that of a scratch directory: set 'directory'";
         job.parent().ok_or_else(|| Error::refused(&self.path, why))
+    }
+
+    /// The name of the job's proxy here: the last part of the path in its ad (x509userproxy).
+    pub fn proxy(&self) -> Option<OwnedName> {
+        let ad = self.read(ad::JOB_AD)?;
+        let path = Path::new(ad::string(&ad, "x509userproxy")?);
+        OwnedName::new(path.file_name()?.as_encoded_bytes().to_vec())
     }
 
     /// The content of a file of the starter's; none if there is none.

@@ -53,6 +53,7 @@ pub fn from_arguments(matches: &ArgMatches, inherited: Inherited) -> anyhow::Res
         world: world::from_arguments(matches)?,
         inherited,
         session_scripts: options::path(matches, "session-scripts")?,
+        renewed: None,
         is_below_starter: false,
         sandbox_at: None,
         timeout: timeout.filter(|seconds| *seconds > 0).map(Duration::from_secs),

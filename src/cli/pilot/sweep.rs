@@ -11,7 +11,7 @@ use super::status::PilotStatus;
 use super::{options, steps, wrap};
 use crate::batch::wrap::scratch::Scratch;
 use crate::batch::wrap::settings::Settings;
-use crate::batch::wrap::{run, sweep};
+use crate::batch::wrap::{executable, run, sweep};
 use crate::cli::definition::{flag, option};
 
 /// The definition of the subcommand.
@@ -83,7 +83,7 @@ fn sweep(settings: &Settings, is_of_job: bool) -> anyhow::Result<()> {
 
 /// HOOK_JOB_EXIT: what the job's wrapper has left goes back to the scratch directory.
 pub fn job_exit(settings: &Path) -> ExitCode {
-    discard_input();
+    let _ = input();
     let _ = sys::inherited::set_cloexec_above_2();
     let settings = Settings::read(settings).map_err(anyhow::Error::from);
     let swept = settings.and_then(|settings| sweep(&settings, true));
@@ -96,16 +96,27 @@ pub fn job_exit(settings: &Path) -> ExitCode {
     }
 }
 
-/// HOOK_PREPARE_JOB: commands of the job that the starter would run as its own user are removed.
-pub fn prepare_job() -> ExitCode {
-    discard_input();
+/// HOOK_PREPARE_JOB: commands of the job that the starter would run as its own user are removed. A
+/// job that cannot be executed is refused: HTCondor holds it.
+pub fn prepare_job(settings: &Path) -> ExitCode {
+    let job = input();
+    // What runs in front of the job decides where its program is.
+    let is_chained = Settings::read(settings).is_ok_and(|settings| settings.wrapper.is_some());
+    let scratch = std::env::current_dir().unwrap_or_default();
+    if let Some(why) = executable::why_not(&job, &scratch).filter(|_| !is_chained) {
+        println!("HookStatusMessage = \"{}\"", why.replace('\\', "\\\\").replace('"', "\\\""));
+        return ExitCode::FAILURE;
+    }
     for attribute in ["PreCmd", "PreArguments", "PostCmd", "PostArguments", "ToolDaemonCmd"] {
         println!("{attribute} = undefined");
     }
     ExitCode::SUCCESS
 }
 
-/// Reads the job's ClassAd, which a starter writes to a hook and waits.
-fn discard_input() {
-    let _ = std::io::stdin().lock().take(64 << 20).read_to_end(&mut Vec::new());
+/// The job's ClassAd, which a starter writes to a hook.
+fn input() -> Vec<u8> {
+    const MAX_SIZE: u64 = 64 << 20;
+    let mut ad = Vec::new();
+    let _ = std::io::stdin().lock().take(MAX_SIZE).read_to_end(&mut ad);
+    ad
 }

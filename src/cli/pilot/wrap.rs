@@ -134,7 +134,7 @@ impl Link {
                 let inherited = Inherited { umask, descriptors };
                 call(settings_beside(&program), words.collect(), inherited)
             }
-            Link::PrepareJob => sweep::prepare_job(),
+            Link::PrepareJob => sweep::prepare_job(&settings_beside(&program)),
             Link::JobExit => sweep::job_exit(&settings_beside(&program)),
         }
     }
