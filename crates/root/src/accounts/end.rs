@@ -41,16 +41,20 @@ pub struct Released {
 }
 
 /// Ends what is over: payloads whose process was killed, leases whose time is over or whose
-/// credential is gone, if no process uses them, and cleanings that were interrupted.
+/// credential is gone, if no process uses them, and cleanings that were interrupted. The first error
+/// of an account is returned; the others were swept all the same.
 pub fn sweep() -> Result<()> {
-    for slot in Slot::all()? {
-        end_dead_payloads(&slot);
-        if slot.is_ending() && slot.quarantine().is_none() {
-            finish_interrupted(&slot)?;
-        }
-        for (record, reason) in over(&slot)? {
-            end(&slot, &record, reason)?;
-        }
+    // What fails for one account does not keep the others from being free.
+    Slot::all()?.iter().map(sweep_account).fold(Ok(()), Result::and)
+}
+
+fn sweep_account(slot: &Slot) -> Result<()> {
+    end_dead_payloads(slot);
+    if slot.is_ending() && slot.quarantine().is_none() {
+        finish_interrupted(slot)?;
+    }
+    for (record, reason) in over(slot)? {
+        end(slot, &record, reason)?;
     }
     Ok(())
 }

@@ -162,7 +162,7 @@ impl Ask<'_> {
             return Err(self.without_guests());
         }
         let (mut ticket, mut next_sweep) = (None, Instant::now());
-        let mut cleaned = None;
+        let (mut cleaned, mut trouble) = (None, None);
         loop {
             match self.look(&guests, ticket.as_ref(), cleaned.as_ref())? {
                 Look::Leased(leased) => return Ok(*leased),
@@ -174,14 +174,15 @@ impl Ask<'_> {
                 Look::Nothing => {}
             }
             if Instant::now() >= next_sweep {
-                end::sweep()?;
+                trouble = end::sweep().err();
                 next_sweep = Instant::now() + SWEEP;
             } else if Instant::now() >= deadline {
-                return Err(Refusal::internal(
+                let full = Refusal::internal(
                     "no guest account is free: wait for the end of another job; an administrator \
                      can add accounts by glexec_accounts add, or see by glexec_accounts list which \
                      leases there are",
-                ));
+                );
+                return Err(trouble.unwrap_or(full));
             } else if (self.is_abandoned)() {
                 return Err(Refusal::internal("the client is gone"));
             } else if ticket.is_none() {
