@@ -170,8 +170,8 @@ impl Registered {
     }
 }
 
-/// The payloads of an account, with those that have ended. A file without its final name is one that
-/// a process is about to make, or was when it was killed.
+/// The payloads of an account, with those that have ended. A file without its final name is one
+/// that a process is about to make, or was when it was killed.
 pub(super) fn of(slot: &Slot) -> Vec<PayloadRecord> {
     let entries = fs::read_dir(slot.payloads()).into_iter().flatten().flatten();
     let record = |entry: fs::DirEntry| {
