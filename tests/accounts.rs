@@ -185,6 +185,26 @@ fn release_ends_the_payloads_of_the_named_accounts_alone() {
 }
 
 #[test]
+fn an_account_that_root_leases_is_given_to_no_client_until_it_is_released() {
+    let daemon = Daemon::with_guests(2, "");
+    let said = daemon.does(&["lease", "guest01"]);
+    assert!(said.starts_with("guest01 is leased to root until "), "{said}");
+    assert_eq!(member(&state(&daemon, "guest01"), "client_name"), "root");
+    assert!(daemon.is_refused(&["lease", "guest01"]).contains("is not free"));
+    assert_eq!(daemon.says("id -un"), "guest02");
+    assert!(daemon.is_refused(&["lease", "guest02"]).contains("is not free"));
+    let other = daemon.credential("other");
+    failed(&daemon.script(&other, "true").output().unwrap(), 202, &["no guest account is free"]);
+    daemon.does(&["release", "guest01"]);
+    assert_eq!(daemon.script(&other, "true").output().unwrap().status.code(), Some(0));
+    let past = ["lease", "--until", "2026-01-01 00:00", "guest01"];
+    assert!(daemon.is_refused(&past).contains("is not in the future"));
+    let output = daemon.tries(&["history", "--since", "@0", "--account", "guest01", "--json"]);
+    let history = String::from_utf8(output.stdout).unwrap();
+    assert!(history.contains("\"client_name\":\"root\""), "{history}");
+}
+
+#[test]
 fn drain_lets_no_new_lease_begin_and_those_that_there_are_go_on() {
     let daemon = Daemon::with_guests(2, "");
     let (old, new) = (daemon.credential("old"), daemon.credential("new"));

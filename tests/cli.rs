@@ -287,8 +287,9 @@ fn a_help_text_has_at_most_80_columns() {
         "glexecd",
         "glexec_accounts",
     ];
-    const ACCOUNTS: [&str; 9] =
-        ["list", "add", "remove", "allow", "deny", "release", "drain", "undrain", "history"];
+    const ACCOUNTS: [&str; 10] = [
+        "list", "add", "remove", "allow", "deny", "lease", "release", "drain", "undrain", "history",
+    ];
     let helpers = [SETUP, RUN, CLEANUP, KILL, UPDATE, PILOT].into_iter().chain(BESIDE);
     let helpers = helpers.map(|name| (name, None));
     let subcommands = ["run", "recover", "renew-proxy", "doctor", "wrap", "sweep"]

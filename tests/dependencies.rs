@@ -10,9 +10,10 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 16] = [
+const DEPENDENCIES: [(&str, &[&str]); 17] = [
     ("sys", &[]),
     ("error", &["sys"]),
+    ("cgroup", &["error", "sys"]),
     ("command", &["error", "sys"]),
     ("wire", &["error", "sys"]),
     ("tree", &["error", "sys", "wire"]),
@@ -32,6 +33,7 @@ const DEPENDENCIES: [(&str, &[&str]); 16] = [
             "accountd",
             "accounts",
             "agent",
+            "cgroup",
             "command",
             "envwrap",
             "error",

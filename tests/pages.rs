@@ -27,7 +27,10 @@ const COMMANDS: [(&str, &[&str]); 17] = [
     ("glexec-sudo", &[]),
     (
         "glexec_accounts",
-        &["list", "add", "remove", "allow", "deny", "release", "drain", "undrain", "history"],
+        &[
+            "list", "add", "remove", "allow", "deny", "lease", "release", "drain", "undrain",
+            "history",
+        ],
     ),
     ("glexec_sessions", &[]),
     ("glexec_unwrapenv", &[]),

@@ -246,7 +246,8 @@ fn a_root_directory_is_read_only_and_has_the_sandbox_and_the_kernels_files() {
     let seen = says(&rootless, &["--root", image, "--read-only", bind], &script);
     assert_eq!(
         seen,
-        "ID=image\npayload\nbin dev etc lib lib64 proc sbin sys tmp usr var /tmp\n/var/tmp\n/dev/shm\n\
+        "ID=image\npayload\nbin dev etc lib lib64 proc sbin sys tmp usr var \
+         /tmp\n/var/tmp\n/dev/shm\n\
          /dev/null\nroot:x:0:0::/root:/bin/sh"
     );
 }

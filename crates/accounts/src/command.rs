@@ -17,7 +17,7 @@ use root::accounts::list::AccountList;
 use root::config::{Config, ConfigError};
 use sys::{Uid, process};
 
-use crate::{add, allow, drain, history, legion, list, release, remove};
+use crate::{add, allow, drain, history, lease, legion, list, release, remove};
 
 /// The program without a command.
 pub const PROGRAM: Program = Program {
@@ -33,6 +33,7 @@ Commands:
   remove     removes accounts from the list
   allow      lets users ask for accounts
   deny       takes that from them
+  lease      takes guest accounts out of the pool for a time
   release    ends the leases of accounts, and their payloads
   drain      lets no new lease begin
   undrain    lets leases begin again
@@ -58,12 +59,13 @@ Exit status: 0; 1 nothing was done, or not all (the message says why).
 };
 
 /// The commands.
-pub const COMMANDS: [&Program; 9] = [
+pub const COMMANDS: [&Program; 10] = [
     &list::PROGRAM,
     &add::PROGRAM,
     &remove::PROGRAM,
     &allow::ALLOW,
     &allow::DENY,
+    &lease::PROGRAM,
     &release::PROGRAM,
     &drain::DRAIN,
     &drain::UNDRAIN,
@@ -117,6 +119,7 @@ fn run(name: &OsStr, mut words: Vec<OsString>) -> Result<()> {
         Some("remove") => remove::run(&options),
         Some("allow") => allow::run(&options, true),
         Some("deny") => allow::run(&options, false),
+        Some("lease") => lease::run(&options),
         Some("release") => release::run(&options),
         Some("drain") => drain::run(&options, true),
         Some("undrain") => drain::run(&options, false),

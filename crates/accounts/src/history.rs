@@ -147,7 +147,8 @@ fn uid_of(name: &OsStr) -> Result<u32> {
     Ok(account.user.as_raw())
 }
 
-fn moment(word: &OsStr) -> Result<Duration> {
+/// A time that a user has written.
+pub(crate) fn moment(word: &OsStr) -> Result<Duration> {
     word.to_str().and_then(utc::parse).ok_or_else(|| {
         Refusal::client(format!(
             "{} is no time: write it as 2026-11-24 03:10:00 (UTC), 2026-11-24T03:10:00Z, or @ and \

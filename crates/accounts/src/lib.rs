@@ -2,7 +2,8 @@
 //! needs no daemon: it changes the same files under the same locks.
 //!
 //! - [`command`]: the commands, and which of them a call is;
-//! - [`add`], [`allow`], [`remove`], [`list`], [`release`], [`drain`], [`history`]: a command each,
+//! - [`add`], [`allow`], [`remove`], [`list`], [`lease`], [`release`], [`drain`], [`history`]: a
+//!   command each,
 //!   or two;
 //! - `create`: makes accounts of this machine;
 //! - [`legion`]: three of them under the names and with the usage of Legion;
@@ -17,6 +18,7 @@ pub mod command;
 mod create;
 pub mod drain;
 pub mod history;
+pub mod lease;
 pub mod legion;
 pub mod list;
 mod output;

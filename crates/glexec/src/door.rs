@@ -80,6 +80,11 @@ pub(crate) fn mode() -> &'static str {
     }
 }
 
+/// Whether an unprivileged call would be served by the account daemon.
+pub fn asks_daemon() -> bool {
+    mode() == "daemon"
+}
+
 /// Whether a socket of root's is at a path that only root can change.
 pub(crate) fn is_there(socket: &Path) -> bool {
     let Ok(found) = std::fs::symlink_metadata(socket) else { return false };

@@ -49,4 +49,6 @@ pub mod sessions;
 mod setuid;
 mod supervise;
 
+pub use door::asks_daemon;
+
 use ::command::location;

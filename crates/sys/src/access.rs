@@ -16,6 +16,11 @@ pub fn may_read(path: &Path) -> bool {
     eaccess(path, AccessFlags::R_OK).is_ok()
 }
 
+/// Whether this user may write to a file.
+pub fn may_write(path: &Path) -> bool {
+    eaccess(path, AccessFlags::W_OK).is_ok()
+}
+
 /// Whether this user may create and rename entries of a directory.
 pub fn may_write_directory(directory: &Path) -> bool {
     eaccess(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()

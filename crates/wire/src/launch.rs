@@ -19,6 +19,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sys::socket::Sender;
 use sys::{Errno, socket};
 
 /// The wrapper's first message.
@@ -200,18 +201,22 @@ pub struct Wrapper {
 }
 
 impl Wrapper {
-    /// Receives the wrapper's first message, and returns whether it is the right one. Also false if
-    /// the wrapper, or the switcher, is gone.
-    pub fn receive_hello(&self) -> Result<bool, Errno> {
+    /// Receives the wrapper's first message, and returns which process has sent it, as the kernel
+    /// tells: that is the one that becomes the job. None if it is not the right message, or if the
+    /// wrapper, or the switcher, is gone. The socket must ask for its senders
+    /// ([`socket::set_passcred`]).
+    pub fn receive_hello(&self) -> Result<Option<Sender>, Errno> {
         let mut word = [0; 4];
-        let mut filled = 0;
+        let (mut filled, mut last) = (0, None);
         while filled < word.len() {
-            match socket::receive(&self.socket, &mut word[filled..])? {
-                0 => return Ok(false),
-                more => filled += more,
+            // Descriptors that come with it are closed in the background.
+            let passed = &mut Vec::new();
+            match socket::receive_from(&self.socket, &mut word[filled..], passed)? {
+                (0, _) => return Ok(None),
+                (more, sender) => (filled, last) = (filled + more, sender),
             }
         }
-        Ok(u32::from_ne_bytes(word) == HELLO)
+        Ok(last.filter(|_| u32::from_ne_bytes(word) == HELLO))
     }
 
     /// Sends the text of the environment and the three standard streams. Returns the socket on

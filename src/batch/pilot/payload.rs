@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
 use sys::signal::Signals;
+use sys::socket::Sender;
 use sys::{Errno, fd, socket};
 use wire::launch::{ErrorSocket, Wrapper};
 use wire::{Operation, PayloadLimits, v2};
@@ -69,8 +70,8 @@ pub fn start<'a>(
     let call = BoundCall::start(switcher, &operation, input, spec.inherited)?;
     let stop_reason = || pending_stop(signals);
     let asked = (signals, &stop_reason as &dyn Fn() -> _);
-    match wait_for_wrapper(&wrapper, &call, asked, switcher.idle_timeout()) {
-        Ok(WrapperState::Ready) => {}
+    let sender = match wait_for_wrapper(&wrapper, &call, asked, switcher.idle_timeout()) {
+        Ok(WrapperState::Ready(sender)) => sender,
         Ok(WrapperState::Cancelled(reason)) => {
             end(wrapper, call);
             return Ok(Start::Cancelled(reason));
@@ -83,12 +84,12 @@ pub fn start<'a>(
             end(wrapper, call);
             return Err(error);
         }
-    }
+    };
     // The agent is called after the wrapper: the first call of the project's `glexec` makes the
     // namespaces, and those must be the payload's.
     let prepared = Streams::of_caller(spec.is_below_starter).and_then(|streams| {
         let watch = Watch::begin(sandbox, switcher, call.pid(), mark, kept)?;
-        let watches = Watches::begin(&spec.limits, plan, sandbox, switcher, call.pid())?;
+        let watches = Watches::begin(&spec.limits, plan, sandbox, switcher, (call.pid(), sender))?;
         Ok((watch, watches, streams))
     });
     let (watch, watches, streams) = match prepared {
@@ -134,6 +135,7 @@ pub(super) fn wrapper_socket(switcher: &Switcher) -> Result<(Wrapper, OwnedFd)> 
     let (ours, theirs) = socket::socketpair().at("make a socket pair for", program)?;
     // A stopped wrapper must not block this process.
     socket::set_timeouts(&ours, switcher.idle_timeout()).at("prepare the socket for", program)?;
+    socket::set_passcred(&ours, true).at("prepare the socket for", program)?;
     Ok((Wrapper { socket: ours }, theirs))
 }
 
@@ -152,7 +154,7 @@ pub(super) fn send_job(
 /// What a wait for the wrapper has found.
 pub(super) enum WrapperState {
     /// It has sent its first message.
-    Ready,
+    Ready(Sender),
     /// It has ended, or its switcher has.
     Missing,
     /// A signal asks for the end of this process.
@@ -177,8 +179,8 @@ pub(super) fn wait_for_wrapper(
             Err(Errno::EINTR) => {}
             Err(cause) => return Err(cause).at("wait for", "the job wrapper"),
             Ok([true, ..]) => {
-                let is_ready = wrapper.receive_hello().at("receive from", "the job wrapper")?;
-                return Ok(if is_ready { WrapperState::Ready } else { WrapperState::Missing });
+                let sender = wrapper.receive_hello().at("receive from", "the job wrapper")?;
+                return Ok(sender.map_or(WrapperState::Missing, WrapperState::Ready));
             }
             Ok([_, true, _]) => return Ok(WrapperState::Missing),
             Ok([.., true]) => {

@@ -8,6 +8,7 @@ use sys::{Dir, Name, Uid, process};
 use wire::Links;
 
 use super::abandoned::AbandonedSandbox;
+use super::limits;
 use super::losses::report_losses;
 use super::step_log::StepLog;
 use super::{CREDENTIAL, make, output};
@@ -34,6 +35,7 @@ impl AbandonedSandbox {
     ) -> Result<()> {
         let AbandonedSandbox { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
+        limits::group::sweep();
         sandbox.settle()?;
         if let Some(output) = output {
             if self.finish_delivery(output)? {
@@ -87,6 +89,7 @@ impl AbandonedSandbox {
     pub fn discard(&self, step_log: &mut StepLog<'_>) -> Result<()> {
         let AbandonedSandbox { sandbox, .. } = self;
         let _lock = sandbox.lock()?;
+        limits::group::sweep();
         sandbox.settle()?;
         if sandbox.owners_of_leftovers().is_empty() {
             self.refuse_missing()?;

@@ -88,13 +88,13 @@ impl PayloadRun<'_> {
         supervisor: &mut Supervisor<'_, '_>,
         has_begun: &mut bool,
     ) -> Result<PayloadResult> {
-        let OneCall { call, wrapper, reports, .. } = one_call;
+        let OneCall { call, wrapper, sender, reports, .. } = one_call;
         let Some(wrapper) = wrapper.take() else {
             return Err(Error::refused("the job wrapper", "it has ended"));
         };
         let PayloadRun { spec, sandbox, switcher, plan, .. } = *self;
         let streams = Streams::of_caller(spec.is_below_starter)?;
-        let watches = Watches::begin(&spec.limits, plan, sandbox, switcher, call.pid())?;
+        let watches = Watches::begin(&spec.limits, plan, sandbox, switcher, (call.pid(), *sender))?;
         let (errors, relays) = payload::send_job(spec, wrapper, streams)?;
         *has_begun = true;
         supervisor.wait_in_call(call, reports, errors, relays, watches)

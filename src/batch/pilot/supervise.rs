@@ -105,7 +105,7 @@ impl Supervisor<'_, '_> {
         // The wrapper's last bytes.
         let _ = errors.receive();
         let outcome = call.end_within(SWITCHER_END);
-        let (end, used) = (outcome.end, watches.end(outcome.usage));
+        let (end, used) = (outcome.end, watches.end(outcome.usage, self.step_log.notice));
         let wait = end.map(|end| match end {
             End::Exited(status @ 129..) if !is_exact => format!("{end} or killed {}", status - 128),
             end => end.to_string(),
@@ -127,7 +127,7 @@ impl Supervisor<'_, '_> {
             self.wait_for_switcher(call, &mut errors, &mut None, Some(reports), &mut watches);
         let _ = errors.receive();
         let end = self.end_of(call, reports);
-        let used = watches.end(None);
+        let used = watches.end(None, self.step_log.notice);
         self.result(waited, (Some(end), Some(end.to_string())), used, errors, relays)
     }
 
@@ -146,13 +146,14 @@ impl Supervisor<'_, '_> {
         }
         let not_executed = errors.error().map(|text| Error::Told { who: "the job wrapper", text });
         let waited = waited?;
-        let stop_reason = waited.stop_reason.or_else(|| self.limit_of_process(end));
+        let stop_reason = waited.stop_reason.or_else(|| self.limit_of_kernel(end, &used));
         Ok(PayloadResult { status, wait, end, stop_reason, used, not_executed })
     }
 
-    /// The limit for which the kernel has killed the payload's first process.
-    fn limit_of_process(&mut self, end: Option<End>) -> Option<StopReason> {
+    /// The limit for which the kernel has killed the payload's first process, or all of them.
+    fn limit_of_kernel(&mut self, end: Option<End>, used: &Used) -> Option<StopReason> {
         let limit = match end {
+            Some(_) if used.is_out_of_memory() => Limit::Memory,
             Some(End::Killed(SIGXFSZ)) => Limit::FileSize,
             Some(End::Killed(SIGXCPU)) => Limit::CpuTime,
             _ => return None,

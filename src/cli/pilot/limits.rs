@@ -123,10 +123,10 @@ pub fn report_of_used(used: &Used) -> Value {
         "cpu_user_seconds": seconds(0),
         "cpu_system_seconds": seconds(1),
         "cpu_measured_by": times.map(|(_, by)| by),
-        "peak_memory": used.watched.map(|watched| watched.peak_memory),
+        "peak_memory": used.peak_memory(),
         "peak_process_memory": used.call.map(|usage| usage.largest_process),
         "peak_disk": used.peak_disk,
-        "peak_pids": used.watched.map(|watched| watched.peak_processes),
-        "bytes_written": used.call.map(|usage| usage.written),
+        "peak_pids": used.peak_processes(),
+        "bytes_written": used.written(),
     })
 }

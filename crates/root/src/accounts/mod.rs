@@ -16,7 +16,7 @@
 //!
 //! What is done:
 //!
-//! - [`lease`]: an account for a call;
+//! - [`lease`]: an account for a call; [`reserve`]: one for an administrator;
 //! - [`end`]: the end of leases; [`leftovers`]: what a guest has left.
 //!
 //! What is told of it:
@@ -34,6 +34,7 @@ pub mod list_file;
 pub mod payloads;
 mod queue;
 mod record;
+pub mod reserve;
 pub mod resolve;
 mod table;
 

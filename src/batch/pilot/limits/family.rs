@@ -12,10 +12,8 @@ use std::time::{Duration, Instant};
 
 use error::{Context as _, Error, Result};
 use sys::proc::{self, Entry};
-use sys::{Pid, Uid, process};
-
-/// The command name of the job wrapper (proc_pid_comm(5)).
-const WRAPPER: &[u8] = b"condor_glexec_j";
+use sys::socket::Sender;
+use sys::{Pid, Uid};
 
 /// How long a process that does not belong to the payload is not read again. Its pid may be another
 /// process's meanwhile.
@@ -24,8 +22,8 @@ const FOREIGN_TIME: Duration = Duration::from_secs(1);
 /// The payload's processes.
 #[derive(Debug)]
 pub struct Family {
-    /// The switcher's process directly above the payload, if it stays there and is not this
-    /// process. It may adopt what the payload's processes leave.
+    /// The process of the call directly above the payload, if one has stayed there. It may adopt
+    /// what the payload's processes leave.
     above: Option<Pid>,
     /// All processes above the payload. They may be in its session.
     ancestors: HashSet<Pid>,
@@ -40,21 +38,27 @@ pub struct Family {
 }
 
 impl Family {
-    /// The family of the wrapper that is below this process of the switcher, or is it, and waits.
-    pub fn find(switcher: Pid) -> Result<Family> {
-        let missing = |why: &str| Error::refused("the job wrapper's process", why.to_owned());
-        let wrapper = wrapper_below(switcher)
-            .ok_or_else(|| missing("/proc does not show it, so that it cannot be watched"))?;
-        let entry = proc::entry(wrapper).at("examine", "the job wrapper's process")?;
-        let (Some(entry), Some([user, ..])) = (entry, proc::uids(wrapper)) else {
-            return Err(missing("it has ended"));
+    /// The family of a wrapper that waits, below or in place of this process of the switcher; or
+    /// elsewhere, if a daemon has started it.
+    pub fn new(switcher: Pid, wrapper: Sender) -> Result<Family> {
+        let Sender { pid, uid: user } = wrapper;
+        let entry = proc::entry(pid).at("examine", "the job wrapper's process")?;
+        let Some(entry) = entry else {
+            let why = "/proc does not show it, so that it cannot be watched";
+            return Err(Error::refused("the job wrapper's process", why));
         };
+        let ancestors = proc::ancestors(pid);
+        let of_call = ancestors.iter().position(|above| *above == switcher).map_or(0, |at| at + 1);
+        let (of_call, beyond) = ancestors.split_at(of_call);
+        // A daemon may have other payloads of that user.
+        let above = of_call.first().copied();
+        let session = Some(entry.session).filter(|session| !beyond.contains(session));
         Ok(Family {
-            above: Some(entry.parent).filter(|above| *above != process::getpid()),
-            ancestors: proc::ancestors(wrapper).into_iter().collect(),
+            above,
+            sessions: session.into_iter().collect(),
+            ancestors: ancestors.into_iter().collect(),
             user,
-            members: HashMap::from([(wrapper, entry)]),
-            sessions: HashSet::from([entry.session]),
+            members: HashMap::from([(pid, entry)]),
             foreign: HashSet::new(),
             foreign_since: Instant::now(),
         })
@@ -98,6 +102,12 @@ impl Family {
         Ok(())
     }
 
+    /// Makes these the members: they are known in another way.
+    pub fn set(&mut self, pids: &[Pid]) {
+        let entry = |pid: &Pid| Some((*pid, proc::entry(*pid).ok()??));
+        self.members = pids.iter().filter_map(entry).collect();
+    }
+
     /// The members of the last look.
     pub fn members(&self) -> &HashMap<Pid, Entry> {
         &self.members
@@ -123,17 +133,4 @@ impl Family {
             || Some(entry.parent) == self.above
                 && proc::uids(pid).is_some_and(|ids| ids[0] == self.user)
     }
-}
-
-/// The wrapper: the switcher's process has become it, or it is below that.
-fn wrapper_below(switcher: Pid) -> Option<Pid> {
-    let mut waiting = vec![switcher];
-    // A family of the switcher's alone: a few processes.
-    while let Some(pid) = waiting.pop() {
-        if proc::comm(pid).is_some_and(|name| name == WRAPPER) {
-            return Some(pid);
-        }
-        waiting.extend(proc::children(pid));
-    }
-    None
 }

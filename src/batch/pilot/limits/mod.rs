@@ -4,10 +4,12 @@
 //! - [`family`]: the payload's processes, as /proc shows them to the pilot; [`watch`]: looks at
 //!   them, and finds the limit that they exceed; [`disk`]: the same for the sandbox; [`watches`]:
 //!   both for one payload;
+//! - [`group`]: the payload's control group, where one is delegated to this user;
 //! - [`used`]: what a payload has used.
 
 pub mod disk;
 pub mod family;
+pub mod group;
 pub mod plan;
 pub mod used;
 pub mod watch;

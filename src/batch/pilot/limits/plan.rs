@@ -1,18 +1,21 @@
 //! Which means enforces each limit of a payload, through one switcher on this node.
 //!
+//! - A control group enforces what its controllers can, if one is delegated to this user.
 //! - The address space of a process (RLIMIT_AS) is no measure of memory: a Java or Go program
 //!   reserves many times what it uses, and the limit counts each process separately. So memory is
-//!   watched.
+//!   watched without a group.
 //! - The kernel counts processes by user (RLIMIT_NPROC). That is right for a user of the project's
 //!   `glexec`, which has one payload only. An account can have several payloads, which would use up
 //!   each other's number: there, processes are watched.
 //! - The kernel limits the processor time of each process (RLIMIT_CPU). The sum is watched; the
 //!   kernel's limit is a little higher, and holds also while this process is stopped.
 
+use cgroup::Place;
 use error::{Error, Result};
 use sys::proc;
 use wire::PayloadLimits;
 
+use super::group::controller;
 use super::{Limit, Limits};
 use crate::batch::pilot::candidates::SwitcherKind;
 
@@ -23,6 +26,8 @@ const PROCESSOR_MARGIN: u64 = 2;
 /// A means that enforces a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
+    /// The payload's control group.
+    Cgroup,
     /// A limit on resources, getrlimit(2).
     Rlimit,
     /// The pilot looks at what is used, and ends the payload.
@@ -35,6 +40,7 @@ impl Means {
     /// Its name in the report.
     pub fn name(self) -> &'static str {
         match self {
+            Means::Cgroup => "cgroup",
             Means::Rlimit => "rlimit",
             Means::Watching => "watching",
             Means::Affinity => "affinity",
@@ -60,17 +66,35 @@ pub struct Enforced {
 pub struct Plan {
     /// Each limit that was given.
     pub limits: Vec<Enforced>,
+    /// Where the payload's group is made, if it can have one and is to be watched or limited by it.
+    pub place: Option<Place>,
 }
 
 impl Plan {
     /// The plan for a switcher of this kind on this node. The kind is asked for only if it matters.
     pub fn new(limits: &Limits, kind: impl Fn() -> Option<SwitcherKind>) -> Plan {
         let (mut plan, mut is_hidden) = (Plan::default(), None);
+        let has_groups = Limit::ALL.into_iter().any(|limit| {
+            limits.value(limit).is_some()
+                && (limit == Limit::CpuTime || controller(limit).is_some())
+        });
+        let is_rootless = || kind() == Some(SwitcherKind::Rootless);
+        // The processes that a daemon starts are not in this process's group. An account of the
+        // daemon may have several payloads.
+        let is_daemon = || is_rootless() && glexec::asks_daemon();
+        if has_groups && !is_daemon() {
+            plan.place = Place::of_self();
+        }
         for limit in Limit::ALL {
             let Some(value) = limits.value(limit) else { continue };
             let is_hidden = *is_hidden.get_or_insert_with(proc::hides_others);
-            let has_one_payload = || kind() == Some(SwitcherKind::Rootless);
-            let (means, missing) = means(limit, has_one_payload, is_hidden);
+            let has_one_payload = || is_rootless() && !is_daemon();
+            let by_group =
+                |place: &Place| controller(limit).is_some_and(|name| place.can_have(name));
+            let (means, missing) = match plan.place.as_ref().is_some_and(by_group) {
+                true => (vec![Means::Cgroup], None),
+                false => means(limit, has_one_payload, is_hidden),
+            };
             plan.limits.push(Enforced { limit, value, means, missing });
         }
         plan
@@ -98,6 +122,11 @@ impl Plan {
             enforced.means.contains(&Means::Watching) && enforced.limit != Limit::Disk
         };
         self.limits.iter().filter(is_watched).map(|enforced| enforced.limit).collect()
+    }
+
+    /// Whether the payload's group enforces a limit.
+    pub fn needs_group(&self) -> bool {
+        self.limits.iter().any(|enforced| enforced.means.contains(&Means::Cgroup))
     }
 
     /// How many agents watch the sandbox.

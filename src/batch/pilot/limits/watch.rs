@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use cgroup::Group;
 use error::Result;
-use sys::{Pid, proc};
+use sys::proc;
 
 use super::family::Family;
-use super::plan::Plan;
 use super::{Exceeded, Limit, Limits};
 
 /// The time between two looks, at least and at most.
@@ -56,7 +56,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Watches these limits of a family whose payload has not begun.
-    fn new(family: Family, limits: &Limits, watched: &[Limit]) -> Watcher {
+    pub fn new(family: Family, limits: &Limits, watched: &[Limit]) -> Watcher {
         let values = watched.iter().filter_map(|limit| Some((*limit, limits.value(*limit)?)));
         let times_before = family.times_above();
         Watcher {
@@ -71,15 +71,6 @@ impl Watcher {
         }
     }
 
-    /// Watches the payload of a call whose wrapper waits, if a limit is watched.
-    pub fn of_call(limits: &Limits, plan: &Plan, switcher: Pid) -> Result<Option<Watcher>> {
-        let watched = plan.watched();
-        if watched.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Watcher::new(Family::find(switcher)?, limits, &watched)))
-    }
-
     /// When the next look is due.
     pub fn next(&self) -> Instant {
         self.next
@@ -90,13 +81,17 @@ impl Watcher {
         Some(self.watched).filter(|_| self.has_looked)
     }
 
-    /// Looks at the payload, if a look is due. Returns the first limit that it exceeds.
-    pub fn look_if_due(&mut self) -> Result<Option<Exceeded>> {
+    /// Looks at the payload, if a look is due. Returns the first limit that it exceeds. A group
+    /// tells exactly which processes there are, and what time they have used.
+    pub fn look_if_due(&mut self, group: Option<&Group>) -> Result<Option<Exceeded>> {
         let begun = Instant::now();
         if begun < self.next {
             return Ok(None);
         }
-        self.family.look()?;
+        match group {
+            Some(group) => self.family.set(&group.processes()),
+            None => self.family.look()?,
+        }
         let memory = self.memory();
         let processes = self.family.members().values().map(|entry| entry.threads.max(1)).sum();
         self.add_times();
@@ -104,8 +99,8 @@ impl Watcher {
         let watched = &mut self.watched;
         watched.peak_memory = watched.peak_memory.max(memory);
         watched.peak_processes = watched.peak_processes.max(processes);
-        let [user, system] = watched.times();
-        let seconds = (user + system).as_secs();
+        let times = group.and_then(Group::times).unwrap_or_else(|| watched.times());
+        let seconds = (times[0] + times[1]).as_secs();
         let pause = (begun.elapsed() * SHARE).clamp(INTERVAL, LONGEST_INTERVAL);
         self.next = Instant::now() + pause;
         let exceeded = |(limit, value): &(Limit, u64)| {

@@ -3,11 +3,15 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
+use cgroup::{Group, Place};
 use error::{Error, Result};
 use sys::Pid;
+use sys::socket::Sender;
 use sys::wait::Usage;
 
 use super::disk::DiskWatcher;
+use super::family::Family;
+use super::group::{self, Counted};
 use super::plan::Plan;
 use super::used::Used;
 use super::watch::Watcher;
@@ -18,6 +22,7 @@ use crate::batch::switcher::Switcher;
 /// What watches one payload.
 #[derive(Default)]
 pub struct Watches<'a> {
+    group: Option<Group>,
     processes: Option<Watcher>,
     disk: Option<(DiskWatcher<'a>, u64)>,
 }
@@ -31,21 +36,29 @@ pub enum Found {
 }
 
 impl<'a> Watches<'a> {
-    /// Watches the payload of a call whose wrapper waits, as the plan says. `switcher` is the
-    /// process of the switcher.
+    /// Watches the payload of a call whose wrapper waits, as the plan says. `call` and `wrapper`
+    /// are the processes of the switcher and of the wrapper.
     pub fn begin(
         limits: &Limits,
         plan: &Plan,
         sandbox: &'a Sandbox,
         switcher: &Switcher,
-        call: Pid,
+        (call, wrapper): (Pid, Sender),
     ) -> Result<Watches<'a>> {
-        let processes = Watcher::of_call(limits, plan, call)?;
+        let (watched, mut group, mut processes) = (plan.watched(), None, None);
+        if !watched.is_empty() || plan.place.is_some() {
+            let family = Family::new(call, wrapper)?;
+            if let Some(place) = &plan.place {
+                group = grouped(place, plan, wrapper.pid)?;
+            }
+            processes = Some(Watcher::new(family, limits, &watched));
+            processes = processes.filter(|_| !watched.is_empty());
+        }
         let disk = match limits.disk {
             Some(limit) => Some((DiskWatcher::begin(sandbox, switcher)?, limit)),
             None => None,
         };
-        Ok(Watches { processes, disk })
+        Ok(Watches { group, processes, disk })
     }
 
     /// When [`Watches::look`] is to be called, if [`Watches::disk`] is not readable before.
@@ -72,20 +85,39 @@ impl<'a> Watches<'a> {
             }
         }
         let exceeded = match &mut self.processes {
-            Some(processes) => processes.look_if_due()?,
+            Some(processes) => processes.look_if_due(self.group.as_ref())?,
             None => None,
         };
         Ok(exceeded.map(Found::Exceeded))
     }
 
-    /// Ends the watch. `call` is what the payload's call has used, if it has ended.
-    pub fn end(mut self, call: Option<Usage>) -> Used {
+    /// Ends the watch of a payload whose processes have ended. `call` is what the payload's call
+    /// has used, if it has ended. `notice` gets a line if its group cannot be removed.
+    pub fn end(mut self, call: Option<Usage>, notice: &mut dyn FnMut(&str)) -> Used {
         let watched = self.processes.as_ref().and_then(Watcher::watched);
         let mut peak_disk = None;
         if let Some((disk, _)) = &mut self.disk {
             disk.end();
             peak_disk = disk.peak();
         }
-        Used { call, watched, peak_disk }
+        let group = self.group.take().map(|group| {
+            let counted = Counted::of(&group);
+            if let Err(error) = group.remove() {
+                notice(&format!("condor_glexec_pilot: {error}"));
+            }
+            counted
+        });
+        Used { call, group, watched, peak_disk }
+    }
+}
+
+/// The payload's group, with its first process in it. None if that is impossible and no limit needs
+/// the group.
+fn grouped(place: &Place, plan: &Plan, wrapper: Pid) -> Result<Option<Group>> {
+    let made = group::make(place, plan).and_then(|group| group.add(wrapper).map(|()| group));
+    match made {
+        Ok(group) => Ok(Some(group)),
+        Err(error) if plan.needs_group() => Err(error),
+        Err(_) => Ok(None),
     }
 }

@@ -52,10 +52,10 @@ pub(in crate::batch::pilot) fn begin(
     let stop_reason = || interrupt.stop_reason();
     let signals = (&interrupt.signals, &stop_reason as &dyn Fn() -> _);
     let waited = wait_for_wrapper(&wrapper, &call, signals, switcher.idle_timeout());
-    if let Ok(WrapperState::Ready) = waited {
+    if let Ok(WrapperState::Ready(sender)) = waited {
         // What was given is reported before the wrapper begins.
         reports.finish();
-        let one_call = OneCall { call, wrapper: Some(wrapper), reports, lock };
+        let one_call = OneCall { call, wrapper: Some(wrapper), sender, reports, lock };
         return Ok(Begun::Ready(Box::new(one_call)));
     }
     drop(wrapper);

@@ -20,6 +20,7 @@ mod take_back;
 use std::fs::File;
 
 use error::{Context as _, Result};
+use sys::socket::Sender;
 use sys::{Errno, Rename};
 use wire::launch::Wrapper;
 
@@ -37,6 +38,8 @@ pub(in crate::batch) struct OneCall {
     pub(super) call: BoundCall,
     /// The wrapper. If its socket is closed, it ends, and there is no payload.
     pub(super) wrapper: Option<Wrapper>,
+    /// The wrapper's process, which becomes the payload.
+    pub(super) sender: Sender,
     /// What the call reports.
     pub(super) reports: Reports,
     /// The lock of the retained directory: while the sandbox is the payload's, it tells other

@@ -38,7 +38,7 @@ pub(in crate::batch::pilot) fn take_back(
     halt: &Halt,
     usage: &Cell<Option<Usage>>,
 ) -> Result<Back> {
-    let OneCall { call, wrapper, mut reports, lock: _lock } = one_call;
+    let OneCall { call, wrapper, mut reports, lock: _lock, .. } = one_call;
     drop(wrapper);
     while !reports.is_complete() {
         match fd::poll_readable([reports.as_fd()], Some(Instant::now() + INTERVAL)) {
