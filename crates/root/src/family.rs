@@ -56,8 +56,9 @@ pub(crate) fn signal_all(number: i32) {
     }
 }
 
-/// Sends a signal to a process, if its parent is one of these. A descendant that is no child of this
-/// process can have ended, and another process can have its id: the descriptor is one process's.
+/// Sends a signal to a process, if its parent is one of these. A descendant that is no child of
+/// this process can have ended, and another process can have its id: the descriptor is one
+/// process's.
 fn signal_one(pid: Pid, parents: [Pid; 2], number: i32) {
     let Ok(process) = pidfd::open(pid) else { return };
     if proc::entry(pid).is_ok_and(|found| found.is_some_and(|at| parents.contains(&at.parent))) {

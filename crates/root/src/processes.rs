@@ -28,9 +28,9 @@ pub(crate) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
     Ok(true)
 }
 
-/// Kills them by one call of kill(2), with that user's rights: none of them can fork meanwhile. They
-/// cannot stop the process that calls it; where they can, because a user namespace maps too few
-/// ids, it is waited for until `until`.
+/// Kills them by one call of kill(2), with that user's rights: none of them can fork meanwhile.
+/// They cannot stop the process that calls it; where they can, because a user namespace maps too
+/// few ids, it is waited for until `until`.
 fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
     let failed = |cause| {
         Refusal::internal(format!(

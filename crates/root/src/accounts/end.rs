@@ -41,8 +41,8 @@ pub struct Released {
 }
 
 /// Ends what is over: payloads whose process was killed, leases whose time is over or whose
-/// credential is gone, if no process uses them, and cleanings that were interrupted. The first error
-/// of an account is returned; the others were swept all the same.
+/// credential is gone, if no process uses them, and cleanings that were interrupted. The first
+/// error of an account is returned; the others were swept all the same.
 pub fn sweep() -> Result<()> {
     // What fails for one account does not keep the others from being free.
     Slot::all()?.iter().map(sweep_account).fold(Ok(()), Result::and)
