@@ -18,7 +18,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt};
 use nix::sys::stat::Mode;
 use support::daemon::{ACCOUNTS, Daemon, SOCKET, processes_of};
 use support::wait_until;
-use wire::daemon::{Answer, MAX_ANSWER, Request, Run, length};
+use wire::daemon::{Answer, Change, MAX_ANSWER, Request, Run, length};
 
 /// A machine on which root is a client, too.
 fn machine() -> Daemon {
@@ -347,4 +347,43 @@ fn a_call_whose_lease_its_client_ends_before_the_payload_runs_nothing() {
     drop(writer);
     let (status, text) = refusal(&answers(&connection));
     assert!(status == 202 && text.contains("has ended"), "{status} {text}");
+}
+
+#[test]
+fn a_change_of_owner_takes_directories_alone_and_as_many_as_its_options_name() {
+    let daemon = machine();
+    let scratch = daemon.machine.site.scratch();
+    let fifo = scratch.join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let fifo = || OwnedFd::from(File::options().read(true).write(true).open(&fifo).unwrap());
+    let top = scratch.join("top");
+    let options = |words: &[&str]| {
+        let words = words.iter().map(|word| word.replace("TOP", top.to_str().unwrap()).into());
+        words.collect::<Vec<_>>()
+    };
+    let directory = || open("/");
+    let cases: [(&[&str], Vec<OwnedFd>, &str); 7] = [
+        (&["give", "TOP"], vec![credential(&daemon)], "ENOTDIR"),
+        (&["give", "TOP"], vec![fifo()], "ENOTDIR"),
+        (&["give", "TOP", "to", "TOPS"], vec![directory(), fifo()], "ENOTDIR"),
+        (&["give", "TOP", "to", "TOPS"], vec![directory()], "no valid change of owner"),
+        (&["give", "TOP"], vec![directory(), directory()], "no valid change of owner"),
+        (&["give", "/.."], vec![directory()], "absolute path of a directory"),
+        (&["hand-over", "TOP"], vec![directory()], "no valid change of owner"),
+    ];
+    for (words, directories, why) in cases {
+        let request = Request::Owner(Change {
+            options: options(words),
+            environment: Vec::new(),
+            directories: directories.len().try_into().unwrap(),
+        });
+        let mut descriptors = good(&daemon);
+        descriptors.remove(3);
+        descriptors.extend(directories);
+        let connection = connect(&daemon);
+        send(&connection, &request.encode(), &descriptors);
+        let (status, text) = refusal(&answers(&connection));
+        assert!(status == 201 && text.contains(why), "{words:?}: {status} {text}");
+    }
+    serves_others(&daemon);
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use support::program;
 
 /// Each crate of the workspace, and the others that it may use.
-const DEPENDENCIES: [(&str, &[&str]); 17] = [
+const DEPENDENCIES: [(&str, &[&str]); 18] = [
     ("sys", &[]),
     ("error", &["sys"]),
     ("cgroup", &["error", "sys"]),
@@ -20,10 +20,11 @@ const DEPENDENCIES: [(&str, &[&str]); 17] = [
     ("hooks", &["error", "sys"]),
     ("world", &["command", "error", "sys"]),
     ("agent", &["command", "error", "sys", "tree", "wire"]),
-    ("glexec", &["command", "error", "hooks", "root", "sys", "tree", "wire", "world"]),
+    ("ownership", &["command", "error", "sys", "tree", "wire", "world"]),
+    ("glexec", &["command", "error", "hooks", "ownership", "root", "sys", "tree", "wire", "world"]),
     ("glexec-sudo", &["command", "error", "sys"]),
     ("root", &["command", "error", "hooks", "sys", "tree", "wire", "world"]),
-    ("accountd", &["command", "error", "root", "sys", "wire", "world"]),
+    ("accountd", &["command", "error", "ownership", "root", "sys", "wire", "world"]),
     ("accounts", &["command", "error", "root", "sys"]),
     ("verify", &["sys"]),
     ("envwrap", &["command", "error", "sys"]),

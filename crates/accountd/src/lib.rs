@@ -12,6 +12,7 @@
 //! - `supervisor`: from the request to the end of the payload;
 //! - `connection`: frames and descriptors from and to the client;
 //! - `client`: the steps of a call that differ from those of a set-user-ID start;
+//! - `owner`: a change of the owner of a directory, instead of a payload;
 //! - `status`: what a client is told of its leases.
 //!
 //! All other steps are those of the crate `root`.
@@ -25,5 +26,6 @@ pub mod command;
 mod connection;
 mod files;
 mod listen;
+mod owner;
 mod status;
 mod supervisor;

@@ -64,6 +64,7 @@ impl Supervisor<'_> {
         connection.send(&Answer::Working);
         match request {
             Request::Run(run) => self.run(connection, run, descriptors),
+            Request::Owner(change) => self.change(connection, change, descriptors),
             other => match configuration()
                 .and_then(|config| self.other(&other, descriptors.into_iter().next(), &config))
             {
@@ -238,6 +239,7 @@ struct Prepared {
     proxy: Option<File>,
 }
 
-fn failed(step: &'static str) -> impl Fn(Errno) -> Refusal {
+/// Why a step of this process failed.
+pub(crate) fn failed(step: &'static str) -> impl Fn(Errno) -> Refusal {
     move |cause| Refusal::internal(format!("cannot {step}: {cause}"))
 }

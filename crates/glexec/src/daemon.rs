@@ -10,16 +10,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ::command::credential::{self, refusal};
-use ::command::program::print;
+use ::command::program::{Options, print};
 use ::command::refusal::{Refusal, Result, Status};
 use ::world::Spec;
 use error::Shown;
-use sys::signal::{self, Received, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTSTP};
+use ownership::Order;
+use sys::signal::{
+    self, Received, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGTSTP,
+};
 use sys::signal::{SIGTTIN, SIGTTOU, Signals};
 use sys::wait::End;
 use sys::{Errno, OPath, Uid, fd, process, socket, stdio};
 use wire::LINGER;
-use wire::daemon::{self, Answer, Invalid, MAX_ANSWER, MAX_REQUEST, Request, Run, Signal};
+use wire::daemon::{self, Answer, Change, Invalid, MAX_ANSWER, MAX_REQUEST, Request, Run, Signal};
 
 use crate::command::{Asked, check_command};
 use crate::{door, rootless};
@@ -33,9 +36,7 @@ pub(crate) fn serve(asked: Result<Asked>, socket: &Path, words: &[String], umask
     let mut user = None;
     let ended = asked.and_then(|asked| match asked {
         Asked::Payload(command, world) => run(command, &world, socket, umask, &mut user),
-        Asked::Owner(_) => {
-            Err(Refusal::copy("the account daemon does not change owners: copy the directory"))
-        }
+        Asked::Owner(options) => change(&options, socket),
         Asked::HandOver(..) => Err(door::no_hand_over()),
         Asked::Daemon(request) => ask(&request, socket),
         Asked::Information(_) => Ok(End::Exited(0)),
@@ -113,6 +114,35 @@ fn run(
     let mut connection = Connection::ask(socket, &request, &descriptors)?;
     drop((directory, credential, proxy));
     connection.wait_for_end(&signals, user)
+}
+
+/// The variables that say who the caller of a change of owner is.
+const IDENTITY: [&str; 3] = ["GLEXEC_CLIENT_CERT", "X509_USER_PROXY", "GLEXEC_MODE"];
+
+/// Changes the owner of a directory, and prints the report. The paths are resolved here.
+fn change(options: &Options, socket: &Path) -> Result<End> {
+    let order = Order::read(options)?;
+    let credential = credential()?;
+    let directories = order.descriptors();
+    let request = Request::Owner(Change {
+        options: Order::words(options),
+        environment: IDENTITY
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), variable(name)?)))
+            .collect(),
+        directories: u8::try_from(directories.len()).unwrap_or(u8::MAX),
+    });
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let mut descriptors = vec![stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), credential.as_fd()];
+    descriptors.extend(directories);
+    let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
+    // A signal undoes a give, and the call tells the result. It ends a call that takes, and the
+    // daemon completes that.
+    let numbers: &[i32] = if order.is_give() { &[SIGHUP, SIGINT, SIGTERM] } else { &[] };
+    let signals = Signals::block(numbers).map_err(failed)?;
+    let connection = Connection::ask(socket, &request, &descriptors)?;
+    drop(credential);
+    connection.wait_for_text(&signals)
 }
 
 /// A connection with the daemon.
@@ -213,6 +243,41 @@ impl Connection {
                 match socket::try_receive(&self.socket, &mut part) {
                     Ok(None) => {}
                     Ok(Some(0)) | Err(_) => return over(is_started),
+                    Ok(Some(length)) => self.pending.extend_from_slice(&part[..length]),
+                }
+            }
+            if is_signal {
+                self.forward(signals);
+            }
+        }
+    }
+
+    /// Forwards signals until the answer is there, and prints that.
+    fn wait_for_text(mut self, signals: &Signals) -> Result<End> {
+        let over = || {
+            Refusal::internal(
+                "the account daemon ended the connection before the change of owner was complete: \
+                 the same call again finishes it",
+            )
+        };
+        loop {
+            match self.take_pending().map_err(|_| over())? {
+                None => {}
+                Some(Answer::Text(text)) => {
+                    print(&text);
+                    return Ok(End::Exited(0));
+                }
+                Some(Answer::Refused { status, text }) => return Err(refused(status, text)),
+                Some(_) => continue,
+            }
+            // An interruption is none of both.
+            let [is_signal, has_arrived] =
+                fd::poll_readable([signals.as_fd(), self.socket.as_fd()], None).unwrap_or_default();
+            if has_arrived {
+                let mut part = [0; 4096];
+                match socket::try_receive(&self.socket, &mut part) {
+                    Ok(None) => {}
+                    Ok(Some(0)) | Err(_) => return Err(over()),
                     Ok(Some(length)) => self.pending.extend_from_slice(&part[..length]),
                 }
             }

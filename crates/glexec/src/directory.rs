@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use command::refusal::{Refusal, Result};
 use sys::flock::{self, Lock};
 use sys::signal::{self, SIGHUP, SIGINT, SIGKILL, SIGTERM};
-use sys::{Errno, fd};
+use sys::{Errno, Owner, fd};
 
-use crate::ownership::{Given, HandOver};
 use crate::ranges::Ids;
+use ownership::{Given, HandOver};
 
 /// How long the lock of the lease is waited for, which other calls may have for a moment.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ impl<'a> Directory<'a> {
 
     /// Gives the directory. From then on other calls can join the lease.
     pub(crate) fn give(&self, ids: Ids) -> Result<Given> {
-        let given = self.hand_over.give(ids)?;
+        let given = self.hand_over.give(Owner { uid: ids.user, gid: ids.group })?;
         match flock::lock(self.lock, Lock::Shared, LOCK_TIMEOUT) {
             Ok(()) => Ok(given),
             Err(cause) => {

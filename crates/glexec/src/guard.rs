@@ -18,10 +18,12 @@ use sys::wait::{self, End};
 use sys::{Pid, fd, identity, inherited, namespace, prctl, process, stdio};
 
 use crate::directory::{Directory, wait_for_exec};
-use crate::ownership::Given;
 use crate::payload::{self, Payload};
 use crate::ranges::Ids;
-use crate::{children, restrictions};
+use ::world::restrictions;
+use ownership::Given;
+
+use crate::children;
 
 /// Where the guard runs.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use error::Shown;
 use sys::{Gid, Pid, process};
 
 use crate::ranges::Ids;
-use crate::restrictions;
+use ::world::restrictions;
 
 /// Maps the ids of a process's new user namespace: the caller becomes its root; the payload's ids
 /// are the same inside and outside.

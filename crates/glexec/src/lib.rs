@@ -18,11 +18,10 @@
 //! - `supervise`: the caller's process while the payload runs;
 //! - `call_log`: the line of the log.
 //!
-//! - `ownership`: change of the owner of a directory, instead of a payload or around one.
+//! - `owner`: change of the owner of a directory, instead of a payload or around one.
 //!
 //! Used by several of these: `idmap` (maps the ids of a namespace), `installed` (the one payload
-//! that may use openat2(2)), `children` (kills descendants), `restrictions` (what forbids user
-//! namespaces).
+//! that may use openat2(2)), `children` (kills descendants).
 
 #![forbid(unsafe_code)]
 #![warn(clippy::incompatible_msrv)]
@@ -38,11 +37,11 @@ mod guard;
 mod idmap;
 mod installed;
 mod lease;
-mod ownership;
+mod owner;
+
 mod payload;
 pub mod ranges;
 mod request;
-mod restrictions;
 mod rootless;
 mod scripts;
 pub mod sessions;

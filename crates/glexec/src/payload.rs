@@ -19,7 +19,9 @@ use world::{Home, Opener};
 
 use crate::ranges::Ids;
 use crate::request::Request;
-use crate::{installed, restrictions};
+use ::world::restrictions;
+
+use crate::installed;
 
 /// A command, and what its process gets.
 #[derive(Debug)]

@@ -18,13 +18,15 @@ use crate::directory::Directory;
 use crate::door::Unprivileged;
 use crate::guard::{self, Pipes, Position};
 use crate::lease::{self, Lease, Usage};
-use crate::ownership::HandOver;
 use crate::payload::Payload;
 use crate::ranges::Ranges;
 use crate::request::Request;
 use crate::scripts::{self, Scripts};
 use crate::supervise::{self, Guard, Taking};
-use crate::{call_log, daemon, door, idmap, installed, ownership, restrictions};
+use ::world::restrictions;
+use ownership::HandOver;
+
+use crate::{call_log, daemon, door, idmap, installed, owner};
 
 /// Serves a call of a process that has no more rights than its caller.
 pub(crate) fn main() -> ExitCode {
@@ -76,7 +78,7 @@ pub(crate) fn serve(
             let request = Request::read(options.command().to_vec(), world)?;
             run(request, umask, &mut user, &mut notes, hand_over)
         }
-        Asked::Owner(options) => ownership::run(&options, &mut user).map(|report| {
+        Asked::Owner(options) => owner::run(&options, &mut user).map(|report| {
             print(&format!("{report}\n"));
             End::Exited(0)
         }),

@@ -12,7 +12,7 @@ use sys::wait::End;
 use wire::EXACT_STATUS;
 
 use crate::command::{self, Asked, PROGRAM, check_command, inform, read_arguments};
-use crate::{daemon, door, ownership, rootless};
+use crate::{daemon, door, owner, rootless};
 
 /// Serves a call. Nothing is read before the process is sanitized, and nothing runs without a
 /// configuration that can be used.
@@ -97,7 +97,7 @@ fn serve(asked: Asked, start: &Start, config: &Config) -> Result<End> {
             root::door::serve(start, command, world, config, &mut SetUserId)
         }
         Asked::Owner(options) => {
-            let report = ownership::confined::run(&options, start, config)?;
+            let report = owner::confined::run(&options, start, config)?;
             print(&format!("{report}\n"));
             Ok(End::Exited(0))
         }

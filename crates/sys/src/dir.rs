@@ -49,6 +49,15 @@ impl Dir {
         .map(Dir)
     }
 
+    /// Takes over a descriptor that another process has passed. ENOTDIR if it is no directory's.
+    pub fn from_passed(descriptor: OwnedFd) -> Result<Dir> {
+        let dir = Dir(descriptor);
+        match dir.stat_self()?.kind() {
+            stat::Kind::Directory => Ok(dir),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
     /// Opens a subdirectory. ENOTDIR or ELOOP if it is a symbolic link or another kind of file;
     /// EXDEV if it is a mount point.
     pub fn open_dir(&self, name: Name<'_>) -> Result<Dir> {

@@ -22,20 +22,7 @@ impl Place {
     /// Finds the place of an absolute path. Symbolic links in it are followed: the caller chose the
     /// path.
     pub fn find(sandbox: &Path) -> Result<Place> {
-        use std::os::unix::ffi::OsStrExt as _;
-        let (Some(path), Some(name), true) =
-            (sandbox.parent(), sandbox.file_name(), sandbox.is_absolute())
-        else {
-            return Err(Error::refused(
-                sandbox,
-                "a sandbox is an absolute path of a directory below another",
-            ));
-        };
-        let name = OwnedName::new(name.as_bytes().to_vec())
-            .filter(|name| temporary::fits(name.name()))
-            .ok_or_else(|| {
-                Error::refused(sandbox, "the name is too long: temporary names are made from it")
-            })?;
+        let (path, name) = split(sandbox)?;
         let parent = match Dir::open(path) {
             Err(Errno::EACCES) => {
                 let who = format!("uid {}", process::geteuid());
@@ -50,6 +37,13 @@ impl Place {
         Ok(Place { parent, path: path.to_path_buf(), name })
     }
 
+    /// The place of an absolute path whose parent directory another process has opened. The path is
+    /// for messages, but for its last name.
+    pub fn in_directory(parent: Dir, sandbox: &Path) -> Result<Place> {
+        let (path, name) = split(sandbox)?;
+        Ok(Place { parent, path: path.to_path_buf(), name })
+    }
+
     /// The device that it is on.
     pub fn device(&self) -> Result<u64> {
         Ok(self.parent.stat_self().at("examine", &self.path)?.identity().0)
@@ -59,4 +53,23 @@ impl Place {
     pub fn path_of(&self, name: Name<'_>) -> PathBuf {
         self.path.join(name.os())
     }
+}
+
+/// The path of the parent directory, and the name there.
+fn split(sandbox: &Path) -> Result<(&Path, OwnedName)> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (Some(path), Some(name), true) =
+        (sandbox.parent(), sandbox.file_name(), sandbox.is_absolute())
+    else {
+        return Err(Error::refused(
+            sandbox,
+            "a sandbox is an absolute path of a directory below another",
+        ));
+    };
+    let name = OwnedName::new(name.as_bytes().to_vec())
+        .filter(|name| temporary::fits(name.name()))
+        .ok_or_else(|| {
+            Error::refused(sandbox, "the name is too long: temporary names are made from it")
+        })?;
+    Ok((path, name))
 }

@@ -11,6 +11,7 @@
 //! - `places`: what of the machine is hidden and what is kept; `devices`: /dev; `names`:
 //!   /etc/passwd and /etc/group;
 //! - [`filter`]: what the payload can ask of the kernel.
+//! - [`restrictions`]: what of this machine forbids user namespaces.
 //!
 //! The world is built in place: the mount namespace of the payload has the machine's mounts, which
 //! become read-only, and what is different is mounted above. So a payload without capabilities
@@ -27,6 +28,7 @@ pub mod filter;
 mod names;
 mod places;
 mod resolve;
+pub mod restrictions;
 mod size;
 mod spec;
 mod view;

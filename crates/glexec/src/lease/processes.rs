@@ -11,7 +11,9 @@ use sys::signal::{self, SIGKILL};
 use sys::{Pid, Uid, fd, identity, inherited, namespace, prctl, proc, process, wait};
 
 use crate::ranges::Ids;
-use crate::{idmap, restrictions};
+use ::world::restrictions;
+
+use crate::idmap;
 
 /// How long killed processes may take to end. If one does not end, the lease stays, and the next
 /// call tries again.

@@ -3,15 +3,15 @@
 //! its fields.
 //!
 //! A connection has one [`Request`], with descriptors ([`Request::descriptors`]) that are passed
-//! with its first byte. While its payload runs, the client sends [`Signal`]s, and the end of the
-//! connection ends the payload. The daemon sends [`Answer`]s.
+//! with its first byte. While its payload runs, or its change of owner, the client sends
+//! [`Signal`]s, and the end of the connection ends the payload. The daemon sends [`Answer`]s.
 
 mod answer;
 mod fields;
 mod request;
 
 pub use answer::Answer;
-pub use request::{Request, Run, Signal};
+pub use request::{Change, Request, Run, Signal};
 
 /// The version of the protocol. The daemon and a client of another version refuse each other.
 pub const VERSION: u8 = 1;
@@ -83,6 +83,11 @@ mod tests {
             Request::Status,
             Request::Release,
             Request::End,
+            Request::Owner(Change {
+                options: vec!["give".into(), "/d".into(), "confirm".into(), "".into()],
+                environment: vec![("A".into(), "b".into())],
+                directories: 1,
+            }),
         ]
     }
 

@@ -17,6 +17,26 @@ pub enum Request {
     Release,
     /// To end all payloads of the lease of a credential.
     End,
+    /// To change the owner of a directory. The connection is the change's as long as that lasts.
+    Owner(Change),
+}
+
+/// A change of owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The options: each one's name and its value, which is empty for one without.
+    pub options: Vec<OsString>,
+    /// The variables of the client's environment that say who it is.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How many directories are passed: the parents of the paths that the options name.
+    pub directories: u8,
+}
+
+impl Change {
+    /// The most directories.
+    const MOST_DIRECTORIES: u8 = 3;
+    /// The most words of options.
+    const MOST_WORDS: usize = 32;
 }
 
 /// A command, and what its process gets of the client's.
@@ -39,11 +59,13 @@ pub struct Run {
 impl Request {
     /// How many descriptors are passed with it. For a command: standard input, output and error,
     /// the working directory, the credential, and the proxy if there is one. For the end of a lease
-    /// or of its payloads: the credential.
+    /// or of its payloads: the credential. For a change of owner: standard input, output and error,
+    /// the credential, and the directories.
     pub fn descriptors(&self) -> usize {
         match self {
             Request::Run(run) => 5 + usize::from(run.has_proxy),
             Request::Release | Request::End => 1,
+            Request::Owner(change) => 4 + usize::from(change.directories),
             Request::Status => 0,
         }
     }
@@ -57,19 +79,18 @@ impl Request {
                 fields.extend([u8::from(run.has_proxy), u8::from(run.lingers)]);
                 put_words(&mut fields, run.command.iter().map(OsString::as_os_str));
                 put_words(&mut fields, run.world.iter().map(OsString::as_os_str));
-                let mut variables = Vec::new();
-                for (name, value) in &run.environment {
-                    variables.extend_from_slice(name.as_bytes());
-                    variables.push(b'=');
-                    variables.extend_from_slice(value.as_bytes());
-                    variables.push(0);
-                }
-                put_bytes(&mut fields, &variables);
+                put_variables(&mut fields, &run.environment);
                 0
             }
             Request::Status => 1,
             Request::Release => 2,
             Request::End => 3,
+            Request::Owner(change) => {
+                fields.push(change.directories);
+                put_words(&mut fields, change.options.iter().map(OsString::as_os_str));
+                put_variables(&mut fields, &change.environment);
+                4
+            }
         };
         close(kind, &fields)
     }
@@ -82,6 +103,7 @@ impl Request {
             1 => Request::Status,
             2 => Request::Release,
             3 => Request::End,
+            4 => Request::Owner(Change::decode(&mut fields)?),
             _ => return Err(Invalid::Malformed),
         };
         fields.end()?;
@@ -99,11 +121,41 @@ impl Run {
             return Err(Invalid::Malformed);
         }
         let world = fields.words()?;
-        let variables = fields.words()?;
-        let environment = variables.iter().map(|word| variable(word)).collect::<Option<_>>();
-        let environment = environment.ok_or(Invalid::Malformed)?;
+        let environment = variables(fields)?;
         Ok(Run { command, world, environment, umask, has_proxy, lingers })
     }
+}
+
+impl Change {
+    fn decode(fields: &mut Fields<'_>) -> Result<Change, Invalid> {
+        let directories = fields.byte()?;
+        let options = fields.words()?;
+        let is_valid = directories <= Change::MOST_DIRECTORIES
+            && options.len() <= Change::MOST_WORDS
+            && options.len() % 2 == 0;
+        match is_valid {
+            true => Ok(Change { options, environment: variables(fields)?, directories }),
+            false => Err(Invalid::Malformed),
+        }
+    }
+}
+
+/// Appends variables.
+fn put_variables(to: &mut Vec<u8>, environment: &[(OsString, OsString)]) {
+    let mut variables = Vec::new();
+    for (name, value) in environment {
+        variables.extend_from_slice(name.as_bytes());
+        variables.push(b'=');
+        variables.extend_from_slice(value.as_bytes());
+        variables.push(0);
+    }
+    put_bytes(to, &variables);
+}
+
+/// Variables.
+fn variables(fields: &mut Fields<'_>) -> Result<Vec<(OsString, OsString)>, Invalid> {
+    let words = fields.words()?;
+    words.iter().map(|word| variable(word)).collect::<Option<_>>().ok_or(Invalid::Malformed)
 }
 
 /// A variable `NAME=VALUE`; the name is not empty.

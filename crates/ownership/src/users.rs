@@ -4,8 +4,6 @@ use command::refusal::{Refusal, Result};
 use sys::{Gid, Owner, Uid};
 use tree::owner::Job;
 
-use crate::ranges::Ids;
-
 /// The two users as this process's namespace shows them.
 #[derive(Clone, Copy)]
 pub(super) struct Users {
@@ -22,9 +20,9 @@ pub(super) struct Users {
 impl Users {
     /// The users in the namespace of a lease, which this process is in: the caller is its root, and
     /// the payload's user has no process but those of this call.
-    pub(super) fn here(ids: Ids) -> Result<Users> {
+    pub(super) fn here(payload: Owner) -> Result<Users> {
         let caller = Owner { uid: Uid::from_raw(0), gid: Gid::from_raw(0) };
-        Users::of(caller, Owner { uid: ids.user, gid: ids.group }, Job::Ended)
+        Users::of(caller, payload, Job::Ended)
     }
 
     /// The users as this process's namespace shows them, which must map exactly their ids.

@@ -12,13 +12,11 @@ use tree::{Place, sandbox_name};
 use wire::Links;
 
 use super::target::path_of;
-use crate::command::is_of_world;
-use crate::lease::Usage;
 
 /// A change of owner. The directories that it names are open: their parents, by the caller's
 /// rights.
 #[derive(Debug)]
-pub(super) enum Order {
+pub enum Order {
     /// To the payload's user.
     Give {
         /// The directory.
@@ -66,29 +64,41 @@ const OPERATIONS: [(&str, &[&str]); 4] = [
 
 impl Order {
     /// Reads the options. They are a usage error if they make no order.
-    pub(super) fn read(options: &Options) -> Result<Order> {
-        let operation = operation(options)?;
+    pub fn read(options: &Options) -> Result<Order> {
         if !options.command().is_empty() {
+            let operation = operation(&options.given().collect::<Vec<_>>())?;
             let why = format!("a command cannot be given together with --{operation}");
             return Err(Refusal::client(why));
         }
-        let place = place(operation, options.get(operation).unwrap_or_default())?;
-        let other = |name| options.get(name).map(|path| other_place(name, path)).transpose();
-        let top_limit = options.get("top-limit").map(top_limit).transpose()?;
-        let end = options.get("end").is_some();
+        Order::from_options(&options.given().collect::<Vec<_>>(), &mut place)
+    }
+
+    /// The same, from the names and values of options. `find` finds the place of a path that an
+    /// option names.
+    pub(super) fn from_options(
+        options: &[(&str, &OsStr)],
+        find: &mut dyn FnMut(&str, &OsStr) -> Result<Place>,
+    ) -> Result<Order> {
+        let operation = operation(options)?;
+        let get =
+            |name: &str| options.iter().find(|(found, _)| *found == name).map(|(_, value)| *value);
+        let place = find(operation, get(operation).unwrap_or_default())?;
+        let mut other = |name| get(name).map(|path| other_place(name, path, find)).transpose();
+        let top_limit = get("top-limit").map(top_limit).transpose()?;
+        let end = get("end").is_some();
         Ok(match operation {
             "give" => Order::Give {
                 place,
                 to: other("to")?,
-                mode: options.get("mode").map(mode).transpose()?,
+                mode: get("mode").map(mode).transpose()?,
                 fill_from: other("fill-from")?,
-                confirm: options.get("confirm").is_some(),
+                confirm: get("confirm").is_some(),
                 top_limit,
             },
             "take" => Order::Take {
                 place,
                 exchange: other("exchange")?,
-                links: options.get("links").map_or(Ok(Links::Copy), links)?,
+                links: get("links").map_or(Ok(Links::Copy), links)?,
                 end,
                 top_limit,
             },
@@ -96,22 +106,25 @@ impl Order {
         })
     }
 
-    /// What the lease is used for.
-    pub(super) fn usage(&self) -> Usage {
-        match self {
-            Order::Give { .. } => Usage::Give,
-            Order::Take { end, .. } | Order::Undo { end, .. } => Usage::Take { end: *end },
-        }
+    /// Whether it gives the directory to the payload's user.
+    pub fn is_give(&self) -> bool {
+        matches!(self, Order::Give { .. })
     }
 
-    /// As [`check_outside`], for the directory that changes its owner.
-    pub(super) fn check_outside(&self, file: &Path) -> Result<()> {
+    /// Whether the processes of the payload's user are killed first.
+    pub fn ends_processes(&self) -> bool {
+        matches!(self, Order::Take { end: true, .. } | Order::Undo { end: true, .. })
+    }
+
+    /// A usage error if this file is in the directory, or is it: calls of `glexec` need the file, and
+    /// it has to stay the caller's.
+    pub fn check_outside(&self, file: &Path) -> Result<()> {
         check_outside(self.place(), file)
     }
 
     /// A usage error if the directory belongs to a user other than the caller and the payload's
     /// user.
-    pub(super) fn check_owner(&self, [caller, user]: [Uid; 2]) -> Result<()> {
+    pub fn check_owner(&self, [caller, user]: [Uid; 2]) -> Result<()> {
         let place = self.place();
         match place.parent.stat(place.name.name()).map(|found| found.uid()) {
             Ok(owner) if ![caller, user].contains(&owner) => Err(Refusal::client(format!(
@@ -152,17 +165,18 @@ impl Order {
 }
 
 /// The operation that the options ask for, if they belong together.
-pub(super) fn operation(options: &Options) -> Result<&'static str> {
-    let mut asked = OPERATIONS.iter().filter(|(name, _)| options.get(name).is_some());
+pub(super) fn operation(options: &[(&str, &OsStr)]) -> Result<&'static str> {
+    let is_given = |name: &str| options.iter().any(|(found, _)| *found == name);
+    let mut asked = OPERATIONS.iter().filter(|(name, _)| is_given(name));
     let (Some((operation, allowed)), None) = (asked.next(), asked.next()) else {
         let why = "exactly one of --give, --take, --undo and --hand-over must be given";
         return Err(Refusal::client(why));
     };
     // A payload has a world.
-    let is_of_payload = |name: &str| *operation == "hand-over" && is_of_world(name);
+    let is_of_payload = |name: &str| *operation == "hand-over" && world::OPTIONS.contains(&name);
     let is_other =
         |name: &&str| name != operation && !allowed.contains(name) && !is_of_payload(name);
-    match options.names().find(is_other) {
+    match options.iter().map(|(name, _)| *name).find(is_other) {
         Some(other) => {
             let why = format!("--{other} cannot be given together with --{operation}");
             Err(Refusal::client(why))
@@ -194,8 +208,12 @@ pub(super) fn place(option: &str, path: &OsStr) -> Result<Place> {
 }
 
 /// A further name for the directory. It must not be one that the helpers remove as left over.
-fn other_place(option: &str, path: &OsStr) -> Result<Place> {
-    let place = place(option, path)?;
+fn other_place(
+    option: &str,
+    path: &OsStr,
+    find: &mut dyn FnMut(&str, &OsStr) -> Result<Place>,
+) -> Result<Place> {
+    let place = find(option, path)?;
     let name = place.name.name().bytes();
     if sandbox_name(name) != name {
         return Err(Refusal::client(format!(

@@ -1,30 +1,10 @@
-//! Change of owner: a directory, with all below it, becomes the payload user's, or the caller's.
+//! Change of the owner of a directory by a call, whose steps are those of the crate `ownership`.
 //!
-//! - [`order`]: what the options of a call ask for;
 //! - [`run`]: the caller's process. It holds the lease, so that no payload has the user meanwhile,
 //!   starts the worker, forwards signals, and waits;
-//! - [`worker`]: the process that changes owners: root of a user namespace that maps the caller's
-//!   ids and the payload user's, and no others. It ends with the caller's process;
-//! - [`confined`]: the same where `glexec` has root's rights;
-//! - [`give`], [`take`] and [`undo`]: its steps, in their order;
-//! - [`hand_over`]: the same steps around a payload, by its guard;
-//! - [`target`]: the directory, by descriptor, and the names that it gets; [`users`]: both users;
-//! - [`as_payload_user`]: work with the payload user's rights;
-//! - [`link_targets`]: copies in the place of links, with the payload user's rights;
-//! - [`report`]: the line for standard output.
+//! - [`confined`]: the same where `glexec` has root's rights.
 
-mod as_payload_user;
 pub(crate) mod confined;
-mod give;
-mod hand_over;
-mod link_targets;
-mod order;
-mod report;
-mod take;
-mod target;
-mod undo;
-mod users;
-mod worker;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -32,18 +12,18 @@ use std::os::fd::AsFd as _;
 
 use command::program::Options;
 use command::refusal::{Refusal, Result};
+use ownership::worker::{self, Worker};
+use ownership::{Order, result};
 use sys::fork::{self, Fork};
 use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
 use sys::{Errno, Gid, Owner, Pid, Uid, fd, process, wait};
 use tree::owner::Job;
+use world::restrictions;
 
-pub(crate) use self::hand_over::{Given, HandOver};
-use self::order::Order;
-use self::worker::{Answer, Worker};
 use crate::lease::{self, Usage};
 use crate::ranges::Ranges;
 use crate::request::Wish;
-use crate::{idmap, restrictions, rootless};
+use crate::{idmap, rootless};
 
 /// Changes the owner of a directory as the options say. Returns the report, one line. `user`
 /// becomes the user id of the lease.
@@ -52,7 +32,7 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let wish = Wish::read()?;
     rootless::prepare()?;
     let ranges = Ranges::of(process::geteuid())?;
-    let acquired = lease::acquire(&wish, order.usage(), &ranges)?;
+    let acquired = lease::acquire(&wish, usage(&order), &ranges)?;
     *user = Some(acquired.lease.ids.user);
     order.check_owner([process::geteuid(), acquired.lease.ids.user])?;
     for needed in [&wish.credential.path, acquired.directory()] {
@@ -61,9 +41,9 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     let lease = acquired.unlock();
     let failed = |cause| Refusal::internal(format!("cannot wait for signals: {cause}"));
     // A signal ends the taking of a directory at once: the next call finishes it.
-    let signals = match order.usage() {
-        Usage::Give => Some(Signals::block(&[SIGHUP, SIGINT, SIGTERM]).map_err(failed)?),
-        _ => None,
+    let signals = match order.is_give() {
+        true => Some(Signals::block(&[SIGHUP, SIGINT, SIGTERM]).map_err(failed)?),
+        false => None,
     };
     let failed = |cause| Refusal::internal(format!("cannot make a pipe: {cause}"));
     let (start, mut mapped) = fd::pipe().map_err(failed)?;
@@ -98,19 +78,13 @@ pub(crate) fn run(options: &Options, user: &mut Option<Uid>) -> Result<String> {
     result(&answered?)
 }
 
-/// What the worker has answered.
-fn result(answer: &[u8]) -> Result<String> {
-    match Answer::from_bytes(answer) {
-        Some(Answer::Done(report)) => Ok(report),
-        Some(Answer::Refused(refusal)) => Err(refusal),
-        None => Err(Refusal::internal(format!(
-            "the process that changed the owner was killed; {AGAIN}"
-        ))),
+/// What the lease is used for.
+fn usage(order: &Order) -> Usage {
+    match order.is_give() {
+        true => Usage::Give,
+        false => Usage::Take { end: order.ends_processes() },
     }
 }
-
-/// What to do when a tree is left half changed.
-const AGAIN: &str = "the same call again finishes it";
 
 /// Forwards signals to the worker until its answer is complete.
 fn wait_for_answer(worker: Pid, signals: Option<&Signals>, mut answer: File) -> Result<Vec<u8>> {

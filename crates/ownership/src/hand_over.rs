@@ -9,7 +9,7 @@ use std::path::Path;
 use command::program::Options;
 use command::refusal::{Refusal, Result};
 use sys::wait::End;
-use sys::{inherited, signal};
+use sys::{Owner, inherited, signal};
 use tree::Place;
 use wire::Links;
 
@@ -17,7 +17,6 @@ use super::give::Giving;
 use super::target::{Holder, Target};
 use super::users::Users;
 use super::{AGAIN, order, report, take, undo};
-use crate::ranges::Ids;
 
 /// What to do when a tree is left half given: the payload has not begun. The same call would refuse
 /// it if the top is the payload user's.
@@ -25,7 +24,7 @@ const UNDO: &str = "glexec --undo finishes it";
 
 /// What a call with `--hand-over` asks for.
 #[derive(Debug)]
-pub(crate) struct HandOver {
+pub struct HandOver {
     place: Place,
     links: Links,
     /// Gets the reports, a line each.
@@ -33,7 +32,7 @@ pub(crate) struct HandOver {
 }
 
 /// A directory that was given.
-pub(crate) struct Given {
+pub struct Given {
     users: Users,
     /// The mode that it had.
     mode: u32,
@@ -42,7 +41,7 @@ pub(crate) struct Given {
 impl HandOver {
     /// The descriptor for the reports, which the caller has passed. To be called before other
     /// descriptors are opened.
-    pub(crate) fn report(options: &Options) -> Result<File> {
+    pub fn report(options: &Options) -> Result<File> {
         let Some(text) = options.get("report") else {
             return Err(Refusal::client("--hand-over needs --report, the number of a descriptor"));
         };
@@ -54,8 +53,8 @@ impl HandOver {
     }
 
     /// Reads the options. They are a usage error if they do not belong together.
-    pub(crate) fn read(options: &Options, report: File) -> Result<HandOver> {
-        order::operation(options)?;
+    pub fn read(options: &Options, report: File) -> Result<HandOver> {
+        order::operation(&options.given().collect::<Vec<_>>())?;
         Ok(HandOver {
             place: order::place("hand-over", options.get("hand-over").unwrap_or_default())?,
             links: options.get("links").map_or(Ok(Links::Copy), order::links)?,
@@ -64,19 +63,20 @@ impl HandOver {
     }
 
     /// A usage error if this file is in the directory.
-    pub(crate) fn check_outside(&self, file: &Path) -> Result<()> {
+    pub fn check_outside(&self, file: &Path) -> Result<()> {
         order::check_outside(&self.place, file)
     }
 
     /// The descriptors that the guard needs.
-    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         [self.place.parent.as_fd(), self.report.as_fd()]
     }
 
-    /// Gives the directory. If that fails, it is as it was.
-    pub(crate) fn give(&self, ids: Ids) -> Result<Given> {
+    /// Gives the directory to the payload user, whose ids these are in the namespace of its lease,
+    /// which this process is in. If that fails, it is as it was.
+    pub fn give(&self, payload: Owner) -> Result<Given> {
         signal::ignore_sigxfsz();
-        let users = Users::here(ids)?;
+        let users = Users::here(payload)?;
         // The lock of the lease excludes another call that changes this user's directories.
         tree::owner::sweep(&self.place, &users.ids);
         let target = Target::existing(&self.place, users)?;
@@ -104,7 +104,7 @@ impl HandOver {
 
     /// Takes the directory back as it was, since the payload could not be executed. Returns why,
     /// with the result.
-    pub(crate) fn undo(&self, given: &Given, why: Refusal) -> Refusal {
+    pub fn undo(&self, given: &Given, why: Refusal) -> Refusal {
         let undone = Target::existing(&self.place, given.users)
             .and_then(|target| undo::undo(&target, given.users, given.mode));
         match undone {
@@ -117,19 +117,19 @@ impl HandOver {
     }
 
     /// Reports how the payload has ended, and how many processes it left, which were killed.
-    pub(crate) fn report_end(&self, given: &Given, end: End, killed: usize) {
+    pub fn report_end(&self, given: &Given, end: End, killed: usize) {
         self.write(&report::ended(&self.place, given.users, end, killed));
     }
 
     /// Takes the directory back, and reports it.
-    pub(crate) fn take(&self, given: &Given) {
+    pub fn take(&self, given: &Given) {
         let taken = take::take(&self.place, None, self.links, None, given.users);
         self.write(&taken.unwrap_or_else(|why| report::not_taken(&self.place, given.users, &why)));
     }
 
     /// Reports that the directory is not taken back, since processes of the payload's user are
     /// left.
-    pub(crate) fn leave(&self, given: &Given) {
+    pub fn leave(&self, given: &Given) {
         let why = Refusal::internal(format!(
             "processes of the payload's user do not end; end them, and then {AGAIN} (--take)"
         ));

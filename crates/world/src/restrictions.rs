@@ -5,7 +5,7 @@ use sys::Errno;
 
 /// The kernel forbids a step of making the payload another user. `step` follows "cannot"; the
 /// message also names the settings that can be the reason.
-pub(crate) fn forbidden(step: &str, cause: Errno) -> Refusal {
+pub fn forbidden(step: &str, cause: Errno) -> Refusal {
     let settings = advice();
     let hint = match cause {
         Errno::ENOSPC | Errno::EUSERS => {
@@ -23,7 +23,7 @@ pub(crate) fn forbidden(step: &str, cause: Errno) -> Refusal {
 
 /// The settings of this machine that forbid user namespaces to unprivileged users, and the commands
 /// that change them, as the end of a message; empty if no such setting is found.
-pub(crate) fn advice() -> String {
+pub fn advice() -> String {
     let set = |path: &str, value: &str| {
         std::fs::read_to_string(path).is_ok_and(|found| found.trim() == value)
     };

@@ -9,7 +9,7 @@ use sys::signal::SIGKILL;
 use sys::{fd, identity, inherited, prctl, process, wait};
 
 use super::users::Users;
-use crate::restrictions;
+use world::restrictions;
 
 /// Does the work in a child that is the payload user, with these descriptors only. Returns its
 /// result; none if the child was killed.

@@ -13,32 +13,32 @@ use tree::owner::Job;
 use super::order::Order;
 use super::users::Users;
 use super::{AGAIN, give, take, undo};
-use crate::restrictions;
+use world::restrictions;
 
 /// What the worker needs.
-pub(super) struct Worker<'a> {
+pub struct Worker<'a> {
     /// What it does.
-    pub(super) order: &'a Order,
+    pub order: &'a Order,
     /// The caller as the namespace shows it.
-    pub(super) caller: Owner,
+    pub caller: Owner,
     /// The payload's user; the namespace shows it as it is.
-    pub(super) payload: Owner,
+    pub payload: Owner,
     /// Whom the process becomes in the namespace, with its capabilities there; none if it is that
     /// user already.
-    pub(super) becomes: Option<Identity>,
+    pub becomes: Option<Identity>,
     /// Whether the payload's user may have processes meanwhile.
-    pub(super) job: Job,
+    pub job: Job,
     /// The signals that undo a change.
-    pub(super) signals: Option<&'a Signals>,
+    pub signals: Option<&'a Signals>,
     /// The lock of the lease. It stays open here: nothing else has the lease before this process
     /// has ended.
-    pub(super) lock: Option<&'a File>,
+    pub lock: Option<&'a File>,
     /// A byte comes when the ids are mapped; the pipe ends without one if they cannot be mapped.
-    pub(super) start: File,
+    pub start: File,
     /// Gets the answer.
-    pub(super) answer: File,
+    pub answer: File,
     /// The process above.
-    pub(super) above: Pid,
+    pub above: Pid,
 }
 
 /// What the worker tells the process above.
@@ -66,8 +66,8 @@ impl Answer {
     }
 }
 
-/// Runs the worker.
-pub(super) fn run(mut worker: Worker<'_>) -> ! {
+/// Runs the worker, in a process of its own, in a user namespace of its own.
+pub fn run(mut worker: Worker<'_>) -> ! {
     let answer = match work(&mut worker) {
         Ok(report) => Answer::Done(report),
         Err(refusal) => Answer::Refused(refusal),
