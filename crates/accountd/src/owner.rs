@@ -1,6 +1,6 @@
 //! A change of the owner of a directory for a client. The client has opened what it names; here no
-//! path is resolved but with the client's rights. The steps are those of the crate `ownership`, in a
-//! confined child of this process.
+//! path is resolved but with the client's rights. The steps are those of the crate `ownership`, in
+//! a confined child of this process.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -49,8 +49,8 @@ impl Change<'_> {
         }
     }
 
-    /// Changes the owner. Returns the report, one line. `wait` waits until the child's answer, which
-    /// it returns, is complete.
+    /// Changes the owner. Returns the report, one line. `wait` waits until the child's answer,
+    /// which it returns, is complete.
     pub fn run(&self, wait: impl FnOnce(Pid, File) -> Result<Vec<u8>>) -> Result<String> {
         let [before, after] = [self.caller, self.payload]
             .map(|identity| Owner { uid: identity.user, gid: identity.group });

@@ -1,8 +1,8 @@
 //! Change of owner: a directory, with all below it, becomes the payload user's, or the caller's.
 //!
 //! - [`Order`]: what the options of a call ask for; `passed`: the same through a socket;
-//! - [`worker`]: the process that changes owners, in a user namespace that maps the caller's ids and
-//!   the payload user's, and no others. It ends with the process above it;
+//! - [`worker`]: the process that changes owners, in a user namespace that maps the caller's ids
+//!   and the payload user's, and no others. It ends with the process above it;
 //! - [`confined`]: that process where the one above has root's rights;
 //! - `give`, `take` and `undo`: its steps, in their order;
 //! - [`HandOver`]: the same steps around a payload, by its guard;

@@ -116,8 +116,8 @@ impl Order {
         matches!(self, Order::Take { end: true, .. } | Order::Undo { end: true, .. })
     }
 
-    /// A usage error if this file is in the directory, or is it: calls of `glexec` need the file, and
-    /// it has to stay the caller's.
+    /// A usage error if this file is in the directory, or is it: calls of `glexec` need the file,
+    /// and it has to stay the caller's.
     pub fn check_outside(&self, file: &Path) -> Result<()> {
         check_outside(self.place(), file)
     }
