@@ -32,7 +32,6 @@ mod spec;
 mod view;
 
 pub use enter::{Home, Inhabitant, Opener, enter};
-pub use names::name_of;
 pub use resolve::resolve;
 pub use size::parse as parse_size;
 pub use spec::{Bind, Closed, Network, OPTIONS, Spec};
