@@ -150,6 +150,7 @@ impl<'a> Job<'a> {
             }
         };
         sweep::clear(settings, &mut slot, Some(scratch), step_log)?;
+        slot.set_foreign_aside()?;
         slot.set_note(&note)?;
         let path = slot.sandbox();
         let world = world::of(settings, scratch, &path)?;
