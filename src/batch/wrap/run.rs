@@ -180,10 +180,7 @@ impl<'a> Job<'a> {
             environment: environment::variables(variables, &paths),
             inherited: *inherited,
             session_scripts: None,
-            renewed: scratch.proxy().map(|name| {
-                let directory = scratch.path.clone();
-                RenewedFile { directory, name }
-            }),
+            renewed: scratch.proxy().map(|name| RenewedFile::new(scratch.path.clone(), name)),
             is_below_starter: true,
             sandbox_at: world.is_some().then(|| scratch.path.clone()),
             world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
