@@ -5,16 +5,18 @@
 mod support;
 
 use std::fs::File;
-use std::io::{IoSlice, Read as _};
+use std::io::{IoSlice, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::socket::sockopt::Linger;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt};
 use nix::sys::stat::Mode;
-use support::daemon::{Daemon, SOCKET, processes_of};
+use support::daemon::{ACCOUNTS, Daemon, SOCKET, processes_of};
 use support::wait_until;
 use wire::daemon::{Answer, MAX_ANSWER, Request, Run, length};
 
@@ -283,4 +285,66 @@ fn a_client_that_floods_its_payload_with_signals_ends_it_by_a_frame_as_ever() {
         "{answers:?}"
     );
     serves_others(&daemon);
+}
+
+/// A connection whose close waits for its other end, which reads nothing (SO_LINGER, socket(7)).
+fn lingering(listener: &TcpListener) -> OwnedFd {
+    let mut connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    connection.set_nonblocking(true).unwrap();
+    while connection.write(&[0; 65_536]).is_ok() {}
+    let linger = libc::linger { l_onoff: 1, l_linger: 3600 };
+    setsockopt(&connection, Linger, &linger).unwrap();
+    connection.set_nonblocking(false).unwrap();
+    connection.into()
+}
+
+#[test]
+fn descriptors_whose_close_waits_delay_no_other_client_however_many_connections_have_them() {
+    let mut daemon = machine();
+    daemon.stop();
+    daemon.machine.configure("mapping = caller\nmin_uid = 900\nmin_gid = 900\nclient_limit = 1\n");
+    daemon.start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // All of them are there before the daemon accepts the first: so most are over the limit.
+    support::daemon::kill(daemon.pid(), libc::SIGSTOP);
+    let connections: Vec<_> = (0..40).map(|_| connect(&daemon)).collect();
+    for connection in &connections[30..] {
+        send(connection, &[0], &[lingering(&listener)]);
+    }
+    support::daemon::kill(daemon.pid(), libc::SIGCONT);
+    serves_others(&daemon);
+}
+
+#[test]
+fn a_call_whose_lease_its_client_ends_before_the_payload_runs_nothing() {
+    let daemon = machine();
+    daemon.write_private("/etc/glexec/accounts", "guest01 root\n");
+    let path = daemon.machine.site.scratch().join("proxy");
+    support::write(&path, "x", 0o600);
+    let proxy = File::open(&path).unwrap();
+    // The daemon waits for the lock after the begin of the lease.
+    let writer = nix::fcntl::Flock::lock(
+        File::open(&path).unwrap(),
+        nix::fcntl::FlockArg::LockExclusiveNonblock,
+    );
+    let Request::Run(plain) = run(&["/bin/sleep", "1000"]) else { unreachable!() };
+    let mut environment = plain.environment.clone();
+    environment.push(("GLEXEC_SOURCE_PROXY".into(), "the proxy".into()));
+    let request = Request::Run(Run { has_proxy: true, environment, ..plain });
+    let connection = connect(&daemon);
+    let mut descriptors = good(&daemon);
+    descriptors.push(proxy.into());
+    send(&connection, &request.encode(), &descriptors);
+    let lease = daemon.machine.path(ACCOUNTS).join("guest01/lease.0");
+    wait_until("the lease has begun", || lease.exists());
+    let other = connect(&daemon);
+    send(&other, &Request::Release.encode(), &[credential(&daemon)]);
+    let said = answers(&other);
+    assert!(
+        matches!(said.last(), Some(Answer::Text(text)) if text.contains("\"leases\":1")),
+        "{said:?}"
+    );
+    drop(writer);
+    let (status, text) = refusal(&answers(&connection));
+    assert!(status == 202 && text.contains("has ended"), "{status} {text}");
 }

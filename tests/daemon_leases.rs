@@ -10,10 +10,10 @@ use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::daemon::{Daemon, processes_of};
+use support::daemon::{ACCOUNTS, Daemon, processes_of};
 use support::handover::set_mode;
 use support::setuid::ends;
-use support::{messages, wait_until};
+use support::{Account, messages, wait_until};
 
 /// What a payload of a guest does: it takes a name that no other payload of its user can have
 /// meanwhile, looks for secrets of others, and leaves one.
@@ -117,7 +117,7 @@ fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
 fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let at = format!("{call} {number}");
     let trace = daemon.machine.site.scratch().join("trace");
-    daemon.kill_if_it_runs();
+    daemon.stop_if_it_runs();
     daemon.start_under(&[
         "strace",
         "-D",
@@ -131,8 +131,7 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let (first, second) = (daemon.credential("first"), daemon.credential("second"));
     let script = "setsid sleep 1000 & echo x >/tmp/left-$$";
     let _ = daemon.script(&first, script).output().unwrap();
-    // The daemon may have been killed, too.
-    daemon.kill_if_it_runs();
+    daemon.stop_if_it_runs();
     daemon.start();
     let again = daemon.script(&first, "true").output().unwrap();
     assert!(again.status.success(), "{at}: {}", messages(&again));
@@ -141,10 +140,11 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let other = daemon.script(&second, script).output().unwrap();
     assert!(other.status.success(), "{at}: {}", messages(&other));
     assert!(other.stdout.is_empty(), "{at}: {}", String::from_utf8_lossy(&other.stdout));
-    fs::remove_file(&second).unwrap();
-    wait_until("no process and no lease is left", || {
-        processes_of(daemon.guest(1).uid).is_empty() && daemon.lease("guest01").is_none()
-    });
+    let released = daemon.glexec().env("GLEXEC_CLIENT_CERT", &second).arg("--release").output();
+    let released = released.unwrap();
+    assert!(released.status.success(), "{at}: {}", messages(&released));
+    assert_eq!(processes_of(daemon.guest(1).uid), [0; 0], "{at}");
+    assert_eq!(daemon.lease("guest01"), None, "{at}");
     fs::read_to_string(&trace).unwrap_or_default().contains("killed by SIGKILL")
 }
 
@@ -159,6 +159,59 @@ fn a_payload_without_its_supervisor_is_ended() {
     support::daemon::kill(line.trim().parse().unwrap(), libc::SIGKILL);
     assert_eq!(ends(&mut child).code(), Some(137));
     // What it has started ends with the lease.
+    fs::remove_file(&credential).unwrap();
+    let other = daemon.script(&daemon.credential("other"), "true").output().unwrap();
+    assert!(other.status.success(), "{}", messages(&other));
+    assert_eq!(processes_of(daemon.guest(1).uid), [0; 0]);
+}
+
+#[test]
+fn after_a_restart_of_the_machine_an_account_is_cleaned_before_its_first_lease() {
+    let mut daemon = Daemon::new();
+    let left = daemon.says("f=/var/tmp/left-$(id -u); mkdir -m 700 $f && echo x >$f/x && echo $f");
+    assert!(std::path::Path::new(&left).exists());
+    // /run is empty then, and /var/tmp is as it was.
+    daemon.stop();
+    fs::remove_dir_all(daemon.machine.path(ACCOUNTS)).unwrap();
+    daemon.start();
+    let other = daemon.credential("other");
+    let output = daemon.script(&other, &format!("test ! -e {left}")).output().unwrap();
+    assert!(output.status.success(), "{}", messages(&output));
+    assert_eq!(
+        daemon.files_of("guest01"),
+        [format!("lease.{}", Account::batch().uid), "payloads".into(), "use".into()]
+    );
+}
+
+#[test]
+fn an_account_that_a_guest_has_is_no_owners_before_it_is_clean() {
+    let daemon = Daemon::new();
+    daemon.says("true");
+    daemon.write_private("/etc/glexec/accounts", "guest01 gh-batch\n");
+    let refused = daemon.runs("true");
+    assert_eq!(refused.status.code(), Some(202));
+    assert!(messages(&refused).contains("glexec_accounts release guest01"));
+}
+
+#[test]
+fn processes_of_a_guest_that_stop_all_others_of_their_user_end_with_the_lease() {
+    let daemon = Daemon::new();
+    let credential = daemon.credential("credential");
+    let stop = "while :; do kill -s STOP -- -1; done";
+    let script = format!("echo $PPID; setsid setsid sh -c '{stop}' & sleep 1000");
+    let mut call = daemon.script(&credential, &script);
+    let mut child = call.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    wait_until("the payload is stopped", || {
+        let uid = daemon.guest(1).uid;
+        processes_of(uid).into_iter().any(|pid| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.contains("\nState:\tT")
+        })
+    });
+    support::daemon::kill(line.trim().parse().unwrap(), libc::SIGKILL);
+    assert_eq!(ends(&mut child).code(), Some(137));
     fs::remove_file(&credential).unwrap();
     let other = daemon.script(&daemon.credential("other"), "true").output().unwrap();
     assert!(other.status.success(), "{}", messages(&other));

@@ -25,7 +25,7 @@ echo "$call" >>"$CALLS"
 
 /// The call that each part makes, as a pattern of bash, and the part's name. The last two are parts
 /// of --long.
-const PARTS: [(&str, &str); 16] = [
+const PARTS: [(&str, &str); 17] = [
     ("cargo fmt --all *", "format"),
     ("cargo clippy --locked --quiet --workspace *", "lints"),
     ("cargo fmt --check *", "format of glexec_verify"),
@@ -39,6 +39,7 @@ const PARTS: [(&str, &str); 16] = [
     ("apart env *setuid-glexec * --test-threads=1 *", "through a glexec with root's rights"),
     ("apart *debian-root *--test system_calls*", "some of the tests in a Debian 13"),
     ("cargo test *--test daemon_systemd *", "the account daemon below a real systemd"),
+    ("pool test *", "a pool of HTCondor"),
     ("debian-root *cargo build *", "the oldest Rust"),
     ("apart *debian-root *scripts/test --here*", "all tests in a Debian 13"),
     ("cargo test *--tests -- --ignored*", "tests that take long"),
@@ -60,6 +61,7 @@ impl Project {
             "ci/debian-root",
             "ci/setuid-glexec",
             "ci/checks",
+            "scripts/pool",
             "crates/verify/cargo",
             "bin/cargo",
             "bin/rustc",
@@ -127,7 +129,7 @@ fn the_tests_in_a_debian_and_those_that_take_long_are_run_when_they_are_asked_fo
     );
     let project = Project::new();
     let ran = |words: &[&str]| project.run(words, "none").1.len();
-    assert_eq!((ran(&[]), ran(&["--here"])), (14, 4));
+    assert_eq!((ran(&[]), ran(&["--here"])), (15, 4));
 }
 
 #[test]

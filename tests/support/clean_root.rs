@@ -39,8 +39,6 @@ const MOUNT: &str = r#"
     for file in subuid subgid; do awk -F : '$1 ~ /^gh-/' "/etc/$file" >"root/etc/$file"; done
     # It names accounts that do not exist here, which is an error for dpkg.
     : >root/var/lib/dpkg/statoverride
-    # dpkg would index all pages of this machine after each package.
-    rm -f root/var/lib/man-db/auto-update
     # A batch system that is installed here, and what the guides have made.
     rm -rf root/var/lib/condor root/etc/condor
     rm -rf root/etc/glexec-sudo.map root/etc/sudoers.d/glexec-sudo

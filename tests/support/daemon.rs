@@ -123,11 +123,13 @@ impl Daemon {
         daemon.wait().unwrap();
     }
 
-    /// Kills the daemon, which may have been killed already.
-    pub fn kill_if_it_runs(&mut self) {
+    /// Stops the daemon, which may have been killed already.
+    pub fn stop_if_it_runs(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
-            let _ = daemon.kill();
-            let _ = daemon.wait();
+            if daemon.try_wait().unwrap().is_none() {
+                kill(daemon.id(), libc::SIGTERM);
+            }
+            daemon.wait().unwrap();
         }
     }
 

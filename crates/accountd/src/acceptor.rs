@@ -37,6 +37,17 @@ const AT_ONCE: usize = 64;
 /// So many connections over its limit a client can have that are only told so.
 const OVER: u32 = 16;
 
+/// What the process of a connection does.
+enum Task {
+    /// It serves the client.
+    Serve,
+    /// It tells a refusal.
+    Refuse(Refusal),
+    /// It ends: with it what the client may have sent already. To close a descriptor of a client's
+    /// can take as long as the client likes, even that of a socket (SO_LINGER, socket(7)).
+    Close,
+}
+
 /// The daemon.
 pub(crate) struct Acceptor {
     listener: Listener,
@@ -118,9 +129,9 @@ impl Acceptor {
         let all = std::mem::take(&mut self.idle);
         for (idle, is_ready) in all.into_iter().zip(&ready[2..]) {
             if *is_ready {
-                self.start(idle.socket, &idle.peer, None);
+                self.start(idle.socket, &idle.peer, Task::Serve);
             } else if idle.until <= now {
-                self.forget(idle.peer.identity.user);
+                self.start(idle.socket, &idle.peer, Task::Close);
             } else {
                 self.idle.push(idle);
             }
@@ -194,14 +205,14 @@ impl Acceptor {
                 "you have {limit} connections with the account daemon, which is the limit \
                  (client_limit): wait for the end of a payload"
             ));
-            self.start(socket, &peer, Some(refusal));
+            self.start(socket, &peer, Task::Refuse(refusal));
         } else {
-            self.forget(user);
+            self.start(socket, &peer, Task::Close);
         }
     }
 
-    /// Starts the process of a connection, or one that tells a refusal.
-    fn start(&mut self, socket: OwnedFd, peer: &Peer, refusal: Option<Refusal>) {
+    /// Starts the process of a connection.
+    fn start(&mut self, socket: OwnedFd, peer: &Peer, task: Task) {
         let user = peer.identity.user;
         // The child waits for the end of this pipe. Before that this process has closed its copy of
         // the socket: so it is never the last one, whose end closes what was sent and not read.
@@ -217,9 +228,11 @@ impl Acceptor {
                 let _ = std::io::Read::read(&mut closed, &mut [0]);
                 let supervisor =
                     Supervisor { peer, files: &self.files, cgroups: self.cgroups.as_ref() };
-                match refusal {
-                    None => supervisor.serve(socket),
-                    Some(refusal) => {
+                match task {
+                    Task::Serve => supervisor.serve(socket),
+                    // A process that ends waits for no socket.
+                    Task::Close => process::_exit(0),
+                    Task::Refuse(refusal) => {
                         if let Ok(connection) = Connection::new(socket) {
                             supervisor.refuse(&connection, &refusal, "");
                         }

@@ -92,13 +92,22 @@ pub(crate) fn at(path: &Path, group: Option<&OsStr>) -> Result<Listener> {
         })?),
     };
     remove_stale(path)?;
+    // Under another name first: a client that finds the socket can connect to it.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}", process::getpid()));
+    let temporary = Path::new(&temporary);
     let mask = process::umask(0o117);
-    let made = socket::listen(path, BACKLOG);
+    let made = socket::listen(temporary, BACKLOG);
     process::umask(mask);
     let made = made.map_err(|cause| failed("make", &cause))?;
-    if let Some(group) = group {
-        chown(path, Some(0), Some(group.id.as_raw())).map_err(|error| failed("give", &error))?;
-    }
+    let owned = match group {
+        Some(group) => chown(temporary, Some(0), Some(group.id.as_raw())),
+        None => Ok(()),
+    };
+    owned.and_then(|()| fs::rename(temporary, path)).map_err(|error| {
+        let _ = fs::remove_file(temporary);
+        failed("make", &error)
+    })?;
     Listener::new(made, Some(path.to_owned()))
 }
 

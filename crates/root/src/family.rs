@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sys::signal::{self, SIGKILL};
 use sys::wait::{self, Times};
-use sys::{Pid, Uid, proc, process};
+use sys::{Pid, Uid, pidfd, proc, process};
 
 /// So long is a killed process waited for that does not end: it waits for a device or a file
 /// server.
@@ -45,12 +45,24 @@ pub(crate) fn end(caller: Uid) -> (Times, usize) {
 /// Sends a signal to all descendants of this process, from the top down: a process that is stopped
 /// starts no other one.
 pub(crate) fn signal_all(number: i32) {
-    let mut all = proc::children(process::getpid());
+    let this = process::getpid();
+    let below = |parent: Pid| proc::children(parent).into_iter().map(move |pid| (pid, parent));
+    let mut all: Vec<(Pid, Pid)> = below(this).collect();
     let mut at = 0;
-    while let Some(pid) = all.get(at).copied() {
-        let _ = signal::kill(pid, number);
-        all.extend(proc::children(pid));
+    while let Some((pid, parent)) = all.get(at).copied() {
+        signal_one(pid, [parent, this], number);
+        all.extend(below(pid));
         at += 1;
+    }
+}
+
+/// Sends a signal to a process, if its parent is one of these. A descendant that is no child of
+/// this process can have ended, and another process can have its id: the descriptor is one
+/// process's.
+fn signal_one(pid: Pid, parents: [Pid; 2], number: i32) {
+    let Ok(process) = pidfd::open(pid) else { return };
+    if proc::entry(pid).is_ok_and(|found| found.is_some_and(|at| parents.contains(&at.parent))) {
+        let _ = pidfd::send_signal(&process, number);
     }
 }
 

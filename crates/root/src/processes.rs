@@ -5,28 +5,33 @@ use std::time::{Duration, Instant};
 use command::refusal::{Refusal, Result};
 use sys::fork::{self, Fork};
 use sys::signal::{self, SIGKILL};
-use sys::{Gid, Uid, identity, inherited, proc, process, wait};
+use sys::{Errno, Gid, Uid, identity, inherited, proc, process, wait};
 
 /// How long killed processes may take to end. If one does not end, the lease stays, and a later
 /// call tries again.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often the end of a process is looked for.
+const PAUSE: Duration = Duration::from_micros(200);
+
 /// Kills all processes of an account. Whether none is left.
 pub(crate) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
     let until = Instant::now() + TIMEOUT;
-    kill_at_once(user, group)?;
+    kill_at_once(user, group, until)?;
     while is_running(user)? {
         if Instant::now() > until {
             return Ok(false);
         }
         std::thread::sleep(Duration::from_millis(1));
-        kill_at_once(user, group)?;
+        kill_at_once(user, group, until)?;
     }
     Ok(true)
 }
 
-/// Kills them by one call of kill(2), as that user: none of them can fork meanwhile.
-fn kill_at_once(user: Uid, group: Gid) -> Result<()> {
+/// Kills them by one call of kill(2), with that user's rights: none of them can fork meanwhile.
+/// They cannot stop the process that calls it; where they can, because a user namespace maps too
+/// few ids, it is waited for until `until`.
+fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
     let failed = |cause| {
         Refusal::internal(format!(
             "cannot end the processes of uid {user}, whose lease is over: {cause}"
@@ -34,14 +39,22 @@ fn kill_at_once(user: Uid, group: Gid) -> Result<()> {
     };
     match fork::fork().map_err(failed)? {
         Fork::Child => {
-            if inherited::release_all_but(&[]).is_ok() && identity::become_user(user, group).is_ok()
-            {
+            let become_signaller = || match identity::become_signaller_of(user, group) {
+                Err(Errno::EINVAL) => identity::become_user(user, group),
+                became => became,
+            };
+            if inherited::release_all_but(&[]).is_ok() && become_signaller().is_ok() {
                 let _ = signal::kill_all_others(SIGKILL);
             }
             process::_exit(0)
         }
         Fork::Parent(child) => {
-            wait::wait(child);
+            while !wait::try_wait(child) {
+                if Instant::now() > until {
+                    let _ = signal::kill(child, SIGKILL);
+                }
+                std::thread::sleep(PAUSE);
+            }
             Ok(())
         }
     }

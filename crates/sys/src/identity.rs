@@ -48,3 +48,28 @@ pub fn become_user(user: Uid, group: Gid) -> Result<()> {
             || group.as_raw() != 0 && nix::unistd::setgid(Gid::from_raw(0)).is_ok());
     if all && !back && nix::unistd::getgroups()?.is_empty() { Ok(()) } else { Err(Errno::EPERM) }
 }
+
+/// Becomes a process that may signal the processes of a user and no others, and that no process of
+/// that user may signal: kill(2) goes by the real and effective ids of the sender, and by the real
+/// and saved ids of the other process. So the effective user alone is the user; the saved one is
+/// root, and the real one an id that no process has. To be called as root, by a process that
+/// signals and ends. EPERM if it has not become that, EINVAL in a user namespace that does not map
+/// the id.
+pub fn become_signaller_of(user: Uid, group: Gid) -> Result<()> {
+    // Not the last id, which means none, nor the last but one, which some systems give to nobody.
+    const OF_NO_PROCESS: Uid = Uid::from_raw(u32::MAX - 2);
+    let root = Uid::from_raw(0);
+    if user.is_root() || user == OF_NO_PROCESS {
+        return Err(Errno::EPERM);
+    }
+    nix::unistd::setgroups(&[])?;
+    nix::unistd::setresgid(group, group, group)?;
+    nix::unistd::setresuid(OF_NO_PROCESS, user, root)?;
+    // With CAP_KILL it would signal all processes of the machine.
+    super::switch::clear_capabilities()?;
+    let users = nix::unistd::getresuid()?;
+    match (users.real, users.effective, users.saved) == (OF_NO_PROCESS, user, root) {
+        true => Ok(()),
+        false => Err(Errno::EPERM),
+    }
+}

@@ -12,8 +12,8 @@
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
 //!   `renewed_file`: a proxy that the starter renews; `follow`: the agent that stops the payload
-//!   while this process is stopped; [`streams`]: its standard streams; [`supervise`]: signals and
-//!   the timeout while it runs;
+//!   while this process is stopped; [`streams`]: its standard streams; [`supervise`]: the wait
+//!   for its end, with its timeout and limits; `forward`: the signals that it gets;
 //! - [`limits`]: the limits of a payload, and what it has used;
 //! - [`candidates`]: the switchers that are installed;
 //! - [`abandoned`]: a sandbox whose pilot was killed; [`recover`]: bringing it back, or removing
@@ -26,6 +26,7 @@ pub mod candidates;
 pub(super) mod check;
 pub mod error;
 mod follow;
+mod forward;
 pub(super) mod input;
 pub mod interrupt;
 pub mod limits;

@@ -41,16 +41,20 @@ pub struct Released {
 }
 
 /// Ends what is over: payloads whose process was killed, leases whose time is over or whose
-/// credential is gone, if no process uses them, and cleanings that were interrupted.
+/// credential is gone, if no process uses them, and cleanings that were interrupted. The first
+/// error of an account is returned; the others were swept all the same.
 pub fn sweep() -> Result<()> {
-    for slot in Slot::all()? {
-        end_dead_payloads(&slot);
-        if slot.is_ending() && slot.quarantine().is_none() {
-            finish_interrupted(&slot)?;
-        }
-        for (record, reason) in over(&slot)? {
-            end(&slot, &record, reason)?;
-        }
+    // What fails for one account does not keep the others from being free.
+    Slot::all()?.iter().map(sweep_account).fold(Ok(()), Result::and)
+}
+
+fn sweep_account(slot: &Slot) -> Result<()> {
+    end_dead_payloads(slot);
+    if slot.is_ending() && slot.quarantine().is_none() {
+        finish_interrupted(slot)?;
+    }
+    for (record, reason) in over(slot)? {
+        end(slot, &record, reason)?;
     }
     Ok(())
 }
@@ -159,9 +163,26 @@ fn end(slot: &Slot, record: &LeaseRecord, reason: &str) -> Result<bool> {
     Ok(true)
 }
 
+/// Cleans a guest account that has no lease and was not used since the start of the machine: leases
+/// of before it are not known, and what they have left on disk is still there.
+pub(super) fn clean_unused(slot: &Slot) -> Result<()> {
+    let table = Table::lock()?;
+    if slot.is_used() || !slot.is_free() {
+        return Ok(());
+    }
+    // Before the account counts as used: a kill between the two loses nothing.
+    slot.mark_unclean()?;
+    drop(table);
+    finish_interrupted(slot)
+}
+
 /// Cleans an account whose cleaning was interrupted, or has failed before.
 fn finish_interrupted(slot: &Slot) -> Result<()> {
     let table = Table::lock()?;
+    // Another process may have done it, and the account may have its next lease.
+    if !slot.is_ending() && slot.quarantine().is_none() {
+        return Ok(());
+    }
     let held = slot.open_use()?;
     if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_err() {
         return Ok(());
@@ -172,7 +193,7 @@ fn finish_interrupted(slot: &Slot) -> Result<()> {
 }
 
 /// Cleans a guest account, which this process has locked: afterwards it is free, or in quarantine.
-fn finish(slot: &Slot, _held: &File, record: Option<&LeaseRecord>, reason: &str) -> Result<()> {
+fn finish(slot: &Slot, held: &File, record: Option<&LeaseRecord>, reason: &str) -> Result<()> {
     let account = accounts::named(slot.account())?;
     let cleaned = match &account {
         Some(account) if account.user.is_root() => Err("it is root's".to_owned()),
@@ -182,6 +203,8 @@ fn finish(slot: &Slot, _held: &File, record: Option<&LeaseRecord>, reason: &str)
     };
     let uid = account.map(|account| account.user).or(record.map(|record| record.uid));
     let uid = uid.unwrap_or(Uid::from_raw(u32::MAX));
+    // The account that was used last is leased last.
+    let _ = held.set_modified(SystemTime::now());
     match &cleaned {
         Ok(()) => {
             let was_quarantined = slot.quarantine().is_some();

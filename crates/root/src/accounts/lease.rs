@@ -59,6 +59,22 @@ pub struct Leased {
     pub held: File,
 }
 
+/// What a look at the table has found for a call.
+enum Look {
+    /// A lease.
+    Leased(Box<Leased>),
+    /// A free account that is to be cleaned first, while the table is not locked.
+    Unused(Slot),
+    /// Nothing now.
+    Nothing,
+}
+
+impl Look {
+    fn leased(record: LeaseRecord, target: &TargetAccount, held: File) -> Look {
+        Look::Leased(Box::new(Leased { record, target: target.clone(), held }))
+    }
+}
+
 /// Notes that a lease is used: its time begins again.
 pub fn renew(record: &LeaseRecord, config: &Config) -> Result<()> {
     let slot = Slot::of(&record.account)?;
@@ -115,6 +131,13 @@ impl Ask<'_> {
         };
         let slot = Slot::of(account)?;
         let _table = Table::lock()?;
+        if slot.is_of_guest() {
+            let name = Shown(account);
+            return Err(Refusal::internal(format!(
+                "the account {name} was a guest account, and that lease is not over: an \
+                 administrator can end it by glexec_accounts release {name}"
+            )));
+        }
         let found = slot.lease_of(self.client.user);
         let found =
             found.filter(|record| record.identity == identity && record.holding == Holding::Owned);
@@ -139,19 +162,27 @@ impl Ask<'_> {
             return Err(self.without_guests());
         }
         let (mut ticket, mut next_sweep) = (None, Instant::now());
+        let (mut cleaned, mut trouble) = (None, None);
         loop {
-            if let Some(leased) = self.look(&guests, ticket.as_ref())? {
-                return Ok(leased);
+            match self.look(&guests, ticket.as_ref(), cleaned.as_ref())? {
+                Look::Leased(leased) => return Ok(*leased),
+                Look::Unused(slot) => {
+                    end::clean_unused(&slot)?;
+                    cleaned = Some(slot);
+                    continue;
+                }
+                Look::Nothing => {}
             }
             if Instant::now() >= next_sweep {
-                end::sweep()?;
+                trouble = end::sweep().err();
                 next_sweep = Instant::now() + SWEEP;
             } else if Instant::now() >= deadline {
-                return Err(Refusal::internal(
+                let full = Refusal::internal(
                     "no guest account is free: wait for the end of another job; an administrator \
                      can add accounts by glexec_accounts add, or see by glexec_accounts list which \
                      leases there are",
-                ));
+                );
+                return Err(trouble.unwrap_or(full));
             } else if (self.is_abandoned)() {
                 return Err(Refusal::internal("the client is gone"));
             } else if ticket.is_none() {
@@ -165,7 +196,12 @@ impl Ask<'_> {
     /// Looks for the lease of the identity; and then for a free account, if calls that wait leave
     /// one. All of it while the table is locked: so no identity gets two accounts, and no account
     /// two leases.
-    fn look(&self, guests: &[TargetAccount], ticket: Option<&Ticket>) -> Result<Option<Leased>> {
+    fn look(
+        &self,
+        guests: &[TargetAccount],
+        ticket: Option<&Ticket>,
+        cleaned: Option<&Slot>,
+    ) -> Result<Look> {
         let identity = self.identity();
         let table = Table::lock()?;
         let mut free = Vec::new();
@@ -178,7 +214,7 @@ impl Ask<'_> {
                 let held = self.hold(&slot)?;
                 let record = self.renewed(record);
                 slot.write(&record)?;
-                return Ok(Some(Leased { record, target: target.clone(), held }));
+                return Ok(Look::leased(record, target, held));
             }
             if slot.is_free() {
                 free.push((slot, target));
@@ -189,11 +225,14 @@ impl Ask<'_> {
         }
         self.permit_new()?;
         if free.len() <= queue::before(&table, ticket) {
-            return Ok(None);
+            return Ok(Look::Nothing);
         }
-        // The account that was used last comes last.
-        free.sort_by_key(|(slot, _)| slot.last_use());
+        // The account that was used last comes last; one that this call has cleaned comes first.
+        free.sort_by_key(|(slot, _)| (cleaned != Some(slot), slot.last_use()));
         for (slot, target) in free {
+            if !slot.is_used() {
+                return Ok(Look::Unused(slot));
+            }
             let held = slot.open_use()?;
             // An account without a lease that is used is one whose list has changed.
             if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_err() {
@@ -204,9 +243,9 @@ impl Ask<'_> {
             // Not atomic: but others lock it exclusively only while the table is locked.
             flock::lock(&held, Lock::Shared, MOMENT).map_err(|cause| self.busy(&slot, cause))?;
             self.audit_begin(&record);
-            return Ok(Some(Leased { record, target: target.clone(), held }));
+            return Ok(Look::leased(record, target, held));
         }
-        Ok(None)
+        Ok(Look::Nothing)
     }
 
     /// The guest accounts that can be used.

@@ -11,13 +11,13 @@
 //!
 //! What is known of leases, in /run/glexec:
 //!
-//! - `table`: the directory of each account, with `record`, a lease, and [`payloads`];
+//! - `table`: the directory of each account, with `record`, a lease, and `payloads`;
 //! - `queue`: the calls that wait for a guest account.
 //!
 //! What is done:
 //!
 //! - [`lease`]: an account for a call; [`reserve`]: one for an administrator;
-//! - [`end`]: the end of leases; [`leftovers`]: what a guest has left.
+//! - [`end`]: the end of leases; `leftovers`: what a guest has left.
 //!
 //! What is told of it:
 //!
@@ -42,14 +42,14 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use command::refusal::Result;
+use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::Uid;
 
 use self::payloads::{PayloadRecord, Registered};
 pub use self::record::{Identity, LeaseRecord};
 pub use self::table::DRAIN;
-use self::table::Slot;
+use self::table::{Slot, Table};
 
 /// The largest list, in bytes.
 pub const LONGEST: u64 = 1 << 20;
@@ -142,9 +142,15 @@ pub fn set_drain(drains: bool) -> Result<bool> {
     table::set_drain(drains)
 }
 
-/// Registers a payload of this process: it is one of the account until the file is closed.
+/// Registers a payload of this process: it is one of the account until the file is closed. 202 if
+/// its lease has ended meanwhile: what runs would belong to no lease.
 pub fn register(account: &[u8], record: PayloadRecord) -> Result<Registered> {
-    Registered::new(&Slot::of(account)?, record)
+    let slot = Slot::of(account)?;
+    let _table = Table::lock()?;
+    if slot.lease_of(record.client).is_none_or(|lease| lease.lease != record.lease) {
+        return Err(Refusal::internal("the lease has ended while the call began: try again"));
+    }
+    Registered::new(&slot, record)
 }
 
 /// Ends the payloads of a client in an account. Returns how many there were.

@@ -26,6 +26,7 @@ use error::Shown;
 use sys::flock::{self, Lock};
 use sys::{Name, Uid, errno};
 
+use super::audit::Holding;
 use super::record::LeaseRecord;
 
 /// The directory of all that the daemon knows of its accounts.
@@ -55,7 +56,7 @@ impl Table {
 }
 
 /// The directory of an account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     path: PathBuf,
 }
@@ -99,6 +100,11 @@ impl Slot {
     pub(super) fn open_use(&self) -> Result<File> {
         make_directory(&self.path)?;
         open(&self.path.join("use"))
+    }
+
+    /// Whether the account was used since the start of the machine.
+    pub(super) fn is_used(&self) -> bool {
+        self.path.join("use").exists()
     }
 
     /// When the account was used last; none if it never was.
@@ -158,6 +164,12 @@ impl Slot {
         remove(&self.lease_path(client))
     }
 
+    /// Marks an account without a lease as one that is not clean.
+    pub(super) fn mark_unclean(&self) -> Result<()> {
+        make_directory(&self.path)?;
+        open(&self.path.join("ending")).map(drop)
+    }
+
     /// Marks the account as one whose lease is over: it is not clean.
     pub(super) fn mark_ending(&self) -> Result<()> {
         let to = self.path.join("ending");
@@ -189,6 +201,13 @@ impl Slot {
         let path = self.path.join("quarantine");
         let made = fs::write(&path, format!("{}\n", Shown(why.as_bytes())));
         made.map_err(|error| failed("write", &path, errno(&error)))
+    }
+
+    /// Whether a guest has the account, or has left something there.
+    pub(super) fn is_of_guest(&self) -> bool {
+        self.is_ending()
+            || self.quarantine().is_some()
+            || self.leases().iter().any(|lease| lease.holding == Holding::Guest)
     }
 
     /// Whether the account has neither a lease nor anything that is left of one.
