@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use support::daemon::{ACCOUNTS, Daemon, processes_of};
 use support::handover::set_mode;
 use support::setuid::ends;
-use support::{Account, messages, wait_until};
+use support::{Account, messages, program, wait_until};
 
 /// What a payload of a guest does: it takes a name that no other payload of its user can have
 /// meanwhile, looks for secrets of others, and leaves one.
@@ -223,4 +223,32 @@ fn processes_of_a_guest_that_stop_all_others_of_their_user_end_with_the_lease() 
     let other = daemon.script(&daemon.credential("other"), "true").output().unwrap();
     assert!(other.status.success(), "{}", messages(&other));
     assert_eq!(processes_of(daemon.guest(1).uid), [0; 0]);
+}
+
+#[test]
+fn processes_of_a_guest_whose_account_was_deleted_end_with_the_lease() {
+    let daemon = Daemon::new();
+    let credential = daemon.credential("credential");
+    let uid = daemon.guest(1).uid;
+    let sleeps = || processes_of(uid).len() > 1;
+    kill_supervisor(&daemon, &credential, "setsid sleep 1000 & sleep 1001", sleeps);
+    assert!(!processes_of(uid).is_empty());
+    let passwd = fs::read_to_string(daemon.machine.path("/etc/passwd")).unwrap();
+    let others = passwd.lines().filter(|line| !line.starts_with("guest01:"));
+    let others: String = others.map(|line| format!("{line}\n")).collect();
+    let release = || {
+        let mut release = daemon.root(program("glexec_accounts"));
+        let output = release.args(["release", "guest01"]).output().unwrap();
+        (output.status.code(), messages(&output))
+    };
+    // An account that has the id now may have processes of its own: none is ended.
+    daemon.machine.write("/etc/passwd", format!("{others}new:x:{uid}:{uid}::/:/bin/sh\n"));
+    let (code, said) = release();
+    assert!(code != Some(0) && said.contains("another account's now"), "{code:?} {said}");
+    assert!(!processes_of(uid).is_empty());
+    daemon.machine.write("/etc/passwd", &others);
+    let (code, said) = release();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(processes_of(uid), [0; 0]);
+    assert_eq!(daemon.files_of("guest01"), ["use"]);
 }
