@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use support::daemon::{ACCOUNTS, Daemon, processes_of};
 use support::handover::set_mode;
 use support::setuid::ends;
-use support::{Account, messages, wait_until};
+use support::{Account, messages, program, wait_until};
 
 /// What a payload of a guest does: it takes a name that no other payload of its user can have
 /// meanwhile, looks for secrets of others, and leaves one.
@@ -148,16 +149,28 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     fs::read_to_string(&trace).unwrap_or_default().contains("killed by SIGKILL")
 }
 
+/// Starts a payload that runs a script, and kills the process above it once `is_due`. The client
+/// knows then that the payload has started: a signal of the client's has reached it.
+fn kill_supervisor(daemon: &Daemon, credential: &Path, script: &str, is_due: impl Fn() -> bool) {
+    let script = format!(
+        "trap go=1 USR1; echo $PPID; while [ -z \"$go\" ]; do sleep 0.01; done; echo; {script}"
+    );
+    let mut call = daemon.script(credential, &script);
+    let mut child = call.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let supervisor = lines.next().unwrap().unwrap().parse().unwrap();
+    support::daemon::kill(child.id(), libc::SIGUSR1);
+    assert_eq!(lines.next().unwrap().unwrap(), "");
+    wait_until("the payload does what it has to", is_due);
+    support::daemon::kill(supervisor, libc::SIGKILL);
+    assert_eq!(ends(&mut child).code(), Some(137));
+}
+
 #[test]
 fn a_payload_without_its_supervisor_is_ended() {
     let daemon = Daemon::new();
     let credential = daemon.credential("credential");
-    let mut call = daemon.script(&credential, "echo $PPID; setsid sleep 1000 & sleep 1001");
-    let mut child = call.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    support::daemon::kill(line.trim().parse().unwrap(), libc::SIGKILL);
-    assert_eq!(ends(&mut child).code(), Some(137));
+    kill_supervisor(&daemon, &credential, "setsid sleep 1000 & sleep 1001", || true);
     // What it has started ends with the lease.
     fs::remove_file(&credential).unwrap();
     let other = daemon.script(&daemon.credential("other"), "true").output().unwrap();
@@ -198,22 +211,44 @@ fn processes_of_a_guest_that_stop_all_others_of_their_user_end_with_the_lease() 
     let daemon = Daemon::new();
     let credential = daemon.credential("credential");
     let stop = "while :; do kill -s STOP -- -1; done";
-    let script = format!("echo $PPID; setsid setsid sh -c '{stop}' & sleep 1000");
-    let mut call = daemon.script(&credential, &script);
-    let mut child = call.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    wait_until("the payload is stopped", || {
+    let script = format!("setsid setsid sh -c '{stop}' & sleep 1000");
+    kill_supervisor(&daemon, &credential, &script, || {
         let uid = daemon.guest(1).uid;
         processes_of(uid).into_iter().any(|pid| {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             status.contains("\nState:\tT")
         })
     });
-    support::daemon::kill(line.trim().parse().unwrap(), libc::SIGKILL);
-    assert_eq!(ends(&mut child).code(), Some(137));
     fs::remove_file(&credential).unwrap();
     let other = daemon.script(&daemon.credential("other"), "true").output().unwrap();
     assert!(other.status.success(), "{}", messages(&other));
     assert_eq!(processes_of(daemon.guest(1).uid), [0; 0]);
+}
+
+#[test]
+fn processes_of_a_guest_whose_account_was_deleted_end_with_the_lease() {
+    let daemon = Daemon::new();
+    let credential = daemon.credential("credential");
+    let uid = daemon.guest(1).uid;
+    let sleeps = || processes_of(uid).len() > 1;
+    kill_supervisor(&daemon, &credential, "setsid sleep 1000 & sleep 1001", sleeps);
+    assert!(!processes_of(uid).is_empty());
+    let passwd = fs::read_to_string(daemon.machine.path("/etc/passwd")).unwrap();
+    let others = passwd.lines().filter(|line| !line.starts_with("guest01:"));
+    let others: String = others.map(|line| format!("{line}\n")).collect();
+    let release = || {
+        let mut release = daemon.root(program("glexec_accounts"));
+        let output = release.args(["release", "guest01"]).output().unwrap();
+        (output.status.code(), messages(&output))
+    };
+    // An account that has the id now may have processes of its own: none is ended.
+    daemon.machine.write("/etc/passwd", format!("{others}new:x:{uid}:{uid}::/:/bin/sh\n"));
+    let (code, said) = release();
+    assert!(code != Some(0) && said.contains("another account's now"), "{code:?} {said}");
+    assert!(!processes_of(uid).is_empty());
+    daemon.machine.write("/etc/passwd", &others);
+    let (code, said) = release();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(processes_of(uid), [0; 0]);
+    assert_eq!(daemon.files_of("guest01"), ["use"]);
 }

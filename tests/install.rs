@@ -227,6 +227,15 @@ fn an_uninstall_leaves_nothing_also_after_two_installs() {
 }
 
 #[test]
+fn a_destination_that_does_not_exist_is_made() {
+    let place = Place::new();
+    let destination = place.directory.path().join("new/destination");
+    place.install(&["--destdir", destination.to_str().unwrap()]);
+    let below = destination.join(place.prefix.trim_start_matches('/'));
+    assert!(below.join("libexec/glexec-helpers/glexec").is_file());
+}
+
+#[test]
 fn an_uninstall_keeps_what_was_there_before_or_was_added_or_changed_since() {
     let place = Place::new();
     fs::create_dir_all(place.path("share/man/man1")).unwrap();

@@ -60,6 +60,54 @@ fn a_set_user_id_glexec_opens_what_is_named_with_its_callers_rights() {
     }
 }
 
+#[test]
+fn no_place_of_a_payload_shows_what_only_root_can_read() {
+    let setuid = Setuid::new();
+    setuid.write("/etc/key", "of-root\n");
+    fs::set_permissions(setuid.path("/etc/key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let call = |options: &[&str], script: &str| {
+        let mut call = setuid.glexec();
+        call.args(options).args(["--", "/bin/sh", "-c", script]).output().unwrap()
+    };
+    // The tables of accounts are read to add the payload's names.
+    for table in ["/etc/passwd", "/etc/group"] {
+        let output =
+            call(&["--read-only", &format!("/etc/key:{table}")], "cat /etc/passwd /etc/group");
+        failed(&output, 201, &[table, "EACCES"]);
+    }
+    let output = call(&["--read-only", "/dev/zero:/etc/passwd"], "true");
+    failed(&output, 201, &["/etc/passwd", "regular"]);
+    // A directory is replaced where it has no such place, and is as closed as before.
+    fs::create_dir(setuid.path("/etc/keys")).unwrap();
+    setuid.write("/etc/keys/open", "of-root\n");
+    fs::set_permissions(setuid.path("/etc/keys"), fs::Permissions::from_mode(0o700)).unwrap();
+    let output =
+        call(&["--read-only", "/usr/bin:/etc/keys/new"], "ls /etc/keys; cat /etc/keys/open");
+    let seen = [output.stdout, output.stderr].concat();
+    let seen = String::from_utf8_lossy(&seen);
+    assert!(seen.contains("Permission denied") && !seen.contains("of-root"), "{seen}");
+    assert!(!seen.contains("new"), "{seen}");
+}
+
+#[test]
+fn a_caller_cannot_replace_what_root_relies_on_in_proc() {
+    let setuid = Setuid::new();
+    let script = ["--", "/bin/cat", "/proc/self/status"];
+    for options in [
+        &["--read-only", "/usr:/proc"][..],
+        &["--bind", "/usr:/proc/self"],
+        &["--hide", "/proc", "--read-only", "/usr:/proc/self"],
+    ] {
+        let output = setuid.glexec().args(options).args(script).output().unwrap();
+        failed(&output, 201, &["is in /proc"]);
+    }
+    let link = setuid.path("/dev/shm/proc");
+    std::os::unix::fs::symlink("/proc", &link).unwrap();
+    let options = ["--read-only", "/dev/shm:/media", "--read-only", "/usr:/media/proc"];
+    let output = setuid.glexec().args(options).args(script).output().unwrap();
+    failed(&output, 201, &["is in /proc"]);
+}
+
 /// A site whose accounts have root directories by these lines of a table, and by lines of the
 /// configuration. /etc/image has what a root directory needs, but for programs.
 fn site_with_roots(table: &str, lines: &str) -> Setuid {

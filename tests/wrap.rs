@@ -304,6 +304,22 @@ fn the_next_job_of_a_slot_gets_nothing_of_one_whose_wrapper_and_starter_were_kil
 }
 
 #[test]
+fn what_another_user_makes_in_a_slot_keeps_no_job_from_it() {
+    for node in Node::both() {
+        node.job("dir_1", "true").ends("exited 0");
+        let slot = node.slots().join("slot1");
+        let script = "cd \"$0\" && mkdir work work.condor && echo x >work/made && chmod 700 work";
+        let made = Account::other().command("sh").args(["-c", script]).arg(&slot).status().unwrap();
+        assert!(made.success());
+        let job = node.job("dir_2", "ls");
+        job.ends("exited 0");
+        assert!(!job.text("_condor_stdout").contains("made"));
+        assert!(!job.file("made").exists() && job.file("condor_exec.exe").exists());
+        node.job("dir_3", "true").ends("exited 0");
+    }
+}
+
+#[test]
 fn a_job_that_runs_again_in_its_scratch_directory_finds_its_files() {
     for node in Node::both() {
         let job = node.job("dir_1", "test -e checkpoint && exit 0; echo x >checkpoint; exit 85");

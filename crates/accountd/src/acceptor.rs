@@ -31,6 +31,11 @@ const SWEEP: Duration = Duration::from_secs(10);
 /// The most connections that have sent nothing yet: the rest waits to be accepted.
 const MOST_IDLE: usize = 8192;
 
+/// The most of them that one client has: for a further one its oldest is ended. So a few clients do
+/// not take the places of all others. It is more than calls that have connected, and are about to
+/// send their request, as many as a machine starts at a time.
+const MOST_IDLE_OF_CLIENT: usize = 256;
+
 /// How many connections are accepted before others get their turn.
 const AT_ONCE: usize = 64;
 
@@ -199,6 +204,7 @@ impl Acceptor {
         *count += 1;
         let limit = self.config.client_limit;
         if *count <= limit {
+            self.make_place(user);
             self.idle.push(Idle { socket, peer, until: Instant::now() + IDLE });
         } else if *count <= limit.saturating_add(OVER) {
             let refusal = Refusal::internal(format!(
@@ -209,6 +215,23 @@ impl Acceptor {
         } else {
             self.start(socket, &peer, Task::Close);
         }
+    }
+
+    /// Ends the oldest connection of a client that has its share of those that have sent nothing.
+    fn make_place(&mut self, user: Uid) {
+        let mut own = (0..).zip(&self.idle).filter(|(_, idle)| idle.peer.identity.user == user);
+        let Some((oldest, _)) = own.next() else { return };
+        if own.count() + 1 < MOST_IDLE_OF_CLIENT {
+            return;
+        }
+        let Idle { socket, peer, .. } = self.idle.remove(oldest);
+        // Its request may have arrived since the last look.
+        let ready = fd::poll_all_readable(&[socket.as_fd()], Some(Instant::now()));
+        let task = match ready.is_ok_and(|ready| ready == [true]) {
+            true => Task::Serve,
+            false => Task::Close,
+        };
+        self.start(socket, &peer, task);
     }
 
     /// Starts the process of a connection.

@@ -157,6 +157,12 @@ pub fn mount_new(kind: NewFileSystem, point: &OPath, options: &str) -> Result<()
     nix::mount::mount(Some(name), path.as_str(), Some(name), flags, options)
 }
 
+/// Whether a file is in a proc file system (proc(5)), by statfs(2).
+pub fn is_proc(file: &impl AsFd) -> Result<bool> {
+    let found = nix::sys::statfs::fstatfs(file)?;
+    Ok(found.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
+}
+
 /// Makes a mounted directory the root of this process, and removes all mounts of the old root from
 /// this namespace (pivot_root(2)). The working directory becomes the new root.
 pub fn pivot(root: &impl AsFd) -> Result<()> {

@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::fcntl::{AT_FDCWD, OFlag};
+use nix::sys::stat::{FchmodatFlags, Mode};
 
-use super::{Dir, Errno, Name, Result, Stat, fd, xattr};
+use super::{Dir, Errno, Gid, Name, Result, Stat, Uid, fd, xattr};
 
 /// A file or directory, or the symbolic link itself.
 #[derive(Debug)]
@@ -70,6 +70,15 @@ impl OPath {
     pub fn make_dir(&self, name: Name<'_>, mode: u32) -> Result<OPath> {
         nix::sys::stat::mkdirat(&self.0, name.os(), Mode::from_bits_truncate(mode))?;
         self.directory(name)
+    }
+
+    /// Sets the owner and the group, and then the mode. Needs /proc.
+    pub fn set_owner_and_mode(&self, uid: Uid, gid: Gid, mode: u32) -> Result<()> {
+        let path = fd::proc_path(self.0.as_fd());
+        nix::unistd::chown(path.as_str(), Some(uid), Some(gid))?;
+        let mode = Mode::from_bits_truncate(mode);
+        let flag = FchmodatFlags::FollowSymlink;
+        nix::sys::stat::fchmodat(AT_FDCWD, path.as_str(), mode, flag)
     }
 
     /// Makes a regular file here with this content, with mode 0644 without the bits of the umask,

@@ -1,5 +1,6 @@
 //! Entering the closed world: the steps, in their order.
 
+use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,9 @@ use crate::{names, places};
 /// How much the files of a payload's /tmp, /var/tmp and /dev/shm may have together, if the caller
 /// does not say it: they are in memory.
 const TMP_SIZE: u64 = 1 << 30;
+
+/// The largest table of users or groups that is read, in bytes.
+const LONGEST_TABLE: u64 = 64 << 20;
 
 /// Who lives in the world.
 #[derive(Clone, Debug)]
@@ -57,13 +61,36 @@ impl Opener<'_> {
             let root = OPath::root()?;
             open_in(&root, path, Links::Refused)
         };
-        let opened = match self {
-            Opener::This => open(),
-            Opener::User(user) => switch::with_files_of(user, open).and_then(|opened| opened),
-        };
-        opened.map_err(|cause| {
+        self.with_rights(open).map_err(|cause| {
             Refusal::client(format!("cannot use {} in the closed world: {cause}", Shown::os(path)))
         })
+    }
+
+    fn with_rights<T>(self, work: impl FnOnce() -> sys::Result<T>) -> sys::Result<T> {
+        match self {
+            Opener::This => work(),
+            Opener::User(user) => switch::with_files_of(user, work).and_then(|done| done),
+        }
+    }
+
+    /// Reads a table of accounts that the world has at this path.
+    fn read_table(self, table: &OPath, path: &Path) -> Result<Vec<u8>> {
+        let refused = |why: &dyn std::fmt::Display| {
+            let path = Shown::os(path);
+            Refusal::client(format!("cannot read {path} in the closed world: {why}"))
+        };
+        if table.stat().map_err(|cause| refused(&cause))?.kind() != Kind::File {
+            return Err(refused(&"it is not a regular file"));
+        }
+        let file = self.with_rights(|| table.open()).map_err(|cause| refused(&cause))?;
+        let mut content = Vec::new();
+        file.take(LONGEST_TABLE + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| refused(&sys::errno(&error)))?;
+        match content.len() as u64 > LONGEST_TABLE {
+            true => Err(refused(&"it is too large")),
+            false => Ok(content),
+        }
     }
 
     fn tree(self, path: &Path) -> Result<Tree> {
@@ -103,9 +130,9 @@ pub fn enter(closed: &Closed, who: &Inhabitant, opener: Opener<'_>) -> Result<Ho
     let umask = process::umask(0);
     let built = build(closed, who, home.as_deref(), opener);
     process::umask(umask);
-    built?.enter()?;
+    let (view, name) = built?;
+    view.enter()?;
     enter_working_directory(closed, here.as_deref())?;
-    let name = names::name_of(who.user.as_raw());
     Ok(Home { path: home.unwrap_or_else(|| PathBuf::from("/")), name })
 }
 
@@ -122,13 +149,13 @@ fn refuse_directories() -> Result<()> {
     Ok(())
 }
 
-/// Builds the tree.
+/// Builds the tree. Returns the name of the payload's user, too.
 fn build(
     closed: &Closed,
     who: &Inhabitant,
     home: Option<&Path>,
     opener: Opener<'_>,
-) -> Result<View> {
+) -> Result<(View, String)> {
     // All that is named is opened before anything is hidden, and before it is read-only.
     let mut trees: Vec<(Tree, &Path, Access)> = Vec::new();
     for path in closed.writable.iter().map(PathBuf::as_path).chain(home) {
@@ -161,7 +188,8 @@ fn build(
     let devices = Devices::open(&closed.devices, opener)?;
     let sys = root.as_ref().map(|_| Opener::This.tree(Path::new("/sys"))).transpose()?;
 
-    let mut view = View::new(root.as_ref(), &tmp_options(closed))?;
+    let keeps_modes = matches!(opener, Opener::User(_));
+    let mut view = View::new(root.as_ref(), &tmp_options(closed), keeps_modes)?;
     let (tmp, var_tmp, shm) = (view.fresh(0o1777)?, view.fresh(0o1777)?, view.fresh(0o1777)?);
     places::HIDDEN.iter().try_for_each(|path| view.hide(Path::new(path)))?;
     devices.make(&mut view, &shm)?;
@@ -188,10 +216,10 @@ fn build(
             view.put(tree, path, Access::ReadOnly)?;
         }
     }
-    make_names(&mut view, who, home)?;
+    let name = make_names(&mut view, who, home, opener)?;
     let options = if who.has_pid_namespace { "" } else { "hidepid=invisible" };
     view.mount(NewFileSystem::Processes, Path::new("/proc"), options)?;
-    Ok(view)
+    Ok((view, name))
 }
 
 /// The options of the private file system. Each file takes memory beside its content, so the number
@@ -203,15 +231,17 @@ fn tmp_options(closed: &Closed) -> String {
     format!("mode=0755,size={size},nr_inodes={files}")
 }
 
-/// Gives the payload's user and group names.
-fn make_names(view: &mut View, who: &Inhabitant, home: Option<&Path>) -> Result<()> {
-    let table = |view: &View, path: &Path| -> Result<Vec<u8>> {
-        let Some(found) = view.find(path)? else { return Ok(Vec::new()) };
-        let mut content = Vec::new();
-        let read = found.open().map_err(failed("open", path))?;
-        std::io::Read::read_to_end(&mut &read, &mut content)
-            .map_err(|error| failed("read", path)(sys::errno(&error)))?;
-        Ok(content)
+/// Gives the payload's user and group names; returns the user's.
+fn make_names(
+    view: &mut View,
+    who: &Inhabitant,
+    home: Option<&Path>,
+    opener: Opener<'_>,
+) -> Result<String> {
+    // The caller can have put any file there, also one that only root can read.
+    let table = |view: &View, path: &Path| match view.find(path)? {
+        Some(found) => opener.read_table(&found, path),
+        None => Ok(Vec::new()),
     };
     let home = home.unwrap_or(Path::new("/"));
     let (user, group) = (who.user.as_raw(), who.group.as_raw());
@@ -219,11 +249,12 @@ fn make_names(view: &mut View, who: &Inhabitant, home: Option<&Path>) -> Result<
     let passwd_table =
         names::passwd(&table(view, passwd)?, (user, who.name.as_deref()), group, home);
     let group_table = names::group(&table(view, groups)?, group);
+    let name = names::name_of(&passwd_table, user);
     for (path, content) in [(passwd, passwd_table), (groups, group_table)] {
         let file = view.fresh_file(&content)?;
         view.put(&file, path, Access::ReadOnly)?;
     }
-    Ok(())
+    Ok(name)
 }
 
 /// Enters the working directory, by its path in the world.

@@ -6,7 +6,7 @@
 //! What it leaves behind ends with it, since its mounts and its IPC objects do.
 //!
 //! - [`Spec`]: what a caller asks for, as options and as words;
-//! - [`enter`]: the steps, in the payload's process, while that still has the rights to mount;
+//! - [`enter()`]: the steps, in the payload's process, while that still has the rights to mount;
 //! - `view`: the tree of files as it is built, and the places in it where something is mounted;
 //! - `places`: what of the machine is hidden and what is kept; `devices`: /dev; `names`:
 //!   /etc/passwd and /etc/group;
@@ -34,7 +34,6 @@ mod spec;
 mod view;
 
 pub use enter::{Home, Inhabitant, Opener, enter};
-pub use names::name_of;
 pub use resolve::resolve;
 pub use size::parse as parse_size;
 pub use spec::{Bind, Closed, Network, OPTIONS, Spec};

@@ -32,11 +32,10 @@ fn free_name(table: &[u8], id: u32, wanted: Option<&str>) -> String {
     if is_taken(NAME) { numbered().unwrap_or_default() } else { NAME.to_owned() }
 }
 
-/// The name of a user in the closed world, by the machine's table.
-pub fn name_of(user: u32) -> String {
-    let table = std::fs::read("/etc/passwd").unwrap_or_default();
-    name_in(&table, user).map_or_else(
-        || free_name(&table, user, None),
+/// The name of a user in the closed world, by this table.
+pub(crate) fn name_of(table: &[u8], user: u32) -> String {
+    name_in(table, user).map_or_else(
+        || free_name(table, user, None),
         |name| String::from_utf8_lossy(&name).into_owned(),
     )
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::mount_tree::{
-    Links, NewFileSystem, Restriction, Tree, mount_new, open_in, restrict_below,
+    Links, NewFileSystem, Restriction, Tree, is_proc, mount_new, open_in, restrict_below,
 };
 use sys::{Errno, Kind, Name, OPath};
 
@@ -27,6 +27,9 @@ pub(crate) struct View {
     open: Vec<Tree>,
     /// Places that the payload can write to.
     writable: Vec<PathBuf>,
+    /// Whether a directory that is replaced to make room is as closed as before: this process can
+    /// look into directories that neither the caller nor the payload can.
+    keeps_modes: bool,
 }
 
 /// What is made of a failed step on a path.
@@ -46,8 +49,9 @@ pub(crate) fn failed(step: &'static str, path: &Path) -> impl FnOnce(Errno) -> R
 
 impl View {
     /// The machine's tree, all of it read-only, or a directory as the root. The private file system
-    /// is mounted above the machine's /tmp, with these options.
-    pub(crate) fn new(root: Option<&OPath>, options: &str) -> Result<View> {
+    /// is mounted above the machine's /tmp, with these options. `keeps_modes`: this process is
+    /// root's.
+    pub(crate) fn new(root: Option<&OPath>, options: &str, keeps_modes: bool) -> Result<View> {
         let top = Path::new("/");
         let machine = OPath::root().map_err(failed("open", top))?;
         let image = root.map(Tree::of).transpose().map_err(failed("copy the mount of", top))?;
@@ -64,6 +68,7 @@ impl View {
             count: 0,
             open: Vec::new(),
             writable: Vec::new(),
+            keeps_modes,
         };
         if let Some(image) = image {
             image.restrict(Restriction::ReadOnly).map_err(failed("make read-only", top))?;
@@ -135,6 +140,7 @@ impl View {
     pub(crate) fn hide(&mut self, path: &Path) -> Result<()> {
         let Some(point) = self.find(path)? else { return Ok(()) };
         let kind = point.stat().map_err(failed("examine", path))?.kind();
+        require_not_proc(&point, path)?;
         match kind {
             _ if self.is_own(&point) => Ok(()),
             Kind::Directory => {
@@ -158,6 +164,7 @@ impl View {
         };
         tree.restrict(restriction).map_err(failed("restrict the mount of", at))?;
         let point = self.point(at, is_directory)?;
+        require_not_proc(&point, at)?;
         tree.attach(&point).map_err(failed("mount", at))?;
         if access == Access::Writable {
             self.writable.push(at.to_owned());
@@ -215,6 +222,9 @@ impl View {
     fn make_room(&mut self, path: &Path, directory: &OPath) -> Result<()> {
         let step = "make room for a mount point in";
         let room = self.fresh(0o755)?;
+        if self.keeps_modes {
+            close_as(&room, directory).map_err(failed(step, path))?;
+        }
         let mut names: Vec<Vec<u8>> = Vec::new();
         directory
             .open_directory()
@@ -273,6 +283,30 @@ impl View {
             false => sys::process::chdir(top),
         }
         .map_err(failed("enter the root directory", top))
+    }
+}
+
+/// Gives a new directory the owner of another one, and the mode as far as it lets other users pass
+/// and read. Where an access control list allows more, the group's bits are its mask: so they count
+/// for no group.
+fn close_as(room: &OPath, directory: &OPath) -> sys::Result<()> {
+    let stat = directory.stat()?;
+    let bits = match directory.access_list()? {
+        None => 0o755,
+        Some(_) => 0o705,
+    };
+    room.set_owner_and_mode(stat.uid(), stat.gid(), stat.mode() & bits)
+}
+
+/// Refuses a place in /proc: nothing may cover what this process itself relies on there. The
+/// payload's own is mounted above it in the end.
+fn require_not_proc(point: &OPath, path: &Path) -> Result<()> {
+    match is_proc(point).map_err(failed("examine", path))? {
+        false => Ok(()),
+        true => {
+            let path = Shown::os(path);
+            Err(Refusal::client(format!("cannot use {path} as a place: it is in /proc")))
+        }
     }
 }
 

@@ -25,6 +25,17 @@ pub struct RenewedFile {
     pub directory: PathBuf,
     /// The file's name there, and in the sandbox.
     pub name: OwnedName,
+    /// The version that was there before the payload got its first copy.
+    first: Option<Version>,
+}
+
+impl RenewedFile {
+    /// The file as it is now. To be called before the payload gets its copy: what replaces the file
+    /// meanwhile is a new version.
+    pub fn new(directory: PathBuf, name: OwnedName) -> RenewedFile {
+        let first = version(&directory, &name);
+        RenewedFile { directory, name, first }
+    }
 }
 
 /// What is known of the file while the payload runs.
@@ -39,9 +50,9 @@ pub(super) struct Renewal<'a> {
 type Version = ((u64, u64), sys::Time, u64);
 
 impl<'a> Renewal<'a> {
-    /// As it is now: the payload has this version.
+    /// The payload has the first version.
     pub(super) fn new(file: &'a RenewedFile) -> Renewal<'a> {
-        Renewal { file, seen: version(file), next: Instant::now() + INTERVAL }
+        Renewal { file, seen: file.first, next: Instant::now() + INTERVAL }
     }
 
     /// When it is looked at next.
@@ -55,7 +66,7 @@ impl<'a> Renewal<'a> {
             return Ok(());
         }
         self.next = Instant::now() + INTERVAL;
-        let found = version(self.file);
+        let found = version(&self.file.directory, &self.file.name);
         if found.is_none() || found == self.seen {
             return Ok(());
         }
@@ -74,8 +85,8 @@ impl<'a> Renewal<'a> {
     }
 }
 
-fn version(file: &RenewedFile) -> Option<Version> {
-    let found = Dir::open(&file.directory).ok()?.stat(file.name.name()).ok()?;
+fn version(directory: &Path, name: &OwnedName) -> Option<Version> {
+    let found = Dir::open(directory).ok()?.stat(name.name()).ok()?;
     is_own(&found).then(|| (found.identity(), found.modified(), found.size()))
 }
 

@@ -150,6 +150,7 @@ impl<'a> Job<'a> {
             }
         };
         sweep::clear(settings, &mut slot, Some(scratch), step_log)?;
+        slot.set_foreign_aside()?;
         slot.set_note(&note)?;
         let path = slot.sandbox();
         let world = world::of(settings, scratch, &path)?;
@@ -179,10 +180,7 @@ impl<'a> Job<'a> {
             environment: environment::variables(variables, &paths),
             inherited: *inherited,
             session_scripts: None,
-            renewed: scratch.proxy().map(|name| {
-                let directory = scratch.path.clone();
-                RenewedFile { directory, name }
-            }),
+            renewed: scratch.proxy().map(|name| RenewedFile::new(scratch.path.clone(), name)),
             is_below_starter: true,
             sandbox_at: world.is_some().then(|| scratch.path.clone()),
             world: Some(world.map_or(Spec::Shared, |(_, world)| world)),

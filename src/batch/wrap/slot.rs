@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use error::{Context as _, Error, Result};
 use sys::flock::{self, Lock};
-use sys::{Dir, Errno, Kind, Name, OwnedName, file, process};
+use sys::{Dir, Errno, Kind, Name, OwnedName, Rename, file, process};
 
 use super::ad;
 use super::scratch::Scratch;
@@ -96,6 +96,25 @@ impl Slot {
             self.note.write_all(note)
         });
         written.at("write the note of the slot", &self.path)
+    }
+
+    /// Removes what has the names of a sandbox although the slot has no job, or gives it another
+    /// name: every user can make entries here, and only this user can rename those of others.
+    pub fn set_foreign_aside(&self) -> Result<()> {
+        let dir = Dir::open(&self.path).at("open the slot", &self.path)?;
+        for taken in [SANDBOX.to_owned(), format!("{SANDBOX}.condor")] {
+            let aside = format!("foreign.{:08x}", fastrand::u32(..));
+            let names = (Name::new(taken.as_bytes()), Name::new(aside.as_bytes()));
+            let (Some(name), Some(aside)) = names else { continue };
+            match dir.rename(name, aside, Rename::NoReplace) {
+                Err(Errno::ENOENT) => {}
+                renamed => {
+                    renamed.at("set aside", self.path.join(&taken))?;
+                    let _ = tree::remove(&dir, aside, &self.path);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Makes the directory for the trials of a doctor.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use command::accounts;
 use command::location::Location;
 use command::refusal::{Refusal, Result};
-use sys::Uid;
 use sys::flock::{self, Lock};
 use sys::signal::{self, SIGTERM};
+use sys::{Gid, Uid};
 
 use super::audit::{self, Event, Holding};
 use super::record::{Identity, LeaseRecord};
@@ -28,6 +28,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long the end of a payload is kept for a client that asks for it, in seconds.
 const KEPT: u64 = 86_400;
+
+/// The group of the processes that clean what a deleted account has left: the kernel's group for
+/// ids that do not exist (/proc/sys/kernel/overflowgid).
+const NO_GROUP: Gid = Gid::from_raw(65_534);
 
 /// What a release has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -195,12 +199,11 @@ fn finish_interrupted(slot: &Slot) -> Result<()> {
 /// Cleans a guest account, which this process has locked: afterwards it is free, or in quarantine.
 fn finish(slot: &Slot, held: &File, record: Option<&LeaseRecord>, reason: &str) -> Result<()> {
     let account = accounts::named(slot.account())?;
-    let cleaned = match &account {
+    let cleaned = clean_deleted(slot, account.as_ref(), record).and_then(|()| match &account {
         Some(account) if account.user.is_root() => Err("it is root's".to_owned()),
         Some(account) => clean(slot, account),
-        // No process can be known by an account that does not exist any more.
         None => Ok(()),
-    };
+    });
     let uid = account.map(|account| account.user).or(record.map(|record| record.uid));
     let uid = uid.unwrap_or(Uid::from_raw(u32::MAX));
     // The account that was used last is leased last.
@@ -223,6 +226,33 @@ fn finish(slot: &Slot, held: &File, record: Option<&LeaseRecord>, reason: &str) 
         audit::write(&Event::LeaseEnded { lease: record.audited(), reason, is_clean });
     }
     Ok(())
+}
+
+/// Cleans what belongs to the user id of a lease, if the account has been deleted since the begin
+/// of the lease, or has another id now: its processes go on without it. If another account has the
+/// id, what is that account's cannot be told from what the guest has left: that is an error.
+fn clean_deleted(
+    slot: &Slot,
+    account: Option<&accounts::Account>,
+    record: Option<&LeaseRecord>,
+) -> Result<(), String> {
+    let is_other = |record: &&LeaseRecord| account.map(|account| account.user) != Some(record.uid);
+    let Some(user) = record.filter(is_other).map(|record| record.uid) else { return Ok(()) };
+    match accounts::of(user) {
+        Ok(None) if !user.is_root() => clean(
+            slot,
+            &accounts::Account {
+                name: slot.account().to_vec(),
+                user,
+                group: NO_GROUP,
+                home: "/".into(),
+                shell: "/bin/sh".into(),
+                is_local: true,
+            },
+        ),
+        Ok(_) => Err(format!("its user id in the lease, {user}, is another account's now")),
+        Err(refusal) => Err(refusal.text),
+    }
 }
 
 /// Ends all processes of a guest account, and removes what they have left. The error says what is

@@ -11,13 +11,13 @@
 //!
 //! What is known of leases, in /run/glexec:
 //!
-//! - `table`: the directory of each account, with `record`, a lease, and [`payloads`];
+//! - `table`: the directory of each account, with `record`, a lease, and `payloads`;
 //! - `queue`: the calls that wait for a guest account.
 //!
 //! What is done:
 //!
 //! - [`lease`]: an account for a call; [`reserve`]: one for an administrator;
-//! - [`end`]: the end of leases; [`leftovers`]: what a guest has left.
+//! - [`end`]: the end of leases; `leftovers`: what a guest has left.
 //!
 //! What is told of it:
 //!
