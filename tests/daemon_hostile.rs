@@ -319,6 +319,24 @@ fn descriptors_whose_close_waits_delay_no_other_client_however_many_connections_
 }
 
 #[test]
+fn connections_for_which_no_process_can_be_started_are_served_later() {
+    let mut daemon = machine();
+    daemon.stop();
+    let trace = daemon.machine.site.scratch().join("trace");
+    let trace = trace.to_str().unwrap();
+    let fault = "--inject=clone:error=EAGAIN:when=1..12";
+    daemon.start_under(&["strace", "-D", "-o", trace, "-e", "trace=clone", fault]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connections: Vec<_> = (0..3).map(|_| connect(&daemon)).collect();
+    for connection in &connections {
+        send(connection, &[0], &[lingering(&listener)]);
+    }
+    serves_others(&daemon);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    assert_eq!(trace.matches("(INJECTED)").count(), 12, "{trace}");
+}
+
+#[test]
 fn a_call_whose_lease_its_client_ends_before_the_payload_runs_nothing() {
     let daemon = machine();
     daemon.write_private("/etc/glexec/accounts", "guest01 root\n");
