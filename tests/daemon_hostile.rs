@@ -47,16 +47,18 @@ fn send(connection: &UnixStream, bytes: &[u8], descriptors: &[OwnedFd]) {
     );
 }
 
-/// The answers until the end of the connection.
-fn answers(mut connection: &UnixStream) -> Vec<Answer> {
-    let mut answers = Vec::new();
+/// The next answer, unless the connection ends.
+fn answer(mut connection: &UnixStream) -> Option<Answer> {
     let mut field = [0; 4];
-    while connection.read_exact(&mut field).is_ok() {
-        let mut frame = vec![0; length(field, MAX_ANSWER).unwrap()];
-        connection.read_exact(&mut frame).unwrap();
-        answers.push(Answer::decode(&frame).unwrap());
-    }
-    answers
+    connection.read_exact(&mut field).ok()?;
+    let mut frame = vec![0; length(field, MAX_ANSWER).unwrap()];
+    connection.read_exact(&mut frame).unwrap();
+    Some(Answer::decode(&frame).unwrap())
+}
+
+/// The answers until the end of the connection.
+fn answers(connection: &UnixStream) -> Vec<Answer> {
+    std::iter::from_fn(|| answer(connection)).collect()
 }
 
 /// The status of a refusal, which is the last answer.
@@ -319,13 +321,29 @@ fn descriptors_whose_close_waits_delay_no_other_client_however_many_connections_
 }
 
 #[test]
-fn a_call_whose_lease_its_client_ends_before_the_payload_runs_nothing() {
-    let daemon = machine();
-    daemon.write_private("/etc/glexec/accounts", "guest01 root\n");
+fn connections_for_which_no_process_can_be_started_are_served_later() {
+    let mut daemon = machine();
+    daemon.stop();
+    let trace = daemon.machine.site.scratch().join("trace");
+    let trace = trace.to_str().unwrap();
+    let fault = "--inject=clone:error=EAGAIN:when=1..12";
+    daemon.start_under(&["strace", "-D", "-o", trace, "-e", "trace=clone", fault]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connections: Vec<_> = (0..3).map(|_| connect(&daemon)).collect();
+    for connection in &connections {
+        send(connection, &[0], &[lingering(&listener)]);
+    }
+    serves_others(&daemon);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    assert_eq!(trace.matches("(INJECTED)").count(), 12, "{trace}");
+}
+
+/// A call of root's that waits for the lock of its proxy after the begin of its lease of guest01.
+/// The call goes on when the lock is dropped.
+fn waiting_call(daemon: &Daemon) -> (UnixStream, nix::fcntl::Flock<File>) {
     let path = daemon.machine.site.scratch().join("proxy");
     support::write(&path, "x", 0o600);
     let proxy = File::open(&path).unwrap();
-    // The daemon waits for the lock after the begin of the lease.
     let writer = nix::fcntl::Flock::lock(
         File::open(&path).unwrap(),
         nix::fcntl::FlockArg::LockExclusiveNonblock,
@@ -334,12 +352,50 @@ fn a_call_whose_lease_its_client_ends_before_the_payload_runs_nothing() {
     let mut environment = plain.environment.clone();
     environment.push(("GLEXEC_SOURCE_PROXY".into(), "the proxy".into()));
     let request = Request::Run(Run { has_proxy: true, environment, ..plain });
-    let connection = connect(&daemon);
-    let mut descriptors = good(&daemon);
+    let connection = connect(daemon);
+    let mut descriptors = good(daemon);
     descriptors.push(proxy.into());
     send(&connection, &request.encode(), &descriptors);
     let lease = daemon.machine.path(ACCOUNTS).join("guest01/lease.0");
     wait_until("the lease has begun", || lease.exists());
+    (connection, writer.unwrap())
+}
+
+#[test]
+fn a_call_that_a_file_of_its_client_holds_ends_when_its_guest_account_is_released() {
+    let daemon = machine();
+    let (connection, _writer) = waiting_call(&daemon);
+    let mut release = daemon.root(support::program("glexec_accounts"));
+    let released = release.args(["release", "guest01"]).output().unwrap();
+    let said = String::from_utf8_lossy(&released.stdout).into_owned();
+    assert_eq!(said, "guest01: 1 leases, 0 payloads ended\n", "{}", support::messages(&released));
+    assert_eq!(daemon.files_of("guest01"), ["use"]);
+    assert_eq!(answers(&connection), [Answer::Working]);
+}
+
+#[test]
+#[ignore = "takes long: 20 seconds"]
+fn a_payload_whose_supervisor_does_not_end_it_is_ended_by_a_release() {
+    let daemon = machine();
+    let connection = connect(&daemon);
+    send(&connection, &run(&["/bin/sh", "-c", "sleep 1000"]).encode(), &good(&daemon));
+    assert_eq!(answer(&connection), Some(Answer::Working));
+    let Some(Answer::Started { pid, .. }) = answer(&connection) else { panic!("it has not") };
+    let supervisor = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let supervisor = supervisor.split(' ').nth(3).unwrap().parse().unwrap();
+    support::daemon::kill(supervisor, libc::SIGSTOP);
+    let mut release = daemon.root(support::program("glexec_accounts"));
+    let released = release.args(["release", "guest01"]).output().unwrap();
+    let said = String::from_utf8_lossy(&released.stdout).into_owned();
+    assert_eq!(said, "guest01: 1 leases, 1 payloads ended\n", "{}", support::messages(&released));
+    assert_eq!(processes_of(daemon.guest(1).uid), [0; 0]);
+}
+
+#[test]
+fn a_call_whose_lease_its_client_ends_before_the_payload_runs_nothing() {
+    let daemon = machine();
+    daemon.write_private("/etc/glexec/accounts", "guest01 root\n");
+    let (connection, writer) = waiting_call(&daemon);
     let other = connect(&daemon);
     send(&other, &Request::Release.encode(), &[credential(&daemon)]);
     let said = answers(&other);

@@ -437,3 +437,105 @@ fn the_configuration_of_a_set_user_id_glexec_is_checked_by_itself() {
     assert!(isolation(&reports[0]).contains("namespace"));
     assert!(isolation(&reports[1]).contains("policy"));
 }
+
+/// The attributes that `doctor --condor` prints on a new machine, each time that the script calls
+/// `condor`, as `NAME = VALUE`.
+fn ads(script: &str) -> Vec<Vec<String>> {
+    const CONDOR: &str = r#"
+        libexec=/usr/local/libexec/glexec-helpers
+        settings=$libexec/condor_glexec_user_job_wrapper.conf
+        install -d -o pilot /srv/local /srv/local/execute
+        condor() { as_pilot "$@" $doctor doctor --condor --execute /srv/local/execute; }
+    "#;
+    let output = Machine::new().script("root", &format!("{PRELUDE}{CONDOR}{script}"));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}{}", messages(&output));
+    let mut ads: Vec<&str> = printed.split("-\n").collect();
+    assert_eq!(ads.pop(), Some(""), "the last line ends an ad: {printed}");
+    let is_attribute = |line: &&str| line.contains(" = ");
+    ads.iter().map(|ad| ad.lines().filter(is_attribute).map(str::to_owned).collect()).collect()
+}
+
+/// The value of an attribute.
+fn value<'a>(ad: &'a [String], name: &str) -> Option<&'a str> {
+    ad.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
+}
+
+#[test]
+fn the_attributes_of_a_fit_node_are_those_of_its_ad_in_one_order() {
+    let ads = ads("condor");
+    let names = |line: &String| line.split(" = ").next().unwrap().to_owned();
+    assert_eq!(
+        ads[0].iter().map(names).collect::<Vec<_>>(),
+        [
+            "GLEXEC_FIT",
+            "GLEXEC_REASON",
+            "GLEXEC_SWITCHER",
+            "GLEXEC_WORLD",
+            "GLEXEC_FREE_UIDS",
+            "GLEXEC_NO_NEW_PRIVS",
+            "GLEXEC_VERSION"
+        ]
+    );
+    let version = format!("\"{}\"", env!("CARGO_PKG_VERSION"));
+    for (name, expected) in [
+        ("GLEXEC_FIT", "True"),
+        ("GLEXEC_REASON", "\"\""),
+        ("GLEXEC_SWITCHER", "\"glexec\""),
+        ("GLEXEC_WORLD", "\"closed\""),
+        ("GLEXEC_NO_NEW_PRIVS", "False"),
+        ("GLEXEC_VERSION", &version),
+    ] {
+        assert_eq!(value(&ads[0], name), Some(expected), "{name}: {:?}", ads[0]);
+    }
+}
+
+#[test]
+fn the_number_of_free_user_ids_falls_by_one_with_each_lease_and_rises_with_its_end() {
+    let ads = ads(r#"
+        sed -i '/^pilot:/d' /etc/subuid /etc/subgid
+        echo pilot:400000:5 | tee -a /etc/subuid >>/etc/subgid
+        lease() { as_pilot env GLEXEC_CLIENT_CERT=$1 ${2:-A=} $libexec/glexec /bin/true; }
+        install -o pilot -m 600 /dev/null /srv/local/one
+        install -o pilot -m 600 /dev/null /srv/local/two
+        install -d -o pilot -m 700 /srv/local/state
+        condor
+        lease /srv/local/one; condor
+        lease /srv/local/two GLEXEC_STATE_DIR=/srv/local/state; condor
+        rm /srv/local/one; condor
+        rm /srv/local/two; condor
+    "#);
+    let free: Vec<_> = ads.iter().map(|ad| value(ad, "GLEXEC_FREE_UIDS").unwrap()).collect();
+    assert_eq!(free, ["5", "4", "3", "4", "5"]);
+}
+
+#[test]
+fn the_attributes_say_what_a_job_gets_through_each_switcher() {
+    let ads = ads(r#"
+        echo 'world = shared' >$settings; condor
+        echo "glexec = $libexec/glexec-sudo" >$settings; condor
+        printf '#!/bin/sh\nexec %s/glexec "$@"\n' $libexec >'/usr/local/bin/a "b"\c'
+        chmod 755 '/usr/local/bin/a "b"\c'
+        echo 'glexec = /usr/local/bin/a "b"\c' >$settings; condor
+        rm $settings; condor setpriv --no-new-privs
+        echo 'world = closed' >$settings; echo 'handover = copy' >>$settings; condor
+    "#);
+    let names = ["GLEXEC_FIT", "GLEXEC_SWITCHER", "GLEXEC_WORLD", "GLEXEC_NO_NEW_PRIVS"];
+    let found: Vec<_> =
+        ads.iter().map(|ad| names.map(|name| value(ad, name).unwrap_or_default())).collect();
+    assert_eq!(
+        found,
+        [
+            ["True", r#""glexec""#, r#""shared""#, "False"],
+            ["True", r#""glexec-sudo""#, r#""shared""#, "False"],
+            ["True", r#""/usr/local/bin/a \"b\"\\c""#, r#""shared""#, "False"],
+            ["False", "", "", "True"],
+            ["False", r#""glexec""#, r#""shared""#, "False"],
+        ],
+        "{ads:?}"
+    );
+    let is_known = |ad: &Vec<String>| value(ad, "GLEXEC_FREE_UIDS").is_some();
+    assert_eq!(ads.iter().map(is_known).collect::<Vec<_>>(), [true, false, false, false, true]);
+    let reason = value(&ads[4], "GLEXEC_REASON").unwrap();
+    assert!(reason.contains("there is no closed world"), "{reason}");
+}

@@ -166,6 +166,24 @@ fn an_account_without_a_line_or_with_an_unusable_directory_is_refused_or_goes_on
 }
 
 #[test]
+fn a_caller_cannot_show_an_account_more_than_its_root_directory() {
+    let setuid = site_with_roots("gh-job /etc/image\n", TABLE);
+    for options in [
+        ["--writable", "/srv"],
+        ["--read-only", "/srv"],
+        ["--bind", "/srv:/media"],
+        ["--root", "/srv"],
+        ["--device", "/dev/null"],
+    ] {
+        let output = setuid.glexec().args(options).args(["--", "/bin/true"]).output().unwrap();
+        failed(&output, 203, &[options[0], "/etc/image"]);
+    }
+    let less = ["--tmp-size", "1M", "--", "/bin/cat", "/etc/os-release"];
+    let output = setuid.glexec().args(less).output().unwrap();
+    assert_eq!(output.stdout, b"image\n", "{}", messages(&output));
+}
+
+#[test]
 fn a_root_directory_that_others_can_change_is_refused() {
     let setuid = site_with_roots("gh-job /etc/image\n", TABLE);
     let image = setuid.path("/etc/image");

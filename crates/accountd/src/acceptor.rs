@@ -39,6 +39,9 @@ const MOST_IDLE_OF_CLIENT: usize = 256;
 /// How many connections are accepted before others get their turn.
 const AT_ONCE: usize = 64;
 
+/// When a process is tried again that could not be started.
+const RETRY: Duration = Duration::from_millis(50);
+
 /// So many connections over its limit a client can have that are only told so.
 const OVER: u32 = 16;
 
@@ -61,6 +64,10 @@ pub(crate) struct Acceptor {
     cgroups: Option<Cgroup>,
     config: Config,
     idle: Vec<Idle>,
+    /// The connections whose processes could not be started. As long as there is one, none is
+    /// accepted: so they are few.
+    waiting: Vec<(OwnedFd, Peer, Task)>,
+    next_try: Instant,
     /// The processes of connections, and whose these are.
     children: HashMap<Pid, Uid>,
     /// How many connections each client has.
@@ -93,6 +100,8 @@ impl Acceptor {
             cgroups,
             config,
             idle: Vec::new(),
+            waiting: Vec::new(),
+            next_try: Instant::now(),
             children: HashMap::new(),
             connections: HashMap::new(),
             sweeper: None,
@@ -123,20 +132,28 @@ impl Acceptor {
     /// Waits for the next event, and serves the connections that have sent something. Whether there
     /// are signals, and new connections.
     fn wait(&mut self) -> [bool; 2] {
-        let is_full = self.idle.len() >= MOST_IDLE;
+        self.try_again();
+        let is_full = self.idle.len() >= MOST_IDLE || !self.waiting.is_empty();
         let listener = if is_full { self.signals.as_fd() } else { self.listener.socket.as_fd() };
         let mut polled = vec![self.signals.as_fd(), listener];
-        polled.extend(self.idle.iter().map(|idle| idle.socket.as_fd()));
-        let first_end = self.idle.iter().map(|idle| idle.until).min();
+        let first_end = if self.waiting.is_empty() {
+            polled.extend(self.idle.iter().map(|idle| idle.socket.as_fd()));
+            self.idle.iter().map(|idle| idle.until).min()
+        } else {
+            Some(self.next_try)
+        };
         let deadline = first_end.unwrap_or(self.next_sweep).min(self.next_sweep);
         let Ok(ready) = fd::poll_all_readable(&polled, Some(deadline)) else { return [false; 2] };
+        if !self.waiting.is_empty() {
+            return [ready[0], false];
+        }
         let now = Instant::now();
         let all = std::mem::take(&mut self.idle);
         for (idle, is_ready) in all.into_iter().zip(&ready[2..]) {
             if *is_ready {
-                self.start(idle.socket, &idle.peer, Task::Serve);
+                self.start(idle.socket, idle.peer, Task::Serve);
             } else if idle.until <= now {
-                self.start(idle.socket, &idle.peer, Task::Close);
+                self.start(idle.socket, idle.peer, Task::Close);
             } else {
                 self.idle.push(idle);
             }
@@ -183,6 +200,9 @@ impl Acceptor {
 
     fn accept(&mut self) {
         for _ in 0..AT_ONCE {
+            if !self.waiting.is_empty() {
+                return;
+            }
             match socket::accept(&self.listener.socket) {
                 Ok(socket) => self.admit(socket),
                 Err(Errno::EINTR | Errno::ECONNABORTED) => {}
@@ -211,9 +231,9 @@ impl Acceptor {
                 "you have {limit} connections with the account daemon, which is the limit \
                  (client_limit): wait for the end of a payload"
             ));
-            self.start(socket, &peer, Task::Refuse(refusal));
+            self.start(socket, peer, Task::Refuse(refusal));
         } else {
-            self.start(socket, &peer, Task::Close);
+            self.start(socket, peer, Task::Close);
         }
     }
 
@@ -231,15 +251,37 @@ impl Acceptor {
             true => Task::Serve,
             false => Task::Close,
         };
-        self.start(socket, &peer, task);
+        self.start(socket, peer, task);
+    }
+
+    /// Starts the processes that could not be started before, until one cannot be started again.
+    fn try_again(&mut self) {
+        if Instant::now() < self.next_try {
+            return;
+        }
+        let mut all = std::mem::take(&mut self.waiting).into_iter();
+        while self.waiting.is_empty() {
+            let Some((socket, peer, task)) = all.next() else { return };
+            self.start(socket, peer, task);
+        }
+        self.waiting.extend(all);
+    }
+
+    /// Keeps a connection whose process cannot be started now: there are too many, or too many
+    /// descriptors. This process does not close it, because of what its client may have sent.
+    fn keep(&mut self, socket: OwnedFd, peer: Peer, task: Task) {
+        self.waiting.push((socket, peer, task));
+        self.next_try = Instant::now() + RETRY;
     }
 
     /// Starts the process of a connection.
-    fn start(&mut self, socket: OwnedFd, peer: &Peer, task: Task) {
+    fn start(&mut self, socket: OwnedFd, peer: Peer, task: Task) {
         let user = peer.identity.user;
         // The child waits for the end of this pipe. Before that this process has closed its copy of
         // the socket: so it is never the last one, whose end closes what was sent and not read.
-        let Ok((mut closed, open)) = fd::pipe() else { return self.forget(user) };
+        let Ok((mut closed, open)) = fd::pipe() else {
+            return self.keep(socket, peer, task);
+        };
         match fork::fork() {
             Ok(Fork::Child) => {
                 drop(open);
@@ -250,7 +292,7 @@ impl Acceptor {
                 }
                 let _ = std::io::Read::read(&mut closed, &mut [0]);
                 let supervisor =
-                    Supervisor { peer, files: &self.files, cgroups: self.cgroups.as_ref() };
+                    Supervisor { peer: &peer, files: &self.files, cgroups: self.cgroups.as_ref() };
                 match task {
                     Task::Serve => supervisor.serve(socket),
                     // A process that ends waits for no socket.
@@ -267,10 +309,7 @@ impl Acceptor {
                 self.children.insert(pid, user);
                 drop(socket);
             }
-            Err(_) => {
-                // Too many processes: the client sees the end of the connection.
-                self.forget(user);
-            }
+            Err(_) => self.keep(socket, peer, task),
         }
     }
 

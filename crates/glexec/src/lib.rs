@@ -49,5 +49,6 @@ mod setuid;
 mod supervise;
 
 pub use door::asks_daemon;
+pub use lease::free_ids;
 
 use ::command::location;

@@ -270,7 +270,7 @@ impl Call<'_> {
             Some(world) => Some(world),
             None => self.world(&payload.command, asked.clone().or_closed(), target)?,
         };
-        payload.world = world.map(|world| world.with_root(root));
+        payload.world = world.map(|world| world.with_root(root)).transpose()?;
         Ok(())
     }
 

@@ -65,10 +65,24 @@ impl World {
         World { name: String::from_utf8(name.to_vec()).ok(), ..self }
     }
 
-    /// The same world with a root directory.
-    #[must_use]
-    pub fn with_root(self, root: Root) -> World {
-        World { root: Some(root), ..self }
+    /// The same world with a root directory of the administrator's. An option of the caller's that
+    /// shows more of the machine in it is refused: the directory confines the account.
+    pub fn with_root(self, root: Root) -> Result<World> {
+        let Closed { writable, read_only, bind, root: own, devices, .. } = &self.closed;
+        let more = [
+            (!writable.is_empty(), "--writable"),
+            (!read_only.is_empty(), "--read-only"),
+            (!bind.is_empty(), "--bind"),
+            (own.is_some(), "--root"),
+            (!devices.is_empty(), "--device"),
+        ];
+        match more.iter().find(|(is_given, _)| *is_given) {
+            Some((_, option)) => Err(Refusal::not_authorized(format!(
+                "{option} cannot be used: the administrator gives the account the root {}",
+                Shown::os(&root.directory)
+            ))),
+            None => Ok(World { root: Some(root), ..self }),
+        }
     }
 
     /// Puts this process into the world of a payload with these ids: see [`::world::enter`].

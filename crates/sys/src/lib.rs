@@ -40,6 +40,7 @@ pub mod fd;
 pub mod file;
 pub mod file_lease;
 pub mod flock;
+pub mod flock_holders;
 pub mod fork;
 pub mod identity;
 pub mod inherited;

@@ -13,6 +13,13 @@ use super::settings::Settings;
 use crate::batch::handover::Handover;
 use crate::batch::pilot::candidates::{self, SwitcherKind};
 
+/// How jobs below an execute directory get a closed world.
+#[derive(Debug)]
+pub struct Means {
+    program: PathBuf,
+    hidden: Vec<PathBuf>,
+}
+
 /// The closed world of a job with this sandbox, and the switcher that makes it; none if the job
 /// sees the machine. It is an error if the settings ask for a closed world that is not possible.
 pub fn of(
@@ -20,25 +27,43 @@ pub fn of(
     scratch: &Scratch,
     sandbox: &Path,
 ) -> Result<Option<(PathBuf, Spec)>> {
+    // The path is not needed, and may be none of a scratch directory.
     if settings.closes_world == Some(false) {
         return Ok(None);
     }
-    match closed(settings, scratch, sandbox)? {
-        Ok(world) => Ok(Some(world)),
+    let Some(Means { program, hidden }) = means(settings, scratch.execute()?)? else {
+        return Ok(None);
+    };
+    let shown = settings.shown.iter().chain(&settings.wrapper);
+    let closed = Closed {
+        bind: vec![Bind { from: sandbox.to_owned(), at: scratch.path.clone() }],
+        hide: hidden,
+        read_only: shown.map(|path| Bind { from: path.clone(), at: path.clone() }).collect(),
+        writable: settings.writable.clone(),
+        ..Closed::default()
+    };
+    Ok(Some((program, Spec::Closed(closed))))
+}
+
+/// How jobs below this execute directory, which is an absolute path without symbolic links, get a
+/// closed world; none if they see the machine. It is an error if the settings ask for a closed
+/// world that is not possible.
+pub fn means(settings: &Settings, execute: &Path) -> Result<Option<Means>> {
+    if settings.closes_world == Some(false) {
+        return Ok(None);
+    }
+    match possible(settings, execute)? {
+        Ok(means) => Ok(Some(means)),
         Err(_) if settings.closes_world.is_none() => Ok(None),
         Err(why) => {
             let why = format!("there is no closed world (the setting 'world'): {why}");
-            Err(Error::refused(&scratch.path, why))
+            Err(Error::refused(execute, why))
         }
     }
 }
 
-/// The closed world, or why there is none.
-fn closed(
-    settings: &Settings,
-    scratch: &Scratch,
-    sandbox: &Path,
-) -> Result<std::result::Result<(PathBuf, Spec), String>> {
+/// The means, or why there are none.
+fn possible(settings: &Settings, execute: &Path) -> Result<std::result::Result<Means, String>> {
     let first = candidates::programs(settings.glexec.as_ref())?.into_iter().next();
     let Some(program) = first.filter(|program| is_rootless(program)) else {
         return Ok(Err("it needs the project's glexec without privilege".to_owned()));
@@ -46,7 +71,6 @@ fn closed(
     if settings.handover == Handover::Copy {
         return Ok(Err("it needs a change of owner, and 'handover' is copy".to_owned()));
     }
-    let execute = scratch.execute()?;
     let mut hidden = vec![execute.to_owned()];
     // The directory of the batch system's logs and state.
     let own = |path: &&Path| {
@@ -61,15 +85,7 @@ fn closed(
         return Ok(Err(format!("other users cannot pass {}", Shown::os(above))));
     }
     hidden.extend(settings.hidden.iter().cloned());
-    let shown = settings.shown.iter().chain(&settings.wrapper);
-    let closed = Closed {
-        bind: vec![Bind { from: sandbox.to_owned(), at: scratch.path.clone() }],
-        hide: hidden,
-        read_only: shown.map(|path| Bind { from: path.clone(), at: path.clone() }).collect(),
-        writable: settings.writable.clone(),
-        ..Closed::default()
-    };
-    Ok(Ok((program, Spec::Closed(closed))))
+    Ok(Ok(Means { program, hidden }))
 }
 
 fn is_rootless(program: &Path) -> bool {

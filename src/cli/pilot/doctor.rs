@@ -41,7 +41,15 @@ With --condor, it prints attributes for HTCondor's STARTD_CRON: GLEXEC_FIT says
 whether this node can start jobs through 'wrap', GLEXEC_REASON why not. It is
 not fit for ten minutes after a job could not be started. Its trial runs below
 the directory 'doctor', beside those of the slots. It also sweeps, as 'sweep'.
-The status is 0 in both cases.
+The status is 0 in both cases. The other attributes:
+  GLEXEC_SWITCHER      what gives a job its user: \"glexec\" (without privilege),
+                       \"glexec setuid\", \"glexecd\", \"glexec-sudo\", or the path of
+                       another program
+  GLEXEC_WORLD         \"closed\" or \"shared\": what the wrapper gives a job
+  GLEXEC_FREE_UIDS     how many subordinate ids no job has now; only with
+                       \"glexec\"
+  GLEXEC_NO_NEW_PRIVS  whether the startd runs with no_new_privs
+  GLEXEC_VERSION       the version of these programs
 
 Environment: see 'condor_glexec_pilot --help'.
 

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use error::Shown;
-use sys::prctl;
+use sys::{prctl, process};
 
 use super::doctor::MAX_TIMEOUT;
 use super::status::PilotStatus;
@@ -16,11 +15,20 @@ use super::{options, steps, wrap};
 use crate::batch::doctor::finding::Level;
 use crate::batch::doctor::{self, Examination, Options};
 use crate::batch::pilot::candidates::{Candidate, SwitcherKind};
+use crate::batch::switcher::is_project_glexec;
 use crate::batch::wrap::marker;
 use crate::batch::wrap::scratch::directory_for;
 use crate::batch::wrap::settings::Settings;
 use crate::batch::wrap::slot::Slot;
-use crate::batch::wrap::sweep;
+use crate::batch::wrap::{sweep, world};
+
+/// What a job gets here.
+struct Service {
+    switcher: String,
+    is_closed: bool,
+    /// How many jobs can have a user id of their own now; none if that is not known here.
+    free: Option<u32>,
+}
 
 /// Runs the subcommand with `--condor`.
 pub fn main(matches: &ArgMatches) -> ExitCode {
@@ -31,7 +39,7 @@ pub fn main(matches: &ArgMatches) -> ExitCode {
     let _ = sys::environment::take();
     let text = match examined(execute) {
         Ok(text) => text,
-        Err(error) => attributes(false, Some(&error.to_string()), None),
+        Err(error) => attributes(Some(&error.to_string()), None),
     };
     // A startd that has gone reads nothing.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -50,6 +58,8 @@ fn examined(execute: PathBuf) -> anyhow::Result<String> {
     let swept = steps::record_quietly(&directory, |step_log| {
         sweep::sweep(&settings, &directory, None, step_log)
     });
+    // The trial leases some.
+    let free = glexec::free_ids(process::geteuid()).ok();
     let examination = doctor::examine(&Options {
         glexec: settings.glexec.clone(),
         credential: settings.credential.clone(),
@@ -57,12 +67,20 @@ fn examined(execute: PathBuf) -> anyhow::Result<String> {
         execute: Slot::make_for_trials(&directory)?,
         idle_timeout: settings.idle_timeout.min(MAX_TIMEOUT),
     });
-    let failed = marker::read(&directory);
-    let is_fit = examination.is_fit() && failed.is_none() && swept.is_ok();
+    let world = world::means(&settings, &execute.canonicalize().unwrap_or(execute));
+    let service = examination.best.as_ref().map(|best| {
+        let switcher = switcher(best);
+        Service {
+            is_closed: world.as_ref().is_ok_and(Option::is_some),
+            free: free.filter(|_| switcher == ROOTLESS),
+            switcher,
+        }
+    });
     let reason = reason(&examination)
-        .or(failed.map(|(_, why)| why))
-        .or(swept.err().map(|error| error.to_string()));
-    Ok(attributes(is_fit, reason.as_deref().filter(|_| !is_fit), examination.best.as_ref()))
+        .or(marker::read(&directory).map(|(_, why)| why))
+        .or(swept.err().map(|error| error.to_string()))
+        .or(world.err().map(|error| error.to_string()));
+    Ok(attributes(reason.as_deref(), service.as_ref()))
 }
 
 /// The first problem.
@@ -71,36 +89,50 @@ fn reason(examination: &Examination) -> Option<String> {
     Some(format!("{}: {}", problem.what, problem.text))
 }
 
-/// The attributes, one per line.
-fn attributes(is_fit: bool, reason: Option<&str>, best: Option<&Candidate>) -> String {
+/// The project's `glexec` without privilege.
+const ROOTLESS: &str = "glexec";
+
+/// The word for a switcher; for a program that is not the project's, its path.
+fn switcher(best: &Candidate) -> String {
+    // With no_new_privs a set-user-ID bit has no effect.
+    let is_privileged = best.kind == Some(SwitcherKind::Glexec) && !prctl::get_no_new_privs();
+    let path = best.program.to_string_lossy().into_owned();
+    match best.kind {
+        Some(SwitcherKind::Sudo) => "glexec-sudo".to_owned(),
+        Some(_) if !is_project_glexec(&best.program) => path,
+        Some(_) if is_privileged => "glexec setuid".to_owned(),
+        Some(_) if glexec::asks_daemon() => "glexecd".to_owned(),
+        Some(_) => ROOTLESS.to_owned(),
+        None => path,
+    }
+}
+
+/// The attributes, one per line, and the line that ends them. The node is fit if there is no
+/// reason against it.
+fn attributes(reason: Option<&str>, service: Option<&Service>) -> String {
     let mut text = String::new();
     let boolean = |is_so| if is_so { "True" } else { "False" };
-    let _ = writeln!(text, "GLEXEC_FIT = {}", boolean(is_fit));
-    let mut string = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name} = {}", quoted(value));
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name} = {value}");
     };
-    string("GLEXEC_VERSION", env!("CARGO_PKG_VERSION"));
-    if let Some(best) = best {
-        string("GLEXEC_SWITCHER", &Shown::os(&best.program).to_string());
-        string(
-            "GLEXEC_KIND",
-            match best.kind {
-                Some(SwitcherKind::Rootless) => "rootless",
-                Some(SwitcherKind::Glexec) => "site",
-                Some(SwitcherKind::Sudo) => "sudo",
-                None => "other",
-            },
-        );
-    }
+    line("GLEXEC_FIT", boolean(reason.is_none()));
     // One attribute that stays, so that an old reason does not.
-    string("GLEXEC_REASON", reason.unwrap_or_default());
-    let _ = writeln!(text, "GLEXEC_NO_NEW_PRIVS = {}", boolean(prctl::get_no_new_privs()));
-    text
+    line("GLEXEC_REASON", &quoted(reason.unwrap_or_default()));
+    if let Some(Service { switcher, is_closed, free }) = service {
+        line("GLEXEC_SWITCHER", &quoted(switcher));
+        line("GLEXEC_WORLD", &quoted(if *is_closed { "closed" } else { "shared" }));
+        if let Some(free) = free {
+            line("GLEXEC_FREE_UIDS", &free.to_string());
+        }
+    }
+    line("GLEXEC_NO_NEW_PRIVS", boolean(prctl::get_no_new_privs()));
+    line("GLEXEC_VERSION", &quoted(env!("CARGO_PKG_VERSION")));
+    text + "-\n"
 }
 
 /// A string of a ClassAd, in one line.
 fn quoted(text: &str) -> String {
-    let plain = text.replace(['\n', '\r', '\t'], " ");
+    let plain = text.replace(char::is_control, " ");
     format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
@@ -110,9 +142,9 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_string() {
-        let text = attributes(false, Some("a \"b\" \\ \n c"), None);
+        let text = attributes(Some("a \"b\" \\ \n c"), None);
         assert!(text.starts_with("GLEXEC_FIT = False\n"));
         assert!(text.contains("GLEXEC_REASON = \"a \\\"b\\\" \\\\   c\"\n"), "{text}");
-        assert!(attributes(true, None, None).contains("GLEXEC_REASON = \"\"\n"));
+        assert!(attributes(None, None).contains("GLEXEC_REASON = \"\"\n"));
     }
 }

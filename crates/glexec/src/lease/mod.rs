@@ -15,8 +15,11 @@
 //!
 //! A call that changes the owner of a directory starts no payload, and no other call may meanwhile:
 //! it takes the lock in step 4 exclusively, and its last step is [`Acquired::unlock`].
+//!
+//! [`free_ids`] only counts what can be leased.
 
 mod default_place;
+mod free;
 mod guard_id;
 mod namespace;
 mod processes;
@@ -34,6 +37,7 @@ use error::Shown;
 use sys::flock::{self, Lock};
 use sys::{Errno, Pid, Uid, process};
 
+pub use self::free::free_ids;
 use self::guard_id::GuardId;
 use self::table::{Entry, LOCK_TIMEOUT, Table};
 use crate::location::Location;

@@ -266,6 +266,35 @@ impl Table {
     }
 }
 
+/// The user ids that are leased or claimed in a table that need not be locked: each file is whole,
+/// but the table can change meanwhile. Those whose lease is over are not among them.
+pub(crate) fn leased_without_lock(directory: &Path) -> std::io::Result<Vec<Uid>> {
+    let mut leased = Vec::new();
+    for listed in fs::read_dir(directory)? {
+        let name = listed?.file_name();
+        let name = name.to_str().unwrap_or_default();
+        let path = directory.join(name);
+        let (user, is_leased) = match name.strip_suffix(CLAIM) {
+            // The credential is named in the entry of the other table.
+            Some(user) => (user, existing(&path).is_some_and(|entry| existing(&entry).is_some())),
+            None => (name, existing(&path).is_some()),
+        };
+        match user.parse() {
+            Ok(user) if is_leased => leased.push(Uid::from_raw(user)),
+            _ => {}
+        }
+    }
+    Ok(leased)
+}
+
+/// The path that an entry or a claim names, if that file exists. A lease that ends meanwhile has no
+/// entry.
+fn existing(file: &Path) -> Option<PathBuf> {
+    let last_use = fs::symlink_metadata(file).and_then(|found| found.modified()).ok()?;
+    let (location, _) = parse(&fs::read(file).ok()?)?;
+    (!location.is_gone(last_use)).then_some(location.path)
+}
+
 /// The end of the name of a claim.
 const CLAIM: &str = ".claim";
 

@@ -9,8 +9,8 @@ use command::accounts;
 use command::location::Location;
 use command::refusal::{Refusal, Result};
 use sys::flock::{self, Lock};
-use sys::signal::{self, SIGTERM};
-use sys::{Gid, Uid};
+use sys::signal::{SIGKILL, SIGTERM};
+use sys::{Gid, Uid, flock_holders, pidfd};
 
 use super::audit::{self, Event, Holding};
 use super::record::{Identity, LeaseRecord};
@@ -22,6 +22,13 @@ use crate::processes;
 
 /// How long the payloads of an account may take to end.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// After which part of it the processes above them are killed. They may have scripts to run.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a call may use a guest account that is released, and have no payload. It needs moments,
+/// unless something that its client has passed holds it.
+const MOMENT: Duration = Duration::from_secs(3);
 
 /// How often the end of payloads is looked for.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -68,7 +75,12 @@ pub fn release(account: &[u8], client: Option<Uid>, reason: &str) -> Result<Rele
     let slot = Slot::of(account)?;
     let is_asked = |uid: Uid| client.is_none_or(|client| client == uid);
     let mut released = Released { payloads: end_payloads(&slot, is_asked)?, ..Released::default() };
-    for record in slot.leases().into_iter().filter(|record| is_asked(record.client)) {
+    let leases: Vec<_> =
+        slot.leases().into_iter().filter(|record| is_asked(record.client)).collect();
+    if leases.iter().any(|record| record.holding == Holding::Guest) {
+        end_calls(&slot)?;
+    }
+    for record in leases {
         released.leases += usize::from(end(&slot, &record, reason)?);
     }
     if client.is_none() && (slot.quarantine().is_some() || slot.is_ending()) {
@@ -78,15 +90,17 @@ pub fn release(account: &[u8], client: Option<Uid>, reason: &str) -> Result<Rele
     Ok(released)
 }
 
-/// Ends the payloads of an account that some clients have, and waits for their end. Returns how
-/// many there were.
+/// Ends the payloads of an account that some clients have, and waits for their end. The process
+/// above a payload that does not end it is killed, and the payload with it. Returns how many there
+/// were.
 pub(super) fn end_payloads(slot: &Slot, is_asked: impl Fn(Uid) -> bool) -> Result<usize> {
     let running = || {
         let all = payloads::of(slot).into_iter();
         all.filter(|record| record.is_running && is_asked(record.client)).collect::<Vec<_>>()
     };
     let first = running();
-    let deadline = Instant::now() + TIMEOUT;
+    let begun = Instant::now();
+    let deadline = begun + TIMEOUT;
     let mut left = first.clone();
     while !left.is_empty() {
         if Instant::now() > deadline {
@@ -95,14 +109,38 @@ pub(super) fn end_payloads(slot: &Slot, is_asked: impl Fn(Uid) -> bool) -> Resul
                 left.len()
             )));
         }
+        let is_late = begun.elapsed() > PATIENCE;
         for record in &left {
-            // Its lock says that the process is there.
-            let _ = signal::kill(record.supervisor, SIGTERM);
+            payloads::signal(slot, record, if is_late { SIGKILL } else { SIGTERM });
+            if let (true, Some(path)) = (is_late, &record.cgroup) {
+                Cgroup::at(path).end();
+            }
         }
         std::thread::sleep(PAUSE);
         left = running();
     }
     Ok(first.len())
+}
+
+/// Ends the calls that use a guest account and have no payload, if they do not end. They are one
+/// client's, because an account has one guest at a time.
+fn end_calls(slot: &Slot) -> Result<()> {
+    let held = slot.open_use()?;
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * MOMENT {
+        let failed = |cause| Refusal::internal(format!("cannot read the locks of files: {cause}"));
+        let users = flock_holders::sharing(&held).map_err(failed)?;
+        if users.is_empty() {
+            break;
+        }
+        if begun.elapsed() > MOMENT {
+            for process in users.into_iter().flat_map(|pid| flock_holders::open(pid, &held)) {
+                let _ = pidfd::send_signal(&process, SIGKILL);
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 /// Ends the cgroups of payloads whose process was killed, and forgets those and old ones.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use command::refusal::Result;
 use sys::flock::{self, Lock};
 use sys::wait::End;
-use sys::{Pid, Uid, errno, process};
+use sys::{Errno, Pid, Uid, errno, flock_holders, pidfd, process, signal};
 
 use super::record::{escape, unescape, value};
 use super::table::{Slot, failed, now, open, remove};
@@ -185,6 +185,17 @@ pub(super) fn of(slot: &Slot) -> Vec<PayloadRecord> {
         PayloadRecord::parse(&fs::read(&path).ok()?, is_running)
     };
     entries.filter_map(record).collect()
+}
+
+/// Sends a signal to the process above a payload, if it has the lock of the payload's file.
+pub(super) fn signal(slot: &Slot, record: &PayloadRecord, number: i32) {
+    let Ok(file) = File::open(slot.payloads().join(&record.payload)) else { return };
+    match flock_holders::open(record.supervisor, &file) {
+        Ok(process) => _ = pidfd::send_signal(&process, number),
+        // Linux before 5.3: the lock of a moment ago says that the process is there.
+        Err(Errno::ENOSYS) => _ = signal::kill(record.supervisor, number),
+        Err(_) => {}
+    }
 }
 
 /// Forgets all payloads of an account that no process uses.
