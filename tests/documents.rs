@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, and the modules of the root package, whose paths the documents name.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 16] = [
     "sys",
     "error",
     "command",
@@ -19,6 +19,10 @@ const CRATES: [&str; 12] = [
     "glexec_sudo",
     "root",
     "envwrap",
+    "ownership",
+    "accountd",
+    "accounts",
+    "cgroup",
 ];
 const ROOT_MODULES: [&str; 2] = ["batch", "cli"];
 

@@ -243,8 +243,9 @@ fn a_payload_whose_sandbox_exceeds_its_disk_is_killed_and_its_files_come_back() 
 fn through_sudo_a_payload_that_kills_the_agent_that_measures_its_sandbox_is_ended() {
     let run = Run::new();
     // Many files, so that the agent is busy for longer than a look at all processes takes.
-    let script = "echo before >made; perl -e 'mkdir q(many); open my $f, q(>), qq(many/$_) for 1 .. \
-                  10000'; while :; do pkill -KILL -f \"serve $PWD$\"; done 2>/dev/null";
+    let script = "echo before >made; mkdir many; \
+                  perl -e 'open my $f, q(>), qq(many/$_) for 1 .. 10000'; \
+                  while :; do pkill -KILL -f \"serve $PWD$\"; done 2>/dev/null";
     let (output, report) = run.shell(&["--disk", "50M"], script);
     failed(&output, 137, &["--disk cannot be watched any more; the payload is ended"]);
     assert_eq!(report["ended_by"], "disk");
