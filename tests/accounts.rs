@@ -239,6 +239,11 @@ fn history_tells_who_had_an_account_at_a_time() {
     let uid = daemon.guest(1).uid.to_string();
     let before = seconds();
     let (child, account) = begun(&daemon, "historic");
+    // The line is written when the payload runs already.
+    let audit = daemon.machine.path(AUDIT);
+    wait_until("the audit has the payload", || {
+        fs::read_to_string(&audit).unwrap().contains("payload_started")
+    });
     let during = format!("@{:.3}", seconds());
     drop(child.wait_with_output());
     daemon.does(&["release", &account]);
@@ -261,7 +266,6 @@ fn history_tells_who_had_an_account_at_a_time() {
         daemon.is_refused(&["history", "--uid", &uid, "--at", &format!("@{}", before - 99.0)]);
     assert!(why.contains("the audit begins at"), "{why}");
     // A rotation: the older file is read, too, and standard input.
-    let audit = daemon.machine.path(AUDIT);
     fs::rename(&audit, audit.with_extension("jsonl.1")).unwrap();
     daemon.does(&["drain"]);
     assert_eq!(at(&["--uid", &uid], &during), line);
