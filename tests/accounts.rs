@@ -244,7 +244,9 @@ fn history_tells_who_had_an_account_at_a_time() {
     wait_until("the audit has the payload", || {
         fs::read_to_string(&audit).unwrap().contains("payload_started")
     });
-    let during = format!("@{:.3}", seconds());
+    let now = seconds();
+    let during = format!("@{now:.3}");
+    wait_until("a later millisecond", || seconds() > now + 0.002);
     drop(child.wait_with_output());
     daemon.does(&["release", &account]);
     let released = seconds();
