@@ -394,7 +394,8 @@ fn blocks_of_guide() -> Vec<(String, String)> {
 #[ignore = "boots a machine: scripts/test runs it in a part of its own"]
 fn the_lines_of_the_guide_work() {
     on_machine("the_lines_of_the_guide_work", || {
-        // The package of HTCondor has made an account that cannot log in.
+        // The package of HTCondor has made an account that cannot log in, and runs a daemon as it.
+        root(&["systemctl", "stop", "condor.service"]);
         root(&["userdel", "condor"]);
         root(&["useradd", "--create-home", "condor"]);
         let (mut printed, mut count) = (String::new(), 0);
