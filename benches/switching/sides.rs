@@ -35,7 +35,7 @@ impl Call {
 /// The name of a call of a switcher, and the function that prepares it.
 type Side = (&'static str, fn(&Credentials) -> Call);
 
-pub const SIDES: [Side; 8] = [
+pub const SIDES: [Side; 9] = [
     ("true", bare),
     (SUDO, sudo),
     (ADAPTER, adapter),
@@ -44,6 +44,7 @@ pub const SIDES: [Side; 8] = [
     (NEW, new),
     (PILOTS[0].0, pilot_with_adapter),
     (PILOTS[1].0, pilot_with_glexec),
+    ("pilot, closed", pilot_in_closed_world),
 ];
 
 pub const ADAPTER: &str = "adapter";
@@ -101,17 +102,23 @@ fn glexec(credentials: &Credentials) -> Call {
 }
 
 fn pilot_with_adapter(credentials: &Credentials) -> Call {
-    pilot(credentials, &program("glexec-sudo"))
+    pilot(credentials, &program("glexec-sudo"), "shared")
 }
 
 fn pilot_with_glexec(credentials: &Credentials) -> Call {
-    pilot(credentials, &program("glexec"))
+    pilot(credentials, &program("glexec"), "shared")
 }
 
-fn pilot(credentials: &Credentials, switcher: &Path) -> Call {
+fn pilot_in_closed_world(credentials: &Credentials) -> Call {
+    pilot(credentials, &program("glexec"), "closed")
+}
+
+fn pilot(credentials: &Credentials, switcher: &Path, world: &str) -> Call {
     let mut command = as_batch(program("condor_glexec_pilot"));
     command
         .arg("run")
+        .arg("--world")
+        .arg(world)
         .arg("--glexec")
         .arg(switcher)
         .arg("--execute")
