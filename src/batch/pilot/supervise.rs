@@ -265,7 +265,8 @@ impl Supervisor<'_, '_> {
     /// user owns the payload's user namespace (user_namespaces(7)).
     fn call_follower(&mut self, call: &BoundCall) -> Option<Follower> {
         let kind = candidates::named(self.switcher.program().to_owned()).kind;
-        if !self.spec.is_below_starter || kind == Some(SwitcherKind::Rootless) {
+        let is_rootless = kind == Some(SwitcherKind::Rootless) && !glexec::asks_daemon();
+        if !self.spec.is_below_starter || is_rootless {
             return None;
         }
         let called = Follower::call(self.sandbox, self.switcher, call.pid());

@@ -65,7 +65,8 @@ pub fn means(settings: &Settings, execute: &Path) -> Result<Option<Means>> {
 /// The means, or why there are none.
 fn possible(settings: &Settings, execute: &Path) -> Result<std::result::Result<Means, String>> {
     let first = candidates::programs(settings.glexec.as_ref())?.into_iter().next();
-    let Some(program) = first.filter(|program| is_rootless(program)) else {
+    let Some(program) = first.filter(|program| is_rootless(program) && !glexec::asks_daemon())
+    else {
         return Ok(Err("it needs the project's glexec without privilege".to_owned()));
     };
     if settings.handover == Handover::Copy {
