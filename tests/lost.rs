@@ -132,8 +132,8 @@ fn failing(site: &Site) -> Vec<(PathBuf, i32, &'static str)> {
     made.into_iter().chain([(site.path().join("missing"), 2, "missing")]).collect()
 }
 
-/// The idle timeout for a switcher of which this word is expected: short only if it is what ends the
-/// call.
+/// The idle timeout for a switcher of which this word is expected. It is short only if it is what
+/// ends the call.
 fn idle_of(word: &str) -> &'static str {
     if word == IDLE { "1" } else { "30" }
 }

@@ -80,10 +80,10 @@ impl<'a> Installation<'a> {
         Installation { site, rule }
     }
 
-    /// The same call with the programs of this installation, as a command of root's that becomes it.
-    /// Its sudo reads the rule in a mount namespace. In the machine's directory of rules it would
-    /// disturb all other calls: sudo complains about a file that disappears while it reads that
-    /// directory.
+    /// The same call with the programs of this installation, by a command of root's that becomes
+    /// it. Its sudo reads the rule in a mount namespace. In the machine's directory of rules it
+    /// would disturb all other calls: sudo complains about a file that disappears while it reads
+    /// that directory.
     pub fn own(&self, call: &Command) -> Command {
         let name = Path::new(call.get_program()).file_name().unwrap();
         let batch = Account::batch();
