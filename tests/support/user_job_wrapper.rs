@@ -178,6 +178,34 @@ impl Job<'_> {
         command.spawn().unwrap()
     }
 
+    /// A program of root's that starts the wrapper, in the scratch directory and with the job's
+    /// environment and streams.
+    pub fn below(&self, program: &str) -> Command {
+        let stream = |name: &str| {
+            let file = File::create(self.file(name)).unwrap();
+            Account::batch().owns(self.file(name));
+            file
+        };
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.variables).current_dir(&self.scratch).stdin(Stdio::null());
+        command.stdout(stream("_condor_stdout")).stderr(stream("_condor_stderr"));
+        command
+    }
+
+    /// Runs the job, and kills the wrapper at a system call of this number. False if it made no such
+    /// call.
+    pub fn is_killed_at(&self, call: &str, number: usize) -> bool {
+        let log = self.node.path("trace");
+        // As root: newuidmap(1) has to be set-user-ID.
+        let mut strace = self.below("strace");
+        strace.args(["-u", "gh-batch", "-q", "-o"]).arg(&log);
+        strace.args(["-e", &format!("trace={call}")]);
+        strace.args(["-e", &format!("inject={call}:signal=SIGKILL:when={number}")]);
+        strace.arg(self.node.path("link").join(LINK)).arg(self.file("condor_exec.exe"));
+        strace.status().unwrap();
+        fs::read_to_string(log).unwrap().contains("by SIGKILL")
+    }
+
     /// Runs the job to its end.
     pub fn run(&self) -> ExitStatus {
         self.start().wait().unwrap()

@@ -178,7 +178,12 @@ fn make_directory(path: &Path, mode: u32) -> Result<()> {
     let name = OwnedName::new(name.as_bytes().to_vec())
         .ok_or_else(|| Error::refused(path, "this is not the name of a directory"))?;
     let above = Dir::open(parent).at("open the directory", parent)?;
-    let dir = open_or_make(&above, name.name()).at("make the directory", path)?;
+    let dir = match open_or_make(&above, name.name()) {
+        // A file system of its own, which no other user can have put there.
+        Err(Errno::EXDEV) => Dir::open(path),
+        opened => opened,
+    };
+    let dir = dir.at("make the directory", path)?;
     let found = dir.stat_self().at("examine", path)?;
     if found.uid() != process::geteuid() {
         let why = format!("it belongs to uid {}, not to you", found.uid());

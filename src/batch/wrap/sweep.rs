@@ -14,7 +14,7 @@ use super::slot::{self, Locked, Slot};
 use crate::batch::Retries;
 use crate::batch::kill::{self, Scope};
 use crate::batch::pilot::step_log::StepLog;
-use crate::batch::pilot::{AbandonedSandbox, CREDENTIAL, make};
+use crate::batch::pilot::{AbandonedSandbox, CREDENTIAL};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
 
@@ -94,7 +94,7 @@ pub fn clear(
             if is_there {
                 found.recover(Links::Copy, None, step_log)?;
             }
-            give_back(scratch, &sandbox)?;
+            entries::to_scratch(scratch, &sandbox)?;
         }
         None if is_there || !sandbox.owners_of_leftovers().is_empty() => {
             found.discard(step_log)?;
@@ -125,15 +125,4 @@ pub fn end_account(switcher: &Switcher, sandbox: &Sandbox, step_log: &mut StepLo
     let (switcher, credential) = (switcher.with_short_idle_timeout(), sandbox.credential());
     let _ = step_log
         .step("account", |report| kill::kill(&switcher, &credential, request, RETRIES, report));
-}
-
-/// Moves the files of a sandbox of this user to the scratch directory, and removes the sandbox.
-pub fn give_back(scratch: &Scratch, sandbox: &Sandbox) -> Result<()> {
-    if sandbox.found()? == Found::Nothing {
-        sandbox.sweep(None);
-        return Ok(());
-    }
-    let (top, path) = (sandbox.open()?, sandbox.path());
-    entries::to_scratch(scratch, &top, &path)?;
-    make::remove(sandbox)
 }
