@@ -118,9 +118,7 @@ fn the_sandboxes_can_be_on_another_file_system() {
         assert_eq!(other.0, "the input\ntmpfs\n");
         assert_ne!(same.0, other.0);
         assert_eq!(same.1, other.1);
-        let slot = fs::read_dir(payloads.join("slot1")).unwrap();
-        let left: Vec<_> = slot.map(|entry| entry.unwrap().file_name()).collect();
-        assert!(left.iter().all(|name| name == "note"), "{left:?}");
+        assert_eq!(fs::read_dir(payloads.join("slot1")).unwrap().count(), 0);
     }
 }
 
@@ -458,6 +456,59 @@ fn what_another_user_makes_in_a_slot_keeps_no_job_from_it() {
         assert!(!job.text("_condor_stdout").contains("made"));
         assert!(!job.file("made").exists() && job.file("condor_exec.exe").exists());
         node.job("dir_3", "true").ends("exited 0");
+    }
+}
+
+#[test]
+fn no_other_user_makes_a_slots_note() {
+    for node in Node::both() {
+        let other = |script: &str, at: &Path| {
+            let mut command = Account::other().command("sh");
+            command.args(["-c", script]).arg(at).status().unwrap().success()
+        };
+        // A directory of the slots where each user can make entries, as an administrator may have
+        // left it.
+        let (above, switcher) = (node.path("open"), node.site.switcher());
+        let slots = above.join("slots");
+        fs::create_dir_all(&slots).unwrap();
+        Account::batch().owns(&slots);
+        for (path, mode) in [(&above, 0o1777), (&slots, 0o1777)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        node.set(&format!("glexec = {}\ndirectory = {}\n", switcher.display(), slots.display()));
+        let mut job = node.job("dir_1", "echo begun >begun");
+        // Without it, the wrapper writes to standard error, and does not wait after a failure.
+        job.variables.remove("_CONDOR_WRAPPER_ERROR_FILE".as_ref() as &std::ffi::OsStr);
+        let refused = |why: &str| {
+            assert_eq!(job.run().code(), Some(1));
+            let said = job.text("_condor_stderr");
+            assert!(said.contains(why) && said.lines().count() == 1, "{said}");
+            fs::remove_file(job.file("_condor_stderr")).unwrap();
+            assert!(!job.file("begun").exists());
+        };
+        for squat in ["mkdir -m 777 \"$0/.notes\"", "mkdir -m 777 \"$0/slot1\""] {
+            assert!(other(squat, &slots));
+            refused("not to you: remove it");
+            fs::remove_dir_all(slots.join(".notes")).unwrap();
+            let _ = fs::remove_dir_all(slots.join("slot1"));
+            fs::set_permissions(&slots, fs::Permissions::from_mode(0o1777)).unwrap();
+        }
+        assert!(other("ln -s /etc \"$0/.notes\"", &slots));
+        refused(".notes");
+        fs::remove_file(slots.join(".notes")).unwrap();
+        // It could be renamed.
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o777)).unwrap();
+        refused("every user can rename");
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o1777)).unwrap();
+        job.ends("exited 0");
+        assert!(job.file("begun").exists());
+        // What was made once, no other user replaces.
+        for squat in ["ls .notes", "mv .notes x", "touch .notes/slot2"] {
+            assert!(!other(&format!("cd \"$0\" && {squat}"), &slots), "{squat}");
+        }
+        // What has the old place of a note is one entry among others.
+        assert!(other("echo x >\"$0/slot1/note\"", &slots));
+        node.job("dir_2", "true").ends("exited 0");
     }
 }
 

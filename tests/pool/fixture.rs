@@ -130,9 +130,14 @@ impl Pool {
         for directory in ["execute", "glexec_payloads"] {
             for entry in fs::read_dir(local.join(directory)).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                let is_slot = directory == "glexec_payloads";
-                let inside = fs::read_dir(&path).into_iter().flatten().count();
-                if !is_slot || inside > 1 {
+                let is_left = match path.file_name().and_then(OsStr::to_str) {
+                    _ if directory == "execute" => true,
+                    Some(".notes") => files_of(&path).any(|note| is_not_empty(&note)),
+                    // A trial of an examination may be there.
+                    Some("doctor") => files_of(&path).count() > 1,
+                    _ => files_of(&path).next().is_some(),
+                };
+                if is_left {
                     left.push(path.display().to_string());
                 }
             }
@@ -162,6 +167,15 @@ impl Drop for Pool {
             assert!(holder.wait().unwrap().success() || std::thread::panicking());
         }
     }
+}
+
+/// The entries of a directory; none of what is no directory.
+fn files_of(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path())
+}
+
+fn is_not_empty(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.len() > 0)
 }
 
 fn script() -> PathBuf {

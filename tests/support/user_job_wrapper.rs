@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -78,14 +79,17 @@ impl Node {
         self.path("local/glexec_payloads")
     }
 
-    /// What the slot's directory has but for its note, which is empty without a job.
+    /// What the slot's directory has, and its note, which is empty without a job.
     pub fn left(&self) -> Vec<OsString> {
-        let slot = self.slots().join("slot1");
-        let entries = fs::read_dir(slot).into_iter().flatten().map(|entry| entry.unwrap());
-        entries
-            .filter(|entry| entry.file_name() != "note" || entry.metadata().unwrap().len() > 0)
-            .map(|entry| entry.file_name())
-            .collect()
+        let entries = fs::read_dir(self.slots().join("slot1")).into_iter().flatten();
+        let note = fs::read(self.note()).unwrap_or_default();
+        let note = (!note.is_empty()).then(|| OsString::from_vec(note));
+        entries.map(|entry| entry.unwrap().file_name()).chain(note).collect()
+    }
+
+    /// The note of the slot.
+    pub fn note(&self) -> PathBuf {
+        self.slots().join(".notes/slot1")
     }
 
     /// A job that is a script of a shell, in a new scratch directory of this name.
@@ -192,8 +196,8 @@ impl Job<'_> {
         command
     }
 
-    /// Runs the job, and kills the wrapper at a system call of this number. False if it made no such
-    /// call.
+    /// Runs the job, and kills the wrapper at a system call of this number. False if it made no
+    /// such call.
     pub fn is_killed_at(&self, call: &str, number: usize) -> bool {
         let log = self.node.path("trace");
         // As root: newuidmap(1) has to be set-user-ID.

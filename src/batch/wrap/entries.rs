@@ -128,8 +128,8 @@ impl<'a> Passage<'a> {
     }
 }
 
-/// Renames a directory to the other place, which is free; or copies it there, where it gets its name
-/// when it is complete, and calls `remove` for the first one.
+/// Renames a directory to the other place, which is free; or copies it there, where it gets its
+/// name when it is complete, and calls `remove` for the first one.
 fn become_that(
     from: &Place,
     to: &Place,
