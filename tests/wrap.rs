@@ -567,6 +567,65 @@ fn a_job_can_open_its_streams_by_path() {
     }
 }
 
+/// Whether a file has an access control list; and its mode.
+fn rights(path: &Path) -> (bool, u32) {
+    let output = std::process::Command::new("getfacl").args(["-cEn"]).arg(path).output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    let has_list = list.contains("mask::");
+    let named = list.lines().filter(|line| line.starts_with("user:") && !line.contains("::"));
+    assert_eq!(named.count(), usize::from(has_list), "{list}");
+    assert!(!list.lines().any(|line| line.starts_with("group:") && !line.contains("::")), "{list}");
+    (has_list, fs::metadata(path).unwrap().mode() & 0o7707)
+}
+
+#[test]
+fn no_other_user_can_open_the_streams_of_a_job() {
+    for node in Node::both() {
+        for (name, end) in [("dir_1", "exit"), ("dir_2", "hook"), ("dir_3", "sweep")] {
+            let script = "echo one >>/dev/stdout; : >ready; until test -e go; do sleep 0.05; done";
+            let mut job = node.job(name, script);
+            // As where the submitter's files are on a shared file system.
+            fs::set_permissions(&job.scratch, fs::Permissions::from_mode(0o755)).unwrap();
+            job.output = node.path(name);
+            let files = [job.output.clone(), job.file("_condor_stderr")];
+            for file in &files {
+                write(file, "", 0o600);
+            }
+            let mut child = job.start();
+            let sandbox = node.slots().join("slot1/work");
+            wait_until("the job is ready", || sandbox.join("ready").exists());
+            assert_eq!(fs::read_to_string(&job.output).unwrap(), "one\n");
+            for file in &files {
+                assert_eq!(rights(file), (true, 0o600));
+                let script = "cat \"$0\" || echo x >>\"$0\"";
+                let mut other = Account::other().command("sh");
+                assert!(!other.args(["-c", script]).arg(file).output().unwrap().status.success());
+            }
+            if end == "exit" {
+                write(sandbox.join("go"), "", 0o644);
+                assert!(child.wait().unwrap().success());
+            } else {
+                signal(&child, Signal::SIGKILL);
+                child.wait().unwrap();
+                assert_eq!(rights(&files[0]), (true, 0o600));
+                // Another file has the name meanwhile.
+                fs::rename(&files[1], job.file("moved")).unwrap();
+                write(&files[1], "", 0o640);
+                if end == "sweep" {
+                    fs::remove_dir_all(&job.scratch).unwrap();
+                    support::succeeded(&node.sweep().output().unwrap());
+                } else {
+                    support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+                }
+            }
+            assert_eq!(rights(&files[0]), (false, 0o600), "{end}");
+            assert_eq!(fs::metadata(&files[0]).unwrap().mode() & 0o777, 0o600);
+            assert!(node.left().is_empty(), "{:?}", node.left());
+            assert_eq!(fs::read_dir(node.slots().join(".notes")).unwrap().count(), 1);
+        }
+    }
+}
+
 #[test]
 fn a_job_is_suspended_as_the_batch_system_suspends_it() {
     for (node, is_rootless) in Node::both().into_iter().zip([false, true]) {

@@ -31,6 +31,8 @@ pub struct Job<'a> {
     pub scratch: PathBuf,
     pub arguments: Vec<OsString>,
     pub variables: BTreeMap<OsString, OsString>,
+    /// Its standard output: a file in the scratch directory, or elsewhere.
+    pub output: PathBuf,
 }
 
 impl Node {
@@ -104,7 +106,9 @@ impl Node {
         put(".update.ad", "update\n", 0o600);
         own(&scratch, Account::batch());
         fs::set_permissions(&scratch, Permissions::from_mode(0o700)).unwrap();
-        let mut job = Job { node: self, scratch, arguments: vec![], variables: BTreeMap::new() };
+        let output = scratch.join("_condor_stdout");
+        let (arguments, variables) = (vec![], BTreeMap::new());
+        let mut job = Job { node: self, scratch, arguments, variables, output };
         let below = |name: &str| job.scratch.join(name).into_os_string();
         job.variables = [
             ("_CONDOR_SCRATCH_DIR", job.scratch.clone().into_os_string()),
@@ -159,17 +163,17 @@ impl Job<'_> {
     /// Starts the wrapper as the starter does: in the scratch directory, in a new session, with
     /// SIGPIPE ignored, without other descriptors, and with the job's environment.
     pub fn start(&self) -> Child {
-        let stream = |name: &str| {
+        let stream = |path: &Path| {
             let mut options = File::options();
-            let file = options.append(true).create(true).mode(0o644).open(self.file(name)).unwrap();
-            Account::batch().owns(self.file(name));
+            let file = options.append(true).create(true).mode(0o644).open(path).unwrap();
+            Account::batch().owns(path);
             file
         };
         let link = self.node.path("link").join(LINK);
         let mut command = Account::batch().command(link);
         command.arg(self.file("condor_exec.exe")).args(&self.arguments);
         command.env_clear().envs(&self.variables).current_dir(&self.scratch).stdin(Stdio::null());
-        command.stdout(stream("_condor_stdout")).stderr(stream("_condor_stderr"));
+        command.stdout(stream(&self.output)).stderr(stream(&self.file("_condor_stderr")));
         let prepare = || {
             nix::unistd::setsid()?;
             let ignored = nix::sys::signal::SigHandler::SigIgn;

@@ -218,7 +218,7 @@ impl<'a> Job<'a> {
 
     /// Hands the sandbox over, runs the job, and takes the sandbox back.
     fn run(&mut self, interrupt: &Arc<Interrupt>, step_log: &mut StepLog<'_>) -> Ended {
-        let Job { order, directory, sandbox, spec, .. } = self;
+        let Job { order, directory, slot, sandbox, spec } = self;
         step_log.log_id = sandbox.log_id();
         let _lock = match sandbox.lock() {
             Ok(lock) => lock,
@@ -235,7 +235,7 @@ impl<'a> Job<'a> {
         let outcome = match stopped(interrupt) {
             Some(_) => Outcome::default(),
             None => {
-                let streams = Opened::of_this_process();
+                let streams = Opened::to_owner_of(sandbox, slot);
                 let run = PayloadRun {
                     spec,
                     sandbox,
@@ -244,7 +244,7 @@ impl<'a> Job<'a> {
                     signals: &interrupt.signals,
                 };
                 let outcome = run.run(one_call.as_mut(), &mut kept, step_log, Outcome::default());
-                drop(streams);
+                streams.close();
                 outcome
             }
         };

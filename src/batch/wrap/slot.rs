@@ -4,6 +4,7 @@
 //! <directory>            0711
 //!   .notes               0700: no other user can put anything in the place of a note
 //!     <slot>             the scratch directory of the job; locked while its wrapper lives
+//!     <slot>.streams     the streams of the job that its user may open by path
 //!   <slot>               1777: an agent makes its copy of the sandbox here
 //!     work               the sandbox
 //!     work.condor        the retained directory: the switcher's credential
@@ -41,7 +42,10 @@ const MAX_NOTE: u64 = 64 * 1024;
 pub struct Slot {
     /// Its path.
     pub path: PathBuf,
+    notes: Dir,
     note: File,
+    /// The name of the record of the streams, in the directory of the notes.
+    streams: OwnedName,
 }
 
 /// A slot's directory whose lock is asked for.
@@ -81,7 +85,9 @@ impl Slot {
         if found.kind() != Kind::File {
             return Err(Error::refused(&place, "it is no file: remove it"));
         }
-        let slot = Slot { path, note };
+        let streams = [name.name().bytes(), b".streams"].concat();
+        let streams = OwnedName::new(streams).ok_or_else(refused)?;
+        let slot = Slot { path, notes: dir, note, streams };
         match flock::lock(&slot.note, Lock::Exclusive, LIMIT) {
             Err(Errno::EAGAIN) => Ok(Locked::Elsewhere(slot.note()?)),
             locked => locked.at("lock the note of the slot", place).map(|()| Locked::Here(slot)),
@@ -104,6 +110,31 @@ impl Slot {
             self.note.write_all(note)
         });
         written.at("write the note of the slot", &self.path)
+    }
+
+    /// The record of the streams; empty if there is none.
+    pub fn streams(&self) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let file = match self.notes.open_file(self.streams.name()) {
+            Err(Errno::ENOENT) => return Ok(text),
+            opened => opened.at("open the record of the streams of", &self.path)?,
+        };
+        let read = file.take(MAX_NOTE).read_to_end(&mut text);
+        read.at("read the record of the streams of", &self.path).map(|_| text)
+    }
+
+    /// Writes that record; an empty one is removed.
+    pub fn set_streams(&self, record: &[u8]) -> Result<()> {
+        match self.notes.remove_file(self.streams.name()) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(cause) => {
+                return Err(cause).at("remove the record of the streams of", &self.path);
+            }
+        }
+        match record {
+            [] => Ok(()),
+            _ => tree::create(&self.notes, &self.path, self.streams.name(), record),
+        }
     }
 
     /// Removes what has the names of a sandbox although the slot has no job, or gives it another

@@ -11,6 +11,7 @@ use super::entries;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
+use super::streams;
 use crate::batch::Retries;
 use crate::batch::kill::{self, Scope};
 use crate::batch::pilot::step_log::StepLog;
@@ -66,6 +67,7 @@ pub fn clear(
     scratch: Option<&Scratch>,
     step_log: &mut StepLog<'_>,
 ) -> Result<()> {
+    streams::end_recorded(slot)?;
     let note = slot.note()?;
     if note.is_empty() {
         return Ok(());
