@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use cgroup::Cgroup;
 use command::refusal::{Refusal, Result};
 use root::accounts::audit::{self, Event};
 use root::accounts::end;
-use root::cgroup::Cgroup;
 use root::config::Config;
 use root::log::{Level, Log};
 use sys::fork::{self, Fork};

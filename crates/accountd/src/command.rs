@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cgroup::Cgroup;
 use command::program::{Options, Program, VERSION, flag, option, print};
 use command::refusal::{Refusal, Result, Status};
 use command::{Parsed, say};
 use root::accounts::audit;
-use root::cgroup::Cgroup;
 use root::log::{Level, Log};
 use sys::rlimit::SavedLimits;
 use sys::{Errno, environment, process, signal, stdio};
@@ -119,7 +119,9 @@ fn serve(settings: &Settings) -> Result<()> {
         None => passed.adopt()?,
     };
     let cgroup = match settings.is_delegated {
-        true => Some(Cgroup::of_daemon()?),
+        true => Some(Cgroup::delegated().map_err(|error| {
+            Refusal::internal(format!("{error}: leave out --delegated, or delegate a group"))
+        })?),
         false => None,
     };
     let config = configuration()?;

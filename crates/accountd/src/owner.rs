@@ -15,6 +15,7 @@ use root::door::{self, Found};
 use root::origin::Origin as _;
 use root::sanitize::{Start, Variables};
 use sys::rlimit::SavedLimits;
+use sys::scheduling::Scheduling;
 use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
 use sys::{Pid, process, stdio, switch};
 use wire::daemon::{self, Answer, Signal};
@@ -49,6 +50,7 @@ impl Supervisor<'_> {
             shown: shown.clone(),
             credential: Some(credential),
             proxy: None,
+            scheduling: Scheduling::default(),
             lingers: false,
             has: Has::default(),
         };
@@ -115,7 +117,7 @@ fn wait_for_answer(
 ) -> Result<Vec<u8>> {
     loop {
         let is_open = !client.has.is_gone.get();
-        let [is_answer, has_arrived] = client.connection.wait_with(answer.as_fd(), is_open);
+        let [is_answer, has_arrived] = client.connection.wait_with(answer.as_fd(), is_open, None);
         if is_answer {
             break;
         }

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cgroup::Cgroup;
 use command::accounts;
 use command::location::Location;
 use command::refusal::{Refusal, Result};
@@ -16,7 +17,6 @@ use super::audit::{self, Event, Holding};
 use super::record::{Identity, LeaseRecord};
 use super::table::{Slot, Table, now};
 use super::{leftovers, payloads};
-use crate::cgroup::Cgroup;
 use crate::mapping::credential_lease::gone::gone;
 use crate::processes;
 
@@ -113,7 +113,7 @@ pub(super) fn end_payloads(slot: &Slot, is_asked: impl Fn(Uid) -> bool) -> Resul
         for record in &left {
             payloads::signal(slot, record, if is_late { SIGKILL } else { SIGTERM });
             if let (true, Some(path)) = (is_late, &record.cgroup) {
-                Cgroup::at(path).end();
+                _ = Cgroup::at(path).end();
             }
         }
         std::thread::sleep(PAUSE);
@@ -148,7 +148,7 @@ fn end_dead_payloads(slot: &Slot) {
     let now = now();
     for record in payloads::of(slot).into_iter().filter(|record| !record.is_running) {
         if let Some(path) = &record.cgroup {
-            Cgroup::at(path).end();
+            _ = Cgroup::at(path).end();
         }
         if record.end.is_none() || record.begun + KEPT < now {
             payloads::forget(slot, &record);
@@ -298,7 +298,7 @@ fn clean_deleted(
 fn clean(slot: &Slot, account: &accounts::Account) -> Result<(), String> {
     for record in payloads::of(slot) {
         if let Some(path) = &record.cgroup {
-            Cgroup::at(path).end();
+            _ = Cgroup::at(path).end();
         }
     }
     match processes::kill_all(account.user, account.group) {

@@ -11,10 +11,11 @@ use super::{Config, Destination, Mapping, SwitchBy};
 
 /// Variables that the payload never gets, whatever `preserve_env_variables` names: they are about
 /// this program's own state, or about the programs around a payload.
-pub const NEVER_PRESERVED: [&str; 5] = [
+pub const NEVER_PRESERVED: [&str; 6] = [
     "GLEXEC_HELPERS_",
     "GLEXEC_STATE_DIR",
     "GLEXEC_LEASE_UID",
+    "GLEXEC_LIMITS",
     "GLEXEC_EPILOG_",
     "GLEXEC_SESSION_",
 ];
@@ -73,6 +74,11 @@ fn faults(config: &Config) -> Vec<(&'static str, &'static str)> {
             "epilogue",
             "it needs linger = yes: after the payload no process could start it",
         ));
+    }
+    if !config.linger {
+        const WHY: &str = "it needs linger = yes: else no process watches the payload";
+        let limits = [("memory_limit", config.memory_limit), ("pids_limit", config.pids_limit)];
+        faults.extend(limits.into_iter().filter(|(_, at)| at.is_some()).map(|(key, _)| (key, WHY)));
     }
     if config.session_scripts != Config::default().session_scripts
         && !config.session_scripts.is_empty()

@@ -24,6 +24,36 @@ pub(super) const KEYS: &[Key] = &[
         effect: Set(|config, value| parse::yes_no(value).map(|yes| config.end_family = yes)),
     },
     Key {
+        name: "memory_limit",
+        value: "size, or two sizes with a colon between, or nothing",
+        default: "",
+        text: "The memory of all processes of a payload together, in bytes or with K, M, G or T. \
+               The caller can ask for another limit by GLEXEC_LIMITS, at most for this one or, \
+               with a second size, for that; for more it gets status 203. Without this key it \
+               can ask for any, and without its word there is none. A payload in a cgroup of the \
+               account daemon is limited by the controller memory, if there is one. Elsewhere \
+               glexec looks at the payload ten times a second, and kills it if it uses more; this \
+               needs linger = yes. The operations of the helpers have no limits.",
+        effect: Set(|config, value| parse::size_limit(value).map(|at| config.memory_limit = at)),
+    },
+    Key {
+        name: "pids_limit",
+        value: "number, or two numbers with a colon between, or nothing",
+        default: "",
+        text: "The processes and threads of a payload, as memory_limit. With the controller pids \
+               no further one is started; else the payload is killed.",
+        effect: Set(|config, value| parse::number_limit(value).map(|at| config.pids_limit = at)),
+    },
+    Key {
+        name: "cpus_limit",
+        value: "number, or two numbers with a colon between, or nothing",
+        default: "",
+        text: "The processors of a payload, as memory_limit. With the controller cpu it gets the \
+               time of so many. Else it begins on so many (sched_setaffinity(2)), which it can \
+               undo.",
+        effect: Set(|config, value| parse::number_limit(value).map(|at| config.cpus_limit = at)),
+    },
+    Key {
         name: "world",
         value: "shared or closed",
         default: "shared",
