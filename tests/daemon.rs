@@ -245,6 +245,19 @@ fn the_end_of_the_client_ends_all_that_the_payload_has_started() {
 }
 
 #[test]
+fn what_a_payload_has_started_ends_with_it_whatever_the_configuration_says() {
+    let daemon = Daemon::with_guests(1, "end_family = no\ndoor = daemon\n");
+    let log = daemon.machine.logged();
+    let why = "end_family = no has no effect here: what a payload has started always ends with it";
+    assert!(log.iter().any(|line| line.contains(why)), "{log:#?}");
+    assert!(daemon.runs("setsid sleep 1000 &").status.success());
+    assert!(processes_of(daemon.guest(1).uid).is_empty());
+    let output = daemon.glexec().arg("--check-config").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("end_family: no effect: with door = daemon"), "{said}");
+}
+
+#[test]
 fn a_payload_that_lingers_goes_on_without_its_client() {
     let daemon = Daemon::new();
     let done = daemon.machine.site.scratch().join("done");

@@ -37,6 +37,8 @@ use crate::files::Files;
 pub(crate) struct Client<'a> {
     /// The connection with it.
     pub(crate) connection: Connection,
+    /// Counts the connection for a daemon that starts later.
+    pub(crate) counted: Option<File>,
     /// What arrives from the kernel and from root.
     pub(crate) signals: Signals,
     /// The lists of clients and accounts.
@@ -157,6 +159,7 @@ impl Origin for Client<'_> {
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let mut descriptors = vec![self.connection.as_fd(), self.signals.as_fd()];
+        descriptors.extend(self.counted.iter().map(|file| file.as_fd()));
         descriptors.extend(self.has.payload.iter().map(|payload| payload.file().as_fd()));
         descriptors
     }

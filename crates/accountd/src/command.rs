@@ -16,7 +16,7 @@ use sys::{Errno, environment, process, signal, stdio};
 use crate::acceptor::Acceptor;
 use crate::files::Files;
 use crate::listen;
-use crate::supervisor::configuration;
+use crate::supervisor::{configuration, without_effect};
 
 /// The program's options and its help text.
 pub const PROGRAM: Program = Program {
@@ -125,6 +125,11 @@ fn serve(settings: &Settings) -> Result<()> {
         false => None,
     };
     let config = configuration()?;
+    if let Some(keys) = without_effect() {
+        let why = "has no effect here: what a payload has started always ends with it";
+        Log::new(&config).write(Level::Warning, format_args!("{keys} {why}"));
+        say(PROGRAM.name, format!("{keys} in glexec.conf(5) {why}"));
+    }
     audit::set_file(config.audit_file.clone());
     let (files, read) = Files::read();
     if let Err(refusal) = read {

@@ -8,9 +8,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use cgroup::Cgroup;
 use command::refusal::{Refusal, Result};
-use root::accounts as leases;
 use root::accounts::audit::{self, Event};
 use root::accounts::lease::{self, Ask};
+use root::accounts::{self as leases, connections};
 use root::config::{Config, ConfigError, Mapping};
 use root::door;
 use root::mapping::Mode;
@@ -50,6 +50,15 @@ pub(crate) fn configuration() -> Result<Config> {
     Ok(Config { linger: true, end_family: true, ..config })
 }
 
+/// The keys of the configuration that are set to what the daemon does not do.
+pub(crate) fn without_effect() -> Option<&'static str> {
+    match Config::load() {
+        Ok(Config { linger: false, .. }) => Some("linger = no"),
+        Ok(Config { end_family: false, .. }) => Some("end_family = no"),
+        _ => None,
+    }
+}
+
 impl Supervisor<'_> {
     /// Serves the connection. To be called in a process of its own.
     pub(crate) fn serve(&self, socket: OwnedFd) {
@@ -58,13 +67,15 @@ impl Supervisor<'_> {
             return;
         }
         let Ok(connection) = Connection::new(socket) else { return };
+        // Where that fails, a daemon that starts later does not count this connection.
+        let counted = connections::join(self.peer.identity.user).ok();
         let (request, descriptors) = match connection.request() {
             Ok(read) => read,
             Err(refusal) => return self.refuse(&connection, &refusal, ""),
         };
         connection.send(&Answer::Working);
         match request {
-            Request::Run(run) => self.run(connection, run, descriptors),
+            Request::Run(run) => self.run(connection, counted, run, descriptors),
             Request::Owner(change) => self.change(connection, change, descriptors),
             other => match configuration()
                 .and_then(|config| self.other(&other, descriptors.into_iter().next(), &config))
@@ -119,7 +130,13 @@ impl Supervisor<'_> {
         connection.send(&Answer::Refused { status: *status as u8, text: text.clone() });
     }
 
-    fn run(&self, connection: Connection, run: Run, descriptors: Vec<OwnedFd>) {
+    fn run(
+        &self,
+        connection: Connection,
+        counted: Option<File>,
+        run: Run,
+        descriptors: Vec<OwnedFd>,
+    ) {
         let shown = door::shown(&run.command);
         let prepared = configuration().and_then(|config| {
             let prepared = self.prepare(run, descriptors)?;
@@ -133,6 +150,7 @@ impl Supervisor<'_> {
         let Prepared { start, run, credential, proxy, scheduling } = prepared;
         let mut client = Client {
             connection,
+            counted,
             signals,
             files: self.files,
             cgroups: self.cgroups,

@@ -12,7 +12,8 @@ pub(super) const KEYS: &[Key] = &[
         value: "yes or no",
         default: "yes",
         text: "yes: glexec stays as the payload's parent until it ends. no: glexec becomes the \
-               payload; an epilogue is an error then.",
+               payload; an epilogue is an error then. The account daemon always has a process \
+               above a payload.",
         effect: Set(|config, value| parse::yes_no(value).map(|yes| config.linger = yes)),
     },
     Key {
@@ -20,7 +21,8 @@ pub(super) const KEYS: &[Key] = &[
         value: "yes or no",
         default: "yes",
         text: "yes: what the payload has started and left is ended after it, before the epilogue. \
-               no: it stays, as with gLExec.",
+               no: it stays, as with gLExec. The account daemon always ends it: what is left would \
+               be nobody's after the lease.",
         effect: Set(|config, value| parse::yes_no(value).map(|yes| config.end_family = yes)),
     },
     Key {
