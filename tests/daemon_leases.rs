@@ -101,7 +101,8 @@ const CHANGES: [&str; 12] = [
 #[test]
 #[ignore = "takes long: it kills the daemon and its processes at each changing call"]
 fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
-    let mut daemon = Daemon::new();
+    // A call waits while the daemon itself cleans the account after the lease before.
+    let mut daemon = Daemon::with_guests(1, "lease_wait = 60\n");
     let mut kills = 0;
     for call in CHANGES {
         for number in 1.. {
@@ -146,7 +147,7 @@ fn audit_is_whole(daemon: &Daemon, lease: Option<&str>, at: &str) {
 
 #[test]
 fn after_a_kill_around_the_begin_of_a_lease_the_audit_tells_the_truth() {
-    let mut daemon = Daemon::new();
+    let mut daemon = Daemon::with_guests(1, "lease_wait = 60\n");
     // The file of the lease, its line for the system log, and that the file notes the line.
     let moments = [("rename", 1..=3), ("sendto", 1..=3)];
     for (call, number) in moments.into_iter().flat_map(|(call, all)| all.map(move |at| (call, at)))
