@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 
 use super::handover::set_mode;
+use super::installation::install;
 use super::setuid::{LIBEXEC, Setuid};
 use super::{Account, own, program, wait_until, write};
 
@@ -43,7 +44,7 @@ impl Daemon {
         let machine = Setuid::without_configuration();
         let libexec = machine.path(LIBEXEC);
         set_mode(libexec.join("glexec"), 0o755);
-        fs::copy(program("glexecd"), libexec.join("glexecd")).unwrap();
+        install(program("glexecd"), libexec.join("glexecd"));
         machine.configure(&format!("mapping = caller\nmin_uid = 900\nmin_gid = 900\n{lines}"));
         fs::create_dir(machine.path("/etc/glexec")).unwrap();
         let first_user = NEXT_USER.fetch_add(MOST_GUESTS, Ordering::Relaxed);
@@ -213,7 +214,7 @@ pub fn processes_of(uid: u32) -> Vec<u32> {
         };
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
         let is_users = status.lines().any(|line| line.starts_with(&format!("Uid:\t{uid}\t")));
-        if is_users && !status.contains("\nState:\tZ") {
+        if is_users && !["\nState:\tZ", "\nState:\tX"].iter().any(|end| status.contains(end)) {
             found.push(pid);
         }
     }
