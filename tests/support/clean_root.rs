@@ -62,8 +62,8 @@ impl CleanRoot {
         CleanRoot::in_directory(Command::new("unshare"), "".as_ref())
     }
 
-    /// A root that others are above, in which only `prepare` changes something. It exists until this
-    /// process ends.
+    /// A root that others are above, in which only `prepare` changes something. It exists until
+    /// this process ends.
     pub fn base(prepare: impl Fn(&CleanRoot)) -> CleanRoot {
         // Not removed: in other mount namespaces it stays empty.
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("base");
