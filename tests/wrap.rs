@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use support::families::state;
 use support::mounts::Mounts;
@@ -181,6 +182,135 @@ fn a_wrapper_that_is_killed_at_any_moment_loses_no_file() {
             }
         }
         assert!(kills >= CALLS.len(), "{kills}");
+    }
+}
+
+#[test]
+fn after_a_wrapper_and_its_starter_were_killed_at_any_moment_the_slot_takes_the_next_job() {
+    const CALLS: [&str; 3] = ["renameat2", "unlinkat", "fchmod"];
+    let node = Node::new(Site::new().owning());
+    fs::create_dir(node.slots()).unwrap();
+    for is_other in [false, true] {
+        let mounts = Mounts::below(&node.slots());
+        if is_other {
+            mounts.add(&["-t", "tmpfs", "none"], &node.slots());
+        }
+        Account::batch().owns(node.slots());
+        let (is_tried, mut index) = (support::moments(4, "next"), 0);
+        for call in CALLS {
+            for number in 1.. {
+                index += 1;
+                if !is_tried(index) {
+                    continue;
+                }
+                let job = node.job("dir_1", "echo secret >secret; mkdir -m 0 none");
+                let is_killed = job.is_killed_at(call, number);
+                fs::remove_dir_all(&job.scratch).unwrap();
+                let what = format!("{call} {number} on another file system: {is_other}");
+                if index % 8 == 0 {
+                    support::succeeded(&node.sweep().output().unwrap());
+                    assert!(node.left().is_empty(), "{what}: {:?}", node.left());
+                }
+                let next = node.job("dir_2", "ls -A");
+                next.ends("exited 0");
+                assert!(!next.text("_condor_stdout").contains("secret"), "{what}");
+                assert!(node.left().is_empty(), "{what}: {:?}", node.left());
+                fs::remove_dir_all(&next.scratch).unwrap();
+                if !is_killed {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_another_user_makes_in_a_slot_meanwhile_costs_a_job_no_file() {
+    let other = |slot: &Path, names: &[&str]| {
+        let mut mkdir = Account::other().command("mkdir");
+        mkdir.args(["-p", "-m", "755"]).args(names.iter().map(|name| slot.join(name)));
+        mkdir.status().unwrap().success()
+    };
+    for node in Node::both() {
+        let slot = node.slots().join("slot1");
+        node.job("dir_1", "true").ends("exited 0");
+        // While the job's files are collected.
+        let job = node.job("dir_2", "cat 0 2000; echo x >made");
+        for name in 0..=2000 {
+            write(job.file(&name.to_string()), "x\n", 0o644);
+        }
+        support::own(&job.scratch, Account::batch());
+        let mut child = job.start();
+        wait_until("the files are collected", || job.file(".glexec_passage").exists());
+        signal(&child, Signal::SIGSTOP);
+        wait_until("the wrapper is stopped", || state(child.id()) == Some('T'));
+        assert!(job.file(".glexec_passage").exists(), "not all files are collected");
+        assert!(other(&slot, &["work", "work.condor"]));
+        signal(&child, Signal::SIGCONT);
+        assert!(child.wait().unwrap().success(), "{}", job.text("_condor_stderr"));
+        assert_eq!(job.text("_condor_stdout"), "x\nx\n");
+        assert_eq!((job.text("1000"), job.text("made")), ("x\n".into(), "x\n".into()));
+    }
+    // While they are on their way, and the wrapper is killed.
+    let node = Node::new(Site::new().owning());
+    let slot = node.slots().join("slot1");
+    for is_gone in [false, true] {
+        let job = node.job("dir_1", "true");
+        write(job.file("input"), "x\n", 0o644);
+        Account::batch().owns(job.file("input"));
+        let is_on_the_way = |number: &usize| {
+            let is_killed = job.is_killed_at("renameat2", *number);
+            assert!(is_killed, "the wrapper was not killed on the way");
+            !slot.join("work").exists() && job.file(".glexec_passage/input").exists()
+        };
+        (1..).find(is_on_the_way).unwrap();
+        assert!(other(&slot, &["work", "work.condor"]));
+        if is_gone {
+            fs::remove_dir_all(&job.scratch).unwrap();
+            support::succeeded(&node.sweep().output().unwrap());
+        } else {
+            support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+            assert_eq!(job.text("input"), "x\n");
+            fs::remove_dir_all(&job.scratch).unwrap();
+        }
+        assert_eq!(fs::read(node.note()).unwrap(), b"");
+        let next = node.job("dir_2", "true");
+        next.ends("exited 0");
+        fs::remove_dir_all(&next.scratch).unwrap();
+    }
+}
+
+#[test]
+fn the_exit_hook_fails_while_another_process_has_the_files() {
+    let node = Node::new(Site::new().owning());
+    let job = node.job("dir_1", "echo x >made; : >ready; exec sleep 600");
+    let mut child = job.start();
+    let sandbox = node.slots().join("slot1/work");
+    wait_until("the job is ready", || sandbox.join("ready").exists());
+    signal(&child, Signal::SIGKILL);
+    child.wait().unwrap();
+    let note = fs::File::open(node.note()).unwrap();
+    let note = Flock::lock(note, FlockArg::LockExclusive).map_err(|(_, cause)| cause).unwrap();
+    let output = node.job_exit(&job.scratch).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("slot1: another process has it"), "{said}");
+    drop(note);
+    support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+    assert_eq!(job.text("made"), "x\n");
+}
+
+#[test]
+fn a_proxy_that_has_the_name_of_the_switchers_credential_keeps_no_job_from_a_node() {
+    for node in Node::both() {
+        let job = node.job("dir_1", "true");
+        let name = ".glexec_pilot_credential";
+        write(job.file(name), "proxy\n", 0o600);
+        write(job.file(".job.ad"), format!("x509userproxy = \"/home/a/{name}\"\n"), 0o644);
+        support::own(&job.scratch, Account::batch());
+        job.ends("exited 0");
+        assert_eq!(job.text(name), "proxy\n");
+        assert!(node.left().is_empty() && !node.slots().join("failed").exists());
     }
 }
 
@@ -773,6 +903,21 @@ fn a_sweep_removes_what_a_job_without_scratch_directory_has_left_and_no_other() 
             }
         }
     }
+}
+
+#[test]
+fn a_job_that_gives_its_streams_a_name_among_the_trials_keeps_no_node_from_being_swept() {
+    let node = Node::new(Site::new());
+    let trials = node.slots().join("doctor");
+    fs::create_dir_all(&trials).unwrap();
+    support::own(&node.slots(), Account::batch());
+    fs::set_permissions(&trials, fs::Permissions::from_mode(0o1777)).unwrap();
+    let link = trials.join("doctor_00000000");
+    // The job's user may write to the file, so the kernel lets it make a link (protected_hardlinks).
+    let job = node.job("dir_1", &format!("ln -L /proc/self/fd/1 {}", link.display()));
+    job.ends("exited 0");
+    assert_eq!(fs::metadata(&link).unwrap().uid(), Account::batch().uid);
+    support::succeeded(&node.sweep().output().unwrap());
 }
 
 /// Whether a process has all these words as arguments.

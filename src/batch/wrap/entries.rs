@@ -14,8 +14,9 @@ use wire::Halt;
 
 use super::names::{Fate, PASSAGE, fate};
 use super::scratch::Scratch;
+use super::slot;
 use crate::batch::pilot::make;
-use crate::batch::sandbox::{Found, Sandbox};
+use crate::batch::sandbox::Sandbox;
 
 /// The longest file that is copied for the job, in bytes: an ad, or the address of a daemon.
 const MAX_COPIED: u64 = 16 << 20;
@@ -27,11 +28,11 @@ struct Passage<'a> {
 }
 
 /// Moves the job's entries to the sandbox, which does not exist yet; with copies of those that the
-/// job may only read, and with the switcher's credential. `halt` ends a copy to another file system
-/// early.
+/// job may only read, and with the switcher's credential. `free` frees the sandbox's name, which
+/// another user can have taken. `halt` ends a copy to another file system early.
 pub fn to_sandbox(
     scratch: &Scratch,
-    sandbox: &Sandbox,
+    (sandbox, free): (&Sandbox, &dyn Fn() -> Result<()>),
     credential: &[u8],
     halt: Halt,
 ) -> Result<()> {
@@ -41,7 +42,7 @@ pub fn to_sandbox(
     let dir = scratch.dir.create_dir(passage.name()).at("make", passage.path())?;
     passage.gather(&dir)?;
     sandbox.write_proxy(&dir, &passage.path(), credential)?;
-    become_that(&passage.place, &sandbox.place, Some(halt), || passage.remove())
+    become_that(&passage.place, (&sandbox.place, free), Some(halt), || passage.remove())
 }
 
 /// Moves the entries of a sandbox of this user back, and removes the sandbox. What the scratch
@@ -50,13 +51,13 @@ pub fn to_sandbox(
 pub fn to_scratch(scratch: &Scratch, sandbox: &Sandbox) -> Result<()> {
     let passage = Passage::of(scratch)?;
     passage.place.sweep(sandbox.user(), &mut || ());
-    if sandbox.found()? != Found::Nothing {
-        passage.remove()?;
+    if slot::is_there(sandbox)? {
         let top = sandbox.open()?;
         // A directory that denies its owner writing cannot be moved. The scratch directory may be
         // open to other users.
         top.set_mode(0o700).at("set the mode of", sandbox.path())?;
-        become_that(&sandbox.place, &passage.place, None, || make::remove(sandbox))?;
+        let free = || passage.remove();
+        become_that(&sandbox.place, (&passage.place, &free), None, || make::remove(sandbox))?;
     }
     sandbox.sweep(None);
     passage.spread()
@@ -128,22 +129,23 @@ impl<'a> Passage<'a> {
     }
 }
 
-/// Renames a directory to the other place, which is free; or copies it there, where it gets its
-/// name when it is complete, and calls `remove` for the first one.
+/// Renames a directory to the other place, which `free` frees; or copies it there, where it gets
+/// its name when it is complete, and calls `remove` for the first one.
 fn become_that(
     from: &Place,
-    to: &Place,
+    (to, free): (&Place, &dyn Fn() -> Result<()>),
     halt: Option<Halt>,
     remove: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let (name, new_name) = (from.name.name(), to.name.name());
     let path = to.path_of(new_name);
+    free()?;
     match from.parent.rename_into(name, &to.parent, new_name, Rename::NoReplace) {
         Err(Errno::EXDEV) => {}
         renamed => return renamed.at("make", path),
     }
     let way = (&*from.path_of(name), Transfer::Give);
-    let (copy, _) = tree::copy(way, to, halt, &mut |_| (), |_, _| Ok(()))?;
+    let (copy, _) = tree::copy(way, to, halt, &mut |_| (), |_, _| free())?;
     match to.parent.rename(copy.name(), new_name, Rename::NoReplace).at("make", path) {
         Ok(()) => remove(),
         Err(error) => Err(error.and_then(tree::remove(&to.parent, copy.name(), &to.path))),

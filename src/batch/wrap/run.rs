@@ -161,7 +161,6 @@ impl<'a> Job<'a> {
             }
         };
         sweep::clear(settings, &mut slot, Some(scratch), step_log)?;
-        slot.set_foreign_aside()?;
         slot.set_note(&note)?;
         let path = slot.sandbox();
         let world = world::of(settings, scratch, &path)?;
@@ -212,8 +211,10 @@ impl<'a> Job<'a> {
     }
 
     fn fill(&self, interrupt: &Arc<Interrupt>) -> Result<()> {
-        let Job { order, sandbox, spec, .. } = self;
-        entries::to_sandbox(&order.scratch, sandbox, &spec.credential, interrupt.halt())
+        let Job { order, slot, sandbox, spec, .. } = self;
+        let free = || slot.set_foreign_aside();
+        let halt = interrupt.halt();
+        entries::to_sandbox(&order.scratch, (sandbox, &free), &spec.credential, halt)
     }
 
     /// Hands the sandbox over, runs the job, and takes the sandbox back.

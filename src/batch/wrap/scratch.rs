@@ -9,6 +9,7 @@ use sys::{Dir, Name, OwnedName, process};
 
 use super::ad;
 use super::settings::Disk;
+use crate::batch::pilot::CREDENTIAL;
 
 /// The name of the directory of the slot directories, if the settings name none.
 const DIRECTORY: &str = "glexec_payloads";
@@ -85,11 +86,13 @@ impl Scratch {
         job.parent().ok_or_else(|| Error::refused(&self.path, why))
     }
 
-    /// The name of the job's proxy here: the last part of the path in its ad (x509userproxy).
+    /// The name of the job's proxy here: the last part of the path in its ad (x509userproxy). What
+    /// has the name of the switcher's credential is no proxy: in a sandbox that name is taken.
     pub fn proxy(&self) -> Option<OwnedName> {
         let ad = self.read(ad::JOB_AD)?;
         let path = Path::new(ad::string(&ad, "x509userproxy")?);
-        OwnedName::new(path.file_name()?.as_encoded_bytes().to_vec())
+        let name = path.file_name()?.as_encoded_bytes();
+        OwnedName::new(name.to_vec()).filter(|_| name != CREDENTIAL.as_bytes())
     }
 
     /// How many bytes this limit is; none without such a number in the ads.

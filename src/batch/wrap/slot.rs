@@ -26,6 +26,7 @@ use sys::{Dir, Errno, Kind, Name, OwnedName, Rename, Stat, file, process};
 
 use super::ad;
 use super::scratch::Scratch;
+use crate::batch::sandbox::{Found, Retained, Sandbox};
 
 const NOTES: &str = ".notes";
 const SANDBOX: &str = "work";
@@ -140,17 +141,33 @@ impl Slot {
     /// Removes what has the names of a sandbox although the slot has no job, or gives it another
     /// name: every user can make entries here, and only this user can rename those of others.
     pub fn set_foreign_aside(&self) -> Result<()> {
-        let dir = Dir::open(&self.path).at("open the slot", &self.path)?;
         for taken in [SANDBOX.to_owned(), format!("{SANDBOX}.condor")] {
-            let aside = format!("foreign.{:08x}", fastrand::u32(..));
-            let names = (Name::new(taken.as_bytes()), Name::new(aside.as_bytes()));
-            let (Some(name), Some(aside)) = names else { continue };
-            match dir.rename(name, aside, Rename::NoReplace) {
-                Err(Errno::ENOENT) => {}
-                renamed => {
-                    renamed.at("set aside", self.path.join(&taken))?;
-                    let _ = tree::remove(&dir, aside, &self.path);
-                }
+            self.set_aside(&taken)?;
+        }
+        Ok(())
+    }
+
+    /// The same while the slot has a job: what is the job's stays.
+    pub fn set_squatters_aside(&self, sandbox: &Sandbox) -> Result<()> {
+        let name = sandbox.retained_name();
+        let is_ours =
+            |found: Stat| found.kind() == Kind::Directory && found.uid() == process::geteuid();
+        if sandbox.place.parent.stat(name).is_ok_and(|found| !is_ours(found)) {
+            self.set_aside(&format!("{SANDBOX}.condor"))?;
+        }
+        if is_there(sandbox)? { Ok(()) } else { self.set_aside(SANDBOX) }
+    }
+
+    fn set_aside(&self, taken: &str) -> Result<()> {
+        let dir = Dir::open(&self.path).at("open the slot", &self.path)?;
+        let aside = format!("foreign.{:08x}", fastrand::u32(..));
+        let names = (Name::new(taken.as_bytes()), Name::new(aside.as_bytes()));
+        let (Some(name), Some(aside)) = names else { return Ok(()) };
+        match dir.rename(name, aside, Rename::NoReplace) {
+            Err(Errno::ENOENT) => {}
+            renamed => {
+                renamed.at("set aside", self.path.join(taken))?;
+                let _ = tree::remove(&dir, aside, &self.path);
             }
         }
         Ok(())
@@ -160,6 +177,16 @@ impl Slot {
     pub fn sandbox(&self) -> PathBuf {
         self.path.join(SANDBOX)
     }
+}
+
+/// Whether a sandbox is there, and not what another user has made under its name: while another
+/// user has it, its retained directory is there.
+pub fn is_there(sandbox: &Sandbox) -> Result<bool> {
+    Ok(match sandbox.found()? {
+        Found::Nothing => false,
+        Found::Mine | Found::Placeholder => true,
+        Found::Theirs(_) | Found::Other(_) => sandbox.retained()? != Retained::Absent,
+    })
 }
 
 /// What the note says of this job: two jobs never have the same.

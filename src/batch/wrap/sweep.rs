@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use error::{Context as _, Result};
+use error::{Context as _, Error, Result};
 use sys::{Uid, signal};
 use wire::Links;
 
@@ -16,7 +16,7 @@ use super::trials;
 use crate::batch::Retries;
 use crate::batch::kill::{self, Scope};
 use crate::batch::pilot::step_log::StepLog;
-use crate::batch::pilot::{AbandonedSandbox, CREDENTIAL};
+use crate::batch::pilot::{AbandonedSandbox, CREDENTIAL, make};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
 
@@ -38,15 +38,23 @@ pub fn sweep(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         entries => entries.at("read the directory", directory)?,
     };
-    if scratch.is_none() {
-        trials::sweep(settings, directory, step_log)?;
-    }
     let (mut swept, mut failure) = (0, None);
+    if scratch.is_none() {
+        failure = trials::sweep(settings, directory, step_log).err();
+    }
     for entry in entries.filter_map(std::result::Result::ok) {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        let Ok(Locked::Here(mut slot)) = Slot::lock_existing(entry.path(), false) else { continue };
+        let mut slot = match Slot::lock_existing(entry.path(), false) {
+            Ok(Locked::Here(slot)) => slot,
+            Ok(Locked::Elsewhere(found)) if note.as_ref() == Some(&found) => {
+                let why = "another process has it: its files are not back";
+                failure = Some(Error::refused(entry.path(), why));
+                continue;
+            }
+            Ok(Locked::Elsewhere(_)) | Err(_) => continue,
+        };
         let found = slot.note()?;
         let is_wanted = match &note {
             Some(note) => *note == found,
@@ -82,8 +90,9 @@ pub fn clear(
         _ => None,
     };
     let path = slot.sandbox();
-    let found = abandoned(settings, &path)?;
     let sandbox = Sandbox::find(&path, CREDENTIAL.as_ref())?;
+    slot.set_squatters_aside(&sandbox)?;
+    let found = abandoned(settings, &path)?;
     if settings.has_account_per_slot {
         if let Ok(Some(owner)) = owner_of(&sandbox) {
             if let Ok(switcher) = found.switcher_to(owner) {
@@ -106,6 +115,11 @@ pub fn clear(
 /// Removes the sandbox at a path, and everything beside it that is left of it.
 pub(super) fn remove(settings: &Settings, path: &Path, step_log: &mut StepLog<'_>) -> Result<()> {
     let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
+    if (sandbox.retained()?, sandbox.found()?) == (Retained::Absent, Found::Mine) {
+        // No switcher is needed. One that is back has no credential any more, by which `discard`
+        // would know that it is a sandbox.
+        make::remove(&sandbox)?;
+    }
     if exists(&sandbox)? || !sandbox.owners_of_leftovers().is_empty() {
         return abandoned(settings, path)?.discard(step_log);
     }

@@ -58,10 +58,12 @@ pub fn sweep(settings: &Settings, directory: &Path, step_log: &mut StepLog<'_>) 
         Err(Errno::EAGAIN) => return Ok(()),
         locked => locked.at("lock", directory.join(LOCK))?,
     }
-    // Other users can make entries here. A sandbox has one that is this user's as long as it needs
-    // a switcher to be removed.
+    // Other users can make entries here, also further names of this user's files. A sandbox has a
+    // directory that is this user's as long as it needs a switcher to be removed.
     let is_own = |entry: &std::fs::DirEntry| {
-        entry.metadata().is_ok_and(|found| found.uid() == process::geteuid().as_raw())
+        entry
+            .metadata()
+            .is_ok_and(|found| found.is_dir() && found.uid() == process::geteuid().as_raw())
     };
     let entries = std::fs::read_dir(&path).at("read the directory", &path)?;
     let own = entries.filter_map(std::result::Result::ok).filter(is_own);
