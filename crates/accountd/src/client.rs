@@ -136,17 +136,14 @@ impl Origin for Client<'_> {
     fn prepare(&mut self, found: &Found, payload: &mut Payload) -> Result<()> {
         let lease = self.has.lease.as_ref().map(|lease| lease.lease.clone()).unwrap_or_default();
         let client = payload.caller.user;
-        let record = PayloadRecord::new(new_id(), lease, client, self.shown.clone());
+        let mut record = PayloadRecord::new(new_id(), lease, client, self.shown.clone());
         let name = format!("payload-{}", record.payload);
-        let mut registered = leases::register(&found.target.account.name, record)?;
-        if let Some(cgroups) = self.cgroups {
-            // Noted first: what is noted and was not made does no harm.
-            registered.set_cgroup(&cgroups.path().join(&name))?;
-            let cgroup = Cgroup::at(&cgroups.path().join(&name));
-            payload.cgroup = Some(cgroup.clone());
-            self.has.cgroup = Some(cgroup);
-        }
-        self.has.payload = Some(registered);
+        // Noted before it is made: what is noted and was not made does no harm.
+        record.cgroup = self.cgroups.map(|cgroups| cgroups.path().join(&name));
+        let cgroup = record.cgroup.as_deref().map(Cgroup::at);
+        self.has.payload = Some(leases::register(&found.target.account.name, record)?);
+        payload.cgroup = cgroup.clone();
+        self.has.cgroup = cgroup;
         Ok(())
     }
 
