@@ -25,7 +25,7 @@ echo "$call" >>"$CALLS"
 
 /// The call that each part makes, as a pattern of bash, and the part's name. The last two are parts
 /// of --long.
-const PARTS: [(&str, &str); 17] = [
+const PARTS: [(&str, &str); 18] = [
     ("cargo fmt --all *", "format"),
     ("cargo clippy --locked --quiet --workspace *", "lints"),
     ("cargo fmt --check *", "format of glexec_verify"),
@@ -37,6 +37,7 @@ const PARTS: [(&str, &str); 17] = [
     ("apart cargo test --locked --workspace *", "real accounts and the real sudo"),
     ("apart env *rootless*", "the project's own switcher"),
     ("apart env *setuid-glexec * --test-threads=1 *", "through a glexec with root's rights"),
+    ("apart env *daemon-glexec * --test-threads=1 *", "through the account daemon"),
     ("apart *debian-root *--test system_calls*", "some of the tests in a Debian 13"),
     ("cargo test *--test daemon_systemd *", "the account daemon below a real systemd"),
     ("pool test *", "a pool of HTCondor"),
@@ -60,6 +61,7 @@ impl Project {
             "ci/provision",
             "ci/debian-root",
             "ci/setuid-glexec",
+            "ci/daemon-glexec",
             "ci/checks",
             "scripts/pool",
             "crates/verify/cargo",
@@ -129,7 +131,7 @@ fn the_tests_in_a_debian_and_those_that_take_long_are_run_when_they_are_asked_fo
     );
     let project = Project::new();
     let ran = |words: &[&str]| project.run(words, "none").1.len();
-    assert_eq!((ran(&[]), ran(&["--here"])), (15, 4));
+    assert_eq!((ran(&[]), ran(&["--here"])), (16, 4));
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn every_file_and_test_that_scripts_test_names_exists() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = fs::read_to_string(top.join("scripts/test")).unwrap();
     let mut files = words_between(&script, "tests=(", ")");
-    files.extend(words_between(&script, "for test in ", "; do"));
+    files.extend(words_between(&script, "tests+=(", ")"));
     files.extend(script.split("--test ").skip(1).filter_map(|rest| rest.split_whitespace().next()));
     let is_variable = |word: &&str| word.starts_with(['$', '"']);
     files.retain(|word| !is_variable(word));
@@ -195,7 +197,8 @@ fn every_file_and_test_that_scripts_test_names_exists() {
         all += &fs::read_to_string(&path).unwrap_or_else(|_| panic!("{file} does not exist"));
     }
     // What is not run there: a word of the names of tests, and the reason.
-    let skipped = script.split("done <<END\n").skip(1).filter_map(|rest| rest.split_once("\nEND"));
+    // The first such text is the usage.
+    let skipped = script.split(" <<END\n").skip(2).filter_map(|rest| rest.split_once("\nEND"));
     let mut count = 0;
     for name in skipped.flat_map(|(lines, _)| lines.lines()).map(|line| line.split_once(": ")) {
         let (name, _) = name.expect("a name and a reason");

@@ -15,7 +15,7 @@ use root::accounts::list::{self, AccountList, Entry};
 use root::accounts::resolve::resolve;
 use root::config::Config;
 
-use crate::command::{answer, by, configuration, make_directory, operands};
+use crate::call::{answer, by, configuration, make_directory, operands};
 use crate::create;
 
 /// The command's options and its help text.

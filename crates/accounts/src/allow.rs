@@ -11,7 +11,7 @@ use error::Shown;
 use root::accounts::clients::{self, Clients};
 use root::accounts::edit;
 
-use crate::command::{answer, configuration, make_directory, operands};
+use crate::call::{answer, configuration, make_directory, operands};
 
 /// The group whose members can connect to the socket (glexecd.socket).
 const GROUP: &str = "glexec";

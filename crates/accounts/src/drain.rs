@@ -5,7 +5,7 @@ use command::refusal::Result;
 use root::accounts::audit::{self, Event};
 use root::accounts::{leases, set_drain};
 
-use crate::command::{answer, by, configuration, operands};
+use crate::call::{answer, by, configuration, operands};
 
 /// The options and the help text of `drain`.
 pub const DRAIN: Program = Program {

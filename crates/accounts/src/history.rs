@@ -16,7 +16,7 @@ use error::Shown;
 use root::accounts::audit::history::{History, Lease, Payload};
 use root::accounts::audit::record::Record;
 
-use crate::command::{answer, configuration, operands};
+use crate::call::{answer, configuration, operands};
 use crate::output::{array, printable, row, table, time};
 
 /// The command's options and its help text.

@@ -8,7 +8,7 @@ use command::utc;
 use error::Shown;
 use root::accounts::reserve::reserve;
 
-use crate::command::{answer, configuration, operands};
+use crate::call::{answer, configuration, operands};
 use crate::history::moment;
 use crate::output::time;
 

@@ -9,7 +9,7 @@ use command::program::{Program, VERSION};
 use command::refusal::{Refusal, Result};
 use error::Shown;
 
-use crate::command::require_root;
+use crate::call::require_root;
 use crate::{add, list, remove};
 
 const TEXT: &str = "\

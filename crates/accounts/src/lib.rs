@@ -3,8 +3,8 @@
 //!
 //! - [`command`]: the commands, and which of them a call is;
 //! - [`add`], [`allow`], [`remove`], [`list`], [`lease`], [`release`], [`drain`], [`history`]: a
-//!   command each,
-//!   or two;
+//!   command each, or two;
+//! - `call`: what they share;
 //! - `create`: makes accounts of this machine;
 //! - [`legion`]: three of them under the names and with the usage of Legion;
 //! - `output`: tables, times and lines of JSON.
@@ -14,6 +14,7 @@
 
 pub mod add;
 pub mod allow;
+mod call;
 pub mod command;
 mod create;
 pub mod drain;

@@ -11,7 +11,7 @@ use root::accounts::list::AccountList;
 use root::accounts::resolve::resolve;
 use root::accounts::{LeaseRecord, State, leases, payloads, state, used};
 
-use crate::command::{answer, configuration, operands};
+use crate::call::{answer, configuration, operands};
 use crate::output::{array, row, table, time};
 
 /// The command's options and its help text.

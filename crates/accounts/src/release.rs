@@ -8,7 +8,7 @@ use command::say;
 use error::Shown;
 use root::accounts::{end, used};
 
-use crate::command::{answer, configuration, operands};
+use crate::call::{answer, configuration, operands};
 
 /// The command's options and its help text.
 pub const PROGRAM: Program = Program {

@@ -11,7 +11,7 @@ use root::accounts::edit;
 use root::accounts::list::AccountList;
 use root::accounts::{State, state};
 
-use crate::command::{answer, by, configuration, operands};
+use crate::call::{answer, by, configuration, operands};
 use crate::release;
 
 /// The command's options and its help text.
