@@ -33,8 +33,8 @@ pub fn place_of(path: &Path) -> Result<Vec<u8>> {
     Err(Errno::ENOENT)
 }
 
-/// The device and the path of a file on a mount. The list is read up to that mount: the kernel makes
-/// its lines while it is read, and a machine can have thousands.
+/// The device and the path of a file on a mount. The list is read up to that mount: the kernel
+/// makes its lines while it is read, and a machine can have thousands.
 fn find(mount: u64, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     for line in BufReader::new(File::open("/proc/self/mountinfo")?).split(b'\n') {
         if let Some(place) = place(&line?, mount, path) {
