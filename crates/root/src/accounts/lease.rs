@@ -103,6 +103,22 @@ fn is_current(record: &LeaseRecord, config: &Config) -> bool {
     (record.used, record.until) == (now, now + config.lease_time.as_secs())
 }
 
+/// Writes the beginning of a lease to the audit, if it does not have it: a call that was killed may
+/// have made the lease. Nothing runs before that. The table is locked meanwhile.
+pub(super) fn tell(slot: &Slot, record: LeaseRecord) -> Result<LeaseRecord> {
+    if record.is_told {
+        return Ok(record);
+    }
+    audit::write(&Event::LeaseBegun {
+        lease: record.audited(),
+        credential: &record.credential.path,
+        until: record.until,
+    });
+    let record = LeaseRecord { is_told: true, ..record };
+    slot.write(&record)?;
+    Ok(record)
+}
+
 impl Ask<'_> {
     /// The account of the identity. 202 if there is none for it now, or no new lease may begin.
     pub fn acquire(&self) -> Result<Leased> {
@@ -152,6 +168,8 @@ impl Ask<'_> {
                  administrator can end it by glexec_accounts release {name}"
             )));
         }
+        // One that is over has the name that the next one gets at its end.
+        end::tell_over(&slot, "interrupted")?;
         let found = slot.lease_of(self.client.user);
         let found =
             found.filter(|record| record.identity == identity && record.holding == Holding::Owned);
@@ -164,10 +182,10 @@ impl Ask<'_> {
             None => {
                 let record = self.record(&target, identity, Holding::Owned);
                 slot.write(&record)?;
-                self.audit_begin(&record);
                 record
             }
         };
+        let record = tell(&slot, record)?;
         Ok(Leased { record, target, held })
     }
 
@@ -230,7 +248,8 @@ impl Ask<'_> {
                 .filter(|record| record.identity == identity && record.holding == Holding::Guest);
             if let Some(record) = found {
                 let held = self.hold(slot)?;
-                return Ok(Look::leased(self.renew(slot, record)?, target, held));
+                let record = self.renew(slot, record)?;
+                return Ok(Look::leased(tell(slot, record)?, target, held));
             }
         }
         if self.mode == Mode::VerifyAccount {
@@ -256,8 +275,7 @@ impl Ask<'_> {
             slot.write(&record)?;
             // Not atomic: but others lock it exclusively only while the table is locked.
             flock::lock(&held, Lock::Shared, MOMENT).map_err(|cause| self.busy(&slot, cause))?;
-            self.audit_begin(&record);
-            return Ok(Look::leased(record, target, held));
+            return Ok(Look::leased(tell(&slot, record)?, target, held));
         }
         Ok(Look::Nothing)
     }
@@ -283,6 +301,7 @@ impl Ask<'_> {
         let begun = now();
         LeaseRecord {
             lease: new_id(),
+            is_told: false,
             account: target.account.name.clone(),
             uid: target.account.user,
             holding,
@@ -321,14 +340,6 @@ impl Ask<'_> {
             "cannot lock the account {}: {cause}: try again",
             Shown(slot.account())
         ))
-    }
-
-    fn audit_begin(&self, record: &LeaseRecord) {
-        audit::write(&Event::LeaseBegun {
-            lease: record.audited(),
-            credential: &record.credential.path,
-            until: record.until,
-        });
     }
 
     /// Refuses a new lease while the accounts are drained.
