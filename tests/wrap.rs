@@ -913,7 +913,7 @@ fn a_job_that_gives_its_streams_a_name_among_the_trials_keeps_no_node_from_being
     support::own(&node.slots(), Account::batch());
     fs::set_permissions(&trials, fs::Permissions::from_mode(0o1777)).unwrap();
     let link = trials.join("doctor_00000000");
-    // The job's user may write to the file, so the kernel lets it make a link (protected_hardlinks).
+    // The job's user may write to the file: so it may link to it (protected_hardlinks).
     let job = node.job("dir_1", &format!("ln -L /proc/self/fd/1 {}", link.display()));
     job.ends("exited 0");
     assert_eq!(fs::metadata(&link).unwrap().uid(), Account::batch().uid);
