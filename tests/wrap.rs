@@ -414,6 +414,7 @@ fn a_killed_wrapper_ends_its_job_and_the_exit_hook_brings_the_files_back() {
         let mut child = job.start();
         let sandbox = node.slots().join("slot1/work");
         wait_until("the job is ready", || sandbox.join("ready").exists());
+        assert!(!job.file("made").exists(), "it is in the sandbox");
         signal(&child, Signal::SIGKILL);
         child.wait().unwrap();
         wait_until("no process is left", || family(&sandbox).is_empty());
