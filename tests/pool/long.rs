@@ -153,8 +153,7 @@ fn of_many_jobs_with_random_events_none_is_lost_or_runs_twice_unasked() {
         }
     }
     for way in pool.ours() {
-        until(Duration::from_secs(60), || pool.left(way).is_empty().then_some(()));
-        assert_eq!(pool.left(way), Vec::<String>::new(), "{}", way.node);
+        pool.wait_until_nothing_is_left(way);
     }
 }
 
