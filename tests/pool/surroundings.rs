@@ -96,7 +96,11 @@ fn the_environment_of_a_job_is_the_starters_without_what_is_its_own() {
         assert_eq!(rest.lines().nth(1), Some("@"), "{way}: HOME");
         // What a switcher and the pilot's command set where HTCondor sets nothing.
         found.retain(|name, _| expected.contains_key(name));
-        for name in ["_CONDOR_SLOT", "SHLVL", "_"] {
+        assert_eq!(found["_CONDOR_CHIRP_CONFIG"], "@/.chirp.config", "{way}");
+        // HTCondor 25 has that file beside the scratch directory, and sets the last two: HOME to
+        // that of its own user.
+        let more = ["_CONDOR_CHIRP_CONFIG", "CONDOR_STARTER_PID", "HOME"];
+        for name in ["_CONDOR_SLOT", "SHLVL", "_"].into_iter().chain(more) {
             found.remove(name);
             expected.remove(name);
         }

@@ -23,7 +23,6 @@ use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
 use crate::batch::pilot::limits::{Exceeded, Limits};
-use crate::batch::pilot::renewed_file::RenewedFile;
 use crate::batch::pilot::run::Outcome;
 use crate::batch::pilot::run_payload::PayloadRun;
 use crate::batch::pilot::set_up::{HandedOver, set_up};
@@ -188,10 +187,10 @@ impl<'a> Job<'a> {
             keeps_sandbox: true,
             handover: if world.is_some() { Handover::Own } else { settings.handover },
             links: settings.links,
-            environment: environment::variables(variables, &paths),
+            environment: environment::variables(&scratch.with_chirp(variables), &paths),
             inherited: *inherited,
             session_scripts: None,
-            renewed: scratch.proxy().map(|name| RenewedFile::new(scratch.path.clone(), name)),
+            renewed: Some(scratch.renewed()?),
             is_below_starter: true,
             sandbox_at: world.is_some().then(|| scratch.path.clone()),
             world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
