@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use command::refusal::{Refusal, Result};
 use sys::fork::{self, Fork};
 use sys::signal::{self, SIGKILL};
-use sys::{Errno, Gid, Uid, identity, inherited, proc, process, wait};
+use sys::wait::{self, End};
+use sys::{Errno, Gid, Uid, identity, inherited, proc, process};
 
 /// How long killed processes may take to end. If one does not end, the lease stays, and a later
 /// call tries again.
@@ -14,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the end of a process is looked for.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// Kills all processes of an account. Whether none is left.
+/// Kills all processes of an account. Whether none is left. The error says why that was not tried.
 pub(crate) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
     let until = Instant::now() + TIMEOUT;
     kill_at_once(user, group, until)?;
@@ -32,12 +33,12 @@ pub(crate) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
 /// They cannot stop the process that calls it; where they can, because a user namespace maps too
 /// few ids, it is waited for until `until`.
 fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
-    let failed = |cause| {
+    let failed = |cause: &dyn std::fmt::Display| {
         Refusal::internal(format!(
             "cannot end the processes of uid {user}, whose lease is over: {cause}"
         ))
     };
-    match fork::fork().map_err(failed)? {
+    match fork::fork().map_err(|cause| failed(&cause))? {
         Fork::Child => {
             let become_signaller = || match identity::become_signaller_of(user, group) {
                 Err(Errno::EINVAL) => identity::become_user(user, group),
@@ -49,13 +50,21 @@ fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
             process::_exit(0)
         }
         Fork::Parent(child) => {
-            while !wait::try_wait(child) {
+            let mut is_killed_here = false;
+            loop {
+                match wait::try_wait_for(child) {
+                    Ok(None) => {}
+                    Ok(Some(End::Killed(_))) if !is_killed_here => {
+                        return Err(failed(&"the process that ends them was killed"));
+                    }
+                    _ => return Ok(()),
+                }
                 if Instant::now() > until {
                     let _ = signal::kill(child, SIGKILL);
+                    is_killed_here = true;
                 }
                 std::thread::sleep(PAUSE);
             }
-            Ok(())
         }
     }
 }

@@ -8,6 +8,7 @@
 //! <account>/lease.<uid>    the lease of the client with this user id
 //! <account>/ending         a guest's lease that is over: the account is not clean yet
 //! <account>/quarantine     why the account could not be cleaned
+//! <account>/new            a lease that is being written
 //! <account>/payloads/      see [`super::payloads`]
 //! ```
 //!
@@ -24,7 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::flock::{self, Lock};
-use sys::{Name, Uid, errno};
+use sys::{Errno, Name, Uid, errno};
 
 use super::audit::Holding;
 use super::record::LeaseRecord;
@@ -140,10 +141,11 @@ impl Slot {
         self.path.join(format!("lease.{client}"))
     }
 
-    /// Writes the record of a lease, in one step.
+    /// Writes the record of a lease, in one step, while the table is locked. So there is one new
+    /// file at a time, and one of a killed process is overwritten.
     pub(super) fn write(&self, record: &LeaseRecord) -> Result<()> {
         make_directory(&self.path)?;
-        let temporary = self.path.join(format!("new.{}", std::process::id()));
+        let temporary = self.path.join("new");
         let path = self.lease_path(record.client);
         let written = File::options()
             .write(true)
@@ -268,8 +270,13 @@ pub(super) fn remove(path: &Path) -> Result<()> {
 }
 
 /// A step on a file of the table that has failed.
-pub(super) fn failed(step: &str, path: &Path, cause: sys::Errno) -> Refusal {
-    Refusal::internal(format!("cannot {step} {}: {cause}", Shown::os(path)))
+pub(super) fn failed(step: &str, path: &Path, cause: Errno) -> Refusal {
+    let what_to_do = match cause {
+        Errno::ENOSPC | Errno::EDQUOT => ": an administrator can make room there",
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => ": try again later",
+        _ => "",
+    };
+    Refusal::internal(format!("cannot {step} {}: {cause}{what_to_do}", Shown::os(path)))
 }
 
 /// The seconds since 1970.
