@@ -539,3 +539,45 @@ fn the_attributes_say_what_a_job_gets_through_each_switcher() {
     let reason = value(&ads[4], "GLEXEC_REASON").unwrap();
     assert!(reason.contains("there is no closed world"), "{reason}");
 }
+
+#[test]
+fn what_an_examination_that_was_killed_has_left_is_removed_by_the_next_one() {
+    // A program that each switcher calls kills the examination at its first call, at its second
+    // one, and so on, until an examination needs fewer calls.
+    let ads = ads(r#"
+        trials=/srv/local/glexec_payloads/doctor
+        put_before() {
+            mv $1 $1.real
+            cat >$1 <<END
+#!/bin/sh
+echo >>/srv/local/calls
+[ \$(wc -l </srv/local/calls) != \$(cat /srv/local/at) ] ||
+    pkill -KILL -u pilot -f 'doctor --condor'
+exec $1.real "\$@"
+END
+            chmod 755 $1
+        }
+        kill_each_time() {
+            echo "glexec = $libexec/$1" >$settings
+            left=0 at=1
+            while echo $at >/srv/local/at && : >/srv/local/calls && ! condor >/root/ad; do
+                [ -z "$(ls $trials)" ] || left=$((left + 1))
+                echo 0 >/srv/local/at
+                condor
+                [ -z "$(ls $trials)" ] || { ls -lR $trials && exit 1; }
+                at=$((at + 1))
+            done
+            grep -q '^GLEXEC_FIT = True' /root/ad
+            [ $left -gt 0 ] || exit 1
+        }
+        install -o pilot /dev/null /srv/local/calls
+        put_before "$(command -v newuidmap)"
+        put_before "$(command -v sudo)"
+        kill_each_time glexec
+        kill_each_time glexec-sudo
+    "#);
+    for ad in &ads {
+        assert_eq!(value(ad, "GLEXEC_FIT"), Some("True"), "{ad:?}");
+    }
+    assert!(ads.len() > 4, "{ads:?}");
+}

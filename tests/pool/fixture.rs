@@ -1,5 +1,6 @@
 //! A pool of scripts/pool, jobs in it, and what their user logs say.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -117,42 +118,86 @@ impl Pool {
         self.dir.join("machines").join(&way.node).join("local")
     }
 
-    /// The processes of the pool in whose command line this word is, as pids of this machine.
+    /// The processes of the pool in whose command line this word is.
     pub fn processes(&self, word: &str) -> Vec<Process> {
-        all_processes().into_iter().filter(|process| process.arguments.contains(word)).collect()
+        let mut found = below(self.first_process(), all_processes());
+        found.retain(|process| process.arguments.contains(word));
+        found
     }
 
     /// What a node has left of jobs: processes of other users than the batch user and root, and
     /// entries where jobs have their directories.
-    pub fn left(&self, way: &Way) -> Vec<String> {
+    fn left(&self, way: &Way) -> Vec<String> {
         let local = self.local(way);
         let mut left = Vec::new();
         for directory in ["execute", "glexec_payloads"] {
             for entry in fs::read_dir(local.join(directory)).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 let is_slot = directory == "glexec_payloads";
-                let inside = fs::read_dir(&path).into_iter().flatten().count();
-                if !is_slot || inside > 1 {
-                    left.push(path.display().to_string());
+                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                let inside: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+                if !is_slot || inside.iter().any(|name| name != "note") {
+                    left.push(format!("{}: {inside:?}", path.display()));
                 }
             }
         }
-        let namespace = self.namespace_of(way);
-        for process in all_processes() {
-            let is_here = namespace.is_some() && process.pid_namespace == namespace;
-            if is_here && process.uid != PILOT && process.uid != 0 {
-                left.push(format!("{process:?}"));
-            }
-        }
+        let processes = self.processes_of(way).into_iter();
+        let others = processes.filter(|process| process.uid != PILOT && process.uid != 0);
+        left.extend(others.map(|process| format!("{process:?}")));
         left
     }
 
-    /// The pid namespace of a node's daemons.
-    fn namespace_of(&self, way: &Way) -> Option<PathBuf> {
-        let output = self.run(&way.node, &["readlink", "/proc/self/ns/pid"]);
-        let text = String::from_utf8(output.stdout).ok()?;
-        Some(PathBuf::from(text.trim_end()))
+    /// Waits until a node has nothing left of jobs.
+    pub fn wait_until_nothing_is_left(&self, way: &Way) {
+        let mut left = Vec::new();
+        let nothing = until(LIMIT, || {
+            left = self.left(way);
+            left.is_empty().then_some(())
+        });
+        assert!(nothing.is_some(), "{}: {left:#?}\n{}", way.node, self.logs(way));
     }
+
+    /// The ends of the logs of a node's daemons.
+    fn logs(&self, way: &Way) -> String {
+        let mut ends = String::new();
+        for entry in fs::read_dir(self.local(way).join("log")).unwrap() {
+            let path = entry.unwrap().path();
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(60)..].join("\n");
+            ends += &format!("==> {} <==\n{end}\n", path.display());
+        }
+        ends
+    }
+
+    /// The pool's first process (scripts/pool).
+    fn first_process(&self) -> i32 {
+        let text = fs::read_to_string(self.dir.join("init")).unwrap();
+        text.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// The processes of a machine, in all pid namespaces below its own.
+    fn processes_of(&self, way: &Way) -> Vec<Process> {
+        let all = all_processes();
+        let first = self.first_process();
+        let name = format!(" {} ", way.node);
+        let is_machine =
+            |process: &&Process| process.parent == first && process.arguments.contains(&name);
+        let machine = all.iter().find(is_machine).expect("the machine runs").pid;
+        below(machine, all)
+    }
+}
+
+/// Those processes that have this one above them. An orphan in a pid namespace is below its first
+/// process.
+fn below(first: i32, all: Vec<Process>) -> Vec<Process> {
+    let parents: BTreeMap<i32, i32> =
+        all.iter().map(|process| (process.pid, process.parent)).collect();
+    let parent = |pid: &i32| parents.get(pid).copied();
+    let is_below = |process: &Process| {
+        std::iter::successors(Some(process.parent), parent).any(|pid| pid == first)
+    };
+    all.into_iter().filter(is_below).collect()
 }
 
 impl Drop for Pool {
@@ -176,7 +221,7 @@ pub struct Process {
     /// The letter of its state in /proc.
     pub state: char,
     pub arguments: String,
-    pid_namespace: Option<PathBuf>,
+    parent: i32,
 }
 
 fn all_processes() -> Vec<Process> {
@@ -200,7 +245,7 @@ fn all_processes() -> Vec<Process> {
             uid: value("Uid:").split('\t').next().unwrap().parse().unwrap_or(0),
             state: value("State:").chars().next().unwrap_or('?'),
             arguments: String::from_utf8_lossy(&arguments).replace('\0', " "),
-            pid_namespace: fs::read_link(path.join("ns/pid")).ok(),
+            parent: value("PPid:").parse().unwrap_or(0),
         });
     }
     found

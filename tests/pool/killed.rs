@@ -41,12 +41,6 @@ fn started(pool: &Pool, way: &Way, job: &Job) -> Submitted {
     submitted
 }
 
-/// Waits until nothing is left on the node.
-fn nothing_is_left(pool: &Pool, way: &Way) {
-    until(LIMIT, || pool.left(way).is_empty().then_some(()));
-    assert_eq!(pool.left(way), Vec::<String>::new(), "{}", way.name);
-}
-
 /// Sends SIGKILL to the processes of the batch user on the node with this name.
 fn kill(pool: &Pool, way: &Way, name: &str) {
     let output = pool.run(&way.node, &["pkill", "-KILL", "-u", "pilot", "-f", name]);
@@ -62,7 +56,7 @@ fn a_job_whose_wrapper_is_killed_has_ended_by_that_signal_and_nothing_is_left() 
         let submitted = started(pool, way, &JOB);
         kill(pool, way, "condor_glexec_user_job_wrapper");
         assert_eq!(submitted.end(), End::Killed(9), "{}", way.name);
-        nothing_is_left(pool, way);
+        pool.wait_until_nothing_is_left(way);
     }
 }
 
@@ -75,7 +69,7 @@ fn nothing_is_left_of_a_job_whose_starter_is_killed() {
         let submitted = started(pool, way, &JOB);
         pool.central(&["condor_qedit", &submitted.id(), "Requirements", "False"]);
         kill(pool, way, "^condor_starter");
-        nothing_is_left(pool, way);
+        pool.wait_until_nothing_is_left(way);
         pool.central(&["condor_rm", &submitted.id()]);
     }
 }
@@ -89,7 +83,7 @@ fn nothing_is_left_of_a_job_whose_startd_is_killed() {
         let submitted = started(pool, way, &JOB);
         pool.central(&["condor_qedit", &submitted.id(), "Requirements", "False"]);
         kill(pool, way, "^condor_startd");
-        nothing_is_left(pool, way);
+        pool.wait_until_nothing_is_left(way);
         pool.central(&["condor_rm", &submitted.id()]);
     }
 }

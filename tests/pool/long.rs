@@ -140,7 +140,9 @@ fn of_many_jobs_with_random_events_none_is_lost_or_runs_twice_unasked() {
     for (job, events) in &events {
         let times = |number: u32| events.iter().filter(|event| event.number == number).count();
         let shown: Vec<_> = events.iter().map(|event| &event.text).collect();
-        assert_eq!(times(TERMINATED) + times(REMOVED), 1, "{job}: {shown:#?}");
+        let ends = times(TERMINATED) + times(REMOVED);
+        // A job that is held and released in the moment of its end is written as ended once more.
+        assert!((1..=1 + times(HELD)).contains(&ends), "{job}: {shown:#?}");
         let asked = times(EVICTED) + times(HELD);
         assert!(times(EXECUTING) <= 1 + asked, "{job} ran again unasked: {shown:#?}");
         let result = std::fs::read_to_string(cluster.path(&format!("result.{job}")));
@@ -151,8 +153,7 @@ fn of_many_jobs_with_random_events_none_is_lost_or_runs_twice_unasked() {
         }
     }
     for way in pool.ours() {
-        until(Duration::from_secs(60), || pool.left(way).is_empty().then_some(()));
-        assert_eq!(pool.left(way), Vec::<String>::new(), "{}", way.node);
+        pool.wait_until_nothing_is_left(way);
     }
 }
 

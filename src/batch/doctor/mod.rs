@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use finding::{Finding, Level};
 use sys::{Dir, prctl};
+pub(super) use trial::name_of_trial;
 
 use super::pilot::candidates::Candidate;
 

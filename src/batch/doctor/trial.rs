@@ -1,7 +1,8 @@
 //! The trial of one switcher: an agent is called, a sandbox changes hands and back, and a payload
 //! runs in it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,19 @@ use crate::batch::pilot::spec::PayloadSpec;
 use crate::batch::pilot::step_log::{ProgressCallback, StepLog};
 use crate::batch::pilot::{check, make, run};
 use crate::batch::switcher::Switcher;
+
+/// How the name of a trial's sandbox begins; eight digits follow.
+const NAME: &str = "doctor_";
+
+/// The name of the sandbox of a trial to which an entry belongs: its own name, or one that helpers
+/// and agents derive from it.
+pub(in crate::batch) fn name_of_trial(entry: &OsStr) -> Option<OsString> {
+    let bytes = entry.as_bytes();
+    let number = bytes.strip_prefix(NAME.as_bytes())?.get(..8)?;
+    let is_whole = matches!(bytes.get(NAME.len() + 8), None | Some(b'.'));
+    let is_number = number.iter().all(u8::is_ascii_hexdigit);
+    (is_number && is_whole).then(|| OsStr::from_bytes(&bytes[..NAME.len() + 8]).to_owned())
+}
 
 /// What this process can see of an agent behind a switcher. It does not rely on the agent's word.
 pub(super) struct AgentFacts {
@@ -128,7 +142,7 @@ fn payload_spec(options: &Options, program: &Path) -> PayloadSpec {
     PayloadSpec {
         glexec: Some(program.into()),
         idle_timeout: options.idle_timeout,
-        sandbox: options.execute.join(format!("doctor_{:08x}", fastrand::u32(..))),
+        sandbox: options.execute.join(format!("{NAME}{:08x}", fastrand::u32(..))),
         credential: credential.unwrap_or_else(|| DUMMY_CREDENTIAL.to_vec()),
         proxy: None,
         input: None,

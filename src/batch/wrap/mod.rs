@@ -13,6 +13,7 @@
 //!   machine's ClassAd say; [`executable`]: whether the job can be executed at all;
 //! - [`streams`]: the modes of the standard streams;
 //! - [`run`]: the sequence; [`sweep`]: what a wrapper that was killed has left;
+//! - [`trials`]: the directory in which an examination tries switchers;
 //! - [`marker`]: tells `doctor --condor` that a job could not be started here.
 
 pub mod ad;
@@ -27,6 +28,7 @@ pub mod settings;
 pub mod slot;
 mod streams;
 pub mod sweep;
+pub mod trials;
 pub mod world;
 
 /// The name that HTCondor calls the wrapper by, a link.

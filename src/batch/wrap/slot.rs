@@ -117,13 +117,6 @@ impl Slot {
         Ok(())
     }
 
-    /// Makes the directory for the trials of a doctor.
-    pub fn make_for_trials(directory: &Path) -> Result<PathBuf> {
-        make_directory(directory, 0o711)?;
-        let path = directory.join("doctor");
-        make_directory(&path, 0o1777).map(|()| path)
-    }
-
     /// The path of the sandbox.
     pub fn sandbox(&self) -> PathBuf {
         self.path.join(SANDBOX)
@@ -171,7 +164,7 @@ pub fn name_of(scratch: &Scratch, variable: Option<&std::ffi::OsStr>) -> Result<
 
 /// Makes a directory of this user with this mode, unless it exists. Its mode is set again: the
 /// umask does not count, and an administrator may have made it.
-fn make_directory(path: &Path, mode: u32) -> Result<()> {
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::refused(path, "it must be the path of a directory below another"));
     };

@@ -11,6 +11,7 @@ use super::entries;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
+use super::trials;
 use crate::batch::Retries;
 use crate::batch::kill::{self, Scope};
 use crate::batch::pilot::step_log::StepLog;
@@ -23,7 +24,8 @@ const RETRIES: Retries = Retries { max: 2, min_delay: 1 };
 
 /// Sweeps each slot's directory below `directory`. `scratch` is the scratch directory of a job that
 /// has ended: its files go back to it, and no other slot is touched. Without it, all slots are
-/// cleared that have no running job, and no scratch directory. Returns how many were.
+/// cleared that have no running job, and no scratch directory, and so is what examinations of the
+/// node that were killed have left. Returns how many slots were.
 pub fn sweep(
     settings: &Settings,
     directory: &Path,
@@ -35,6 +37,9 @@ pub fn sweep(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         entries => entries.at("read the directory", directory)?,
     };
+    if scratch.is_none() {
+        trials::sweep(settings, directory, step_log)?;
+    }
     let (mut swept, mut failure) = (0, None);
     for entry in entries.filter_map(std::result::Result::ok) {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -75,13 +80,8 @@ pub fn clear(
         _ => None,
     };
     let path = slot.sandbox();
-    let found = AbandonedSandbox::find(
-        &path,
-        settings.glexec.clone(),
-        (settings.handover, settings.idle_timeout),
-    )?;
+    let found = abandoned(settings, &path)?;
     let sandbox = Sandbox::find(&path, CREDENTIAL.as_ref())?;
-    let is_there = (sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Nothing);
     if settings.has_account_per_slot {
         if let Ok(Some(owner)) = owner_of(&sandbox) {
             if let Ok(switcher) = found.switcher_to(owner) {
@@ -91,17 +91,33 @@ pub fn clear(
     }
     match scratch {
         Some(scratch) => {
-            if is_there {
+            if exists(&sandbox)? {
                 found.recover(Links::Copy, None, step_log)?;
             }
             give_back(scratch, &sandbox)?;
         }
-        None if is_there || !sandbox.owners_of_leftovers().is_empty() => {
-            found.discard(step_log)?;
-        }
-        None => sandbox.sweep(None),
+        None => remove(settings, &path, step_log)?,
     }
     slot.set_note(b"")
+}
+
+/// Removes the sandbox at a path, and everything beside it that is left of it.
+pub(super) fn remove(settings: &Settings, path: &Path, step_log: &mut StepLog<'_>) -> Result<()> {
+    let sandbox = Sandbox::find(path, CREDENTIAL.as_ref())?;
+    if exists(&sandbox)? || !sandbox.owners_of_leftovers().is_empty() {
+        return abandoned(settings, path)?.discard(step_log);
+    }
+    sandbox.sweep(None);
+    Ok(())
+}
+
+fn abandoned(settings: &Settings, path: &Path) -> Result<AbandonedSandbox> {
+    let means = (settings.handover, settings.idle_timeout);
+    AbandonedSandbox::find(path, settings.glexec.clone(), means)
+}
+
+fn exists(sandbox: &Sandbox) -> Result<bool> {
+    Ok((sandbox.retained()?, sandbox.found()?) != (Retained::Absent, Found::Nothing))
 }
 
 /// The job's user, if the sandbox belongs to it.

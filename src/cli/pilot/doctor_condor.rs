@@ -19,8 +19,7 @@ use crate::batch::switcher::is_project_glexec;
 use crate::batch::wrap::marker;
 use crate::batch::wrap::scratch::directory_for;
 use crate::batch::wrap::settings::Settings;
-use crate::batch::wrap::slot::Slot;
-use crate::batch::wrap::{sweep, world};
+use crate::batch::wrap::{sweep, trials, world};
 
 /// What a job gets here.
 struct Service {
@@ -60,11 +59,12 @@ fn examined(execute: PathBuf) -> anyhow::Result<String> {
     });
     // The trial leases some.
     let free = glexec::free_ids(process::geteuid()).ok();
+    let trials = trials::begin(&directory)?;
     let examination = doctor::examine(&Options {
         glexec: settings.glexec.clone(),
         credential: settings.credential.clone(),
         proxy: None,
-        execute: Slot::make_for_trials(&directory)?,
+        execute: trials.path.clone(),
         idle_timeout: settings.idle_timeout.min(MAX_TIMEOUT),
     });
     let world = world::means(&settings, &execute.canonicalize().unwrap_or(execute));

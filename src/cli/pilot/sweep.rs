@@ -26,8 +26,9 @@ sweep is for the start of a node, and for HTCondor's HOOK_JOB_EXIT (by the name
 of the link condor_glexec_hook_job_exit). It ends all processes of each job
 whose wrap was killed. With --job, the files go back to the scratch directory,
 which is the working directory; only this job is looked for. Without it, the
-files of all such jobs whose scratch directories are gone are removed. Jobs
-that run are not touched. 'doctor --condor' does the same.
+files of all such jobs whose scratch directories are gone are removed, and what
+a 'doctor --condor' that was killed has left. What runs is not touched.
+'doctor --condor' does the same.
 
 Exit status:
   0    nothing is left
