@@ -7,11 +7,12 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::Value;
 use support::daemon::{ACCOUNTS, Daemon, processes_of};
 use support::handover::set_mode;
 use support::setuid::ends;
@@ -83,6 +84,71 @@ fn clients_that_contend_for_accounts_never_share_one() {
 #[ignore = "takes long: 10,000 leases"]
 fn a_hundred_clients_get_ten_thousand_leases_of_twenty_accounts() {
     contend(100, 20, 10_000);
+}
+
+#[test]
+fn the_audit_of_a_run_tells_what_really_ran() {
+    let daemon = Daemon::with_guests(3, "lease_wait = 3600\n");
+    // Process id, user, and how it ended.
+    let calls: Vec<_> = (0..24)
+        .map(|number| {
+            let credential = daemon.credential(&format!("lease{number}"));
+            let (end, how) = match number % 3 {
+                0 => ("kill -TERM $$".to_owned(), "killed 15".to_owned()),
+                _ => (format!("exit {number}"), format!("exited {number}")),
+            };
+            let call = daemon.script(&credential, &format!("echo $$ $(id -u); {end}"));
+            (credential, Mutex::new(call), how)
+        })
+        .collect();
+    let ran = |(credential, call, how): &(PathBuf, Mutex<Command>, String)| {
+        let output = call.lock().unwrap().output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        fs::remove_file(credential).unwrap();
+        format!("{} {how}", said.trim())
+    };
+    let mut ran: Vec<String> = std::thread::scope(|scope| {
+        let clients = calls.chunks(4).map(|own| {
+            let client = move || own.iter().map(ran).collect::<Vec<_>>();
+            scope.spawn(client)
+        });
+        let clients: Vec<_> = clients.collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    let release = daemon.root(program("glexec_accounts")).args(["release", "--all"]).output();
+    assert!(release.as_ref().unwrap().status.success(), "{release:?}");
+    let path = daemon.machine.path("/var/log/glexec/accounts.jsonl");
+    let audit: Vec<Value> = fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |event: &str| {
+        let event = event.to_owned();
+        audit.iter().filter(move |line| line["event"] == event)
+    };
+    let mut told: Vec<String> = of("payload_started")
+        .map(|started| {
+            let is_its = |ended: &&Value| ended["payload"] == started["payload"];
+            let mut ended = of("payload_ended").filter(is_its);
+            let end = ended.next().unwrap()["end"].as_str().unwrap();
+            assert_eq!(ended.next(), None);
+            format!("{} {} {end}", started["payload_pid"], started["uid"])
+        })
+        .collect();
+    ran.sort();
+    told.sort();
+    assert_eq!(told, ran);
+    // Each account has one lease after the other, with a payload in each.
+    for account in ["guest01", "guest02", "guest03"] {
+        let own: Vec<_> = audit.iter().filter(|line| line["account"] == account).collect();
+        for lease in own.chunks(4) {
+            let events: Vec<_> = lease.iter().map(|line| line["event"].as_str().unwrap()).collect();
+            assert_eq!(events, ["lease_begun", "payload_started", "payload_ended", "lease_ended"]);
+            assert!(lease.iter().all(|line| line["lease"] == lease[0]["lease"]), "{lease:?}");
+        }
+    }
+    assert_eq!(of("lease_begun").count(), 24);
 }
 
 /// The calls that change something which another process can see.

@@ -18,27 +18,33 @@ const PAUSE: Duration = Duration::from_micros(200);
 /// Kills all processes of an account. Whether none is left. The error says why that was not tried.
 pub(crate) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
     let until = Instant::now() + TIMEOUT;
-    kill_at_once(user, group, until)?;
+    let mut was_tried = kill_at_once(user, group, until)?;
     while is_running(user)? {
         if Instant::now() > until {
-            return Ok(false);
+            return if was_tried {
+                Ok(false)
+            } else {
+                Err(failed(user, "their killer was killed"))
+            };
         }
         std::thread::sleep(Duration::from_millis(1));
-        kill_at_once(user, group, until)?;
+        was_tried |= kill_at_once(user, group, until)?;
     }
     Ok(true)
 }
 
+fn failed(user: Uid, cause: impl std::fmt::Display) -> Refusal {
+    Refusal::internal(format!(
+        "cannot end the processes of uid {user}, whose lease is over: {cause}"
+    ))
+}
+
 /// Kills them by one call of kill(2), with that user's rights: none of them can fork meanwhile.
 /// They cannot stop the process that calls it; where they can, because a user namespace maps too
-/// few ids, it is waited for until `until`.
-fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
-    let failed = |cause: &dyn std::fmt::Display| {
-        Refusal::internal(format!(
-            "cannot end the processes of uid {user}, whose lease is over: {cause}"
-        ))
-    };
-    match fork::fork().map_err(|cause| failed(&cause))? {
+/// few ids, it is waited for until `until`. Whether that process was not killed before its end:
+/// those for other users, which have the same real id, can kill it.
+fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<bool> {
+    match fork::fork().map_err(|cause| failed(user, cause))? {
         Fork::Child => {
             let become_signaller = || match identity::become_signaller_of(user, group) {
                 Err(Errno::EINVAL) => identity::become_user(user, group),
@@ -49,23 +55,16 @@ fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
             }
             process::_exit(0)
         }
-        Fork::Parent(child) => {
-            let mut is_killed_here = false;
-            loop {
-                match wait::try_wait_for(child) {
-                    Ok(None) => {}
-                    Ok(Some(End::Killed(_))) if !is_killed_here => {
-                        return Err(failed(&"the process that ends them was killed"));
-                    }
-                    _ => return Ok(()),
-                }
-                if Instant::now() > until {
-                    let _ = signal::kill(child, SIGKILL);
-                    is_killed_here = true;
-                }
-                std::thread::sleep(PAUSE);
+        Fork::Parent(child) => loop {
+            match wait::try_wait_for(child) {
+                Ok(None) => {}
+                ended => return Ok(!matches!(ended, Ok(Some(End::Killed(_))))),
             }
-        }
+            if Instant::now() > until {
+                let _ = signal::kill(child, SIGKILL);
+            }
+            std::thread::sleep(PAUSE);
+        },
     }
 }
 
