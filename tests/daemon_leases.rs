@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -117,12 +117,7 @@ fn the_audit_of_a_run_tells_what_really_ran() {
     });
     let release = daemon.root(program("glexec_accounts")).args(["release", "--all"]).output();
     assert!(release.as_ref().unwrap().status.success(), "{release:?}");
-    let path = daemon.machine.path("/var/log/glexec/accounts.jsonl");
-    let audit: Vec<Value> = fs::read_to_string(path)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let audit = daemon.audit();
     let of = |event: &str| {
         let event = event.to_owned();
         audit.iter().filter(move |line| line["event"] == event)
@@ -188,16 +183,69 @@ fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
     let is_tried = moments(all.len() / 6, "kills of the daemon");
     let mut kills = 0;
     for (_, (call, number)) in all.iter().enumerate().filter(|(index, _)| is_tried(*index)) {
-        leave(&daemon);
-        let kill = format!("inject={call}:signal=SIGKILL:when={number}");
-        serve_under(&mut daemon, &[&format!("trace={call}"), &kill]);
-        // Not each process has made as many calls this time: some wait, or look once more.
-        let seen = fs::read_to_string(&trace).unwrap_or_default();
-        kills += u32::from(most_calls(&seen).get(*call).is_some_and(|most| most >= number));
-        serve_again(&mut daemon, &format!("{call} {number}"));
+        kills += u32::from(kill_at(&mut daemon, call, *number));
     }
     let least = if is_long() { 100 } else { 1 };
     assert!(kills >= least, "{kills} kills at {} calls", all.len());
+}
+
+/// That the audit has the beginning of each lease before all else of it, and its end; the end of
+/// each payload; and this lease, as its file names it. No lease and no payload is left.
+fn audit_is_whole(daemon: &Daemon, lease: Option<&str>, at: &str) {
+    let (mut begun, mut open) = (BTreeSet::new(), BTreeSet::new());
+    let mut payloads = BTreeSet::new();
+    for line in daemon.audit() {
+        let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        let (event, lease, payload) = (text("event"), text("lease"), text("payload"));
+        match event.as_str() {
+            "lease_begun" if begun.insert(lease.clone()) => drop(open.insert(lease)),
+            // Told again.
+            "lease_begun" => assert!(open.contains(&lease), "{at}: {line}"),
+            "lease_ended" => {
+                assert!(begun.contains(&lease), "{at}: {line}");
+                open.remove(&lease);
+            }
+            "payload_started" => {
+                assert!(open.contains(&lease), "{at}: {line}");
+                payloads.insert(payload);
+            }
+            "payload_ended" | "payload_lost" => drop(payloads.remove(&payload)),
+            _ => {}
+        }
+    }
+    assert!(open.is_empty() && payloads.is_empty(), "{at}: {open:?} {payloads:?}");
+    if let Some(lease) = lease.and_then(|line| line.strip_prefix("lease ")) {
+        assert!(begun.contains(lease), "{at}: {lease}");
+    }
+}
+
+#[test]
+fn after_a_kill_around_the_begin_of_a_lease_the_audit_tells_the_truth() {
+    let mut daemon = Daemon::with_guests(1, "lease_wait = 60\n");
+    // The files of leases and payloads, and the lines for the system log.
+    let moments = [("rename", 1..=3), ("sendto", 1..=5)];
+    let mut kills = 0;
+    for (call, number) in moments.into_iter().flat_map(|(call, all)| all.map(move |at| (call, at)))
+    {
+        kills += u32::from(kill_at(&mut daemon, call, number));
+    }
+    assert!(kills >= 6, "{kills}");
+}
+
+/// Makes a call of `glexec` through a daemon of which each process is killed at its `number`th call
+/// of this kind, and then two with another daemon. Whether a process was killed.
+fn kill_at(daemon: &mut Daemon, call: &str, number: usize) -> bool {
+    let at = format!("{call} {number}");
+    leave(daemon);
+    let kill = format!("inject={call}:signal=SIGKILL:when={number}");
+    serve_under(daemon, &[&format!("trace={call}"), &kill]);
+    let begun = daemon.lease("guest01");
+    let trace = daemon.machine.site.scratch().join("trace");
+    // Not each process has made as many calls this time: some wait, or look once more.
+    let seen = fs::read_to_string(trace).unwrap_or_default();
+    serve_again(daemon, &at);
+    audit_is_whole(daemon, begun.as_deref(), &at);
+    most_calls(&seen).get(call).is_some_and(|most| *most >= number)
 }
 
 /// How often the process that makes the most calls of a kind makes it.

@@ -1,5 +1,5 @@
-//! What both doors of root's do alike: the `glexec` that is set-user-ID root, and the account daemon
-//! with its client. A machine of either is a [`Setuid`].
+//! What both doors of root's do alike: the `glexec` that is set-user-ID root, and the account
+//! daemon with its client. A machine of either is a [`Setuid`].
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
