@@ -133,16 +133,17 @@ impl Pool {
         for directory in ["execute", "glexec_payloads"] {
             for entry in fs::read_dir(local.join(directory)).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
-                let is_notes = path.ends_with(".notes");
-                // Without a job a note is empty.
-                let is_left = |entry: &fs::DirEntry| {
-                    !is_notes || entry.metadata().is_ok_and(|found| found.len() > 0)
+                let is_left = match path.file_name().and_then(OsStr::to_str) {
+                    _ if directory == "execute" => true,
+                    Some(".notes") => files_of(&path).any(|note| is_not_empty(&note)),
+                    _ => files_of(&path).next().is_some(),
                 };
-                let inside: Vec<_> =
-                    entries.filter(is_left).map(|entry| entry.file_name()).collect();
-                if directory == "execute" || !inside.is_empty() {
-                    left.push(format!("{}: {inside:?}", path.display()));
+                if is_left {
+                    left.push(format!(
+                        "{}: {:?}",
+                        path.display(),
+                        files_of(&path).collect::<Vec<_>>()
+                    ));
                 }
             }
         }
@@ -212,6 +213,15 @@ impl Drop for Pool {
             assert!(holder.wait().unwrap().success() || std::thread::panicking());
         }
     }
+}
+
+/// The entries of a directory; none of what is no directory.
+fn files_of(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path())
+}
+
+fn is_not_empty(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.len() > 0)
 }
 
 fn script() -> PathBuf {

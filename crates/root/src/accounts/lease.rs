@@ -89,6 +89,22 @@ pub fn renew(record: &LeaseRecord, config: &Config) -> Result<()> {
     }
 }
 
+/// Writes the beginning of a lease to the audit, if it does not have it: a call that was killed may
+/// have made the lease. Nothing runs before that. The table is locked meanwhile.
+pub(super) fn tell(slot: &Slot, record: LeaseRecord) -> Result<LeaseRecord> {
+    if record.is_told {
+        return Ok(record);
+    }
+    audit::write(&Event::LeaseBegun {
+        lease: record.audited(),
+        credential: &record.credential.path,
+        until: record.until,
+    });
+    let record = LeaseRecord { is_told: true, ..record };
+    slot.write(&record)?;
+    Ok(record)
+}
+
 impl Ask<'_> {
     /// The account of the identity. 202 if there is none for it now, or no new lease may begin.
     pub fn acquire(&self) -> Result<Leased> {
@@ -138,20 +154,19 @@ impl Ask<'_> {
                  administrator can end it by glexec_accounts release {name}"
             )));
         }
+        // One that is over has the name that the next one gets at its end.
+        end::tell_over(&slot, "interrupted")?;
         let found = slot.lease_of(self.client.user);
         let found =
             found.filter(|record| record.identity == identity && record.holding == Holding::Owned);
         if found.is_none() {
             self.permit_new()?;
         }
-        let is_new = found.is_none();
         let record = found.unwrap_or_else(|| self.record(&target, identity, Holding::Owned));
         let held = self.hold(&slot)?;
         let record = self.renewed(record);
         slot.write(&record)?;
-        if is_new {
-            self.audit_begin(&record);
-        }
+        let record = tell(&slot, record)?;
         Ok(Leased { record, target, held })
     }
 
@@ -214,7 +229,7 @@ impl Ask<'_> {
                 let held = self.hold(&slot)?;
                 let record = self.renewed(record);
                 slot.write(&record)?;
-                return Ok(Look::leased(record, target, held));
+                return Ok(Look::leased(tell(&slot, record)?, target, held));
             }
             if slot.is_free() {
                 free.push((slot, target));
@@ -242,8 +257,7 @@ impl Ask<'_> {
             slot.write(&record)?;
             // Not atomic: but others lock it exclusively only while the table is locked.
             flock::lock(&held, Lock::Shared, MOMENT).map_err(|cause| self.busy(&slot, cause))?;
-            self.audit_begin(&record);
-            return Ok(Look::leased(record, target, held));
+            return Ok(Look::leased(tell(&slot, record)?, target, held));
         }
         Ok(Look::Nothing)
     }
@@ -269,6 +283,7 @@ impl Ask<'_> {
         let begun = now();
         LeaseRecord {
             lease: new_id(),
+            is_told: false,
             account: target.account.name.clone(),
             uid: target.account.user,
             holding,
@@ -301,14 +316,6 @@ impl Ask<'_> {
             "cannot lock the account {}: {cause}: try again",
             Shown(slot.account())
         ))
-    }
-
-    fn audit_begin(&self, record: &LeaseRecord) {
-        audit::write(&Event::LeaseBegun {
-            lease: record.audited(),
-            credential: &record.credential.path,
-            until: record.until,
-        });
     }
 
     /// Refuses a new lease while the accounts are drained.

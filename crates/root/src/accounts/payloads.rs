@@ -203,6 +203,11 @@ pub(super) fn forget_all(slot: &Slot) {
     let _ = fs::remove_dir_all(slot.payloads());
 }
 
+/// Whether a payload is known still.
+pub(super) fn exists(slot: &Slot, record: &PayloadRecord) -> bool {
+    slot.payloads().join(&record.payload).exists()
+}
+
 /// Forgets a payload that has ended.
 pub(super) fn forget(slot: &Slot, record: &PayloadRecord) {
     let _ = fs::remove_file(slot.payloads().join(&record.payload));

@@ -6,6 +6,7 @@
 //! <account>/use            locked, shared, by each process that uses the account; exclusively by
 //!                          one that reserves it, or cleans it after a lease
 //! <account>/lease.<uid>    the lease of the client with this user id
+//! <account>/over.<uid>     a lease of an owner's that is over: the audit may not have its end yet
 //! <account>/ending         a guest's lease that is over: the account is not clean yet
 //! <account>/quarantine     why the account could not be cleaned
 //! <account>/payloads/      see [`super::payloads`]
@@ -126,9 +127,14 @@ impl Slot {
     }
 
     fn lease_files(&self) -> Vec<PathBuf> {
+        self.files(b"lease.")
+    }
+
+    /// The files whose names begin so.
+    fn files(&self, prefix: &[u8]) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let is_lease = |entry: &fs::DirEntry| entry.file_name().as_bytes().starts_with(b"lease.");
-        entries.filter(is_lease).map(|entry| entry.path()).collect()
+        let is_named = |entry: &fs::DirEntry| entry.file_name().as_bytes().starts_with(prefix);
+        entries.filter(is_named).map(|entry| entry.path()).collect()
     }
 
     /// The lease of a client.
@@ -159,9 +165,25 @@ impl Slot {
         })
     }
 
-    /// Removes the record of a client's lease.
-    pub(super) fn remove(&self, client: Uid) -> Result<()> {
-        remove(&self.lease_path(client))
+    /// Ends a client's lease of an account with an owner; its record stays.
+    pub(super) fn mark_over(&self, client: Uid) -> Result<()> {
+        let (path, over) = (self.lease_path(client), self.over_path(client));
+        fs::rename(&path, &over).map_err(|error| failed("rename", &path, errno(&error)))
+    }
+
+    /// The records of such leases.
+    pub(super) fn over(&self) -> Vec<LeaseRecord> {
+        let files = self.files(b"over.");
+        files.iter().filter_map(|path| LeaseRecord::parse(&fs::read(path).ok()?)).collect()
+    }
+
+    /// Forgets such a lease.
+    pub(super) fn forget_over(&self, client: Uid) -> Result<()> {
+        remove(&self.over_path(client))
+    }
+
+    fn over_path(&self, client: Uid) -> PathBuf {
+        self.path.join(format!("over.{client}"))
     }
 
     /// Marks an account without a lease as one that is not clean.
@@ -235,7 +257,7 @@ pub(super) fn set_drain(drains: bool) -> Result<bool> {
 }
 
 /// Makes a directory that only root can enter, in /run/glexec, which every user can enter.
-fn make_directory(path: &Path) -> Result<()> {
+pub(super) fn make_directory(path: &Path) -> Result<()> {
     let make = |path: &Path, mode: u32| match fs::DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made,
