@@ -76,11 +76,15 @@ fn all_belong_to(top: &Path, account: Account) -> bool {
 /// The process of the daemon that serves the only connection.
 fn supervisor(daemon: &Daemon) -> u32 {
     let pid = daemon.pid();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let mut children = children.split_whitespace();
-    let child = children.next().unwrap().parse().unwrap();
-    assert_eq!(children.next(), None);
-    child
+    let mut child = None;
+    // Those of earlier connections may not have ended yet.
+    wait_until("there is one such process", || {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let mut children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        child = children.next();
+        children.next().is_none()
+    });
+    child.expect("it serves a connection")
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod support;
 use std::process::Command;
 
 use support::Site;
-use support::attack::Scene;
+use support::attack::{IDLE, Scene};
 use support::handover::CLEANUP;
 
 /// A file system with so little room that endless data fills it soon.
@@ -64,7 +64,7 @@ fn endless_attributes_reach_a_limit() {
 fn endless_records_that_create_no_entry_take_no_memory() {
     let scene = Scene::new();
     for way in ["many links that were left behind", "many links that leave"] {
-        scene.attack(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+        scene.attack(CLEANUP, way, None, IDLE);
     }
     scene.end();
 }
@@ -80,7 +80,9 @@ fn links_that_only_the_kernel_can_resolve_take_bounded_memory() {
 fn a_keep_alive_is_no_answer_but_the_helper_continues_to_wait() {
     let scene = Scene::new();
     // For longer than the idle timeout: only the wrong answer ends it.
-    scene.attack(CLEANUP, "keep-alives", None, "out of turn");
-    scene.attack(CLEANUP, "a frame byte by byte", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+    let mut call = scene.call(CLEANUP, "keep-alives", None);
+    call.env(IDLE, "2");
+    scene.fails_with(CLEANUP, "keep-alives", call, "out of turn");
+    scene.attack(CLEANUP, "a frame byte by byte", None, IDLE);
     scene.end();
 }

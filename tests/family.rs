@@ -510,7 +510,7 @@ fn monitored<'a>(site: &'a Site, sandbox: &Path, script: &str) -> (Installation<
     let mut call =
         installation.own(&run(site, &site.switcher(), sandbox, &["/bin/sh", "-c", script]));
     // As a starter does: the supervisor is in another session.
-    let mut session = Account::batch().command("setsid");
+    let mut session = Command::new("setsid");
     session
         .arg("--wait")
         .arg(call.get_program())
@@ -593,9 +593,10 @@ fn a_signal_to_the_pid_of_run_reaches_the_job_below_a_monitoring_sudo() {
         fs::remove_dir_all(site.path().join("programs")).unwrap();
         let (installation, mut stopped) = begun(": >begun; exec sleep 60");
         let job = || {
-            marked_with(&sandbox)
-                .into_iter()
-                .filter(|pid| text(format!("/proc/{pid}/comm")) == "sleep\n")
+            let sleeps = |pid: &u32| {
+                fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+            };
+            marked_with(&sandbox).into_iter().filter(sleeps)
         };
         let states = || job().map(state).collect::<Vec<_>>();
         send(&installation, &stopped, "STOP");
@@ -620,9 +621,12 @@ fn a_signal_to_the_pid_of_run_reaches_the_job_below_a_monitoring_sudo() {
 fn a_job_below_a_monitoring_sudo_is_killed_and_its_end_is_noticed() {
     let (site, sandbox) = prepared();
     for options in [&["--family"][..], &["--sandbox"]] {
-        let (installation, mut starter) = monitored(&site, &sandbox, "sleep 100 & sleep 100");
+        let script = "sleep 100 & : >ready; sleep 100";
+        let (installation, mut starter) = monitored(&site, &sandbox, script);
         let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
         assert_eq!(starter.launch(b"PATH=/bin", [&null, &null, &null]), b"");
+        wait_until("the job has begun", || sandbox.join("ready").exists());
+        fs::remove_file(sandbox.join("ready")).unwrap();
         let pid =
             if options == ["--family"] { starter.child.id().to_string() } else { "-".to_owned() };
         report(&installation.own(&hunt(&site, options, &sandbox, &pid, "KILL")).output().unwrap());

@@ -16,6 +16,7 @@ use support::handover::{
     AGENT, CLEANUP, ODD, PendingRename, SETUP, UPDATE, assert_is_back, assert_is_handed_over,
     assert_owner, data, field, filled, handed_over, kill, mode, new_proxy, set_mode, text, update,
 };
+use support::installation::install;
 use support::snapshot::{make_fifo, snapshot};
 use support::{
     Account, MAP, PROXY, Site, failed, messages, own, owner, program, retained, succeeded, write,
@@ -359,7 +360,7 @@ fn the_agent_is_the_one_beside_the_helper() {
     let (programs, log) = (site.path().join("programs"), site.scratch().join("log"));
     fs::create_dir(&programs).unwrap();
     for name in [SETUP, CLEANUP, AGENT] {
-        fs::copy(program(name), programs.join(name)).unwrap();
+        install(program(name), programs.join(name));
     }
     let body =
         format!("echo \"$1\" >> {}\nexec {} \"$@\"", log.display(), site.switcher().display());

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::attack::{Scene, hostile_agent_as};
+use support::attack::{IDLE, Scene, hostile_agent_as};
 use support::handover::{CLEANUP, SETUP, mode, set_mode};
 use support::{Account, PROXY, failed};
 use sys::{Name, Time};
@@ -256,11 +256,11 @@ fn an_agent_that_does_not_publish_gets_the_sandbox_put_back_with_its_mode() {
 fn an_agent_that_stops_sending_is_given_up() {
     let scene = Scene::new();
     for helper in [SETUP, CLEANUP] {
-        scene.attack(helper, "silence", None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+        scene.attack(helper, "silence", None, IDLE);
         scene.attack(helper, "an end of the connection", None, "status 0");
     }
     for way in ["silence after a directory", "silence within a file", "silence after the tree"] {
-        scene.attack(CLEANUP, way, None, "GLEXEC_HELPERS_IDLE_TIMEOUT");
+        scene.attack(CLEANUP, way, None, IDLE);
     }
     scene.end();
 }
@@ -289,7 +289,7 @@ fn an_agent_of_root_or_of_the_batch_user_gets_nothing() {
         scene.site.script("own", &format!("exec '{}' 'wrong totals'", hostile_agent.display()));
     // A copy with set-user-ID root, for the batch user only.
     let copy = scene.site.path().join("roots");
-    std::fs::copy(&hostile_agent, &copy).unwrap();
+    support::installation::install(&hostile_agent, &copy);
     std::os::unix::fs::chown(&copy, Some(0), Some(Account::batch().gid)).unwrap();
     set_mode(&copy, 0o4750);
     let roots =

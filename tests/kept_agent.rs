@@ -55,11 +55,13 @@ fn a_run_with_its_output_on_another_file_system_calls_the_switcher_twice() {
 #[test]
 fn a_payload_that_ends_before_its_rest_has_it_ended_by_the_agent_that_stays() {
     let pilot = Pilot::new();
-    let mut child = pilot.start("s", &[], "(setsid sleep 60 &); touch ready; exec sleep 1");
+    let script = "(setsid sleep 60 &); touch ready; until [ -e end ]; do sleep 0.05; done";
+    let mut child = pilot.start("s", &[], script);
     let sandbox = pilot.sandbox("s");
     wait_until("it is ready", || sandbox.join("ready").exists());
     let stays = !agents("serve", &sandbox).is_empty();
     assert_eq!(stays, !is_rootless());
+    write(sandbox.join("end"), "", 0o644);
     assert!(child.wait().unwrap().success());
     assert!(family(&sandbox).is_empty());
     pilot.is_empty("after it");
@@ -74,8 +76,9 @@ fn with_agent(act: &str) -> String {
 fn files_come_back_though_the_payload_has_killed_the_agent_that_brings_them() {
     let pilot = Pilot::new();
     let script = with_agent(
-        "(setsid sleep 65 &); pkill -KILL -f \"$agent\" 2>/dev/null; sleep 0.2; \
-         pgrep -u $(id -u) -f \"$agent\" && exit 9; echo made >made; touch ready; exec sleep 66",
+        "(setsid sleep 65 &); pkill -KILL -f \"$agent\" 2>/dev/null; \
+         while pgrep -u $(id -u) -f \"$agent\"; do sleep 0.05; done; \
+         echo made >made; touch ready; exec sleep 66",
     );
     let output = pilot.output().display().to_string();
     let child = pilot.start("s", &["--output", &output], &script);
@@ -106,7 +109,7 @@ fn files_come_back_though_the_payload_has_stopped_the_agent_that_brings_them() {
     let pilot = Pilot::new();
     let script = with_agent("echo made >made; pkill -STOP -f \"$agent\" 2>/dev/null; exit 0");
     let mut call = pilot.run_named("s");
-    call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "2");
+    call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "5");
     call.arg("--output").arg(pilot.output()).args(["--", "sh", "-c", &script]);
     let ended = call.output().unwrap();
     let sandbox = pilot.sandbox("s");
@@ -140,7 +143,7 @@ fn an_agent_that_stays_for_longer_than_the_idle_timeout_is_not_given_up() {
     let switcher = pilot.switcher_that(&format!("echo $2 >>{}", calls.display()));
     let mut call = pilot.run_through_any();
     call.arg("--glexec").arg(&switcher).arg("--execute").arg(pilot.site.execute());
-    call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1");
-    succeeded(&call.args(["--", "sleep", "3"]).output().unwrap());
+    call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "3");
+    succeeded(&call.args(["--", "sleep", "5"]).output().unwrap());
     assert_eq!(text(&calls), expected());
 }

@@ -9,7 +9,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -24,13 +23,12 @@ struct Delegated {
 
 impl Delegated {
     fn new() -> Delegated {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
         let mount = mounts.find(|words| words[2] == "cgroup2");
         let top = mount.expect("a mount of cgroups of version 2 is necessary")[1].to_owned();
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("gh-test-{}-{number}", std::process::id());
+        // Not the process id: tests in another pid namespace can have the same one.
+        let name = format!("gh-test-{:016x}", fastrand::u64(..));
         let directory = Path::new(&top).join(name);
         fs::create_dir(&directory).unwrap();
         let batch = Account::batch();

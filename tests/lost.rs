@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use support::attack::IDLE;
 use support::handover::{
     CLEANUP, PendingRename, SETUP, assert_is_back, assert_is_handed_over, assert_owner, data, fill,
     filled, handed_over, mode, new_proxy, run, set_mode, text, update,
@@ -122,13 +123,19 @@ fn failing(site: &Site) -> Vec<(PathBuf, i32, &'static str)> {
         ("126", "exit 126", 2, "could not be executed"),
         ("127", "exit 127", 2, "not found"),
         ("killed", "kill -9 $$", 2, "137"),
-        ("hangs", "exec sleep 60", 2, "GLEXEC_HELPERS_IDLE_TIMEOUT"),
+        ("hangs", "exec sleep 60", 2, IDLE),
         ("idles", "exit 0", 2, "status 0"),
         ("same-user", r#"exec "$@""#, 2, "as the calling user"),
         ("babbles", "echo babble >&0; sleep 1", 2, "protocol"),
     ];
     let made = scripts.map(|(name, body, status, word)| (site.script(name, body), status, word));
     made.into_iter().chain([(site.path().join("missing"), 2, "missing")]).collect()
+}
+
+/// The idle timeout for a switcher of which this word is expected. It is short only if it is what
+/// ends the call.
+fn idle_of(word: &str) -> &'static str {
+    if word == IDLE { "1" } else { "30" }
 }
 
 fn ended(output: &Output, status: i32, word: &str, what: &Path) {
@@ -148,7 +155,7 @@ fn a_setup_that_fails_leaves_the_sandbox_as_it_was_and_nothing_beside_it() {
     let before = snapshot(&sandbox);
     for (switcher, status, word) in failing(&site) {
         let mut call = site.call(SETUP, &switcher, &sandbox);
-        let output = call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap();
+        let output = call.env(IDLE, idle_of(word)).output().unwrap();
         ended(&output, status, word, &switcher);
         assert_eq!(snapshot(&sandbox), before, "{}", switcher.display());
         assert_eq!(site.entries(), ["s"], "{}", switcher.display());
@@ -164,7 +171,7 @@ fn a_cleanup_that_fails_leaves_the_jobs_files_where_they_were_and_the_next_compl
     let (left, before) = (data(&sandbox), snapshot(&sandbox));
     for (switcher, _, word) in failing(&site) {
         let mut call = site.call(CLEANUP, &switcher, &sandbox);
-        let output = call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap();
+        let output = call.env(IDLE, idle_of(word)).output().unwrap();
         ended(&output, 1, word, &switcher);
         assert_eq!(snapshot(&sandbox), before, "{}", switcher.display());
         assert_is_handed_over(&site, &sandbox, &switcher.to_string_lossy());
@@ -811,11 +818,7 @@ fn a_second_cleanup_leaves_the_first_alone_and_no_file_is_lost() {
     gate.open();
     wait_until("the first has begun to build", || retained(&sandbox).join("input").exists());
     let mut second = site.call(CLEANUP, &site.switcher(), &sandbox);
-    failed(
-        &second.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(),
-        1,
-        &["another helper works on it"],
-    );
+    failed(&second.env(IDLE, "1").output().unwrap(), 1, &["another helper works on it"]);
     drop(building);
     succeeded(&first.wait_with_output().unwrap());
     assert_is_back(&site, &sandbox, &expected, "by the first");
@@ -834,11 +837,7 @@ fn a_cleanup_beside_a_setup_leaves_it_alone_and_no_file_is_lost() {
     gate.open();
     wait_until("the copy is published", || sandbox.exists() && owner(&sandbox) != Account::batch());
     let mut cleanup = site.call(CLEANUP, &site.switcher(), &sandbox);
-    failed(
-        &cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap(),
-        1,
-        &["another helper works on it"],
-    );
+    failed(&cleanup.env(IDLE, "1").output().unwrap(), 1, &["another helper works on it"]);
     drop(marks);
     succeeded(&setup.wait_with_output().unwrap());
     site.clean_up(&sandbox);

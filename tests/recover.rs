@@ -291,7 +291,7 @@ fn a_payload_that_has_killed_the_agent_that_watches_is_ended_all_the_same() {
     // This payload's agent: those of simultaneous tests belong to the same account.
     let script = "agent=\"serve $PWD$|watch [0-9]+ [0-9]+ $PWD.condor$\"; (setsid sleep 65 &); \
         pkill -KILL -f \"$agent\" 2>/dev/null; \
-        sleep 0.2; pgrep -u $(id -u) -f \"$agent\" && exit 9; touch ready; exec sleep 66";
+        while pgrep -u $(id -u) -f \"$agent\"; do sleep 0.05; done; touch ready; exec sleep 66";
     let child = pilot.start("s", &[], script);
     wait_until("it is ready", || pilot.sandbox("s").join("ready").exists());
     signal(&child, Signal::SIGTERM);

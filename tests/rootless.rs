@@ -40,9 +40,10 @@ fn signal(pid: u32, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
-/// The children of a process.
+/// The children of a process; none if it has ended.
 fn children_of(pid: u32) -> Vec<u32> {
-    let children = text(format!("/proc/{pid}/task/{pid}/children"));
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
     children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
@@ -557,7 +558,7 @@ fn a_socket_on_descriptor_0_arrives_intact_and_is_closed_when_the_payload_closes
 #[test]
 fn it_sees_the_processes_of_its_own_namespace_only() {
     let rootless = Rootless::new();
-    let said = rootless.says("ls -d /proc/[0-9]* | wc -l; cat /proc/1/comm");
+    let said = rootless.says("set -- /proc/[0-9]*; echo $#; cat /proc/1/comm");
     let (count, first) = said.split_once('\n').unwrap();
     assert!(count.parse::<u32>().unwrap() < 10, "{said}");
     assert_eq!(first, "glexec");
@@ -1243,9 +1244,13 @@ fn a_caller_that_had_children_keeps_them() {
         || children_of(child.id()).into_iter().find(|pid| *pid != own && name(pid) == "sleep\n");
     wait_until("it has adopted one", || adopted().is_some());
     let adopted = adopted().unwrap();
-    let guard = children_of(child.id()).into_iter().find(|pid| name(pid) == "glexec\n").unwrap();
-    wait_until("the guard has a payload", || !children_of(guard).is_empty());
-    signal(guard, SIGKILL);
+    let of_glexec = || children_of(child.id()).into_iter().filter(|pid| name(pid) == "glexec\n");
+    let mut guard = None;
+    wait_until("the guard has a payload", || {
+        guard = of_glexec().find(|pid| !children_of(*pid).is_empty());
+        guard.is_some()
+    });
+    signal(guard.unwrap(), SIGKILL);
     assert_eq!(child.wait().unwrap().code(), Some(137));
     for pid in [own, adopted] {
         assert!(is_alive(pid));
@@ -1378,10 +1383,16 @@ fn a_call_beside_another_of_its_lease_joins_its_user_namespace_and_keeps_the_cal
     let rootless = Rootless::new();
     let (mut first, _) =
         begun(rootless.glexec().args(["/bin/sh", "-c", "echo begun; MARK=x exec sleep 60"]));
-    let pid = processes_of(rootless.user())
-        .into_iter()
-        .find(|pid| text(format!("/proc/{pid}/comm")).trim() == "sleep")
-        .unwrap();
+    let user = rootless.user();
+    let sleeps = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+    };
+    let mut found = None;
+    wait_until("it sleeps", || {
+        found = processes_of(user).into_iter().find(sleeps);
+        found.is_some()
+    });
+    let pid = found.unwrap();
     let own = fs::read_link("/proc/self/ns/pid").unwrap();
     let said = rootless.says(&format!(
         "readlink /proc/self/ns/pid /proc/self/ns/user /proc/{pid}/ns/user

@@ -11,6 +11,7 @@ use std::process::{Output, Stdio};
 
 use support::glexec::STATUSES;
 use support::handover::set_mode;
+use support::installation::install;
 use support::setuid::{CONFIGURATION, LIBEXEC, Setuid, ends};
 use support::{Account, SUBORDINATE, failed, messages, own, wait_until, write};
 
@@ -468,7 +469,7 @@ fn a_start_without_roots_rights_is_rootless_unless_the_configuration_says_setuid
     };
     let program = Path::new(LIBEXEC).join("glexec");
     let plain = Path::new(LIBEXEC).join("plain");
-    fs::copy(setuid.path(program.to_str().unwrap()), setuid.path(plain.to_str().unwrap())).unwrap();
+    install(setuid.path(program.to_str().unwrap()), setuid.path(plain.to_str().unwrap()));
     set_mode(setuid.path(plain.to_str().unwrap()), 0o755);
     failed(
         &call(&mut setuid.command(Account::batch(), &plain)),

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use support::handover::set_mode;
+use support::installation::install;
 use support::setuid::{CONFIGURATION, LIBEXEC, Setuid, ends};
 use support::{Account, failed, messages, own, wait_until, write};
 
@@ -278,7 +279,7 @@ fn a_tracer_of_the_caller_gets_no_process_with_rights() {
 fn a_copy_of_glexec_of_another_users_has_no_rights() {
     let setuid = Setuid::new();
     let copy = setuid.site.scratch().join("glexec");
-    fs::copy(setuid.path(&format!("{LIBEXEC}/glexec")), &copy).unwrap();
+    install(setuid.path(&format!("{LIBEXEC}/glexec")), &copy);
     Account::other().owns(&copy);
     set_mode(&copy, 0o4755);
     let mut call = setuid.command(Account::batch(), &copy);

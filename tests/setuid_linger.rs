@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 use support::families::is_alive;
 use support::handover::{set_mode, text};
+use support::installation::install;
 use support::setuid::{LIBEXEC, Setuid, ends};
 use support::{Account, executable, failed, messages, wait_until, write};
 
@@ -52,11 +53,11 @@ fn the_parent_is_roots_and_has_nothing_open() {
     let (mut child, _) = payload(&setuid, "echo; exec sleep 60");
     let proc = PathBuf::from(format!("/proc/{}", child.id()));
     wait_until("it has let go of its working directory and descriptors", || {
-        let links: Vec<_> = fs::read_dir(proc.join("fd"))
-            .unwrap()
-            .map(|entry| fs::read_link(entry.unwrap().path()).unwrap())
-            .collect();
-        links == [Path::new("/dev/null"); 3]
+        // A descriptor that is closed meanwhile is one that it has not let go of yet.
+        let open = fs::read_dir(proc.join("fd")).unwrap();
+        let links: std::io::Result<Vec<_>> =
+            open.map(|entry| fs::read_link(entry?.path())).collect();
+        links.is_ok_and(|links| links == [Path::new("/dev/null"); 3])
     });
     assert_eq!(fs::read_link(proc.join("cwd")).unwrap(), Path::new("/"));
     let status = text(proc.join("status"));
@@ -196,10 +197,12 @@ fn what_a_payload_leaves_is_ended_with_it() {
 #[test]
 fn a_payload_that_forks_without_end_is_ended() {
     let setuid = Setuid::new();
+    // The limit counts all processes of the account on the machine, also those of tests in another
+    // pid namespace.
     let word = format!("9{}2", std::process::id());
     let bomb = format!(
         "f() {{ sh -c 'while :; do :; done' {word} & sh -c 'sleep 0.01' {word}; f; }}; \
-         ulimit -u 200; \
+         ulimit -u 2000; \
          (f) & (setsid sh -c 'while :; do sleep 0.001 & done' {word}) & sleep 0.3; exit 3"
     );
     let output = setuid.runs(&bomb);
@@ -229,7 +232,8 @@ fn what_the_caller_had_started_before_stays() {
         let pgrep = Command::new("pgrep").args(["-u", "gh-batch", "-f", &word]).output().unwrap();
         String::from_utf8(pgrep.stdout).unwrap().lines().count()
     };
-    assert_eq!(left(), 2);
+    // A process that executes its program shows no command line for a moment.
+    wait_until("both are there", || left() == 2);
     Command::new("pkill").args(["-u", "gh-batch", "-f", &word]).status().unwrap();
 }
 
@@ -239,8 +243,12 @@ fn with_end_family_no_what_a_payload_leaves_goes_on() {
     let word = format!("9{}4", std::process::id());
     let output = setuid.runs(&format!("sleep {word} >/dev/null 2>&1 & exit 0"));
     assert_eq!(output.status.code(), Some(0));
-    let left = processes_with(&word);
-    assert_eq!(left.len(), 1);
+    let mut left = Vec::new();
+    // A process that executes its program shows no command line for a moment.
+    wait_until("it goes on", || {
+        left = processes_with(&word);
+        left.len() == 1
+    });
     signal(left[0], Signal::SIGKILL);
 }
 
@@ -407,7 +415,8 @@ fn a_failing_epilogue_is_202_and_one_with_a_status_of_glexecs_204() {
         ("kill -9 $$", 202),
         ("sleep 600 & wait", 202),
     ] {
-        let setuid = with_epilogue("epilogue_timeout = 1\n", script);
+        let hangs = script.starts_with("sleep");
+        let setuid = with_epilogue(if hangs { "epilogue_timeout = 1\n" } else { "" }, script);
         assert_eq!(setuid.runs("exit 7").status.code(), Some(status), "{script}");
         assert_eq!(runs(&setuid), 1);
         let told = setuid.logged().iter().any(|line| line.contains("epilogue"));
@@ -491,7 +500,7 @@ fn the_helpers_operations_have_no_epilogue_and_entering_a_sandbox_has() {
     call(&link, &operation);
     assert_eq!(runs(&setuid), 0);
     let copy = setuid.site.execute().join("condor_glexec_agent");
-    fs::copy(setuid.path(agent.to_str().unwrap()), &copy).unwrap();
+    install(setuid.path(agent.to_str().unwrap()), &copy);
     call(&copy, &operation);
     assert_eq!(runs(&setuid), 1);
     call(&agent, &["enter", "/nonexistent", "mark", "/nonexistent"]);

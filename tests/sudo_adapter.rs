@@ -22,10 +22,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use support::TIMEOUT;
 use support::machine::Machine;
 use tempfile::TempDir;
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The user id and the group id of an account.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -175,9 +174,9 @@ fn refused(command: &mut Command, status: i32, part: &str) {
 
 #[track_caller]
 fn poll(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
+    let end = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
+        assert!(Instant::now() < end, "not within {TIMEOUT:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -558,7 +557,7 @@ fn a_socket_on_descriptor_0_reaches_the_command_unread_and_both_ways() {
     );
     // Up to the end of file: no process of the adapter may keep the other end open.
     let mut answer = String::new();
-    ours.set_read_timeout(Some(DEADLINE)).unwrap();
+    ours.set_read_timeout(Some(TIMEOUT)).unwrap();
     ours.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "hello\n");
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::families::{Target, pid_here};
+use support::installation::install;
 use support::snapshot::{set_attribute, snapshot};
 use support::starter::Starter;
 use support::{
@@ -196,7 +197,7 @@ fn the_agent_is_the_one_beside_the_running_helper() {
     let sandbox = site.sandbox("s");
     let elsewhere = site.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
-    fs::copy(program("condor_glexec_setup"), elsewhere.join("setup")).unwrap();
+    install(program("condor_glexec_setup"), elsewhere.join("setup"));
     let switcher = site.script("tell", "echo \"$1\" >&2; exit 5");
     let mut call = Account::batch().command(elsewhere.join("setup"));
     let output = call.arg(switcher).arg(PROXY).arg(&sandbox).args(["0", "0"]).output().unwrap();
@@ -353,17 +354,17 @@ fn an_agent_that_is_at_work_for_longer_than_the_idle_limit_is_not_given_up() {
     let sandbox = site.sandbox("s");
     write(sandbox.join("large"), vec![b'x'; 20 << 20], 0o644);
     own(&sandbox, Account::batch());
-    // Each takes more than two seconds in total.
-    let copies = slow(&site, "pwrite64", 80);
+    // Each takes more than four seconds in total.
+    let copies = slow(&site, "pwrite64", 160);
     let mut setup = site.call("condor_glexec_setup", &copies, &sandbox);
-    succeeded(&setup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap());
+    succeeded(&setup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "2").output().unwrap());
     for number in 0..100 {
         write(sandbox.join(format!("file {number}")), "", 0o644);
     }
     own(&sandbox, Account::job());
-    let deletes = slow(&site, "unlinkat", 25);
+    let deletes = slow(&site, "unlinkat", 50);
     let mut cleanup = site.call("condor_glexec_cleanup", &deletes, &sandbox);
-    succeeded(&cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1").output().unwrap());
+    succeeded(&cleanup.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "2").output().unwrap());
     assert_eq!(site.entries(), ["s"]);
 }
 

@@ -19,6 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{MsgFlags, recv};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use support::installation::install;
 use support::starter::{Starter, message, read_to_end};
 use support::{failed, program, wait_until, write};
 
@@ -530,7 +531,7 @@ fn job_gets_exactly_its_arguments() {
 #[test]
 fn job_may_have_a_name_and_arguments_that_look_like_options() {
     let directory = directory();
-    fs::copy("/bin/echo", directory.path().join("--version")).unwrap();
+    install("/bin/echo", directory.path().join("--version"));
     let command =
         wrapper(directory.path(), &[], &["-", "-", "-", "--version", "x", "--", "--bogus"]);
     assert_eq!(output(command, b""), b"x -- --bogus\n");
@@ -541,7 +542,7 @@ fn program_is_not_looked_for_in_path() {
     let directory = directory();
     let job = ["-", "-", "-", "echo", "x"];
     assert!(not_executed(directory.path(), &job).contains("echo: ENOENT"));
-    fs::copy("/bin/echo", directory.path().join("echo")).unwrap();
+    install("/bin/echo", directory.path().join("echo"));
     assert_eq!(output(wrapper(directory.path(), &[], &job), b"PATH=/nowhere"), b"x\n");
 }
 

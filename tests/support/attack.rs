@@ -84,6 +84,9 @@ pub fn ended(mut command: Command) -> (Output, i64) {
     (Output { status, stdout: Vec::new(), stderr }, memory)
 }
 
+/// The variable of the idle timeout. Messages about it name it.
+pub const IDLE: &str = "GLEXEC_HELPERS_IDLE_TIMEOUT";
+
 /// A sandbox before setup, one after setup, and another one of the batch user, in one directory.
 pub struct Scene {
     pub site: Site,
@@ -109,16 +112,11 @@ impl Scene {
         self.before = everything(&self.site);
     }
 
-    /// A call of a helper with a hostile agent behind the switcher. Its idle timeout is one second.
+    /// A call of a helper with a hostile agent behind the switcher. Its idle timeout is that of all
+    /// calls.
     pub fn call(&self, helper: &str, way: &str, path: Option<&Path>) -> Command {
         let switcher = hostile_agent(&self.site, way, path);
-        let mut call = self.site.call(
-            helper,
-            &switcher,
-            if helper == SETUP { &self.fresh } else { &self.used },
-        );
-        call.env("GLEXEC_HELPERS_IDLE_TIMEOUT", "1");
-        call
+        self.site.call(helper, &switcher, if helper == SETUP { &self.fresh } else { &self.used })
     }
 
     /// Fails unless a call ends with the status of a failure and one line, which is returned, and
@@ -131,21 +129,29 @@ impl Scene {
         line
     }
 
-    /// Makes such a call; returns the helper's line, which must contain the word.
+    /// Makes such a call; returns the helper's line, which must contain the word. If that is the
+    /// name of the idle timeout, it is one second: only there, because on a busy machine the start
+    /// of the switcher can take as long.
     pub fn attack(&self, helper: &str, way: &str, path: Option<&Path>, word: &str) -> String {
-        let line = self.changes_nothing(helper, way, self.call(helper, way, path));
+        let mut call = self.call(helper, way, path);
+        if word == IDLE {
+            call.env(IDLE, "1");
+        }
+        self.fails_with(helper, way, call, word)
+    }
+
+    /// The same with a call that the caller has changed.
+    pub fn fails_with(&self, helper: &str, way: &str, call: Command, word: &str) -> String {
+        let line = self.changes_nothing(helper, way, call);
         assert!(line.contains(word), "{way}: {word:?} is not in {line:?}");
         line
     }
 
-    /// The same with cleanup and an agent that sends these bytes after its greeting.
+    /// A call of cleanup, and an agent that sends these bytes after its greeting.
     pub fn send(&self, what: &str, bytes: &[u8], word: &str) -> String {
         let path = self.site.path().join("words");
         write(&path, bytes, 0o644);
-        let line =
-            self.changes_nothing(CLEANUP, what, self.call(CLEANUP, "these bytes", Some(&path)));
-        assert!(line.contains(word), "{what}: {word:?} is not in {line:?}");
-        line
+        self.fails_with(CLEANUP, what, self.call(CLEANUP, "these bytes", Some(&path)), word)
     }
 
     /// The same as `end`, for sandboxes on a mount that must be unmounted before the site is

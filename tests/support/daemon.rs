@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::handover::set_mode;
+use super::installation::install;
 use super::setuid::{LIBEXEC, Setuid};
 use super::{Account, own, program, wait_until, write};
 
@@ -38,7 +39,7 @@ impl Daemon {
         let machine = Setuid::without_configuration();
         let libexec = machine.path(LIBEXEC);
         set_mode(libexec.join("glexec"), 0o755);
-        fs::copy(program("glexecd"), libexec.join("glexecd")).unwrap();
+        install(program("glexecd"), libexec.join("glexecd"));
         machine.configure(&format!("mapping = caller\nmin_uid = 900\nmin_gid = 900\n{lines}"));
         fs::create_dir(machine.path("/etc/glexec")).unwrap();
         let first_user = NEXT_USER.fetch_add(MOST_GUESTS, Ordering::Relaxed);
@@ -201,7 +202,7 @@ pub fn processes_of(uid: u32) -> Vec<u32> {
         };
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
         let is_users = status.lines().any(|line| line.starts_with(&format!("Uid:\t{uid}\t")));
-        if is_users && !status.contains("\nState:\tZ") {
+        if is_users && !["\nState:\tZ", "\nState:\tX"].iter().any(|end| status.contains(end)) {
             found.push(pid);
         }
     }

@@ -43,12 +43,19 @@ pub fn stripped() -> &'static str {
         fs::create_dir_all(format!("{DIRECTORY}/examples")).unwrap();
         for name in PROGRAMS.into_iter().chain(["examples/pages"]) {
             let mut strip = Command::new("strip");
-            strip.arg(program(name)).args(["-o", &format!("{DIRECTORY}/{name}")]);
+            // Another file of tests can do the same meanwhile, and execute the program.
+            let (path, new) = (format!("{DIRECTORY}/{name}"), fastrand::u64(..));
+            let new = format!("{path}.{new:016x}");
+            strip.arg(program(name)).args(["-o", &new]);
             assert!(strip.status().expect("strip of binutils").success(), "{name}");
+            fs::rename(new, path).unwrap();
         }
     });
     DIRECTORY
 }
+
+/// The rule of ci/provision.
+const RULE: &str = "/etc/sudoers.d/glexec-helpers-test";
 
 /// A separate installation, whose agent sudo calls with other settings. Other calls of sudo are not
 /// affected.
@@ -64,33 +71,38 @@ impl<'a> Installation<'a> {
         for name in ["setup", "run", "agent", "job_wrapper", "kill"]
             .map(|name| format!("condor_glexec_{name}"))
         {
-            fs::copy(program(&name), programs.join(name)).unwrap();
+            install(program(&name), programs.join(name));
         }
-        // sudo ignores names with a dot, so it reads the rule only when it is complete.
-        let unique = site.path().file_name().unwrap().to_str().unwrap();
-        let rule = Path::new("/etc/sudoers.d").join(unique);
-        let unread = rule.with_extension("new");
-        write(
-            &unread,
-            format!("Defaults!{} {setting}\n", programs.join("condor_glexec_agent").display()),
-            0o440,
-        );
-        fs::rename(unread, &rule).unwrap();
+        let rule = site.path().join("rule");
+        let usual = fs::read_to_string(RULE).expect("run ci/provision as root");
+        let agent = programs.join("condor_glexec_agent");
+        write(&rule, format!("{usual}Defaults!{} {setting}\n", agent.display()), 0o440);
         Installation { site, rule }
     }
 
-    /// The same call with the programs of this installation.
+    /// The same call with the programs of this installation, by a command of root's that becomes
+    /// it. Its sudo reads the rule in a mount namespace. In the machine's directory of rules it
+    /// would disturb all other calls: sudo complains about a file that disappears while it reads
+    /// that directory.
     pub fn own(&self, call: &Command) -> Command {
         let name = Path::new(call.get_program()).file_name().unwrap();
-        let mut command = Account::batch().command(self.site.path().join("programs").join(name));
-        command.args(call.get_args()).env_clear().stdin(Stdio::null());
-        command.envs(variables_of(call));
+        let batch = Account::batch();
+        let script = "mount --bind \"$0\" \"$1\" && shift && exec setpriv \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script]);
+        command.arg(&self.rule).arg(RULE);
+        command.args([format!("--reuid={}", batch.uid), format!("--regid={}", batch.gid)]);
+        command.arg("--clear-groups").arg("--").arg(self.site.path().join("programs").join(name));
+        command.args(call.get_args()).env_clear().envs(variables_of(call));
+        command.current_dir("/").stdin(Stdio::null());
         command
     }
 }
 
-impl Drop for Installation<'_> {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.rule);
-    }
+/// Copies a program, with its mode, that can be executed at once: as [`super::executable`], by
+/// another process.
+pub fn install(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let mut copy = Command::new("cp");
+    copy.args(["--preserve=mode", "--"]).arg(from.as_ref()).arg(to.as_ref());
+    assert!(copy.status().unwrap().success(), "{}", to.as_ref().display());
 }

@@ -58,7 +58,7 @@ pub const SUBORDINATE: std::ops::Range<u32> = 1_900_000_000..1_900_000_256;
 
 /// The time that a test waits for an event before it fails. It is far longer than a busy machine
 /// needs, so that load does not decide the result.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Whether the tests use the project's own switcher instead of sudo. Then they run one after the
 /// other, because each test has a separate table of leases, and so the same job user.

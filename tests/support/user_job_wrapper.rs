@@ -8,7 +8,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::{Account, MAP, Site, own, program, write};
+use super::{Account, MAP, Site, executable, own, program, write};
 
 /// The link's name.
 pub const LINK: &str = "condor_glexec_user_job_wrapper";
@@ -93,7 +93,7 @@ impl Node {
         let scratch = self.path("local/execute").join(name);
         fs::create_dir(&scratch).unwrap();
         let put = |name: &str, content: &str, mode| write(scratch.join(name), content, mode);
-        put("condor_exec.exe", &format!("#!/bin/sh\n{script}\n"), 0o755);
+        executable(&scratch.join("condor_exec.exe"), format!("#!/bin/sh\n{script}\n").as_bytes());
         put(".job.ad", &format!("GlobalJobId = \"host#{name}#1\"\n"), 0o644);
         put(".machine.ad", "Name = \"slot1@host\"\n", 0o644);
         put(".chirp.config", "chirp\n", 0o600);

@@ -17,7 +17,7 @@ pub fn build(programs: &Path) {
         let status = cargo.status().expect("bash can be executed");
         assert!(status.success(), "glexec_verify was not built; it needs libssl-dev: ci/provision");
         // Another file of tests can do the same meanwhile.
-        let new = programs.join(format!(".{NAME}.{}", std::process::id()));
+        let new = programs.join(format!(".{NAME}.{:016x}", fastrand::u64(..)));
         fs::copy(target.join("verify/debug").join(NAME), &new).expect("it was built");
         fs::rename(new, programs.join(NAME)).expect("it can be replaced");
     });

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use support::sessions::Scripts;
-use support::{is_alive, pid_in, wait_for};
+use support::{LIMITS, is_alive, pid_in, wait_for};
 
 /// Scripts whose run at the end adds the result to the log.
 const RESULT: &str = "echo ${0##*/} $GLEXEC_SESSION_RESULT $GLEXEC_SESSION_STATUS >>$top/log";
@@ -52,15 +52,22 @@ fn a_failure_that_is_to_be_logged_does_not_refuse_the_payload() {
 #[test]
 fn a_script_that_hangs_is_ended_with_all_that_it_has_started() {
     let mut scripts = Scripts::new();
-    (scripts.timeout, scripts.failure) = ("500", "log");
+    scripts.failure = "log";
     let hang = "trap '' TERM HUP
         setsid sh -c 'echo $$ >$0/away; exec sleep 1000' $top &
         while [ ! -s $top/away ]; do sleep 0.01; done
         trap - TERM; trap 'echo TERM >>$top/log; exit' TERM
-        sleep 1000 & wait";
+        : >$top/begun; sleep 1000 & wait";
     scripts.put("added/10W-hang", hang);
-    let printed = scripts.run();
-    assert!(printed.iter().any(|line| line.contains("ended after 0.5 s")), "{printed:?}");
+    let has_begun = |limit| {
+        scripts.timeout = limit;
+        let _ = fs::remove_file(scripts.site.path("log"));
+        let printed = scripts.run();
+        let told = format!("ended after {} s", limit.parse::<f64>().unwrap() / 1000.0);
+        assert!(printed.iter().any(|line| line.contains(&told)), "{told}: {printed:?}");
+        scripts.site.path("begun").exists()
+    };
+    assert!(LIMITS.into_iter().any(has_begun));
     assert!(!is_alive(&pid_in(&scripts.site.path("away"))));
     assert_eq!(scripts.log(), ["TERM"]);
 }

@@ -107,15 +107,15 @@ pub fn play(agent: &HostileAgent, way: &str) -> bool {
             agent.send(&[Frame::Up { attributes }; 14]);
             agent.send(&[end(Totals::default())]);
         }
-        // For longer than the test's idle timeout of one second; then a wrong answer.
+        // For longer than the test's idle timeout of two seconds; then a wrong answer.
         "keep-alives" => {
-            for _ in 0..8 {
+            for _ in 0..12 {
                 std::thread::sleep(Duration::from_millis(250));
                 agent.send(&[Frame::KeepAlive]);
             }
             agent.send(&[Frame::Taken]);
         }
-        // The same; then nothing more, in the middle of a long frame.
+        // For longer than one second; then nothing more, in the middle of a long frame.
         _ => {
             agent.send_with(&60_000u32.to_le_bytes(), &[]);
             for _ in 0..6 {

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fs::{self, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,10 +13,14 @@ use tempfile::TempDir;
 pub mod sessions;
 
 /// The time that a test waits for an event before it fails.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A limit that no epilogue of a test reaches.
 pub const NO_LIMIT: &str = "600000";
+
+/// Limits for a script that is to be ended by one, in milliseconds. On a busy machine it may not
+/// have begun when the first one is reached: then the test tries the next.
+pub const LIMITS: [&str; 3] = ["500", "5000", "50000"];
 
 /// A directory of root's, with `epilogue` in it. Its scripts write to it.
 pub struct Site(TempDir);
@@ -50,11 +55,16 @@ impl Site {
         self.path("epilogue")
     }
 
-    /// Writes a file with mode 0755.
+    /// Writes a file with mode 0755, which can be executed at once. Another process writes it: if a
+    /// thread of the tests forked while this process had the file open for writing, it would be
+    /// busy (ETXTBSY) until that child has executed its program.
     pub fn put(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
-        fs::write(&path, text).unwrap();
-        set_mode(&path, 0o755);
+        let mut install = Command::new("/bin/sh");
+        install.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(&path).stdin(Stdio::piped());
+        let mut child = install.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{}", path.display());
         path
     }
 
