@@ -10,10 +10,14 @@ fn all() -> impl Iterator<Item = &'static Way> {
 #[test]
 #[ignore = "needs a pool: scripts/pool test"]
 fn a_job_with_files_runs_and_one_that_resists_is_removed_through_each_switcher() {
-    const FILES: Job =
-        Job::new("each", "cat data; id -u; ls /var/lib/pool; echo made >made; exit 3")
-            .with("transfer_input_files = data")
-            .and(&[("data", b"data\n")]);
+    const FILES: Job = Job::new(
+        "each",
+        r#"cat data; id -u; ls /var/lib/pool; echo made >made
+        [ "$(cut -d' ' -f6 /proc/$$/stat)" = $$ ] && echo leads its session
+        exit 3"#,
+    )
+    .with("transfer_input_files = data")
+    .and(&[("data", b"data\n")]);
     const RESISTS: Job = Job::new(
         "each-removed",
         r#"trap '' TERM
@@ -31,6 +35,7 @@ fn a_job_with_files_runs_and_one_that_resists_is_removed_through_each_switcher()
         let (out, made) = (files.out(), files.read("made"));
         assert!(out.starts_with("data\n") && made == "made\n", "{}: {out}{made}", way.name);
         assert!(!out.contains(&PILOT.to_string()), "{}: {out}", way.name);
+        assert!(out.contains("leads its session"), "{}: {out}", way.name);
         let is_closed = ["rootless", "glexecd"].contains(&way.name.as_str());
         assert_eq!(!out.contains("log"), is_closed, "{}: {out}", way.name);
         let children = || pool.processes(&format!("child.{}", RESISTS.word(way))).len();

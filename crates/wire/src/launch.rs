@@ -57,8 +57,8 @@ pub fn take_working_directory(environment: &mut Vec<Vec<u8>>) -> Option<PathBuf>
     found
 }
 
-/// The entry in the environment of step 2 by which the job gets no variable of gLExec's (`GLEXEC_*`)
-/// from the switcher.
+/// The entry in the environment of step 2 by which the job gets no variable of gLExec's
+/// (`GLEXEC_*`) from the switcher.
 const WITHOUT_GLEXEC: &[u8] = b"_GLEXEC_HELPERS_NO_GLEXEC=";
 
 /// The entry of the environment that asks for a job without variables of gLExec's.

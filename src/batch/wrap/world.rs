@@ -34,7 +34,8 @@ pub struct World {
     pub spec: Spec,
 }
 
-/// The closed world of a job with this sandbox; none if the job sees the machine. It is an error if the settings ask for a closed world that is not possible.
+/// The closed world of a job with this sandbox; none if the job sees the machine. It is an error if
+/// the settings ask for a closed world that is not possible.
 pub fn of(settings: &Settings, scratch: &Scratch, sandbox: &Path) -> Result<Option<World>> {
     // The path is not needed, and may be none of a scratch directory.
     if settings.closes_world == Some(false) {
