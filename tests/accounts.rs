@@ -11,12 +11,11 @@ use std::path::Path;
 use std::process::{Child, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use support::daemon::Daemon;
+use support::daemon::{AUDIT, Daemon};
 use support::setuid::LIBEXEC;
 use support::{Account, failed, messages, wait_until};
 
 const LIST: &str = "/etc/glexec/accounts";
-const AUDIT: &str = "/var/log/glexec/accounts.jsonl";
 
 trait Administrator {
     fn called(&self, name: &str, words: &[&str]) -> Output;

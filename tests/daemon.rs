@@ -101,6 +101,59 @@ fn the_payload_has_its_clients_streams_directory_umask_limits_and_nice_value() {
     assert_eq!((code, said, errors), (Some(0), expected, "bad\n".to_owned()));
 }
 
+/// What a payload says of the settings that its process has inherited.
+const SETTINGS: &str = "nice; cat /proc/self/oom_score_adj /proc/self/coredump_filter \
+                        /proc/self/timerslack_ns; taskset -p $$ | sed 's/.*: //'; ionice; \
+                        chrt -p $$ | sed -n 's/.*policy: //p'";
+
+/// Words that make a process unlike others: less nice, on one processor, first at the disk; and
+/// protected, where root may do that (CAP_SYS_RESOURCE).
+const UNLIKE: &str = "{ echo -500 >/proc/self/oom_score_adj; } 2>/dev/null; \
+                      echo 0x7 >/proc/self/coredump_filter; \
+                      exec taskset 1 ionice -c 1 -n 2 nice -n -5 \"$@\"";
+
+#[test]
+fn the_payload_is_scheduled_as_its_client_is_and_not_as_the_daemon() {
+    let mut daemon = Daemon::new();
+    daemon.stop();
+    daemon.start_under(&["sh", "-c", UNLIKE, "sh"]);
+    let plain = |command: &mut std::process::Command| {
+        let output = command.args(["/bin/sh", "-c", SETTINGS]).output().unwrap();
+        assert_eq!(messages(&output), "");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Those of a process that no daemon has started.
+    let job = daemon.guest(1);
+    let expected = plain(&mut daemon.machine.command(job, "env"));
+    assert_eq!(plain(&mut daemon.glexec()), expected);
+    // The client's own; what only root may set is not given.
+    let mut client = daemon.machine.shell(
+        "echo 300 >/proc/self/oom_score_adj; echo 0x13 >/proc/self/coredump_filter; \
+         exec taskset 2 ionice -c 2 -n 7 chrt -b 0 nice -n 5 \"$GLEXEC\" \"$@\"",
+    );
+    let found = plain(client.arg("sh"));
+    let expected =
+        ["5", "300", "00000013", "50000", "2", "best-effort: prio 7", "SCHED_BATCH", ""].join("\n");
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn nothing_that_only_root_may_set_comes_from_a_client() {
+    let daemon = Daemon::new();
+    let mut client = daemon.root("sh");
+    let uid = Account::batch().uid;
+    client.args(["-c", UNLIKE, "sh", "chrt", "-f", "1", "setpriv"]);
+    client.args([&format!("--reuid={uid}"), "--regid", &format!("{}", Account::batch().gid)]);
+    client.args(["--clear-groups", &format!("{LIBEXEC}/glexec"), "/bin/sh", "-c", SETTINGS]);
+    client.env("GLEXEC_CLIENT_CERT", daemon.machine.credential());
+    let (code, said, errors) = text_of(&client.output().unwrap());
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some("0"), "{said}");
+    assert_eq!(lines.next(), Some("0"), "{said}");
+    assert!(said.ends_with("SCHED_OTHER\n") && !said.contains("realtime"), "{said}");
+}
+
 #[test]
 fn the_environment_is_the_accounts_with_glexecs_variables_of_the_client() {
     let daemon = Daemon::with_guests(1, "preserve_env_variables = KEPT\n");
@@ -189,6 +242,19 @@ fn the_end_of_the_client_ends_all_that_the_payload_has_started() {
     kill(child.id(), libc::SIGKILL);
     child.wait().unwrap();
     wait_until("no process is left", || processes_of(daemon.guest(1).uid).is_empty());
+}
+
+#[test]
+fn what_a_payload_has_started_ends_with_it_whatever_the_configuration_says() {
+    let daemon = Daemon::with_guests(1, "end_family = no\ndoor = daemon\n");
+    let log = daemon.machine.logged();
+    let why = "end_family = no has no effect here: what a payload has started always ends with it";
+    assert!(log.iter().any(|line| line.contains(why)), "{log:#?}");
+    assert!(daemon.runs("setsid sleep 1000 &").status.success());
+    assert!(processes_of(daemon.guest(1).uid).is_empty());
+    let output = daemon.glexec().arg("--check-config").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("end_family: no effect: with door = daemon"), "{said}");
 }
 
 #[test]

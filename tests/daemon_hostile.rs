@@ -374,6 +374,48 @@ fn a_call_that_a_file_of_its_client_holds_ends_when_its_guest_account_is_release
 }
 
 #[test]
+fn a_call_that_a_file_of_its_client_holds_ends_when_its_account_with_an_owner_is_released() {
+    let daemon = machine();
+    daemon.write_private("/etc/glexec/accounts", "guest01 root\n");
+    let (connection, _writer) = waiting_call(&daemon);
+    let mut release = daemon.root(support::program("glexec_accounts"));
+    let released = release.args(["release", "guest01"]).output().unwrap();
+    let said = String::from_utf8_lossy(&released.stdout).into_owned();
+    assert_eq!(said, "guest01: 1 leases, 0 payloads ended\n", "{}", support::messages(&released));
+    assert_eq!(answers(&connection), [Answer::Working]);
+    assert_eq!(daemon.files_of("guest01"), ["use"]);
+}
+
+#[test]
+fn connections_of_before_a_restart_count() {
+    let mut daemon = machine();
+    daemon.machine.configure("mapping = caller\nmin_uid = 900\nmin_gid = 900\nclient_limit = 2\n");
+    let begun: Vec<_> = (0..2)
+        .map(|_| {
+            let connection = connect(&daemon);
+            send(&connection, &run(&["/bin/sleep", "1000"]).encode(), &good(&daemon));
+            assert_eq!(answer(&connection), Some(Answer::Working));
+            assert!(matches!(answer(&connection), Some(Answer::Started { .. })));
+            connection
+        })
+        .collect();
+    for signal in [libc::SIGTERM, libc::SIGKILL] {
+        daemon.signal(signal);
+        daemon.start();
+        let third = connect(&daemon);
+        let (status, why) = refusal(&answers(&third));
+        assert!(status == 202 && why.contains("client_limit"), "{status}: {why}");
+        serves_others(&daemon);
+    }
+    drop(begun);
+    wait_until("both are over, and do not count any more", || {
+        let connection = connect(&daemon);
+        send(&connection, &run(&["/bin/true"]).encode(), &good(&daemon));
+        matches!(answers(&connection).last(), Some(Answer::Ended(_)))
+    });
+}
+
+#[test]
 #[ignore = "takes long: 20 seconds"]
 fn a_payload_whose_supervisor_does_not_end_it_is_ended_by_a_release() {
     let daemon = machine();

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -100,7 +101,8 @@ const CHANGES: [&str; 12] = [
 #[test]
 #[ignore = "takes long: it kills the daemon and its processes at each changing call"]
 fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
-    let mut daemon = Daemon::new();
+    // A call waits while the daemon itself cleans the account after the lease before.
+    let mut daemon = Daemon::with_guests(1, "lease_wait = 60\n");
     let mut kills = 0;
     for call in CHANGES {
         for number in 1.. {
@@ -111,6 +113,47 @@ fn after_a_kill_at_any_changing_call_no_lease_is_lost_or_doubled() {
         }
     }
     assert!(kills > 30, "{kills}");
+}
+
+/// That the audit has the beginning of each lease before all else of it, and its end; the end of
+/// each payload; and this lease, as its file names it. No lease and no payload is left.
+fn audit_is_whole(daemon: &Daemon, lease: Option<&str>, at: &str) {
+    let (mut begun, mut open) = (BTreeSet::new(), BTreeSet::new());
+    let mut payloads = BTreeSet::new();
+    for line in daemon.audit() {
+        let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        let (event, lease, payload) = (text("event"), text("lease"), text("payload"));
+        match event.as_str() {
+            "lease_begun" if begun.insert(lease.clone()) => drop(open.insert(lease)),
+            // Told again.
+            "lease_begun" => assert!(open.contains(&lease), "{at}: {line}"),
+            "lease_ended" => {
+                assert!(begun.contains(&lease), "{at}: {line}");
+                open.remove(&lease);
+            }
+            "payload_started" => {
+                assert!(open.contains(&lease), "{at}: {line}");
+                payloads.insert(payload);
+            }
+            "payload_ended" | "payload_lost" => drop(payloads.remove(&payload)),
+            _ => {}
+        }
+    }
+    assert!(open.is_empty() && payloads.is_empty(), "{at}: {open:?} {payloads:?}");
+    if let Some(lease) = lease.and_then(|line| line.strip_prefix("lease ")) {
+        assert!(begun.contains(lease), "{at}: {lease}");
+    }
+}
+
+#[test]
+fn after_a_kill_around_the_begin_of_a_lease_the_audit_tells_the_truth() {
+    let mut daemon = Daemon::with_guests(1, "lease_wait = 60\n");
+    // The file of the lease, its line for the system log, and that the file notes the line.
+    let moments = [("rename", 1..=3), ("sendto", 1..=3)];
+    for (call, number) in moments.into_iter().flat_map(|(call, all)| all.map(move |at| (call, at)))
+    {
+        assert!(kill_at(&mut daemon, call, number), "{call} {number}");
+    }
 }
 
 /// Makes a call of `glexec` through a daemon of which each process is killed at its `number`th call
@@ -133,6 +176,7 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let script = "setsid sleep 1000 & echo x >/tmp/left-$$";
     let _ = daemon.script(&first, script).output().unwrap();
     daemon.stop_if_it_runs();
+    let begun = daemon.lease("guest01");
     daemon.start();
     let again = daemon.script(&first, "true").output().unwrap();
     assert!(again.status.success(), "{at}: {}", messages(&again));
@@ -146,6 +190,7 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     assert!(released.status.success(), "{at}: {}", messages(&released));
     assert_eq!(processes_of(daemon.guest(1).uid), [0; 0], "{at}");
     assert_eq!(daemon.lease("guest01"), None, "{at}");
+    audit_is_whole(daemon, begun.as_deref(), &at);
     fs::read_to_string(&trace).unwrap_or_default().contains("killed by SIGKILL")
 }
 

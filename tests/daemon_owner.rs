@@ -9,7 +9,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use support::daemon::{Daemon, kill};
+use serde_json::{Value, json};
+use support::daemon::{AUDIT, Daemon, kill};
 use support::setuid::LIBEXEC;
 use support::{Account, PROXY, failed, own, retained, succeeded, wait_until, write};
 
@@ -101,6 +102,77 @@ fn a_directory_is_given_and_taken_back_without_a_copy() {
     assert_eq!(seen, "content");
     succeeded(&output(&daemon, "--take", &top));
     assert_eq!(entries(&top), before);
+}
+
+/// The lines of the audit about changes of owner: event, direction, directory, further name, and
+/// result.
+fn changes(daemon: &Daemon) -> Vec<[String; 5]> {
+    let lines = daemon.audit().into_iter().filter(|line| !line["change"].is_null());
+    let facts = |line: Value| {
+        assert_eq!(
+            (&line["account"], &line["client_name"]),
+            (&json!("guest01"), &json!("gh-batch"))
+        );
+        ["event", "direction", "directory", "to", "result"]
+            .map(|name| line[name].as_str().unwrap_or_default().to_owned())
+    };
+    lines.map(facts).collect()
+}
+
+#[test]
+fn each_change_is_in_the_audit_with_who_what_and_how_it_ended() {
+    let daemon = Daemon::new();
+    let top = tree(&daemon, "tree");
+    let new = top.with_file_name("new");
+    let (tree_name, new_name) = (top.display().to_string(), new.display().to_string());
+    succeeded(&change(&daemon, "--give", &top).arg("--to").arg(&new).output().unwrap());
+    succeeded(&output(&daemon, "--take", &new));
+    // One that is undone, one that is killed, and its repair.
+    let (mut child, _said) = waiting(&daemon, &new, &[]);
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
+    assert!(!child.wait_with_output().unwrap().status.success());
+    let (mut child, _said) = waiting(&daemon, &new, &[]);
+    let _input = child.stdin.take();
+    kill(supervisor(&daemon), libc::SIGKILL);
+    assert!(!child.wait_with_output().unwrap().status.success());
+    succeeded(&output(&daemon, "--undo", &new));
+    let line = |event: &str, direction: &str, directory: &str, to: &str, result: &str| {
+        [event, direction, directory, to, result].map(str::to_owned)
+    };
+    let mut found = changes(&daemon);
+    let undone = &mut found[5][4];
+    assert!(undone.starts_with("202: ") && undone.contains("not confirmed"), "{undone}");
+    undone.clear();
+    let expected = [
+        line("change_begun", "give", &tree_name, &new_name, ""),
+        line("change_ended", "give", &tree_name, &new_name, "done"),
+        line("change_begun", "take", &new_name, "", ""),
+        line("change_ended", "take", &new_name, "", "done"),
+        line("change_begun", "give", &new_name, "", ""),
+        line("change_ended", "give", &new_name, "", ""),
+        line("change_begun", "give", &new_name, "", ""),
+        line("change_begun", "undo", &new_name, "", ""),
+        line("change_ended", "undo", &new_name, "", "done"),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_name_of_a_directory_cannot_bring_a_line_into_the_audit() {
+    let daemon = Daemon::new();
+    let hostile = "x\n{\"time\":\"2026-01-01T00:00:00.000Z\",\"event\":\"lease_begun\"}\u{1b}[2J";
+    let top = tree(&daemon, hostile);
+    succeeded(&output(&daemon, "--give", &top));
+    let lines = changes(&daemon);
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        assert!(line[2].ends_with("\\u{1b}[2J") && line[2].contains("/x\\n{"), "{}", line[2]);
+    }
+    let text = fs::read_to_string(daemon.machine.path(AUDIT)).unwrap();
+    for line in text.lines() {
+        assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");
+        assert!(!line.starts_with("{\"time\":\"2026-01-01"), "{line}");
+    }
 }
 
 #[test]

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cluster::{Cluster, Event};
-use crate::fixture::{
-    EVICTED, EXECUTING, End, HELD, Job, Pool, REMOVED, TERMINATED, pool, until, ways_or,
-};
+use crate::fixture::{EVICTED, EXECUTING, End, HELD, Job, Pool, REMOVED, TERMINATED, pool, until};
 
 #[test]
 #[ignore = "needs a pool: scripts/pool test --long"]
@@ -47,7 +45,7 @@ const ROUNDS: usize = 5;
 #[ignore = "needs a pool: scripts/pool test --long"]
 fn forty_short_jobs_in_turn_are_measured() {
     const JOB: Job = Job::new("short", "sleep 1");
-    let pool = Pool::start("short", &ways_or("none,rootless,sudo"), 2, 0);
+    let pool = Pool::start("short", "none,hookless,rootless,sudo", 2, 0);
     let mut taken: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
         for way in &pool.ways {
@@ -100,7 +98,7 @@ fn of_many_jobs_with_random_events_none_is_lost_or_runs_twice_unasked() {
     );
     let count: usize =
         std::env::var("GH_POOL_JOBS").map_or(2000, |count| count.parse().expect("a number"));
-    let pool = Pool::start("many", &ways_or("rootless,sudo").replace("none,", ""), 2, 8);
+    let pool = Pool::start("many", "rootless,sudo", 2, 8);
     let cluster = Cluster::submit(&pool, &JOB, None, count);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let plan: Vec<&str> = (0..count)

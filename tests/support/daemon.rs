@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde_json::Value;
+
 use super::handover::set_mode;
 use super::installation::install;
 use super::setuid::{LIBEXEC, Setuid};
@@ -14,6 +16,9 @@ use super::{Account, own, program, wait_until, write};
 
 /// The socket of the daemon.
 pub const SOCKET: &str = "/run/glexec/glexecd.socket";
+
+/// The audit.
+pub const AUDIT: &str = "/var/log/glexec/accounts.jsonl";
 
 /// Where the accounts on lease are.
 pub const ACCOUNTS: &str = "/run/glexec/accounts";
@@ -174,6 +179,13 @@ impl Daemon {
         let file = format!("lease.{}", Account::batch().uid);
         let path = self.machine.path(ACCOUNTS).join(account).join(file);
         Some(fs::read_to_string(path).ok()?.lines().next()?.to_owned())
+    }
+
+    /// The lines of the audit.
+    pub fn audit(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.machine.path(AUDIT)).unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_str(line).expect(line)).collect()
     }
 
     /// The files of an account's directory in the table of leases.

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use cgroup::Cgroup;
 use command::refusal::{Refusal, Result};
 use root::accounts::audit::{self, Event};
-use root::accounts::end;
-use root::cgroup::Cgroup;
+use root::accounts::{connections, end};
 use root::config::Config;
 use root::log::{Level, Log};
 use sys::fork::{self, Fork};
@@ -72,6 +72,9 @@ pub(crate) struct Acceptor {
     children: HashMap<Pid, Uid>,
     /// How many connections each client has.
     connections: HashMap<Uid, u32>,
+    /// The processes of connections that an earlier daemon has accepted, by descriptors, and whose
+    /// these are.
+    earlier: Vec<(OwnedFd, Uid)>,
     /// The process that looks for leases which are over.
     sweeper: Option<Pid>,
     next_sweep: Instant,
@@ -93,6 +96,11 @@ impl Acceptor {
     ) -> Result<Acceptor> {
         let signals = Signals::open()
             .map_err(|cause| Refusal::internal(format!("cannot wait for signals: {cause}")))?;
+        let earlier = connections::all();
+        let mut connections = HashMap::new();
+        for (_, user) in &earlier {
+            *connections.entry(*user).or_default() += 1;
+        }
         Ok(Acceptor {
             listener,
             signals,
@@ -103,7 +111,8 @@ impl Acceptor {
             waiting: Vec::new(),
             next_try: Instant::now(),
             children: HashMap::new(),
-            connections: HashMap::new(),
+            connections,
+            earlier,
             sweeper: None,
             next_sweep: Instant::now(),
         })
@@ -190,6 +199,19 @@ impl Acceptor {
         }
     }
 
+    /// Forgets the connections of an earlier daemon that are over.
+    fn forget_earlier(&mut self) {
+        let processes: Vec<_> = self.earlier.iter().map(|(process, _)| process.as_fd()).collect();
+        let Ok(ended) = fd::poll_all_readable(&processes, Some(Instant::now())) else { return };
+        for ((process, user), has_ended) in std::mem::take(&mut self.earlier).into_iter().zip(ended)
+        {
+            match has_ended {
+                true => self.forget(user),
+                false => self.earlier.push((process, user)),
+            }
+        }
+    }
+
     /// Reads again what has changed in the lists.
     fn refresh(&mut self) {
         if let Err(refusal) = self.files.refresh() {
@@ -220,9 +242,12 @@ impl Acceptor {
     fn admit(&mut self, socket: OwnedFd) {
         let Ok(peer) = socket::peer(&socket) else { return };
         let user = peer.identity.user;
+        let limit = self.config.client_limit;
+        if self.connections.get(&user).is_some_and(|count| *count >= limit) {
+            self.forget_earlier();
+        }
         let count = self.connections.entry(user).or_default();
         *count += 1;
-        let limit = self.config.client_limit;
         if *count <= limit {
             self.make_place(user);
             self.idle.push(Idle { socket, peer, until: Instant::now() + IDLE });
@@ -291,6 +316,7 @@ impl Acceptor {
                     process::_exit(0);
                 }
                 let _ = std::io::Read::read(&mut closed, &mut [0]);
+                drop(closed);
                 let supervisor =
                     Supervisor { peer: &peer, files: &self.files, cgroups: self.cgroups.as_ref() };
                 match task {
@@ -319,6 +345,7 @@ impl Acceptor {
             return;
         }
         self.next_sweep = Instant::now() + SWEEP;
+        self.forget_earlier();
         if self.sweeper.is_some() {
             return;
         }

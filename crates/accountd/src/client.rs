@@ -6,14 +6,15 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
+use std::time::Instant;
 
+use cgroup::Cgroup;
 use command::accounts::{self, Account};
 use command::refusal::{Refusal, Result};
 use root::accounts::audit::{self, Event as Audited};
 use root::accounts::lease::Ask;
 use root::accounts::payloads::{PayloadRecord, Registered};
 use root::accounts::{self as leases, LeaseRecord, new_id};
-use root::cgroup::Cgroup;
 use root::config::Config;
 use root::door::{self, Found};
 use root::mapping::Mode;
@@ -22,6 +23,7 @@ use root::payload::Payload;
 use root::sanitize::Start;
 use root::{credential, target};
 use sys::Pid;
+use sys::scheduling::Scheduling;
 use sys::signal::Signals;
 use sys::signal::{Received, SIGCHLD, SIGCONT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 use sys::switch::Identity;
@@ -35,6 +37,8 @@ use crate::files::Files;
 pub(crate) struct Client<'a> {
     /// The connection with it.
     pub(crate) connection: Connection,
+    /// Counts the connection for a daemon that starts later.
+    pub(crate) counted: Option<File>,
     /// What arrives from the kernel and from root.
     pub(crate) signals: Signals,
     /// The lists of clients and accounts.
@@ -47,6 +51,8 @@ pub(crate) struct Client<'a> {
     pub(crate) credential: Option<File>,
     /// The proxy to copy.
     pub(crate) proxy: Option<File>,
+    /// How the kernel schedules the client's process.
+    pub(crate) scheduling: Scheduling,
     /// Whether the payload goes on without the client.
     pub(crate) lingers: bool,
     /// What the call has, once it has it.
@@ -134,24 +140,23 @@ impl Origin for Client<'_> {
     }
 
     fn prepare(&mut self, found: &Found, payload: &mut Payload) -> Result<()> {
+        payload.scheduling = Some(self.scheduling.clone());
         let lease = self.has.lease.as_ref().map(|lease| lease.lease.clone()).unwrap_or_default();
         let client = payload.caller.user;
-        let record = PayloadRecord::new(new_id(), lease, client, self.shown.clone());
+        let mut record = PayloadRecord::new(new_id(), lease, client, self.shown.clone());
         let name = format!("payload-{}", record.payload);
-        let mut registered = leases::register(&found.target.account.name, record)?;
-        if let Some(cgroups) = self.cgroups {
-            // Noted first: what is noted and was not made does no harm.
-            registered.set_cgroup(&cgroups.path().join(&name))?;
-            let cgroup = Cgroup::at(&cgroups.path().join(&name));
-            payload.cgroup = Some(cgroup.clone());
-            self.has.cgroup = Some(cgroup);
-        }
-        self.has.payload = Some(registered);
+        // Noted before it is made: what is noted and was not made does no harm.
+        let cgroup = self.cgroups.map(|cgroups| cgroups.child(&name));
+        record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+        self.has.payload = Some(leases::register(&found.target.account.name, record)?);
+        payload.cgroup = cgroup.clone();
+        self.has.cgroup = cgroup;
         Ok(())
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let mut descriptors = vec![self.connection.as_fd(), self.signals.as_fd()];
+        descriptors.extend(self.counted.iter().map(|file| file.as_fd()));
         descriptors.extend(self.has.payload.iter().map(|payload| payload.file().as_fd()));
         descriptors
     }
@@ -171,10 +176,14 @@ impl Origin for Client<'_> {
         self.connection.send(&Answer::Started { payload: id, pid, user });
     }
 
-    fn next(&mut self) -> Event {
+    fn next(&mut self, deadline: Option<Instant>) -> Event {
         loop {
             let is_open = !self.has.is_gone.get();
-            let [is_signal, has_arrived] = self.connection.wait_with(self.signals.as_fd(), is_open);
+            let [is_signal, has_arrived] =
+                self.connection.wait_with(self.signals.as_fd(), is_open, deadline);
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) && !is_signal {
+                return Event::Deadline;
+            }
             if has_arrived {
                 match self.connection.signal() {
                     Arrived::Signal(Signal { number, to_group }) => {
@@ -208,7 +217,7 @@ impl Origin for Client<'_> {
 
     fn end_family(&mut self) {
         if let Some(cgroup) = self.has.cgroup.take() {
-            cgroup.end();
+            let _ = cgroup.end();
         }
     }
 

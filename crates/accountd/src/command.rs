@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cgroup::Cgroup;
 use command::program::{Options, Program, VERSION, flag, option, print};
 use command::refusal::{Refusal, Result, Status};
 use command::{Parsed, say};
 use root::accounts::audit;
-use root::cgroup::Cgroup;
 use root::log::{Level, Log};
 use sys::rlimit::SavedLimits;
 use sys::{Errno, environment, process, signal, stdio};
@@ -16,7 +16,7 @@ use sys::{Errno, environment, process, signal, stdio};
 use crate::acceptor::Acceptor;
 use crate::files::Files;
 use crate::listen;
-use crate::supervisor::configuration;
+use crate::supervisor::{configuration, without_effect};
 
 /// The program's options and its help text.
 pub const PROGRAM: Program = Program {
@@ -119,10 +119,17 @@ fn serve(settings: &Settings) -> Result<()> {
         None => passed.adopt()?,
     };
     let cgroup = match settings.is_delegated {
-        true => Some(Cgroup::of_daemon()?),
+        true => Some(Cgroup::delegated().map_err(|error| {
+            Refusal::internal(format!("{error}: leave out --delegated, or delegate a group"))
+        })?),
         false => None,
     };
     let config = configuration()?;
+    if let Some(keys) = without_effect() {
+        let why = "has no effect here: what a payload has started always ends with it";
+        Log::new(&config).write(Level::Warning, format_args!("{keys} {why}"));
+        say(PROGRAM.name, format!("{keys} in glexec.conf(5) {why}"));
+    }
     audit::set_file(config.audit_file.clone());
     let (files, read) = Files::read();
     if let Err(refusal) = read {

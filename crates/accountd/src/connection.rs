@@ -129,14 +129,19 @@ impl Connection {
     }
 
     /// Waits until `other` or the connection can be read, and returns which; with `is_open` unset
-    /// only `other` is waited for.
-    pub(crate) fn wait_with(&self, other: BorrowedFd<'_>, is_open: bool) -> [bool; 2] {
+    /// only `other` is waited for. At the deadline it returns none of both.
+    pub(crate) fn wait_with(
+        &self,
+        other: BorrowedFd<'_>,
+        is_open: bool,
+        deadline: Option<Instant>,
+    ) -> [bool; 2] {
         if is_open && self.has_frame() {
             return [false, true];
         }
         let own = if is_open { self.socket.as_fd() } else { other };
         // An interruption is none of both.
-        let [is_other, is_own] = fd::poll_readable([other, own], None).unwrap_or_default();
+        let [is_other, is_own] = fd::poll_readable([other, own], deadline).unwrap_or_default();
         [is_other, is_open && is_own]
     }
 

@@ -5,16 +5,19 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 
 use command::refusal::{Refusal, Result};
 use ownership::Order;
 use ownership::confined::Change;
-use root::accounts::lease;
+use root::accounts::audit::{self, Event};
+use root::accounts::{LeaseRecord, lease, new_id};
 use root::config::Config;
 use root::door::{self, Found};
 use root::origin::Origin as _;
 use root::sanitize::{Start, Variables};
 use sys::rlimit::SavedLimits;
+use sys::scheduling::Scheduling;
 use sys::signal::{self, SIGHUP, SIGINT, SIGTERM, Signals};
 use sys::{Pid, process, stdio, switch};
 use wire::daemon::{self, Answer, Signal};
@@ -43,12 +46,15 @@ impl Supervisor<'_> {
         };
         let mut client = Client {
             connection,
+            // The caller has it.
+            counted: None,
             signals,
             files: self.files,
             cgroups: None,
             shown: shown.clone(),
             credential: Some(credential),
             proxy: None,
+            scheduling: Scheduling::default(),
             lingers: false,
             has: Has::default(),
         };
@@ -99,10 +105,51 @@ fn change_owner(
     let signals = Signals::block(&[SIGHUP, SIGINT, SIGTERM]).map_err(failed("wait for signals"))?;
     let signals = order.is_give().then_some(&signals);
     let payload = &target.identity;
+    let audited = Audited::of(order);
+    let record = client.has.lease.clone();
+    let audited_lease = || record.iter().map(LeaseRecord::audited);
     let change = Change { order, caller, payload, lock: lease.as_ref(), signals };
     switch::with_files_of(caller, || change.check(&credential))
         .map_err(failed("examine files with the client's rights"))??;
-    change.run(|worker, answer| wait_for_answer(worker, answer, order.is_give(), client))
+    audited_lease().for_each(|lease| audited.begun(lease));
+    let done =
+        change.run(|worker, answer| wait_for_answer(worker, answer, order.is_give(), client));
+    audited_lease().for_each(|lease| audited.ended(lease, done.as_ref().err()));
+    done
+}
+
+/// What the audit gets of a change.
+struct Audited {
+    change: String,
+    direction: &'static str,
+    directory: PathBuf,
+    to: Option<PathBuf>,
+}
+
+impl Audited {
+    fn of(order: &Order) -> Audited {
+        let (directory, to) = order.paths();
+        Audited { change: new_id(), direction: order.direction(), directory, to }
+    }
+
+    /// To be written before the first owner changes: a change that is killed is told, too.
+    fn begun(&self, lease: audit::Lease<'_>) {
+        audit::write(&Event::ChangeBegun { change: &self.change, lease, order: self.order() });
+    }
+
+    fn ended(&self, lease: audit::Lease<'_>, refusal: Option<&Refusal>) {
+        let result = match refusal {
+            None => "done".to_owned(),
+            Some(Refusal { status, text }) => format!("{}: {text}", *status as u8),
+        };
+        let (change, order) = (self.change.as_str(), self.order());
+        audit::write(&Event::ChangeEnded { change, lease, order, result: &result });
+    }
+
+    fn order(&self) -> audit::Change<'_> {
+        let Audited { direction, directory, to, .. } = self;
+        audit::Change { direction, directory, to: to.as_deref() }
+    }
 }
 
 /// Forwards the client's signals to the child that gives a directory, until its answer is complete.
@@ -115,7 +162,7 @@ fn wait_for_answer(
 ) -> Result<Vec<u8>> {
     loop {
         let is_open = !client.has.is_gone.get();
-        let [is_answer, has_arrived] = client.connection.wait_with(answer.as_fd(), is_open);
+        let [is_answer, has_arrived] = client.connection.wait_with(answer.as_fd(), is_open, None);
         if is_answer {
             break;
         }

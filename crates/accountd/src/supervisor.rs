@@ -4,22 +4,23 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
+use cgroup::Cgroup;
 use command::refusal::{Refusal, Result};
-use root::accounts as leases;
 use root::accounts::audit::{self, Event};
 use root::accounts::lease::{self, Ask};
-use root::cgroup::Cgroup;
+use root::accounts::{self as leases, connections};
 use root::config::{Config, ConfigError, Mapping};
 use root::door;
 use root::mapping::Mode;
 use root::sanitize::{Start, Variables};
 use sys::rlimit::SavedLimits;
+use sys::scheduling::Scheduling;
 use sys::signal::Signals;
 use sys::socket::Peer;
 use sys::wait::End;
-use sys::{Errno, inherited, proc, process, stdio};
+use sys::{Errno, proc, process, stdio};
 use wire::daemon::{Answer, Request, Run};
 use world::Spec;
 
@@ -49,21 +50,32 @@ pub(crate) fn configuration() -> Result<Config> {
     Ok(Config { linger: true, end_family: true, ..config })
 }
 
+/// The keys of the configuration that are set to what the daemon does not do.
+pub(crate) fn without_effect() -> Option<&'static str> {
+    match Config::load() {
+        Ok(Config { linger: false, .. }) => Some("linger = no"),
+        Ok(Config { end_family: false, .. }) => Some("end_family = no"),
+        _ => None,
+    }
+}
+
 impl Supervisor<'_> {
-    /// Serves the connection. To be called in a process of its own.
+    /// Serves the connection. To be called in a process of its own, which has no other descriptor.
     pub(crate) fn serve(&self, socket: OwnedFd) {
         fastrand::seed(u64::from_str_radix(&leases::new_id(), 16).unwrap_or_default());
-        if process::setsid().is_err() || inherited::release_all_but(&[socket.as_fd()]).is_err() {
+        if process::setsid().is_err() {
             return;
         }
         let Ok(connection) = Connection::new(socket) else { return };
+        // Where that fails, a daemon that starts later does not count this connection.
+        let counted = connections::join(self.peer.identity.user).ok();
         let (request, descriptors) = match connection.request() {
             Ok(read) => read,
             Err(refusal) => return self.refuse(&connection, &refusal, ""),
         };
         connection.send(&Answer::Working);
         match request {
-            Request::Run(run) => self.run(connection, run, descriptors),
+            Request::Run(run) => self.run(connection, counted, run, descriptors),
             Request::Owner(change) => self.change(connection, change, descriptors),
             other => match configuration()
                 .and_then(|config| self.other(&other, descriptors.into_iter().next(), &config))
@@ -118,7 +130,13 @@ impl Supervisor<'_> {
         connection.send(&Answer::Refused { status: *status as u8, text: text.clone() });
     }
 
-    fn run(&self, connection: Connection, run: Run, descriptors: Vec<OwnedFd>) {
+    fn run(
+        &self,
+        connection: Connection,
+        counted: Option<File>,
+        run: Run,
+        descriptors: Vec<OwnedFd>,
+    ) {
         let shown = door::shown(&run.command);
         let prepared = configuration().and_then(|config| {
             let prepared = self.prepare(run, descriptors)?;
@@ -129,15 +147,17 @@ impl Supervisor<'_> {
             Ok(prepared) => prepared,
             Err(refusal) => return self.refuse(&connection, &refusal, &shown),
         };
-        let Prepared { start, run, credential, proxy } = prepared;
+        let Prepared { start, run, credential, proxy, scheduling } = prepared;
         let mut client = Client {
             connection,
+            counted,
             signals,
             files: self.files,
             cgroups: self.cgroups,
             shown,
             credential: Some(credential),
             proxy,
+            scheduling,
             lingers: run.lingers,
             has: Has::default(),
         };
@@ -146,9 +166,9 @@ impl Supervisor<'_> {
         self.finish(client, &config, ended);
     }
 
-    /// Makes this process as if its client had started it set-user-ID: its standard streams,
-    /// working directory, nice value and limits are the client's. The kernel says what these are
-    /// where the client could claim more than it has.
+    /// Makes this process as if its client had started it set-user-ID: its standard streams and
+    /// working directory are the client's, and the payload's limits and scheduling will be. The
+    /// kernel says what these are where the client could claim more than it has.
     fn prepare(&self, run: Run, descriptors: Vec<OwnedFd>) -> Result<Prepared> {
         let Peer { identity, pid } = self.peer;
         let mut descriptors = descriptors.into_iter();
@@ -163,26 +183,26 @@ impl Supervisor<'_> {
             Refusal::client(format!("the working directory cannot be entered: {cause}"))
         })?;
         // A process of the client's with this id is the one that has connected, or has its limits
-        // from the same user.
-        let is_clients = proc::uids(*pid).is_some_and(|uids| uids.contains(&identity.user));
+        // from the same user. A set-user-ID program has others.
+        let is_clients =
+            proc::uids(*pid).is_some_and(|uids| uids.iter().all(|uid| *uid == identity.user));
         let limits = match is_clients {
             true => SavedLimits::of_process(*pid),
             false => SavedLimits::of_process(process::getpid()),
         };
         let mut limits = limits.map_err(failed("ask for the client's limits"))?;
         limits.permit().map_err(failed("raise the limits of this process"))?;
-        if let (true, Ok(nice)) = (is_clients, process::nice_of(*pid)) {
-            process::set_nice(nice).map_err(failed("set the client's nice value"))?;
-        }
+        let scheduling = is_clients.then(|| Scheduling::of(*pid).ok()).flatten();
+        let scheduling = scheduling.unwrap_or_default();
         let environment = Variables::new(run.environment.clone());
         let start = Start { caller: identity.clone(), environment, umask: run.umask, limits };
-        Ok(Prepared { start, run, credential, proxy })
+        Ok(Prepared { start, run, credential, proxy, scheduling })
     }
 
     /// Tells the client the end, and forgets what is over.
     fn finish(&self, mut client: Client<'_>, config: &Config, ended: Result<End>) {
         if let Some(cgroup) = client.has.cgroup.take() {
-            cgroup.end();
+            let _ = cgroup.end();
         }
         if let Some(lease) = &client.has.lease {
             let _ = lease::renew(lease, config);
@@ -237,6 +257,7 @@ struct Prepared {
     run: Run,
     credential: File,
     proxy: Option<File>,
+    scheduling: Scheduling,
 }
 
 /// Why a step of this process failed.

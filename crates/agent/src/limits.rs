@@ -12,7 +12,7 @@ const PROCESSOR_GRACE: u64 = 5;
 pub(crate) fn set(limits: &PayloadLimits) -> Result<()> {
     let PayloadLimits { file_size, processor_seconds, processes, processors } = *limits;
     if let Some(processors) = processors {
-        limit_processors(processors)?;
+        affinity::narrow(processors, fastrand::usize(..)).at("choose", "the processors")?;
     }
     if let Some(bytes) = file_size {
         rlimit::limit_file_size(bytes).at("limit", "the size of files")?;
@@ -25,16 +25,4 @@ pub(crate) fn set(limits: &PayloadLimits) -> Result<()> {
         rlimit::limit_processes(processes).at("limit", "the number of processes")?;
     }
     Ok(())
-}
-
-/// Chooses so many of the processors that this process may run on: neighbours, beginning at any of
-/// them, so that payloads that share a machine do not all have the first ones.
-fn limit_processors(count: u64) -> Result<()> {
-    let allowed = affinity::allowed().at("find", "the processors of this process")?;
-    let Some(count) = usize::try_from(count).ok().filter(|count| *count < allowed.len()) else {
-        return Ok(());
-    };
-    let first = fastrand::usize(..allowed.len());
-    let chosen: Vec<usize> = allowed.iter().cycle().skip(first).take(count).copied().collect();
-    affinity::set(&chosen).at("choose", "the processors of this process")
 }

@@ -6,19 +6,12 @@ use std::io::Write as _;
 use std::path::Path;
 
 use error::{Context as _, Result};
-use sys::Pid;
 
 /// The words of a file; none if it is missing, as that of a controller that the group does not
 /// have.
 pub(crate) fn words(directory: &Path, name: &str) -> Vec<String> {
     let text = fs::read_to_string(directory.join(name)).unwrap_or_default();
     text.split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-/// The processes in a group itself, without those of the groups below it.
-pub(crate) fn processes(directory: &Path) -> Vec<Pid> {
-    let words = words(directory, "cgroup.procs");
-    words.iter().filter_map(|word| word.parse().ok()).map(Pid::from_raw).collect()
 }
 
 /// The number in a file; none if there is none, and for `max`.

@@ -66,17 +66,17 @@ fn a_controller_is_enabled_for_a_group_where_no_other_process_is_and_disabled_af
     let available = words(&own.directory, "cgroup.controllers");
     let controller = available.first().expect("the hierarchy has no controller at all").as_str();
     let place = Place::of_self().unwrap();
-    assert_eq!(place.directory(), own.directory);
-    assert!(place.can_have(controller) && !place.can_have("none"));
+    assert_eq!(place.cgroup().path(), own.directory);
+    assert!(place.cgroup().can_have(controller) && !place.cgroup().can_have("none"));
     let enabled = || words(&own.directory, "cgroup.subtree_control");
     let is_inside = || words(&own.directory, "cgroup.procs").contains(&process_id());
-    let group = place.make(&[controller]).unwrap();
+    let group = place.make_with(&[controller]).unwrap();
     assert_eq!((enabled(), is_inside()), (vec![controller.to_owned()], false));
-    assert!(words(group.directory(), "cgroup.controllers").contains(&controller.to_owned()));
+    assert!(words(group.cgroup().path(), "cgroup.controllers").contains(&controller.to_owned()));
     // From here, another group is made in the place that has the controllers already.
     let below = Place::of_self().unwrap();
-    assert_eq!(below.directory(), own.directory);
-    let other = below.make(&[controller]).unwrap();
+    assert_eq!(below.cgroup().path(), own.directory);
+    let other = below.make_with(&[controller]).unwrap();
     other.remove().unwrap();
     assert_eq!(enabled(), [controller]);
     group.remove().unwrap();
@@ -86,15 +86,15 @@ fn a_controller_is_enabled_for_a_group_where_no_other_process_is_and_disabled_af
 
     // Another process in the directory makes it impossible, and nothing is changed.
     let mut sleep = Command::new("sleep").arg("600").stdout(Stdio::null()).spawn().unwrap();
-    assert!(!place.can_have(controller));
-    assert!(place.make(&[controller]).is_err());
+    assert!(!place.cgroup().can_have(controller));
+    assert!(place.make_with(&[controller]).is_err());
     assert_eq!((enabled().is_empty(), is_inside()), (true, true));
-    let group = place.make(&[]).unwrap();
-    group.add(sys::Pid::from_raw(sleep.id().cast_signed())).unwrap();
-    assert_eq!(group.processes().len(), 1);
-    assert!(group.times().is_some());
+    let group = place.make_with(&[]).unwrap();
+    group.cgroup().add(sys::Pid::from_raw(sleep.id().cast_signed())).unwrap();
+    assert_eq!(group.cgroup().processes().len(), 1);
+    assert!(group.cgroup().times().is_some());
     // What is in a group ends with it.
-    let directory = group.directory().to_owned();
+    let directory = group.cgroup().path().to_owned();
     group.remove().unwrap();
     assert!(!directory.exists() && !sleep.wait().unwrap().success());
 }

@@ -114,6 +114,9 @@ Environment:
                        directories, joined by colons, with scripts that run as
                        you when the payload begins and when it ends
   GLEXEC_WORLD         closed: the same as --world closed
+  GLEXEC_LIMITS        what the command may use, as memory=4G,pids=100,cpus=2:
+                       with the account daemon, or where glexec is
+                       set-user-ID (glexec.conf(5))
   GLEXEC_LINGER        if not empty, a command of the account daemon goes on when
                        glexec is killed
   GLEXEC_EXACT_STATUS  if not empty, glexec ends as the payload does: by the

@@ -252,7 +252,7 @@ fn as_payload_user(ids: Ids, position: &Position<'_>, work: impl FnOnce()) {
 fn watch(payload: Pid, position: &Position<'_>, above: Pid) -> End {
     let is_beside = matches!(position, Position::Beside(_));
     loop {
-        let Ok(received) = signal::wait() else { continue };
+        let Ok(received) = signal::wait(None) else { continue };
         if is_beside && process::getppid() != above {
             children::kill_all();
             process::_exit(0);

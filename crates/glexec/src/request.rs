@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ::command::refusal::{Refusal, Result};
 use ::world::Spec;
 use error::Shown;
+use root::limits;
 use root::world::{self, World};
 use sys::{Uid, process};
 
@@ -47,6 +48,13 @@ impl Request {
     /// used.
     pub(crate) fn read(command: Vec<OsString>, world: Spec) -> Result<Request> {
         check_command(&command)?;
+        if variable(limits::VARIABLE).is_some() {
+            return Err(Refusal::internal(format!(
+                "{} cannot be enforced here: it is for the account daemon and for a glexec that is \
+                 root's and set-user-ID; condor_glexec_pilot run has --memory, --pids and --cpus",
+                limits::VARIABLE
+            )));
+        }
         let wish = Wish::read()?;
         let target = variable("GLEXEC_TARGET_PROXY").map(PathBuf::from);
         let proxy = match variable("GLEXEC_SOURCE_PROXY") {

@@ -1,7 +1,7 @@
 //! What the options of a call ask for.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use command::program::Options;
 use command::refusal::{Refusal, Result};
@@ -109,6 +109,25 @@ impl Order {
     /// Whether it gives the directory to the payload's user.
     pub fn is_give(&self) -> bool {
         matches!(self, Order::Give { .. })
+    }
+
+    /// The name of its operation.
+    pub fn direction(&self) -> &'static str {
+        match self {
+            Order::Give { .. } => "give",
+            Order::Take { .. } => "take",
+            Order::Undo { .. } => "undo",
+        }
+    }
+
+    /// Where the kernel has the directory, and where it is afterwards if it gets another name.
+    pub fn paths(&self) -> (PathBuf, Option<PathBuf>) {
+        // Of a parent that is not there any more, the name alone is known.
+        let path = |place: &Place| {
+            sys::fd::path_of(&place.parent).unwrap_or_default().join(place.name.name().os())
+        };
+        let mut places = self.places_of_directory().map(path);
+        (places.next().unwrap_or_default(), places.next())
     }
 
     /// Whether the processes of the payload's user are killed first.

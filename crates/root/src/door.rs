@@ -9,6 +9,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use ::world::Spec;
+use cgroup::Cgroup;
 use command::accounts::Account;
 use command::location::Location;
 use command::payload::Proxy;
@@ -21,6 +22,7 @@ use sys::{Pid, switch};
 use crate::config::{Config, Mapping};
 use crate::credential::Credential;
 use crate::epilogue::{self, Around};
+use crate::limits::{self, Plan};
 use crate::log::{Level, Log};
 use crate::mapping::{self, Identity, Mapped, Mode};
 use crate::origin::Origin;
@@ -29,6 +31,7 @@ use crate::sanitize::Start;
 use crate::scripts::Scripts;
 use crate::session::{self, Kind};
 use crate::target::{self, Target};
+use crate::watch::Watch;
 use crate::world::{self, World};
 use crate::{
     caller, credential, environment, family, linger, root_directory, scripts, start, verify,
@@ -159,6 +162,10 @@ impl Call<'_> {
         let asked = world.clone();
         let mut payload = self.payload(command, kind, target, world, origin)?;
         origin.prepare(&found, &mut payload)?;
+        if is_session {
+            let limits = limits::of(start.environment.get(limits::VARIABLE), config)?;
+            payload.plan = limits::plan(limits, payload.cgroup.as_ref(), config.linger)?;
+        }
         if !config.linger {
             if is_session {
                 scripts::require_none(config)?;
@@ -249,7 +256,9 @@ impl Call<'_> {
             proxy,
             umask: start.umask,
             limits: start.limits.clone(),
+            scheduling: None,
             cgroup: None,
+            plan: Plan::default(),
             world,
         })
     }
@@ -336,10 +345,22 @@ impl Call<'_> {
                 family::kill(child);
             }
         };
+        let watch = Watch::new(payload.plan.watched, child, payload.caller.user);
+        let mut is_exceeded = false;
+        let exceeded = |limit| {
+            is_exceeded = true;
+            self.log(Level::Warning, &format!("{limit}"));
+        };
+        let signalled = |number| scripts.signalled(number);
         let (end, mut times) =
-            linger::wait_for(child, origin, kill_family, |number| scripts.signalled(number));
+            linger::wait_for(child, origin, watch, exceeded, kill_family, signalled);
         scripts.payload_ended();
-        if ends_family {
+        if payload.cgroup.as_ref().is_some_and(Cgroup::is_out_of_memory) {
+            let memory = payload.plan.by_cgroup.memory.unwrap_or_default();
+            let text = format!("the payload was killed: it exceeds its limit memory={memory}");
+            self.log(Level::Warning, &text);
+        }
+        if ends_family || is_exceeded {
             origin.end_family();
             let (more, left) = family::end(payload.caller.user);
             times += more;

@@ -42,12 +42,17 @@ pub(crate) fn end(caller: Uid) -> (Times, usize) {
     }
 }
 
-/// Sends a signal to all descendants of this process, from the top down: a process that is stopped
-/// starts no other one.
+/// Sends a signal to all descendants of this process.
 pub(crate) fn signal_all(number: i32) {
+    signal_from(proc::children(process::getpid()), number);
+}
+
+/// Sends a signal to these children of this process and to all below them, from the top down: a
+/// process that is stopped starts no other one.
+pub(crate) fn signal_from(children: Vec<Pid>, number: i32) {
     let this = process::getpid();
     let below = |parent: Pid| proc::children(parent).into_iter().map(move |pid| (pid, parent));
-    let mut all: Vec<(Pid, Pid)> = below(this).collect();
+    let mut all: Vec<(Pid, Pid)> = children.into_iter().map(|pid| (pid, this)).collect();
     let mut at = 0;
     while let Some((pid, parent)) = all.get(at).copied() {
         signal_one(pid, [parent, this], number);

@@ -18,7 +18,8 @@
 //! - `linger`: the parent while the payload runs;
 //! - `family`: ends what the payload leaves; `processes`: all of an account;
 //! - `epilogue`: runs the epilogue;
-//! - [`cgroup`]: the cgroup of a payload;
+//! - [`limits`]: what a payload may use, and by what that is enforced; `watch`: by a look now and
+//!   then;
 //! - [`log`]: the lines of the log.
 //!
 //! What they follow:
@@ -33,7 +34,6 @@
 
 pub mod accounts;
 pub mod caller;
-pub mod cgroup;
 pub mod check;
 pub mod config;
 pub mod credential;
@@ -42,6 +42,7 @@ pub mod environment;
 mod epilogue;
 mod family;
 pub mod group_ranges;
+pub mod limits;
 mod linger;
 pub mod log;
 pub mod mapping;
@@ -60,6 +61,7 @@ mod test_account;
 mod trusted;
 pub mod users;
 pub mod verify;
+mod watch;
 pub mod world;
 
 pub use scripts::REGISTRY as SESSION_REGISTRY;

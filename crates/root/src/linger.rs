@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::time::Instant;
 
 use hooks::session::Session;
 use sys::signal::{self, SIGCONT, SIGSTOP, SIGTSTP};
@@ -12,6 +13,7 @@ use sys::{Pid, inherited, process, stdio};
 
 use crate::family;
 use crate::origin::{Event, Origin};
+use crate::watch::{Exceeded, Watch};
 
 /// Lets go of everything that the caller shares with this process: its descriptors, and the file
 /// system of its working directory. What stays open is the file of a lease, which ends when it is
@@ -26,18 +28,21 @@ pub(crate) fn let_go(lease: Option<&File>, session: Option<&Session>, origin: &d
 }
 
 /// Waits for the end of the payload. Returns how it ended, and the processor time of all children
-/// that ended until then. `at_end` is called when the payload has ended and was not waited for yet,
-/// `signalled` with each signal that is passed on to it.
+/// that ended until then. A payload that exceeds a limit that is watched is killed. `at_end` is
+/// called when the payload has ended and was not waited for yet, `signalled` with each signal that
+/// is passed on to it, `exceeded` with the limit.
 pub(crate) fn wait_for(
     payload: Pid,
     origin: &mut dyn Origin,
+    mut watch: Option<Watch>,
+    mut exceeded: impl FnMut(Exceeded),
     at_end: impl FnOnce(),
     mut signalled: impl FnMut(i32),
 ) -> (End, Times) {
     let mut at_end = Some(at_end);
     let mut times = Times::default();
     loop {
-        match origin.next() {
+        match origin.next(watch.as_ref().map(Watch::next)) {
             // The payload was not waited for yet: its id is no other process's.
             Event::Signal { number, to_group } => {
                 let sent = match to_group {
@@ -47,23 +52,26 @@ pub(crate) fn wait_for(
                 if sent.is_ok() {
                     signalled(number);
                 }
-                continue;
             }
             Event::Stop => {
                 family::signal_all(SIGSTOP);
                 signalled(SIGTSTP);
-                continue;
             }
             Event::Continue => {
                 family::signal_all(SIGCONT);
                 signalled(SIGCONT);
-                continue;
             }
-            Event::End => {
-                family::kill(payload);
-                continue;
+            Event::End => family::kill(payload),
+            Event::Child | Event::Deadline => {}
+        }
+        // A look is due also where signals come all the time.
+        if let Some(due) = watch.as_mut().filter(|watch| watch.next() <= Instant::now()) {
+            if let Some(found) = due.look() {
+                exceeded(found);
+                due.kill();
+                // Once is enough: what a device holds ends when that lets it go.
+                watch = None;
             }
-            Event::Child => {}
         }
         if wait::has_ended(payload) {
             at_end.take().into_iter().for_each(|at_end| at_end());

@@ -3,11 +3,12 @@
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use command::refusal::Result;
-use sys::Pid;
 use sys::signal::{self, Received, SIGCHLD, SIGHUP, SIGINT, SIGQUIT};
 use sys::wait::End;
+use sys::{Errno, Pid};
 
 use crate::config::Config;
 use crate::credential;
@@ -32,8 +33,8 @@ pub trait Origin {
     /// Notes that the payload is executed.
     fn started(&mut self, payload: Pid, found: &Found);
 
-    /// Waits for what happens next while the payload runs.
-    fn next(&mut self) -> Event;
+    /// Waits for what happens next while the payload runs, until the deadline at most.
+    fn next(&mut self, deadline: Option<Instant>) -> Event;
 
     /// Ends what the origin has to tell the payload's processes by, beside their parent.
     fn end_family(&mut self);
@@ -62,6 +63,8 @@ pub enum Event {
     Continue,
     /// The payload has to end.
     End,
+    /// Nothing until the deadline.
+    Deadline,
 }
 
 /// The program was started set-user-ID: all signals are blocked, and all ids are root's. So no
@@ -88,10 +91,14 @@ impl Origin for SetUserId {
 
     fn started(&mut self, _payload: Pid, _found: &Found) {}
 
-    fn next(&mut self) -> Event {
+    fn next(&mut self, deadline: Option<Instant>) -> Event {
         loop {
-            // It fails only if it is interrupted.
-            let Ok(received) = signal::wait() else { continue };
+            let received = match signal::wait(deadline) {
+                Ok(received) => received,
+                Err(Errno::EAGAIN) => return Event::Deadline,
+                // An interruption.
+                Err(_) => continue,
+            };
             match received {
                 Received { number: SIGCHLD, .. } => return Event::Child,
                 // A terminal's signals come from the kernel: those that end a program reach the

@@ -6,16 +6,18 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use ::world::{Home, Opener};
+use cgroup::Cgroup;
 use command::payload::{self as steps, Proxy};
 use command::refusal::{Refusal, Result, Status};
 use error::Shown;
 use sys::rlimit::SavedLimits;
+use sys::scheduling::Scheduling;
 use sys::seccomp::Openat2;
 use sys::signal::SIGKILL;
 use sys::switch::{self, Identity};
-use sys::{Errno, Pid, exec, inherited, keyring, prctl, process, signal};
+use sys::{Errno, Pid, affinity, exec, inherited, keyring, prctl, process, signal};
 
-use crate::cgroup::Cgroup;
+use crate::limits::Plan;
 use crate::world::World;
 
 /// A command, and what its process gets.
@@ -39,8 +41,12 @@ pub struct Payload {
     pub umask: u32,
     /// Its limits.
     pub limits: SavedLimits,
+    /// What its process gets instead of what this one has of the kind, if anything.
+    pub scheduling: Option<Scheduling>,
     /// The cgroup that its process makes and joins.
     pub cgroup: Option<Cgroup>,
+    /// By what its limits are enforced.
+    pub plan: Plan,
     /// Its world, unless that is the shared one.
     pub world: Option<World>,
 }
@@ -64,7 +70,16 @@ impl Payload {
         };
         // As root. Nothing that the process starts later is outside of the cgroup.
         if let Some(cgroup) = &self.cgroup {
-            cgroup.join()?;
+            cgroup
+                .join(&self.plan.by_cgroup)
+                .map_err(|error| Refusal::internal(error.to_string()))?;
+        }
+        if let Some(scheduling) = &self.scheduling {
+            scheduling.set().map_err(failed("set how the payload is scheduled"))?;
+        }
+        if let Some(processors) = self.plan.processors {
+            affinity::narrow(processors, fastrand::usize(..))
+                .map_err(failed("choose the processors of the payload"))?;
         }
         // A payload on the caller's terminal could type into it.
         process::leave_terminal().map_err(failed("leave the caller's terminal"))?;

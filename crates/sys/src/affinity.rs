@@ -19,3 +19,16 @@ pub fn set(processors: &[usize]) -> Result<()> {
     }
     sched_setaffinity(Pid::from_raw(0), &set)
 }
+
+/// Chooses so many of the processors that this process may run on: neighbours, beginning at the one
+/// that any number stands for, so that payloads on one machine do not all have the first ones. No
+/// effect if there are not so many.
+pub fn narrow(count: u64, any: usize) -> Result<()> {
+    let allowed = allowed()?;
+    let Some(count) = usize::try_from(count).ok().filter(|count| *count < allowed.len()) else {
+        return Ok(());
+    };
+    let first = any % allowed.len();
+    let chosen: Vec<usize> = allowed.iter().cycle().skip(first).take(count).copied().collect();
+    set(&chosen)
+}

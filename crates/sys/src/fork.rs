@@ -85,7 +85,7 @@ pub fn continue_in_child() -> Result<()> {
     let _ = stdio::redirect_to_null();
     let _ = inherited::release_all_but(&[]);
     loop {
-        let Ok(received) = signal::wait() else { continue };
+        let Ok(received) = signal::wait(None) else { continue };
         if received.number != libc::SIGCHLD {
             // A terminal sends its signals to the child, too.
             if !received.from_kernel {

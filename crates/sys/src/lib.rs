@@ -60,6 +60,7 @@ pub mod prctl;
 pub mod proc;
 pub mod process;
 pub mod rlimit;
+pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

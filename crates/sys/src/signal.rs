@@ -5,6 +5,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 /// Numbers of signals.
 pub use libc::{
@@ -86,13 +87,19 @@ pub fn unblock_all() -> Result<()> {
     SigSet::empty().thread_set_mask()
 }
 
-/// Waits for a signal (sigwaitinfo(2)); [`block_all`] comes before.
-pub fn wait() -> Result<Received> {
+/// Waits for a signal (sigtimedwait(2)); [`block_all`] comes before. EAGAIN at the deadline.
+pub fn wait(deadline: Option<Instant>) -> Result<Received> {
+    let timeout = deadline.map(|deadline| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let seconds = left.as_secs().try_into().unwrap_or(libc::time_t::MAX);
+        libc::timespec { tv_sec: seconds, tv_nsec: left.subsec_nanos().into() }
+    });
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
-    // SAFETY: the set and the structure live during the call, which writes the structure if it
-    // succeeds; only then it is read.
+    // SAFETY: the set, the time and the structure live during the call, which writes the structure
+    // if it succeeds; only then it is read.
     let (number, info) = unsafe {
-        let number = libc::sigwaitinfo(SigSet::all().as_ref(), info.as_mut_ptr());
+        let number = libc::sigtimedwait(SigSet::all().as_ref(), info.as_mut_ptr(), timeout);
         (Errno::result(number)?, info.assume_init())
     };
     let from_kernel = info.si_code == libc::SI_KERNEL;

@@ -51,6 +51,17 @@ pub struct Lease<'a> {
     pub identity: &'a [u8],
 }
 
+/// A change of the owner of a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// `give`, `take` or `undo`.
+    pub direction: &'a str,
+    /// Where the kernel has the directory when the change begins.
+    pub directory: &'a Path,
+    /// Where the directory is afterwards, if it gets another name.
+    pub to: Option<&'a Path>,
+}
+
 /// An event. The times are seconds since 1970.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the names are those of the lines")]
@@ -61,6 +72,9 @@ pub enum Event<'a> {
     LeaseEnded { lease: Lease<'a>, reason: &'a str, is_clean: bool },
     PayloadStarted { payload: &'a str, lease: Lease<'a>, pid: Pid, command: &'a str },
     PayloadEnded { payload: &'a str, lease: Lease<'a>, end: &'a str },
+    PayloadLost { payload: &'a str, lease: Lease<'a>, command: &'a str },
+    ChangeBegun { change: &'a str, lease: Lease<'a>, order: Change<'a> },
+    ChangeEnded { change: &'a str, lease: Lease<'a>, order: Change<'a>, result: &'a str },
     Refused { client: Uid, status: Status, text: &'a str, command: &'a str },
     Quarantined { account: &'a [u8], uid: Uid, why: &'a str },
     Freed { account: &'a [u8], uid: Uid },
@@ -118,6 +132,16 @@ fn object(event: &Event<'_>, now: Duration) -> String {
             line.text("payload", payload.as_bytes());
             of_lease(&mut line, lease).text("end", end.as_bytes());
         }
+        Event::PayloadLost { payload, lease, command } => {
+            line.text("payload", payload.as_bytes());
+            of_lease(&mut line, lease).text("command", command.as_bytes());
+        }
+        Event::ChangeBegun { change, lease, order } => {
+            of_change(&mut line, change, lease, order);
+        }
+        Event::ChangeEnded { change, lease, order, result } => {
+            of_change(&mut line, change, lease, order).text("result", result.as_bytes());
+        }
         Event::Refused { client, status, text, command } => {
             line.number("client", client.as_raw().into()).number("status", *status as i64);
             line.text("text", text.as_bytes()).text("command", command.as_bytes());
@@ -154,6 +178,9 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::LeaseEnded { .. } => "lease_ended",
         Event::PayloadStarted { .. } => "payload_started",
         Event::PayloadEnded { .. } => "payload_ended",
+        Event::PayloadLost { .. } => "payload_lost",
+        Event::ChangeBegun { .. } => "change_begun",
+        Event::ChangeEnded { .. } => "change_ended",
         Event::Refused { .. } => "refused",
         Event::Quarantined { .. } => "quarantined",
         Event::Freed { .. } => "freed",
@@ -162,6 +189,21 @@ fn name(event: &Event<'_>) -> &'static str {
         Event::DrainBegun { .. } => "drain_begun",
         Event::DrainEnded { .. } => "drain_ended",
     }
+}
+
+fn of_change<'l>(
+    line: &'l mut Line,
+    change: &str,
+    lease: &Lease<'_>,
+    order: &Change<'_>,
+) -> &'l mut Line {
+    line.text("change", change.as_bytes());
+    of_lease(line, lease).text("direction", order.direction.as_bytes());
+    line.path("directory", order.directory);
+    if let Some(to) = order.to {
+        line.path("to", to);
+    }
+    line
 }
 
 fn of_lease<'l>(line: &'l mut Line, lease: &Lease<'_>) -> &'l mut Line {
@@ -188,6 +230,8 @@ fn booted(now: Duration) -> Duration {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::path::Path;
     use std::time::Duration;
 
@@ -195,7 +239,7 @@ mod tests {
     use sys::{Pid, Uid};
 
     use super::record::Record;
-    use super::{Event, Holding, Lease, object};
+    use super::{Change, Event, Holding, Lease, object};
 
     const NOW: Duration = Duration::from_millis(1_795_489_800_123);
 
@@ -256,6 +300,17 @@ mod tests {
                     command: &text,
                 },
                 Event::Quarantined { account: &hostile, uid: Uid::from_raw(1), why: &text },
+                Event::PayloadLost { payload: "p", lease: lease(&hostile), command: &text },
+                Event::ChangeEnded {
+                    change: "c",
+                    lease: lease(b"/CN=a"),
+                    order: Change {
+                        direction: "give",
+                        directory: Path::new(OsStr::from_bytes(&hostile)),
+                        to: Some(Path::new(OsStr::from_bytes(&hostile))),
+                    },
+                    result: &text,
+                },
             ];
             for event in events {
                 let line = object(&event, NOW);

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cgroup::Cgroup;
 use command::accounts;
 use command::location::Location;
 use command::refusal::{Refusal, Result};
@@ -13,10 +14,10 @@ use sys::signal::{SIGKILL, SIGTERM};
 use sys::{Gid, Uid, flock_holders, pidfd};
 
 use super::audit::{self, Event, Holding};
+use super::payloads::{self, PayloadRecord};
 use super::record::{Identity, LeaseRecord};
 use super::table::{Slot, Table, now};
-use super::{leftovers, payloads};
-use crate::cgroup::Cgroup;
+use super::{lease, leftovers};
 use crate::mapping::credential_lease::gone::gone;
 use crate::processes;
 
@@ -60,7 +61,8 @@ pub fn sweep() -> Result<()> {
 }
 
 fn sweep_account(slot: &Slot) -> Result<()> {
-    end_dead_payloads(slot);
+    end_dead_payloads(slot)?;
+    tell_all(slot)?;
     if slot.is_ending() && slot.quarantine().is_none() {
         finish_interrupted(slot)?;
     }
@@ -75,11 +77,14 @@ pub fn release(account: &[u8], client: Option<Uid>, reason: &str) -> Result<Rele
     let slot = Slot::of(account)?;
     let is_asked = |uid: Uid| client.is_none_or(|client| client == uid);
     let mut released = Released { payloads: end_payloads(&slot, is_asked)?, ..Released::default() };
-    let leases: Vec<_> =
-        slot.leases().into_iter().filter(|record| is_asked(record.client)).collect();
-    if leases.iter().any(|record| record.holding == Holding::Guest) {
+    let leases = || slot.leases().into_iter().filter(|record| is_asked(record.client));
+    // A client that has an account with an owner ends its own calls itself.
+    if client.is_none() || leases().any(|record| record.holding == Holding::Guest) {
         end_calls(&slot)?;
     }
+    end_dead_payloads(&slot)?;
+    tell_all(&slot)?;
+    let leases: Vec<_> = leases().collect();
     for record in leases {
         released.leases += usize::from(end(&slot, &record, reason)?);
     }
@@ -113,7 +118,7 @@ pub(super) fn end_payloads(slot: &Slot, is_asked: impl Fn(Uid) -> bool) -> Resul
         for record in &left {
             payloads::signal(slot, record, if is_late { SIGKILL } else { SIGTERM });
             if let (true, Some(path)) = (is_late, &record.cgroup) {
-                Cgroup::at(path).end();
+                _ = Cgroup::at(path).end();
             }
         }
         std::thread::sleep(PAUSE);
@@ -122,19 +127,27 @@ pub(super) fn end_payloads(slot: &Slot, is_asked: impl Fn(Uid) -> bool) -> Resul
     Ok(first.len())
 }
 
-/// Ends the calls that use a guest account and have no payload, if they do not end. They are one
-/// client's, because an account has one guest at a time.
+/// Ends the calls that use an account and have no payload, if they do not end.
 fn end_calls(slot: &Slot) -> Result<()> {
+    if !slot.is_used() {
+        return Ok(());
+    }
     let held = slot.open_use()?;
+    let users = || {
+        let failed = |cause| Refusal::internal(format!("cannot read the locks of files: {cause}"));
+        flock_holders::sharing(&held).map_err(failed)
+    };
+    // Calls that come meanwhile are not asked to end: of an account with an owner there are more.
+    let first = users()?;
     let begun = Instant::now();
     while begun.elapsed() < 2 * MOMENT {
-        let failed = |cause| Refusal::internal(format!("cannot read the locks of files: {cause}"));
-        let users = flock_holders::sharing(&held).map_err(failed)?;
-        if users.is_empty() {
+        let users = users()?;
+        let mut left = first.iter().filter(|pid| users.contains(pid)).peekable();
+        if left.peek().is_none() {
             break;
         }
         if begun.elapsed() > MOMENT {
-            for process in users.into_iter().flat_map(|pid| flock_holders::open(pid, &held)) {
+            for process in left.flat_map(|pid| flock_holders::open(*pid, &held)) {
                 let _ = pidfd::send_signal(&process, SIGKILL);
             }
         }
@@ -143,17 +156,58 @@ fn end_calls(slot: &Slot) -> Result<()> {
     Ok(())
 }
 
-/// Ends the cgroups of payloads whose process was killed, and forgets those and old ones.
-fn end_dead_payloads(slot: &Slot) {
+/// Ends the cgroups of payloads whose process was killed, and forgets those and old ones. The audit
+/// gets the end of those whose process could not write it.
+fn end_dead_payloads(slot: &Slot) -> Result<()> {
     let now = now();
-    for record in payloads::of(slot).into_iter().filter(|record| !record.is_running) {
+    let dead: Vec<PayloadRecord> =
+        payloads::of(slot).into_iter().filter(|record| !record.is_running).collect();
+    for record in &dead {
         if let Some(path) = &record.cgroup {
-            Cgroup::at(path).end();
-        }
-        if record.end.is_none() || record.begun + KEPT < now {
-            payloads::forget(slot, &record);
+            let _ = Cgroup::at(path).end();
         }
     }
+    let is_over = |record: &&PayloadRecord| record.end.is_none() || record.begun + KEPT < now;
+    for record in dead.iter().filter(is_over) {
+        let _table = Table::lock()?;
+        // Another process may have told it.
+        if !payloads::exists(slot, record) {
+            continue;
+        }
+        let leases = slot.leases().into_iter().chain(slot.ending());
+        let lease = leases.into_iter().find(|lease| lease.lease == record.lease);
+        if let (None, Some(lease)) = (&record.end, lease) {
+            let PayloadRecord { payload, command, .. } = record;
+            audit::write(&Event::PayloadLost { payload, lease: lease.audited(), command });
+        }
+        payloads::forget(slot, record);
+    }
+    Ok(())
+}
+
+/// Writes to the audit what killed calls have not told of the leases of an account.
+fn tell_all(slot: &Slot) -> Result<()> {
+    if slot.leases().iter().any(|record| !record.is_told) {
+        let _table = Table::lock()?;
+        for record in slot.leases() {
+            lease::tell(slot, record)?;
+        }
+    }
+    if !slot.over().is_empty() {
+        let _table = Table::lock()?;
+        tell_over(slot, "interrupted")?;
+    }
+    Ok(())
+}
+
+/// Writes the ends of an owner's leases to the audit, and forgets them. The table is locked
+/// meanwhile.
+pub(super) fn tell_over(slot: &Slot, reason: &str) -> Result<()> {
+    for record in slot.over() {
+        audit::write(&Event::LeaseEnded { lease: record.audited(), reason, is_clean: true });
+        slot.forget_over(record.client)?;
+    }
+    Ok(())
 }
 
 /// The leases of an account that are over, unless a process uses them, and why.
@@ -182,6 +236,7 @@ fn end(slot: &Slot, record: &LeaseRecord, reason: &str) -> Result<bool> {
     if slot.lease_of(record.client).as_ref() != Some(record) {
         return Ok(false);
     }
+    let record = &lease::tell(slot, record.clone())?;
     let held = slot.open_use()?;
     match record.holding {
         Holding::Owned => {
@@ -190,8 +245,9 @@ fn end(slot: &Slot, record: &LeaseRecord, reason: &str) -> Result<bool> {
             if uses.iter().any(|payload| payload.is_running && payload.lease == record.lease) {
                 return Ok(false);
             }
-            slot.remove(record.client)?;
-            audit::write(&Event::LeaseEnded { lease: record.audited(), reason, is_clean: true });
+            tell_over(slot, "interrupted")?;
+            slot.mark_over(record.client)?;
+            tell_over(slot, reason)?;
         }
         Holding::Guest => {
             if flock::lock(&held, Lock::Exclusive, Duration::ZERO).is_err() {
@@ -246,6 +302,12 @@ fn finish(slot: &Slot, held: &File, record: Option<&LeaseRecord>, reason: &str) 
     let uid = uid.unwrap_or(Uid::from_raw(u32::MAX));
     // The account that was used last is leased last.
     let _ = held.set_modified(SystemTime::now());
+    // Before the account is free: a process that is killed then leaves it to another one, which
+    // tells it again.
+    if let Some(record) = record {
+        let is_clean = cleaned.is_ok();
+        audit::write(&Event::LeaseEnded { lease: record.audited(), reason, is_clean });
+    }
     match &cleaned {
         Ok(()) => {
             let was_quarantined = slot.quarantine().is_some();
@@ -258,10 +320,6 @@ fn finish(slot: &Slot, held: &File, record: Option<&LeaseRecord>, reason: &str) 
             slot.set_quarantine(why)?;
             audit::write(&Event::Quarantined { account: slot.account(), uid, why });
         }
-    }
-    if let Some(record) = record {
-        let is_clean = cleaned.is_ok();
-        audit::write(&Event::LeaseEnded { lease: record.audited(), reason, is_clean });
     }
     Ok(())
 }
@@ -298,7 +356,7 @@ fn clean_deleted(
 fn clean(slot: &Slot, account: &accounts::Account) -> Result<(), String> {
     for record in payloads::of(slot) {
         if let Some(path) = &record.cgroup {
-            Cgroup::at(path).end();
+            _ = Cgroup::at(path).end();
         }
     }
     match processes::kill_all(account.user, account.group) {

@@ -12,7 +12,8 @@
 //! What is known of leases, in /run/glexec:
 //!
 //! - `table`: the directory of each account, with `record`, a lease, and `payloads`;
-//! - `queue`: the calls that wait for a guest account.
+//! - `queue`: the calls that wait for a guest account;
+//! - [`connections`]: which processes serve which client.
 //!
 //! What is done:
 //!
@@ -25,6 +26,7 @@
 
 pub mod audit;
 pub mod clients;
+pub mod connections;
 pub mod edit;
 pub mod end;
 pub mod lease;

@@ -44,6 +44,8 @@ pub struct LeaseRecord {
     pub lease: String,
     /// The account.
     pub account: Vec<u8>,
+    /// Whether the audit has its beginning.
+    pub is_told: bool,
     /// Its user id.
     pub uid: Uid,
     /// Whether the identity owns the account.
@@ -87,9 +89,10 @@ impl LeaseRecord {
         let (kind, identity) = self.identity.parts();
         let Location { path, place } = &self.credential;
         format!(
-            "lease {}\naccount {}\nuid {}\nkind {holding}\nclient {}\nclient_name {}\n\
+            "lease {}\ntold {}\naccount {}\nuid {}\nkind {holding}\nclient {}\nclient_name {}\n\
              identity {kind} {}\ncredential {}\nplace {}\nbegun {}\nuntil {}\nused {}\n",
             self.lease,
+            u8::from(self.is_told),
             escape(&self.account),
             self.uid,
             self.client,
@@ -112,6 +115,7 @@ impl LeaseRecord {
         let path = OsString::from_vec(unescape(get("credential")?)?).into();
         Some(LeaseRecord {
             lease: get("lease")?.to_owned(),
+            is_told: get("told") == Some("1"),
             account: unescape(get("account")?)?,
             uid: get("uid")?.parse().ok().map(Uid::from_raw)?,
             holding: match get("kind")? {
@@ -187,6 +191,7 @@ mod tests {
             let record = LeaseRecord {
                 lease: "0123456789abcdef".into(),
                 account: b"dom\\guest01".to_vec(),
+                is_told: true,
                 uid: Uid::from_raw(3001),
                 holding: Holding::Guest,
                 client: Uid::from_raw(2000),

@@ -8,11 +8,11 @@ use error::Shown;
 use sys::Uid;
 use sys::flock::{self, Lock};
 
-use super::audit::{self, Event, Holding};
+use super::audit::Holding;
 use super::list::AccountList;
-use super::new_id;
 use super::record::{Identity, LeaseRecord};
 use super::table::{Slot, Table, now};
+use super::{lease, new_id};
 use crate::config::Config;
 use crate::mapping::target;
 
@@ -42,6 +42,7 @@ pub fn reserve(account: &[u8], until: u64, config: &Config) -> Result<LeaseRecor
     let begun = now();
     let record = LeaseRecord {
         lease: new_id(),
+        is_told: false,
         account: account.to_vec(),
         uid: found.account.user,
         holding: Holding::Guest,
@@ -54,7 +55,5 @@ pub fn reserve(account: &[u8], until: u64, config: &Config) -> Result<LeaseRecor
         used: begun,
     };
     slot.write(&record)?;
-    let credential = &record.credential.path;
-    audit::write(&Event::LeaseBegun { lease: record.audited(), credential, until });
-    Ok(record)
+    lease::tell(&slot, record)
 }

@@ -6,6 +6,7 @@
 //! <account>/use            locked, shared, by each process that uses the account; exclusively by
 //!                          one that reserves it, or cleans it after a lease
 //! <account>/lease.<uid>    the lease of the client with this user id
+//! <account>/over.<uid>     a lease of an owner's that is over: the audit may not have its end yet
 //! <account>/ending         a guest's lease that is over: the account is not clean yet
 //! <account>/quarantine     why the account could not be cleaned
 //! <account>/payloads/      see [`super::payloads`]
@@ -46,7 +47,6 @@ pub(super) struct Table {
 impl Table {
     /// Locks the table. It must not be locked while anything is waited for.
     pub(super) fn lock() -> Result<Table> {
-        make_directory(Path::new(DIRECTORY))?;
         let path = Path::new(DIRECTORY).join("lock");
         let lock = open(&path)?;
         flock::lock(&lock, Lock::Exclusive, TIMEOUT)
@@ -98,7 +98,6 @@ impl Slot {
 
     /// The file that processes lock which use the account.
     pub(super) fn open_use(&self) -> Result<File> {
-        make_directory(&self.path)?;
         open(&self.path.join("use"))
     }
 
@@ -126,9 +125,14 @@ impl Slot {
     }
 
     fn lease_files(&self) -> Vec<PathBuf> {
+        self.files(b"lease.")
+    }
+
+    /// The files whose names begin so.
+    fn files(&self, prefix: &[u8]) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let is_lease = |entry: &fs::DirEntry| entry.file_name().as_bytes().starts_with(b"lease.");
-        entries.filter(is_lease).map(|entry| entry.path()).collect()
+        let is_named = |entry: &fs::DirEntry| entry.file_name().as_bytes().starts_with(prefix);
+        entries.filter(is_named).map(|entry| entry.path()).collect()
     }
 
     /// The lease of a client.
@@ -142,16 +146,10 @@ impl Slot {
 
     /// Writes the record of a lease, in one step.
     pub(super) fn write(&self, record: &LeaseRecord) -> Result<()> {
-        make_directory(&self.path)?;
         let temporary = self.path.join(format!("new.{}", std::process::id()));
         let path = self.lease_path(record.client);
-        let written = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(record.to_text().as_bytes()))
+        let written = open_with(&temporary, true)?
+            .write_all(record.to_text().as_bytes())
             .and_then(|()| fs::rename(&temporary, &path));
         written.map_err(|error| {
             let _ = fs::remove_file(&temporary);
@@ -159,14 +157,29 @@ impl Slot {
         })
     }
 
-    /// Removes the record of a client's lease.
-    pub(super) fn remove(&self, client: Uid) -> Result<()> {
-        remove(&self.lease_path(client))
+    /// Ends a client's lease of an account with an owner; its record stays.
+    pub(super) fn mark_over(&self, client: Uid) -> Result<()> {
+        let (path, over) = (self.lease_path(client), self.over_path(client));
+        fs::rename(&path, &over).map_err(|error| failed("rename", &path, errno(&error)))
+    }
+
+    /// The records of such leases.
+    pub(super) fn over(&self) -> Vec<LeaseRecord> {
+        let files = self.files(b"over.");
+        files.iter().filter_map(|path| LeaseRecord::parse(&fs::read(path).ok()?)).collect()
+    }
+
+    /// Forgets such a lease.
+    pub(super) fn forget_over(&self, client: Uid) -> Result<()> {
+        remove(&self.over_path(client))
+    }
+
+    fn over_path(&self, client: Uid) -> PathBuf {
+        self.path.join(format!("over.{client}"))
     }
 
     /// Marks an account without a lease as one that is not clean.
     pub(super) fn mark_unclean(&self) -> Result<()> {
-        make_directory(&self.path)?;
         open(&self.path.join("ending")).map(drop)
     }
 
@@ -235,7 +248,7 @@ pub(super) fn set_drain(drains: bool) -> Result<bool> {
 }
 
 /// Makes a directory that only root can enter, in /run/glexec, which every user can enter.
-fn make_directory(path: &Path) -> Result<()> {
+pub(super) fn make_directory(path: &Path) -> Result<()> {
     let make = |path: &Path, mode: u32| match fs::DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made,
@@ -253,9 +266,22 @@ fn make_directory(path: &Path) -> Result<()> {
     made.map_err(|error| failed("make", path, errno(&error)))
 }
 
-/// Opens a file to lock it, and makes it if it does not exist.
+/// Opens a file to lock it, and makes it if it does not exist, with its directory.
 pub(super) fn open(path: &Path) -> Result<File> {
-    let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+    open_with(path, false)
+}
+
+/// The same; with `empties` the file is empty then.
+fn open_with(path: &Path, empties: bool) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(empties).mode(0o600);
+    let opened = match (options.open(path), path.parent()) {
+        (Err(error), Some(directory)) if error.kind() == ErrorKind::NotFound => {
+            make_directory(directory)?;
+            options.open(path)
+        }
+        (opened, _) => opened,
+    };
     opened.map_err(|error| failed("open", path, errno(&error)))
 }
 

@@ -24,7 +24,7 @@ pub use finding::{Finding, Severity};
 pub use load::ConfigError;
 pub(crate) use load::load;
 pub use rules::{NEVER_PRESERVED, is_never_preserved};
-pub use values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
+pub use values::{Bound, Destination, Door, LockMechanism, Mapping, SwitchBy};
 
 use ::world::Bind;
 
@@ -88,6 +88,12 @@ pub struct Config {
     pub linger: bool,
     /// Whether the payload's descendants are ended after it. Default: yes.
     pub end_family: bool,
+    /// The memory of a payload, in bytes. Default: no limit.
+    pub memory_limit: Option<Bound>,
+    /// The processes and threads of a payload. Default: no limit.
+    pub pids_limit: Option<Bound>,
+    /// The processors of a payload. Default: no limit.
+    pub cpus_limit: Option<Bound>,
     /// Whether every payload has the closed world. Default: no.
     pub world_is_closed: bool,
     /// The table of root directories. Default: none.
@@ -164,6 +170,9 @@ impl Default for Config {
             user_identity_switch_by: SwitchBy::Glexec,
             linger: true,
             end_family: true,
+            memory_limit: None,
+            pids_limit: None,
+            cpus_limit: None,
             world_is_closed: false,
             root_directories: None,
             root_directory_missing_refuses: true,

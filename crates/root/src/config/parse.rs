@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ::world::Bind;
 use error::Shown;
 
-use super::values::{Destination, Door, LockMechanism, Mapping, SwitchBy};
+use super::values::{Bound, Destination, Door, LockMechanism, Mapping, SwitchBy};
 use crate::names::is_account_name;
 
 type Parsed<T> = Result<T, String>;
@@ -37,6 +37,33 @@ pub(super) fn number(value: &[u8], range: RangeInclusive<u32>) -> Parsed<u32> {
     number.filter(|number| range.contains(number)).ok_or_else(|| {
         format!("it must be a whole number from {} to {}", range.start(), range.end())
     })
+}
+
+/// A size, or two with a colon between: the limit of a payload. Nothing is no limit.
+pub(super) fn size_limit(value: &[u8]) -> Parsed<Option<Bound>> {
+    let size = |word: &[u8]| ::world::parse_size(OsStr::from_bytes(word));
+    limit(value, size, "a size as 500M or 4G")
+}
+
+/// As [`size_limit`], with numbers.
+pub(super) fn number_limit(value: &[u8]) -> Parsed<Option<Bound>> {
+    let count = |word: &[u8]| number(word, 1..=u32::MAX).ok().map(u64::from);
+    limit(value, count, "a whole number above 0")
+}
+
+fn limit(value: &[u8], read: impl Fn(&[u8]) -> Option<u64>, form: &str) -> Parsed<Option<Bound>> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let mut words = value.splitn(2, |byte| *byte == b':').map(<[u8]>::trim_ascii);
+    let usual = words.next().and_then(&read);
+    let most = words.next().map_or(usual, &read);
+    match (usual, most) {
+        (Some(usual), Some(most)) if 0 < usual && usual <= most => Ok(Some(Bound { usual, most })),
+        _ => Err(format!(
+            "it must be {form}, or two with a colon between, of which the second is not lower"
+        )),
+    }
 }
 
 /// Limits `level=seconds`, with commas between them.
@@ -203,7 +230,9 @@ pub(super) fn destination(value: &[u8]) -> Parsed<Destination> {
 
 #[cfg(test)]
 mod tests {
-    use super::{number, optional_name, optional_path, path, search_path, variables, yes_no};
+    use super::{
+        Bound, number, optional_name, optional_path, path, search_path, variables, yes_no,
+    };
 
     #[test]
     fn a_path_is_absolute_and_canonical() {
@@ -234,6 +263,19 @@ mod tests {
         }
         assert_eq!((yes_no(b"yes"), yes_no(b"NO")), (Ok(true), Ok(false)));
         assert!(yes_no(b"").is_err() && yes_no(b"true").is_err() && yes_no(b"1").is_err());
+    }
+
+    #[test]
+    fn a_limit_is_the_usual_one_and_the_most() {
+        let size = |value: &str| super::size_limit(value.as_bytes());
+        assert_eq!(size(""), Ok(None));
+        assert_eq!(size("1K"), Ok(Some(Bound { usual: 1024, most: 1024 })));
+        assert_eq!(size("1K : 2K"), Ok(Some(Bound { usual: 1024, most: 2048 })));
+        for bad in ["0", "x", ":", "1K:", ":1K", "2K:1K", "1:2:3", "-1"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(super::number_limit(b"2:4"), Ok(Some(Bound { usual: 2, most: 4 })));
+        assert!(super::number_limit(b"2K").is_err());
     }
 
     #[test]

@@ -7,14 +7,15 @@ use error::Shown;
 use super::finding::{Finding, Severity};
 use super::parse::is_yes_or_no;
 use super::read::Settings;
-use super::{Config, Destination, Mapping, SwitchBy};
+use super::{Config, Destination, Door, Mapping, SwitchBy};
 
 /// Variables that the payload never gets, whatever `preserve_env_variables` names: they are about
 /// this program's own state, or about the programs around a payload.
-pub const NEVER_PRESERVED: [&str; 5] = [
+pub const NEVER_PRESERVED: [&str; 6] = [
     "GLEXEC_HELPERS_",
     "GLEXEC_STATE_DIR",
     "GLEXEC_LEASE_UID",
+    "GLEXEC_LIMITS",
     "GLEXEC_EPILOG_",
     "GLEXEC_SESSION_",
 ];
@@ -74,6 +75,11 @@ fn faults(config: &Config) -> Vec<(&'static str, &'static str)> {
             "it needs linger = yes: after the payload no process could start it",
         ));
     }
+    if !config.linger {
+        const WHY: &str = "it needs linger = yes: else no process watches the payload";
+        let limits = [("memory_limit", config.memory_limit), ("pids_limit", config.pids_limit)];
+        faults.extend(limits.into_iter().filter(|(_, at)| at.is_some()).map(|(key, _)| (key, WHY)));
+    }
     if config.session_scripts != Config::default().session_scripts
         && !config.session_scripts.is_empty()
         && !config.linger
@@ -96,8 +102,13 @@ fn faults(config: &Config) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Whether a reason applies, the keys that have no effect then if they are set, and the reason.
-fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 9] {
+fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 10] {
     [
+        (
+            config.door == Door::Daemon && !(config.linger && config.end_family),
+            &["linger", "end_family"],
+            "with door = daemon the process above a payload always stays, and ends what is left",
+        ),
         (
             config.mapping == Mapping::Caller,
             &[
@@ -131,7 +142,11 @@ fn useless(config: &Config) -> [(bool, &'static [&'static str], &'static str); 9
             &["root_directory_missing"],
             "there are no root_directories",
         ),
-        (!config.linger, &["end_family"], "with linger = no nothing is left to end it"),
+        (
+            !config.linger && config.door != Door::Daemon,
+            &["end_family"],
+            "with linger = no nothing is left to end it",
+        ),
         (
             config.log_destination == Destination::Syslog,
             &["log_file"],

@@ -1,4 +1,4 @@
-//! The values of the configuration that are one of a few words.
+//! The kinds of values of the configuration.
 
 /// By which way a call is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,4 +51,13 @@ pub enum Destination {
     Syslog,
     /// To a file.
     File,
+}
+
+/// The limit of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// That of a payload whose caller asks for none.
+    pub usual: u64,
+    /// The highest that a caller can ask for.
+    pub most: u64,
 }

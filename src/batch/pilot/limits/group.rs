@@ -9,9 +9,6 @@ use error::Result;
 use super::Limit;
 use super::plan::{Means, Plan};
 
-/// The period of `cpu.max`, in microseconds.
-const PERIOD: u64 = 100_000;
-
 /// The controller that enforces a limit.
 pub fn controller(limit: Limit) -> Option<&'static str> {
     match limit {
@@ -24,26 +21,16 @@ pub fn controller(limit: Limit) -> Option<&'static str> {
 
 /// Makes the group of a payload in this place, with the limits that the plan leaves to it.
 pub fn make(place: &Place, plan: &Plan) -> Result<Group> {
-    let limits = || plan.limits.iter().filter(|limit| limit.means.contains(&Means::Cgroup));
-    let controllers: Vec<&str> = limits().filter_map(|limit| controller(limit.limit)).collect();
-    let group = place.make(&controllers)?;
-    for enforced in limits() {
-        let value = enforced.value;
-        match enforced.limit {
-            Limit::Memory => {
-                group.set("memory.max", &value.to_string())?;
-                // What does not fit does not move to swap space instead; not every kernel has that.
-                let _ = group.set("memory.swap.max", "0");
-                let _ = group.set("memory.oom.group", "1");
-            }
-            Limit::Pids => group.set("pids.max", &value.to_string())?,
-            Limit::Cpus => {
-                group.set("cpu.max", &format!("{} {PERIOD}", value.saturating_mul(PERIOD)))?;
-            }
-            Limit::FileSize | Limit::Disk | Limit::CpuTime => {}
-        }
-    }
-    Ok(group)
+    let value = |limit: Limit| {
+        let mut limits = plan.limits.iter();
+        let found = limits.find(|one| one.limit == limit && one.means.contains(&Means::Cgroup));
+        found.map(|enforced| enforced.value)
+    };
+    place.make(&cgroup::Limits {
+        memory: value(Limit::Memory),
+        pids: value(Limit::Pids),
+        cpus: value(Limit::Cpus),
+    })
 }
 
 /// What a group has counted.
@@ -64,14 +51,13 @@ pub struct Counted {
 impl Counted {
     /// What a group has counted until now.
     pub fn of(group: &Group) -> Counted {
+        let group = group.cgroup();
         Counted {
             times: group.times(),
             peak_memory: group.number("memory.peak"),
             peak_processes: group.number("pids.peak"),
             written: group.sum_of("io.stat", "wbytes="),
-            is_out_of_memory: group
-                .number_of("memory.events", "oom_kill")
-                .is_some_and(|kills| kills > 0),
+            is_out_of_memory: group.is_out_of_memory(),
         }
     }
 }

@@ -90,7 +90,7 @@ impl Plan {
             let is_hidden = *is_hidden.get_or_insert_with(proc::hides_others);
             let has_one_payload = || is_rootless() && !is_daemon();
             let by_group =
-                |place: &Place| controller(limit).is_some_and(|name| place.can_have(name));
+                |place: &Place| controller(limit).is_some_and(|name| place.cgroup().can_have(name));
             let (means, missing) = match plan.place.as_ref().is_some_and(by_group) {
                 true => (vec![Means::Cgroup], None),
                 false => means(limit, has_one_payload, is_hidden),

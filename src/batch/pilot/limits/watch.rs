@@ -89,7 +89,7 @@ impl Watcher {
             return Ok(None);
         }
         match group {
-            Some(group) => self.family.set(&group.processes()),
+            Some(group) => self.family.set(&group.cgroup().processes()),
             None => self.family.look()?,
         }
         let memory = self.memory();
@@ -99,7 +99,8 @@ impl Watcher {
         let watched = &mut self.watched;
         watched.peak_memory = watched.peak_memory.max(memory);
         watched.peak_processes = watched.peak_processes.max(processes);
-        let times = group.and_then(Group::times).unwrap_or_else(|| watched.times());
+        let times =
+            group.and_then(|group| group.cgroup().times()).unwrap_or_else(|| watched.times());
         let seconds = (times[0] + times[1]).as_secs();
         let pause = (begun.elapsed() * SHARE).clamp(INTERVAL, LONGEST_INTERVAL);
         self.next = Instant::now() + pause;

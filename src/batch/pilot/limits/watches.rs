@@ -114,7 +114,8 @@ impl<'a> Watches<'a> {
 /// The payload's group, with its first process in it. None if that is impossible and no limit needs
 /// the group.
 fn grouped(place: &Place, plan: &Plan, wrapper: Pid) -> Result<Option<Group>> {
-    let made = group::make(place, plan).and_then(|group| group.add(wrapper).map(|()| group));
+    let made =
+        group::make(place, plan).and_then(|group| group.cgroup().add(wrapper).map(|()| group));
     match made {
         Ok(group) => Ok(Some(group)),
         Err(error) if plan.needs_group() => Err(error),

@@ -77,13 +77,14 @@ impl History {
             "daemon_started" => self.started(record),
             "lease_begun" => {
                 if let Some(lease) = self.lease(record) {
-                    lease.begun = Some(record.time);
+                    lease.begun.get_or_insert(record.time);
                 }
             }
             "lease_ended" => {
                 let why = record.text("reason").unwrap_or("ended").to_owned();
                 if let Some(lease) = self.lease(record) {
-                    lease.ended = Some((record.time, why));
+                    // A line that a killed process may have written is written again.
+                    lease.ended.get_or_insert((record.time, why));
                     let number = lease.lease.clone();
                     self.open.remove(&number);
                 }
@@ -99,6 +100,14 @@ impl History {
                 let end = record.text("end").unwrap_or("ended").to_owned();
                 if let Some(payload) = self.payload(record) {
                     payload.ended = Some((record.time, end));
+                }
+            }
+            "payload_lost" => {
+                if let Some(payload) = self.payload(record) {
+                    payload.ended.get_or_insert((record.time, "lost".to_owned()));
+                    if payload.command.is_none() {
+                        payload.command = record.text("command").map(str::to_owned);
+                    }
                 }
             }
             _ => {}
@@ -331,6 +340,27 @@ mod tests {
         let history = history(None, &records);
         assert_eq!(history.between(at(0), at(99)).len(), 1);
         assert_eq!(history.at(at(25)), []);
+    }
+
+    #[test]
+    fn what_is_told_again_after_a_kill_changes_nothing() {
+        let end = ",\"payload\":\"p\",\"end\":\"exited 0\"";
+        let (lost, other) = (",\"payload\":\"p\",\"command\":\"x\"", ",\"payload\":\"q\"");
+        let other = format!("{other},\"command\":\"y\"");
+        let records = [
+            of_lease(10, "lease_begun", "a", 1, ""),
+            of_lease(11, "lease_begun", "a", 1, ""),
+            of_lease(12, "payload_ended", "a", 1, end),
+            of_lease(13, "payload_lost", "a", 1, lost),
+            of_lease(14, "payload_lost", "a", 1, &other),
+            of_lease(20, "lease_ended", "a", 1, ",\"reason\":\"expired\""),
+            of_lease(21, "lease_ended", "a", 1, ",\"reason\":\"interrupted\""),
+        ];
+        let [lease] = &history(None, &records).between(at(0), at(99))[..] else { panic!() };
+        assert_eq!((lease.begun, &lease.ended), (Some(at(10)), &Some((at(20), "expired".into()))));
+        let ends: Vec<_> = lease.payloads.iter().map(|one| one.ended.clone().unwrap()).collect();
+        assert_eq!(ends, [(at(12), "exited 0".into()), (at(14), "lost".into())]);
+        assert_eq!(lease.payloads[1].command.as_deref(), Some("y"));
     }
 
     #[test]

@@ -83,6 +83,6 @@ mod tests {
             assert!(key.text.ends_with('.') && !key.value.is_empty(), "{}", key.name);
             assert!(!key.text.contains("  ") && !key.text.contains('\n'), "{}", key.name);
         }
-        assert_eq!(names.len(), 57);
+        assert_eq!(names.len(), 60);
     }
 }

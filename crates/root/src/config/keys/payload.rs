@@ -12,7 +12,8 @@ pub(super) const KEYS: &[Key] = &[
         value: "yes or no",
         default: "yes",
         text: "yes: glexec stays as the payload's parent until it ends. no: glexec becomes the \
-               payload; an epilogue is an error then.",
+               payload; an epilogue is an error then. The account daemon always has a process \
+               above a payload.",
         effect: Set(|config, value| parse::yes_no(value).map(|yes| config.linger = yes)),
     },
     Key {
@@ -20,8 +21,39 @@ pub(super) const KEYS: &[Key] = &[
         value: "yes or no",
         default: "yes",
         text: "yes: what the payload has started and left is ended after it, before the epilogue. \
-               no: it stays, as with gLExec.",
+               no: it stays, as with gLExec. The account daemon always ends it: what is left would \
+               be nobody's after the lease.",
         effect: Set(|config, value| parse::yes_no(value).map(|yes| config.end_family = yes)),
+    },
+    Key {
+        name: "memory_limit",
+        value: "size, or two sizes with a colon between, or nothing",
+        default: "",
+        text: "The memory of all processes of a payload together, in bytes or with K, M, G or T. \
+               The caller can ask for another limit by GLEXEC_LIMITS, at most for this one or, \
+               with a second size, for that; for more it gets status 203. Without this key it \
+               can ask for any, and without its word there is none. A payload in a cgroup of the \
+               account daemon is limited by the controller memory, if there is one. Elsewhere \
+               glexec looks at the payload ten times a second, and kills it if it uses more; this \
+               needs linger = yes. The operations of the helpers have no limits.",
+        effect: Set(|config, value| parse::size_limit(value).map(|at| config.memory_limit = at)),
+    },
+    Key {
+        name: "pids_limit",
+        value: "number, or two numbers with a colon between, or nothing",
+        default: "",
+        text: "The processes and threads of a payload, as memory_limit. With the controller pids \
+               no further one is started; else the payload is killed.",
+        effect: Set(|config, value| parse::number_limit(value).map(|at| config.pids_limit = at)),
+    },
+    Key {
+        name: "cpus_limit",
+        value: "number, or two numbers with a colon between, or nothing",
+        default: "",
+        text: "The processors of a payload, as memory_limit. With the controller cpu it gets the \
+               time of so many. Else it begins on so many (sched_setaffinity(2)), which it can \
+               undo.",
+        effect: Set(|config, value| parse::number_limit(value).map(|at| config.cpus_limit = at)),
     },
     Key {
         name: "world",
