@@ -15,7 +15,8 @@ const EVERY_BYTE: &str = concat!(
 const ENVIRONMENT: &str = "env -0 | sort -z | tr '\\0' '\\n'; echo; pwd -P; echo \"$HOME\"";
 /// The shell that runs this, and what it inherits.
 const PROCESS: &str = r#"
-echo "descriptors $(ls /proc/$$/fd | grep -v 255 | tr '\n' ' ')"
+# A pipe to another process would be among them for a moment.
+cd /proc/$$/fd && echo descriptors * && cd "$OLDPWD"
 grep -E '^(SigIgn|SigBlk|Umask):' /proc/self/status
 ulimit -a | grep -v 'pending signals'
 nice

@@ -53,8 +53,7 @@ pub struct PayloadSpec {
     /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the
     /// streams as they are, and each signal; the starter alone decides when it is killed.
     pub is_below_starter: bool,
-    /// Where the payload sees its sandbox, if that is another place in its closed world. Then the
-    /// owner of the sandbox has to be changed: a copy would have another path.
+    /// Where the payload sees its sandbox, if that is another place in its closed world.
     pub sandbox_at: Option<PathBuf>,
     /// The program, as a path, and its arguments.
     pub command: Vec<OsString>,
