@@ -8,11 +8,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use support::families::state;
+use support::mounts::Mounts;
 use support::pilot::{family, signal};
-use support::user_job_wrapper::Node;
+use support::user_job_wrapper::{LINK, Node};
 use support::{Account, Site, retained, wait_until, write};
 
 #[test]
@@ -41,6 +43,144 @@ fn a_job_runs_as_another_user_and_its_files_go_there_and_back() {
             assert_eq!(owner, Account::batch().uid, "{name}");
         }
         assert!(node.left().is_empty(), "{:?}", node.left());
+    }
+}
+
+/// A directory of the batch user on a file system of its own.
+fn other_file_system(node: &Node, options: &str) -> (PathBuf, Mounts) {
+    let payloads = node.path("payloads");
+    fs::create_dir(&payloads).unwrap();
+    let mounts = Mounts::below(&payloads);
+    mounts.add(&["-t", "tmpfs", "-o", &format!("mode=755,{options}"), "none"], &payloads);
+    Account::batch().owns(&payloads);
+    let switcher = node.site.switcher();
+    node.set(&format!("glexec = {}\ndirectory = {}\n", switcher.display(), payloads.display()));
+    (payloads, mounts)
+}
+
+/// The entries of a directory, with the kind, mode, number of names and content of each.
+fn described(directory: &Path) -> Vec<String> {
+    let mut found: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .flat_map(|entry| {
+            let path = entry.unwrap().path();
+            let stat = fs::symlink_metadata(&path).unwrap();
+            let content = match stat.file_type() {
+                kind if kind.is_symlink() => fs::read_link(&path).unwrap().into_os_string(),
+                kind if kind.is_file() && stat.len() < 100 => {
+                    OsString::from_vec(fs::read(&path).unwrap())
+                }
+                _ => stat.len().to_string().into(),
+            };
+            let (mode, links) = (stat.mode(), stat.nlink());
+            let name = path.file_name().unwrap().to_owned();
+            // The time of what was not made by the test itself.
+            let is_old = stat.mtime() == 1_000_000_000;
+            let line = format!("{name:?} {mode:o} {links} {content:?} {is_old}");
+            let below = if stat.is_dir() { described(&path) } else { Vec::new() };
+            below.into_iter().map(move |line| format!("{name:?}/{line}")).chain([line])
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn the_sandboxes_can_be_on_another_file_system() {
+    for node in Node::both() {
+        let script = "cat input/a; stat -fc %T .; echo x >made; mkdir -m 700 new; echo y >new/z
+             ln new/z new/hard; ln -s z new/link; echo closed >new/none; chmod 0 new/none
+             head -c 3000000 /dev/zero >new/large; rm input/b; touch -d @1000000000 new
+             chmod 500 new; chmod 0777 .; exit 3";
+        let jobs = ["dir_1", "dir_2"].map(|name| {
+            let job = node.job(name, script);
+            fs::create_dir(job.file("input")).unwrap();
+            write(job.file("input/a"), "the input\n", 0o400);
+            write(job.file("input/b"), vec![0; 2 << 20], 0o644);
+            support::own(&job.file("input"), Account::batch());
+            job
+        });
+        jobs[0].ends("exited 3");
+        assert!(node.left().is_empty(), "{:?}", node.left());
+        let (payloads, _mounts) = other_file_system(&node, "size=64m");
+        jobs[1].ends("exited 3");
+        let [same, other] = jobs.map(|job| {
+            let mode = fs::metadata(&job.scratch).unwrap().mode() & 0o7777;
+            assert_eq!(mode, 0o700, "the starter's directory is as it was");
+            let out = job.text("_condor_stdout");
+            fs::remove_file(job.file("_condor_stdout")).unwrap();
+            fs::remove_file(job.file(".job.ad")).unwrap();
+            let owner = fs::symlink_metadata(job.file("new/none")).unwrap().uid();
+            assert_eq!(owner, Account::batch().uid);
+            (out, described(&job.scratch))
+        });
+        assert_eq!(same.0.lines().next(), Some("the input"));
+        assert_eq!(other.0, "the input\ntmpfs\n");
+        assert_ne!(same.0, other.0);
+        assert_eq!(same.1, other.1);
+        assert_eq!(fs::read_dir(payloads.join("slot1")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn in_a_closed_world_the_directory_of_the_sandboxes_is_hidden_wherever_it_is() {
+    let node = Node::new(Site::new().owning());
+    let switcher = node.site.switcher();
+    node.set(&format!("glexec = {}\ndirectory = /srv/payloads\n", switcher.display()));
+    let job = node.job("dir_1", "find /srv; ! touch /srv/payloads/slot1/made");
+    let mut unshare = job.below("unshare");
+    let script = "mount -t tmpfs none /srv && install -d -o gh-batch -m 755 /srv/payloads &&
+         exec setpriv --reuid gh-batch --regid gh-batch --clear-groups \"$0\" \"$@\"";
+    unshare.args(["--mount", "sh", "-c", script]).arg(node.path("link").join(LINK));
+    let status = unshare.arg(job.file("condor_exec.exe")).status().unwrap();
+    assert!(status.success(), "{}", job.text("_condor_stderr"));
+    assert_eq!(job.text("_condor_stdout"), "/srv\n/srv/payloads\n");
+}
+
+#[test]
+fn a_wrapper_that_is_killed_at_any_moment_loses_no_file() {
+    const CALLS: [&str; 4] = ["renameat2", "renameat", "unlinkat", "mkdirat"];
+    let node = Node::new(Site::new().owning());
+    fs::create_dir(node.slots()).unwrap();
+    for is_other in [false, true] {
+        let mounts = Mounts::below(&node.slots());
+        if is_other {
+            mounts.add(&["-t", "tmpfs", "none"], &node.slots());
+        }
+        Account::batch().owns(node.slots());
+        let (is_tried, mut index, mut kills) = (support::moments(4, "wrap"), 0, 0);
+        for call in CALLS {
+            for number in 1.. {
+                index += 1;
+                if !is_tried(index) {
+                    continue;
+                }
+                let script = "cat input/a b >made && rm b && echo ran; cat made";
+                let job = node.job(&format!("dir_{is_other}{call}{number}"), script);
+                fs::create_dir(job.file("input")).unwrap();
+                write(job.file("input/a"), "a\n", 0o644);
+                write(job.file("b"), "b\n", 0o644);
+                support::own(&job.scratch, Account::batch());
+                let is_killed = job.is_killed_at(call, number);
+                support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+                let what = format!("{call} {number} on another file system: {is_other}");
+                assert!(node.left().is_empty(), "{what}: {:?}", node.left());
+                let has_run = job.text("_condor_stdout").starts_with("ran\n");
+                assert!(has_run || !job.file("made").exists(), "{what}");
+                assert_eq!(job.text("input/a"), "a\n", "{what}");
+                match has_run {
+                    true => assert_eq!(job.text("made"), "a\nb\n", "{what}"),
+                    false => assert_eq!(job.text("b"), "b\n", "{what}"),
+                }
+                assert!(!job.file(".glexec_passage").exists(), "{what}");
+                fs::remove_dir_all(&job.scratch).unwrap();
+                if !is_killed {
+                    break;
+                }
+                kills += 1;
+            }
+        }
+        assert!(kills >= CALLS.len(), "{kills}");
     }
 }
 
@@ -320,6 +460,59 @@ fn what_another_user_makes_in_a_slot_keeps_no_job_from_it() {
 }
 
 #[test]
+fn no_other_user_makes_a_slots_note() {
+    for node in Node::both() {
+        let other = |script: &str, at: &Path| {
+            let mut command = Account::other().command("sh");
+            command.args(["-c", script]).arg(at).status().unwrap().success()
+        };
+        // A directory of the slots where each user can make entries, as an administrator may have
+        // left it.
+        let (above, switcher) = (node.path("open"), node.site.switcher());
+        let slots = above.join("slots");
+        fs::create_dir_all(&slots).unwrap();
+        Account::batch().owns(&slots);
+        for (path, mode) in [(&above, 0o1777), (&slots, 0o1777)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        node.set(&format!("glexec = {}\ndirectory = {}\n", switcher.display(), slots.display()));
+        let mut job = node.job("dir_1", "echo begun >begun");
+        // Without it, the wrapper writes to standard error, and does not wait after a failure.
+        job.variables.remove("_CONDOR_WRAPPER_ERROR_FILE".as_ref() as &std::ffi::OsStr);
+        let refused = |why: &str| {
+            assert_eq!(job.run().code(), Some(1));
+            let said = job.text("_condor_stderr");
+            assert!(said.contains(why) && said.lines().count() == 1, "{said}");
+            fs::remove_file(job.file("_condor_stderr")).unwrap();
+            assert!(!job.file("begun").exists());
+        };
+        for squat in ["mkdir -m 777 \"$0/.notes\"", "mkdir -m 777 \"$0/slot1\""] {
+            assert!(other(squat, &slots));
+            refused("not to you: remove it");
+            fs::remove_dir_all(slots.join(".notes")).unwrap();
+            let _ = fs::remove_dir_all(slots.join("slot1"));
+            fs::set_permissions(&slots, fs::Permissions::from_mode(0o1777)).unwrap();
+        }
+        assert!(other("ln -s /etc \"$0/.notes\"", &slots));
+        refused(".notes");
+        fs::remove_file(slots.join(".notes")).unwrap();
+        // It could be renamed.
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o777)).unwrap();
+        refused("every user can rename");
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o1777)).unwrap();
+        job.ends("exited 0");
+        assert!(job.file("begun").exists());
+        // What was made once, no other user replaces.
+        for squat in ["ls .notes", "mv .notes x", "touch .notes/slot2"] {
+            assert!(!other(&format!("cd \"$0\" && {squat}"), &slots), "{squat}");
+        }
+        // What has the old place of a note is one entry among others.
+        assert!(other("echo x >\"$0/slot1/note\"", &slots));
+        node.job("dir_2", "true").ends("exited 0");
+    }
+}
+
+#[test]
 fn a_job_that_runs_again_in_its_scratch_directory_finds_its_files() {
     for node in Node::both() {
         let job = node.job("dir_1", "test -e checkpoint && exit 0; echo x >checkpoint; exit 85");
@@ -371,6 +564,65 @@ fn a_job_can_open_its_streams_by_path() {
             (job.text("_condor_stdout"), job.text("_condor_stderr")),
             ("one\n".into(), "two\n".into())
         );
+    }
+}
+
+/// Whether a file has an access control list; and its mode.
+fn rights(path: &Path) -> (bool, u32) {
+    let output = std::process::Command::new("getfacl").args(["-cEn"]).arg(path).output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    let has_list = list.contains("mask::");
+    let named = list.lines().filter(|line| line.starts_with("user:") && !line.contains("::"));
+    assert_eq!(named.count(), usize::from(has_list), "{list}");
+    assert!(!list.lines().any(|line| line.starts_with("group:") && !line.contains("::")), "{list}");
+    (has_list, fs::metadata(path).unwrap().mode() & 0o7707)
+}
+
+#[test]
+fn no_other_user_can_open_the_streams_of_a_job() {
+    for node in Node::both() {
+        for (name, end) in [("dir_1", "exit"), ("dir_2", "hook"), ("dir_3", "sweep")] {
+            let script = "echo one >>/dev/stdout; : >ready; until test -e go; do sleep 0.05; done";
+            let mut job = node.job(name, script);
+            // As where the submitter's files are on a shared file system.
+            fs::set_permissions(&job.scratch, fs::Permissions::from_mode(0o755)).unwrap();
+            job.output = node.path(name);
+            let files = [job.output.clone(), job.file("_condor_stderr")];
+            for file in &files {
+                write(file, "", 0o600);
+            }
+            let mut child = job.start();
+            let sandbox = node.slots().join("slot1/work");
+            wait_until("the job is ready", || sandbox.join("ready").exists());
+            assert_eq!(fs::read_to_string(&job.output).unwrap(), "one\n");
+            for file in &files {
+                assert_eq!(rights(file), (true, 0o600));
+                let script = "cat \"$0\" || echo x >>\"$0\"";
+                let mut other = Account::other().command("sh");
+                assert!(!other.args(["-c", script]).arg(file).output().unwrap().status.success());
+            }
+            if end == "exit" {
+                write(sandbox.join("go"), "", 0o644);
+                assert!(child.wait().unwrap().success());
+            } else {
+                signal(&child, Signal::SIGKILL);
+                child.wait().unwrap();
+                assert_eq!(rights(&files[0]), (true, 0o600));
+                // Another file has the name meanwhile.
+                fs::rename(&files[1], job.file("moved")).unwrap();
+                write(&files[1], "", 0o640);
+                if end == "sweep" {
+                    fs::remove_dir_all(&job.scratch).unwrap();
+                    support::succeeded(&node.sweep().output().unwrap());
+                } else {
+                    support::succeeded(&node.job_exit(&job.scratch).output().unwrap());
+                }
+            }
+            assert_eq!(rights(&files[0]), (false, 0o600), "{end}");
+            assert_eq!(fs::metadata(&files[0]).unwrap().mode() & 0o777, 0o600);
+            assert!(node.left().is_empty(), "{:?}", node.left());
+            assert_eq!(fs::read_dir(node.slots().join(".notes")).unwrap().count(), 1);
+        }
     }
 }
 

@@ -133,11 +133,17 @@ impl Pool {
         for directory in ["execute", "glexec_payloads"] {
             for entry in fs::read_dir(local.join(directory)).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                let is_slot = directory == "glexec_payloads";
-                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
-                let inside: Vec<_> = entries.map(|entry| entry.file_name()).collect();
-                if !is_slot || inside.iter().any(|name| name != "note") {
-                    left.push(format!("{}: {inside:?}", path.display()));
+                let is_left = match path.file_name().and_then(OsStr::to_str) {
+                    _ if directory == "execute" => true,
+                    Some(".notes") => files_of(&path).any(|note| is_not_empty(&note)),
+                    _ => files_of(&path).next().is_some(),
+                };
+                if is_left {
+                    left.push(format!(
+                        "{}: {:?}",
+                        path.display(),
+                        files_of(&path).collect::<Vec<_>>()
+                    ));
                 }
             }
         }
@@ -207,6 +213,15 @@ impl Drop for Pool {
             assert!(holder.wait().unwrap().success() || std::thread::panicking());
         }
     }
+}
+
+/// The entries of a directory; none of what is no directory.
+fn files_of(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path())
+}
+
+fn is_not_empty(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|found| found.len() > 0)
 }
 
 fn script() -> PathBuf {

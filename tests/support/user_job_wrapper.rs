@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct Job<'a> {
     pub scratch: PathBuf,
     pub arguments: Vec<OsString>,
     pub variables: BTreeMap<OsString, OsString>,
+    /// Its standard output: a file in the scratch directory, or elsewhere.
+    pub output: PathBuf,
 }
 
 impl Node {
@@ -78,14 +81,17 @@ impl Node {
         self.path("local/glexec_payloads")
     }
 
-    /// What the slot's directory has but for its note, which is empty without a job.
+    /// What the slot's directory has, and its note, which is empty without a job.
     pub fn left(&self) -> Vec<OsString> {
-        let slot = self.slots().join("slot1");
-        let entries = fs::read_dir(slot).into_iter().flatten().map(|entry| entry.unwrap());
-        entries
-            .filter(|entry| entry.file_name() != "note" || entry.metadata().unwrap().len() > 0)
-            .map(|entry| entry.file_name())
-            .collect()
+        let entries = fs::read_dir(self.slots().join("slot1")).into_iter().flatten();
+        let note = fs::read(self.note()).unwrap_or_default();
+        let note = (!note.is_empty()).then(|| OsString::from_vec(note));
+        entries.map(|entry| entry.unwrap().file_name()).chain(note).collect()
+    }
+
+    /// The note of the slot.
+    pub fn note(&self) -> PathBuf {
+        self.slots().join(".notes/slot1")
     }
 
     /// A job that is a script of a shell, in a new scratch directory of this name.
@@ -100,7 +106,9 @@ impl Node {
         put(".update.ad", "update\n", 0o600);
         own(&scratch, Account::batch());
         fs::set_permissions(&scratch, Permissions::from_mode(0o700)).unwrap();
-        let mut job = Job { node: self, scratch, arguments: vec![], variables: BTreeMap::new() };
+        let output = scratch.join("_condor_stdout");
+        let (arguments, variables) = (vec![], BTreeMap::new());
+        let mut job = Job { node: self, scratch, arguments, variables, output };
         let below = |name: &str| job.scratch.join(name).into_os_string();
         job.variables = [
             ("_CONDOR_SCRATCH_DIR", job.scratch.clone().into_os_string()),
@@ -155,17 +163,17 @@ impl Job<'_> {
     /// Starts the wrapper as the starter does: in the scratch directory, in a new session, with
     /// SIGPIPE ignored, without other descriptors, and with the job's environment.
     pub fn start(&self) -> Child {
-        let stream = |name: &str| {
+        let stream = |path: &Path| {
             let mut options = File::options();
-            let file = options.append(true).create(true).mode(0o644).open(self.file(name)).unwrap();
-            Account::batch().owns(self.file(name));
+            let file = options.append(true).create(true).mode(0o644).open(path).unwrap();
+            Account::batch().owns(path);
             file
         };
         let link = self.node.path("link").join(LINK);
         let mut command = Account::batch().command(link);
         command.arg(self.file("condor_exec.exe")).args(&self.arguments);
         command.env_clear().envs(&self.variables).current_dir(&self.scratch).stdin(Stdio::null());
-        command.stdout(stream("_condor_stdout")).stderr(stream("_condor_stderr"));
+        command.stdout(stream(&self.output)).stderr(stream(&self.file("_condor_stderr")));
         let prepare = || {
             nix::unistd::setsid()?;
             let ignored = nix::sys::signal::SigHandler::SigIgn;
@@ -176,6 +184,34 @@ impl Job<'_> {
         // SAFETY: the closure makes two system calls, and allocates nothing.
         unsafe { command.pre_exec(prepare) };
         command.spawn().unwrap()
+    }
+
+    /// A program of root's that starts the wrapper, in the scratch directory and with the job's
+    /// environment and streams.
+    pub fn below(&self, program: &str) -> Command {
+        let stream = |name: &str| {
+            let file = File::create(self.file(name)).unwrap();
+            Account::batch().owns(self.file(name));
+            file
+        };
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.variables).current_dir(&self.scratch).stdin(Stdio::null());
+        command.stdout(stream("_condor_stdout")).stderr(stream("_condor_stderr"));
+        command
+    }
+
+    /// Runs the job, and kills the wrapper at a system call of this number. False if it made no
+    /// such call.
+    pub fn is_killed_at(&self, call: &str, number: usize) -> bool {
+        let log = self.node.path("trace");
+        // As root: newuidmap(1) has to be set-user-ID.
+        let mut strace = self.below("strace");
+        strace.args(["-u", "gh-batch", "-q", "-o"]).arg(&log);
+        strace.args(["-e", &format!("trace={call}")]);
+        strace.args(["-e", &format!("inject={call}:signal=SIGKILL:when={number}")]);
+        strace.arg(self.node.path("link").join(LINK)).arg(self.file("condor_exec.exe"));
+        strace.status().unwrap();
+        fs::read_to_string(log).unwrap().contains("by SIGKILL")
     }
 
     /// Runs the job to its end.

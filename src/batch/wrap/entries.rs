@@ -1,52 +1,153 @@
 //! Moving the entries of a scratch directory to a sandbox, and those of a sandbox back.
 //!
-//! Each entry is in one of the two at every moment, and moving is repeated until all are there. So
-//! a wrapper can be killed at any point: the next one, or a sweep, goes on.
+//! On the way they are in the *passage*, a directory in the scratch directory. It becomes the
+//! sandbox, and the sandbox becomes it: by a rename, or by a copy if the two are on different file
+//! systems. What is in the passage counts if there is no sandbox, and only then. So a wrapper can
+//! be killed at any point: the next one, or a sweep, goes on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use error::{Context as _, Error, Result};
 use sys::{Dir, Errno, Kind, Name, OwnedName, Rename};
+use tree::{Place, Transfer};
+use wire::Halt;
 
-use super::names::{Fate, fate};
+use super::names::{Fate, PASSAGE, fate};
 use super::scratch::Scratch;
+use crate::batch::pilot::make;
+use crate::batch::sandbox::{Found, Sandbox};
 
 /// The longest file that is copied for the job, in bytes: an ad, or the address of a daemon.
 const MAX_COPIED: u64 = 16 << 20;
 
-/// Moves the job's entries to the sandbox, and copies those that it may only read.
-pub fn to_sandbox(scratch: &Scratch, sandbox: &Dir, path: &Path) -> Result<()> {
-    let proxy = scratch.proxy();
-    for name in names_of(&scratch.dir, &scratch.path)? {
-        let name = name.name();
-        match fate(name.bytes(), proxy.as_ref().map(|name| name.name().bytes())) {
-            Fate::Kept => {}
-            Fate::Copied => copy(scratch, name, sandbox, path)?,
-            Fate::Moved => move_entry(&scratch.dir, name, sandbox)
-                .at("move to the sandbox", scratch.path.join(name.os()))?,
-        }
-    }
-    Ok(())
+/// The passage of a scratch directory.
+struct Passage<'a> {
+    scratch: &'a Scratch,
+    place: Place,
 }
 
-/// Moves the job's entries back. What the scratch directory has under the same name stays: the
-/// starter has put it there meanwhile. What the job must not give the starter is removed.
-pub fn to_scratch(scratch: &Scratch, sandbox: &Dir, path: &Path) -> Result<()> {
-    let proxy = scratch.proxy();
-    for name in names_of(sandbox, path)? {
-        let name = name.name();
-        if fate(name.bytes(), proxy.as_ref().map(|name| name.name().bytes())) != Fate::Moved {
-            tree::remove(sandbox, name, path)?;
-            continue;
-        }
-        if scratch.dir.stat(name).is_ok() {
-            tree::remove(sandbox, name, path)?;
-            continue;
-        }
-        move_entry(sandbox, name, &scratch.dir)
-            .at("move to the scratch directory", path.join(name.os()))?;
+/// Moves the job's entries to the sandbox, which does not exist yet; with copies of those that the
+/// job may only read, and with the switcher's credential. `halt` ends a copy to another file system
+/// early.
+pub fn to_sandbox(
+    scratch: &Scratch,
+    sandbox: &Sandbox,
+    credential: &[u8],
+    halt: Halt,
+) -> Result<()> {
+    let passage = Passage::of(scratch)?;
+    // No sandbox was made before this one: the submitter has sent an entry of that name.
+    passage.remove()?;
+    let dir = scratch.dir.create_dir(passage.name()).at("make", passage.path())?;
+    passage.gather(&dir)?;
+    sandbox.write_proxy(&dir, &passage.path(), credential)?;
+    become_that(&passage.place, &sandbox.place, Some(halt), || passage.remove())
+}
+
+/// Moves the entries of a sandbox of this user back, and removes the sandbox. What the scratch
+/// directory has under the same name stays: the starter has put it there meanwhile. What the job
+/// must not give the starter is removed.
+pub fn to_scratch(scratch: &Scratch, sandbox: &Sandbox) -> Result<()> {
+    let passage = Passage::of(scratch)?;
+    passage.place.sweep(sandbox.user(), &mut || ());
+    if sandbox.found()? != Found::Nothing {
+        passage.remove()?;
+        let top = sandbox.open()?;
+        // A directory that denies its owner writing cannot be moved. The scratch directory may be
+        // open to other users.
+        top.set_mode(0o700).at("set the mode of", sandbox.path())?;
+        become_that(&sandbox.place, &passage.place, None, || make::remove(sandbox))?;
     }
-    Ok(())
+    sandbox.sweep(None);
+    passage.spread()
+}
+
+impl<'a> Passage<'a> {
+    fn of(scratch: &'a Scratch) -> Result<Passage<'a>> {
+        Ok(Passage { scratch, place: Place::find(&scratch.path.join(PASSAGE))? })
+    }
+
+    fn name(&self) -> Name<'_> {
+        self.place.name.name()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.place.path_of(self.name())
+    }
+
+    fn remove(&self) -> Result<()> {
+        tree::remove(&self.place.parent, self.name(), &self.place.path)
+    }
+
+    /// Moves the job's entries into the passage, and copies those that it may only read.
+    fn gather(&self, dir: &Dir) -> Result<()> {
+        let scratch = self.scratch;
+        let proxy = scratch.proxy();
+        for name in names_of(&scratch.dir, &scratch.path)? {
+            let name = name.name();
+            match fate(name.bytes(), proxy.as_ref().map(|name| name.name().bytes())) {
+                Fate::Kept => {}
+                Fate::Copied => self.copy(name, dir)?,
+                Fate::Moved => move_entry(&scratch.dir, name, dir)
+                    .at("move to the sandbox", scratch.path.join(name.os()))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the entries of the passage, if there is one, up to the scratch directory.
+    fn spread(&self) -> Result<()> {
+        let (scratch, path) = (self.scratch, self.path());
+        let dir = match self.place.parent.open_dir(self.name()) {
+            Err(Errno::ENOENT) => return Ok(()),
+            opened => opened.at("open", &path)?,
+        };
+        let proxy = scratch.proxy();
+        for name in names_of(&dir, &path)? {
+            let name = name.name();
+            let fate = fate(name.bytes(), proxy.as_ref().map(|name| name.name().bytes()));
+            if fate == Fate::Moved && matches!(scratch.dir.stat(name), Err(Errno::ENOENT)) {
+                move_entry(&dir, name, &scratch.dir)
+                    .at("move to the scratch directory", path.join(name.os()))?;
+            }
+        }
+        self.remove()
+    }
+
+    fn copy(&self, name: Name<'_>, dir: &Dir) -> Result<()> {
+        use std::io::Read as _;
+        let (scratch, from) = (self.scratch, self.scratch.path.join(name.os()));
+        let found = scratch.dir.stat(name).at("examine", &from)?;
+        if found.kind() != Kind::File {
+            return Ok(());
+        }
+        let file = scratch.dir.open_file(name).at("open", &from)?;
+        let mut content = Vec::new();
+        file.take(MAX_COPIED).read_to_end(&mut content).at("read", &from)?;
+        tree::create(dir, &self.path(), name, &content)
+    }
+}
+
+/// Renames a directory to the other place, which is free; or copies it there, where it gets its
+/// name when it is complete, and calls `remove` for the first one.
+fn become_that(
+    from: &Place,
+    to: &Place,
+    halt: Option<Halt>,
+    remove: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let (name, new_name) = (from.name.name(), to.name.name());
+    let path = to.path_of(new_name);
+    match from.parent.rename_into(name, &to.parent, new_name, Rename::NoReplace) {
+        Err(Errno::EXDEV) => {}
+        renamed => return renamed.at("make", path),
+    }
+    let way = (&*from.path_of(name), Transfer::Give);
+    let (copy, _) = tree::copy(way, to, halt, &mut |_| (), |_, _| Ok(()))?;
+    match to.parent.rename(copy.name(), new_name, Rename::NoReplace).at("make", path) {
+        Ok(()) => remove(),
+        Err(error) => Err(error.and_then(tree::remove(&to.parent, copy.name(), &to.path))),
+    }
 }
 
 fn names_of(dir: &Dir, path: &Path) -> Result<Vec<OwnedName>> {
@@ -71,19 +172,4 @@ fn move_entry(from: &Dir, name: Name<'_>, to: &Dir) -> sys::Result<()> {
     let restored = if moved.is_ok() { to } else { from }.open_dir(name);
     let restored = restored.and_then(|dir| dir.set_mode(mode));
     moved.and(restored)
-}
-
-fn copy(scratch: &Scratch, name: Name<'_>, sandbox: &Dir, path: &Path) -> Result<()> {
-    use std::io::Read as _;
-    let from = scratch.path.join(name.os());
-    let found = scratch.dir.stat(name).at("examine", &from)?;
-    if found.kind() != Kind::File {
-        return Ok(());
-    }
-    let file = scratch.dir.open_file(name).at("open", &from)?;
-    let mut content = Vec::new();
-    file.take(MAX_COPIED).read_to_end(&mut content).at("read", &from)?;
-    // One that a wrapper before this one has made.
-    tree::remove(sandbox, name, path)?;
-    tree::create(sandbox, path, name, &content)
 }

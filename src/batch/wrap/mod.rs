@@ -11,11 +11,12 @@
 //! - [`world`]: whether the job has a closed world, and what is in it;
 //! - [`slot`]: the directory of a slot, its lock, and its note; [`ad`]: what the job's and the
 //!   machine's ClassAd say; [`executable`]: whether the job can be executed at all;
-//! - [`streams`]: the modes of the standard streams;
+//! - [`streams`]: the rights to the standard streams; [`access_list`]: how a user gets them;
 //! - [`run`]: the sequence; [`sweep`]: what a wrapper that was killed has left;
 //! - [`trials`]: the directory in which an examination tries switchers;
 //! - [`marker`]: tells `doctor --condor` that a job could not be started here.
 
+mod access_list;
 pub mod ad;
 mod entries;
 pub mod environment;

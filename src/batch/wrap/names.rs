@@ -2,6 +2,9 @@
 
 use crate::batch::pilot::{CREDENTIAL, PROXY};
 
+/// The directory in the scratch directory in which entries are moved.
+pub const PASSAGE: &str = ".glexec_passage";
+
 /// What becomes of an entry of the scratch directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -22,8 +25,8 @@ pub fn fate(name: &[u8], proxy: Option<&[u8]>) -> Fate {
         CREDENTIAL.as_bytes(),
         PROXY.as_bytes(),
     ];
-    const KEPT_PREFIXES: [&[u8]; 4] =
-        [b".update.ad", b"_condor_std", b".docker_", b".condor_ssh_to_job"];
+    const KEPT_PREFIXES: [&[u8]; 5] =
+        [b".update.ad", b"_condor_std", b".docker_", b".condor_ssh_to_job", PASSAGE.as_bytes()];
     if COPIED.contains(&name) || proxy == Some(name) {
         Fate::Copied
     } else if KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {

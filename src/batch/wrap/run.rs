@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use ::world::Spec;
 use error::{Context as _, Error, Result};
-use sys::signal::Signals;
+use sys::signal::{self, Signals};
 use sys::spawn::Inherited;
 use sys::wait::End;
-use sys::{Rename, signal};
 use wire::Halt;
 
 use super::environment::{self, Paths};
@@ -93,10 +92,10 @@ pub fn run(order: &Order, step_log: &mut StepLog<'_>) -> Ended {
         Err(error) => return Ended::NotBegun(error),
     };
     let interrupt = Interrupt::new(signals);
-    let mut job = match Job::prepare(order, step_log) {
+    let mut job = match Job::prepare(order, &interrupt, step_log) {
         Ok(Prepared::Ready(job)) => job,
         Ok(Prepared::Runs(error)) => return Ended::Refused(error),
-        Err(error) => return Ended::NotBegun(error),
+        Err(error) => return stopped(&interrupt).unwrap_or(Ended::NotBegun(error)),
     };
     let ended = job.run(&interrupt, step_log);
     let back = job.finish();
@@ -108,6 +107,14 @@ pub fn run(order: &Order, step_log: &mut StepLog<'_>) -> Ended {
         (Ended::NotExecuted(_) | Ended::Refused(_) | Ended::Stopped(_), Err(error)) => {
             Ended::NotBegun(error)
         }
+    }
+}
+
+/// The end of a call that a signal has asked for, if one has.
+fn stopped(interrupt: &Interrupt) -> Option<Ended> {
+    match interrupt.stop_reason()? {
+        StopReason::Signal(number) => Some(Ended::Stopped(number)),
+        StopReason::Timeout | StopReason::Limit(_) => Some(Ended::Stopped(signal::SIGTERM)),
     }
 }
 
@@ -131,7 +138,11 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     /// Locks the slot, makes the sandbox, and moves the job's files there. After an error they are
     /// in the scratch directory.
-    fn prepare(order: &'a Order, step_log: &mut StepLog<'_>) -> Result<Prepared<'a>> {
+    fn prepare(
+        order: &'a Order,
+        interrupt: &Arc<Interrupt>,
+        step_log: &mut StepLog<'_>,
+    ) -> Result<Prepared<'a>> {
         let Order { settings, scratch, variables, command, inherited } = order;
         let directory = order.directory()?;
         let name = slot::name_of(scratch, environment::value(variables, "_CONDOR_SLOT"))?;
@@ -194,50 +205,37 @@ impl<'a> Job<'a> {
         };
         let sandbox = Sandbox::find(&path, CREDENTIAL.as_ref())?;
         let job = Job { order, directory, slot, sandbox, spec };
-        match job.fill() {
+        match job.fill(interrupt) {
             Ok(()) => Ok(Prepared::Ready(Box::new(job))),
             Err(error) => Err(error.and_then(job.finish())),
         }
     }
 
-    fn fill(&self) -> Result<()> {
+    fn fill(&self, interrupt: &Arc<Interrupt>) -> Result<()> {
         let Job { order, sandbox, spec, .. } = self;
-        let (name, top) = sandbox.place.create_dir()?;
-        let path = sandbox.place.path_of(name.name());
-        sandbox.write_proxy(&top, &path, &spec.credential)?;
-        let renamed =
-            sandbox.place.parent.rename(name.name(), sandbox.place.name.name(), Rename::NoReplace);
-        renamed.at("make the sandbox", sandbox.path())?;
-        entries::to_sandbox(&order.scratch, &top, &sandbox.path())
+        entries::to_sandbox(&order.scratch, sandbox, &spec.credential, interrupt.halt())
     }
 
     /// Hands the sandbox over, runs the job, and takes the sandbox back.
     fn run(&mut self, interrupt: &Arc<Interrupt>, step_log: &mut StepLog<'_>) -> Ended {
-        let Job { order, directory, sandbox, spec, .. } = self;
+        let Job { order, directory, slot, sandbox, spec } = self;
         step_log.log_id = sandbox.log_id();
         let _lock = match sandbox.lock() {
             Ok(lock) => lock,
             Err(error) => return Ended::NotBegun(error),
         };
-        let stopped = || match interrupt.stop_reason() {
-            Some(StopReason::Signal(number)) => Some(Ended::Stopped(number)),
-            Some(StopReason::Timeout | StopReason::Limit(_)) => {
-                Some(Ended::Stopped(signal::SIGTERM))
-            }
-            None => None,
-        };
-        if let Some(stopped) = stopped() {
+        if let Some(stopped) = stopped(interrupt) {
             return stopped;
         }
         let HandedOver { switcher, mut one_call, mut kept, plan } =
             match set_up(spec, sandbox, None, interrupt, step_log) {
                 Ok(handed_over) => handed_over,
-                Err(error) => return stopped().unwrap_or(Ended::NotBegun(error)),
+                Err(error) => return stopped(interrupt).unwrap_or(Ended::NotBegun(error)),
             };
-        let outcome = match stopped() {
+        let outcome = match stopped(interrupt) {
             Some(_) => Outcome::default(),
             None => {
-                let streams = Opened::of_this_process();
+                let streams = Opened::to_owner_of(sandbox, slot);
                 let run = PayloadRun {
                     spec,
                     sandbox,
@@ -246,7 +244,7 @@ impl<'a> Job<'a> {
                     signals: &interrupt.signals,
                 };
                 let outcome = run.run(one_call.as_mut(), &mut kept, step_log, Outcome::default());
-                drop(streams);
+                streams.close();
                 outcome
             }
         };
@@ -265,7 +263,7 @@ impl<'a> Job<'a> {
             }
             (_, Some(failure)) => Ended::NotBegun(failure.error),
             (None, None) if outcome.payload.is_some() => Ended::Job(End::Killed(signal::SIGKILL)),
-            (None, None) => stopped().unwrap_or(Ended::Stopped(signal::SIGTERM)),
+            (None, None) => stopped(interrupt).unwrap_or(Ended::Stopped(signal::SIGTERM)),
         };
         if matches!(ended, Ended::Job(_)) {
             let _ = marker::clear(directory);
@@ -292,7 +290,7 @@ impl<'a> Job<'a> {
     /// Moves the files back to the scratch directory, and removes the sandbox. If it is not this
     /// user's, it stays.
     fn finish(mut self) -> Result<()> {
-        sweep::give_back(&self.order.scratch, &self.sandbox)?;
+        entries::to_scratch(&self.order.scratch, &self.sandbox)?;
         self.slot.set_note(b"")
     }
 }

@@ -1,9 +1,11 @@
-//! The directory of a slot: it has the sandbox of the slot's job, and a note that names the job.
+//! The directory of a slot, which has the sandbox of the slot's job, and a note that names the job.
 //!
 //! ```text
 //! <directory>            0711
+//!   .notes               0700: no other user can put anything in the place of a note
+//!     <slot>             the scratch directory of the job; locked while its wrapper lives
+//!     <slot>.streams     the streams of the job that its user may open by path
 //!   <slot>               1777: an agent makes its copy of the sandbox here
-//!     note               the scratch directory of the job; locked while its wrapper lives
 //!     work               the sandbox
 //!     work.condor        the retained directory: the switcher's credential
 //! ```
@@ -14,18 +16,18 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use error::{Context as _, Error, Result};
+use error::{Context as _, Error, Result, Shown};
 use sys::flock::{self, Lock};
-use sys::{Dir, Errno, Kind, Name, OwnedName, Rename, file, process};
+use sys::{Dir, Errno, Kind, Name, OwnedName, Rename, Stat, file, process};
 
 use super::ad;
 use super::scratch::Scratch;
 
-const NOTE: &str = "note";
+const NOTES: &str = ".notes";
 const SANDBOX: &str = "work";
 
 /// How long to wait for the lock: a child of a wrapper that was killed holds it until it executes
@@ -40,7 +42,10 @@ const MAX_NOTE: u64 = 64 * 1024;
 pub struct Slot {
     /// Its path.
     pub path: PathBuf,
+    notes: Dir,
     note: File,
+    /// The name of the record of the streams, in the directory of the notes.
+    streams: OwnedName,
 }
 
 /// A slot's directory whose lock is asked for.
@@ -55,25 +60,34 @@ pub enum Locked {
 impl Slot {
     /// Makes the directory of this slot, if there is none, and locks it.
     pub fn lock(directory: &Path, slot: &str) -> Result<Locked> {
-        make_directory(directory, 0o711)?;
+        make_top(directory)?;
+        make_directory(&directory.join(NOTES), 0o700)?;
         let path = directory.join(slot);
         make_directory(&path, 0o1777)?;
         Slot::lock_existing(path, true)
     }
 
-    /// Locks a slot's directory that exists.
+    /// Locks a slot's directory that exists. Without a note it is an error, unless one is to be
+    /// made.
     pub fn lock_existing(path: PathBuf, makes_note: bool) -> Result<Locked> {
-        let place = path.join(NOTE);
-        let mut options = File::options();
-        options.read(true).write(true).create(makes_note).truncate(false).mode(0o600);
-        options.custom_flags(file::NOFOLLOW_NONBLOCK);
-        let note = options.open(&place).at("open the note of the slot", &place)?;
+        let refused = || Error::refused(&path, "this is not the directory of a slot");
+        let (directory, name) = path.parent().zip(path.file_name()).ok_or_else(refused)?;
+        let name = OwnedName::new(name.as_bytes().to_vec()).ok_or_else(refused)?;
+        let notes = directory.join(NOTES);
+        let place = notes.join(name.name().os());
+        let dir = Dir::open(directory).at("open the directory", directory)?;
+        let dir = open_notes(&dir).at("open the directory", &notes)?;
+        require_own(&dir.stat_self().at("examine", &notes)?, &notes)?;
+        let note = dir.open_to_write(name.name(), makes_note);
+        let note = note.at("open the note of the slot", &place)?;
         let found = file::stat(&note).at("examine the note of the slot", &place)?;
-        if found.kind() != Kind::File || found.uid() != process::geteuid() {
-            let why = format!("it is no file of yours (owner: uid {}): remove it", found.uid());
-            return Err(Error::refused(&place, why));
+        require_own(&found, &place)?;
+        if found.kind() != Kind::File {
+            return Err(Error::refused(&place, "it is no file: remove it"));
         }
-        let slot = Slot { path, note };
+        let streams = [name.name().bytes(), b".streams"].concat();
+        let streams = OwnedName::new(streams).ok_or_else(refused)?;
+        let slot = Slot { path, notes: dir, note, streams };
         match flock::lock(&slot.note, Lock::Exclusive, LIMIT) {
             Err(Errno::EAGAIN) => Ok(Locked::Elsewhere(slot.note()?)),
             locked => locked.at("lock the note of the slot", place).map(|()| Locked::Here(slot)),
@@ -96,6 +110,31 @@ impl Slot {
             self.note.write_all(note)
         });
         written.at("write the note of the slot", &self.path)
+    }
+
+    /// The record of the streams; empty if there is none.
+    pub fn streams(&self) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let file = match self.notes.open_file(self.streams.name()) {
+            Err(Errno::ENOENT) => return Ok(text),
+            opened => opened.at("open the record of the streams of", &self.path)?,
+        };
+        let read = file.take(MAX_NOTE).read_to_end(&mut text);
+        read.at("read the record of the streams of", &self.path).map(|_| text)
+    }
+
+    /// Writes that record; an empty one is removed.
+    pub fn set_streams(&self, record: &[u8]) -> Result<()> {
+        match self.notes.remove_file(self.streams.name()) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(cause) => {
+                return Err(cause).at("remove the record of the streams of", &self.path);
+            }
+        }
+        match record {
+            [] => Ok(()),
+            _ => tree::create(&self.notes, &self.path, self.streams.name(), record),
+        }
     }
 
     /// Removes what has the names of a sandbox although the slot has no job, or gives it another
@@ -162,6 +201,31 @@ pub fn name_of(scratch: &Scratch, variable: Option<&std::ffi::OsStr>) -> Result<
     Ok(name.to_owned())
 }
 
+/// Makes the directory of the slot directories, where no other user can replace it.
+pub(super) fn make_top(directory: &Path) -> Result<()> {
+    if let Some(above) = directory.parent() {
+        let found = std::fs::metadata(above).at("examine", above)?;
+        if found.mode() & 0o1002 == 0o002 {
+            let why = format!(
+                "every user can rename the directories in {}, and replace this one: chmod o-w, or \
+                 set 'directory'",
+                Shown::os(above)
+            );
+            return Err(Error::refused(directory, why));
+        }
+    }
+    make_directory(directory, 0o711)
+}
+
+/// Refuses what another user has made under a name of ours.
+fn require_own(found: &Stat, path: &Path) -> Result<()> {
+    if found.uid() == process::geteuid() {
+        return Ok(());
+    }
+    let why = format!("it belongs to uid {}, not to you: remove it", found.uid());
+    Err(Error::refused(path, why))
+}
+
 /// Makes a directory of this user with this mode, unless it exists. Its mode is set again: the
 /// umask does not count, and an administrator may have made it.
 pub(super) fn make_directory(path: &Path, mode: u32) -> Result<()> {
@@ -171,16 +235,22 @@ pub(super) fn make_directory(path: &Path, mode: u32) -> Result<()> {
     let name = OwnedName::new(name.as_bytes().to_vec())
         .ok_or_else(|| Error::refused(path, "this is not the name of a directory"))?;
     let above = Dir::open(parent).at("open the directory", parent)?;
-    let dir = open_or_make(&above, name.name()).at("make the directory", path)?;
+    let dir = match open_or_make(&above, name.name()) {
+        // A file system of its own, which no other user can have put there.
+        Err(Errno::EXDEV) => Dir::open(path),
+        opened => opened,
+    };
+    let dir = dir.at("make the directory", path)?;
     let found = dir.stat_self().at("examine", path)?;
-    if found.uid() != process::geteuid() {
-        let why = format!("it belongs to uid {}, not to you", found.uid());
-        return Err(Error::refused(path, why));
-    }
+    require_own(&found, path)?;
     if found.mode() != mode {
         dir.set_mode(mode).at("set the mode of", path)?;
     }
     Ok(())
+}
+
+fn open_notes(directory: &Dir) -> sys::Result<Dir> {
+    Name::new(NOTES.as_bytes()).map_or(Err(Errno::EINVAL), |name| directory.open_dir(name))
 }
 
 fn open_or_make(above: &Dir, name: Name<'_>) -> sys::Result<Dir> {

@@ -11,11 +11,12 @@ use super::entries;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::slot::{self, Locked, Slot};
+use super::streams;
 use super::trials;
 use crate::batch::Retries;
 use crate::batch::kill::{self, Scope};
 use crate::batch::pilot::step_log::StepLog;
-use crate::batch::pilot::{AbandonedSandbox, CREDENTIAL, make};
+use crate::batch::pilot::{AbandonedSandbox, CREDENTIAL};
 use crate::batch::sandbox::{Found, Retained, Sandbox};
 use crate::batch::switcher::Switcher;
 
@@ -71,6 +72,7 @@ pub fn clear(
     scratch: Option<&Scratch>,
     step_log: &mut StepLog<'_>,
 ) -> Result<()> {
+    streams::end_recorded(slot)?;
     let note = slot.note()?;
     if note.is_empty() {
         return Ok(());
@@ -94,7 +96,7 @@ pub fn clear(
             if exists(&sandbox)? {
                 found.recover(Links::Copy, None, step_log)?;
             }
-            give_back(scratch, &sandbox)?;
+            entries::to_scratch(scratch, &sandbox)?;
         }
         None => remove(settings, &path, step_log)?,
     }
@@ -141,15 +143,4 @@ pub fn end_account(switcher: &Switcher, sandbox: &Sandbox, step_log: &mut StepLo
     let (switcher, credential) = (switcher.with_short_idle_timeout(), sandbox.credential());
     let _ = step_log
         .step("account", |report| kill::kill(&switcher, &credential, request, RETRIES, report));
-}
-
-/// Moves the files of a sandbox of this user to the scratch directory, and removes the sandbox.
-pub fn give_back(scratch: &Scratch, sandbox: &Sandbox) -> Result<()> {
-    if sandbox.found()? == Found::Nothing {
-        sandbox.sweep(None);
-        return Ok(());
-    }
-    let (top, path) = (sandbox.open()?, sandbox.path());
-    entries::to_scratch(scratch, &top, &path)?;
-    make::remove(sandbox)
 }

@@ -18,7 +18,7 @@ use sys::flock::{self, Lock};
 use sys::{Errno, file, process};
 
 use super::settings::Settings;
-use super::slot::make_directory;
+use super::slot::{make_directory, make_top};
 use super::sweep::remove;
 use crate::batch::doctor;
 use crate::batch::pilot::step_log::StepLog;
@@ -39,7 +39,7 @@ pub struct Trials {
 
 /// Makes the directory. No sweep touches it before the value is dropped.
 pub fn begin(directory: &Path) -> Result<Trials> {
-    make_directory(directory, 0o711)?;
+    make_top(directory)?;
     let path = directory.join(DIRECTORY);
     make_directory(&path, 0o1777)?;
     let lock = open_lock(directory)?;

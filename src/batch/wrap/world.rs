@@ -31,9 +31,12 @@ pub fn of(
     if settings.closes_world == Some(false) {
         return Ok(None);
     }
-    let Some(Means { program, hidden }) = means(settings, scratch.execute()?)? else {
+    let Some(Means { program, mut hidden }) = means(settings, scratch.execute()?)? else {
         return Ok(None);
     };
+    // The directory of the slot directories can be elsewhere.
+    let slots = sandbox.ancestors().nth(2).and_then(|slots| slots.canonicalize().ok());
+    hidden.extend(slots.filter(|slots| !hidden.iter().any(|above| slots.starts_with(above))));
     let shown = settings.shown.iter().chain(&settings.wrapper);
     let closed = Closed {
         bind: vec![Bind { from: sandbox.to_owned(), at: scratch.path.clone() }],

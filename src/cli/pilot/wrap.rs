@@ -58,9 +58,10 @@ in the file condor_glexec_user_job_wrapper.conf beside the link, one KEY = VALUE
 per line. The file and its directory must belong to you or to root, and no other
 user may write to them. Without the file, all have their defaults:
   glexec        the identity switcher [the first that works here]
-  directory     where the sandboxes are made, one directory for each slot
-                [glexec_payloads beside the execute directory; in it, if that is
-                a file system of its own]
+  directory     where the sandboxes are made, one directory for each slot; on
+                another file system than the scratch directory, the files are
+                copied there and back [glexec_payloads beside the execute
+                directory; in it, if that is a file system of its own]
   credential    the file with the switcher's credential [a dummy credential]
   wrapper       a program that runs in front of each job, as the job user, with
                 the job and its arguments as its arguments [none]
