@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::daemon::{ACCOUNTS, Daemon, processes_of};
+use support::daemon::{ACCOUNTS, Daemon, SOCKET, processes_of};
 use support::handover::set_mode;
 use support::setuid::ends;
 use support::{Account, messages, program, wait_until};
@@ -177,6 +177,9 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     let _ = daemon.script(&first, script).output().unwrap();
     daemon.stop_if_it_runs();
     let begun = daemon.lease("guest01");
+    // A process that a killed daemon has begun may listen there for a moment longer: what is seen
+    // to listen must be the next one.
+    let _ = fs::remove_file(daemon.machine.path(SOCKET));
     daemon.start();
     let again = daemon.script(&first, "true").output().unwrap();
     assert!(again.status.success(), "{at}: {}", messages(&again));
@@ -191,7 +194,8 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
     assert_eq!(processes_of(daemon.guest(1).uid), [0; 0], "{at}");
     assert_eq!(daemon.lease("guest01"), None, "{at}");
     audit_is_whole(daemon, begun.as_deref(), &at);
-    fs::read_to_string(&trace).unwrap_or_default().contains("killed by SIGKILL")
+    // A call without a result: what the daemon itself has killed made none of this kind.
+    fs::read_to_string(&trace).unwrap_or_default().lines().any(|line| line.ends_with("= ?"))
 }
 
 /// Starts a payload that runs a script, and kills the process above it once `is_due`. The client
