@@ -173,7 +173,8 @@ fn kill_at(daemon: &mut Daemon, call: &str, number: u32) -> bool {
         &format!("--inject={call}:signal=SIGKILL:when={number}"),
     ]);
     let (first, second) = (daemon.credential("first"), daemon.credential("second"));
-    let script = "setsid sleep 1000 & echo x >/tmp/left-$$";
+    // What is left of it does not hold the output of the call.
+    let script = "setsid sleep 1000 >/dev/null 2>&1 & echo x >/tmp/left-$$";
     let _ = daemon.script(&first, script).output().unwrap();
     daemon.stop_if_it_runs();
     let begun = daemon.lease("guest01");
