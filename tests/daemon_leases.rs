@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
-use support::daemon::{ACCOUNTS, Daemon, processes_of};
+use support::daemon::{ACCOUNTS, Daemon, SOCKET, processes_of};
 use support::handover::set_mode;
 use support::setuid::ends;
 use support::{Account, is_long, messages, moments, program, wait_until};
@@ -303,6 +303,9 @@ fn serve_under(daemon: &mut Daemon, expressions: &[&str]) {
 /// of those before.
 fn serve_again(daemon: &mut Daemon, after: &str) {
     let (first, second) = (daemon.credential("first"), daemon.credential("second"));
+    // A process that a killed daemon has begun may listen there for a moment longer: what is seen
+    // to listen must be the next one.
+    let _ = fs::remove_file(daemon.machine.path(SOCKET));
     daemon.start();
     let finds = |credential: &Path, name: &str| {
         let script = format!("find /tmp -maxdepth 1 -name \"left-{name}-$(id -u)\"");
