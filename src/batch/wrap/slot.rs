@@ -149,10 +149,7 @@ impl Slot {
 
     /// The same while the slot has a job: what is the job's stays.
     pub fn set_squatters_aside(&self, sandbox: &Sandbox) -> Result<()> {
-        let name = sandbox.retained_name();
-        let is_ours =
-            |found: Stat| found.kind() == Kind::Directory && found.uid() == process::geteuid();
-        if sandbox.place.parent.stat(name).is_ok_and(|found| !is_ours(found)) {
+        if has_foreign_retained(sandbox) {
             self.set_aside(&format!("{SANDBOX}.condor"))?;
         }
         if is_there(sandbox)? { Ok(()) } else { self.set_aside(SANDBOX) }
@@ -185,8 +182,17 @@ pub fn is_there(sandbox: &Sandbox) -> Result<bool> {
     Ok(match sandbox.found()? {
         Found::Nothing => false,
         Found::Mine | Found::Placeholder => true,
+        Found::Theirs(_) | Found::Other(_) if has_foreign_retained(sandbox) => {
+            !sandbox.marked_aside().is_empty()
+        }
         Found::Theirs(_) | Found::Other(_) => sandbox.retained()? != Retained::Absent,
     })
+}
+
+/// Whether what has the name of the retained directory is another user's, or no directory.
+fn has_foreign_retained(sandbox: &Sandbox) -> bool {
+    let found = sandbox.place.parent.stat(sandbox.retained_name());
+    found.is_ok_and(|found| found.kind() != Kind::Directory || found.uid() != process::geteuid())
 }
 
 /// What the note says of this job: two jobs never have the same.
