@@ -10,10 +10,8 @@ use serde_json::Value;
 use support::machine::Machine;
 use support::messages;
 
-/// The beginning of every script. `doctor` prints its report as the pilot and its exit status;
-/// `follow` executes as root the advice of the findings that are not ok: commands in backquotes,
-/// and lines for the sudo rule or the map.
-const PRELUDE: &str = r#"
+/// What is installed on each machine.
+const INSTALL: &str = r#"
 set -eu
 cd /root/glexec-helpers
 scripts/install --programs /run/built
@@ -29,6 +27,15 @@ echo pilot job1 >/etc/glexec-sudo.map
 cp -R testdata/credentials /home/pilot
 chown -R pilot: /home/pilot/credentials
 chmod 600 /home/pilot/credentials/*
+"#;
+
+/// The beginning of every script. `doctor` prints its report as the pilot and its exit status;
+/// `follow` executes as root the advice of the findings that are not ok: commands in backquotes,
+/// and lines for the sudo rule or the map.
+const PRELUDE: &str = r#"
+set -eu
+cd /root/glexec-helpers
+rule=/etc/sudoers.d/glexec-sudo
 doctor=/usr/local/bin/condor_glexec_pilot
 as_pilot() { runuser -u pilot -- env -C / "$@"; }
 doctor() {
@@ -74,7 +81,7 @@ impl Report {
 
 /// What the doctor reports on a new machine, each time that the script calls it.
 fn reports(script: &str) -> Vec<Report> {
-    let machine = Machine::new();
+    let machine = Machine::after(INSTALL);
     let output = machine.script("root", &format!("{PRELUDE}{script}"));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", messages(&output));
@@ -135,7 +142,7 @@ fn without_a_map_the_best_is_the_switcher_that_needs_no_administrator() {
 
 #[test]
 fn without_a_named_switcher_a_payload_goes_through_the_first_that_works() {
-    let machine = Machine::new();
+    let machine = Machine::after(INSTALL);
     let run = "as_pilot $doctor run -- id -u";
     let without_ids = "sed -i '/^pilot:/d' /etc/subuid /etc/subgid";
     // A script in the place of gLExec.
@@ -447,7 +454,7 @@ fn ads(script: &str) -> Vec<Vec<String>> {
         install -d -o pilot /srv/local /srv/local/execute
         condor() { as_pilot "$@" $doctor doctor --condor --execute /srv/local/execute; }
     "#;
-    let output = Machine::new().script("root", &format!("{PRELUDE}{CONDOR}{script}"));
+    let output = Machine::after(INSTALL).script("root", &format!("{PRELUDE}{CONDOR}{script}"));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", messages(&output));
     let mut ads: Vec<&str> = printed.split("-\n").collect();

@@ -428,10 +428,11 @@ fn renew_proxy_replaces_the_payloads_proxy_and_the_switchers_credential_each_whe
     let first = pilot.credential("first").display().to_string();
     let credential = pilot.credential_named("for-switcher", "old").display().to_string();
     let script = "until grep -q third \"$X509_USER_PROXY\"; do
-        cat \"$X509_USER_PROXY\" >seen; sleep 0.02; done; cat \"$X509_USER_PROXY\"";
+        cat \"$X509_USER_PROXY\" >seen.new; mv seen.new seen; sleep 0.02; done
+        cat \"$X509_USER_PROXY\"";
     let child = pilot.start("s", &["--proxy", &first, "--credential", &credential], script);
     let sandbox = pilot.sandbox("s");
-    let of_payload = || text(sandbox.join("seen"));
+    let of_payload = || fs::read_to_string(sandbox.join("seen")).unwrap_or_default();
     let renew = |options: &[&str], proxy: Option<&std::path::Path>| {
         succeeded(&pilot.of("renew-proxy", options, "s").args(proxy).output().unwrap());
     };

@@ -69,7 +69,8 @@ impl Pool {
         ));
         let ways_of_nodes = of_nodes(ways, nodes);
         let count = ways_of_nodes.len();
-        let programs = Path::new(env!("CARGO_BIN_EXE_condor_glexec_pilot")).parent().unwrap();
+        let built = Path::new(env!("CARGO_BIN_EXE_condor_glexec_pilot")).parent().unwrap();
+        let programs = std::env::var_os("GH_POOL_PROGRAMS").unwrap_or_else(|| built.into());
         let root = std::env::var_os("GH_POOL_ROOT");
         let root = root.iter().flat_map(|root| ["--root".as_ref(), root.as_os_str()]);
         let mut holder = Command::new(script())

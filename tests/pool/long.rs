@@ -45,7 +45,7 @@ const ROUNDS: usize = 5;
 #[ignore = "needs a pool: scripts/pool test --long"]
 fn forty_short_jobs_in_turn_are_measured() {
     const JOB: Job = Job::new("short", "sleep 1");
-    let pool = Pool::start("short", "none,rootless,sudo", 2, 0);
+    let pool = Pool::start("short", "none,hookless,rootless,sudo", 2, 0);
     let mut taken: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for _ in 0..ROUNDS {
         for way in &pool.ways {

@@ -17,21 +17,28 @@ use super::snapshot::{Snapshot, snapshot};
 pub struct CleanRoot {
     /// A process in the mount namespace; its child is the first process of the pid namespace.
     holder: Child,
-    place: TempDir,
+    place: PathBuf,
+    /// It is removed on drop.
+    directory: Option<TempDir>,
 }
 
-/// $0 is the directory. The layer is in memory because an overlay's layers must not contain each
-/// other.
+/// $0 is the directory, $1 that of a root that is below this one, or empty. The layer is in memory
+/// because an overlay's layers must not contain each other.
 const MOUNT: &str = r#"
     mount -t tmpfs -o mode=755 tmpfs "$0"
     cd "$0"
-    mkdir layer work root
-    mount -t overlay -o "lowerdir=/,upperdir=$0/layer,workdir=$0/work" overlay root
+    mkdir layer work root home
+    mount -t overlay -o "lowerdir=${1:+$1/layer:}/,upperdir=$0/layer,workdir=$0/work" overlay root
     mount -t proc proc root/proc
     mount --rbind /dev root/dev
     mount --rbind /sys root/sys
     mount -t tmpfs -o mode=1777 tmpfs root/tmp
-    mount -t tmpfs -o mode=755 tmpfs root/home
+    mount --bind home root/home
+    if [ "$1" ]; then
+        cp -a "$1/home/." home
+        echo ready
+        exec cat
+    fi
     for file in passwd:passwd passwd:shadow group:group group:gshadow; do
         awk -F : 'NR == FNR { known[$1]; next } $1 in known || $1 ~ /^gh-/' \
             "/usr/share/base-passwd/${file%:*}.master" "/etc/${file#*:}" >"root/etc/${file#*:}"
@@ -52,18 +59,49 @@ const ENTER: &str = r#"cd "$0/root"; pivot_root . mnt; cd /; umount -l /mnt; exe
 
 impl CleanRoot {
     pub fn new() -> CleanRoot {
+        CleanRoot::in_directory(Command::new("unshare"), "".as_ref())
+    }
+
+    /// A root that others are above, in which only `prepare` changes something. It exists until
+    /// this process ends.
+    pub fn base(prepare: impl Fn(&CleanRoot)) -> CleanRoot {
+        // Not removed: in other mount namespaces it stays empty.
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("base");
+        fs::create_dir_all(&place).unwrap();
+        let base = CleanRoot::mounted(Command::new("unshare"), &place, "".as_ref());
+        prepare(&base);
+        let mut unmount = base.enter();
+        unmount.args(["umount", "--recursive", "--lazy"]).arg(place.join("root"));
+        assert!(unmount.status().unwrap().success());
+        base
+    }
+
+    /// A root above a base.
+    pub fn above(base: &CleanRoot) -> CleanRoot {
+        let mut enter = base.enter();
+        enter.arg("unshare");
+        CleanRoot::in_directory(enter, &base.place)
+    }
+
+    /// In a new directory, by a command that executes unshare(1).
+    fn in_directory(unshare: Command, below: &Path) -> CleanRoot {
+        let mut builder = tempfile::Builder::new();
+        let directory = builder.prefix("gh-test-").tempdir_in("/var/tmp").expect("a directory");
+        let mut root = CleanRoot::mounted(unshare, directory.path(), below);
+        root.directory = Some(directory);
+        root
+    }
+
+    fn mounted(mut unshare: Command, place: &Path, below: &Path) -> CleanRoot {
         assert!(
             nix::unistd::geteuid().is_root(),
             "this test mounts file systems: run it as root (scripts/test)"
         );
-        let place = tempfile::Builder::new()
-            .prefix("gh-test-")
-            .tempdir_in("/var/tmp")
-            .expect("a directory");
-        let mut unshare = Command::new("unshare");
+        let place = place.to_owned();
         unshare
             .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", MOUNT])
-            .arg(place.path());
+            .arg(&place)
+            .arg(below);
         let mut holder = unshare
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -75,7 +113,14 @@ impl CleanRoot {
             line, "ready\n",
             "the overlay file system cannot be mounted: see the message of mount"
         );
-        CleanRoot { holder, place }
+        CleanRoot { holder, place, directory: None }
+    }
+
+    /// A command that executes its arguments, in the mount namespace.
+    fn enter(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.id()));
+        command
     }
 
     /// A command that runs in it as root, with few variables in its environment.
@@ -86,10 +131,7 @@ impl CleanRoot {
             format!("--mount={namespaces}/mnt"),
             format!("--pid={namespaces}/pid_for_children"),
         ]);
-        command
-            .args(["unshare", "--mount", "sh", "-euc", ENTER])
-            .arg(self.place.path())
-            .args(words);
+        command.args(["unshare", "--mount", "sh", "-euc", ENTER]).arg(&self.place).args(words);
         command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -121,7 +163,7 @@ impl CleanRoot {
 
     fn inside(&self, name: &str) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
-        root.join(self.place.path().strip_prefix("/").unwrap()).join(name)
+        root.join(self.place.strip_prefix("/").unwrap()).join(name)
     }
 }
 

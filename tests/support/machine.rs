@@ -2,6 +2,7 @@
 //! accounts, the source, and what builds it.
 
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use super::clean_root::CleanRoot;
 use super::installation::stripped;
@@ -52,7 +53,20 @@ pub struct Machine(CleanRoot);
 
 impl Machine {
     pub fn new() -> Machine {
-        let machine = Machine(CleanRoot::new());
+        Machine::after("true")
+    }
+
+    /// A machine on which root has run this script. That is done once for all machines of a file of
+    /// tests, which share it.
+    pub fn after(script: &'static str) -> Machine {
+        static BASE: OnceLock<(CleanRoot, &str)> = OnceLock::new();
+        let (base, of_base) =
+            BASE.get_or_init(|| (CleanRoot::base(|root| Machine::prepare(root, script)), script));
+        assert_eq!(*of_base, script);
+        Machine(CleanRoot::above(base))
+    }
+
+    fn prepare(root: &CleanRoot, script: &str) {
         for (what, place) in
             [(stripped(), "/run/built"), (env!("CARGO_MANIFEST_DIR"), "/run/source")]
         {
@@ -61,19 +75,23 @@ impl Machine {
             let mut tar = Command::new("/bin/bash");
             let script = "set -e -o pipefail; mkdir -p \"$1\"; cd \"$0\"
                 tar -c --exclude=./target --exclude=./.git . | tar -x --no-same-owner -C \"$1\"";
-            let output =
-                tar.args(["-c", script, what]).arg(machine.0.path(place)).output().unwrap();
+            let output = tar.args(["-c", script, what]).arg(root.path(place)).output().unwrap();
             assert!(output.status.success(), "{}", messages(&output));
         }
-        let filled = machine.script("root", PREPARE);
-        assert!(filled.status.success(), "{}", messages(&filled));
-        machine
+        for script in [PREPARE, script] {
+            let filled = typed(root, "root", script);
+            assert!(filled.status.success(), "{}", messages(&filled));
+        }
     }
 
     /// Runs a script for bash there as a user in that user's home directory, for at most two
     /// minutes.
     pub fn script(&self, user: &str, script: &str) -> Output {
-        let within = "exec timeout --kill-after 5 120 bash -c \"$0\"";
-        self.0.command(&["runuser", "--login", user, "-c", within, script]).output().unwrap()
+        typed(&self.0, user, script)
     }
+}
+
+fn typed(root: &CleanRoot, user: &str, script: &str) -> Output {
+    let within = "exec timeout --kill-after 5 120 bash -c \"$0\"";
+    root.command(&["runuser", "--login", user, "-c", within, script]).output().unwrap()
 }

@@ -316,6 +316,7 @@ impl Acceptor {
                     process::_exit(0);
                 }
                 let _ = std::io::Read::read(&mut closed, &mut [0]);
+                drop(closed);
                 let supervisor =
                     Supervisor { peer: &peer, files: &self.files, cgroups: self.cgroups.as_ref() };
                 match task {

@@ -143,17 +143,14 @@ impl Origin for Client<'_> {
         payload.scheduling = Some(self.scheduling.clone());
         let lease = self.has.lease.as_ref().map(|lease| lease.lease.clone()).unwrap_or_default();
         let client = payload.caller.user;
-        let record = PayloadRecord::new(new_id(), lease, client, self.shown.clone());
+        let mut record = PayloadRecord::new(new_id(), lease, client, self.shown.clone());
         let name = format!("payload-{}", record.payload);
-        let mut registered = leases::register(&found.target.account.name, record)?;
-        if let Some(cgroups) = self.cgroups {
-            // Noted first: what is noted and was not made does no harm.
-            let cgroup = cgroups.child(&name);
-            registered.set_cgroup(cgroup.path())?;
-            payload.cgroup = Some(cgroup.clone());
-            self.has.cgroup = Some(cgroup);
-        }
-        self.has.payload = Some(registered);
+        // Noted before it is made: what is noted and was not made does no harm.
+        let cgroup = self.cgroups.map(|cgroups| cgroups.child(&name));
+        record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+        self.has.payload = Some(leases::register(&found.target.account.name, record)?);
+        payload.cgroup = cgroup.clone();
+        self.has.cgroup = cgroup;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use cgroup::Cgroup;
 use command::refusal::{Refusal, Result};
@@ -20,7 +20,7 @@ use sys::scheduling::Scheduling;
 use sys::signal::Signals;
 use sys::socket::Peer;
 use sys::wait::End;
-use sys::{Errno, Pid, Uid, inherited, proc, process, stdio};
+use sys::{Errno, Pid, Uid, proc, process, stdio};
 use wire::daemon::{Answer, Request, Run};
 use world::Spec;
 
@@ -60,10 +60,10 @@ pub(crate) fn without_effect() -> Option<&'static str> {
 }
 
 impl Supervisor<'_> {
-    /// Serves the connection. To be called in a process of its own.
+    /// Serves the connection. To be called in a process of its own, which has no other descriptor.
     pub(crate) fn serve(&self, socket: OwnedFd) {
         fastrand::seed(u64::from_str_radix(&leases::new_id(), 16).unwrap_or_default());
-        if process::setsid().is_err() || inherited::release_all_but(&[socket.as_fd()]).is_err() {
+        if process::setsid().is_err() {
             return;
         }
         let Ok(connection) = Connection::new(socket) else { return };

@@ -1,5 +1,6 @@
 //! Groups: from /etc/group, or else from the name service, as accounts are found.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -40,20 +41,33 @@ pub fn of(id: Gid) -> Result<Option<Group>> {
 /// asked.
 pub fn supplementary(account: &Account) -> Result<Vec<Gid>> {
     if account.is_local {
-        return Ok(of_member(&all_local(), account));
+        return Ok(Members::local().groups_of(account));
     }
     from_name_service(account).map(|ids| sorted(ids, account))
 }
 
-/// All groups of /etc/group, in its order.
-pub fn all_local() -> Vec<Group> {
-    groups(&table()).collect()
-}
+/// Which groups have which members.
+#[derive(Debug)]
+pub struct Members(HashMap<Vec<u8>, Vec<Gid>>);
 
-/// Those of these groups that have the account as a member, as [`supplementary`] returns them.
-pub fn of_member(groups: &[Group], account: &Account) -> Vec<Gid> {
-    let is_member = |group: &&Group| group.members.contains(&account.name);
-    sorted(groups.iter().filter(is_member).map(|group| group.id).collect(), account)
+impl Members {
+    /// Those of /etc/group.
+    pub fn local() -> Members {
+        Members::of(groups(&table()))
+    }
+
+    fn of(groups: impl Iterator<Item = Group>) -> Members {
+        let mut members: HashMap<Vec<u8>, Vec<Gid>> = HashMap::new();
+        for Group { id, members: names, .. } in groups {
+            names.into_iter().for_each(|name| members.entry(name).or_default().push(id));
+        }
+        Members(members)
+    }
+
+    /// The groups of a member, as [`supplementary`] returns them.
+    pub fn groups_of(&self, account: &Account) -> Vec<Gid> {
+        sorted(self.0.get(&account.name).cloned().unwrap_or_default(), account)
+    }
 }
 
 fn sorted(mut ids: Vec<Gid>, account: &Account) -> Vec<Gid> {

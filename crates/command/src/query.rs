@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use error::Shown;
 use sys::{Errno, Gid, Uid, fd, process, signal, spawn};
 
+use crate::accounts::Account;
 use crate::refusal::{Refusal, Result as Answer};
 use crate::{accounts, executable};
 
@@ -37,7 +38,12 @@ pub fn getent(database: &str, key: &OsStr) -> Answer<Vec<u8>> {
 
 /// The ids that programs are asked as by root.
 pub fn nobody() -> (Uid, Gid) {
-    accounts::local(b"nobody").map_or(NOBODY, |account| (account.user, account.group))
+    nobody_of(accounts::local(b"nobody").as_ref())
+}
+
+/// The same, where /etc/passwd was read already: with its account `nobody`.
+pub fn nobody_of(account: Option<&Account>) -> (Uid, Gid) {
+    account.map_or(NOBODY, |account| (account.user, account.group))
 }
 
 /// What a program prints, which may be nothing. It runs with an empty environment. The error names

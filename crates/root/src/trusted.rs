@@ -15,7 +15,7 @@ pub(crate) fn read(path: &Path, longest: u64) -> Result<Vec<u8>> {
 
 /// The content of an open file of at most `longest` bytes.
 pub(crate) fn content(file: File, path: &Path, longest: u64) -> Result<Vec<u8>> {
-    let mut content = Vec::new();
+    let mut content = Vec::with_capacity(4096);
     file.take(longest + 1).read_to_end(&mut content).at("read", path)?;
     if content.len() as u64 > longest {
         return Err(Error::refused(path, format!("it is larger than {longest} bytes")));

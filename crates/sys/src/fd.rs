@@ -94,7 +94,6 @@ pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
 /// The id of the mount that an open file is on (proc_pid_fdinfo(5)); none if the kernel does not
 /// show it.
 pub(super) fn mount_id(fd: &impl AsFd) -> Option<u64> {
-    let text =
-        std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()?;
+    let text = super::proc::read(&format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd())).ok()?;
     text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
 }

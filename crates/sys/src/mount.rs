@@ -1,6 +1,8 @@
 //! Where a file is, independent of mount namespaces (proc_pid_mountinfo(5)).
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -24,14 +26,22 @@ pub fn place_of(path: &Path) -> Result<Vec<u8>> {
         // Another file system may later have the number of this one's device.
         let id = nix::sys::statvfs::fstatvfs(&opened)?.filesystem_id() as u64;
         let (low, high) = (id & 0xffff_ffff, id >> 32);
-        let all = std::fs::read("/proc/self/mountinfo").map_err(|error| super::errno(&error))?;
-        let place = all
-            .split(|byte| *byte == b'\n')
-            .find_map(|line| place(line, mount, path))
-            .ok_or(Errno::ENOENT)?;
+        let place = find(mount, path).map_err(|error| super::errno(&error))?;
+        let place = place.ok_or(Errno::ENOENT)?;
         return Ok([format!("{low:x}:{high:x} ").as_bytes(), &place].concat());
     }
     Err(Errno::ENOENT)
+}
+
+/// The device and the path of a file on a mount. The list is read up to that mount: the kernel
+/// makes its lines while it is read, and a machine can have thousands.
+fn find(mount: u64, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    for line in BufReader::new(File::open("/proc/self/mountinfo")?).split(b'\n') {
+        if let Some(place) = place(&line?, mount, path) {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
 }
 
 /// The device and the path from the root of its file system, if the line is that of this mount.

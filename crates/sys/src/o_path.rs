@@ -66,10 +66,9 @@ impl OPath {
         Dir::open(Path::new(&fd::proc_path(self.0.as_fd())))
     }
 
-    /// Makes a directory here with this mode, without the bits of the umask, and opens it.
-    pub fn make_dir(&self, name: Name<'_>, mode: u32) -> Result<OPath> {
-        nix::sys::stat::mkdirat(&self.0, name.os(), Mode::from_bits_truncate(mode))?;
-        self.directory(name)
+    /// Makes a directory here with this mode, without the bits of the umask.
+    pub fn make_dir(&self, name: Name<'_>, mode: u32) -> Result<()> {
+        nix::sys::stat::mkdirat(&self.0, name.os(), Mode::from_bits_truncate(mode))
     }
 
     /// Sets the owner and the group, and then the mode. Needs /proc.
@@ -81,14 +80,12 @@ impl OPath {
         nix::sys::stat::fchmodat(AT_FDCWD, path.as_str(), mode, flag)
     }
 
-    /// Makes a regular file here with this content, with mode 0644 without the bits of the umask,
-    /// and opens it.
-    pub fn make_file(&self, name: Name<'_>, content: &[u8]) -> Result<OPath> {
+    /// Makes a regular file here with this content, with mode 0644 without the bits of the umask.
+    pub fn make_file(&self, name: Name<'_>, content: &[u8]) -> Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(0o644);
         let made = nix::fcntl::openat(&self.0, name.os(), flags, mode)?;
-        File::from(made).write_all(content).map_err(|error| super::errno(&error))?;
-        self.entry(name)
+        File::from(made).write_all(content).map_err(|error| super::errno(&error))
     }
 
     /// Makes a symbolic link here with this target.

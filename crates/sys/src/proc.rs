@@ -51,6 +51,15 @@ impl Entry {
     }
 }
 
+/// A text of /proc, as a rule by one system call: the standard library's functions, which know no
+/// size of such a file, begin with 32 bytes.
+pub(crate) fn read(path: &str) -> Result<String> {
+    let mut text = String::with_capacity(8192);
+    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    read.map_err(|error| super::errno(&error))?;
+    Ok(text)
+}
+
 /// The ids of all processes that /proc shows to this one.
 pub fn pids() -> Result<Vec<Pid>> {
     let listing = std::fs::read_dir("/proc").map_err(|error| super::errno(&error))?;

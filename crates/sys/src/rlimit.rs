@@ -88,8 +88,7 @@ impl SavedLimits {
     /// All limits of another process (proc_pid_limits(5)). prlimit(2) needs CAP_SYS_RESOURCE for a
     /// process of another user, also to ask.
     pub fn of_process(pid: Pid) -> Result<SavedLimits> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/limits"));
-        let text = text.map_err(|error| super::errno(&error))?;
+        let text = super::proc::read(&format!("/proc/{pid}/limits"))?;
         parse(&text).map(SavedLimits).ok_or(Errno::EINVAL)
     }
 

@@ -55,10 +55,21 @@ pub fn peer(fd: &impl AsFd) -> Result<Peer> {
     Ok(Peer { identity, pid: Pid::from_raw(found.pid()) })
 }
 
-/// The supplementary groups of the peer. nix has no such option.
+/// The supplementary groups of the peer.
 fn peer_groups(fd: &impl AsFd) -> Result<Vec<Gid>> {
-    // NGROUPS_MAX (limits.h(0p)): the kernel fails with ERANGE if there is less room than groups.
-    let mut groups = vec![0 as libc::gid_t; 65_536];
+    /// As many as an account has as a rule.
+    const FEW: usize = 64;
+    /// NGROUPS_MAX (limits.h(0p)).
+    const MOST: usize = 65_536;
+    match peer_groups_up_to(fd, FEW) {
+        Err(Errno::ERANGE) => peer_groups_up_to(fd, MOST),
+        found => found,
+    }
+}
+
+/// The same, if there are at most so many: else ERANGE. nix has no such option.
+fn peer_groups_up_to(fd: &impl AsFd, most: usize) -> Result<Vec<Gid>> {
+    let mut groups = vec![0 as libc::gid_t; most];
     let mut length = (groups.len() * size_of::<libc::gid_t>()) as libc::socklen_t;
     // SAFETY: the descriptor is open as long as it is borrowed; the buffer has `length` bytes, of
     // which the call writes some and says how many.

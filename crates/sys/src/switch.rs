@@ -1,8 +1,5 @@
 //! Changing the user of a process that has root's rights (credentials(7), capabilities(7)).
 
-use std::fs::File;
-use std::io::Read as _;
-
 use nix::unistd::{
     getgroups, getresgid, getresuid, setfsgid, setfsuid, setgroups, setresgid, setresuid,
 };
@@ -184,9 +181,7 @@ pub(super) fn clear_capabilities() -> Result<()> {
 
 /// Whether the permitted, effective, inheritable and ambient sets are empty (proc_pid_status(5)).
 fn has_no_capabilities() -> Result<bool> {
-    let mut text = String::new();
-    let read = File::open("/proc/self/status").and_then(|mut file| file.read_to_string(&mut text));
-    read.map_err(|error| super::errno(&error))?;
+    let text = super::proc::read("/proc/self/status")?;
     let is_empty = |name: &str| {
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.is_some_and(|value| u64::from_str_radix(value.trim(), 16) == Ok(0))

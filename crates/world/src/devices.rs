@@ -60,7 +60,7 @@ impl Devices {
         let made = view.fresh(0o755)?;
         let directory = |name: &[u8]| {
             let name = Name::new(name).ok_or_else(|| Refusal::internal("no name"))?;
-            made.make_dir(name, 0o755).map(drop).map_err(failed("make a directory in", at))
+            made.make_dir(name, 0o755).map_err(failed("make a directory in", at))
         };
         for name in ["pts", "shm", "mqueue"] {
             directory(name.as_bytes())?;
@@ -74,7 +74,7 @@ impl Devices {
             if let Some(name) = Name::new(name.as_os_str().as_bytes()) {
                 match made.make_file(name, b"") {
                     // It is named twice.
-                    Ok(_) | Err(Errno::EEXIST) => {}
+                    Ok(()) | Err(Errno::EEXIST) => {}
                     Err(cause) => return Err(failed("make a file in", at)(cause)),
                 }
             }

@@ -83,7 +83,7 @@ impl Opener<'_> {
             return Err(refused(&"it is not a regular file"));
         }
         let file = self.with_rights(|| table.open()).map_err(|cause| refused(&cause))?;
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(4096);
         file.take(LONGEST_TABLE + 1)
             .read_to_end(&mut content)
             .map_err(|error| refused(&sys::errno(&error)))?;
@@ -179,9 +179,9 @@ fn build(
         (None, None) => None,
     };
     let of_machine: &[&str] = if root.is_some() { &places::OF_MACHINE } else { &places::KEPT };
+    let machine = OPath::root().map_err(failed("open", Path::new("/")))?;
     let kept = of_machine.iter().map(Path::new).filter_map(|path| {
-        let root = OPath::root().ok()?;
-        let found = open_in(&root, path, Links::Followed).ok()?;
+        let found = open_in(&machine, path, Links::Followed).ok()?;
         Some((Tree::of(&found).ok()?, path))
     });
     let kept: Vec<(Tree, &Path)> = kept.collect();

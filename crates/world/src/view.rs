@@ -94,7 +94,10 @@ impl View {
         let name = self.count.to_string();
         self.count += 1;
         let name = Name::new(name.as_bytes()).ok_or_else(no_name)?;
-        self.base.make_dir(name, mode).map_err(failed("make a directory in", Path::new("/tmp")))
+        self.base
+            .make_dir(name, mode)
+            .and_then(|()| self.base.directory(name))
+            .map_err(failed("make a directory in", Path::new("/tmp")))
     }
 
     /// A new file with this content.
@@ -104,6 +107,7 @@ impl View {
         let name = Name::new(name.as_bytes()).ok_or_else(no_name)?;
         self.base
             .make_file(name, content)
+            .and_then(|()| self.base.entry(name))
             .and_then(|file| Tree::of(&file))
             .map_err(failed("make a file in", Path::new("/tmp")))
     }
@@ -127,8 +131,19 @@ impl View {
     /// stays writable.
     pub(crate) fn cover(&mut self, path: &Path, with: &OPath, access: Access) -> Result<()> {
         let point = self.point(path, true)?;
+        self.cover_point(&point, path, with, access)
+    }
+
+    /// The same, where the place is open.
+    fn cover_point(
+        &mut self,
+        point: &OPath,
+        path: &Path,
+        with: &OPath,
+        access: Access,
+    ) -> Result<()> {
         let tree = Tree::of(with).map_err(failed("copy the mount for", path))?;
-        tree.attach(&point).map_err(failed("mount", path))?;
+        tree.attach(point).map_err(failed("mount", path))?;
         match access {
             Access::ReadOnly => self.open.push(tree),
             Access::Writable => self.writable.push(path.to_owned()),
@@ -145,7 +160,7 @@ impl View {
             _ if self.is_own(&point) => Ok(()),
             Kind::Directory => {
                 let empty = self.fresh(0o755)?;
-                self.cover(path, &empty, Access::ReadOnly)
+                self.cover_point(&point, path, &empty, Access::ReadOnly)
             }
             _ => {
                 let empty = self.fresh_file(b"")?;
@@ -211,8 +226,8 @@ impl View {
                 continue;
             }
             match is_directory || missing != at {
-                true => directory.make_dir(name, 0o755).map(drop),
-                false => directory.make_file(name, b"").map(drop),
+                true => directory.make_dir(name, 0o755),
+                false => directory.make_file(name, b""),
             }
             .map_err(failed(step, missing))?;
         }
@@ -249,8 +264,8 @@ impl View {
                     .map_err(failed(step, path))?,
                 kind => {
                     match kind {
-                        Kind::Directory => room.make_dir(name, 0o755).map(drop),
-                        _ => room.make_file(name, b"").map(drop),
+                        Kind::Directory => room.make_dir(name, 0o755),
+                        _ => room.make_file(name, b""),
                     }
                     .map_err(failed(step, path))?;
                     trees.push((name, Tree::of(&entry).map_err(failed(step, path))?));

@@ -78,15 +78,29 @@ impl Look {
 /// Notes that a lease is used: its time begins again.
 pub fn renew(record: &LeaseRecord, config: &Config) -> Result<()> {
     let slot = Slot::of(&record.account)?;
+    let find = || slot.lease_of(record.client).filter(|found| found.lease == record.lease);
+    // After a short payload there is nothing to write, and no other call has to wait.
+    if find().is_none_or(|found| is_current(&found, config)) {
+        return Ok(());
+    }
     let _table = Table::lock()?;
-    match slot.lease_of(record.client).filter(|found| found.lease == record.lease) {
-        Some(found) => {
-            let used = now();
-            let until = used + config.lease_time.as_secs();
-            slot.write(&LeaseRecord { used, until, ..found })
-        }
+    match find() {
+        Some(found) => slot.write(&renewed(found, config)),
         None => Ok(()),
     }
+}
+
+/// The record of a lease that is used now.
+fn renewed(record: LeaseRecord, config: &Config) -> LeaseRecord {
+    let used = now();
+    let until = used + config.lease_time.as_secs();
+    LeaseRecord { used, until, ..record }
+}
+
+/// Whether a record says already that the lease is used now.
+fn is_current(record: &LeaseRecord, config: &Config) -> bool {
+    let now = now();
+    (record.used, record.until) == (now, now + config.lease_time.as_secs())
 }
 
 /// Writes the beginning of a lease to the audit, if it does not have it: a call that was killed may
@@ -162,10 +176,15 @@ impl Ask<'_> {
         if found.is_none() {
             self.permit_new()?;
         }
-        let record = found.unwrap_or_else(|| self.record(&target, identity, Holding::Owned));
         let held = self.hold(&slot)?;
-        let record = self.renewed(record);
-        slot.write(&record)?;
+        let record = match found {
+            Some(record) => self.renew(&slot, record)?,
+            None => {
+                let record = self.record(&target, identity, Holding::Owned);
+                slot.write(&record)?;
+                record
+            }
+        };
         let record = tell(&slot, record)?;
         Ok(Leased { record, target, held })
     }
@@ -219,26 +238,25 @@ impl Ask<'_> {
     ) -> Result<Look> {
         let identity = self.identity();
         let table = Table::lock()?;
-        let mut free = Vec::new();
-        for target in guests {
-            let slot = Slot::of(&target.account.name)?;
+        let slots: Vec<(Slot, &TargetAccount)> = guests
+            .iter()
+            .map(|target| Ok((Slot::of(&target.account.name)?, target)))
+            .collect::<Result<_>>()?;
+        for (slot, target) in &slots {
             let found = slot
                 .lease_of(self.client.user)
                 .filter(|record| record.identity == identity && record.holding == Holding::Guest);
             if let Some(record) = found {
-                let held = self.hold(&slot)?;
-                let record = self.renewed(record);
-                slot.write(&record)?;
-                return Ok(Look::leased(tell(&slot, record)?, target, held));
-            }
-            if slot.is_free() {
-                free.push((slot, target));
+                let held = self.hold(slot)?;
+                let record = self.renew(slot, record)?;
+                return Ok(Look::leased(tell(slot, record)?, target, held));
             }
         }
         if self.mode == Mode::VerifyAccount {
             return Err(mapping::no_lease(&Shown(identity.value())));
         }
         self.permit_new()?;
+        let mut free: Vec<_> = slots.into_iter().filter(|(slot, _)| slot.is_free()).collect();
         if free.len() <= queue::before(&table, ticket) {
             return Ok(Look::Nothing);
         }
@@ -297,10 +315,16 @@ impl Ask<'_> {
         }
     }
 
-    fn renewed(&self, record: LeaseRecord) -> LeaseRecord {
-        let used = now();
-        let until = used + self.config.lease_time.as_secs();
-        LeaseRecord { credential: self.credential.clone(), used, until, ..record }
+    /// Notes that a lease is used, by a credential at this place. Nothing is written where all of
+    /// that is noted.
+    fn renew(&self, slot: &Slot, record: LeaseRecord) -> Result<LeaseRecord> {
+        if record.credential == *self.credential && is_current(&record, self.config) {
+            return Ok(record);
+        }
+        let credential = self.credential.clone();
+        let record = LeaseRecord { credential, ..renewed(record, self.config) };
+        slot.write(&record)?;
+        Ok(record)
     }
 
     /// Locks an account as used. An account that is cleaned has no lease any more, and the table is

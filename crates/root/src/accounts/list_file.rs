@@ -75,6 +75,13 @@ impl<T> ListFile<T> {
     }
 
     fn read_if_changed(&mut self) -> Result<Option<T>, ListError> {
+        // It was trusted when it was read, and no mode, owner or name of it has changed since.
+        let same = |read: &Version| {
+            std::fs::symlink_metadata(&self.path).is_ok_and(|found| Version::of(&found) == *read)
+        };
+        if self.read.as_ref().is_some_and(same) {
+            return Ok(None);
+        }
         let (file, found) = match open(&self.path) {
             Ok(opened) => opened,
             Err(error) => {
@@ -83,9 +90,6 @@ impl<T> ListFile<T> {
             }
         };
         let version = Version::of(&found);
-        if self.read.as_ref() == Some(&version) {
-            return Ok(None);
-        }
         let is_settled = version.is_settled(utc::now());
         // Before it is read: a change while it is read is noticed by the next call.
         self.read = is_settled.then_some(version);

@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use command::refusal::Result;
@@ -111,8 +111,6 @@ impl Registered {
     /// Makes the file of a payload.
     pub(super) fn new(slot: &Slot, record: PayloadRecord) -> Result<Registered> {
         let directory = slot.payloads();
-        let made = fs::create_dir_all(&directory);
-        made.map_err(|error| failed("make", &directory, errno(&error)))?;
         let temporary = directory.join(format!("{TEMPORARY}{}", process::getpid()));
         let path = directory.join(&record.payload);
         let file = open(&temporary)?;
@@ -134,12 +132,6 @@ impl Registered {
     /// The record.
     pub fn record(&self) -> &PayloadRecord {
         &self.record
-    }
-
-    /// Notes the cgroup.
-    pub fn set_cgroup(&mut self, cgroup: &Path) -> Result<()> {
-        self.record.cgroup = Some(cgroup.to_owned());
-        self.write()
     }
 
     /// Notes the payload's process.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use command::accounts::{self, Account};
-use command::groups::{self, Group};
+use command::groups::{self, Members};
 use command::query;
 use command::refusal::Result;
 use error::Shown;
@@ -34,13 +34,13 @@ pub fn resolve(list: &[Entry], config: &Config) -> Result<Vec<Resolved>> {
     let accounts = accounts::all_local();
     let by_name: HashMap<&[u8], &Account> =
         accounts.iter().rev().map(|account| (&account.name[..], account)).collect();
-    let groups = groups::all_local();
-    let nobody = query::nobody().0;
+    let members = Members::local();
+    let nobody = query::nobody_of(by_name.get(&b"nobody"[..]).copied()).0;
     let mut by_user: HashMap<Uid, &[u8]> = HashMap::new();
     let mut resolved = Vec::with_capacity(list.len());
     for entry in list {
         let mut target = match by_name.get(&entry.account[..]) {
-            Some(account) => target(account, &groups, config, nobody),
+            Some(account) => target(account, &members, config, nobody),
             None => other(&entry.account, config, nobody)?,
         };
         if let Ok(found) = &target {
@@ -57,11 +57,11 @@ pub fn resolve(list: &[Entry], config: &Config) -> Result<Vec<Resolved>> {
 
 fn target(
     account: &Account,
-    groups: &[Group],
+    members: &Members,
     config: &Config,
     nobody: Uid,
 ) -> std::result::Result<TargetAccount, String> {
-    let groups = groups::of_member(groups, account);
+    let groups = members.groups_of(account);
     may_be_target(account, &groups, config, nobody)?;
     Ok(TargetAccount { account: account.clone(), groups })
 }

@@ -47,7 +47,6 @@ pub(super) struct Table {
 impl Table {
     /// Locks the table. It must not be locked while anything is waited for.
     pub(super) fn lock() -> Result<Table> {
-        make_directory(Path::new(DIRECTORY))?;
         let path = Path::new(DIRECTORY).join("lock");
         let lock = open(&path)?;
         flock::lock(&lock, Lock::Exclusive, TIMEOUT)
@@ -99,7 +98,6 @@ impl Slot {
 
     /// The file that processes lock which use the account.
     pub(super) fn open_use(&self) -> Result<File> {
-        make_directory(&self.path)?;
         open(&self.path.join("use"))
     }
 
@@ -148,16 +146,10 @@ impl Slot {
 
     /// Writes the record of a lease, in one step.
     pub(super) fn write(&self, record: &LeaseRecord) -> Result<()> {
-        make_directory(&self.path)?;
         let temporary = self.path.join(format!("new.{}", std::process::id()));
         let path = self.lease_path(record.client);
-        let written = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(record.to_text().as_bytes()))
+        let written = open_with(&temporary, true)?
+            .write_all(record.to_text().as_bytes())
             .and_then(|()| fs::rename(&temporary, &path));
         written.map_err(|error| {
             let _ = fs::remove_file(&temporary);
@@ -188,7 +180,6 @@ impl Slot {
 
     /// Marks an account without a lease as one that is not clean.
     pub(super) fn mark_unclean(&self) -> Result<()> {
-        make_directory(&self.path)?;
         open(&self.path.join("ending")).map(drop)
     }
 
@@ -275,9 +266,22 @@ pub(super) fn make_directory(path: &Path) -> Result<()> {
     made.map_err(|error| failed("make", path, errno(&error)))
 }
 
-/// Opens a file to lock it, and makes it if it does not exist.
+/// Opens a file to lock it, and makes it if it does not exist, with its directory.
 pub(super) fn open(path: &Path) -> Result<File> {
-    let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+    open_with(path, false)
+}
+
+/// The same; with `empties` the file is empty then.
+fn open_with(path: &Path, empties: bool) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(empties).mode(0o600);
+    let opened = match (options.open(path), path.parent()) {
+        (Err(error), Some(directory)) if error.kind() == ErrorKind::NotFound => {
+            make_directory(directory)?;
+            options.open(path)
+        }
+        (opened, _) => opened,
+    };
     opened.map_err(|error| failed("open", path, errno(&error)))
 }
 
