@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use support::daemon::{Daemon, SOCKET, kill, processes_of};
+use support::doors;
 use support::handover::set_mode;
 use support::setuid::{LIBEXEC, ends};
 use support::{Account, messages, own, wait_until, write};
@@ -23,49 +24,17 @@ fn text_of(output: &Output) -> (Option<i32>, String, String) {
 #[test]
 fn the_payload_has_the_ids_of_the_leased_account_and_no_capability() {
     let daemon = Daemon::new();
-    let job = daemon.guest(1);
-    let ids = daemon.says("grep -E '^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb))' /proc/self/status");
-    let (uid, gid) = (job.uid, job.gid);
-    let expected = format!(
-        "Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t \n\
-         CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
-         CapAmb:\t0000000000000000"
-    );
-    assert_eq!(ids, expected);
+    doors::payloads_run_as(&daemon.machine, daemon.guest(1));
 }
 
 #[test]
 fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
-    let daemon = Daemon::new();
-    for (script, status) in [
-        ("exit 0", 0),
-        ("exit 7", 7),
-        ("exit 255", 255),
-        ("exit 201", 204),
-        ("exit 202", 204),
-        ("exit 203", 204),
-        ("exit 204", 204),
-        ("kill -KILL $$", 137),
-        ("kill -TERM $$", 143),
-        // A signal without a name.
-        ("kill -34 $$", 162),
-    ] {
-        let output = daemon.runs(script);
-        assert_eq!(text_of(&output), (Some(status), String::new(), String::new()), "{script}");
-    }
+    doors::statuses_are_the_payloads(&Daemon::new().machine);
 }
 
 #[test]
 fn a_caller_that_asks_for_it_sees_the_payloads_own_end() {
-    use std::os::unix::process::ExitStatusExt as _;
-    let daemon = Daemon::new();
-    let ended = |script: &str| {
-        let mut call = daemon.glexec();
-        call.env("GLEXEC_EXACT_STATUS", "1").args(["/bin/sh", "-c", script]);
-        call.output().unwrap().status
-    };
-    assert_eq!(ended("exit 203").code(), Some(203));
-    assert_eq!(ended("kill -TERM $$").signal(), Some(15));
+    doors::a_call_ends_as_its_payload(&Daemon::new().machine);
 }
 
 #[test]

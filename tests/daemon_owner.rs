@@ -5,39 +5,19 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 use support::daemon::{AUDIT, Daemon, kill};
+use support::doors::{self, all_belong_to, change, entries, output, tree};
 use support::setuid::LIBEXEC;
-use support::{Account, PROXY, failed, own, retained, succeeded, wait_until, write};
-
-/// A tree of the batch user's.
-fn tree(daemon: &Daemon, name: &str) -> PathBuf {
-    let top = daemon.machine.site.execute().join(name);
-    fs::create_dir_all(top.join("below/further")).unwrap();
-    write(top.join("file"), "content", 0o644);
-    write(top.join("below/program"), "#!/bin/sh\n", 0o755);
-    symlink("file", top.join("link")).unwrap();
-    own(&top, Account::batch());
-    top
-}
-
-fn change(daemon: &Daemon, option: &str, top: &Path) -> Command {
-    let mut call = daemon.glexec();
-    call.arg(option).arg(top);
-    call
-}
-
-fn output(daemon: &Daemon, option: &str, top: &Path) -> Output {
-    change(daemon, option, top).output().unwrap()
-}
+use support::{Account, failed, own, succeeded, wait_until, write};
 
 /// A call that gives a tree, and waits for its confirmation.
 fn waiting(daemon: &Daemon, top: &Path, more: &[&Path]) -> (Child, BufReader<ChildStdout>) {
-    let mut call = change(daemon, "--give", top);
+    let mut call = change(&daemon.machine, "--give", top);
     call.arg("--confirm");
     for path in more {
         call.arg("--to").arg(path);
@@ -49,29 +29,6 @@ fn waiting(daemon: &Daemon, top: &Path, more: &[&Path]) -> (Child, BufReader<Chi
     said.read_line(&mut line).unwrap();
     assert!(line.starts_with("given "), "{line}");
     (child, said)
-}
-
-/// Owner, group, mode and inode of each entry.
-fn entries(top: &Path) -> Vec<(PathBuf, u32, u32, u32, u64)> {
-    let mut all = vec![top.to_owned()];
-    let mut next = 0;
-    while next < all.len() {
-        let path = all[next].clone();
-        if fs::symlink_metadata(&path).unwrap().is_dir() {
-            all.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        }
-        next += 1;
-    }
-    all.sort();
-    let facts = |path: PathBuf| {
-        let found = fs::symlink_metadata(&path).unwrap();
-        (path, found.uid(), found.gid(), found.mode(), found.ino())
-    };
-    all.into_iter().map(facts).collect()
-}
-
-fn all_belong_to(top: &Path, account: Account) -> bool {
-    entries(top).iter().all(|(_, uid, gid, ..)| (*uid, *gid) == (account.uid, account.gid))
 }
 
 /// The process of the daemon that serves the only connection.
@@ -91,17 +48,7 @@ fn supervisor(daemon: &Daemon) -> u32 {
 #[test]
 fn a_directory_is_given_and_taken_back_without_a_copy() {
     let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
-    let before = entries(&top);
-    let given = output(&daemon, "--give", &top);
-    succeeded(&given);
-    let report = String::from_utf8(given.stdout).unwrap();
-    assert!(report.contains("\"operation\":\"give\"") && report.lines().count() == 1, "{report}");
-    assert!(all_belong_to(&top, daemon.guest(1)));
-    let seen = daemon.says(&format!("cat {0}/file; ls -l {0} >/dev/null && echo", top.display()));
-    assert_eq!(seen, "content");
-    succeeded(&output(&daemon, "--take", &top));
-    assert_eq!(entries(&top), before);
+    doors::a_tree_is_given_and_taken_back(&daemon.machine, daemon.guest(1));
 }
 
 /// The lines of the audit about changes of owner: event, direction, directory, further name, and
@@ -122,11 +69,11 @@ fn changes(daemon: &Daemon) -> Vec<[String; 5]> {
 #[test]
 fn each_change_is_in_the_audit_with_who_what_and_how_it_ended() {
     let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
+    let top = tree(&daemon.machine, "tree");
     let new = top.with_file_name("new");
     let (tree_name, new_name) = (top.display().to_string(), new.display().to_string());
-    succeeded(&change(&daemon, "--give", &top).arg("--to").arg(&new).output().unwrap());
-    succeeded(&output(&daemon, "--take", &new));
+    succeeded(&change(&daemon.machine, "--give", &top).arg("--to").arg(&new).output().unwrap());
+    succeeded(&output(&daemon.machine, "--take", &new));
     // One that is undone, one that is killed, and its repair.
     let (mut child, _said) = waiting(&daemon, &new, &[]);
     child.stdin.take().unwrap().write_all(b"x").unwrap();
@@ -135,7 +82,7 @@ fn each_change_is_in_the_audit_with_who_what_and_how_it_ended() {
     let _input = child.stdin.take();
     kill(supervisor(&daemon), libc::SIGKILL);
     assert!(!child.wait_with_output().unwrap().status.success());
-    succeeded(&output(&daemon, "--undo", &new));
+    succeeded(&output(&daemon.machine, "--undo", &new));
     let line = |event: &str, direction: &str, directory: &str, to: &str, result: &str| {
         [event, direction, directory, to, result].map(str::to_owned)
     };
@@ -161,8 +108,8 @@ fn each_change_is_in_the_audit_with_who_what_and_how_it_ended() {
 fn the_name_of_a_directory_cannot_bring_a_line_into_the_audit() {
     let daemon = Daemon::new();
     let hostile = "x\n{\"time\":\"2026-01-01T00:00:00.000Z\",\"event\":\"lease_begun\"}\u{1b}[2J";
-    let top = tree(&daemon, hostile);
-    succeeded(&output(&daemon, "--give", &top));
+    let top = tree(&daemon.machine, hostile);
+    succeeded(&output(&daemon.machine, "--give", &top));
     let lines = changes(&daemon);
     assert_eq!(lines.len(), 2);
     for line in lines {
@@ -179,7 +126,7 @@ fn the_name_of_a_directory_cannot_bring_a_line_into_the_audit() {
 fn what_belongs_to_root_or_to_another_client_is_not_changed() {
     let daemon = Daemon::with_guests(2, "");
     daemon.write_private("/etc/glexec/clients", "gh-batch\ngh-other\n");
-    let top = tree(&daemon, "tree");
+    let top = tree(&daemon.machine, "tree");
     let before = entries(&top);
     let credential = daemon.machine.site.scratch().join("others");
     write(&credential, "x\n", 0o600);
@@ -192,7 +139,7 @@ fn what_belongs_to_root_or_to_another_client_is_not_changed() {
         let why = format!("belongs to uid {}", Account::batch().uid);
         failed(&call.output().unwrap(), 201, &[&why]);
         for of_root in ["/usr/share", "/root", LIBEXEC] {
-            let refused = output(&daemon, option, Path::new(of_root));
+            let refused = output(&daemon.machine, option, Path::new(of_root));
             failed(&refused, 201, &["belongs to uid 0"]);
         }
     }
@@ -202,7 +149,7 @@ fn what_belongs_to_root_or_to_another_client_is_not_changed() {
     write(&secret, "secret", 0o600);
     fs::hard_link(&secret, top.join("below/planted")).unwrap();
     let before = entries(&top);
-    failed(&output(&daemon, "--give", &top), 205, &["planted"]);
+    failed(&output(&daemon.machine, "--give", &top), 205, &["planted"]);
     assert_eq!(entries(&top), before);
 }
 
@@ -217,25 +164,25 @@ fn what_is_no_directory_is_not_changed() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     own(&fifo, Account::batch());
     let link = parent.join("link");
-    symlink(tree(&daemon, "tree"), &link).unwrap();
+    symlink(tree(&daemon.machine, "tree"), &link).unwrap();
     for path in [&file, &fifo, &link] {
-        let output = output(&daemon, "--give", path);
+        let output = output(&daemon.machine, "--give", path);
         assert!(matches!(output.status.code(), Some(201 | 205)), "{path:?}: {output:?}");
         assert_ne!(Account::of(path), daemon.guest(1));
     }
     for path in [&file, &fifo] {
-        failed(&output(&daemon, "--give", &path.join("below")), 201, &["--give"]);
+        failed(&output(&daemon.machine, "--give", &path.join("below")), 201, &["--give"]);
     }
 }
 
 #[test]
 fn a_directory_that_is_swapped_meanwhile_is_not_given_and_the_first_is_as_it_was() {
     let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
+    let top = tree(&daemon.machine, "tree");
     let (aside, new) = (top.with_file_name("aside"), top.with_file_name("new"));
     let (mut child, _said) = waiting(&daemon, &top, &[&new]);
     fs::rename(&top, &aside).unwrap();
-    let other = tree(&daemon, "tree");
+    let other = tree(&daemon.machine, "tree");
     let before = entries(&other);
     child.stdin.take().unwrap().write_all(b"c").unwrap();
     let output = child.wait_with_output().unwrap();
@@ -248,7 +195,7 @@ fn a_directory_that_is_swapped_meanwhile_is_not_given_and_the_first_is_as_it_was
 #[test]
 fn the_client_confirms_what_is_given_by_its_own_standard_streams() {
     let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
+    let top = tree(&daemon.machine, "tree");
     let before = entries(&top);
     let (mut child, _said) = waiting(&daemon, &top, &[]);
     child.stdin.take().unwrap().write_all(b"x").unwrap();
@@ -268,7 +215,7 @@ fn the_client_confirms_what_is_given_by_its_own_standard_streams() {
 #[test]
 fn a_signal_or_the_end_of_the_client_undoes_what_is_not_committed() {
     let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
+    let top = tree(&daemon.machine, "tree");
     let before = entries(&top);
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
         let (child, _said) = waiting(&daemon, &top, &[]);
@@ -287,24 +234,24 @@ fn a_signal_or_the_end_of_the_client_undoes_what_is_not_committed() {
 #[test]
 fn undo_takes_back_what_a_killed_call_was_giving() {
     let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
+    let top = tree(&daemon.machine, "tree");
     let (mut child, _said) = waiting(&daemon, &top, &[]);
     // The standard input stays open: its end would undo it.
     let _input = child.stdin.take();
     kill(supervisor(&daemon), libc::SIGKILL);
     failed(&child.wait_with_output().unwrap(), 202, &["the same call again finishes it"]);
     assert!(!all_belong_to(&top, Account::batch()));
-    succeeded(&output(&daemon, "--undo", &top));
+    succeeded(&output(&daemon.machine, "--undo", &top));
     assert!(all_belong_to(&top, Account::batch()));
 }
 
 #[test]
 fn what_is_taken_is_completed_without_the_client() {
     let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
-    succeeded(&output(&daemon, "--give", &top));
+    let top = tree(&daemon.machine, "tree");
+    succeeded(&output(&daemon.machine, "--give", &top));
     kill(daemon.pid(), libc::SIGSTOP);
-    let mut call = change(&daemon, "--take", &top).spawn().unwrap();
+    let mut call = change(&daemon.machine, "--take", &top).spawn().unwrap();
     let receives = format!("{} ", libc::SYS_recvfrom);
     let path = format!("/proc/{}/syscall", call.id());
     wait_until("the client has sent its request", || {
@@ -318,45 +265,11 @@ fn what_is_taken_is_completed_without_the_client() {
 
 #[test]
 fn a_hostile_job_gets_no_file_of_root_or_of_the_client() {
-    let daemon = Daemon::new();
-    let top = tree(&daemon, "tree");
-    succeeded(&output(&daemon, "--give", &top));
-    let secret = daemon.machine.site.scratch().join("secret");
-    write(&secret, "secret", 0o600);
-    Account::batch().owns(&secret);
-    let script = format!(
-        "cd {}; ln -s /etc/shadow shadow; ln -s {} mine; ln -s /etc/passwd passwd; mkfifo fifo
-         chmod 6755 below/program; mkdir -m 0 closed",
-        top.display(),
-        secret.display()
-    );
-    daemon.says(&script);
-    succeeded(&output(&daemon, "--take", &top));
-    assert!(all_belong_to(&top, Account::batch()));
-    for name in ["shadow", "mine", "fifo"] {
-        assert!(fs::symlink_metadata(top.join(name)).is_err(), "{name}");
-    }
-    assert!(fs::symlink_metadata(top.join("passwd")).unwrap().is_file());
-    assert_eq!(fs::metadata(top.join("below/program")).unwrap().mode() & 0o7000, 0);
+    doors::a_hostile_job_gets_no_file(&Daemon::new().machine);
 }
 
 #[test]
 fn the_helpers_hand_a_sandbox_over_without_a_copy() {
     let daemon = Daemon::new();
-    let sandbox = daemon.machine.site.sandbox("sandbox");
-    write(sandbox.join("input"), "input", 0o644);
-    own(&sandbox, Account::batch());
-    let inode = fs::metadata(sandbox.join("input")).unwrap().ino();
-    let helper = |name: &str| {
-        let mut command = daemon.machine.command(Account::batch(), Path::new(LIBEXEC).join(name));
-        command.arg(Path::new(LIBEXEC).join("glexec")).arg(PROXY).arg(&sandbox);
-        succeeded(&command.args(["0", "0"]).output().unwrap());
-    };
-    helper("condor_glexec_setup");
-    let input = fs::metadata(sandbox.join("input")).unwrap();
-    assert_eq!((input.uid(), input.ino()), (daemon.guest(1).uid, inode));
-    assert!(retained(&sandbox).join(PROXY).exists());
-    helper("condor_glexec_cleanup");
-    let input = fs::metadata(sandbox.join("input")).unwrap();
-    assert_eq!((input.uid(), input.ino()), (Account::batch().uid, inode));
+    doors::helpers_change_the_owner(&daemon.machine, daemon.guest(1));
 }

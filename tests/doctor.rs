@@ -321,7 +321,8 @@ fn a_sudo_that_takes_the_input_for_its_log_is_found_and_fixed() {
 fn a_session_that_moves_payloads_to_another_cgroup_is_found_and_fixed() {
     let script = r#"
         cgroup=$(findmnt -nr -t cgroup,cgroup2 -o TARGET | while read -r at; do
-            if mkdir "$at/gh-test-$$" 2>/dev/null; then echo "$at/gh-test-$$"; break; fi
+            name=$at/gh-test-$(cat /proc/sys/kernel/random/uuid)
+            if mkdir "$name" 2>/dev/null; then echo "$name"; break; fi
         done)
         trap 'rmdir "$cgroup" || { sleep 1; rmdir "$cgroup"; }' EXIT
         printf '#!/bin/sh\necho $PPID >%s/cgroup.procs\n' "$cgroup" >/usr/local/sbin/move

@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use support::glexec::STATUSES;
+use support::doors;
 use support::handover::set_mode;
 use support::installation::install;
 use support::setuid::{CONFIGURATION, LIBEXEC, Setuid, ends};
@@ -23,39 +23,17 @@ fn text_of(output: &Output) -> (Option<i32>, String, String) {
 
 #[test]
 fn the_status_is_the_payloads_or_tells_by_which_signal_it_ended() {
-    let setuid = Setuid::new();
-    for (script, status) in STATUSES {
-        let output = setuid.runs(script);
-        let found = (output.status.code(), messages(&output));
-        assert_eq!(found, (Some(status), String::new()), "{script}");
-    }
+    doors::statuses_are_the_payloads(&Setuid::new());
 }
 
 #[test]
 fn the_payload_has_the_accounts_ids_in_all_places_and_no_capability() {
-    let setuid = Setuid::new();
-    let job = Account::job();
-    let ids = setuid.says("grep -E '^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb))' /proc/self/status");
-    let (uid, gid) = (job.uid, job.gid);
-    let expected = format!(
-        "Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t \n\
-         CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
-         CapAmb:\t0000000000000000"
-    );
-    assert_eq!(ids, expected);
+    doors::payloads_run_as(&Setuid::new(), Account::job());
 }
 
 #[test]
 fn a_caller_that_asks_for_it_sees_the_payloads_own_end() {
-    use std::os::unix::process::ExitStatusExt as _;
-    let setuid = Setuid::new();
-    let ended = |script: &str| {
-        let mut call = setuid.glexec();
-        call.env("GLEXEC_EXACT_STATUS", "1").args(["/bin/sh", "-c", script]);
-        call.output().unwrap().status
-    };
-    assert_eq!(ended("exit 203").code(), Some(203));
-    assert_eq!(ended("kill -TERM $$").signal(), Some(15));
+    doors::a_call_ends_as_its_payload(&Setuid::new());
 }
 
 #[test]

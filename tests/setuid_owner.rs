@@ -4,81 +4,25 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
+use support::doors::{self, all_belong_to, change, entries, output, tree};
 use support::handover::set_mode;
 use support::setuid::{LIBEXEC, Setuid, ends};
-use support::{Account, PROXY, failed, messages, own, retained, succeeded, wait_until, write};
+use support::{Account, failed, messages, succeeded, wait_until, write};
 
 const ROOT: Account = Account { uid: 0, gid: 0 };
 
-/// A tree of the batch user's.
-fn tree(setuid: &Setuid) -> PathBuf {
-    let top = setuid.site.execute().join("tree");
-    fs::create_dir_all(top.join("below/further")).unwrap();
-    write(top.join("file"), "content", 0o644);
-    write(top.join("below/program"), "#!/bin/sh\n", 0o755);
-    symlink("file", top.join("link")).unwrap();
-    own(&top, Account::batch());
-    top
-}
-
-fn change(setuid: &Setuid, option: &str, top: &Path) -> Command {
-    let mut call = setuid.glexec();
-    call.arg(option).arg(top);
-    call
-}
-
-fn output(setuid: &Setuid, option: &str, top: &Path) -> Output {
-    change(setuid, option, top).output().unwrap()
-}
-
-/// Owner, mode and inode of each entry.
-fn entries(top: &Path) -> Vec<(PathBuf, u32, u32, u32, u64)> {
-    let mut all = vec![top.to_owned()];
-    let mut next = 0;
-    while next < all.len() {
-        let path = all[next].clone();
-        if fs::symlink_metadata(&path).unwrap().is_dir() {
-            all.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        }
-        next += 1;
-    }
-    all.sort();
-    let facts = |path: PathBuf| {
-        let found = fs::symlink_metadata(&path).unwrap();
-        (path, found.uid(), found.gid(), found.mode(), found.ino())
-    };
-    all.into_iter().map(facts).collect()
-}
-
-fn all_belong_to(top: &Path, account: Account) -> bool {
-    entries(top).iter().all(|(_, uid, gid, ..)| (*uid, *gid) == (account.uid, account.gid))
-}
-
 #[test]
 fn a_directory_is_given_and_taken_back_without_a_copy() {
-    let setuid = Setuid::new();
-    let top = tree(&setuid);
-    let before = entries(&top);
-    let given = output(&setuid, "--give", &top);
-    succeeded(&given);
-    let report = String::from_utf8(given.stdout).unwrap();
-    assert!(report.contains("\"operation\":\"give\"") && report.lines().count() == 1, "{report}");
-    assert!(all_belong_to(&top, Account::job()));
-    let seen = setuid.says(&format!("cat {0}/file; ls -l {0} >/dev/null && echo", top.display()));
-    assert_eq!(seen, "content");
-    succeeded(&output(&setuid, "--take", &top));
-    assert_eq!(entries(&top), before);
+    doors::a_tree_is_given_and_taken_back(&Setuid::new(), Account::job());
 }
 
 #[test]
 fn what_belongs_to_root_or_to_a_third_user_is_never_changed() {
     let setuid = Setuid::new();
     for (number, account) in [ROOT, Account::other()].into_iter().enumerate() {
-        let top = tree(&setuid);
+        let top = tree(&setuid, "tree");
         let secret = setuid.site.execute().join(format!("secret{number}"));
         write(&secret, "secret", 0o600);
         account.owns(&secret);
@@ -117,36 +61,13 @@ fn what_belongs_to_root_or_to_a_third_user_is_never_changed() {
 
 #[test]
 fn a_hostile_job_gets_no_file_of_root_or_of_the_caller() {
-    let setuid = Setuid::new();
-    let top = tree(&setuid);
-    succeeded(&output(&setuid, "--give", &top));
-    // Links to files of root's and of the caller's, which only these can read; and files that look
-    // like what a take removes.
-    let secret = setuid.site.scratch().join("secret");
-    write(&secret, "secret", 0o600);
-    Account::batch().owns(&secret);
-    let script = format!(
-        "cd {}; ln -s /etc/shadow shadow; ln -s {} mine; ln -s /etc/passwd passwd; mkfifo fifo
-         chmod 6755 below/program; mkdir -m 0 closed",
-        top.display(),
-        secret.display()
-    );
-    setuid.says(&script);
-    succeeded(&output(&setuid, "--take", &top));
-    assert!(all_belong_to(&top, Account::batch()));
-    for name in ["shadow", "mine", "fifo"] {
-        assert!(fs::symlink_metadata(top.join(name)).is_err(), "{name}");
-    }
-    assert!(fs::symlink_metadata(top.join("passwd")).unwrap().is_file());
-    let mode = fs::metadata(top.join("below/program")).unwrap().mode();
-    assert_eq!(mode & 0o7000, 0);
-    assert_eq!(Account::of(Path::new("/etc/shadow")).uid, 0);
+    doors::a_hostile_job_gets_no_file(&Setuid::new());
 }
 
 #[test]
 fn other_calls_of_the_account_go_on_and_cannot_write_to_what_was_taken() {
     let setuid = Setuid::new();
-    let top = tree(&setuid);
+    let top = tree(&setuid, "tree");
     succeeded(&output(&setuid, "--give", &top));
     let go_on = setuid.site.execute().join("go-on");
     let script = format!(
@@ -184,7 +105,7 @@ fn a_directory_that_the_caller_cannot_reach_is_not_changed() {
 #[test]
 fn without_user_namespaces_a_directory_is_copied() {
     let setuid = Setuid::new();
-    let top = tree(&setuid);
+    let top = tree(&setuid, "tree");
     let mut strace = setuid.command(ROOT, "strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-u", "gh-batch"]);
     strace.args(["-e", "inject=clone:error=ENOSPC", &format!("{LIBEXEC}/glexec"), "--give"]);
@@ -196,7 +117,7 @@ fn without_user_namespaces_a_directory_is_copied() {
 #[test]
 fn a_fault_while_the_worker_becomes_the_caller_changes_nothing() {
     let setuid = Setuid::new();
-    let top = tree(&setuid);
+    let top = tree(&setuid, "tree");
     let before = entries(&top);
     for (name, result) in [
         ("setresuid", "error=EPERM"),
@@ -225,21 +146,5 @@ fn a_fault_while_the_worker_becomes_the_caller_changes_nothing() {
 
 #[test]
 fn the_helpers_hand_a_sandbox_over_without_a_copy() {
-    let setuid = Setuid::new();
-    let sandbox = setuid.site.sandbox("sandbox");
-    write(sandbox.join("input"), "input", 0o644);
-    own(&sandbox, Account::batch());
-    let inode = fs::metadata(sandbox.join("input")).unwrap().ino();
-    let helper = |name: &str| {
-        let mut command = setuid.command(Account::batch(), Path::new(LIBEXEC).join(name));
-        command.arg(Path::new(LIBEXEC).join("glexec")).arg(PROXY).arg(&sandbox);
-        succeeded(&command.args(["0", "0"]).output().unwrap());
-    };
-    helper("condor_glexec_setup");
-    let input = fs::metadata(sandbox.join("input")).unwrap();
-    assert_eq!((input.uid(), input.ino()), (Account::job().uid, inode));
-    assert!(retained(&sandbox).join(PROXY).exists());
-    helper("condor_glexec_cleanup");
-    let input = fs::metadata(sandbox.join("input")).unwrap();
-    assert_eq!((input.uid(), input.ino()), (Account::batch().uid, inode));
+    doors::helpers_change_the_owner(&Setuid::new(), Account::job());
 }

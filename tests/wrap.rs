@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use support::families::state;
 use support::mounts::Mounts;
 use support::pilot::{family, signal};
-use support::user_job_wrapper::{LINK, Node};
+use support::user_job_wrapper::{Job, LINK, Node};
 use support::{Account, Site, retained, wait_until, write};
 
 #[test]
@@ -414,6 +414,7 @@ fn a_killed_wrapper_ends_its_job_and_the_exit_hook_brings_the_files_back() {
         let mut child = job.start();
         let sandbox = node.slots().join("slot1/work");
         wait_until("the job is ready", || sandbox.join("ready").exists());
+        assert!(!job.file("made").exists(), "it is in the sandbox");
         signal(&child, Signal::SIGKILL);
         child.wait().unwrap();
         wait_until("no process is left", || family(&sandbox).is_empty());
@@ -685,6 +686,90 @@ fn a_proxy_that_the_starter_renews_reaches_the_job() {
         assert!(child.wait().unwrap().success(), "{}", job.text("_condor_stderr"));
         assert_eq!(job.text("_condor_stdout"), "first\n");
         assert_eq!(job.text("proxy"), "second\n", "the job's own does not come back");
+    }
+}
+
+#[test]
+fn a_job_has_its_oauth_tokens_and_gets_renewed_ones_and_no_other_user_can_read_them() {
+    let nodes = Node::both();
+    let token = |job: &Job<'_>, name: &str, content: &str| {
+        // As a starter replaces it: a new file, renamed.
+        let (new, path) = (format!(".condor_creds/{name}.tmp"), format!(".condor_creds/{name}"));
+        write(job.file(&new), content, 0o600);
+        Account::batch().owns(job.file(&new));
+        fs::rename(job.file(&new), job.file(&path)).unwrap();
+    };
+    let jobs = nodes.each_ref().map(|node| {
+        let script = "cd \"$_CONDOR_CREDS\" && stat -c '%a %u' a.use b.use | uniq | wc -l
+             stat -c %a a.use; cat a.use; : >../ready
+             until grep -q second a.use && test -e new.use; do sleep 0.05; done
+             cat b.use new.use; echo forged >a.use; echo forged >forged.use";
+        let mut job = node.job("dir_1", script);
+        fs::create_dir(job.file(".condor_creds")).unwrap();
+        fs::set_permissions(job.file(".condor_creds"), fs::Permissions::from_mode(0o755)).unwrap();
+        Account::batch().owns(job.file(".condor_creds"));
+        let path = job.file(".condor_creds").into_os_string();
+        job.variables.insert("_CONDOR_CREDS".into(), path);
+        token(&job, "a.use", "first\n");
+        token(&job, "b.use", "other\n");
+        job
+    });
+    let children = jobs.each_ref().map(Job::start);
+    for (node, job) in nodes.iter().zip(&jobs) {
+        let sandbox = node.slots().join("slot1/work");
+        wait_until("the job is ready", || sandbox.join("ready").exists());
+        for path in [sandbox.join(".condor_creds/a.use"), job.file(".condor_creds/a.use")] {
+            let read = Account::other().command("cat").arg(path).output().unwrap();
+            assert!(!read.status.success() && read.stdout.is_empty());
+        }
+        token(job, "a.use", "second\n");
+        token(job, "new.use", "new\n");
+    }
+    for (job, mut child) in jobs.iter().zip(children) {
+        assert!(child.wait().unwrap().success(), "{}", job.text("_condor_stderr"));
+        assert_eq!(job.text("_condor_stdout"), "1\n600\nfirst\nother\nnew\n");
+        assert_eq!(job.text(".condor_creds/a.use"), "second\n", "the starter's own");
+        assert!(!job.file(".condor_creds/forged.use").exists());
+        let names = fs::read_dir(&job.scratch).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.starts_with(".condor_creds")).count(), 1);
+    }
+}
+
+#[test]
+fn a_job_of_htcondor_25_runs_in_the_scratch_directory_below_that_of_the_job() {
+    for (node, is_closed) in Node::both().into_iter().zip([false, true]) {
+        let above = node.path("local/execute/dir_7");
+        for directory in ["", "user", "var", "tmp"] {
+            fs::create_dir(above.join(directory)).unwrap();
+        }
+        let mut job = node.job(
+            "dir_7/scratch",
+            "id -u; pwd; echo \"$HOME\"; cat \"$_CONDOR_CHIRP_CONFIG\"; cat input
+             echo x >made; ls -A \"$1\"/execute/dir_7 2>/dev/null; exit 5",
+        );
+        job.arguments = vec![node.path("local").into()];
+        write(job.file("input"), "the input\n", 0o644);
+        fs::rename(job.file(".chirp.config"), above.join("user/.chirp.config")).unwrap();
+        support::own(&above, Account::batch());
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o755)).unwrap();
+        job.variables.insert("HOME".into(), "/home/pilot".into());
+        let chirp = above.join("user/.chirp.config").into_os_string();
+        job.variables.insert("_CONDOR_CHIRP_CONFIG".into(), chirp);
+        job.ends("exited 5");
+        let sandbox = node.slots().join("slot1/work");
+        let place = if is_closed { job.scratch.clone() } else { sandbox };
+        let place = place.display();
+        let out = job.text("_condor_stdout");
+        let (user, rest) = out.split_once('\n').unwrap();
+        assert_ne!(user, Account::batch().uid.to_string());
+        let expected = format!("{place}\n{place}\nchirp\nthe input\n");
+        let listed = rest.strip_prefix(&expected).unwrap_or_else(|| panic!("{rest}"));
+        // The job sees nothing but its scratch directory there.
+        assert_eq!(listed, if is_closed { "scratch\n" } else { "scratch\ntmp\nuser\nvar\n" });
+        assert_eq!(job.text("made"), "x\n");
+        assert!(!job.file(".chirp.config").exists());
+        assert!(node.left().is_empty(), "{:?}", node.left());
     }
 }
 

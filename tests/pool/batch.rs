@@ -32,7 +32,8 @@ impl Batch {
         let words: Vec<&str> = ["sh", "-ec", submit, "sh"].into_iter().chain(directories).collect();
         pool.central(&words);
         let jobs = || all.iter().flat_map(|(_, submitted)| submitted);
-        let ended = until(Duration::from_secs(300), || {
+        let limit = Duration::from_secs(100) * u32::try_from(pool.ways.len()).unwrap();
+        let ended = until(limit, || {
             jobs().all(|(_, job)| !job.events(TERMINATED).is_empty()).then_some(())
         });
         let late = jobs().filter(|(_, job)| job.events(TERMINATED).is_empty());

@@ -33,19 +33,34 @@ impl Way {
 pub struct Pool {
     pub dir: PathBuf,
     pub ways: Vec<Way>,
+    /// Further ways, for a few jobs.
+    pub others: Vec<Way>,
     holder: Option<Child>,
 }
 
-/// The pool that the tests share. The variable `GH_POOL_WAYS` names its ways, and `GH_POOL_DIR` one
-/// that runs already.
+/// The ways of the pool that the tests share, and those for a few jobs there.
+const WAYS: &str = "none,rootless,sudo";
+const OTHERS: &str = "setuid,glexecd";
+
+/// The ways that the variable `GH_POOL_WAYS` names; else these.
+pub fn ways_or(ways: &str) -> String {
+    std::env::var("GH_POOL_WAYS").unwrap_or_else(|_| ways.to_owned())
+}
+
+/// The pool that the tests share. The variable `GH_POOL_DIR` names one that runs already, with the
+/// ways of `GH_POOL_WAYS`.
 pub fn pool() -> &'static Pool {
     static POOL: OnceLock<Pool> = OnceLock::new();
     POOL.get_or_init(|| {
-        let ways = std::env::var("GH_POOL_WAYS").unwrap_or_else(|_| "none,rootless,sudo".into());
-        match std::env::var_os("GH_POOL_DIR") {
-            Some(dir) => Pool { dir: dir.into(), ways: of_nodes(&ways, 0), holder: None },
-            None => Pool::start("shared", &ways, 2, 0),
+        if let Some(dir) = std::env::var_os("GH_POOL_DIR") {
+            let ways = of_nodes(&ways_or(WAYS), 0);
+            return Pool { dir: dir.into(), ways, others: Vec::new(), holder: None };
         }
+        let mut pool = Pool::start("shared", &ways_or(&format!("{WAYS},{OTHERS}")), 2, 0);
+        if std::env::var_os("GH_POOL_WAYS").is_none() {
+            pool.others = pool.ways.split_off(WAYS.split(',').count());
+        }
+        pool
     })
 }
 
@@ -87,7 +102,7 @@ impl Pool {
         let mut line = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "up\n", "the pool did not start: see the message above");
-        Pool { dir, ways: ways_of_nodes, holder: Some(holder) }
+        Pool { dir, ways: ways_of_nodes, others: Vec::new(), holder: Some(holder) }
     }
 
     /// The ways through a switcher.
@@ -134,17 +149,16 @@ impl Pool {
         for directory in ["execute", "glexec_payloads"] {
             for entry in fs::read_dir(local.join(directory)).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                let is_left = match path.file_name().and_then(OsStr::to_str) {
-                    _ if directory == "execute" => true,
-                    Some(".notes") => files_of(&path).any(|note| is_not_empty(&note)),
-                    _ => files_of(&path).next().is_some(),
+                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                let is_notes = path.ends_with(".notes");
+                // Without a job a note is empty.
+                let is_left = |entry: &fs::DirEntry| {
+                    !is_notes || entry.metadata().is_ok_and(|found| found.len() > 0)
                 };
-                if is_left {
-                    left.push(format!(
-                        "{}: {:?}",
-                        path.display(),
-                        files_of(&path).collect::<Vec<_>>()
-                    ));
+                let inside: Vec<_> =
+                    entries.filter(is_left).map(|entry| entry.file_name()).collect();
+                if directory == "execute" || !inside.is_empty() {
+                    left.push(format!("{}: {inside:?}", path.display()));
                 }
             }
         }
@@ -214,15 +228,6 @@ impl Drop for Pool {
             assert!(holder.wait().unwrap().success() || std::thread::panicking());
         }
     }
-}
-
-/// The entries of a directory; none of what is no directory.
-fn files_of(directory: &Path) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path())
-}
-
-fn is_not_empty(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|found| found.len() > 0)
 }
 
 fn script() -> PathBuf {

@@ -3,15 +3,14 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::fixture::{End, Job, LIMIT, Pool, Submitted, Way, until};
+use crate::fixture::{End, Job, LIMIT, Pool, Submitted, Way, until, ways_or};
 
 /// One of these tests at a time.
 fn alone() -> (MutexGuard<'static, ()>, &'static Pool) {
     static POOL: OnceLock<Pool> = OnceLock::new();
     static ONE: Mutex<()> = Mutex::new(());
     let lock = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let ways = std::env::var("GH_POOL_WAYS").unwrap_or_else(|_| "rootless,sudo".into());
-    let ways = ways.replace("none,", "");
+    let ways = ways_or("rootless,sudo").replace("none,", "");
     (lock, POOL.get_or_init(|| Pool::start("killed", &ways, 1, 0)))
 }
 

@@ -15,3 +15,4 @@ mod killed;
 mod long;
 mod proxy;
 mod surroundings;
+mod ways;

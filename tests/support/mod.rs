@@ -8,6 +8,7 @@ pub mod attack;
 pub mod clean_root;
 pub mod condor;
 pub mod daemon;
+pub mod doors;
 pub mod families;
 pub mod glexec;
 pub mod handover;

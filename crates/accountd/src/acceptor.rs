@@ -42,6 +42,9 @@ const AT_ONCE: usize = 64;
 /// When a process is tried again that could not be started.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// How many descriptors are kept for the start of a process. It needs three.
+const RESERVE: usize = 8;
+
 /// So many connections over its limit a client can have that are only told so.
 const OVER: u32 = 16;
 
@@ -68,6 +71,9 @@ pub(crate) struct Acceptor {
     /// accepted: so they are few.
     waiting: Vec<(OwnedFd, Peer, Task)>,
     next_try: Instant,
+    /// Descriptors that are given back while a process is started: so connections can be ended when
+    /// none is left.
+    reserve: Vec<OwnedFd>,
     /// The processes of connections, and whose these are.
     children: HashMap<Pid, Uid>,
     /// How many connections each client has.
@@ -87,6 +93,11 @@ struct Idle {
     until: Instant,
 }
 
+/// As many of the descriptors in reserve as there are.
+fn reserve(signals: &Signals) -> Vec<OwnedFd> {
+    (0..RESERVE).map_while(|_| signals.as_fd().try_clone_to_owned().ok()).collect()
+}
+
 impl Acceptor {
     pub(crate) fn new(
         listener: Listener,
@@ -96,6 +107,7 @@ impl Acceptor {
     ) -> Result<Acceptor> {
         let signals = Signals::open()
             .map_err(|cause| Refusal::internal(format!("cannot wait for signals: {cause}")))?;
+        let reserve = reserve(&signals);
         let earlier = connections::all();
         let mut connections = HashMap::new();
         for (_, user) in &earlier {
@@ -110,6 +122,7 @@ impl Acceptor {
             idle: Vec::new(),
             waiting: Vec::new(),
             next_try: Instant::now(),
+            reserve,
             children: HashMap::new(),
             connections,
             earlier,
@@ -229,8 +242,11 @@ impl Acceptor {
                 Ok(socket) => self.admit(socket),
                 Err(Errno::EINTR | Errno::ECONNABORTED) => {}
                 Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS) => {
-                    // They wait in the queue of the socket.
-                    std::thread::sleep(Duration::from_millis(10));
+                    // They wait in the queue of the socket. One that has sent nothing makes place.
+                    match self.idle.is_empty() {
+                        true => std::thread::sleep(Duration::from_millis(10)),
+                        false => self.end_idle(0),
+                    }
                     return;
                 }
                 Err(_) => return,
@@ -269,7 +285,12 @@ impl Acceptor {
         if own.count() + 1 < MOST_IDLE_OF_CLIENT {
             return;
         }
-        let Idle { socket, peer, .. } = self.idle.remove(oldest);
+        self.end_idle(oldest);
+    }
+
+    /// Ends a connection that has sent nothing.
+    fn end_idle(&mut self, number: usize) {
+        let Idle { socket, peer, .. } = self.idle.remove(number);
         // Its request may have arrived since the last look.
         let ready = fd::poll_all_readable(&[socket.as_fd()], Some(Instant::now()));
         let task = match ready.is_ok_and(|ready| ready == [true]) {
@@ -301,6 +322,12 @@ impl Acceptor {
 
     /// Starts the process of a connection.
     fn start(&mut self, socket: OwnedFd, peer: Peer, task: Task) {
+        self.reserve.clear();
+        self.fork(socket, peer, task);
+        self.reserve = reserve(&self.signals);
+    }
+
+    fn fork(&mut self, socket: OwnedFd, peer: Peer, task: Task) {
         let user = peer.identity.user;
         // The child waits for the end of this pipe. Before that this process has closed its copy of
         // the socket: so it is never the last one, whose end closes what was sent and not read.

@@ -73,8 +73,10 @@ impl Supervisor<'_> {
             Ok(read) => read,
             Err(refusal) => return self.refuse(&connection, &refusal, ""),
         };
-        connection.send(&Answer::Working);
+        let is_there = connection.send(&Answer::Working);
         match request {
+            // The client has given the call up, and may make it again.
+            Request::Run(_) if !is_there => {}
             Request::Run(run) => self.run(connection, counted, run, descriptors),
             Request::Owner(change) => self.change(connection, change, descriptors),
             other => match configuration()

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use wire::launch;
+
 /// The variable that holds the mark: the path of the sandbox's retained directory. All processes of
 /// a family inherit it.
 pub(crate) const MARK: &str = "_GLEXEC_HELPERS_FAMILY";
@@ -10,12 +12,18 @@ pub(crate) const MARK: &str = "_GLEXEC_HELPERS_FAMILY";
 /// them.
 const PRIVATE: &[u8] = b"CONDOR_PRIVATE_";
 
+/// The beginning of the names of variables with which gLExec passes a job what its caller has set.
+const OF_GLEXEC: &[u8] = b"GLEXEC_";
+
 /// The job's environment: the wrapper's own, and the entries `NAME=VALUE` that the starter sent.
 /// The last entry of a name overrides earlier ones, and the starter's entries override the
 /// wrapper's. The starter's secrets are dropped. The mark is taken from the wrapper's environment
 /// only, and comes last. Entries without `=` (macros that the batch system has not expanded) are
 /// kept as they are.
-pub(crate) fn join(own: Vec<Vec<u8>>, sent: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+pub(crate) fn join(mut own: Vec<Vec<u8>>, mut sent: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    if launch::take_without_variables_of_glexec(&mut sent) {
+        own.retain(|entry| !entry.starts_with(OF_GLEXEC));
+    }
     let is_mark = |entry: &Vec<u8>| name(entry) == MARK.as_bytes();
     let mark = own.iter().find(|entry| is_mark(entry)).cloned();
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -70,6 +78,15 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn variables_of_glexec_are_the_jobs_unless_the_starter_says_otherwise() {
+        let own = ["GLEXEC_CLIENT_CERT=/c", "GLEXEC_ENV=e", "GLEXECUTOR=1"];
+        assert_eq!(joined(&own, &["A=1"]), [own[0], own[1], own[2], "A=1"]);
+        let entry = super::launch::without_variables_of_glexec();
+        let entry = String::from_utf8_lossy(&entry);
+        assert_eq!(joined(&own, &["A=1", &entry]), ["GLEXECUTOR=1", "A=1"]);
     }
 
     #[test]

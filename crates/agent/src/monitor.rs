@@ -6,14 +6,18 @@
 //! not stopped with the job. Such a `glexec` goes on waiting, so it needs no agent.
 
 use sys::proc::{self, Entry};
-use sys::{Errno, Pid, process, signal};
+use sys::{Errno, Pid, prctl, process, signal};
 
 /// Whether the parent of the process is a sudo that stays as its monitor. This user cannot signal a
 /// sudo; a process of that name that it can signal is a job's.
 pub(crate) fn is_below_sudo(pid: Pid) -> bool {
     let Ok(Some(Entry { parent, .. })) = proc::entry(pid) else { return false };
-    // Where /proc hides the parent's name from this user (hidepid, proc(5)), it may be a sudo.
-    let named = proc::comm(parent).is_none_or(|name| name == b"sudo" || name == b"sudo-rs");
+    // Where /proc hides the parent's name from this user (hidepid, proc(5)), it may be a sudo. That
+    // of a closed world does; there the parent is a `glexec`. No sudo works with no_new_privs.
+    let named = match proc::comm(parent) {
+        Some(name) => name == b"sudo" || name == b"sudo-rs",
+        None => !prctl::get_no_new_privs(),
+    };
     named && signal::kill(parent, 0) == Err(Errno::EPERM)
 }
 

@@ -50,6 +50,11 @@ pub(crate) enum Unprivileged {
     Rootless,
 }
 
+/// Whether the configuration, if this process may read it, gives accounts root directories.
+pub fn has_root_directories() -> bool {
+    Config::load().is_ok_and(|config| config.root_directories.is_some())
+}
+
 /// How a call without privilege is served. 202 where the configuration allows only another way. A
 /// caller that may not read the configuration gets what it would get without one. Also returns
 /// whether the configuration closes the world of payloads.

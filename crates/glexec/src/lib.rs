@@ -48,7 +48,7 @@ pub mod sessions;
 mod setuid;
 mod supervise;
 
-pub use door::asks_daemon;
+pub use door::{asks_daemon, has_root_directories};
 pub use lease::free_ids;
 
 use ::command::location;

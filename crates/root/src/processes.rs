@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use command::refusal::{Refusal, Result};
 use sys::fork::{self, Fork};
 use sys::signal::{self, SIGKILL};
-use sys::{Errno, Gid, Uid, identity, inherited, proc, process, wait};
+use sys::wait::{self, End};
+use sys::{Errno, Gid, Uid, identity, inherited, proc, process};
 
 /// How long killed processes may take to end. If one does not end, the lease stays, and a later
 /// call tries again.
@@ -14,30 +15,36 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the end of a process is looked for.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// Kills all processes of an account. Whether none is left.
+/// Kills all processes of an account. Whether none is left. The error says why that was not tried.
 pub(crate) fn kill_all(user: Uid, group: Gid) -> Result<bool> {
     let until = Instant::now() + TIMEOUT;
-    kill_at_once(user, group, until)?;
+    let mut was_tried = kill_at_once(user, group, until)?;
     while is_running(user)? {
         if Instant::now() > until {
-            return Ok(false);
+            return if was_tried {
+                Ok(false)
+            } else {
+                Err(failed(user, "their killer was killed"))
+            };
         }
         std::thread::sleep(Duration::from_millis(1));
-        kill_at_once(user, group, until)?;
+        was_tried |= kill_at_once(user, group, until)?;
     }
     Ok(true)
 }
 
+fn failed(user: Uid, cause: impl std::fmt::Display) -> Refusal {
+    Refusal::internal(format!(
+        "cannot end the processes of uid {user}, whose lease is over: {cause}"
+    ))
+}
+
 /// Kills them by one call of kill(2), with that user's rights: none of them can fork meanwhile.
 /// They cannot stop the process that calls it; where they can, because a user namespace maps too
-/// few ids, it is waited for until `until`.
-fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
-    let failed = |cause| {
-        Refusal::internal(format!(
-            "cannot end the processes of uid {user}, whose lease is over: {cause}"
-        ))
-    };
-    match fork::fork().map_err(failed)? {
+/// few ids, it is waited for until `until`. Whether that process was not killed before its end:
+/// those for other users, which have the same real id, can kill it.
+fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<bool> {
+    match fork::fork().map_err(|cause| failed(user, cause))? {
         Fork::Child => {
             let become_signaller = || match identity::become_signaller_of(user, group) {
                 Err(Errno::EINVAL) => identity::become_user(user, group),
@@ -48,15 +55,16 @@ fn kill_at_once(user: Uid, group: Gid, until: Instant) -> Result<()> {
             }
             process::_exit(0)
         }
-        Fork::Parent(child) => {
-            while !wait::try_wait(child) {
-                if Instant::now() > until {
-                    let _ = signal::kill(child, SIGKILL);
-                }
-                std::thread::sleep(PAUSE);
+        Fork::Parent(child) => loop {
+            match wait::try_wait_for(child) {
+                Ok(None) => {}
+                ended => return Ok(!matches!(ended, Ok(Some(End::Killed(_))))),
             }
-            Ok(())
-        }
+            if Instant::now() > until {
+                let _ = signal::kill(child, SIGKILL);
+            }
+            std::thread::sleep(PAUSE);
+        },
     }
 }
 

@@ -21,7 +21,13 @@ pub(crate) fn start(payload: &Payload) -> Result<Pid> {
     // What the payload leaves becomes this process's, which ends it.
     prctl::set_child_subreaper().map_err(failed("adopt orphaned processes"))?;
     let above = process::getpid();
-    let child = match fork::fork().map_err(failed("start a process for the payload"))? {
+    let too_many = |cause| {
+        Refusal::internal(format!(
+            "cannot start a process for the payload: {cause}: this machine has too many processes \
+             or too little memory: try again later"
+        ))
+    };
+    let child = match fork::fork().map_err(too_many)? {
         Fork::Parent(child) => child,
         Fork::Child => {
             let refusal = payload.execute(Some(above));

@@ -73,6 +73,11 @@ pub fn try_wait(pid: Pid) -> bool {
     waitpid(pid, libc::WNOHANG) != Ok(None)
 }
 
+/// How a child has ended, if it has; then it was waited for.
+pub fn try_wait_for(pid: Pid) -> Result<Option<End>> {
+    Ok(waitpid(pid, libc::WNOHANG)?.map(|(_, status)| status.into()))
+}
+
 /// Whether a child has ended; it is not waited for, so no other process gets its id yet.
 pub fn has_ended(pid: Pid) -> bool {
     let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;

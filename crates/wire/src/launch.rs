@@ -57,6 +57,22 @@ pub fn take_working_directory(environment: &mut Vec<Vec<u8>>) -> Option<PathBuf>
     found
 }
 
+/// The entry in the environment of step 2 by which the job gets no variable of gLExec's
+/// (`GLEXEC_*`) from the switcher.
+const WITHOUT_GLEXEC: &[u8] = b"_GLEXEC_HELPERS_NO_GLEXEC=";
+
+/// The entry of the environment that asks for a job without variables of gLExec's.
+pub fn without_variables_of_glexec() -> Vec<u8> {
+    WITHOUT_GLEXEC.to_vec()
+}
+
+/// Removes all such entries from an environment; returns whether there was one.
+pub fn take_without_variables_of_glexec(environment: &mut Vec<Vec<u8>>) -> bool {
+    let count = environment.len();
+    environment.retain(|entry| !entry.starts_with(WITHOUT_GLEXEC));
+    environment.len() < count
+}
+
 /// Why the wrapper could not receive what the starter sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StarterError {

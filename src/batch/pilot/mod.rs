@@ -11,7 +11,7 @@
 //! - [`one_call`]: a payload in one call of the project's `glexec`, which also hands the sandbox
 //!   over and takes it back;
 //! - [`payload`]: starting the payload; [`watch`]: the agent that watches for this process's end;
-//!   `renewed_file`: a proxy that the starter renews; `follow`: the agent that stops the payload
+//!   `renewed`: files that the starter renews; `follow`: the agent that stops the payload
 //!   while this process is stopped; [`streams`]: its standard streams; [`supervise`]: the wait
 //!   for its end, with its timeout and limits; `forward`: the signals that it gets;
 //! - [`limits`]: the limits of a payload, and what it has used;
@@ -37,7 +37,7 @@ mod output;
 mod payload;
 pub mod recover;
 pub mod renew;
-pub(super) mod renewed_file;
+pub(super) mod renewed;
 pub mod run;
 pub(super) mod run_payload;
 pub(super) mod set_up;

@@ -8,7 +8,7 @@ use sys::spawn::Inherited;
 use wire::Links;
 
 use super::limits::Limits;
-use super::renewed_file::RenewedFile;
+use super::renewed::RenewedFiles;
 use crate::batch::handover::Handover;
 
 /// A payload, and what becomes of its files.
@@ -48,13 +48,12 @@ pub struct PayloadSpec {
     pub limits: Limits,
     /// How many seconds the payload may take to end after a signal, before it is killed.
     pub grace: u32,
-    /// The payload's proxy, if a starter renews it.
-    pub renewed: Option<RenewedFile>,
+    /// The files of the payload's that a starter renews.
+    pub renewed: Option<RenewedFiles>,
     /// Whether a starter of HTCondor is the parent of this process. Then the payload gets the
     /// streams as they are, and each signal; the starter alone decides when it is killed.
     pub is_below_starter: bool,
-    /// Where the payload sees its sandbox, if that is another place in its closed world. Then the
-    /// owner of the sandbox has to be changed: a copy would have another path.
+    /// Where the payload sees its sandbox, if that is another place in its closed world.
     pub sandbox_at: Option<PathBuf>,
     /// The program, as a path, and its arguments.
     pub command: Vec<OsString>,

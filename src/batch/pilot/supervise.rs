@@ -17,7 +17,7 @@ use super::limits::watches::{Found, Watches};
 use super::limits::{Exceeded, Limit};
 use super::one_call::Reports;
 use super::payload::StartedPayload;
-use super::renewed_file::Renewal;
+use super::renewed::Renewal;
 use super::signals::StopReason;
 use super::spec::PayloadSpec;
 use super::step_log::StepLog;
@@ -234,9 +234,9 @@ impl Supervisor<'_, '_> {
                 break;
             }
             if let Some(Err(error)) =
-                renewed.as_mut().map(|file| file.look(self.sandbox, self.switcher))
+                renewed.as_mut().map(|files| files.look(self.sandbox, self.switcher))
             {
-                let line = format!("condor_glexec_pilot: the proxy is not renewed: {error}");
+                let line = format!("condor_glexec_pilot: a credential is not renewed: {error}");
                 (self.step_log.notice)(&line);
             }
             let by_signal = if is_signal { self.forward_signal(call) } else { None };

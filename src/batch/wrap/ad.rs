@@ -6,6 +6,12 @@ pub const JOB_AD: &str = ".job.ad";
 /// The file with the machine's ClassAd.
 pub const MACHINE_AD: &str = ".machine.ad";
 
+/// The file with the address and the key of a starter, for condor_chirp.
+pub const CHIRP: &str = ".chirp.config";
+
+/// The variable with its path.
+pub const CHIRP_VARIABLE: &str = "_CONDOR_CHIRP_CONFIG";
+
 /// The text of an attribute's value, in an ad with one attribute per line. The name is in any case.
 pub fn value<'a>(ad: &'a [u8], attribute: &str) -> Option<&'a str> {
     ad.split(|byte| *byte == b'\n').find_map(|line| {

@@ -12,7 +12,8 @@ use sys::{Dir, Errno, Kind, Name, OwnedName, Rename};
 use tree::{Place, Transfer};
 use wire::Halt;
 
-use super::names::{Fate, PASSAGE, fate};
+use super::ad;
+use super::names::{CREDENTIALS, Fate, PASSAGE, fate};
 use super::scratch::Scratch;
 use crate::batch::pilot::make;
 use crate::batch::sandbox::{Found, Sandbox};
@@ -92,7 +93,7 @@ impl<'a> Passage<'a> {
                     .at("move to the sandbox", scratch.path.join(name.os()))?,
             }
         }
-        Ok(())
+        self.copy_beside(dir)
     }
 
     /// Moves the entries of the passage, if there is one, up to the scratch directory.
@@ -114,18 +115,51 @@ impl<'a> Passage<'a> {
         self.remove()
     }
 
-    fn copy(&self, name: Name<'_>, dir: &Dir) -> Result<()> {
-        use std::io::Read as _;
-        let (scratch, from) = (self.scratch, self.scratch.path.join(name.os()));
-        let found = scratch.dir.stat(name).at("examine", &from)?;
-        if found.kind() != Kind::File {
-            return Ok(());
+    /// Copies what a starter of HTCondor 25 has put beside the scratch directory.
+    fn copy_beside(&self, dir: &Dir) -> Result<()> {
+        let name = Name::new(ad::CHIRP.as_bytes());
+        let (Some(path), Some(name)) = (self.scratch.beside(), name) else { return Ok(()) };
+        match (Dir::open(&path), dir.stat(name)) {
+            (Ok(from), Err(Errno::ENOENT)) => copy_file((&from, &path), name, (dir, &self.path())),
+            _ => Ok(()),
         }
-        let file = scratch.dir.open_file(name).at("open", &from)?;
-        let mut content = Vec::new();
-        file.take(MAX_COPIED).read_to_end(&mut content).at("read", &from)?;
-        tree::create(dir, &self.path(), name, &content)
     }
+
+    /// Copies a file, or the files of the directory with the job's credentials.
+    fn copy(&self, name: Name<'_>, dir: &Dir) -> Result<()> {
+        let (from, to) = (&self.scratch.dir, &self.path());
+        let path = &self.scratch.path;
+        let below = path.join(name.os());
+        if name.bytes() != CREDENTIALS.as_bytes() {
+            return copy_file((from, path), name, (dir, to));
+        }
+        let from = match from.open_dir(name) {
+            Err(Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
+            opened => opened.at("open", &below)?,
+        };
+        let to = &to.join(name.os());
+        let dir = dir.create_dir(name).at("make", to)?;
+        let names = names_of(&from, &below)?;
+        names.iter().try_for_each(|name| copy_file((&from, &below), name.name(), (&dir, to)))
+    }
+}
+
+/// Copies a regular file from one directory to another one; each has its path.
+fn copy_file(from: (&Dir, &Path), name: Name<'_>, to: (&Dir, &Path)) -> Result<()> {
+    use std::io::Read as _;
+    let path = from.1.join(name.os());
+    let found = match from.0.stat(name) {
+        // The starter has replaced it since its name was read.
+        Err(Errno::ENOENT) => return Ok(()),
+        found => found.at("examine", &path)?,
+    };
+    if found.kind() != Kind::File {
+        return Ok(());
+    }
+    let file = from.0.open_file(name).at("open", &path)?;
+    let mut content = Vec::new();
+    file.take(MAX_COPIED).read_to_end(&mut content).at("read", &path)?;
+    tree::create(to.0, to.1, name, &content)
 }
 
 /// Renames a directory to the other place, which is free; or copies it there, where it gets its

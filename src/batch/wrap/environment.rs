@@ -7,6 +7,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use wire::launch;
+
 /// Variables that are the batch system's own.
 const DROPPED: [&[u8]; 2] = [b"_CONDOR_WRAPPER_ERROR_FILE", b"CONDOR_INHERIT"];
 
@@ -23,7 +25,8 @@ pub struct Paths<'a> {
     pub to: &'a Path,
 }
 
-/// The variables as `NAME=VALUE`. HOME is the sandbox: on HTCondor 25 it is the pilot's.
+/// The variables as `NAME=VALUE`, and that the job gets none of gLExec's. HOME is the sandbox: on
+/// HTCondor 25 it is the pilot's.
 pub fn variables(job: &[(OsString, OsString)], paths: &Paths<'_>) -> Vec<Vec<u8>> {
     let is_kept = |name: &[u8]| {
         !name.is_empty()
@@ -36,7 +39,7 @@ pub fn variables(job: &[(OsString, OsString)], paths: &Paths<'_>) -> Vec<Vec<u8>
     let pair = |(name, value): &(OsString, OsString)| {
         [name.as_bytes(), b"=", &paths.rewritten(value.as_bytes())].concat()
     };
-    kept.map(pair).chain([home]).collect()
+    kept.map(pair).chain([home, launch::without_variables_of_glexec()]).collect()
 }
 
 /// The job's program and its arguments.
@@ -121,6 +124,8 @@ mod tests {
         let from = [PathBuf::from("/x/execute/dir_7")];
         let paths = Paths { from: &from, to: Path::new("/s/work") };
         let expected: [&[u8]; 3] = [b"_CONDOR_SCRATCH_DIR=/s/work", b"ODD=a=b\n", b"HOME=/s/work"];
-        assert_eq!(variables(&job, &paths), expected);
+        let mut found = variables(&job, &paths);
+        assert!(launch::take_without_variables_of_glexec(&mut found));
+        assert_eq!(found, expected);
     }
 }

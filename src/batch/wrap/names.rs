@@ -5,6 +5,9 @@ use crate::batch::pilot::{CREDENTIAL, PROXY};
 /// The directory in the scratch directory in which entries are moved.
 pub const PASSAGE: &str = ".glexec_passage";
 
+/// The directory with the OAuth tokens that a job has asked for (`_CONDOR_CREDS`).
+pub const CREDENTIALS: &str = ".condor_creds";
+
 /// What becomes of an entry of the scratch directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -18,15 +21,22 @@ pub enum Fate {
 
 /// What becomes of the entry with this name; `proxy` is the name of the job's proxy.
 pub fn fate(name: &[u8], proxy: Option<&[u8]>) -> Fate {
-    const COPIED: [&[u8]; 3] = [b".job.ad", b".machine.ad", b".chirp.config"];
+    const COPIED: [&[u8]; 4] =
+        [b".job.ad", b".machine.ad", b".chirp.config", CREDENTIALS.as_bytes()];
     const KEPT: [&[u8]; 4] = [
         b".job_wrapper_failure",
         b".condor_container_launched",
         CREDENTIAL.as_bytes(),
         PROXY.as_bytes(),
     ];
-    const KEPT_PREFIXES: [&[u8]; 5] =
-        [b".update.ad", b"_condor_std", b".docker_", b".condor_ssh_to_job", PASSAGE.as_bytes()];
+    const KEPT_PREFIXES: [&[u8]; 6] = [
+        b".update.ad",
+        b"_condor_std",
+        b".docker_",
+        b".condor_ssh_to_job",
+        b".condor_creds.gh.",
+        PASSAGE.as_bytes(),
+    ];
     if COPIED.contains(&name) || proxy == Some(name) {
         Fate::Copied
     } else if KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {

@@ -19,11 +19,9 @@ use super::slot::{self, Locked, Slot};
 use super::streams::Opened;
 use super::{entries, marker, sweep, world};
 use crate::batch::credential::{DUMMY_CREDENTIAL, read_private_credential_at};
-use crate::batch::handover::Handover;
 use crate::batch::pilot::CREDENTIAL;
 use crate::batch::pilot::interrupt::Interrupt;
 use crate::batch::pilot::limits::{Exceeded, Limits};
-use crate::batch::pilot::renewed_file::RenewedFile;
 use crate::batch::pilot::run::Outcome;
 use crate::batch::pilot::run_payload::PayloadRun;
 use crate::batch::pilot::set_up::{HandedOver, set_up};
@@ -174,7 +172,7 @@ impl<'a> Job<'a> {
         let spec = PayloadSpec {
             glexec: world.as_ref().map_or_else(
                 || settings.glexec.clone(),
-                |(program, _)| Some(program.clone().into_os_string()),
+                |world| Some(world.program.clone().into_os_string()),
             ),
             idle_timeout: settings.idle_timeout,
             sandbox: path.clone(),
@@ -186,15 +184,15 @@ impl<'a> Job<'a> {
             input: None,
             output: None,
             keeps_sandbox: true,
-            handover: if world.is_some() { Handover::Own } else { settings.handover },
+            handover: world.as_ref().map_or(settings.handover, |world| world.handover),
             links: settings.links,
-            environment: environment::variables(variables, &paths),
+            environment: environment::variables(&scratch.with_chirp(variables), &paths),
             inherited: *inherited,
             session_scripts: None,
-            renewed: scratch.proxy().map(|name| RenewedFile::new(scratch.path.clone(), name)),
+            renewed: Some(scratch.renewed()?),
             is_below_starter: true,
             sandbox_at: world.is_some().then(|| scratch.path.clone()),
-            world: Some(world.map_or(Spec::Shared, |(_, world)| world)),
+            world: Some(world.map_or(Spec::Shared, |world| world.spec)),
             timeout: None,
             limits: Limits {
                 disk: settings.disk.and_then(|limit| scratch.disk_limit(limit)),

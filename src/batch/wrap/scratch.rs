@@ -1,6 +1,6 @@
 //! The scratch directory of a starter's job, which is the wrapper's working directory.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,9 @@ use error::{Context as _, Error, Result};
 use sys::{Dir, Name, OwnedName, process};
 
 use super::ad;
+use super::names::CREDENTIALS;
 use super::settings::Disk;
+use crate::batch::pilot::renewed::RenewedFiles;
 
 /// The name of the directory of the slot directories, if the settings name none.
 const DIRECTORY: &str = "glexec_payloads";
@@ -92,6 +94,13 @@ impl Scratch {
         OwnedName::new(path.file_name()?.as_encoded_bytes().to_vec())
     }
 
+    /// The files here that the starter renews while the job runs.
+    pub fn renewed(&self) -> Result<RenewedFiles> {
+        let credentials = OwnedName::new(CREDENTIALS.as_bytes().to_vec())
+            .ok_or_else(|| Error::refused(CREDENTIALS, "it is no name of a directory"))?;
+        Ok(RenewedFiles::new(self.path.clone(), self.proxy(), credentials))
+    }
+
     /// How many bytes this limit is; none without such a number in the ads.
     pub fn disk_limit(&self, limit: Disk) -> Option<u64> {
         let (file, attribute) = match limit {
@@ -101,6 +110,26 @@ impl Scratch {
         };
         let kibibytes: u64 = ad::value(&self.read(file)?, attribute)?.parse().ok()?;
         kibibytes.checked_mul(1024)
+    }
+
+    /// The directory beside a scratch directory of HTCondor 25, where the starter has put what the
+    /// job reads: it is not in the world of a job.
+    pub fn beside(&self) -> Option<PathBuf> {
+        let is_25 = self.path.ends_with("scratch") && self.path.parent() != self.execute().ok();
+        is_25.then(|| self.path.with_file_name("user"))
+    }
+
+    /// The job's variables. That with the path of a file beside the scratch directory gets the path
+    /// of the copy in it.
+    pub fn with_chirp(&self, variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+        let beside = self.beside().map(|_| self.named.with_file_name("user").join(ad::CHIRP));
+        let path = |name: &OsStr, value: &OsStr| match &beside {
+            Some(beside) if name == ad::CHIRP_VARIABLE && value == beside => {
+                self.named.join(ad::CHIRP).into_os_string()
+            }
+            _ => value.to_owned(),
+        };
+        variables.iter().map(|(name, value)| (name.clone(), path(name, value))).collect()
     }
 
     /// The content of a file of the starter's; none if there is none.

@@ -74,7 +74,8 @@ user may write to them. Without the file, all have their defaults:
                 [no limit]
   world         closed: the job sees its files at the path of the scratch
                 directory, and neither the batch system's files nor other jobs'
-                [closed through glexec without privilege; else shared]
+                [closed through glexec without privilege or the account
+                daemon; else shared]
   hide, show, writable
                 for a closed world, and can be repeated: what else is hidden,
                 what is visible nevertheless, what else the job can write to

@@ -9,15 +9,17 @@ use cgroup::Cgroup;
 use command::accounts;
 use command::location::Location;
 use command::refusal::{Refusal, Result};
+use error::Shown;
 use sys::flock::{self, Lock};
 use sys::signal::{SIGKILL, SIGTERM};
 use sys::{Gid, Uid, flock_holders, pidfd};
 
 use super::audit::{self, Event, Holding};
+use super::lease;
+use super::leftovers::{self, Unclean};
 use super::payloads::{self, PayloadRecord};
 use super::record::{Identity, LeaseRecord};
 use super::table::{Slot, Table, now};
-use super::{lease, leftovers};
 use crate::mapping::credential_lease::gone::gone;
 use crate::processes;
 
@@ -291,13 +293,24 @@ fn finish_interrupted(slot: &Slot) -> Result<()> {
 }
 
 /// Cleans a guest account, which this process has locked: afterwards it is free, or in quarantine.
+/// After an error it is neither, and the next look for leases that are over tries again.
 fn finish(slot: &Slot, held: &File, record: Option<&LeaseRecord>, reason: &str) -> Result<()> {
     let account = accounts::named(slot.account())?;
     let cleaned = clean_deleted(slot, account.as_ref(), record).and_then(|()| match &account {
-        Some(account) if account.user.is_root() => Err("it is root's".to_owned()),
+        Some(account) if account.user.is_root() => Err(Unclean::Left("it is root's".to_owned())),
         Some(account) => clean(slot, account),
         None => Ok(()),
     });
+    let cleaned = match cleaned {
+        Err(Unclean::Untried(why)) => {
+            return Err(Refusal::internal(format!(
+                "the account {} is not clean yet: {why}: try again later",
+                Shown(slot.account())
+            )));
+        }
+        Err(Unclean::Left(why)) => Err(why),
+        Ok(()) => Ok(()),
+    };
     let uid = account.map(|account| account.user).or(record.map(|record| record.uid));
     let uid = uid.unwrap_or(Uid::from_raw(u32::MAX));
     // The account that was used last is leased last.
@@ -331,7 +344,7 @@ fn clean_deleted(
     slot: &Slot,
     account: Option<&accounts::Account>,
     record: Option<&LeaseRecord>,
-) -> Result<(), String> {
+) -> Result<(), Unclean> {
     let is_other = |record: &&LeaseRecord| account.map(|account| account.user) != Some(record.uid);
     let Some(user) = record.filter(is_other).map(|record| record.uid) else { return Ok(()) };
     match accounts::of(user) {
@@ -346,14 +359,16 @@ fn clean_deleted(
                 is_local: true,
             },
         ),
-        Ok(_) => Err(format!("its user id in the lease, {user}, is another account's now")),
-        Err(refusal) => Err(refusal.text),
+        Ok(_) => Err(Unclean::Left(format!(
+            "its user id in the lease, {user}, is another account's now"
+        ))),
+        Err(refusal) => Err(Unclean::Untried(refusal.text)),
     }
 }
 
 /// Ends all processes of a guest account, and removes what they have left. The error says what is
 /// left.
-fn clean(slot: &Slot, account: &accounts::Account) -> Result<(), String> {
+fn clean(slot: &Slot, account: &accounts::Account) -> Result<(), Unclean> {
     for record in payloads::of(slot) {
         if let Some(path) = &record.cgroup {
             _ = Cgroup::at(path).end();
@@ -361,8 +376,10 @@ fn clean(slot: &Slot, account: &accounts::Account) -> Result<(), String> {
     }
     match processes::kill_all(account.user, account.group) {
         Ok(true) => {}
-        Ok(false) => return Err(format!("processes of uid {} do not end", account.user)),
-        Err(refusal) => return Err(refusal.text),
+        Ok(false) => {
+            return Err(Unclean::Left(format!("processes of uid {} do not end", account.user)));
+        }
+        Err(refusal) => return Err(Unclean::Untried(refusal.text)),
     }
     leftovers::remove(account)?;
     payloads::forget_all(slot);

@@ -33,9 +33,19 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The most bytes of an answer.
 const LONGEST: usize = 4096;
 
+/// Why an account is not clean.
+#[derive(Debug)]
+pub(super) enum Unclean {
+    /// Something stays that cannot be ended or removed.
+    Left(String),
+    /// It was not tried, or not to the end: the machine lacks something now, or a process was
+    /// killed.
+    Untried(String),
+}
+
 /// Removes all of it. The account has no process. The error names the first thing that stays.
-pub(super) fn remove(account: &Account) -> Result<(), String> {
-    of_root(account)?;
+pub(super) fn remove(account: &Account) -> Result<(), Unclean> {
+    of_root(account).map_err(Unclean::Left)?;
     as_account(account)
 }
 
@@ -81,10 +91,11 @@ fn entries_of(dir: &Dir, user: Uid) -> Vec<OwnedName> {
 }
 
 /// Does the rest in a process of the account.
-fn as_account(account: &Account) -> Result<(), String> {
+fn as_account(account: &Account) -> Result<(), Unclean> {
     let failed = |step: &str, cause: Errno| format!("cannot {step}: {cause}");
-    let (reader, mut writer) = fd::pipe().map_err(|cause| failed("make a pipe", cause))?;
-    let child = match fork::fork().map_err(|cause| failed("start a process", cause))? {
+    let untried = |step: &'static str| move |cause| Unclean::Untried(failed(step, cause));
+    let (reader, mut writer) = fd::pipe().map_err(untried("make a pipe"))?;
+    let child = match fork::fork().map_err(untried("start a process"))? {
         Fork::Child => {
             let answer = match prepare(account, &writer) {
                 Ok(()) => own_files(account.user).err().unwrap_or_default(),
@@ -102,9 +113,13 @@ fn as_account(account: &Account) -> Result<(), String> {
     wait::wait(child);
     match answer.as_deref() {
         Ok([b'.']) => Ok(()),
-        Ok([b'.', why @ ..]) => Err(String::from_utf8_lossy(why).into_owned()),
-        Ok(_) => Err("the process that removes what the account has left was killed".to_owned()),
-        Err(cause) => Err(failed("remove what the account has left in time", *cause)),
+        Ok([b'.', why @ ..]) => Err(Unclean::Left(String::from_utf8_lossy(why).into_owned())),
+        Ok(_) => Err(Unclean::Untried(
+            "the process that removes what the account has left was killed".to_owned(),
+        )),
+        Err(cause) => {
+            Err(Unclean::Left(failed("remove what the account has left in time", *cause)))
+        }
     }
 }
 

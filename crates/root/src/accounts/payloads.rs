@@ -118,10 +118,14 @@ impl Registered {
         flock::lock(&file, Lock::Exclusive, Duration::ZERO)
             .map_err(|cause| failed("lock", &temporary, cause))?;
         let mut registered = Registered { record, path, file };
-        registered.write()?;
-        let renamed = fs::rename(&temporary, &registered.path);
-        renamed.map_err(|error| failed("rename", &temporary, errno(&error)))?;
-        Ok(registered)
+        let made = registered.write().and_then(|()| {
+            let renamed = fs::rename(&temporary, &registered.path);
+            renamed.map_err(|error| failed("rename", &temporary, errno(&error)))
+        });
+        if made.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        made.map(|()| registered)
     }
 
     /// The file, which stays open as long as the payload runs.

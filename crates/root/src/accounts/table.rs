@@ -9,6 +9,7 @@
 //! <account>/over.<uid>     a lease of an owner's that is over: the audit may not have its end yet
 //! <account>/ending         a guest's lease that is over: the account is not clean yet
 //! <account>/quarantine     why the account could not be cleaned
+//! <account>/new            a lease that is being written
 //! <account>/payloads/      see [`super::payloads`]
 //! ```
 //!
@@ -25,7 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use command::refusal::{Refusal, Result};
 use error::Shown;
 use sys::flock::{self, Lock};
-use sys::{Name, Uid, errno};
+use sys::{Errno, Name, Uid, errno};
 
 use super::audit::Holding;
 use super::record::LeaseRecord;
@@ -144,9 +145,10 @@ impl Slot {
         self.path.join(format!("lease.{client}"))
     }
 
-    /// Writes the record of a lease, in one step.
+    /// Writes the record of a lease, in one step, while the table is locked. So there is one new
+    /// file at a time, and one of a killed process is overwritten.
     pub(super) fn write(&self, record: &LeaseRecord) -> Result<()> {
-        let temporary = self.path.join(format!("new.{}", std::process::id()));
+        let temporary = self.path.join("new");
         let path = self.lease_path(record.client);
         let written = open_with(&temporary, true)?
             .write_all(record.to_text().as_bytes())
@@ -294,8 +296,13 @@ pub(super) fn remove(path: &Path) -> Result<()> {
 }
 
 /// A step on a file of the table that has failed.
-pub(super) fn failed(step: &str, path: &Path, cause: sys::Errno) -> Refusal {
-    Refusal::internal(format!("cannot {step} {}: {cause}", Shown::os(path)))
+pub(super) fn failed(step: &str, path: &Path, cause: Errno) -> Refusal {
+    let what_to_do = match cause {
+        Errno::ENOSPC | Errno::EDQUOT => ": an administrator can make room there",
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => ": try again later",
+        _ => "",
+    };
+    Refusal::internal(format!("cannot {step} {}: {cause}{what_to_do}", Shown::os(path)))
 }
 
 /// The seconds since 1970.

@@ -20,7 +20,9 @@ pub(crate) fn gone(credentials: &[(&Location, SystemTime)]) -> Result<Vec<bool>>
     if credentials.is_empty() {
         return Ok(Vec::new());
     }
-    let failed = |cause| Refusal::internal(format!("cannot look for ended leases: {cause}"));
+    let failed = |cause| {
+        Refusal::internal(format!("cannot look for ended leases: {cause}: try again later"))
+    };
     let (reader, writer) = fd::pipe().map_err(failed)?;
     let child = match fork::fork().map_err(failed)? {
         Fork::Child => {
