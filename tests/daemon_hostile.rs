@@ -516,3 +516,32 @@ fn a_change_of_owner_takes_directories_alone_and_as_many_as_its_options_name() {
     }
     serves_others(&daemon);
 }
+
+#[test]
+fn a_client_that_connects_as_its_subordinate_users_leaves_no_file_for_each() {
+    let mut daemon = machine();
+    let script = "use Socket; \
+        for my $user (1 .. 20) { \
+            fork and next; \
+            $< = $> = $user; \
+            socket(my $socket, AF_UNIX, SOCK_STREAM, 0); \
+            connect($socket, pack_sockaddr_un(shift)) or die $!; \
+            syswrite($socket, q(xxxxxxxx)); \
+            sysread($socket, my $answer, 10); \
+            exit 0; \
+        } \
+        while (wait > 0) { exit 1 if $? }";
+    let mut client = daemon.machine.command(support::Account::batch(), "unshare");
+    client.args(["--user", "--map-root-user", "--map-auto", "--", "perl", "-e", script, SOCKET]);
+    let output = client.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let count = |daemon: &Daemon| {
+        let directory = daemon.machine.path("/run/glexec/connections");
+        std::fs::read_dir(directory).map_or(0, Iterator::count)
+    };
+    // Looked for when the daemon starts, and then every few seconds. Root has connected since then.
+    daemon.stop();
+    assert!(count(&daemon) >= 20);
+    daemon.start();
+    wait_until("the files are gone", || count(&daemon) <= 1);
+}
