@@ -473,7 +473,10 @@ fn a_client_sees_and_ends_its_payloads_and_its_lease() {
 #[test]
 fn a_payload_is_stopped_and_continued_with_all_that_it_has_started() {
     let daemon = Daemon::new();
-    let script = "setsid sleep 1001 & echo ready; sleep 1002";
+    // Each of two threads starts one.
+    let script = "exec perl -Mthreads -e '$| = 1; \
+        threads->create(sub { fork or exec qw(setsid sleep 1001); sleep 1003 }); \
+        fork or exec qw(sleep 1002); print qq(ready\\n); sleep 1003'";
     let mut call = daemon.script(&daemon.machine.credential(), script);
     let mut child = call.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

@@ -9,12 +9,16 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::sockopt::Linger;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, setsockopt,
+    socket,
+};
 use nix::sys::stat::Mode;
 use support::daemon::{ACCOUNTS, Daemon, SOCKET, processes_of};
 use support::wait_until;
@@ -114,6 +118,25 @@ fn a_request_with_good_descriptors_is_served() {
         panic!("{answers:?}");
     };
     assert_eq!((user.as_raw(), end.status()), (daemon.guest(2).uid, 7));
+}
+
+/// A client cannot leave its limits and its nice value behind by asking for another process.
+#[test]
+fn a_request_is_refused_when_the_process_that_has_connected_is_not_there_any_more() {
+    let daemon = machine();
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let connection = UnixStream::from(socket.unwrap());
+    connection.set_read_timeout(Some(support::TIMEOUT)).unwrap();
+    let address = UnixAddr::new(&daemon.machine.path(SOCKET)).unwrap();
+    let number = connection.as_raw_fd();
+    let mut child = daemon.root("/bin/true");
+    // SAFETY: makes one system call.
+    unsafe { child.pre_exec(move || Ok(nix::sys::socket::connect(number, &address)?)) };
+    assert!(child.status().unwrap().success());
+    send(&connection, &run(&["/bin/true"]).encode(), &good(&daemon));
+    let (status, text) = refusal(&answers(&connection));
+    assert!(status == 201 && text.contains("process that has connected"), "{status} {text}");
+    serves_others(&daemon);
 }
 
 #[test]
@@ -492,4 +515,33 @@ fn a_change_of_owner_takes_directories_alone_and_as_many_as_its_options_name() {
         assert!(status == 201 && text.contains(why), "{words:?}: {status} {text}");
     }
     serves_others(&daemon);
+}
+
+#[test]
+fn a_client_that_connects_as_its_subordinate_users_leaves_no_file_for_each() {
+    let mut daemon = machine();
+    let script = "use Socket; \
+        for my $user (1 .. 20) { \
+            fork and next; \
+            $< = $> = $user; \
+            socket(my $socket, AF_UNIX, SOCK_STREAM, 0); \
+            connect($socket, pack_sockaddr_un(shift)) or die $!; \
+            syswrite($socket, q(xxxxxxxx)); \
+            sysread($socket, my $answer, 10); \
+            exit 0; \
+        } \
+        while (wait > 0) { exit 1 if $? }";
+    let mut client = daemon.machine.command(support::Account::batch(), "unshare");
+    client.args(["--user", "--map-root-user", "--map-auto", "--", "perl", "-e", script, SOCKET]);
+    let output = client.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let count = |daemon: &Daemon| {
+        let directory = daemon.machine.path("/run/glexec/connections");
+        std::fs::read_dir(directory).map_or(0, Iterator::count)
+    };
+    // Looked for when the daemon starts, and then every few seconds. Root has connected since then.
+    daemon.stop();
+    assert!(count(&daemon) >= 20);
+    daemon.start();
+    wait_until("the files are gone", || count(&daemon) <= 1);
 }

@@ -17,6 +17,18 @@ const GREEDY: &str = "exec perl -e '$x = q(x); $x x= 150 << 20; \
 /// Starts processes that have left their parent and their session, and waits.
 const MANY: &str = "i=0; while [ $i -lt 30 ]; do (setsid sleep 600 &); i=$((i+1)); done; sleep 600";
 
+/// Starts processes from a second thread; the first one has a child of its own.
+const MANY_OF_A_THREAD: &str = "exec perl -Mthreads -e ' \
+    sub begin { for (1 .. $_[0]) { fork or exec qw(sleep 600) } sleep 600 } \
+    threads->create(\\&begin, 30); begin(1)'";
+
+/// Its first thread ends, and another one allocates 150 MiB, and waits.
+fn greedy_without_first_thread() -> String {
+    GREEDY
+        .replace("perl -e '", "perl -Mthreads -e 'threads->create(sub { ")
+        .replace("sleep 600'", &format!("sleep 600 }}); syscall({}, 0)'", libc::SYS_exit))
+}
+
 /// A door: calls of the batch user, what is left of them, and the log.
 trait Door {
     fn call(&self) -> Command;
@@ -80,6 +92,14 @@ fn a_payload_that_uses_more_memory_than_its_caller_has_asked_for_is_killed() {
 #[test]
 fn a_payload_with_more_processes_is_killed_wherever_these_are() {
     with_each("", |door| door.is_killed("pids=20", MANY, "pids=20"));
+}
+
+#[test]
+fn a_payload_hides_nothing_in_its_threads() {
+    with_each("", |door| {
+        door.is_killed("pids=20", MANY_OF_A_THREAD, "pids=20");
+        door.is_killed("memory=100M", &greedy_without_first_thread(), "memory=104857600");
+    });
 }
 
 #[test]

@@ -373,6 +373,7 @@ impl Acceptor {
         }
         self.next_sweep = Instant::now() + SWEEP;
         self.forget_earlier();
+        connections::forget_all_but(|user| self.connections.contains_key(&user));
         if self.sweeper.is_some() {
             return;
         }

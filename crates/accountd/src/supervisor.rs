@@ -20,7 +20,7 @@ use sys::scheduling::Scheduling;
 use sys::signal::Signals;
 use sys::socket::Peer;
 use sys::wait::End;
-use sys::{Errno, proc, process, stdio};
+use sys::{Errno, Pid, Uid, proc, process, stdio};
 use wire::daemon::{Answer, Request, Run};
 use world::Spec;
 
@@ -184,21 +184,32 @@ impl Supervisor<'_> {
         process::fchdir(&directory).map_err(|cause| {
             Refusal::client(format!("the working directory cannot be entered: {cause}"))
         })?;
-        // A process of the client's with this id is the one that has connected, or has its limits
-        // from the same user. A set-user-ID program has others.
-        let is_clients =
-            proc::uids(*pid).is_some_and(|uids| uids.iter().all(|uid| *uid == identity.user));
-        let limits = match is_clients {
-            true => SavedLimits::of_process(*pid),
-            false => SavedLimits::of_process(process::getpid()),
-        };
+        let (limits, scheduling) = self.of_client(*pid)?;
         let mut limits = limits.map_err(failed("ask for the client's limits"))?;
         limits.permit().map_err(failed("raise the limits of this process"))?;
-        let scheduling = is_clients.then(|| Scheduling::of(*pid).ok()).flatten();
-        let scheduling = scheduling.unwrap_or_default();
         let environment = Variables::new(run.environment.clone());
         let start = Start { caller: identity.clone(), environment, umask: run.umask, limits };
         Ok(Prepared { start, run, credential, proxy, scheduling })
+    }
+
+    /// The limits and the scheduling of the client's process.
+    fn of_client(&self, pid: Pid) -> Result<(sys::Result<SavedLimits>, Scheduling)> {
+        // The client is outside of this process's pid namespace.
+        if pid.as_raw() == 0 {
+            return Ok((SavedLimits::of_process(process::getpid()), Scheduling::default()));
+        }
+        let found = (SavedLimits::of_process(pid), Scheduling::of(pid).unwrap_or_default());
+        // Looked at afterwards. A process of the client's with this id is the one that has
+        // connected, or has its limits from the same user. A set-user-ID program has others, and
+        // so has this process: a client must not get rid of its own by ending the other one.
+        let is_of_client = |uids: [Uid; 4]| uids.iter().all(|uid| *uid == self.peer.identity.user);
+        match proc::uids(pid).is_some_and(is_of_client) {
+            true => Ok(found),
+            false => Err(Refusal::client(
+                "the process that has connected to the account daemon has ended or is another \
+                 user's: it must be there until the command is executed",
+            )),
+        }
     }
 
     /// Tells the client the end, and forgets what is over.

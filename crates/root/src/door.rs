@@ -9,7 +9,6 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use ::world::Spec;
-use cgroup::Cgroup;
 use command::accounts::Account;
 use command::location::Location;
 use command::payload::Proxy;
@@ -355,8 +354,7 @@ impl Call<'_> {
         let (end, mut times) =
             linger::wait_for(child, origin, watch, exceeded, kill_family, signalled);
         scripts.payload_ended();
-        if payload.cgroup.as_ref().is_some_and(Cgroup::is_out_of_memory) {
-            let memory = payload.plan.by_cgroup.memory.unwrap_or_default();
+        if let Some(memory) = payload.plan.out_of_memory(payload.cgroup.as_ref()) {
             let text = format!("the payload was killed: it exceeds its limit memory={memory}");
             self.log(Level::Warning, &text);
         }

@@ -51,7 +51,8 @@ pub(crate) fn signal_all(number: i32) {
 /// process that is stopped starts no other one.
 pub(crate) fn signal_from(children: Vec<Pid>, number: i32) {
     let this = process::getpid();
-    let below = |parent: Pid| proc::children(parent).into_iter().map(move |pid| (pid, parent));
+    let below =
+        |parent: Pid| proc::children_of_threads(parent).into_iter().map(move |pid| (pid, parent));
     let mut all: Vec<(Pid, Pid)> = children.into_iter().map(|pid| (pid, this)).collect();
     let mut at = 0;
     while let Some((pid, parent)) = all.get(at).copied() {

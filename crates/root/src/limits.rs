@@ -24,6 +24,14 @@ pub struct Plan {
     pub processors: Option<u64>,
 }
 
+impl Plan {
+    /// The limit of memory for which the kernel has killed processes in a payload's cgroup. It also
+    /// kills some in a cgroup without a limit, where the memory of the machine is used up.
+    pub(crate) fn out_of_memory(&self, cgroup: Option<&Cgroup>) -> Option<u64> {
+        self.by_cgroup.memory.filter(|_| cgroup.is_some_and(Cgroup::is_out_of_memory))
+    }
+}
+
 /// The limits of a payload: those that its caller asks for, or else the configured ones. 201 if
 /// they are not understood, 203 if one is higher than the configuration permits.
 pub fn of(variable: Option<&OsStr>, config: &Config) -> Result<Limits> {
@@ -142,6 +150,18 @@ mod tests {
             assert_eq!(found, expected.map(Some), "{count}");
         }
         assert_eq!(asked("memory=1", &config).unwrap().pids, Some(10));
+    }
+
+    #[test]
+    fn a_payload_without_a_limit_of_memory_has_not_exceeded_one() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("memory.events"), "oom 0\noom_kill 1\n").unwrap();
+        let group = Cgroup::at(directory.path());
+        let plan =
+            |memory| Plan { by_cgroup: Limits { memory, ..Limits::default() }, ..Plan::default() };
+        assert_eq!(plan(Some(7)).out_of_memory(Some(&group)), Some(7));
+        assert_eq!(plan(None).out_of_memory(Some(&group)), None);
+        assert_eq!(plan(Some(7)).out_of_memory(None), None);
     }
 
     #[test]

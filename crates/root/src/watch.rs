@@ -88,17 +88,8 @@ impl Watch {
 
     /// The payload's processes, and how many threads each has.
     fn processes(&self) -> Vec<(Pid, u64)> {
-        let mut all = self.children();
-        let mut at = 0;
-        while let Some(pid) = all.get(at).copied() {
-            all.extend(proc::children(pid));
-            at += 1;
-        }
-        let threads = |pid: Pid| {
-            let entry = proc::entry(pid).ok()??;
-            (!entry.has_ended()).then_some((pid, entry.threads.max(1)))
-        };
-        all.into_iter().filter_map(threads).collect()
+        let all = proc::with_descendants(&self.children()).into_iter();
+        all.map(|(pid, entry)| (pid, entry.threads.max(1))).collect()
     }
 
     /// The payload's processes that are children of this process.

@@ -1,5 +1,6 @@
 //! What /proc shows of any process (proc(5)).
 
+use std::collections::HashMap;
 use std::fs::{DirEntry, File};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -104,18 +105,59 @@ fn threads(pid: Pid) -> impl Iterator<Item = PathBuf> {
 pub fn children(pid: Pid) -> Vec<Pid> {
     let list =
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    if !list.is_empty() {
-        return list
-            .split_ascii_whitespace()
-            .filter_map(|word| word.parse().ok().map(Pid::from_raw))
-            .collect();
+    match list.is_empty() {
+        // The kernel's list (proc_tid_children(5)) can be incomplete while children end, and not
+        // every kernel has it.
+        true => children_by_parent(pid),
+        false => listed(&list).collect(),
     }
-    // The kernel's list (proc_tid_children(5)) can be incomplete while children end, and not every
-    // kernel has it.
+}
+
+/// The children of any process, by whichever of its threads they were started. One that is started
+/// or ends meanwhile can be missing.
+pub fn children_of_threads(pid: Pid) -> Vec<Pid> {
+    let read = |thread: PathBuf| std::fs::read_to_string(thread.join("children")).ok();
+    let lists: Option<Vec<String>> = threads(pid).map(read).collect();
+    match lists {
+        Some(lists) => lists.iter().flat_map(|list| listed(list)).collect(),
+        // A thread has ended, or the kernel has no such lists.
+        None => children_by_parent(pid),
+    }
+}
+
+fn listed(list: &str) -> impl Iterator<Item = Pid> {
+    list.split_ascii_whitespace().filter_map(|word| word.parse().ok().map(Pid::from_raw))
+}
+
+/// The children of a process, by a look at all processes of the machine.
+fn children_by_parent(pid: Pid) -> Vec<Pid> {
     let is_child = |child: &Pid| {
         entry(*child).is_ok_and(|found| found.is_some_and(|found| found.parent == pid))
     };
     pids().unwrap_or_default().into_iter().filter(is_child).collect()
+}
+
+/// These processes and all below them, from the top down, without those that have ended. It takes
+/// one look at all processes of the machine, and finds what any thread has started.
+pub fn with_descendants(tops: &[Pid]) -> Vec<(Pid, Entry)> {
+    let mut below: HashMap<Pid, Vec<(Pid, Entry)>> = HashMap::new();
+    let mut found = Vec::new();
+    for pid in pids().unwrap_or_default() {
+        let Ok(Some(entry)) = entry(pid) else { continue };
+        if entry.has_ended() {
+            continue;
+        }
+        match tops.contains(&pid) {
+            true => found.push((pid, entry)),
+            false => below.entry(entry.parent).or_default().push((pid, entry)),
+        }
+    }
+    let mut at = 0;
+    while let Some((pid, _)) = found.get(at).copied() {
+        found.extend(below.remove(&pid).unwrap_or_default());
+        at += 1;
+    }
+    found
 }
 
 /// What was read of a process; none if it has ended, or /proc does not show it to this user.
@@ -178,16 +220,21 @@ pub fn cmdline(pid: Pid) -> Vec<Vec<u8>> {
 /// that it shares with its children after a fork count in each of them. None if it has ended or is
 /// hidden, and for a thread of the kernel.
 pub fn resident(pid: Pid) -> Option<u64> {
-    let lines = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    kilobytes(&lines, &["RssAnon:", "RssShmem:"])
+    memory(pid, "status", &["RssAnon:", "RssShmem:"])
 }
 
 /// As [`resident`], but each page counts by its share. Only the user of the process, and the owner
 /// of its user namespace, may read this (PTRACE_MODE_READ, ptrace(2)); it takes the kernel a look
 /// at each page.
 pub fn proportional(pid: Pid) -> Option<u64> {
-    let lines = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    kilobytes(&lines, &["Pss_Anon:", "Pss_Shmem:"])
+    memory(pid, "smaps_rollup", &["Pss_Anon:", "Pss_Shmem:"])
+}
+
+fn memory(pid: Pid, file: &str, names: &[&str]) -> Option<u64> {
+    let of =
+        |directory: PathBuf| kilobytes(&std::fs::read_to_string(directory.join(file)).ok()?, names);
+    // A first thread that has ended has no memory any more; the others have.
+    of(format!("/proc/{pid}").into()).or_else(|| threads(pid).find_map(of))
 }
 
 /// The sum of some lines of a file of /proc, in bytes; none if one of them is missing.

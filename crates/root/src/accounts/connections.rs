@@ -38,3 +38,14 @@ pub fn all() -> Vec<(OwnedFd, Uid)> {
     };
     entries.filter_map(client).flatten().collect()
 }
+
+/// Removes the files of users that have no connection: an account can have thousands of subordinate
+/// ids, and connect as each. To be called where no connection begins meanwhile.
+pub fn forget_all_but(has_connections: impl Fn(Uid) -> bool) {
+    for entry in fs::read_dir(DIRECTORY).into_iter().flatten().flatten() {
+        let user = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if user.is_some_and(|user| !has_connections(Uid::from_raw(user))) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
