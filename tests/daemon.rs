@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Instant;
 
 use support::daemon::{Daemon, SOCKET, kill, processes_of};
 use support::doors;
@@ -468,6 +469,29 @@ fn a_client_sees_and_ends_its_payloads_and_its_lease() {
     assert_eq!((daemon.lease("guest01"), daemon.lease("guest02").is_some()), (None, true));
     kill(children[1].id(), libc::SIGTERM);
     assert_eq!(ends(&mut children[1]).code(), Some(143));
+}
+
+#[test]
+#[ignore = "takes long: 1,000 payloads at the same time"]
+fn a_thousand_payloads_are_ended_by_one_call() {
+    const COUNT: usize = 1000;
+    let daemon = Daemon::with_guests(1, "client_limit = 2000\n");
+    let mut children: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let mut call = daemon.script(&daemon.machine.credential(), "exec sleep 10000");
+            call.stdout(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    wait_until("all payloads run", || processes_of(daemon.guest(1).uid).len() == COUNT);
+    let begun = Instant::now();
+    let output = daemon.glexec().arg("--end-payloads").output().unwrap();
+    println!("{COUNT} payloads were ended in {:.2?}", begun.elapsed());
+    assert_eq!(text_of(&output).1, format!("{{\"payloads\":{COUNT}}}\n"), "{output:?}");
+    for child in &mut children {
+        // By SIGTERM, or by SIGKILL if that took too long.
+        assert!(matches!(ends(child).code(), Some(137 | 143)));
+    }
+    assert_eq!(processes_of(daemon.guest(1).uid), [0; 0]);
 }
 
 #[test]

@@ -541,7 +541,13 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
     link.mode = mode(Path::new("/etc/passwd")) | 0o600;
     let mut random = fastrand::Rng::with_seed(11);
     let mut killed = [0, 0];
-    for round in 0..if is_long() { 16 } else { 6 } {
+    let least = if is_long() { 16 } else { 6 };
+    // A call can end before its kill. Further rounds are made until one of each kind was killed.
+    for round in 0.. {
+        if round >= least && !killed.contains(&0) {
+            break;
+        }
+        assert!(round < 100, "{killed:?}");
         let give = round % 2 == 0;
         let paths = if give {
             [("--give", top.clone()), ("--to", other.clone())]
@@ -591,7 +597,6 @@ fn a_call_that_is_killed_at_any_moment_is_finished_by_the_same_call() {
         }
         assert!(found == expected, "round {round}");
     }
-    assert!(killed[0] > 0 && killed[1] > 0, "{killed:?}");
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn the_environment_of_a_job_is_the_starters_without_what_is_its_own() {
     let (plain, ours) = results("environment");
     let (mut expected, _) = variables(&plain.out());
     expected.retain(|name, _| !is_of_the_starter(name));
+    let has_chirp = expected.contains_key("_CONDOR_CHIRP_CONFIG");
     for (way, result) in ours {
         assert_eq!(result.ended(), End::Exited(0), "{way}");
         let (mut found, rest) = variables(&result.out());
@@ -97,7 +98,8 @@ fn the_environment_of_a_job_is_the_starters_without_what_is_its_own() {
         assert_eq!(rest.lines().nth(1), Some("@"), "{way}: HOME");
         // What a switcher and the pilot's command set where HTCondor sets nothing.
         found.retain(|name, _| expected.contains_key(name));
-        assert_eq!(found["_CONDOR_CHIRP_CONFIG"], "@/.chirp.config", "{way}");
+        let chirp = found.get("_CONDOR_CHIRP_CONFIG").map(String::as_str);
+        assert_eq!(chirp, has_chirp.then_some("@/.chirp.config"), "{way}");
         // HTCondor 25 has that file beside the scratch directory, and sets the last two: HOME to
         // that of its own user.
         let more = ["_CONDOR_CHIRP_CONFIG", "CONDOR_STARTER_PID", "HOME"];

@@ -30,6 +30,9 @@ use crate::{door, rootless};
 /// How long the daemon may take to accept a connection, and to start work on a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often a request is sent whose connection is closed before an answer.
+const TRIES: u32 = 3;
+
 /// Serves a call, and writes the line of the log.
 pub(crate) fn serve(asked: Result<Asked>, socket: &Path, words: &[String], umask: u32) -> ExitCode {
     let started = Instant::now();
@@ -167,28 +170,32 @@ impl Connection {
                 "the command and the environment are longer than {MAX_REQUEST} bytes"
             )));
         }
-        let socket = socket::connect(path, TIMEOUT).map_err(|cause| match cause {
-            Errno::EACCES => Refusal::not_authorized(format!(
-                "you may not connect to the account daemon at {}: an administrator can add you to \
-                 its group",
-                Shown::os(path)
-            )),
-            Errno::EAGAIN => unreachable(&"it has too many connections"),
-            cause => unreachable(&cause),
-        })?;
-        socket::set_timeouts(&socket, TIMEOUT).map_err(|cause| unreachable(&cause))?;
-        let mut connection = Connection { socket, pending: Vec::new() };
-        // A daemon that refuses the client may have closed its end already; its answer is there.
-        let sent = socket::send_with_descriptors(&connection.socket, &bytes, descriptors);
-        match connection.answer() {
-            Ok(Some(Answer::Working)) => Ok(connection),
-            Ok(Some(Answer::Refused { status, text })) => Err(refused(status, text)),
-            Ok(_) => Err(unreachable(&match sent {
-                Err(cause) => cause.to_string(),
-                Ok(()) => "it ended the connection".to_owned(),
-            })),
-            Err(Errno::EAGAIN) => unreachable_in_time(path),
-            Err(cause) => Err(unreachable(&cause)),
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let socket = socket::connect(path, TIMEOUT).map_err(|cause| match cause {
+                Errno::EACCES => Refusal::not_authorized(format!(
+                    "you may not connect to the account daemon at {}: an administrator can add \
+                     you to its group",
+                    Shown::os(path)
+                )),
+                Errno::EAGAIN => unreachable(&"it has too many connections"),
+                cause => unreachable(&cause),
+            })?;
+            socket::set_timeouts(&socket, TIMEOUT).map_err(|cause| unreachable(&cause))?;
+            let mut connection = Connection { socket, pending: Vec::new() };
+            // A daemon that refuses the client may have closed its end already; its answer is there.
+            let sent = socket::send_with_descriptors(&connection.socket, &bytes, descriptors);
+            return match (connection.answer(), sent) {
+                (Ok(Some(Answer::Working)), _) => Ok(connection),
+                (Ok(Some(Answer::Refused { status, text })), _) => Err(refused(status, text)),
+                // A daemon that is stopped or restarted closes connections that it has not served.
+                // Before its first answer nothing was done: the next daemon serves the request.
+                (Ok(None), _) if tries > 0 => continue,
+                (Err(Errno::EAGAIN), _) => unreachable_in_time(path),
+                (Err(cause), _) | (Ok(_), Err(cause)) => Err(unreachable(&cause)),
+                (Ok(_), Ok(())) => Err(unreachable(&"it ended the connection")),
+            };
         }
     }
 
