@@ -184,7 +184,7 @@ impl Connection {
             })?;
             socket::set_timeouts(&socket, TIMEOUT).map_err(|cause| unreachable(&cause))?;
             let mut connection = Connection { socket, pending: Vec::new() };
-            // A daemon that refuses the client may have closed its end already; its answer is there.
+            // A daemon that refuses the client may have closed its end; its answer is there.
             let sent = socket::send_with_descriptors(&connection.socket, &bytes, descriptors);
             return match (connection.answer(), sent) {
                 (Ok(Some(Answer::Working)), _) => Ok(connection),
