@@ -138,17 +138,23 @@ fn in_a_closed_world_the_directory_of_the_sandboxes_is_hidden_wherever_it_is() {
     assert_eq!(job.text("_condor_stdout"), "/srv\n/srv/payloads\n");
 }
 
+/// Puts the slots' directory on another file system, if asked for, as long as the value lives.
+fn slots_on(node: &Node, is_other: bool) -> Mounts {
+    let mounts = Mounts::below(&node.slots());
+    if is_other {
+        mounts.add(&["-t", "tmpfs", "none"], &node.slots());
+    }
+    Account::batch().owns(node.slots());
+    mounts
+}
+
 #[test]
 fn a_wrapper_that_is_killed_at_any_moment_loses_no_file() {
     const CALLS: [&str; 4] = ["renameat2", "renameat", "unlinkat", "mkdirat"];
     let node = Node::new(Site::new().owning());
     fs::create_dir(node.slots()).unwrap();
     for is_other in [false, true] {
-        let mounts = Mounts::below(&node.slots());
-        if is_other {
-            mounts.add(&["-t", "tmpfs", "none"], &node.slots());
-        }
-        Account::batch().owns(node.slots());
+        let _mounts = slots_on(&node, is_other);
         let (is_tried, mut index, mut kills) = (support::moments(4, "wrap"), 0, 0);
         for call in CALLS {
             for number in 1.. {
@@ -191,11 +197,7 @@ fn after_a_wrapper_and_its_starter_were_killed_at_any_moment_the_slot_takes_the_
     let node = Node::new(Site::new().owning());
     fs::create_dir(node.slots()).unwrap();
     for is_other in [false, true] {
-        let mounts = Mounts::below(&node.slots());
-        if is_other {
-            mounts.add(&["-t", "tmpfs", "none"], &node.slots());
-        }
-        Account::batch().owns(node.slots());
+        let _mounts = slots_on(&node, is_other);
         let (is_tried, mut index) = (support::moments(4, "next"), 0);
         for call in CALLS {
             for number in 1.. {

@@ -21,8 +21,8 @@ pub(super) const KEYS: &[Key] = &[
         value: "yes or no",
         default: "yes",
         text: "yes: what the payload has started and left is ended after it, before the epilogue. \
-               no: it stays, as with gLExec. The account daemon always ends it: what is left would \
-               be nobody's after the lease.",
+               no: it stays, as with gLExec. The account daemon always ends it: no lease \
+               would own what is left.",
         effect: Set(|config, value| parse::yes_no(value).map(|yes| config.end_family = yes)),
     },
     Key {
